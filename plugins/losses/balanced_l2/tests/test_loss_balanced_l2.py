@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from faceexp_loss_balanced_l2 import BalancedL2
+from pydantic import ValidationError
+
+from faceexp.contract import BatchNeeds, LossContext
+
+CTX = LossContext(num_classes=4, embedding_dim=4)
+
+
+def batch(seed=0):
+    return np.array([0, 1, 2, 3, 0, 1, 3, 2]), np.random.default_rng(seed).normal(size=(8, 4))
+
+
+def test_values_and_gradients_of_numpy(oracle_cases, agrees):
+    seen = 0
+    for case in oracle_cases(source="numpy_balanced", loss="balanced_l2", status="ok"):
+        pairs = case["params"]["pairs"].removeprefix("pairs_")
+        agrees(BalancedL2(threshold=case["params"]["threshold"], pairs=pairs).build(CTX), case["y"], case)
+        seen += 1
+    assert seen > 0
+
+
+@pytest.mark.parametrize("pairs", ["all", "halves"])
+def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges, pairs):
+    loss = BalancedL2(threshold=2.0, pairs=pairs).build(CTX)
+    runs_everywhere(loss, *batch())
+    finite_at_the_edges(loss)
+
+
+def test_a_missing_kind_of_pair_contributes_nothing(evaluate):
+    x = np.array([[0.0, 0.0], [3.0, 4.0]])
+    loss = BalancedL2(threshold=6.0).build(CTX)
+    assert evaluate(loss, np.array([1, 1]), x)[0] == pytest.approx(0.5 * 5.0)
+    assert evaluate(loss, np.array([0, 1]), x)[0] == pytest.approx(0.5 * (6.0 - 5.0))
+
+
+def test_both_kinds_weigh_the_same_however_many_there_are(evaluate):
+    x = np.array([[0.0], [1.0], [1.0], [1.0], [1.0]])  # one similar pair at 1; three different at 1, six at 0
+    labels = np.array([0, 0, 1, 2, 3])
+    expected = 0.5 * (1.0 + (3 * (3.0 - 1.0) + 6 * 3.0) / 9)
+    assert evaluate(BalancedL2(threshold=3.0).build(CTX), labels, x)[0] == pytest.approx(expected)
+
+
+def test_normalises_only_when_told(evaluate):
+    labels, x = batch()
+    value, _ = evaluate(BalancedL2(normalize=True).build(CTX), labels, 7 * x)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    assert value == pytest.approx(evaluate(BalancedL2().build(CTX), labels, unit)[0], rel=1e-5)
+    assert value != pytest.approx(evaluate(BalancedL2().build(CTX), labels, 7 * x)[0], rel=0.1)
+
+
+def test_options_and_traits():
+    assert BalancedL2() == BalancedL2(threshold=10.0, pairs="all", normalize=False)
+    assert BalancedL2().traits().distance == "euclidean"
+    assert BalancedL2(normalize=True).traits().distance == "cosine"
+    assert BalancedL2(pairs="all").traits().needs == BatchNeeds(classes=2, images_per_class=2)
+    assert BalancedL2(pairs="halves").traits().needs.halves == "mixed"
+
+
+@pytest.mark.parametrize("options", [{"threshold": 0.0}, {"threshold": -1.0}, {"pairs": "some"}, {"margin": 1.0}])
+def test_refuses_options_out_of_bounds(options):
+    with pytest.raises(ValidationError):
+        BalancedL2(**options)
+
+
+def test_import_is_light(imports_without_tensorflow):
+    imports_without_tensorflow("faceexp_loss_balanced_l2")

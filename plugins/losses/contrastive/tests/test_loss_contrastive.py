@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from faceexp_loss_contrastive import Contrastive
+from pydantic import ValidationError
+
+from faceexp.contract import BatchNeeds, LossContext
+
+CTX = LossContext(num_classes=4, embedding_dim=4)
+
+
+def batch(seed=0):
+    return np.array([0, 1, 2, 3, 0, 1, 3, 2]), np.random.default_rng(seed).normal(size=(8, 4))
+
+
+def test_values_and_gradients_of_tf_contrib(oracle_cases, agrees):
+    seen = 0
+    for case in oracle_cases(source="tf_contrib", loss="contrastive_loss", status="ok"):
+        pairs = case["params"]["pairs"].removeprefix("pairs_")
+        agrees(Contrastive(margin=case["params"]["margin"], pairs=pairs).build(CTX), case["y"], case)
+        seen += 1
+    assert seen > 0
+
+
+@pytest.mark.parametrize("pairs", ["all", "halves"])
+def test_formula(evaluate, pairs):
+    labels, x = batch()
+    index = [(i, j) for i in range(8) for j in range(i + 1, 8)] if pairs == "all" else [(i, i + 4) for i in range(4)]
+    terms = []
+    for i, j in index:
+        d = np.linalg.norm(x[i] - x[j])
+        terms.append(d**2 if labels[i] == labels[j] else max(2.0 - d, 0) ** 2)
+    value, _ = evaluate(Contrastive(margin=2.0, pairs=pairs).build(CTX), labels, x)
+    assert value == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+@pytest.mark.parametrize("pairs", ["all", "halves"])
+def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges, pairs):
+    loss = Contrastive(margin=2.0, pairs=pairs).build(CTX)
+    runs_everywhere(loss, *batch())
+    finite_at_the_edges(loss)
+
+
+def test_normalises_only_when_told(evaluate):
+    labels, x = batch()
+    value, _ = evaluate(Contrastive(normalize=True).build(CTX), labels, 7 * x)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    assert value == pytest.approx(evaluate(Contrastive().build(CTX), labels, unit)[0], rel=1e-5)
+    assert value != pytest.approx(evaluate(Contrastive().build(CTX), labels, 7 * x)[0], rel=0.1)
+
+
+def test_traits():
+    assert Contrastive().traits().distance == "euclidean"
+    assert Contrastive(normalize=True).traits().distance == "cosine"
+    assert Contrastive(pairs="all").traits().needs == BatchNeeds(classes=2, images_per_class=2)
+    assert Contrastive(pairs="halves").traits().needs.halves == "mixed"
+
+
+@pytest.mark.parametrize("options", [{"margin": 0.0}, {"margin": -1.0}, {"pairs": "some"}, {"margn": 1.0}])
+def test_refuses_options_out_of_bounds(options):
+    with pytest.raises(ValidationError):
+        Contrastive(**options)
+
+
+def test_import_is_light(imports_without_tensorflow):
+    imports_without_tensorflow("faceexp_loss_contrastive")

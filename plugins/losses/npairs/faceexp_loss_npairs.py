@@ -1,0 +1,69 @@
+"""N-pairs loss as a faceexp plugin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, option
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from faceexp.contract import LossFunction
+
+
+def npairs(labels: tf.Tensor, embeddings: tf.Tensor, reg_lambda: float) -> tf.Tensor:
+    """Multi-class N-pair loss: softmax cross entropy of ``a_i . p_j``, plus ``reg_lambda/4 (mean |a|^2 + mean |p|^2)``.
+
+    Anchors a are the first half of the rows, positives p the second. The target of anchor i is a distribution over
+    all positives, proportional to the affinity of their labels: 1 for equal labels, so that positives of one identity
+    share the mass; for sets of labels, the number of common ones. An anchor without any positive contributes 0.
+
+    Args:
+        labels: int32 (B,), or multi-hot (B, C), 1 where a row has a label.
+        embeddings: float32 (B, D).
+        reg_lambda: Weight of the squared norms, which inner products would otherwise let grow.
+
+    Returns:
+        float32 scalar, the mean over anchors.
+
+    Reference: Sohn, Improved deep metric learning with multi-class N-pair loss objective, NIPS 2016.
+    """
+    import tensorflow as tf
+
+    half = tf.shape(embeddings)[0] // 2
+    anchors, positives = embeddings[:half], embeddings[half : 2 * half]
+    anchor_labels, positive_labels = labels[:half], labels[half : 2 * half]
+    if labels.shape.rank == 2:
+        sets = tf.cast(anchor_labels, tf.float32), tf.cast(positive_labels, tf.float32)
+        affinity = tf.matmul(*sets, transpose_b=True)
+    else:
+        affinity = tf.cast(anchor_labels[:, None] == positive_labels[None, :], tf.float32)
+    targets = tf.math.divide_no_nan(affinity, tf.reduce_sum(affinity, axis=1, keepdims=True))
+    log_softmax = tf.nn.log_softmax(tf.matmul(anchors, positives, transpose_b=True), axis=1)
+    cross_entropy = -tf.reduce_sum(targets * log_softmax)
+    squared_norms = tf.reduce_sum(tf.square(anchors)) + tf.reduce_sum(tf.square(positives))
+    return tf.math.divide_no_nan(cross_entropy + 0.25 * reg_lambda * squared_norms, tf.cast(half, tf.float32))
+
+
+class NPairs(LossPlugin):
+    """N-pairs loss: picks each anchor's positive out of all positives of the batch by inner product."""
+
+    reference: ClassVar[str] = (
+        "K. Sohn: Improved deep metric learning with multi-class N-pair loss objective. NIPS 2016"
+    )
+    distance: ClassVar[Distance] = "cosine"
+    needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2, halves="similar")
+
+    reg_lambda: float = option(0.002, "Weight of the squared norms of the embeddings.", ge=0)
+    normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
+
+    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+        """Return ``(labels, embeddings) -> scalar``."""
+        import tensorflow as tf
+
+        def loss(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
+            x = tf.math.l2_normalize(embeddings, axis=1) if self.normalize else embeddings
+            return npairs(labels, x, self.reg_lambda)
+
+        return loss

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from faceexp_loss_npairs import NPairs
+from pydantic import ValidationError
+
+from faceexp.contract import LossContext
+
+CTX = LossContext(num_classes=4, embedding_dim=4)
+
+
+def batch(seed=0):
+    return np.array([0, 1, 2, 2, 0, 1, 2, 2]), np.random.default_rng(seed).normal(size=(8, 4))
+
+
+def on_pairs(loss, pair_index):
+    """The loss of a batch whose anchors and positives are the first and second rows of the pairs."""
+    import tensorflow as tf
+
+    rows = np.concatenate([pair_index[:, 0], pair_index[:, 1]])
+    return lambda labels, x: loss(tf.gather(labels, rows), tf.gather(x, rows))
+
+
+def label_sets(labels):
+    """Two labels a row, as in the oracle's records: its own, and one it shares with all of the same parity."""
+    classes = labels.max() + 1
+    return np.eye(classes + 2, dtype=np.int32)[labels] + np.eye(classes + 2, dtype=np.int32)[classes + labels % 2]
+
+
+@pytest.mark.parametrize("name", ["npairs_loss", "npairs_loss_multilabel"])
+def test_values_and_gradients_of_tf_contrib(oracle_cases, agrees, name):
+    seen = set()
+    for case in oracle_cases(source="tf_contrib", loss=name, status="ok"):
+        kind = case["params"].get("labels", "one per row")
+        anchors = case["y"][case["pair_index"][:, 0]]
+        labels = label_sets(case["y"]) if kind == "multi" else case["y"]
+        if kind == "multi":  # the oracle counts classes among the pairs alone; unused columns change nothing
+            assert anchors.max() <= case["y"].max()
+            labels = np.zeros((len(case["y"]), anchors.max() + 3), np.int32)
+            labels[case["pair_index"].ravel()] = label_sets(np.repeat(anchors, 2))
+        agrees(on_pairs(NPairs(reg_lambda=case["params"]["reg_lambda"]).build(CTX), case["pair_index"]), labels, case)
+        seen.add(kind)
+    assert seen == ({"one per row"} if name == "npairs_loss" else {"single", "multi"})
+
+
+def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges):
+    loss = NPairs().build(CTX)
+    labels, x = batch()
+    runs_everywhere(loss, labels, x)
+    runs_everywhere(loss, label_sets(labels), x)
+    finite_at_the_edges(loss)
+
+
+def test_positives_of_one_identity_share_the_target(evaluate):
+    labels, x = batch()
+    logits = x[:4] @ x[4:].T
+    log_softmax = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    targets = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0.5, 0.5], [0, 0, 0.5, 0.5]])
+    expected = -np.mean(np.sum(targets * log_softmax, axis=1))
+    assert evaluate(NPairs(reg_lambda=0.0).build(CTX), labels, x)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_anchor_without_positive_contributes_nothing(evaluate):
+    labels, x = np.array([0, 9, 0, 8]), batch()[1][:4]
+    logits = x[0] @ x[2:].T
+    expected = 0.5 * (np.log(np.exp(logits).sum()) - logits[0])
+    assert evaluate(NPairs(reg_lambda=0.0).build(CTX), labels, x)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_normalises_only_when_told(evaluate):
+    labels, x = batch()
+    value, _ = evaluate(NPairs(normalize=True).build(CTX), labels, 7 * x)
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    assert value == pytest.approx(evaluate(NPairs().build(CTX), labels, unit)[0], rel=1e-5)
+    assert value != pytest.approx(evaluate(NPairs().build(CTX), labels, 7 * x)[0], rel=0.1)
+
+
+def test_options_and_traits():
+    assert NPairs() == NPairs(reg_lambda=0.002, normalize=False)
+    assert NPairs().traits().distance == NPairs(normalize=True).traits().distance == "cosine"
+    assert NPairs().traits().needs.halves == "similar"
+
+
+@pytest.mark.parametrize("options", [{"reg_lambda": -0.1}, {"reg_lambda": "much"}, {"margin": 1.0}])
+def test_refuses_options_out_of_bounds(options):
+    with pytest.raises(ValidationError):
+        NPairs(**options)
+
+
+def test_import_is_light(imports_without_tensorflow):
+    imports_without_tensorflow("faceexp_loss_npairs")

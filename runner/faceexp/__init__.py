@@ -1,0 +1,37 @@
+"""faceexp: which metric-learning loss is better for face verification, and is the difference real?
+
+>>> import faceexp
+>>> run = faceexp.load("experiments/smoke.toml").run()
+>>> run.to_frame()
+
+Nothing is imported until it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faceexp.contract import LossContext
+    from faceexp.errors import InputError
+    from faceexp.pipeline import Run, Study, load, open_run
+    from faceexp.registry import plugin
+
+__all__ = ["InputError", "LossContext", "Run", "Study", "load", "open_run", "plugin"]
+
+_HOMES = {
+    "InputError": "errors",
+    "LossContext": "contract",
+    "Run": "pipeline",
+    "Study": "pipeline",
+    "load": "pipeline",
+    "open_run": "pipeline",
+    "plugin": "registry",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"faceexp.{_HOMES[name]}"), name)

@@ -1,0 +1,224 @@
+"""The plugin contract: the base classes that plugin authors import.
+
+A plugin is a frozen pydantic model named by an entry point. **Its fields are its TOML options**; the first line of its
+docstring is its summary; ``build(...)`` makes the thing. Importing a plugin module must not import TensorFlow: heavy
+imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models``, ``.datasets`` and ``.samplers``.
+
+>>> class Squared(LossPlugin):
+...     '''Mean squared norm of the embeddings (an example, not a useful loss).'''
+...     reference: ClassVar[str] = "this docstring"
+...     distance: ClassVar[Distance] = "euclidean"
+...     weight: float = option(1.0, "Factor before the mean.", unit="none", gt=0)
+...
+...     def build(self, ctx):
+...         import tensorflow as tf
+...         return lambda labels, embeddings: self.weight * tf.reduce_mean(embeddings**2)
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    LossFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+Distance = Literal["euclidean", "cosine"]
+Halves = Literal["similar", "mixed"]
+IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+GROUPS: dict[str, str] = {
+    "loss": "faceexp.losses",
+    "model": "faceexp.models",
+    "dataset": "faceexp.datasets",
+    "sampler": "faceexp.samplers",
+}
+
+
+def option(default: Any, description: str, *, unit: str = "none", **bounds: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
+    """Declare one TOML option of a plugin.
+
+    Args:
+        default: Its value where the file gives none; ``...`` makes it required.
+        description: What it does, one sentence.
+        unit: What the number counts: ``"distance"``, ``"radians"``, ``"images"``, ``"none"``.
+        bounds: pydantic's own (``ge``, ``gt``, ``le``, ``lt``, ``min_length``, ...).
+    """
+    return Field(default, description=description, json_schema_extra={"unit": unit}, **bounds)
+
+
+class Plugin(BaseModel):
+    """What every plugin is: a frozen set of options, unknown ones refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    @classmethod
+    def from_toml(cls, options: Mapping[str, Any]) -> Self:
+        """Return the plugin with options as a TOML file gives them: lists for tuples, but no text for numbers.
+
+        Raises:
+            pydantic.ValidationError: An option is unknown, missing, ill-typed or out of bounds.
+        """
+        return cls.model_validate_json(json.dumps(options, default=str), strict=True)
+
+
+@dataclass(frozen=True)
+class LossContext:
+    """What a loss may know when it is built.
+
+    Attributes:
+        num_classes: Number of training identities; labels are ``0..num_classes-1``.
+        embedding_dim: Width of the embedding.
+        seed: For the initial values of the loss's own weights, and for nothing else: the compiled training step is
+            shared by all seeds of one loss, which differ in the values of weights alone.
+    """
+
+    num_classes: int
+    embedding_dim: int
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BatchNeeds:
+    """What a batch must hold for a loss to learn from it.
+
+    Attributes:
+        classes: Different identities, at least.
+        images_per_class: Images of some identity, at least.
+        halves: ``"similar"``: rows i and i + B/2 show the same identity; ``"mixed"``: some of these pairs do, some
+            do not; ``None``: the order of rows does not matter.
+    """
+
+    classes: int = 2
+    images_per_class: int = 1
+    halves: Halves | None = None
+
+
+@dataclass(frozen=True)
+class BatchSupply:
+    """What a sampler promises of every batch.
+
+    Attributes:
+        size: Rows of a batch, B.
+        classes: Different identities, at least; the training part must have that many.
+        images_per_class: Images of an identity, at least; so many must each of ``classes`` identities have.
+        halves: As in :class:`BatchNeeds`.
+    """
+
+    size: int
+    classes: int = 1
+    images_per_class: int = 1
+    halves: Halves | None = None
+
+
+@dataclass(frozen=True)
+class LossTraits:
+    """What a loss, with its options as they are, is made for."""
+
+    distance: Distance
+    needs: BatchNeeds
+    xla: bool
+
+
+class LossPlugin(Plugin, ABC):
+    """A metric-learning loss.
+
+    Class variables:
+        reference: Paper or source.
+        distance: The distance it is made for; distances are measured in it for the rank metrics.
+        needs: What a batch must hold.
+        xla: Whether its function compiles under XLA.
+    """
+
+    reference: ClassVar[str]
+    distance: ClassVar[Distance]
+    needs: ClassVar[BatchNeeds] = BatchNeeds()
+    xla: ClassVar[bool] = True
+
+    def traits(self) -> LossTraits:
+        """Return what this loss is made for; override it where an option changes that."""
+        return LossTraits(self.distance, self.needs, self.xla)
+
+    @abstractmethod
+    def build(self, ctx: LossContext) -> LossFunction:
+        """Return a callable ``(labels int32 (B,), embeddings float32 (B, D)) -> float32 scalar``.
+
+        A loss with weights returns a ``keras.layers.Layer`` that is called the same way; its trainable variables are
+        trained along with the embedding.
+        """
+
+
+class ModelPlugin(Plugin, ABC):
+    """A trunk: from images to a flat feature vector."""
+
+    reference: ClassVar[str]
+
+    @abstractmethod
+    def build(self, input_shape: tuple[int, int, int]) -> keras.Model:
+        """Return a model from normalised images float32 (B, H, W, C) to features float32 (B, F).
+
+        The engine adds the dense embedding and the classifier head, so that every loss trains the same layer.
+        """
+
+
+@dataclass(frozen=True)
+class FaceData:
+    """A data set of faces: where the images are, whom they show.
+
+    Attributes:
+        images: Paths, decoded when they are needed, or one uint8 array (N, H, W) or (N, H, W, 3).
+        labels: int32 (N,), the index into ``identities`` of each image.
+        identities: Names of the people, without repetition.
+        fingerprint: Hex digest of the content: other images or labels, other fingerprint.
+        licence: Under which terms the images may be used.
+        source: Where they come from.
+    """
+
+    images: Sequence[Path] | np.ndarray[Any, np.dtype[np.uint8]]
+    labels: IntArray
+    identities: tuple[str, ...]
+    fingerprint: str
+    licence: str
+    source: str
+
+
+class DatasetPlugin(Plugin, ABC):
+    """A source of face images with identities.
+
+    Class variables:
+        licence: Under which terms the images may be used.
+        source: Where they come from.
+    """
+
+    licence: ClassVar[str]
+    source: ClassVar[str]
+
+    @abstractmethod
+    def build(self, seed: int) -> FaceData:
+        """Return the data, without decoding images; the seed matters only to data that are made, not found.
+
+        Raises:
+            InputError: Something is missing or unusable; one problem each, naming the path.
+        """
+
+
+class SamplerPlugin(Plugin, ABC):
+    """A way to draw training batches."""
+
+    @abstractmethod
+    def supply(self) -> BatchSupply:
+        """Return what every batch holds; planning compares it with what a loss needs and with the training part."""
+
+    @abstractmethod
+    def build(self, labels: IntArray, seed: int) -> Iterator[IntArray]:
+        """Return an endless iterator of index arrays (B,) into ``labels``, the same for the same seed."""

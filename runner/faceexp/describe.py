@@ -1,0 +1,179 @@
+"""What is known about plugins and experiment files, as plain data; imports no TensorFlow."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from faceexp.contract import GROUPS, Plugin
+from faceexp.errors import InputError
+from faceexp.experiment import Experiment, Finetune, ModelRef, PluginRef, Pretrain
+from faceexp.registry import BrokenPluginError, Registry, discover
+
+
+def listing() -> dict[str, list[dict[str, str]]]:
+    """Return every installed plugin by kind; a broken one has an ``error``."""
+    registry = discover()
+    found: dict[str, list[dict[str, str]]] = {kind: [] for kind in GROUPS}
+    for plugin in registry.plugins:
+        item = {key: getattr(plugin, key) for key in ("name", "distribution", "version", "module")}
+        try:
+            registry.find(plugin.kind, plugin.name)
+            plugin.load()
+        except BrokenPluginError as error:
+            item["error"] = error.reason
+        except InputError as error:
+            item["error"] = str(error)
+        found[plugin.kind].append(item)
+    return found
+
+
+def describe(kind: str, name: str) -> dict[str, Any]:
+    """Return summary, options, facts and file of one plugin.
+
+    Raises:
+        InputError: It is not installed, or broken.
+    """
+    found = discover().find(kind, name)
+    try:
+        cls = found.load()
+    except BrokenPluginError as error:
+        raise InputError(f"{error}; reinstall or remove {found.distribution}") from error
+    summary, _, text = (inspect.getdoc(cls) or "").partition("\n")
+    return {
+        "kind": kind,
+        "name": name,
+        "summary": summary,
+        "text": text.strip(),
+        "facts": {**_facts(cls), "distribution": f"{found.distribution} {found.version}", "file": str(found.file)},
+        "options": _options(cls),
+    }
+
+
+def _facts(cls: type[Plugin]) -> dict[str, str]:
+    """Return what the class says about itself in class variables, in the reader's words."""
+    facts = {}
+    for name in ("reference", "distance", "licence", "source"):
+        value = getattr(cls, name, None)
+        if value is not None:
+            facts[name] = str(value)
+    needs = getattr(cls, "needs", None)
+    if needs is not None:
+        wants = [f"{needs.classes} identities"]
+        if needs.images_per_class > 1:
+            wants.append(f"{needs.images_per_class} images of an identity")
+        if needs.halves:
+            wants.append(f"halves: rows i and i + B/2 {needs.halves}")
+        facts["a batch holds"] = ", ".join(wants) + ", at least"
+        facts["compiles under XLA"] = "yes" if getattr(cls, "xla", True) else "no"
+    return facts
+
+
+def _options(cls: type[Plugin]) -> list[dict[str, Any]]:
+    properties = cls.model_json_schema().get("properties", {})
+    return [
+        {
+            "name": name,
+            "type": _type_name(properties[name]),
+            "default": "required"
+            if field.default is PydanticUndefined
+            else _default(field.get_default(call_default_factory=True)),
+            "bounds": _bounds(properties[name]),
+            "unit": properties[name].get("unit", "none"),
+            "description": field.description or "",
+        }
+        for name, field in cls.model_fields.items()
+    ]
+
+
+def _default(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _type_name(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(str(value) for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_type_name(item) for item in schema["anyOf"])
+    if schema.get("type") == "array":
+        return f"list of {_type_name(schema.get('items', {}))}"
+    return {"number": "float", "integer": "int", "boolean": "bool", "string": "text", "null": "nothing"}.get(
+        str(schema.get("type")), str(schema.get("type", "any"))
+    )
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    lengths = {"minItems": "items >=", "maxItems": "items <=", "minLength": "letters >=", "maxLength": "letters <="}
+    own = [f"{sign} {schema[key]:g}" for key, sign in {**signs, **lengths}.items() if key in schema]
+    inner = [_bounds(item) for item in [schema.get("items", {}), *schema.get("anyOf", [])] if item]
+    return ", ".join(text for text in [*own, *inner] if text)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of experiment files, with the options of every installed plugin."""
+    registry = discover()
+    whole = Experiment.model_json_schema(mode="validation")
+    whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    whole["title"] = "faceexp experiment"
+    definitions = whole["$defs"]
+    for name in ("PluginRef", "ModelRef", "LossEntry"):
+        definitions.pop(name, None)
+    whole["properties"]["dataset"] = _plugin_schema("dataset", registry, PluginRef)
+    whole["properties"]["model"] = _plugin_schema("model", registry, ModelRef)
+    definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef)
+    definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
+    whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
+    # A loss may give any part of these tables.
+    whole["required"] = [key for key in whole["required"] if key != "losses"] + ["losses"]
+    return whole
+
+
+def _classes(kind: str, registry: Registry) -> dict[str, type[Plugin]]:
+    classes = {}
+    for name in registry.names(kind):
+        try:
+            classes[name] = registry.find(kind, name).load()
+        except (BrokenPluginError, InputError):
+            continue
+    return classes
+
+
+def _plugin_schema(kind: str, registry: Registry, table: type[BaseModel]) -> dict[str, Any]:
+    own = table.model_json_schema()["properties"]
+    own.pop("options", None)
+    return {"type": "object", "oneOf": [_one(name, cls, own) for name, cls in _classes(kind, registry).items()]}
+
+
+def _one(name: str, cls: type[Plugin], own: Mapping[str, Any]) -> dict[str, Any]:
+    options = cls.model_json_schema()
+    return {
+        "title": name,
+        "description": (inspect.getdoc(cls) or "").partition("\n")[0],
+        "type": "object",
+        "properties": {**options.get("properties", {}), **own, "plugin": {"const": name}},
+        "required": ["plugin", *options.get("required", [])],
+        "additionalProperties": False,
+    }
+
+
+def _loss_schema(registry: Registry, definitions: dict[str, Any]) -> dict[str, Any]:
+    for model in (Pretrain, Finetune):
+        part = {**definitions[model.__name__], "required": []}
+        definitions[f"{model.__name__}Overrides"] = part
+    sampler = {"type": "object"}
+    definitions["FinetuneOverrides"]["properties"] = {
+        **definitions["FinetuneOverrides"]["properties"],
+        "sampler": sampler,
+    }
+    own = {
+        "label": {"type": "string", "description": "How the row is called."},
+        "grid": {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}},
+        "pretrain": {"$ref": "#/$defs/PretrainOverrides"},
+        "finetune": {"$ref": "#/$defs/FinetuneOverrides"},
+    }
+    return {"type": "object", "oneOf": [_one(name, cls, own) for name, cls in _classes("loss", registry).items()]}

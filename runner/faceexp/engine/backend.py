@@ -1,0 +1,39 @@
+"""TensorFlow as the engine wants it: silent, deterministic; and the versions that determine results."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+
+@functools.cache
+def tensorflow() -> Any:  # noqa: ANN401 - a module without types
+    """Import TensorFlow, which takes seconds, with deterministic operations."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.get_logger().setLevel(logging.ERROR)
+    tf.config.experimental.enable_op_determinism()
+    return tf
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return what of the software determines the numbers, without importing any of it."""
+    found = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn")}
+    here = Path(__file__).parent
+    # The engine's own sources, rather than a version number that someone has to remember to change.
+    sources = [*sorted(here.glob("*.py")), here.parent / "tensors.py"]
+    found["engine"] = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    return found
+
+
+def derive_seed(*parts: object) -> int:
+    """Return a seed for one purpose: different purposes get unrelated numbers, the same purpose the same one."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % (2**31 - 1)

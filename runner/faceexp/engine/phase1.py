@@ -1,0 +1,123 @@
+"""Phase 1: softmax classification of the training people, all weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from faceexp.contract import IntArray
+from faceexp.engine.backend import derive_seed, tensorflow
+from faceexp.engine.network import Network, Normalization, Weights, normalized
+from faceexp.experiment import Augment, Pretrain
+from faceexp.values import ByteArray
+
+CHUNK = 16
+
+
+class DivergedError(Exception):
+    """A loss value or a weight stopped being a number."""
+
+
+class Classifier:
+    """The compiled training step of phase 1; compiled once, used for every seed and fold of the same size."""
+
+    def __init__(self, network: Network, settings: Pretrain, num_classes: int) -> None:
+        tf = tensorflow()
+        keras = tf.keras
+        self.network = network
+        dim = network.embedding.units
+        self.head = keras.layers.Dense(num_classes, name="classes")
+        self.head.build((None, dim))
+        self.dropout = keras.layers.Dropout(settings.dropout, seed=0)
+        self.optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self.trained = [*network.trunk.trainable_variables, *network.embedding.trainable_variables]
+        self.trained += self.head.trainable_variables
+        self.optimizer.build(self.trained)
+        self._fresh = [variable.numpy() for variable in self.optimizer.variables]
+
+        def step(pixels: Any, labels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
+            with tf.GradientTape() as tape:
+                features = network.trunk(normalized(pixels, mean, deviation), training=True)
+                hidden = self.dropout(tf.nn.relu(network.embedding(features)), training=True)
+                logits = self.head(hidden)
+                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+            self.optimizer.apply(tape.gradient(loss, self.trained), self.trained)
+            return loss
+
+        def steps(pixels: Any, labels: Any, mean: Any, deviation: Any, count: Any) -> Any:  # noqa: ANN401
+            losses = tf.TensorArray(tf.float32, CHUNK, element_shape=())
+            for index in tf.range(count):
+                losses = losses.write(index, step(pixels[index], labels[index], mean, deviation))
+            return losses.stack()
+
+        self._steps = tf.function(steps)
+
+    def reset(self, weights: Weights, seed: int) -> None:
+        """Start over: given weights, a fresh head, a fresh optimiser."""
+        tf = tensorflow()
+        self.network.put(weights)
+        fan_in, classes = self.head.kernel.shape
+        limit = np.sqrt(6.0 / (fan_in + classes))
+        draw = np.random.default_rng(derive_seed("head", seed)).uniform(-limit, limit, (fan_in, classes))
+        self.head.kernel.assign(draw.astype(np.float32))
+        self.head.bias.assign(tf.zeros_like(self.head.bias))
+        state = self.dropout.seed_generator.state
+        state.assign(np.array([derive_seed("dropout", seed), 0]).astype(state.dtype))
+        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
+            variable.assign(value)
+
+    def run(
+        self,
+        pixels: ByteArray,
+        labels: IntArray,
+        batches: Iterator[tuple[IntArray, np.ndarray[Any, np.dtype[np.bool_]]]],
+        normalization: Normalization,
+        steps: int,
+        tell: Callable[[int, float], None],
+    ) -> list[float]:
+        """Train; return the loss of every step.
+
+        Raises:
+            DivergedError: A loss value is not finite.
+        """
+        history: list[float] = []
+        while len(history) < steps:
+            count = min(CHUNK, steps - len(history))
+            chosen = [next(batches) for _ in range(count)]
+            # The compiled call takes CHUNK batches; the last ones may be repeated, and are not used.
+            padded = chosen + [chosen[-1]] * (CHUNK - count)
+            images = np.stack([_flipped(pixels[rows], flips) for rows, flips in padded])
+            targets = np.stack([labels[rows] for rows, _ in padded]).astype(np.int32)
+            losses = self._steps(images, targets, normalization.mean, normalization.deviation, count).numpy()[:count]
+            if not np.isfinite(losses).all():
+                raise DivergedError(f"phase 1: the loss is not finite at step {len(history) + 1}")
+            history += [float(value) for value in losses]
+            tell(len(history), history[-1])
+        return history
+
+
+def _flipped(images: ByteArray, flips: np.ndarray[Any, np.dtype[np.bool_]]) -> ByteArray:
+    if flips.any():
+        images = np.where(flips[:, None, None, None], images[:, :, ::-1], images)
+    return images
+
+
+def batches(
+    train: IntArray, settings: Pretrain, augment: Augment, seed: int
+) -> Iterator[tuple[IntArray, np.ndarray[Any, np.dtype[np.bool_]]]]:
+    """Yield rows and flips; every image once an epoch, batches running across the ends of epochs."""
+    random = np.random.default_rng(derive_seed("pretrain", seed))
+    waiting = np.zeros(0, dtype=np.int64)
+    while True:
+        while len(waiting) < settings.batch_size:
+            waiting = np.concatenate([waiting, random.permutation(train)])
+        rows, waiting = waiting[: settings.batch_size], waiting[settings.batch_size :]
+        flips = random.random(len(rows)) < 0.5 if augment.flip else np.zeros(len(rows), dtype=bool)
+        yield rows, flips
+
+
+def step_count(images: int, settings: Pretrain) -> int:
+    """Return the steps that make the asked number of epochs."""
+    return max(1, round(settings.epochs * images / settings.batch_size))

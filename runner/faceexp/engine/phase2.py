@@ -1,0 +1,162 @@
+"""Phase 2: the metric loss, on cached features or on images; many steps in one compiled call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from faceexp.contract import IntArray, LossContext, LossPlugin
+from faceexp.engine.backend import tensorflow
+from faceexp.engine.network import Network, Normalization, Weights, normalized
+from faceexp.engine.phase1 import DivergedError
+from faceexp.values import ByteArray, Checkpoint, FloatArray, ResolvedLoss
+
+CHUNK = 50
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What phase 2 leaves: the weights of the best checkpoint, when it was, and the curve."""
+
+    weights: Weights
+    best_step: int
+    curve: tuple[Checkpoint, ...]
+
+
+class Finetuner:
+    """The compiled training step of one loss; compiled once, used for every seed and fold of the same size.
+
+    With ``trainable = "embedding"`` the inputs are feature rows; with ``"all"`` they are images, uint8.
+    """
+
+    def __init__(self, network: Network, resolved: ResolvedLoss, num_classes: int) -> None:
+        tf = tensorflow()
+        keras = tf.keras
+        self.network, self.plugin = network, cast("LossPlugin", resolved.loss.plugin)
+        settings = resolved.entry.finetune
+        self.whole = settings.trainable == "all"
+        self.num_classes = num_classes
+        self.loss = self._build_loss(seed=0)
+        self.trained = [*network.embedding.trainable_variables, *_weights(self.loss)]
+        if self.whole:
+            self.trained = [*network.trunk.trainable_variables, *self.trained]
+        self.optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self.optimizer.build(self.trained)
+        self._fresh = [variable.numpy() for variable in self.optimizer.variables]
+
+        def embed(rows: Any, mean: Any, deviation: Any, *, training: bool) -> Any:  # noqa: ANN401
+            if self.whole:
+                rows = network.trunk(normalized(rows, mean, deviation), training=training)
+            return network.embedding(rows)
+
+        def step(rows: Any, labels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
+            with tf.GradientTape() as tape:
+                loss = self.loss(labels, embed(rows, mean, deviation, training=True))
+            self.optimizer.apply(tape.gradient(loss, self.trained), self.trained)
+            return tf.cast(loss, tf.float32)
+
+        def steps(rows: Any, labels: Any, mean: Any, deviation: Any, count: Any) -> Any:  # noqa: ANN401
+            losses = tf.zeros(CHUNK)
+            for index in tf.range(count):
+                value = step(rows[index], labels[index], mean, deviation)
+                losses = tf.tensor_scatter_nd_update(losses, [[index]], [value])
+            return losses
+
+        # XLA makes little of convolutions on a CPU, but much of the loss and of the embedding layer.
+        self._steps = tf.function(steps, jit_compile=resolved.traits.xla and not self.whole)
+        self._embed = tf.function(lambda rows, mean, deviation: embed(rows, mean, deviation, training=False))
+
+    def _build_loss(self, seed: int) -> Any:  # noqa: ANN401 - any callable
+        tf = tensorflow()
+        dim = int(self.network.embedding.units)
+        loss = self.plugin.build(LossContext(self.num_classes, dim, seed))
+        if isinstance(loss, tf.keras.layers.Layer) and not loss.built:
+            loss(tf.zeros(2, tf.int32), tf.zeros((2, dim)))
+        return loss
+
+    def reset(self, weights: Weights, seed: int) -> None:
+        """Start over: given weights, the loss's own weights drawn with the seed, a fresh optimiser."""
+        self.network.put(weights)
+        if _weights(self.loss):
+            for variable, drawn in zip(self.loss.weights, self._build_loss(seed).weights, strict=True):
+                variable.assign(drawn)
+        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
+            variable.assign(value)
+
+    def embed(self, inputs: FloatArray | ByteArray, normalization: Normalization) -> FloatArray:
+        """Return embeddings of feature rows or images, in blocks."""
+        blocks = [
+            self._embed(inputs[start : start + 256], normalization.mean, normalization.deviation).numpy()
+            for start in range(0, len(inputs), 256)
+        ]
+        return np.concatenate(blocks)
+
+    def run(
+        self,
+        rows: Callable[[IntArray], FloatArray | ByteArray],
+        labels: IntArray,
+        batches: Iterator[IntArray],
+        normalization: Normalization,
+        validate: Callable[[Finetuner], float],
+        *,
+        steps: int,
+        validate_every: int,
+        tell: Callable[[int, float], None],
+    ) -> Outcome:
+        """Train, and keep the checkpoint that scores best on validation.
+
+        Args:
+            rows: Gives the inputs of training images, feature rows or pixels, by index.
+            labels: int32, labels 0..num_classes-1 of the training images.
+            batches: Yields index arrays.
+            normalization: Of the images, for ``trainable = "all"``.
+            validate: Gives the score of the weights as they are; higher is better.
+            steps: Optimiser steps.
+            validate_every: Steps between checkpoints.
+            tell: Hears how many steps are done, and the loss.
+
+        Raises:
+            DivergedError: A loss value or an embedding is not finite.
+        """
+        curve: list[Checkpoint] = []
+        best: Weights = []
+        best_step, best_score, done = 0, -np.inf, 0
+        since: list[float] = []
+        while done < steps:
+            count = min(CHUNK, validate_every - done % validate_every, steps - done)
+            values = self._chunk(rows, labels, batches, normalization, count)
+            if not np.isfinite(values).all():
+                bad = done + 1 + int(np.flatnonzero(~np.isfinite(values))[0])
+                raise DivergedError(f"the loss is not finite at step {bad}")
+            since += [float(value) for value in values]
+            done += count
+            tell(done, float(np.mean(values)))
+            if done % validate_every == 0 or done == steps:
+                score = validate(self)
+                curve.append(Checkpoint(done, float(np.mean(since)), score))
+                since = []
+                if score > best_score:
+                    best, best_step, best_score = self.network.take(), done, score
+        return Outcome(best, best_step, tuple(curve))
+
+    def _chunk(
+        self,
+        rows: Callable[[IntArray], FloatArray | ByteArray],
+        labels: IntArray,
+        batches: Iterator[IntArray],
+        normalization: Normalization,
+        count: int,
+    ) -> FloatArray:
+        chosen = [next(batches) for _ in range(count)]
+        # The compiled call takes CHUNK batches; the last one may be repeated, and is not used.
+        index = np.stack(chosen + [chosen[-1]] * (CHUNK - count))
+        targets = labels[index].astype(np.int32)
+        losses = self._steps(rows(index), targets, normalization.mean, normalization.deviation, count)
+        return np.asarray(losses.numpy()[:count])
+
+
+def _weights(loss: Any) -> list[Any]:  # noqa: ANN401 - any callable
+    return list(getattr(loss, "trainable_variables", []))

@@ -1,0 +1,51 @@
+"""What a person is told when their input is wrong.
+
+A :class:`Problem` is one mistake on one line: where it is, what is wrong, what to do.
+Stages collect problems and raise them together as one :class:`InputError`, so that every mistake is
+reported in one pass; ``cli`` prints them and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake: ``where: what is wrong; what to do``."""
+
+    message: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        text = " ".join(self.message.split())
+        return f"{self.where}: {text}" if self.where else text
+
+
+class InputError(Exception):
+    """The input is wrong; carries every mistake that was found."""
+
+    def __init__(self, problems: Iterable[Problem] | Problem | str) -> None:
+        if isinstance(problems, str):
+            problems = Problem(problems)
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def did_you_mean(name: str, known: Iterable[str], *, always_list: bool = True) -> str:
+    """Return a hint that names the nearest of the known names, or else all of them.
+
+    Args:
+        name: What was written.
+        known: The names that exist.
+        always_list: Whether to list every name where none is near.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(repr(candidate) for candidate in near) + "?"
+    if not names or not always_list:
+        return ""
+    return "known: " + ", ".join(names)

@@ -1,0 +1,96 @@
+"""From embeddings to metrics; NumPy only.
+
+Validation images give the threshold (:func:`calibrate`) and choose the checkpoint (:func:`validation_auc`); test images
+are only judged (:func:`evaluate`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from faceexp.evaluation import retrieval, verification
+from faceexp.evaluation.pairs import pair_distances
+
+if TYPE_CHECKING:
+    from faceexp.contract import Distance, IntArray
+    from faceexp.evaluation.pairs import FloatArray
+
+__all__ = ["HIGHER_IS_BETTER", "calibrate", "evaluate", "validation_auc"]
+
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "accuracy": True,
+    "sim_diff_ratio": False,
+    "auc": True,
+    "eer": False,
+    "tar@far=0.01": True,
+    "tar@far=0.001": True,
+    "precision_at_1": True,
+    "r_precision": True,
+    "map_at_r": True,
+}
+
+
+def evaluate(
+    embeddings: FloatArray, labels: IntArray, threshold: float, distance: Distance, pairs: IntArray | None = None
+) -> dict[str, float]:
+    """Return every metric of one trial, with the keys of :data:`HIGHER_IS_BETTER`.
+
+    Args:
+        embeddings: float (N, D), of test images.
+        labels: int (N,), their identities.
+        threshold: Distance up to which a pair counts as similar, from :func:`calibrate`.
+        distance: The loss's own, for everything but ``sim_diff_ratio``, which is Euclidean on L2-normalised rows.
+        pairs: int (P, 2), the pairs a protocol lists; ``None``: every pair. Retrieval always uses all rows.
+
+    Returns:
+        Rates and ratios without a unit; ``nan`` where the pairs or queries that a metric needs do not exist.
+
+    Raises:
+        ValueError: A shape does not fit, or the embeddings are not finite.
+    """
+    verified = _verification(embeddings, labels, threshold, distance, pairs)
+    found = retrieval.ranks(embeddings, labels, distance)
+    return {
+        "accuracy": verified["accuracy"],
+        "sim_diff_ratio": verification.sim_diff_ratio(embeddings, labels, pairs),
+        "auc": verified["auc"],
+        "eer": verified["eer"],
+        "tar@far=0.01": verified["tar@far=0.01"],
+        "tar@far=0.001": verified["tar@far=0.001"],
+        "precision_at_1": retrieval.precision_at_1(found),
+        "r_precision": retrieval.r_precision(found),
+        "map_at_r": retrieval.map_at_r(found),
+    }
+
+
+def _verification(
+    embeddings: FloatArray, labels: IntArray, threshold: float, distance: Distance, pairs: IntArray | None
+) -> dict[str, float]:
+    """Its own function, so that the distances are freed before retrieval computes its own."""
+    measured = pair_distances(embeddings, labels, distance, pairs)
+    curve = verification.roc(measured)
+    return {
+        "accuracy": verification.balanced_accuracy(measured, threshold),
+        "auc": verification.auc(curve),
+        "eer": verification.eer(curve),
+        "tar@far=0.01": verification.tar_at_far(curve, 0.01),
+        "tar@far=0.001": verification.tar_at_far(curve, 0.001),
+    }
+
+
+def calibrate(embeddings: FloatArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None) -> float:
+    """Return the threshold of best balanced accuracy on validation images, in units of the distance.
+
+    See :func:`faceexp.evaluation.verification.balanced_threshold`; the arguments are those of :func:`evaluate`.
+    """
+    return verification.balanced_threshold(verification.roc(pair_distances(embeddings, labels, distance, pairs)))
+
+
+def validation_auc(
+    embeddings: FloatArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None
+) -> float:
+    """Return the area under the ROC on validation images, by which checkpoints are chosen.
+
+    The arguments are those of :func:`evaluate`.
+    """
+    return verification.auc(verification.roc(pair_distances(embeddings, labels, distance, pairs)))

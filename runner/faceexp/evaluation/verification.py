@@ -1,0 +1,211 @@
+"""Verification: are these two images of one identity? Answered by *similar iff distance <= threshold*.
+
+TAR (true accept rate) is the accepted part of the similar pairs, FAR (false accept rate) that of the different pairs.
+Where only one kind of pair exists, whatever needs both is ``nan``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from faceexp.evaluation.pairs import normalise, pair_distances
+
+if TYPE_CHECKING:
+    from faceexp.contract import IntArray
+    from faceexp.evaluation.pairs import FloatArray, PairDistances
+
+
+@dataclass(frozen=True, eq=False)
+class Roc:
+    """The exact polyline of (FAR, TAR) over all thresholds, from accepting none to accepting all.
+
+    Pairs of one distance are accepted together. Vertices inside a run of different pairs are left out: the line is
+    straight there and nothing is best there. So there are at most twice as many vertices as distinct similar distances,
+    plus two.
+
+    Attributes:
+        accepted: float (K,), the largest distance accepted at each vertex; ``-inf`` where none is.
+        rejected: float (K,), the smallest distance rejected at each vertex; ``inf`` where none is.
+        true_accepts: int (K,), similar pairs accepted.
+        false_accepts: int (K,), different pairs accepted.
+        n_similar: Number of similar pairs.
+        n_different: Number of different pairs.
+    """
+
+    accepted: FloatArray
+    rejected: FloatArray
+    true_accepts: IntArray
+    false_accepts: IntArray
+    n_similar: int
+    n_different: int
+
+    @property
+    def both_kinds(self) -> bool:
+        """Whether there are similar and different pairs, so that both rates exist."""
+        return self.n_similar > 0 and self.n_different > 0
+
+    @property
+    def tar(self) -> FloatArray:
+        """True accept rates, float (K,); ``nan`` without similar pairs."""
+        return self.true_accepts / (self.n_similar or math.nan)
+
+    @property
+    def far(self) -> FloatArray:
+        """False accept rates, float (K,); ``nan`` without different pairs."""
+        return self.false_accepts / (self.n_different or math.nan)
+
+
+def roc(pairs: PairDistances) -> Roc:
+    """Return the ROC polyline of *similar iff distance <= threshold* over all thresholds."""
+    similar = np.sort(pairs.distance[pairs.similar])
+    different = pairs.distance[~pairs.similar]
+    different.sort()
+    steps = np.unique(similar)
+    around = [np.searchsorted(different, steps, side="left"), np.searchsorted(different, steps, side="right")]
+    true = np.repeat(np.concatenate([[0], np.searchsorted(similar, steps, side="right")]), 2)
+    false = np.concatenate([[0], np.column_stack(around).ravel(), [len(different)]])
+    moved = np.concatenate([[True], (np.diff(true) > 0) | (np.diff(false) > 0)])
+    true, false = true[moved], false[moved]
+    return Roc(
+        accepted=np.maximum(_before(similar, true), _before(different, false)),
+        rejected=np.minimum(_after(similar, true), _after(different, false)),
+        true_accepts=true,
+        false_accepts=false,
+        n_similar=len(similar),
+        n_different=len(different),
+    )
+
+
+def _before(ordered: FloatArray, counts: IntArray) -> FloatArray:
+    """Return the last of the first ``counts`` values, ``-inf`` for none."""
+    values = np.full(len(counts), -np.inf)
+    values[counts > 0] = ordered[counts[counts > 0] - 1]
+    return values
+
+
+def _after(ordered: FloatArray, counts: IntArray) -> FloatArray:
+    """Return the value after the first ``counts`` ones, ``inf`` for none."""
+    values = np.full(len(counts), np.inf)
+    values[counts < len(ordered)] = ordered[counts[counts < len(ordered)]]
+    return values
+
+
+def auc(curve: Roc) -> float:
+    """Return the area under the ROC: the chance that a similar pair is nearer than a different one, ties half."""
+    if not curve.both_kinds:
+        return math.nan
+    twice = np.diff(curve.false_accepts) * (curve.true_accepts[1:] + curve.true_accepts[:-1])
+    return int(twice.sum()) / (2 * curve.n_similar * curve.n_different)
+
+
+def eer(curve: Roc) -> float:
+    """Return the equal error rate: the FAR where the ROC polyline crosses ``FAR = 1 - TAR``, linear in between."""
+    if not curve.both_kinds:
+        return math.nan
+    surplus = curve.far - (1 - curve.tar)  # rises from -1 to 1
+    after = int(np.argmax(surplus >= 0))
+    before = after - 1
+    part = -surplus[before] / (surplus[after] - surplus[before])
+    return float(curve.far[before] + part * (curve.far[after] - curve.far[before]))
+
+
+def tar_at_far(curve: Roc, far: float) -> float:
+    """Return the largest TAR over operating points with ``FAR <= far``; nothing is interpolated.
+
+    Raises:
+        ValueError: ``far`` is negative: not even accepting none reaches that.
+    """
+    if far < 0:
+        raise ValueError(f"far must be at least 0, not {far}")
+    if not curve.both_kinds:
+        return math.nan
+    allowed = int(np.searchsorted(curve.far, far, side="right"))
+    return float(curve.tar[allowed - 1])
+
+
+def best_accuracy(curve: Roc) -> float:
+    """Return the largest part of all pairs that any threshold gets right, accepting none included.
+
+    This chooses its threshold on the pairs it judges: a bound, not an estimate. Compare :func:`balanced_accuracy`.
+    """
+    total = curve.n_similar + curve.n_different
+    right = curve.true_accepts + (curve.n_different - curve.false_accepts)
+    return int(right.max()) / total if total else math.nan
+
+
+def average_precision(curve: Roc) -> float:
+    """Return ``sum_n (TAR_n - TAR_n-1) precision_n`` over distinct distances, precision = similar part of accepted."""
+    if not curve.both_kinds:
+        return math.nan
+    accepts = np.maximum(curve.true_accepts + curve.false_accepts, 1)
+    precision = curve.true_accepts / accepts
+    return float(np.sum(np.diff(curve.tar) * precision[1:]))
+
+
+def balanced_threshold(curve: Roc) -> float:
+    """Return the distance threshold that maximises ``(TAR + 1 - FAR) / 2``.
+
+    It lies midway between the neighbouring observed distances. Where several gaps are best, the widest between two
+    observed distances is taken, the first of equals. If accepting none (or all) is the only best choice, it is just
+    below the smallest (or at the largest) distance.
+    """
+    if not curve.both_kinds:
+        return math.nan
+    # In integers, so that equally good thresholds are equal.
+    surplus = curve.true_accepts * curve.n_different - curve.false_accepts * curve.n_similar
+    best = np.flatnonzero(surplus == surplus.max())
+    width = curve.rejected[best] - curve.accepted[best]
+    choice = best[np.argmax(np.where(np.isfinite(width), width, -1.0))]
+    return _midway(float(curve.accepted[choice]), float(curve.rejected[choice]))
+
+
+def _midway(accepted: float, rejected: float) -> float:
+    if accepted == -math.inf:
+        return math.nextafter(rejected, -math.inf)
+    middle = accepted + (rejected - accepted) / 2
+    return middle if middle < rejected and math.isfinite(middle) else accepted
+
+
+def balanced_accuracy(pairs: PairDistances, threshold: float) -> float:
+    """Return ``(TAR + 1 - FAR) / 2`` at a threshold: similar and different pairs count the same, however many.
+
+    Args:
+        pairs: The pairs to judge, not those on which the threshold was chosen.
+        threshold: A distance; ``nan`` (there was nothing to choose it on) gives ``nan``.
+    """
+    n_similar = int(np.count_nonzero(pairs.similar))
+    n_different = len(pairs.similar) - n_similar
+    if math.isnan(threshold) or n_similar == 0 or n_different == 0:
+        return math.nan
+    accept = pairs.distance <= threshold
+    true_accepts = int(np.count_nonzero(accept & pairs.similar))
+    false_accepts = int(np.count_nonzero(accept)) - true_accepts
+    return (true_accepts / n_similar + 1 - false_accepts / n_different) / 2
+
+
+def distance_ratio(pairs: PairDistances) -> float:
+    """Return mean distance of similar pairs / mean distance of different pairs; ``nan`` if the latter is 0."""
+    if pairs.similar.all() or not pairs.similar.any():
+        return math.nan
+    different = float(np.mean(pairs.distance, where=~pairs.similar, dtype=np.float64))
+    if different == 0:
+        return math.nan
+    return float(np.mean(pairs.distance, where=pairs.similar, dtype=np.float64)) / different
+
+
+def sim_diff_ratio(embeddings: FloatArray, labels: IntArray, pairs: IntArray | None = None) -> float:
+    """Return :func:`distance_ratio` of the Euclidean distances of L2-normalised rows, comparable between losses.
+
+    Args:
+        embeddings: float (N, D), not normalised yet.
+        labels: int (N,).
+        pairs: int (P, 2), row indices; ``None``: every pair.
+
+    Raises:
+        ValueError: See :func:`faceexp.evaluation.pairs.pair_distances`.
+    """
+    return distance_ratio(pair_distances(normalise(embeddings), labels, "euclidean", pairs))

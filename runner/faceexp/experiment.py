@@ -1,0 +1,127 @@
+"""What an experiment file means: frozen values, with plugins still only names and options."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+Baseline = Literal["pixels", "pca", "untrained", "phase1"]
+BASELINES: tuple[Baseline, ...] = ("pixels", "pca", "untrained", "phase1")
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
+
+def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("values must not repeat")
+    return values
+
+
+class Table(BaseModel):
+    """A table of the file: frozen, unknown keys refused, text never taken for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PluginRef(Table):
+    """A plugin by name, with its options as written."""
+
+    plugin: str = Field(description="Name of an installed plugin; `faceexp list-plugins` shows them.")
+    options: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
+
+
+class Preprocess(Table):
+    """How images become arrays; the same for training, evaluation and use."""
+
+    size: tuple[Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)]] = Field(
+        (96, 96), strict=False, description="Height and width after resizing, in pixels."
+    )
+    color: Literal["gray", "rgb"] = Field("gray", description="One channel or three.")
+    on_unreadable: Literal["error", "skip"] = Field(
+        "error", description="Whether an image that cannot be decoded stops the run or is left out."
+    )
+
+
+class Augment(Table):
+    """Random changes to training images."""
+
+    flip: bool = Field(False, description="Mirror each training image left to right with probability 1/2.")
+
+
+class Protocol(Table):
+    """Who is trained on, who is tested on."""
+
+    kind: Literal["open_set", "closed_set"] = Field(
+        description="open_set: people in test are never seen in training; closed_set: the same people, other images."
+    )
+    folds: int = Field(1, ge=1, le=100, description="Cross-validation folds a seed; 1 is a single split.")
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of people (open_set) or of each person's images (closed_set); folds = 1."
+    )
+    validation_fraction: float = Field(
+        0.25, gt=0, lt=1, description="Share, of what is not test, that thresholds and checkpoints are chosen on."
+    )
+    min_images: int | None = Field(
+        None, ge=1, description="Leave out people with fewer images; without it, a person with too few is an error."
+    )
+
+
+class ModelRef(PluginRef):
+    """The trunk and the width of the embedding behind it."""
+
+    embedding_dim: int = Field(128, ge=1, le=65536, description="Width of the dense embedding layer.")
+
+
+class Pretrain(Table):
+    """Phase 1: softmax classification of the training people, all weights; once a seed and fold."""
+
+    enabled: bool = Field(True, description="False starts phase 2 from random weights.")
+    epochs: int = Field(15, ge=1, description="Passes over the training part.")
+    batch_size: int = Field(64, ge=1, description="Images a step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share dropped between embedding and classifier.")
+
+
+class Finetune(Table):
+    """Phase 2: the metric loss."""
+
+    sampler: PluginRef = Field(description="How batches are drawn.")
+    trainable: Literal["embedding", "all"] = Field(
+        "embedding", description="Only the dense embedding layer, on features computed once, or all weights."
+    )
+    steps: int = Field(600, ge=1, description="Optimiser steps.")
+    learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
+    validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
+
+
+class LossEntry(Table):
+    """One row of the comparison: a loss, its options, and how it is trained."""
+
+    plugin: str
+    label: str
+    options: dict[str, Any]
+    pretrain: Pretrain
+    finetune: Finetune
+    index: int = Field(0, exclude=True, description="Which [[losses]] table of the file it comes from.")
+
+
+class Experiment(Table):
+    """An experiment file, complete and checked, but for the plugins' own options."""
+
+    name: Name = Field(description="Names the run's folder.")
+    description: str = Field("", description="What the experiment is for.")
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, strict=False), AfterValidator(_unique)
+    ] = Field((0,), description="Each seed has its own split, weights and batches.")
+    dataset: PluginRef = Field(description="Where faces come from.")
+    preprocess: Preprocess = Preprocess()
+    augment: Augment = Augment()
+    protocol: Protocol
+    model: ModelRef
+    pretrain: Pretrain = Pretrain()
+    finetune: Finetune
+    baselines: Annotated[tuple[Baseline, ...], Field(strict=False), AfterValidator(_unique)] = Field(
+        BASELINES, description="Rows to compare losses with."
+    )
+    losses: tuple[LossEntry, ...]

@@ -1,0 +1,70 @@
+"""From image files to arrays of pixels; the same code for training, evaluation and use."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from faceexp.errors import Problem
+from faceexp.experiment import Preprocess
+from faceexp.values import ByteArray
+
+# Files from outside are measured before they are decoded: a small file can claim to hold a huge picture.
+MAX_FILE_BYTES = 64 * 2**20
+MAX_PIXELS = 64 * 10**6
+
+
+class UnreadableImageError(Exception):
+    """An image file cannot be turned into pixels."""
+
+
+def decode(path: Path, preprocess: Preprocess) -> ByteArray:
+    """Return the pixels of a file, uint8 (H, W, C).
+
+    Raises:
+        UnreadableImageError: The file is missing, too large, truncated or no image.
+    """
+    try:
+        _check_size(path.stat().st_size, MAX_FILE_BYTES, "bytes")
+        with warnings.catch_warnings():
+            # Pillow warns about pictures that are large, but not yet forbidden; the limit here is ours.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                _check_size(image.size[0] * image.size[1], MAX_PIXELS, "pixels")
+                return prepare(image, preprocess)
+    except UnreadableImageError:
+        raise
+    except FileNotFoundError:
+        raise UnreadableImageError("does not exist") from None
+    except Exception as error:  # Pillow's decoders raise nearly everything on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadableImageError(f"cannot be decoded ({reason})") from error
+
+
+def _check_size(size: int, limit: int, unit: str) -> None:
+    if size > limit:
+        raise UnreadableImageError(f"has {size:,} {unit}, more than the {limit:,} that are decoded")
+
+
+def prepare(image: Image.Image, preprocess: Preprocess) -> ByteArray:
+    """Return the pixels of a picture as the experiment wants them: upright, resized, grey or colour."""
+    height, width = preprocess.size
+    upright = ImageOps.exif_transpose(image)
+    pixels = upright.convert("L" if preprocess.color == "gray" else "RGB")
+    if pixels.size != (width, height):
+        pixels = pixels.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=None)
+    array = np.asarray(pixels, dtype=np.uint8)
+    return array.reshape(height, width, 1 if preprocess.color == "gray" else 3)
+
+
+def shape(preprocess: Preprocess) -> tuple[int, int, int]:
+    """Return (H, W, C) of preprocessed images."""
+    return (*preprocess.size, 1 if preprocess.color == "gray" else 3)
+
+
+def unreadable(path: Path, error: UnreadableImageError) -> Problem:
+    """Return the problem of an image that cannot be used."""
+    return Problem(f'{error}; replace or remove it, or set on_unreadable = "skip" in [preprocess]', str(path))

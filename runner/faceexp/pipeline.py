@@ -1,0 +1,375 @@
+"""The stages put together: from an experiment file to a run directory.
+
+This is what ``faceexp run`` does and what ``faceexp.load(path).run()`` does; nothing here prints or exits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from faceexp import spec
+from faceexp.contract import GROUPS
+from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.experiment import Experiment
+from faceexp.plan import UnplannableError, prepare, resolve
+from faceexp.registry import Registry, discover
+from faceexp.store import Store, default_root, digest, write_text
+from faceexp.values import Event, Listener, Plan, Resolved, TrainedTrial, TrialResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+
+
+def _deaf(event: Event) -> None:
+    """Hear nothing: who runs from Python need not watch."""
+
+
+def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
+    """Read and check an experiment file; no data are touched, and TensorFlow is not imported.
+
+    Args:
+        path: The TOML file.
+        overrides: ``table.key=value`` texts that take the place of what the file says.
+        only: Labels of the losses to keep; all where empty.
+
+    Raises:
+        InputError: With every mistake in the file.
+    """
+    document = spec.read(path, tuple(overrides))
+    registry = discover()
+    experiment, problems, references = spec.parse(document)
+    problems += _plugin_problems(document, references, registry)
+    if problems or experiment is None:
+        raise InputError(spec.in_order(problems))
+    if only:
+        experiment = _only(experiment, only)
+    try:
+        return Study(document, experiment, resolve(experiment, registry))
+    except UnplannableError as error:
+        raise _located(document, error) from error
+
+
+def _plugin_problems(
+    document: spec.Document, references: Iterable[spec.Reference], registry: Registry
+) -> list[Problem]:
+    problems = []
+    for reference in references:
+        try:
+            registry.choose(reference.kind, reference.name, reference.options)
+        except InputError as error:
+            problems += [document.problem((*reference.path, "plugin"), item.message) for item in error.problems]
+        except ValidationError as error:
+            problems += list(_option_problems(document, reference, registry, error))
+    return problems
+
+
+def _option_problems(
+    document: spec.Document, reference: spec.Reference, registry: Registry, error: ValidationError
+) -> Iterable[Problem]:
+    found = registry.find(reference.kind, reference.name)
+    known = sorted(found.load().model_fields)
+    for item in error.errors(include_url=False):
+        key = item["loc"]
+        path = (*reference.path, *key)
+        grid = (*reference.path, "grid", *key)
+        # An option that the grid varies is written there.
+        place = (
+            grid
+            if document.where(grid) != document.where((*reference.path, "grid")) or _in_grid(document, grid)
+            else path
+        )
+        if item["type"] == "extra_forbidden":
+            hint = did_you_mean(str(key[-1]), known)
+            yield document.problem(place, f"unknown option of {found}{'; ' + hint if hint else '; it has none'}")
+        else:
+            yield document.problem(place if key else path, f"{spec.explain(item, known)}; option of {found}")
+
+
+def _in_grid(document: spec.Document, path: tuple[str | int, ...]) -> bool:
+    value: Any = document.data
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _only(experiment: Experiment, labels: Sequence[str]) -> Experiment:
+    known = [entry.label for entry in experiment.losses]
+    problems = [
+        Problem(f"no loss has the label {label!r}; {did_you_mean(label, known)}", "--only")
+        for label in labels
+        if label not in known
+    ]
+    if problems:
+        raise InputError(problems)
+    return experiment.model_copy(update={"losses": tuple(e for e in experiment.losses if e.label in labels)})
+
+
+def _located(document: spec.Document, error: UnplannableError) -> InputError:
+    return InputError([document.problem(issue.path, issue.message) for issue in error.issues])
+
+
+@dataclass(frozen=True)
+class Study:
+    """A checked experiment, ready to run."""
+
+    document: spec.Document
+    experiment: Experiment
+    resolved: Resolved
+
+    @cached_property
+    def spec_hash(self) -> str:
+        """Digest of the experiment as resolved."""
+        return digest(self.experiment.model_dump(mode="json"))
+
+    def plan(self, store: Store, listen: Listener = _deaf) -> Plan:
+        """Load the data, decode the images and cut the parts.
+
+        Raises:
+            InputError: With every mistake in the data.
+        """
+        try:
+            return prepare(self.resolved, store, listen)
+        except UnplannableError as error:
+            raise _located(self.document, error) from error
+        except InputError as error:
+            # The data's own problems name a path; those that name nothing belong to the file's [dataset].
+            raise InputError(
+                [p if p.where else self.document.problem(("dataset",), p.message) for p in error.problems]
+            ) from error
+
+    def run(self, out: str | Path = "runs", *, store: str | Path | None = None, listen: Listener = _deaf) -> Run:
+        """Train and compare; return the finished run.
+
+        Args:
+            out: Folder that gets the run's own folder, ``<name>-<hash>``.
+            store: Where finished work is kept; by default ``$FACEEXP_STORE`` or the user's cache.
+            listen: Hears of progress.
+
+        Raises:
+            InputError: The data cannot serve the experiment.
+        """
+        from faceexp import engine
+        from faceexp.evaluation import validation_auc
+
+        folder = Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}"
+        kept = Store(Path(store) if store else default_root())
+        plan = self.plan(kept, listen)
+        write_text(folder / "spec.toml", spec.dump(self.experiment))
+        write_text(folder / "environment.json", _json(environment(self.resolved)))
+        results = []
+        for number, trained in enumerate(engine.train(plan, kept, validation_auc, listen), 1):
+            result = _finish(trained, folder, self.experiment)
+            results.append(result)
+            trial = trained.trial
+            listen(Event("trial", number, len(plan.trials), trial.label, trial.seed, trial.fold, finished=result))
+        document = compare_all(self.experiment.name, self.spec_hash, results, plan)
+        write_text(folder / "results.json", _json(document))
+        run = Run(folder, document)
+        from faceexp.report.html import page
+
+        write_text(folder / "report.html", page(document, json.loads((folder / "environment.json").read_text())))
+        return run
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, and what ``results.json`` there says."""
+
+    folder: Path
+    document: Mapping[str, Any]
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """Every trial, as in ``results.json``."""
+        return list(self.document["trials"])
+
+    @property
+    def summary(self) -> list[dict[str, Any]]:
+        """Mean and interval of every label and metric."""
+        return list(self.document["summary"])
+
+    @property
+    def comparisons(self) -> list[dict[str, Any]]:
+        """Every pair of labels, metric by metric, with corrected p-value and verdict."""
+        return list(self.document["comparisons"])
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The trials that did not end well."""
+        return [trial for trial in self.trials if trial["status"] != "ok"]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a trial: label, seed, fold, status and every metric."""
+        import pandas as pd
+
+        keys = ("id", "loss", "label", "kind", "seed", "fold", "status", "reason", "threshold", "best_step")
+        return pd.DataFrame([{**{key: t[key] for key in keys}, **t["metrics"]} for t in self.trials])
+
+
+def open_run(path: str | Path) -> Run:
+    """Read a finished run from its folder.
+
+    Raises:
+        InputError: The folder holds no results, or results of another schema.
+    """
+    folder = Path(path)
+    file = folder if folder.is_file() else folder / "results.json"
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(str(p.parent) for p in folder.glob("*/results.json")) if folder.is_dir() else []
+        hint = f"it holds the runs {', '.join(known)}" if known else "name the folder that `faceexp run` printed"
+        raise InputError(Problem(f"holds no results.json; {hint}", str(path))) from None
+    except (OSError, ValueError) as error:
+        raise InputError(Problem(f"cannot be read as results: {error}", str(file))) from error
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise InputError(Problem(f"is not results of schema {SCHEMA}; run the experiment again", str(file)))
+    return Run(file.parent, document)
+
+
+def _finish(trained: TrainedTrial, folder: Path, experiment: Experiment) -> TrialResult:
+    """Measure a trial and write what belongs to it: its JSON, and its model with the threshold."""
+    result = measure(trained)
+    write_text(folder / "trials" / f"{result.id}.json", _json(_plain(result)))
+    if trained.folder and result.status == "ok":
+        model = folder / "models" / result.id
+        model.mkdir(parents=True, exist_ok=True)
+        _place(trained.folder / "model.keras", model / "model.keras")
+        calibration = {
+            "label": result.label,
+            "distance": result.distance,
+            "threshold": result.threshold,
+            "criterion": "best balanced accuracy on the validation part",
+            "preprocess": experiment.preprocess.model_dump(mode="json"),
+        }
+        write_text(model / "calibration.json", _json(calibration))
+    return result
+
+
+def measure(trained: TrainedTrial) -> TrialResult:
+    """Return a trial's metrics: the threshold from validation, everything else from test."""
+    from faceexp.evaluation import calibrate, evaluate
+
+    trial = trained.trial
+    metrics: dict[str, float | None] = {}
+    threshold, status, reason = None, trained.status, trained.reason
+    began = time.perf_counter()
+    if status == "ok":
+        threshold = calibrate(trained.validation, trained.validation_labels, trained.distance)
+        found = evaluate(trained.test, trained.test_labels, threshold, trained.distance)
+        metrics = {name: value if math.isfinite(value) else None for name, value in found.items()}
+    return TrialResult(
+        id=trial.id,
+        loss=trial.name,
+        label=trial.label,
+        kind=trial.kind,
+        seed=trial.seed,
+        fold=trial.fold,
+        status=status,
+        reason=reason,
+        metrics=metrics,
+        threshold=threshold,
+        distance=trained.distance,
+        best_step=trained.best_step,
+        seconds={
+            **dict.fromkeys(("pretrain", "features", "finetune"), 0.0),
+            **trained.seconds,
+            "evaluate": time.perf_counter() - began,
+        },
+        reused=trained.reused,
+        curve=trained.curve,
+    )
+
+
+def compare_all(name: str, spec_hash: str, results: Sequence[TrialResult], plan: Plan) -> dict[str, Any]:
+    """Return the content of ``results.json``."""
+    from faceexp.evaluation import HIGHER_IS_BETTER
+    from faceexp.statistics import compare, summarise
+
+    # Trials share people between training parts; how much decides how far their spread understates the truth.
+    ratio = sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits)
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "spec_hash": spec_hash,
+        "protocol": plan.resolved.experiment.protocol.kind,
+        "notes": list(plan.notes),
+        "trials": [_plain(result) for result in results],
+        "summary": [_plain(item) for item in summarise(results, HIGHER_IS_BETTER, ratio)],
+        "comparisons": [_plain(item) for item in compare(results, HIGHER_IS_BETTER, ratio)],
+    }
+
+
+def environment(resolved: Resolved) -> dict[str, Any]:
+    """Return the machine, the packages and the plugins a run used."""
+    chosen = [resolved.dataset, resolved.model]
+    chosen += [plugin for loss in resolved.losses for plugin in (loss.loss, loss.sampler)]
+    plugins = {(c.found.kind, c.found.name): c.found for c in chosen}
+    packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "plugins": [
+            {"kind": kind, "name": name, "distribution": found.distribution, "version": found.version}
+            for (kind, name), found in sorted(
+                plugins.items(), key=lambda item: (list(GROUPS).index(item[0][0]), item[0][1])
+            )
+        ],
+        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _place(source: Path, target: Path) -> None:
+    """Put a file of the store into a run: as a link where possible, since models are large and never change."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
+    """Return a frozen value as JSON data; numbers that are none become null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"

@@ -1,0 +1,282 @@
+"""Everything a run will do, decided and checked before anything trains."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from faceexp import images
+from faceexp.contract import BatchNeeds, BatchSupply, DatasetPlugin, FaceData, IntArray, LossPlugin, SamplerPlugin
+from faceexp.errors import InputError, Problem
+from faceexp.experiment import Experiment, Pretrain, Protocol
+from faceexp.protocol import UnservableError, smallest, splits
+from faceexp.registry import Registry
+from faceexp.store import Artefact, Store, digest
+from faceexp.values import ByteArray, Event, Listener, Plan, Resolved, ResolvedLoss, Split, Trial
+
+BASELINE_LABELS = {
+    "pixels": "raw pixels",
+    "pca": "PCA (eigenfaces)",
+    "untrained": "untrained trunk",
+    "phase1": "phase-1 embedding",
+}
+MAX_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Issue:
+    """A mistake at a key of the experiment file; whoever knows the file says in which line."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+class UnplannableError(Exception):
+    """The experiment cannot be carried out as it is written."""
+
+    def __init__(self, issues: list[Issue]) -> None:
+        self.issues = issues
+        super().__init__("; ".join(issue.message for issue in issues))
+
+
+def resolve(experiment: Experiment, registry: Registry) -> Resolved:
+    """Return the experiment with its plugins, each loss checked against its sampler; touches no data.
+
+    Raises:
+        UnplannableError: A loss cannot learn from what its sampler serves, or two rows have one label.
+    """
+    issues: list[Issue] = []
+    losses = []
+    for entry in experiment.losses:
+        loss = registry.choose("loss", entry.plugin, entry.options)
+        sampler = registry.choose("sampler", entry.finetune.sampler.plugin, entry.finetune.sampler.options)
+        traits = cast("LossPlugin", loss.plugin).traits()
+        supply = cast("SamplerPlugin", sampler.plugin).supply()
+        lack = _lack(traits.needs, supply)
+        if lack:
+            message = (
+                f"loss {entry.plugin!r} needs {lack}; sampler {entry.finetune.sampler.plugin!r} does not promise that: "
+                "choose another sampler or other options for it"
+            )
+            issues.append(Issue(("losses", entry.index), message))
+        if entry.label in BASELINE_LABELS.values():
+            issues.append(Issue(("losses", entry.index, "label"), f"{entry.label!r} is the name of a baseline"))
+        losses.append(ResolvedLoss(entry, loss, sampler, traits))
+    if issues:
+        raise UnplannableError(issues)
+    return Resolved(
+        experiment,
+        registry.choose("dataset", experiment.dataset.plugin, experiment.dataset.options),
+        registry.choose("model", experiment.model.plugin, experiment.model.options),
+        tuple(losses),
+    )
+
+
+def _lack(needs: BatchNeeds, supply: BatchSupply) -> str:
+    """Return what a batch lacks for a loss, or an empty text."""
+    lacks = []
+    if supply.classes < needs.classes:
+        lacks.append(f"{needs.classes} identities in every batch")
+    if supply.images_per_class < needs.images_per_class:
+        lacks.append(f"{needs.images_per_class} images of an identity in every batch")
+    if needs.halves == "similar" and supply.halves != "similar":
+        lacks.append("rows i and i + B/2 of the same identity")
+    if needs.halves == "mixed" and supply.halves != "mixed":
+        lacks.append("rows i and i + B/2 of the same identity in some pairs and of different ones in others")
+    return " and ".join(lacks)
+
+
+def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
+    """Return the plan of a run: data loaded, images decoded, parts cut, every batch known to be possible.
+
+    Raises:
+        UnplannableError: The data cannot serve the protocol or a sampler.
+        InputError: The data set or one of its images is unusable.
+    """
+    experiment = resolved.experiment
+    data = cast("DatasetPlugin", resolved.dataset.plugin).build(seed=0)
+    chosen = _choose_people(data, experiment.protocol)
+    artefact = _decoded(data, experiment, store, listen)
+    kept = np.load(artefact.path / "kept.npy", allow_pickle=False)
+    keep = np.isin(kept, chosen)
+    pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
+    if not keep.all():
+        pixels, kept = pixels[keep], kept[keep]
+    # Labels count from 0 without gaps among the people who are left.
+    labels = np.unique(data.labels[kept], return_inverse=True)[1].astype(np.int32)
+    parts = _all_splits(labels, experiment)
+    _check_batches(resolved, labels, parts)
+    return Plan(
+        resolved=resolved,
+        data=data,
+        images=pixels,
+        images_key=digest([artefact.key, kept.tolist()]),
+        labels=labels,
+        splits=parts,
+        trials=tuple(_trials(resolved)),
+        notes=tuple(_notes(data, experiment, kept)),
+    )
+
+
+def _choose_people(data: FaceData, protocol: Protocol) -> IntArray:
+    """Return the indices of the images of people who have enough of them."""
+    counts = np.bincount(data.labels, minlength=len(data.identities))
+    enough = counts >= (protocol.min_images or 1)
+    # Asking for min_images = 1 is asking to keep people with one image, where the protocol can use them.
+    floor = 1 if protocol.kind == "open_set" and protocol.min_images else smallest(protocol)
+    short = np.flatnonzero(enough & (counts < floor))
+    if len(short):
+        issues = [
+            Issue(
+                ("protocol",),
+                f"{data.identities[person]!r} has {counts[person]} image{'s' if counts[person] != 1 else ''}, "
+                f"{protocol.kind} needs {floor} of each person; add images or set min_images = {floor} "
+                "to leave such people out",
+            )
+            for person in short[:MAX_LISTED]
+        ]
+        if len(short) > MAX_LISTED:
+            issues.append(Issue(("protocol",), f"and {len(short) - MAX_LISTED} more people with too few images"))
+        raise UnplannableError(issues)
+    return np.flatnonzero(enough[data.labels])
+
+
+def _decoded(data: FaceData, experiment: Experiment, store: Store, listen: Listener) -> Artefact:
+    """Return the artefact with the images as one array; decoding happens once for each data set and preprocessing."""
+    inputs = {
+        "fingerprint": data.fingerprint,
+        "preprocess": experiment.preprocess.model_dump(mode="json"),
+        "code": digest(Path(images.__file__).read_text(encoding="utf-8")),
+        "pillow": PIL.__version__,
+    }
+
+    def make(folder: Path) -> None:
+        _decode_all(data, experiment, folder, listen)
+
+    return store.get("images", inputs, make)
+
+
+def _decode_all(data: FaceData, experiment: Experiment, folder: Path, listen: Listener) -> None:
+    preprocess = experiment.preprocess
+    count = len(data.images)
+    array = np.lib.format.open_memmap(
+        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, *images.shape(preprocess))
+    )
+
+    def decode(index: int) -> Problem | None:
+        source = data.images[index]
+        try:
+            if isinstance(source, Path):
+                array[index] = images.decode(source, preprocess)
+            else:
+                array[index] = images.prepare(Image.fromarray(source), preprocess)
+        except images.UnreadableImageError as error:
+            return images.unreadable(cast("Path", source), error)
+        return None
+
+    problems: dict[int, Problem] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for index, problem in enumerate(pool.map(decode, range(count))):
+            if problem:
+                problems[index] = problem
+            if index % 256 == 0:
+                listen(Event("images", index, count))
+    listen(Event("images", count, count))
+    if problems and preprocess.on_unreadable == "error":
+        raise InputError(problems.values())
+    kept = np.array([index for index in range(count) if index not in problems], dtype=np.int64)
+    if problems:
+        np.save(folder / "images.npy", np.array(array[kept]), allow_pickle=False)
+    else:
+        array.flush()
+    np.save(folder / "kept.npy", kept, allow_pickle=False)
+    skipped = [str(problem) for problem in problems.values()]
+    (folder / "skipped.json").write_text(json.dumps(skipped, indent=1), encoding="utf-8")
+
+
+def _all_splits(labels: IntArray, experiment: Experiment) -> tuple[Split, ...]:
+    try:
+        return tuple(itertools.chain.from_iterable(splits(labels, experiment.protocol, s) for s in experiment.seeds))
+    except UnservableError as error:
+        raise UnplannableError([Issue(("protocol",), str(error))]) from error
+
+
+def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...]) -> None:
+    """Refuse batches that a training part cannot fill; the smallest part decides."""
+    issues: list[Issue] = []
+    experiment = resolved.experiment
+    smallest_part = min(len(part.train) for part in parts)
+    pretrains: dict[tuple[str | int, ...], Pretrain] = {("pretrain",): experiment.pretrain} | {
+        ("losses", loss.entry.index, "pretrain"): loss.entry.pretrain
+        for loss in resolved.losses
+        if loss.entry.pretrain != experiment.pretrain
+    }
+    for path, pretrain in pretrains.items():
+        if pretrain.enabled and pretrain.batch_size > smallest_part:
+            message = f"{pretrain.batch_size} is more than the {smallest_part} images of the smallest training part"
+            issues.append(Issue((*path, "batch_size"), f"{message}; use {smallest_part} at most"))
+    counts = [np.bincount(labels[part.train]) for part in parts]
+    for loss in resolved.losses:
+        supply = cast("SamplerPlugin", loss.sampler.plugin).supply()
+        own = loss.entry.finetune != experiment.finetune
+        path: tuple[str | int, ...] = (
+            ("losses", loss.entry.index, "finetune", "sampler") if own else ("finetune", "sampler")
+        )
+        able = min(int((count >= supply.images_per_class).sum()) for count in counts)
+        if able < supply.classes:
+            message = (
+                f"sampler {loss.entry.finetune.sampler.plugin!r} wants {supply.classes} people with "
+                f"{supply.images_per_class} images or more in each batch, the smallest training part has {able}; "
+                "ask for fewer, or for fewer images of each"
+            )
+            issues.append(Issue(path, message))
+        elif supply.size > smallest_part:
+            message = f"a batch of {supply.size} is more than the {smallest_part} images of the smallest training part"
+            issues.append(Issue(path, f"{message}; use {smallest_part} at most"))
+    if issues:
+        raise UnplannableError(list(dict.fromkeys(issues)))
+
+
+def _trials(resolved: Resolved) -> Iterator[Trial]:
+    experiment = resolved.experiment
+    labels = [BASELINE_LABELS[name] for name in experiment.baselines] + [loss.entry.label for loss in resolved.losses]
+    names = _file_names(labels)
+    for seed in experiment.seeds:
+        for fold in range(experiment.protocol.folds):
+            for baseline in experiment.baselines:
+                if baseline == "phase1" and not experiment.pretrain.enabled:
+                    continue
+                label = BASELINE_LABELS[baseline]
+                yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "baseline", seed, fold)
+            for loss in resolved.losses:
+                label = loss.entry.label
+                yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "loss", seed, fold, loss)
+
+
+def _file_names(labels: list[str]) -> dict[str, str]:
+    """Return a distinct file name for each label: what is no letter or digit becomes a dash."""
+    plain = {label: re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.") or "loss" for label in labels}
+    often = Counter(name.lower() for name in plain.values())
+    return {label: name if often[name.lower()] == 1 else f"{name}-{digest(label)[:6]}" for label, name in plain.items()}
+
+
+def _notes(data: FaceData, experiment: Experiment, kept: IntArray) -> Iterator[str]:
+    people = len(np.unique(data.labels[kept]))
+    yield f"{people} people, {len(kept)} images; {data.source}"
+    if len(kept) < len(data.images):
+        left = len(data.images) - len(kept)
+        yield f"{left} of {len(data.images)} images left out (unreadable, or of people with too few images)"
+    if experiment.protocol.kind == "closed_set":
+        yield "closed set: the same people are in training and in test, so results say nothing about new people"

@@ -1,0 +1,94 @@
+"""Who is trained on and who is tested on.
+
+Every protocol cuts images into three parts without overlap: training; validation, for checkpoints and thresholds; and
+test, which nothing but the final measurement sees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from faceexp.contract import IntArray
+from faceexp.experiment import Protocol
+from faceexp.values import Split
+
+Parts = tuple[IntArray, IntArray, IntArray]
+
+
+class UnservableError(Exception):
+    """The data cannot be cut as the protocol asks."""
+
+
+def splits(labels: IntArray, protocol: Protocol, seed: int) -> tuple[Split, ...]:
+    """Return the splits of one seed, one a fold.
+
+    ``open_set``: people are shuffled and dealt to the parts, so that no person is in two of them. ``closed_set``: the
+    images of each person are shuffled and dealt, so that every person is in all of them.
+
+    Raises:
+        UnservableError: A part would lack the people or images that it needs.
+    """
+    random = np.random.default_rng([seed, 0x5B117])
+    deal = _open_set if protocol.kind == "open_set" else _closed_set
+    parts = deal(labels, protocol, random)
+    return tuple(
+        Split(seed, fold, *(np.sort(np.asarray(part, dtype=np.int64)) for part in three))
+        for fold, three in enumerate(parts)
+    )
+
+
+def _test_chunks(items: IntArray, protocol: Protocol) -> list[IntArray]:
+    if protocol.folds > 1:
+        return list(np.array_split(items, protocol.folds))
+    return [items[: max(1, round(len(items) * protocol.test_fraction))]]
+
+
+def _open_set(labels: IntArray, protocol: Protocol, random: np.random.Generator) -> list[Parts]:
+    people = random.permutation(np.unique(labels))
+    parts: list[Parts] = []
+    for test in _test_chunks(people, protocol):
+        rest = people[~np.isin(people, test)]
+        held = max(1, round(len(rest) * protocol.validation_fraction))
+        groups = {"training": rest[held:], "validation": rest[:held], "test": test}
+        for name, group in groups.items():
+            if len(group) < 2:
+                raise UnservableError(
+                    f"{len(people)} people leave {len(group)} for {name}, which needs two at least; "
+                    "use more people, fewer folds or other fractions"
+                )
+        indices = {name: np.flatnonzero(np.isin(labels, group)) for name, group in groups.items()}
+        for name in ("validation", "test"):
+            if np.bincount(labels[indices[name]]).max() < 2:
+                raise UnservableError(f"no person in {name} has two images, so there is no similar pair to judge")
+        parts.append((indices["training"], indices["validation"], indices["test"]))
+    return parts
+
+
+def _closed_set(labels: IntArray, protocol: Protocol, random: np.random.Generator) -> list[Parts]:
+    folds: list[tuple[list[IntArray], list[IntArray], list[IntArray]]] = [([], [], []) for _ in range(protocol.folds)]
+    for person in np.unique(labels):
+        images = random.permutation(np.flatnonzero(labels == person))
+        for fold, test in enumerate(_test_chunks(images, protocol)):
+            rest = images[~np.isin(images, test)]
+            held = max(1, round(len(rest) * protocol.validation_fraction))
+            for part, chosen in zip(folds[fold], (rest[held:], rest[:held], test), strict=True):
+                part.append(chosen)
+    parts: list[Parts] = [
+        (np.concatenate(train), np.concatenate(held), np.concatenate(test)) for train, held, test in folds
+    ]
+    for _, validation, test in parts:
+        for name, indices in (("validation", validation), ("test", test)):
+            if not len(indices) or np.bincount(labels[indices]).max() < 2:
+                raise UnservableError(
+                    f"no person keeps two images for {name}, so there is no similar pair to judge; "
+                    "use people with more images or a larger fraction"
+                )
+    return parts
+
+
+def smallest(protocol: Protocol) -> int:
+    """Return how many images a person must have to take part."""
+    if protocol.kind == "open_set":
+        return 2
+    # One for each part, and in cross-validation one for each fold's test part.
+    return max(3, protocol.folds)

@@ -1,0 +1,175 @@
+"""Plugins as they are installed: entry points of the four groups, found through the ``entrypoints`` package."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import entrypoints
+from pydantic import ValidationError
+
+from faceexp.contract import GROUPS, DatasetPlugin, LossPlugin, ModelPlugin, Plugin, SamplerPlugin
+from faceexp.errors import InputError, Problem, did_you_mean
+
+BASES: dict[str, type[Plugin]] = {
+    "loss": LossPlugin,
+    "model": ModelPlugin,
+    "dataset": DatasetPlugin,
+    "sampler": SamplerPlugin,
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin as its distribution's metadata names it; nothing is imported until :meth:`load`."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    module: str
+    attribute: str
+
+    def load(self) -> type[Plugin]:
+        """Import the plugin's class.
+
+        Raises:
+            BrokenPluginError: It cannot be imported, or is no plugin of its kind.
+        """
+        try:
+            # BaseException: a module that exits or is interrupted by its own assertion costs only itself, too.
+            loaded = entrypoints.EntryPoint(self.name, self.module, self.attribute).load()
+        except (Exception, SystemExit) as error:
+            raise BrokenPluginError(self, f"{type(error).__name__}: {error}") from error
+        base = BASES[self.kind]
+        if not (isinstance(loaded, type) and issubclass(loaded, base)):
+            raise BrokenPluginError(self, f"{self.module}:{self.attribute} is not a {base.__name__}")
+        return loaded
+
+    @property
+    def file(self) -> Path | None:
+        """The module's file, without importing it."""
+        try:
+            spec = importlib.util.find_spec(self.module)
+        except (ImportError, ValueError):
+            return None
+        return Path(spec.origin) if spec and spec.origin else None
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the module's file: edited code is other code, even where the version stays."""
+        file = self.file
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file else "unknown"
+
+    def __str__(self) -> str:
+        """Return ``loss 'contrastive' (faceexp-loss-contrastive 0.1.0)``."""
+        return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"
+
+
+class BrokenPluginError(Exception):
+    """A plugin is installed but cannot be used; only experiments that name it are affected."""
+
+    def __init__(self, found: Found, reason: str) -> None:
+        self.found, self.reason = found, " ".join(reason.split())
+        super().__init__(f"{found} is broken: {self.reason}")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A plugin with the options an experiment gives it."""
+
+    found: Found
+    plugin: Plugin
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything about the plugin that determines a result."""
+        return {
+            "kind": self.found.kind,
+            "name": self.found.name,
+            "distribution": self.found.distribution,
+            "version": self.found.version,
+            "digest": self.found.digest,
+            "options": self.plugin.model_dump(mode="json"),
+        }
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every plugin that is installed."""
+
+    plugins: tuple[Found, ...]
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of one kind, sorted."""
+        return sorted({found.name for found in self.plugins if found.kind == kind})
+
+    def find(self, kind: str, name: str) -> Found:
+        """Return the plugin of that kind and name.
+
+        Raises:
+            InputError: There is none (near names are listed), or two distributions offer it (both are named).
+        """
+        matches = [found for found in self.plugins if found.kind == kind and found.name == name]
+        if not matches:
+            hint = did_you_mean(name, self.names(kind))
+            raise InputError(f"no {kind} plugin {name!r} is installed; {hint or f'no {kind} plugin is'}")
+        if len(matches) > 1:
+            offers = " and ".join(f"{found.distribution} {found.version}" for found in matches)
+            raise InputError(f"{kind} {name!r} is offered by {offers}; uninstall one of them")
+        return matches[0]
+
+    def choose(self, kind: str, name: str, options: Mapping[str, Any]) -> Chosen:
+        """Return the plugin with options as a TOML file gives them.
+
+        Raises:
+            InputError: See :meth:`find`; or the plugin is broken.
+            pydantic.ValidationError: The options are wrong.
+        """
+        found = self.find(kind, name)
+        try:
+            return Chosen(found, found.load().from_toml(options))
+        except ValidationError:
+            raise
+        except BrokenPluginError as error:
+            raise InputError(f"{error}; reinstall or remove {found.distribution}") from error
+
+
+def discover() -> Registry:
+    """Return every installed plugin, from metadata alone."""
+    plugins = [
+        Found(
+            kind=kind,
+            name=entry.name,
+            distribution=entry.distro.name.replace("_", "-") if entry.distro else "unknown",
+            version=(entry.distro.version if entry.distro else None) or "unknown",
+            module=entry.module_name,
+            attribute=entry.object_name or "",
+        )
+        for kind, group in GROUPS.items()
+        for entry in entrypoints.get_group_all(group)
+    ]
+    return Registry(tuple(sorted(set(plugins), key=lambda found: (list(GROUPS).index(found.kind), found.name))))
+
+
+def plugin(kind: str, name: str, **options: Any) -> Plugin:  # noqa: ANN401 - options are whatever the plugin takes
+    """Return an installed plugin by kind and name, its options checked.
+
+    >>> plugin("loss", "contrastive", margin=1.0).build(LossContext(num_classes=40, embedding_dim=128))
+
+    Raises:
+        InputError: No such plugin (near names are listed), or a broken one.
+        pydantic.ValidationError: An option is unknown, ill-typed or out of bounds.
+    """
+    if kind not in GROUPS:
+        raise InputError(Problem(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, GROUPS)}"))
+    found = discover().find(kind, name)
+    try:
+        return found.load()(**options)
+    except BrokenPluginError as error:
+        raise InputError(f"{error}; reinstall or remove {found.distribution}") from error

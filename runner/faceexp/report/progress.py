@@ -1,0 +1,135 @@
+"""What a run shows while it goes on: phase 1, then one line a loss with its loss value and the time left."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.text import Text
+
+from faceexp.values import Event, Resolved, TrialResult
+
+STAGES = {"images": "decoding images", "pretrain": "phase 1", "features": "trunk features"}
+
+
+def clock(seconds: float) -> str:
+    """Return ``1:05`` or ``2:00:00``."""
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def outline(resolved: Resolved) -> str:
+    """Return in one line what a run is about to do."""
+    experiment = resolved.experiment
+    losses, seeds, folds = len(resolved.losses), len(experiment.seeds), experiment.protocol.folds
+    trials = losses * seeds * folds
+    return (
+        f"{experiment.name}: {losses} loss{'es' if losses > 1 else ''} x {seeds} seed{'s' if seeds > 1 else ''} "
+        f"x {folds} fold{'s' if folds > 1 else ''} = {trials} trials on {experiment.dataset.plugin}, "
+        f"{experiment.protocol.kind.replace('_', ' ')}, trunk {experiment.model.plugin}"
+    )
+
+
+def ended(result: TrialResult, number: int, total: int) -> str:
+    """Return one line about a trial that has just ended, for logs."""
+    place = f"[{number}/{total}] {result.label} (seed {result.seed}, fold {result.fold})"
+    if result.status != "ok":
+        return f"{place}: {result.status}: {result.reason}"
+    accuracy, auc = result.metrics.get("accuracy"), result.metrics.get("auc")
+    numbers = f"accuracy {accuracy:.3f}, AUC {auc:.3f}" if accuracy is not None and auc is not None else "ok"
+    source = "from the store" if "finetune" in result.reused else f"{sum(result.seconds.values()):.1f} s"
+    return f"{place}: {numbers}, {source}"
+
+
+class Display:
+    """The live display; it hears events and is itself a renderable."""
+
+    def __init__(self, resolved: Resolved) -> None:
+        experiment = resolved.experiment
+        self._began = time.monotonic()
+        self._runs = len(experiment.seeds) * experiment.protocol.folds
+        self._done = 0
+        self._total = 0
+        self._fresh: list[float] = []
+        self._last = self._began
+        self._ended: Counter[str] = Counter()
+        self._stages = self._bars()
+        self._losses = self._bars()
+        self._stage_tasks: dict[str, TaskID] = {}
+        self._loss_tasks = {
+            loss.entry.label: self._losses.add_task(
+                loss.entry.label, total=loss.entry.finetune.steps * self._runs, value="", left=""
+            )
+            for loss in resolved.losses
+        }
+        self._steps = {loss.entry.label: loss.entry.finetune.steps for loss in resolved.losses}
+        self._spent: Counter[str] = Counter()
+
+    @staticmethod
+    def _bars() -> Progress:
+        return Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[value]}", style="cyan"),
+            TextColumn("{task.fields[left]}", style="dim"),
+        )
+
+    def hear(self, event: Event) -> None:
+        """Take an event into the display."""
+        now = time.monotonic()
+        if event.stage in STAGES:
+            self._stage(event)
+        elif event.stage == "finetune":
+            self._spent[event.label] += now - self._last  # type: ignore[assignment]  # seconds, not whole counts
+            self._advance(event.label, event.done, f"loss {event.value:.4g}" if event.value is not None else "")
+        elif event.stage == "trial" and event.finished:
+            self._done, self._total = event.done, event.total
+            if event.label in self._loss_tasks:
+                self._ended[event.label] += 1
+                mark = "" if event.finished.status == "ok" else event.finished.status
+                self._advance(event.label, 0, mark)
+        self._last = now
+
+    def _stage(self, event: Event) -> None:
+        name = STAGES[event.stage] + (f", seed {event.seed} fold {event.fold}" if event.stage != "images" else "")
+        if event.stage not in self._stage_tasks:
+            self._stage_tasks[event.stage] = self._stages.add_task(name, total=event.total, value="", left="")
+        task = self._stage_tasks[event.stage]
+        value = f"loss {event.value:.4g}" if event.value is not None else ""
+        self._stages.update(task, description=name, completed=event.done, total=event.total, value=value)
+
+    def _advance(self, label: str, step: int, value: str) -> None:
+        done = self._ended[label] * self._steps[label] + step
+        whole = self._steps[label] * self._runs
+        spent = float(self._spent[label])
+        left = f"{clock(spent / done * (whole - done))} left" if 0 < done < whole and spent else ""
+        task = self._loss_tasks[label]
+        kept = value or self._losses.tasks[list(self._loss_tasks).index(label)].fields["value"]
+        self._losses.update(task, completed=done, value=kept, left=left)
+
+    def __rich__(self) -> RenderableType:
+        """Return the display as it is now."""
+        return Group(*self._parts())
+
+    def _parts(self) -> Iterator[RenderableType]:
+        if self._stage_tasks:
+            yield self._stages
+        yield self._losses
+        spent = time.monotonic() - self._began
+        text = f"{clock(spent)} elapsed"
+        if self._total and self._done:
+            text = f"trial {self._done} of {self._total}, {text}"
+            if self._done < self._total:
+                text += f", about {clock(spent / self._done * (self._total - self._done))} left"
+        yield Text(text, style="dim")
+
+
+def notes(plan_notes: Sequence[str]) -> RenderableType:
+    """Return what a reader should know about the data."""
+    return Group(*(Text(note, style="dim") for note in plan_notes))
