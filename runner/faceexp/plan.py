@@ -231,7 +231,7 @@ def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...
     for loss in resolved.losses:
         supply = cast("SamplerPlugin", loss.sampler.plugin).supply()
         own = loss.entry.finetune != experiment.finetune
-        path: tuple[str | int, ...] = (
+        place: tuple[str | int, ...] = (
             ("losses", loss.entry.index, "finetune", "sampler") if own else ("finetune", "sampler")
         )
         able = min(int((count >= supply.images_per_class).sum()) for count in counts)
@@ -241,10 +241,10 @@ def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...
                 f"{supply.images_per_class} images or more in each batch, the smallest training part has {able}; "
                 "ask for fewer, or for fewer images of each"
             )
-            issues.append(Issue(path, message))
+            issues.append(Issue(place, message))
         elif supply.size > smallest_part:
             message = f"a batch of {supply.size} is more than the {smallest_part} images of the smallest training part"
-            issues.append(Issue(path, f"{message}; use {smallest_part} at most"))
+            issues.append(Issue(place, f"{message}; use {smallest_part} at most"))
     if issues:
         raise UnplannableError(list(dict.fromkeys(issues)))
 

@@ -85,6 +85,7 @@ def choose_facilities(
     """Choose as many facilities as there are labels, so that ``multiplier (1 - NMI) - sum of distances`` is high.
 
     Greedily, one facility after the other; then, with PAM, by trying every member of a cluster as its facility.
+    Elements are taken by ``tf.gather`` alone: for a slice the compiler first tries to compute where it begins.
 
     Args:
         distances: float32 (B, B), symmetric.

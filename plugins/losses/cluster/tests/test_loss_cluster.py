@@ -54,9 +54,9 @@ class Naive:
 
 
 def random_batch(seed):
-    """A batch of uneven size, identities of uneven size, and some structure."""
+    """A batch with some structure and identities of uneven size; of two sizes, because every size compiles anew."""
     rng = np.random.default_rng(seed)
-    size, classes = int(rng.integers(9, 34)), int(rng.integers(2, 8))
+    size, classes = (13, 30)[seed % 2], int(rng.integers(2, 8))
     labels = rng.integers(0, classes, size)
     centres = rng.normal(size=(classes, 5))
     return labels, (rng.uniform(0, 2) * centres[labels] + rng.normal(size=(size, 5))).astype(np.float32)
