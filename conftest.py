@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from faceexp.contract import GROUPS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -28,6 +30,31 @@ def _oracle_loader() -> Any:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch) -> Iterator[Callable[..., Path]]:
+    """Install a distribution of one plugin for a test: ``install("some-dist", "loss", "name", source)``.
+
+    What pip would leave behind: a module, and beside it the metadata that name its class ``Plugin``.
+    """
+    modules = []
+
+    def build(distribution: str, kind: str, name: str, source: str, version: str = "1.0") -> Path:
+        module = distribution.replace("-", "_")
+        folder = tmp_path / f"site-{module}"
+        metadata = folder / f"{module}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (metadata / "entry_points.txt").write_text(f"[{GROUPS[kind]}]\n{name} = {module}:Plugin\n")
+        (folder / f"{module}.py").write_text(source)
+        monkeypatch.syspath_prepend(folder)
+        modules.append(module)
+        return folder / f"{module}.py"
+
+    yield build
+    for module in modules:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,19 @@ def finite_at_the_edges(evaluate) -> Callable[..., None]:
 
 
 @pytest.fixture
+def shows_divergence(evaluate) -> Callable[..., None]:
+    """Assert that a loss of an embedding that is not a number is not a number either, so that a trial can fail."""
+
+    def check(loss: Callable[..., Any]) -> None:
+        x = np.random.default_rng(0).normal(size=(8, 4))
+        x[2, 1] = np.nan
+        for how in ("eager", "xla"):
+            assert np.isnan(evaluate(loss, np.array([0, 1, 2, 3, 0, 1, 3, 2]), x, how)[0]), how
+
+    return check
+
+
+@pytest.fixture
 def imports_without_tensorflow() -> Callable[[str], None]:
     """Assert that a module's import leaves TensorFlow and Keras alone."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from rich.console import Console, RenderableType
 
 from faceexp import describe as descriptions
 from faceexp.contract import GROUPS
-from faceexp.errors import InputError, did_you_mean
+from faceexp.errors import InputError, Problem, did_you_mean
 
 app = typer.Typer(
     name="faceexp",
@@ -100,8 +101,9 @@ def run(
     from faceexp.report import progress, terminal
 
     study = pipeline.load(spec, overrides=overrides or (), only=only or ())
+    _check_writable({"--out": out, "--store": store})
     with _quiet() as stderr:
-        stderr.print(progress.outline(study.resolved), style="bold", highlight=False)
+        stderr.print(progress.outline(study.resolved), style="bold", highlight=False, soft_wrap=True)
         try:
             with _listening(study, stderr) as listen:
                 finished = study.run(out, store=store, listen=listen)
@@ -112,6 +114,21 @@ def run(
     Console(stderr=True).print(f"results in {finished.folder}", style="dim", highlight=False, soft_wrap=True)
     if finished.failed:
         raise typer.Exit(1)
+
+
+def _check_writable(folders: dict[str, Path | None]) -> None:
+    problems = []
+    for option, folder in folders.items():
+        if folder is None:
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            message = f"nothing can be written there: {error.strerror}; name a folder of yours"
+            problems.append(Problem(message, f"{option} {folder}"))
+    if problems:
+        raise InputError(problems)
 
 
 @contextlib.contextmanager
@@ -211,6 +228,7 @@ def schema() -> None:
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)],
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Also save the table as a picture.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Draw the table of a finished run again, without training."""
@@ -218,6 +236,15 @@ def report(
     from faceexp.report import terminal
 
     finished = pipeline.open_run(folder)
+    if svg:
+        picture = Console(record=True, width=120, file=io.StringIO())
+        picture.print(terminal.results(finished.document, picture.width))
+        try:
+            picture.save_svg(str(svg), title="faceexp report")
+        except OSError as error:
+            raise InputError(
+                Problem(f"cannot be written: {error.strerror}; name another file", f"--svg {svg}")
+            ) from None
     _show(terminal.results(finished.document, _screen().width), finished.document, as_json=as_json)
 
 

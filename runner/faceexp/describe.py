@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+from pydantic_core import to_jsonable_python
 
 from faceexp.contract import GROUPS, Plugin
 from faceexp.errors import InputError
@@ -74,24 +74,26 @@ def _facts(cls: type[Plugin]) -> dict[str, str]:
 
 
 def _options(cls: type[Plugin]) -> list[dict[str, Any]]:
-    properties = cls.model_json_schema().get("properties", {})
+    schema = cls.model_json_schema()
+    named = schema.get("$defs", {})
+    # What a property refers to, a list of choices for instance, is as good as written in its place.
+    properties = {
+        name: {**named.get(str(own.get("$ref", "")).rpartition("/")[2], {}), **own}
+        for name, own in schema.get("properties", {}).items()
+    }
     return [
         {
             "name": name,
             "type": _type_name(properties[name]),
             "default": "required"
-            if field.default is PydanticUndefined
-            else _default(field.get_default(call_default_factory=True)),
+            if field.is_required()
+            else to_jsonable_python(field.get_default(call_default_factory=True)),
             "bounds": _bounds(properties[name]),
             "unit": properties[name].get("unit", "none"),
             "description": field.description or "",
         }
         for name, field in cls.model_fields.items()
     ]
-
-
-def _default(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _type_name(schema: Mapping[str, Any]) -> str:
@@ -123,13 +125,11 @@ def schema() -> dict[str, Any]:
     definitions = whole["$defs"]
     for name in ("PluginRef", "ModelRef", "LossEntry"):
         definitions.pop(name, None)
-    whole["properties"]["dataset"] = _plugin_schema("dataset", registry, PluginRef)
-    whole["properties"]["model"] = _plugin_schema("model", registry, ModelRef)
-    definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef)
+    whole["properties"]["dataset"] = _plugin_schema("dataset", registry, PluginRef, definitions)
+    whole["properties"]["model"] = _plugin_schema("model", registry, ModelRef, definitions)
+    definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
     definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
-    # A loss may give any part of these tables.
-    whole["required"] = [key for key in whole["required"] if key != "losses"] + ["losses"]
     return whole
 
 
@@ -143,14 +143,22 @@ def _classes(kind: str, registry: Registry) -> dict[str, type[Plugin]]:
     return classes
 
 
-def _plugin_schema(kind: str, registry: Registry, table: type[BaseModel]) -> dict[str, Any]:
+def _plugin_schema(
+    kind: str, registry: Registry, table: type[BaseModel], definitions: dict[str, Any]
+) -> dict[str, Any]:
     own = table.model_json_schema()["properties"]
     own.pop("options", None)
-    return {"type": "object", "oneOf": [_one(name, cls, own) for name, cls in _classes(kind, registry).items()]}
+    return _any_of([_one(name, cls, own, definitions) for name, cls in _classes(kind, registry).items()])
 
 
-def _one(name: str, cls: type[Plugin], own: Mapping[str, Any]) -> dict[str, Any]:
-    options = cls.model_json_schema()
+def _any_of(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    # Where nothing is installed, nothing is right; an empty list would be no schema.
+    return {"type": "object", "oneOf": list(tables) or [False]}
+
+
+def _one(name: str, cls: type[Plugin], own: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    options = cls.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+    definitions.update({f"{name}.{key}": value for key, value in options.get("$defs", {}).items()})
     return {
         "title": name,
         "description": (inspect.getdoc(cls) or "").partition("\n")[0],
@@ -162,18 +170,28 @@ def _one(name: str, cls: type[Plugin], own: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _loss_schema(registry: Registry, definitions: dict[str, Any]) -> dict[str, Any]:
+    # A loss may give any part of these tables.
     for model in (Pretrain, Finetune):
         part = {**definitions[model.__name__], "required": []}
         definitions[f"{model.__name__}Overrides"] = part
-    sampler = {"type": "object"}
+    # Without a name they are options of the shared sampler, whichever that is.
+    sampler = {"anyOf": [{"$ref": "#/$defs/sampler"}, {"type": "object", "not": {"required": ["plugin"]}}]}
     definitions["FinetuneOverrides"]["properties"] = {
         **definitions["FinetuneOverrides"]["properties"],
         "sampler": sampler,
     }
     own = {
         "label": {"type": "string", "description": "How the row is called."},
-        "grid": {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}},
         "pretrain": {"$ref": "#/$defs/PretrainOverrides"},
         "finetune": {"$ref": "#/$defs/FinetuneOverrides"},
     }
-    return {"type": "object", "oneOf": [_one(name, cls, own) for name, cls in _classes("loss", registry).items()]}
+    tables = []
+    for name, cls in _classes("loss", registry).items():
+        table = _one(name, cls, own, definitions)
+        options = {key: value for key, value in table["properties"].items() if key not in {*own, "plugin"}}
+        grid = {key: {"type": "array", "minItems": 1, "items": value} for key, value in options.items()}
+        table["properties"]["grid"] = {"type": "object", "properties": grid, "additionalProperties": False}
+        # The grid may give what is required, too.
+        table["required"] = ["plugin"]
+        tables.append(table)
+    return _any_of(tables)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +28,9 @@ def decode(path: Path, preprocess: Preprocess) -> ByteArray:
     """
     try:
         _check_size(path.stat().st_size, MAX_FILE_BYTES, "bytes")
-        with warnings.catch_warnings():
-            # Pillow warns about pictures that are large, but not yet forbidden; the limit here is ours.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                _check_size(image.size[0] * image.size[1], MAX_PIXELS, "pixels")
-                return prepare(image, preprocess)
+        with Image.open(path) as image:
+            _check_size(image.size[0] * image.size[1], MAX_PIXELS, "pixels")
+            return prepare(image, preprocess)
     except UnreadableImageError:
         raise
     except FileNotFoundError:
@@ -53,11 +49,23 @@ def prepare(image: Image.Image, preprocess: Preprocess) -> ByteArray:
     """Return the pixels of a picture as the experiment wants them: upright, resized, grey or colour."""
     height, width = preprocess.size
     upright = ImageOps.exif_transpose(image)
-    pixels = upright.convert("L" if preprocess.color == "gray" else "RGB")
+    pixels = _eight_bits(upright).convert("L" if preprocess.color == "gray" else "RGB")
     if pixels.size != (width, height):
         pixels = pixels.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=None)
     array = np.asarray(pixels, dtype=np.uint8)
     return array.reshape(height, width, 1 if preprocess.color == "gray" else 3)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return a picture that Pillow converts to grey or colour as one would expect."""
+    if image.mode.startswith("I"):
+        # 16 bits a pixel; converting it directly would turn all but the darkest to white.
+        return Image.fromarray((np.clip(np.asarray(image), 0, 0xFFFF) >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise UnreadableImageError("has floating-point pixels, whose range is not known")
+    if image.mode == "P" and "transparency" in image.info:
+        return image.convert("RGBA")
+    return image
 
 
 def shape(preprocess: Preprocess) -> tuple[int, int, int]:

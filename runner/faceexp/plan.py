@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -107,10 +108,12 @@ def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
     """
     experiment = resolved.experiment
     data = cast("DatasetPlugin", resolved.dataset.plugin).build(seed=0)
-    chosen = _choose_people(data, experiment.protocol)
+    # Before decoding, which is slow; and again after it, since images that are skipped count no more.
+    chosen = _choose_people(data, np.arange(len(data.labels)), experiment.protocol)
     artefact = _decoded(data, experiment, store, listen)
     kept = np.load(artefact.path / "kept.npy", allow_pickle=False)
     keep = np.isin(kept, chosen)
+    keep &= np.isin(kept, _choose_people(data, kept[keep], experiment.protocol))
     pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
     if not keep.all():
         pixels, kept = pixels[keep], kept[keep]
@@ -130,9 +133,9 @@ def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
     )
 
 
-def _choose_people(data: FaceData, protocol: Protocol) -> IntArray:
-    """Return the indices of the images of people who have enough of them."""
-    counts = np.bincount(data.labels, minlength=len(data.identities))
+def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol) -> IntArray:
+    """Return those of the usable images' indices that show people who have enough of them."""
+    counts = np.bincount(data.labels[usable], minlength=len(data.identities))
     enough = counts >= (protocol.min_images or 1)
     # Asking for min_images = 1 is asking to keep people with one image, where the protocol can use them.
     floor = 1 if protocol.kind == "open_set" and protocol.min_images else smallest(protocol)
@@ -150,7 +153,7 @@ def _choose_people(data: FaceData, protocol: Protocol) -> IntArray:
         if len(short) > MAX_LISTED:
             issues.append(Issue(("protocol",), f"and {len(short) - MAX_LISTED} more people with too few images"))
         raise UnplannableError(issues)
-    return np.flatnonzero(enough[data.labels])
+    return usable[enough[data.labels[usable]]]
 
 
 def _decoded(data: FaceData, experiment: Experiment, store: Store, listen: Listener) -> Artefact:
@@ -187,7 +190,9 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, listen: Li
         return None
 
     problems: dict[int, Problem] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Odd metadata, large pictures: what matters of that is an error. Set here, since threads share the filters.
+        warnings.filterwarnings("ignore", module="PIL")
         for index, problem in enumerate(pool.map(decode, range(count))):
             if problem:
                 problems[index] = problem

@@ -68,9 +68,11 @@ def _closed_set(labels: IntArray, protocol: Protocol, random: np.random.Generato
     folds: list[tuple[list[IntArray], list[IntArray], list[IntArray]]] = [([], [], []) for _ in range(protocol.folds)]
     for person in np.unique(labels):
         images = random.permutation(np.flatnonzero(labels == person))
-        for fold, test in enumerate(_test_chunks(images, protocol)):
+        for fold, chunk in enumerate(_test_chunks(images, protocol)):
+            # However large the fractions: two images are left, one for validation and one for training.
+            test = chunk[: len(images) - 2]
             rest = images[~np.isin(images, test)]
-            held = max(1, round(len(rest) * protocol.validation_fraction))
+            held = min(max(1, round(len(rest) * protocol.validation_fraction)), len(rest) - 1)
             for part, chosen in zip(folds[fold], (rest[held:], rest[:held], test), strict=True):
                 part.append(chosen)
     parts: list[Parts] = [
@@ -90,5 +92,6 @@ def smallest(protocol: Protocol) -> int:
     """Return how many images a person must have to take part."""
     if protocol.kind == "open_set":
         return 2
-    # One for each part, and in cross-validation one for each fold's test part.
-    return max(3, protocol.folds)
+    # One for each part, and in cross-validation one for each fold's test part; two folds test on half of the images,
+    # and of three that would leave one.
+    return 4 if protocol.folds == 2 else max(3, protocol.folds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,14 @@ class Found:
         base = BASES[self.kind]
         if not (isinstance(loaded, type) and issubclass(loaded, base)):
             raise BrokenPluginError(self, f"{self.module}:{self.attribute} is not a {base.__name__}")
+        if inspect.isabstract(loaded):
+            lacks = ", ".join(sorted(loaded.__abstractmethods__))
+            raise BrokenPluginError(self, f"{self.module}:{self.attribute} lacks {lacks}")
+        try:
+            # Classes build their validators when first used; an annotation that means nothing shows only then.
+            loaded.model_rebuild()
+        except Exception as error:
+            raise BrokenPluginError(self, f"{type(error).__name__}: {error}") from error
         return loaded
 
     @property
@@ -62,9 +71,14 @@ class Found:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the module's file: edited code is other code, even where the version stays."""
-        file = self.file
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file else "unknown"
+        """Digest of the module, or of the whole package around it: edited code is other code under any version."""
+        spec = importlib.util.find_spec(self.module.partition(".")[0])
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
+        files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
+        if not folders and self.file:
+            files = [self.file]
+        sources = [hashlib.sha256(file.read_bytes()).digest() for file in files]
+        return hashlib.sha256(b"".join(sources)).hexdigest()[:16] if sources else "unknown"
 
     def __str__(self) -> str:
         """Return ``loss 'contrastive' (faceexp-loss-contrastive 0.1.0)``."""
@@ -154,7 +168,11 @@ def discover() -> Registry:
         for kind, group in GROUPS.items()
         for entry in entrypoints.get_group_all(group)
     ]
-    return Registry(tuple(sorted(set(plugins), key=lambda found: (list(GROUPS).index(found.kind), found.name))))
+    return Registry(tuple(sorted(set(plugins), key=_order)))
+
+
+def _order(found: Found) -> tuple[int, str, str, str]:
+    return list(GROUPS).index(found.kind), found.name, found.distribution, found.version
 
 
 def plugin(kind: str, name: str, **options: Any) -> Plugin:  # noqa: ANN401 - options are whatever the plugin takes

@@ -21,6 +21,8 @@ Path_ = tuple[str | int, ...]
 T = TypeVar("T", bound=BaseModel)
 
 MAX_FILE_BYTES = 1_000_000
+MAX_LABEL = 200
+LISTED = "`faceexp list-plugins` shows the names"
 RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
 
 
@@ -51,6 +53,9 @@ class Document:
                 return self.overrides[path[:end]]
             if path[:end] in self._lines:
                 return f"{self.name}:{self._lines[path[:end]]}"
+            for key, place in self.overrides.items():
+                if key[:end] == path[:end]:
+                    return place
         return self.name
 
     def problem(self, path: Path_, message: str) -> Problem:
@@ -78,27 +83,45 @@ def spell(path: Path_) -> str:
 
 
 def locate(text: str) -> dict[Path_, int]:
-    """Return the line, counted from 1, at which each key and table of a TOML text first appears.
+    """Return the line, counted from 1, at which each key and table of a valid TOML text first appears.
 
-    Every prefix of whole lines that parses is compared with the one before: what is new stands on the lines between.
-    Slow for long files, hence only used where there is a mistake to report; in return it is right for every TOML
-    construct without a second parser.
+    A statement, that is a ``[header]`` or a ``key = value``, ends at the first line at which the lines since the one
+    before parse as TOML. What it defines belongs to the last header; inside an array of tables, to its last table.
     """
-    lines = text.splitlines()
+    lines = text.split("\n")
     found: dict[Path_, int] = {}
+    tables: dict[Path_, int] = {}
+    header: Path_ = ()
     start = 0
     for end in range(1, len(lines) + 1):
-        if start == end - 1 and lines[start].strip()[:1] in ("", "#"):
-            start = end
-            continue
         try:
-            data = tomllib.loads("\n".join(lines[:end]) + "\n")
+            statement = tomllib.loads("\n".join(lines[start:end]) + "\n")
         except tomllib.TOMLDecodeError:
             continue
-        for path in _paths(data):
+        if lines[start].lstrip().startswith("["):
+            header = _enter(statement, tables)
+            new = [header[:depth] for depth in range(1, len(header) + 1)]
+        else:
+            new = [(*header, *path) for path in _paths(statement)]
+        for path in new:
             found.setdefault(path, start + 1)
         start = end
     return found
+
+
+def _enter(statement: Mapping[str, Any], tables: dict[Path_, int]) -> Path_:
+    """Return the path of the table that a header opens, and count the tables of each array in ``tables``."""
+    path: Path_ = ()
+    current: Any = statement
+    while current:
+        (key,) = current
+        path, current = (*path, key), current[key]
+        if isinstance(current, list):
+            tables[path] = tables.get(path, -1) + 1
+            current = current[0]
+        if path in tables:
+            path = (*path, tables[path])
+    return path
 
 
 def _paths(value: object, prefix: Path_ = ()) -> Iterator[Path_]:
@@ -128,7 +151,8 @@ def read(path: str | Path, overrides: tuple[str, ...] = ()) -> Document:
     if len(raw) > MAX_FILE_BYTES:
         raise InputError(Problem(f"is larger than {MAX_FILE_BYTES} bytes; an experiment is a short TOML file", name))
     try:
-        text = raw.decode("utf-8")
+        # Some editors put a byte order mark in front.
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(Problem(f"is not UTF-8 text (byte {error.start}); save it as UTF-8", name)) from None
     return parse_text(text, name, overrides)
@@ -143,7 +167,7 @@ def parse_text(text: str, name: str, overrides: tuple[str, ...] = ()) -> Documen
     except tomllib.TOMLDecodeError as error:
         message = str(error)
         match = re.search(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$", message)
-        line = match.group(1) if match and match.group(1) else str(len(text.splitlines()) or 1)
+        line = match.group(1) if match and match.group(1) else str(text.rstrip("\n").count("\n") + 1)
         hint = "; text must stand in quotes" if "Invalid value" in message else ""
         message = message[: match.start()] if match else message
         raise InputError(Problem(f"is not valid TOML: {message}{hint}", f"{name}:{line}")) from None
@@ -168,7 +192,9 @@ def _override(data: dict[str, Any], override: str) -> Path_:
     except tomllib.TOMLDecodeError:
         # A shell has eaten the quotes of a plain word; meaning it as text is the only sense it can make.
         value = text.strip()
-    parts: list[str | int] = [int(part) if part.isdigit() else part for part in key.strip().split(".")]
+    # Messages write losses[2].margin, so this can be written here, too.
+    written = re.sub(r"\[(\d+)\]", r".\1", key.strip()).split(".")
+    parts: list[str | int] = [int(part) if part.isdecimal() else part for part in written]
     target: Any = data
     for here, following in itertools.pairwise(parts):
         try:
@@ -235,7 +261,7 @@ def _plugin_table(
     if isinstance(table.get("plugin"), str):
         references.append(Reference(kind, table["plugin"], options, path))
     elif "plugin" not in table:
-        problems.append(document.problem(path, f'names no plugin; add plugin = "..." ({kind})'))
+        problems.append(document.problem(path, f'names no plugin; add plugin = "..." ({kind}); {LISTED}'))
         # Said once is enough.
         return {**{key: table[key] for key in own & set(table)}, "options": options, "plugin": ""}
     return {**{key: table[key] for key in own & set(table)}, "options": options}
@@ -245,7 +271,9 @@ def _with_sampler(
     document: Document, table: dict[str, Any], path: Path_, problems: list[Problem], references: list[Reference]
 ) -> dict[str, Any]:
     if "sampler" not in table:
-        problems.append(document.problem(path, 'names no sampler; add [finetune.sampler] with plugin = "balanced"'))
+        problems.append(
+            document.problem(path, f'names no sampler; add [finetune.sampler] with plugin = "..."; {LISTED}')
+        )
         return {**table, "sampler": {"plugin": ""}}
     sampler = _plugin_table(document, table["sampler"], (*path, "sampler"), PluginRef, problems, references, "sampler")
     return {**table, "sampler": sampler}
@@ -256,7 +284,9 @@ def _losses(
 ) -> tuple[LossEntry, ...]:
     tables = document.data.get("losses")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
-        problems.append(document.problem(("losses",), 'no loss to compare; add [[losses]] with plugin = "..."'))
+        problems.append(
+            document.problem(("losses",), f'no loss to compare; add [[losses]] with plugin = "..."; {LISTED}')
+        )
         return ()
     entries: list[LossEntry] = []
     seen: dict[str, int] = {}
@@ -284,11 +314,11 @@ def _expand(
     path: Path_ = ("losses", index)
     name = table.get("plugin")
     if not isinstance(name, str):
-        problems.append(document.problem(path, 'names no plugin; add plugin = "contrastive", for instance'))
+        problems.append(document.problem(path, f'names no plugin; add plugin = "..." (loss); {LISTED}'))
         return
     label = table.get("label", name)
-    if not isinstance(label, str) or not label.strip() or len(label) > 100 or not label.isprintable():
-        problems.append(document.problem((*path, "label"), "must be a short text, not empty"))
+    if not isinstance(label, str) or not label.strip():
+        problems.append(document.problem((*path, "label"), "must be a text, not empty"))
         return
     pretrain = _override_table(document, data, table, path, "pretrain", Pretrain, problems)
     finetune = _override_finetune(document, data, table, path, problems, references)
@@ -306,10 +336,14 @@ def _expand(
         references.append(Reference("loss", name, {**options, **chosen}, path))
         if pretrain is None or finetune is None:
             continue
-        shown = chosen if grid or "label" in table else options
+        row = label + _spell_options(chosen if grid or "label" in table else options)
+        if len(row) > MAX_LABEL or not row.isprintable():
+            message = f"must be printable and of {MAX_LABEL} letters at most, not {_short(row)}; set a shorter label"
+            problems.append(document.problem((*path, "label"), message))
+            return
         yield LossEntry(
             plugin=name,
-            label=label + _spell_options(shown),
+            label=row,
             options={**options, **chosen},
             pretrain=pretrain,
             finetune=finetune,
@@ -318,15 +352,17 @@ def _expand(
 
 
 def _spell_options(options: Mapping[str, Any]) -> str:
-    if not options:
-        return ""
-    shown = (
-        f"{key}={value:g}"
-        if isinstance(value, float)
-        else f"{key}={str(value).lower() if value is True or value is False else value}"
-        for key, value in options.items()
-    )
-    return f"({', '.join(shown)})"
+    return f"({', '.join(f'{key}={_spell_value(value)}' for key, value in options.items())})" if options else ""
+
+
+def _spell_value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        # Short, but never so short that two values look the same.
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
 
 
 def _override_table(
@@ -380,10 +416,23 @@ def _explain(
     document: Document, error: ValidationError, prefix: Path_, model: type[BaseModel]
 ) -> Iterator[tuple[Path_, Problem]]:
     """Yield ``(path inside the table, problem)`` for every error pydantic found."""
-    for item in error.errors(include_url=False):
+    for item in mistakes(error):
         inner = tuple(part for part in item["loc"] if part != "options")
         path = (*prefix, *inner)
         yield inner, document.problem(path, explain(item, _known(model, inner)))
+
+
+def mistakes(error: ValidationError) -> list[Any]:
+    """Return the errors pydantic found, without those that only follow from others: a list short of its bad items."""
+    found = error.errors(include_url=False)
+    return [
+        item
+        for item in found
+        if item["type"] != "too_short"
+        or not any(
+            len(other["loc"]) > len(item["loc"]) and other["loc"][: len(item["loc"])] == item["loc"] for other in found
+        )
+    ]
 
 
 def _known(model: type[BaseModel], path: Path_) -> list[str]:
@@ -397,6 +446,20 @@ def _known(model: type[BaseModel], path: Path_) -> list[str]:
     return []
 
 
+WANTED = {
+    "dict_type": "a table",
+    "model_type": "a table",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "string_type": "text in quotes",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+}
+
+
 def explain(item: Mapping[str, Any], known: list[str]) -> str:
     """Say in one sentence what pydantic found wrong with a value, and what to do.
 
@@ -405,12 +468,15 @@ def explain(item: Mapping[str, Any], known: list[str]) -> str:
         known: The keys that exist in its place.
     """
     kind, loc = item["type"], item["loc"]
+    if kind in WANTED:
+        return f"must be {WANTED[kind].format(**item.get('ctx', {}))}, not {_short(item['input'])}"
     if kind == "extra_forbidden":
         hint = did_you_mean(str(loc[-1]), known)
         return f"unknown key{'; ' + hint if hint else ''}"
     if kind == "missing":
-        example = f"[{loc[-1]}]" if len(loc) == 1 and loc[-1] in ("dataset", "model", "protocol", "finetune") else ""
-        return f"is missing; add {example or loc[-1]}"
+        table = len(loc) == 1 and loc[-1] in ("dataset", "model", "protocol", "finetune")
+        add = f"add [{loc[-1]}]" if table else f"add {loc[-1]}"
+        return f"is missing; {'the list is too short' if isinstance(loc[-1], int) else add}"
     message, should_be = str(item["msg"]).removeprefix("Value error, "), "Input should be "
     if kind == "string_pattern_mismatch":
         message, should_be = "letters, digits, '.', '_' and '-', beginning with a letter or digit", ""

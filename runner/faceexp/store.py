@@ -114,7 +114,7 @@ def _whole(folder: Path) -> bool:
     try:
         files = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
         return bool({p.relative_to(folder).as_posix(): _checksum(p) for p in _files(folder)} == files)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 

@@ -75,7 +75,6 @@ class Plan:
         data: The data set.
         images: uint8 (N, H, W, C), preprocessed; memory-mapped.
         images_key: Digest of what determined them.
-        kept: Indices of the data set's images that ``images`` holds.
         labels: int32 (N,), labels of ``images``.
         splits: One for each seed and fold.
         trials: In the order in which they run.
@@ -157,7 +156,7 @@ class Event:
     """Something a person watching a run would want to see.
 
     Attributes:
-        stage: ``images``, ``pretrain``, ``features``, ``finetune``, ``evaluate``.
+        stage: ``images``, ``backend`` (TensorFlow starts), ``pretrain``, ``features``, ``finetune``, ``trial`` (ended).
         done: Units of work done, of ``total``.
         label: The loss, where there is one.
         value: The loss value, where there is one.

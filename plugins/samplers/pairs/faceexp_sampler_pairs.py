@@ -38,12 +38,13 @@ class Pairs(SamplerPlugin):
         return round(self.similar_share * self.pairs)
 
     def supply(self) -> BatchSupply:
-        """Return two identities where some pair is different, two images of an identity where some is similar."""
+        """Return two identities, unless a batch is one similar pair; two images of one where some pair is similar."""
         any_similar, any_different = self.similar > 0, self.similar < self.pairs
         halves: Halves | None = None
         if any_similar:
             halves = "mixed" if any_different else "similar"
-        return BatchSupply(self.batch_size, 1 + any_different, 1 + any_similar, halves)
+        classes = 2 if any_different or self.pairs > 1 else 1
+        return BatchSupply(self.batch_size, classes, 1 + any_similar, halves)
 
     def build(self, labels: IntArray, seed: int) -> Iterator[IntArray]:
         """Return an endless iterator of int64 (batch_size,).
@@ -69,8 +70,12 @@ class Pairs(SamplerPlugin):
         """Yield batches; ``order`` sorts images by identity, that of image i fills ``starts[i] + range(counts[i])``."""
         rng = np.random.default_rng(seed)
         with_another = np.flatnonzero(counts >= 2)
+        # A batch of similar pairs alone promises two identities, too; chance rarely denies it, but it can.
+        lonely = self.similar == self.pairs > 1 and len(np.unique(starts[with_another])) > 1
         while True:
             similar = rng.choice(with_another, self.similar) if self.similar else with_another[:0]
+            while lonely and len(np.unique(starts[similar])) < 2:
+                similar = rng.choice(with_another, self.similar)
             # Of its identity's images, all but the anchor itself.
             other = starts[similar] + rng.integers(0, counts[similar] - 1)
             same = other + (other >= similar)

@@ -19,7 +19,7 @@ import numpy as np
 
 from faceexp.contract import IntArray, ModelPlugin, SamplerPlugin
 from faceexp.engine import baselines
-from faceexp.engine.backend import derive_seed, versions
+from faceexp.engine.backend import derive_seed, tensorflow, versions
 from faceexp.experiment import Pretrain
 from faceexp.images import shape
 from faceexp.store import Artefact, Store, digest
@@ -149,6 +149,7 @@ class Engine:
     def _initial(self, split: Split) -> Weights:
         from faceexp.engine.network import initial_weights
 
+        self._wake()
         seed = derive_seed("weights", split.seed, split.fold)
         dim = self.plan.resolved.experiment.model.embedding_dim
         return initial_weights(self._model, self._shape, dim, seed)
@@ -161,7 +162,15 @@ class Engine:
     def _network(self) -> Network:
         from faceexp.engine.network import Network
 
+        self._wake()
         return Network(self._model, self._shape, self.plan.resolved.experiment.model.embedding_dim)
+
+    def _wake(self) -> None:
+        """Import TensorFlow, which takes seconds: worth a word to whoever watches."""
+        if "backend" not in self._compiled:
+            self.listen(Event("backend", 0, 1))
+            self._compiled["backend"] = tensorflow()
+            self.listen(Event("backend", 1, 1))
 
     def _normalization(self, split: Split) -> Normalization:
         from faceexp.engine.network import Normalization
@@ -222,7 +231,6 @@ class Engine:
         return artefact, seconds
 
     def _extract(self, folder: Path, split: Split, start: Start, views: int) -> None:
-        from faceexp.engine.backend import tensorflow
         from faceexp.engine.network import normalized
 
         tf = tensorflow()
@@ -338,7 +346,10 @@ class Engine:
         held_out = self.plan.labels[split.validation]
 
         def validate(now: Finetuner) -> float:
-            return self.score(now.embed(plain[split.validation], normalization), held_out, resolved.traits.distance)
+            embeddings = now.embed(plain[split.validation], normalization)
+            if not np.isfinite(embeddings).all():
+                raise DivergedError("the embeddings of the validation images are not finite")
+            return self.score(embeddings, held_out, resolved.traits.distance)
 
         def tell(done: int, loss: float) -> None:
             self.listen(Event("finetune", done, settings.steps, trial.label, trial.seed, trial.fold, loss))

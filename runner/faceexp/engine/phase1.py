@@ -63,8 +63,9 @@ class Classifier:
         draw = np.random.default_rng(derive_seed("head", seed)).uniform(-limit, limit, (fan_in, classes))
         self.head.kernel.assign(draw.astype(np.float32))
         self.head.bias.assign(tf.zeros_like(self.head.bias))
-        state = self.dropout.seed_generator.state
-        state.assign(np.array([derive_seed("dropout", seed), 0]).astype(state.dtype))
+        if self.dropout.rate:  # without it, Keras keeps no random state
+            state = self.dropout.seed_generator.state
+            state.assign(np.array([derive_seed("dropout", seed), 0]).astype(state.dtype))
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
 

@@ -80,7 +80,8 @@ class Finetuner:
     def reset(self, weights: Weights, seed: int) -> None:
         """Start over: given weights, the loss's own weights drawn with the seed, a fresh optimiser."""
         self.network.put(weights)
-        if _weights(self.loss):
+        # Weights that are not trained too: a loss may count or average in them.
+        if getattr(self.loss, "weights", []):
             for variable, drawn in zip(self.loss.weights, self._build_loss(seed).weights, strict=True):
                 variable.assign(drawn)
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):

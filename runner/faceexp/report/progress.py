@@ -12,7 +12,14 @@ from rich.text import Text
 
 from faceexp.values import Event, Resolved, TrialResult
 
-STAGES = {"images": "decoding images", "pretrain": "phase 1", "features": "trunk features"}
+STAGES = {
+    "images": "decoding images",
+    "backend": "starting TensorFlow",
+    "pretrain": "phase 1",
+    "features": "trunk features",
+}
+# These stages belong to no seed and fold.
+SHARED = ("images", "backend")
 
 
 def clock(seconds: float) -> str:
@@ -60,6 +67,7 @@ class Display:
         self._stages = self._bars()
         self._losses = self._bars()
         self._stage_tasks: dict[str, TaskID] = {}
+        self._stage_began = ("", self._began, 0)
         self._loss_tasks = {
             loss.entry.label: self._losses.add_task(
                 loss.entry.label, total=loss.entry.finetune.steps * self._runs, value="", left=""
@@ -97,12 +105,22 @@ class Display:
         self._last = now
 
     def _stage(self, event: Event) -> None:
-        name = STAGES[event.stage] + (f", seed {event.seed} fold {event.fold}" if event.stage != "images" else "")
+        name = STAGES[event.stage]
+        if event.stage not in SHARED:
+            name += f", seed {event.seed} fold {event.fold}"
+        now = time.monotonic()
         if event.stage not in self._stage_tasks:
             self._stage_tasks[event.stage] = self._stages.add_task(name, total=event.total, value="", left="")
-        task = self._stage_tasks[event.stage]
+        if self._stage_began[0] != name:
+            # The first word of a stage is also when its clock starts: what went before was something else.
+            self._stage_began = (name, now, event.done)
+        _, began, first = self._stage_began
+        left = ""
+        if first < event.done < event.total:
+            left = f"{clock((now - began) / (event.done - first) * (event.total - event.done))} left"
         value = f"loss {event.value:.4g}" if event.value is not None else ""
-        self._stages.update(task, description=name, completed=event.done, total=event.total, value=value)
+        task = self._stage_tasks[event.stage]
+        self._stages.update(task, description=name, completed=event.done, total=event.total, value=value, left=left)
 
     def _advance(self, label: str, step: int, value: str) -> None:
         done = self._ended[label] * self._steps[label] + step

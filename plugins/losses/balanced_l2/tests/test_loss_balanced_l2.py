@@ -22,10 +22,11 @@ def test_values_and_gradients_of_numpy(oracle_cases, agrees):
 
 
 @pytest.mark.parametrize("pairs", ["all", "halves"])
-def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges, pairs):
+def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges, shows_divergence, pairs):
     loss = BalancedL2(threshold=2.0, pairs=pairs).build(CTX)
     runs_everywhere(loss, *batch())
     finite_at_the_edges(loss)
+    shows_divergence(loss)
 
 
 def test_a_missing_kind_of_pair_contributes_nothing(evaluate):

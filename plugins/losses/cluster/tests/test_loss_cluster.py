@@ -16,7 +16,8 @@ class Naive:
 
     def __init__(self, labels, x, multiplier):
         self.labels, self.multiplier = labels, multiplier
-        self.distances = np.linalg.norm(x[:, None] - x[None], axis=2)
+        distances = np.linalg.norm(x[:, None].astype(np.float64) - x[None], axis=2)
+        self.distances = distances.astype(np.float32).astype(np.float64)  # so that sums are exact, and ties are ties
 
     def assign(self, facilities):
         clusters = np.argmin(self.distances[facilities], axis=0)
@@ -131,10 +132,11 @@ def test_gradient_is_that_of_the_value(evaluate):
     assert (ahead - behind) / (2 * step) == pytest.approx(np.sum(gradient * direction), rel=0.02, abs=0.01)
 
 
-def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges):
+def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges, shows_divergence):
     loss = Cluster().build(CTX)
     runs_everywhere(loss, *random_batch(0))
     finite_at_the_edges(loss)
+    shows_divergence(loss)
 
 
 def test_a_perfect_clustering_costs_nothing(evaluate):
@@ -143,12 +145,6 @@ def test_a_perfect_clustering_costs_nothing(evaluate):
     value, gradient = evaluate(Cluster().build(CTX), labels, x)
     assert value == pytest.approx(0, abs=1e-3)
     assert np.abs(gradient).max() == 0
-
-
-def test_not_a_number_is_not_hidden(evaluate):
-    labels, x = random_batch(0)
-    x[2, 1] = np.nan
-    assert np.isnan(evaluate(Cluster().build(CTX), labels, x)[0])
 
 
 def test_normalises_only_when_told(evaluate):

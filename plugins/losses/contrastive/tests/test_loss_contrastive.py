@@ -34,10 +34,11 @@ def test_formula(evaluate, pairs):
 
 
 @pytest.mark.parametrize("pairs", ["all", "halves"])
-def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges, pairs):
+def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges, shows_divergence, pairs):
     loss = Contrastive(margin=2.0, pairs=pairs).build(CTX)
     runs_everywhere(loss, *batch())
     finite_at_the_edges(loss)
+    shows_divergence(loss)
 
 
 def test_normalises_only_when_told(evaluate):

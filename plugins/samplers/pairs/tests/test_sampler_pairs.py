@@ -80,10 +80,11 @@ def test_the_same_seed_gives_the_same_sequence_and_another_another():
     ("size", "share", "supply"),
     [
         (128, 0.5, BatchSupply(size=128, classes=2, images_per_class=2, halves="mixed")),
-        (128, 1.0, BatchSupply(size=128, classes=1, images_per_class=2, halves="similar")),
+        (128, 1.0, BatchSupply(size=128, classes=2, images_per_class=2, halves="similar")),
         (128, 0.0, BatchSupply(size=128, classes=2, images_per_class=1, halves=None)),
         (8, 0.1, BatchSupply(size=8, classes=2, images_per_class=1, halves=None)),  # 0.4 of a pair is none
-        (8, 0.9, BatchSupply(size=8, classes=1, images_per_class=2, halves="similar")),  # 3.6 pairs are all 4
+        (2, 1.0, BatchSupply(size=2, classes=1, images_per_class=2, halves="similar")),  # one pair, one identity
+        (8, 0.9, BatchSupply(size=8, classes=2, images_per_class=2, halves="similar")),  # 3.6 pairs are all 4
     ],
 )
 def test_supply_follows_from_the_kinds_that_occur(size, share, supply):
@@ -133,3 +134,14 @@ def test_options_out_of_bounds_are_refused(options):
 def test_importing_the_plugin_does_not_import_tensorflow():
     code = "import sys, faceexp_sampler_pairs; print(sys.modules.keys() & {'tensorflow', 'keras', 'sklearn'})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_a_batch_of_similar_pairs_alone_still_shows_two_identities():
+    labels = np.repeat([0, 1], [50, 2])  # by chance alone, most batches of two pairs would show identity 0 twice
+    batches = Pairs(batch_size=4, similar_share=1.0).build(labels, seed=3)
+    assert all(len(np.unique(labels[next(batches)])) == 2 for _ in range(200))
+
+
+def test_one_identity_is_served_as_it_is():
+    labels = np.zeros(5, int)
+    assert len(next(Pairs(batch_size=4, similar_share=1.0).build(labels, seed=3))) == 4
