@@ -151,14 +151,10 @@ def resolved(tiny, made, chosen) -> Callable[..., Resolved]:
         registry = discover()
         experiment = tiny(tuple(losses), **tables)
         experiment = experiment.model_copy(
-            update={
-                "losses": tuple(e.model_copy(update=(entries or {}).get(e.label, {})) for e in experiment.losses)
-            }
+            update={"losses": tuple(e.model_copy(update=(entries or {}).get(e.label, {})) for e in experiment.losses)}
         )
         reference = experiment.finetune.sampler
-        drawn = (
-            chosen("own", sampler) if sampler else registry.choose("sampler", reference.plugin, reference.options)
-        )
+        drawn = chosen("own", sampler) if sampler else registry.choose("sampler", reference.plugin, reference.options)
         return Resolved(
             experiment,
             chosen("own", dataset) if dataset else made(**(data or {})),

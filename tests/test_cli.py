@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from faceexp import cli, engine
+from faceexp import cli, engine, pipeline
+from faceexp.errors import InputError, Problem
+from faceexp.values import Event, TrialResult
 
 ROOT = Path(__file__).parents[1]
 
@@ -120,7 +123,7 @@ def test_a_command_that_is_none_ends_with_code_2(faceexp, arguments):
     code, out, err = faceexp(*arguments)
     assert code == 2
     assert out == ""
-    assert "Usage: faceexp" in err
+    assert err.startswith("Usage: ")
 
 
 # Plugins
@@ -189,15 +192,17 @@ def test_a_valid_experiment(faceexp, spec):
 def test_mistakes_are_listed_one_a_line(faceexp, spec):
     path = spec(
         ("size = [16, 16]", 'colour = "gray"'),
-        ("widths = [4]", "widths = [4.5]"),
+        ("widths = [4]", "widths = 4"),
         ('plugin = "contrastive"', 'plugin = "contrastiv"'),
     )
     code, out, err = faceexp("validate", path)
     assert (code, out) == (2, "")
     assert err.splitlines() == [
         f"error: {path}:6: preprocess.colour: unknown key; did you mean 'color'?",
-        f"error: {path}:11: model.widths[0]: must be a whole number, not 4.5; option of model 'thin_vgg' "
-        "(faceexp-model-thin-vgg 0.1.0)",
+        (
+            f"error: {path}:11: model.widths: must be a list, not 4; option of model 'thin_vgg' "
+            "(faceexp-model-thin-vgg 0.1.0)"
+        ),
         f"error: {path}:24: losses[0].plugin: no loss plugin 'contrastiv' is installed; did you mean 'contrastive'?",
     ]
     code, out, _ = faceexp("validate", path, "--json")
@@ -247,22 +252,28 @@ class TestRefused:
                 "margin = 1.0",
                 "margn = 1.0",
                 25,
-                "losses[0].margn: unknown option of loss 'contrastive' (faceexp-loss-contrastive 0.1.0); "
-                "did you mean 'margin'?",
+                (
+                    "losses[0].margn: unknown option of loss 'contrastive' (faceexp-loss-contrastive 0.1.0); "
+                    "did you mean 'margin'?"
+                ),
             ),
             (
                 "margin = 1.0",
                 'margin = "wide"',
                 25,
-                "losses[0].margin: must be a number, not 'wide'; option of loss 'contrastive' "
-                "(faceexp-loss-contrastive 0.1.0)",
+                (
+                    "losses[0].margin: must be a number, not 'wide'; option of loss 'contrastive' "
+                    "(faceexp-loss-contrastive 0.1.0)"
+                ),
             ),
             (
                 "margin = 1.0",
                 "margin = -1.0",
                 25,
-                "losses[0].margin: must be greater than 0, not -1.0; option of loss 'contrastive' "
-                "(faceexp-loss-contrastive 0.1.0)",
+                (
+                    "losses[0].margin: must be greater than 0, not -1.0; option of loss 'contrastive' "
+                    "(faceexp-loss-contrastive 0.1.0)"
+                ),
             ),
             (
                 "steps = 4",
@@ -488,6 +499,98 @@ def test_a_file_that_holds_no_results(faceexp, tmp_path, content, message):
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {file}: {message}")
     assert len(err.splitlines()) == 1
+
+
+# Runs: what is shown on the way, and how they end; the training itself is tested elsewhere
+
+
+@pytest.fixture
+def running(faceexp, spec, finished, tmp_path, monkeypatch):
+    """Run an experiment whose training is replaced: ``running(act, trials)``."""
+
+    def run(act, trials, *arguments):
+        ended = pipeline.open_run(finished(trials, []))
+
+        def study_run(study, out, *, store, listen):
+            act(listen)
+            return ended
+
+        monkeypatch.setattr(pipeline.Study, "run", study_run)
+        return faceexp("run", spec(), "--out", tmp_path / "out", "--store", tmp_path / "store", *arguments)
+
+    return run
+
+
+def greet(listen):
+    """Write to standard error as TensorFlow does, past Python."""
+    os.write(2, b"could not find cuda drivers\n")
+
+
+def test_a_run_that_ends_well(running):
+    def act(listen):
+        greet(listen)
+        result = TrialResult(
+            **{key: value for key, value in trial("pull").items() if key != "metrics"},
+            metrics={"accuracy": 0.9, "auc": 0.95},
+            threshold=1.0,
+            distance="euclidean",
+            best_step=4,
+            seconds={"finetune": 2.0},
+            reused=(),
+        )
+        listen(Event("finetune", 1, 4, "pull", value=0.5))
+        listen(Event("trial", 1, 1, "pull", finished=result))
+
+    code, out, err = running(act, [trial("pull")])
+    assert code == 0
+    assert row(out, "pull").startswith("pull 1/1")
+    outline, ended, place = err.splitlines()
+    assert outline == "example: 1 loss x 1 seed x 1 fold = 1 trials on image_folder, open set, trunk thin_vgg"
+    assert ended == "[1/1] pull (seed 0, fold 0): accuracy 0.900, AUC 0.950, 2.0 s"
+    assert place.startswith("results in ")
+    assert place.endswith("made-12345678")
+
+
+def test_a_run_as_json_is_one_document_on_standard_output(running):
+    code, out, err = running(greet, [trial("pull")], "--json")
+    assert code == 0
+    assert json.loads(out)["trials"] == [trial("pull")]
+    assert "results in" in err
+
+
+def test_a_run_with_a_failed_trial_ends_with_code_1(running):
+    code, out, _ = running(greet, [trial("pull"), trial("push", status="failed", reason="ValueError: no")])
+    assert code == 1
+    assert "x push (seed 0, fold 0) failed: ValueError: no" in out
+
+
+def test_an_interrupted_run_says_how_to_go_on(running):
+    def act(listen):
+        raise KeyboardInterrupt
+
+    code, out, err = running(act, [trial("pull")])
+    assert (code, out) == (130, "")
+    assert err.endswith("interrupted; finished trials are kept, the same command goes on from there\n")
+
+
+def test_data_that_turn_out_wrong_end_the_run_with_code_2(running):
+    def act(listen):
+        greet(listen)
+        raise InputError([Problem("is empty; add images", "faces/a"), Problem("is empty; add images", "faces/b")])
+
+    code, out, err = running(act, [trial("pull")])
+    assert (code, out) == (2, "")
+    assert err.splitlines()[1:] == [f"error: faces/{name}: is empty; add images" for name in "ab"]
+
+
+def test_an_error_of_ours_is_not_hidden_nor_what_libraries_said_before(running, capfd):
+    def act(listen):
+        greet(listen)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        running(act, [trial("pull")])
+    assert "could not find cuda drivers" in capfd.readouterr().err
 
 
 # TensorFlow takes seconds to import; only training needs it

@@ -34,7 +34,7 @@ class Example(LossPlugin):
     path: str | None = option(None, "A text, or nothing.")
 
     def build(self, ctx):
-        return lambda labels, embeddings: self.margin * ctx.num_classes
+        return lambda *_: self.margin * ctx.num_classes
 
 
 def mistakes(**options):

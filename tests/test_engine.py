@@ -288,7 +288,9 @@ def test_a_loss_without_gradient_keeps_the_phase_1_embedding(results):
 
 
 def test_all_weights_move_where_all_are_to_be_trained(results, start):
-    moved = [not np.array_equal(now, then) for now, then in zip(weights_of(results["pull-all-s0-f0"]), start, strict=True)]
+    moved = [
+        not np.array_equal(now, then) for now, then in zip(weights_of(results["pull-all-s0-f0"]), start, strict=True)
+    ]
     assert moved == [True] * 4
 
 
@@ -497,7 +499,9 @@ def test_the_last_checkpoint_is_at_the_last_step(plan_of, tiny, tmp_path):
     (entry,) = tiny().losses
     finetune = entry.finetune.model_copy(update={"steps": 7, "validate_every": 3})
     heard = []
-    (result,) = trained(plan_of(tmp_path, "pull", finetune=finetune, pretrain=SCRATCH), tmp_path, listen=heard.append).values()
+    (result,) = trained(
+        plan_of(tmp_path, "pull", finetune=finetune, pretrain=SCRATCH), tmp_path, listen=heard.append
+    ).values()
     assert [point.step for point in result.curve] == [3, 6, 7]
     told = [event for event in heard if event.stage == "finetune"]
     assert isinstance(told[0], Event)
@@ -533,8 +537,11 @@ def test_flipped_views_are_the_features_of_mirrored_images(plan_of, tmp_path):
     views = np.load(folder / "features.npy", allow_pickle=False)
     assert views.shape == (2, 72, 8 * 8 * 4)
     made = network.Network(plan.resolved.model.plugin, (16, 16, 1), 8)
-    made.put(engine.Engine(plan, Store(tmp_path), validation_auc, ignore)._start(
-        plan.splits[0], plan.resolved.experiment.pretrain).load())
+    made.put(
+        engine.Engine(plan, Store(tmp_path), validation_auc, ignore)
+        ._start(plan.splits[0], plan.resolved.experiment.pretrain)
+        .load()
+    )
     normal = network.Normalization.of(plan.images[plan.splits[0].train])
     for view, pixels in ((0, plan.images), (1, plan.images[:, :, ::-1])):
         expected = made.trunk((pixels.astype(np.float32) - normal.mean) / normal.deviation).numpy()
@@ -597,7 +604,9 @@ def test_step_count():
 
 
 def test_seeds_for_different_purposes_differ():
-    drawn = [derive_seed(name, seed, fold) for name in ("weights", "batches") for seed in range(50) for fold in range(5)]
+    drawn = [
+        derive_seed(name, seed, fold) for name in ("weights", "batches") for seed in range(50) for fold in range(5)
+    ]
     assert len(set(drawn)) == len(drawn)
     assert all(0 <= seed < 2**31 for seed in drawn)
     assert derive_seed("weights", 0, 0) == drawn[0]

@@ -11,7 +11,16 @@ import pytest
 from PIL import Image
 
 from faceexp import images
-from faceexp.contract import BatchNeeds, BatchSupply, DatasetPlugin, FaceData, LossPlugin, LossTraits, SamplerPlugin, option
+from faceexp.contract import (
+    BatchNeeds,
+    BatchSupply,
+    DatasetPlugin,
+    FaceData,
+    LossPlugin,
+    LossTraits,
+    SamplerPlugin,
+    option,
+)
 from faceexp.errors import InputError
 from faceexp.experiment import BASELINES, Finetune, PluginRef, Preprocess, Pretrain, Protocol
 from faceexp.plan import BASELINE_LABELS, MAX_LISTED, UnplannableError, prepare, resolve
@@ -327,7 +336,9 @@ def test_images_are_decoded_once(resolved, tmp_path, face_folder, monkeypatch):
     # Other people, the same pictures: another key, but nothing is decoded.
     fewer = prepare(
         resolved(
-            {"needy": Needy()}, dataset=folder_of(face_folder), protocol=Protocol(kind="open_set", validation_fraction=0.4)
+            {"needy": Needy()},
+            dataset=folder_of(face_folder),
+            protocol=Protocol(kind="open_set", validation_fraction=0.4),
         ),
         store,
         ignore,
@@ -368,7 +379,9 @@ def test_batches_larger_than_the_training_part(plan):
 def test_batches_of_more_people_than_there_are(plan):
     assert plan(sampler=Promising(classes=8, images_per_class=6))
     for promises in ({"classes": 9}, {"images_per_class": 7}):
-        with pytest.raises(UnplannableError, match="people with . images or more in each batch, the smallest") as caught:
+        with pytest.raises(
+            UnplannableError, match="people with . images or more in each batch, the smallest"
+        ) as caught:
             plan(sampler=Promising(**promises))
         assert caught.value.issues[0].path == ("finetune", "sampler")
 

@@ -191,3 +191,25 @@ def test_the_package_offers_what_it_lists_and_nothing_else():
         assert getattr(faceexp, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'losses'"):
         faceexp.losses  # noqa: B018 - the access is the test
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("    reference: ClassVar[str] = 'x'\n", "does not declare distance"),
+        (
+            "    reference: ClassVar[str] = 'x'\n    distance: ClassVar[Distance] = 'cosine'\n"
+            "    label: str = option('x', 'A name that is taken.')\n",
+            "its option 'label' has a name that experiment files use themselves",
+        ),
+    ],
+)
+def test_a_loss_that_breaks_the_contract_is_broken_and_says_how(install, body, reason):
+    source = (
+        "from typing import ClassVar\nfrom faceexp.contract import Distance, LossPlugin, option\n"
+        f"class Plugin(LossPlugin):\n    '''Odd.'''\n{body}"
+        "    def build(self, ctx):\n        return None\n"
+    )
+    install("odd-loss", "loss", "odd", source)
+    with pytest.raises(BrokenPluginError, match=reason):
+        discover().find("loss", "odd").load()

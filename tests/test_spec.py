@@ -282,8 +282,10 @@ def test_a_mistake_in_an_override_is_reported_there():
     assert mistakes(overrides=("finetune.stepz=3", "no.such.table=1", "seeds.0=-1")) == [
         "--set seeds.0=-1: seeds[0]: must be greater than or equal to 0, not -1",
         "--set finetune.stepz=3: finetune.stepz: unknown key; did you mean 'steps'?",
-        "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, finetune, losses, "
-        "model, name, preprocess, pretrain, protocol, seeds",
+        (
+            "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, finetune, "
+            "losses, model, name, preprocess, pretrain, protocol, seeds"
+        ),
     ]
 
 
@@ -421,8 +423,10 @@ grid = { margin = [1.0], label = ["a"] }
     assert mistakes(text, base="") == [
         "x.toml:1: name: must be letters, digits, '.', '_' and '-', beginning with a letter or digit, not 'two words'",
         "x.toml:2: seeds: values must not repeat (is [1, 1])",
-        "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, finetune, losses, model, "
-        "name, preprocess, pretrain, protocol, seeds",
+        (
+            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, finetune, losses, model, "
+            "name, preprocess, pretrain, protocol, seeds"
+        ),
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
         "x.toml:7: preprocess.size[0]: must be greater than or equal to 8, not 4",
         "x.toml:8: preprocess.color: must be 'gray' or 'rgb', not 'grey'",
@@ -444,8 +448,9 @@ grid = { margin = [1.0], label = ["a"] }
 
 
 def test_an_empty_file_says_what_an_experiment_needs():
+    names = "`faceexp list-plugins` shows the names"
     assert mistakes("", base="") == [
-        'x.toml: losses: no loss to compare; add [[losses]] with plugin = "..."; `faceexp list-plugins` shows the names',
+        f'x.toml: losses: no loss to compare; add [[losses]] with plugin = "..."; {names}',
         "x.toml: name: is missing; add name",
         "x.toml: dataset: is missing; add [dataset]",
         "x.toml: protocol: is missing; add [protocol]",
@@ -482,8 +487,10 @@ def test_what_is_no_table_or_no_list_is_refused(tables, expected):
 
 def test_finetune_without_a_sampler_says_how_to_name_one():
     assert mistakes(base=BASE.replace("[finetune.sampler]", "[finetune.samplr]")) == [
-        'x.toml:14: finetune: names no sampler; add [finetune.sampler] with plugin = "..."; '
-        "`faceexp list-plugins` shows the names",
+        (
+            'x.toml:14: finetune: names no sampler; add [finetune.sampler] with plugin = "..."; '
+            "`faceexp list-plugins` shows the names"
+        ),
         "x.toml:16: finetune.samplr: unknown key; did you mean 'sampler'?",
     ]
 

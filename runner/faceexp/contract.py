@@ -37,6 +37,9 @@ Distance = Literal["euclidean", "cosine"]
 Halves = Literal["similar", "mixed"]
 IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
+# Keys of a [[losses]] table that are the experiment's own: no loss may use them for an option.
+RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
+
 GROUPS: dict[str, str] = {
     "loss": "faceexp.losses",
     "model": "faceexp.models",
@@ -60,7 +63,7 @@ def option(default: Any, description: str, *, unit: str = "none", **bounds: Any)
 class Plugin(BaseModel):
     """What every plugin is: a frozen set of options, unknown ones refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def from_toml(cls, options: Mapping[str, Any]) -> Self:

@@ -84,21 +84,16 @@ def _option_problems(
 ) -> Iterable[Problem]:
     found = registry.find(reference.kind, reference.name)
     known = sorted(found.load().model_fields)
-    for item in error.errors(include_url=False):
+    for item in spec.mistakes(error):
         key = item["loc"]
-        path = (*reference.path, *key)
-        grid = (*reference.path, "grid", *key)
         # An option that the grid varies is written there.
-        place = (
-            grid
-            if document.where(grid) != document.where((*reference.path, "grid")) or _in_grid(document, grid)
-            else path
-        )
+        varied = bool(key) and _in_grid(document, (*reference.path, "grid", key[0]))
+        place = (*reference.path, "grid", key[0]) if varied else (*reference.path, *key)
         if item["type"] == "extra_forbidden":
             hint = did_you_mean(str(key[-1]), known)
             yield document.problem(place, f"unknown option of {found}{'; ' + hint if hint else '; it has none'}")
         else:
-            yield document.problem(place if key else path, f"{spec.explain(item, known)}; option of {found}")
+            yield document.problem(place, f"{spec.explain(item, known)}; option of {found}")
 
 
 def _in_grid(document: spec.Document, path: tuple[str | int, ...]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import entrypoints
 from pydantic import ValidationError
 
-from faceexp.contract import GROUPS, DatasetPlugin, LossPlugin, ModelPlugin, Plugin, SamplerPlugin
+from faceexp.contract import GROUPS, RESERVED, DatasetPlugin, LossPlugin, ModelPlugin, Plugin, SamplerPlugin
 from faceexp.errors import InputError, Problem, did_you_mean
 
 BASES: dict[str, type[Plugin]] = {
@@ -58,6 +58,12 @@ class Found:
             loaded.model_rebuild()
         except Exception as error:
             raise BrokenPluginError(self, f"{type(error).__name__}: {error}") from error
+        silent = [name for name in sorted(base.__class_vars__) if not hasattr(loaded, name)]
+        if silent:
+            raise BrokenPluginError(self, f"{self.module}:{self.attribute} does not declare {', '.join(silent)}")
+        taken = sorted((RESERVED if self.kind == "loss" else {"plugin"}) & set(loaded.model_fields))
+        if taken:
+            raise BrokenPluginError(self, f"its option {taken[0]!r} has a name that experiment files use themselves")
         return loaded
 
     @property

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import tomli_w
 from pydantic import BaseModel, ValidationError
 
+from faceexp.contract import RESERVED
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.experiment import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain
 
@@ -23,7 +24,6 @@ T = TypeVar("T", bound=BaseModel)
 MAX_FILE_BYTES = 1_000_000
 MAX_LABEL = 200
 LISTED = "`faceexp list-plugins` shows the names"
-RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
 
 
 @dataclass(frozen=True)

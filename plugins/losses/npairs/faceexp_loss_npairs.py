@@ -34,7 +34,7 @@ def npairs(labels: tf.Tensor, embeddings: tf.Tensor, reg_lambda: float) -> tf.Te
     half = tf.shape(embeddings)[0] // 2
     anchors, positives = embeddings[:half], embeddings[half : 2 * half]
     anchor_labels, positive_labels = labels[:half], labels[half : 2 * half]
-    if labels.shape.rank == 2:
+    if len(labels.shape) == 2:
         sets = tf.cast(anchor_labels, tf.float32), tf.cast(positive_labels, tf.float32)
         affinity = tf.matmul(*sets, transpose_b=True)
     else:

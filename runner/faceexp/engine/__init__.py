@@ -89,12 +89,13 @@ class Engine:
         try:
             return self._loss(trial, trial.loss) if trial.loss else self._baseline(trial)
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and costs only its own trials
-            diverged = type(error).__name__ == "DivergedError"
-            reason = " ".join(str(error).split())[:500]
+            cause = _cause(error)
+            diverged = type(cause).__name__ == "DivergedError"
+            reason = " ".join(str(cause).split())[:500]
             return TrainedTrial(
                 trial,
                 "diverged" if diverged else "failed",
-                reason if diverged else f"{type(error).__name__}: {reason}",
+                reason if diverged else f"{type(cause).__name__}: {reason}",
             )
 
     # What determines a result --------------------------------------------------------------------------------------
@@ -441,6 +442,13 @@ class Engine:
 
         artefact = self.store.get("baseline", inputs, make)
         return [np.load(artefact.path / f"{name}.npy", allow_pickle=False) for name in ("validation", "test")]
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what a plugin raised, without the account of TensorFlow's own sources that AutoGraph wraps it in."""
+    while str(error).startswith("in user code:") and error.__context__:
+        error = error.__context__
+    return error
 
 
 def _load(artefact: Artefact) -> Weights:

@@ -1,0 +1,693 @@
+"""From an experiment file to a run directory, and back."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+import textwrap
+import tomllib
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import faceexp
+from faceexp import engine, pipeline, spec
+from faceexp.errors import InputError
+from faceexp.evaluation import HIGHER_IS_BETTER, validation_auc
+from faceexp.pipeline import measure
+from faceexp.registry import Found, Registry, discover
+from faceexp.store import Store, digest
+from faceexp.values import TrainedTrial, Trial
+
+SPEC = """\
+name = "tiny"
+description = "Made faces, four losses, two of which go wrong."
+seeds = [0, 1]
+baselines = ["pixels", "phase1"]
+
+[dataset]
+plugin = "image_folder"
+path = "{folder}"
+
+[preprocess]
+size = [16, 16]
+
+[protocol]
+kind = "open_set"
+
+[model]
+plugin = "thin_vgg"
+widths = [4]
+kernel_sizes = [3]
+embedding_dim = 8
+
+[pretrain]
+epochs = 2
+batch_size = 12
+
+[finetune]
+steps = 10
+validate_every = 5
+[finetune.sampler]
+plugin = "balanced"
+classes_per_batch = 4
+images_per_class = 2
+
+[[losses]]
+plugin = "contrastive"
+margin = 3.0
+
+[[losses]]
+plugin = "apart"
+grid = {{ strength = [0.5, 2.0] }}
+
+[[losses]]
+plugin = "no_number"
+
+[[losses]]
+plugin = "raises"
+label = "out of order"
+"""
+
+PLUGINS = '''\
+"""Losses of the tests, in a module as an installed one would be."""
+
+from typing import ClassVar
+
+from faceexp.contract import LossPlugin, option
+
+
+class Apart(LossPlugin):
+    """Pushes all apart, by angle."""
+
+    reference: ClassVar[str] = "here"
+    distance: ClassVar[str] = "cosine"
+    xla: ClassVar[bool] = False
+    strength: float = option(1.0, "How hard.", gt=0)
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        def loss(labels, embeddings):
+            unit = tf.math.l2_normalize(embeddings, axis=1)
+            sign = tf.where(labels[:, None] == labels[None, :], -1.0, 1.0)
+            return self.strength * tf.reduce_mean(sign * tf.matmul(unit, unit, transpose_b=True))
+
+        return loss
+
+
+class NoNumber(LossPlugin):
+    """Is no number from the first step on."""
+
+    reference: ClassVar[str] = "here"
+    distance: ClassVar[str] = "euclidean"
+    xla: ClassVar[bool] = False
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        return lambda labels, embeddings: tf.reduce_mean(embeddings) * float("nan")
+
+
+class Raises(LossPlugin):
+    """Is out of order."""
+
+    reference: ClassVar[str] = "here"
+    distance: ClassVar[str] = "euclidean"
+
+    def build(self, ctx):
+        raise RuntimeError("<out of order>")
+'''
+ATTRIBUTES = {"apart": "Apart", "no_number": "NoNumber", "raises": "Raises"}
+MODULE = "losses_of_the_pipeline_tests"
+
+TRIAL_KEYS = {
+    "id",
+    "loss",
+    "label",
+    "kind",
+    "seed",
+    "fold",
+    "status",
+    "reason",
+    "metrics",
+    "threshold",
+    "distance",
+    "best_step",
+    "seconds",
+    "reused",
+    "curve",
+}
+SUMMARY_KEYS = {"label", "kind", "metric", "mean", "ci95", "n", "group"}
+COMPARISON_KEYS = {
+    "metric",
+    "a",
+    "b",
+    "difference",
+    "ci95",
+    "p_corrected",
+    "verdict",
+    "minimum_detectable_difference",
+}
+
+
+def with_test_plugins() -> Registry:
+    own = [Found("loss", name, "faceexp-tests", "0.1", MODULE, ATTRIBUTES[name]) for name in ATTRIBUTES]
+    return Registry((*discover().plugins, *own))
+
+
+@pytest.fixture(scope="module")
+def plugins(tmp_path_factory):
+    """The losses of this file, as if they were installed; gives the folder that holds their module."""
+    folder = tmp_path_factory.mktemp("plugins")
+    (folder / f"{MODULE}.py").write_text(PLUGINS, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setattr(pipeline, "discover", with_test_plugins)
+        yield folder
+    sys.modules.pop(MODULE, None)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("pipeline")
+
+
+@pytest.fixture(scope="module")
+def file(home, face_folder):
+    path = home / "tiny.toml"
+    path.write_text(SPEC.format(folder=face_folder), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def study(plugins, file):
+    return faceexp.load(file)
+
+
+@pytest.fixture(scope="module")
+def events():
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(study, home, events):
+    """The whole experiment, run once for all tests."""
+    return study.run(home / "runs", store=home / "store", listen=events.append)
+
+
+@pytest.fixture(scope="module")
+def trained(study, run, home):
+    """The embeddings behind the run, from the store."""
+    store = Store(home / "store")
+    trials = engine.train(study.plan(store), store, validation_auc, lambda event: None)
+    return {trial.trial.id: trial for trial in trials}
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+# The run directory ------------------------------------------------------------------------------------------------------
+
+
+def test_the_folder_holds_what_it_should(run, study, home):
+    assert run.folder == home / "runs" / f"tiny-{study.spec_hash[:8]}"
+    found = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
+    ids = [trial["id"] for trial in run.trials]
+    models = [trial["id"] for trial in run.trials if trial["kind"] == "loss" and trial["status"] == "ok"]
+    assert len(ids) == 14
+    assert len(models) == 6
+    assert found == {
+        "spec.toml",
+        "environment.json",
+        "results.json",
+        "report.html",
+        *(f"trials/{name}.json" for name in ids),
+        *(f"models/{name}/{file}" for name in models for file in ("model.keras", "calibration.json")),
+    }
+
+
+def test_results_hold_exactly_what_is_documented(run, study):
+    document = read(run.folder / "results.json")
+    assert set(document) == {
+        "schema",
+        "name",
+        "spec_hash",
+        "protocol",
+        "notes",
+        "trials",
+        "summary",
+        "comparisons",
+    }
+    assert (document["schema"], document["name"], document["spec_hash"]) == (1, "tiny", study.spec_hash)
+    for trial in document["trials"]:
+        assert set(trial) == TRIAL_KEYS
+        assert set(trial["metrics"]) == (set(HIGHER_IS_BETTER) if trial["status"] == "ok" else set())
+        assert set(trial["seconds"]) == {"pretrain", "features", "finetune", "evaluate"}
+    labels = ["raw pixels", "phase-1 embedding", "contrastive(margin=3)", "apart(strength=0.5)", "apart(strength=2)"]
+    assert {tuple(sorted(item)) for item in document["summary"]} == {tuple(sorted(SUMMARY_KEYS))}
+    assert {tuple(sorted(item)) for item in document["comparisons"]} == {tuple(sorted(COMPARISON_KEYS))}
+    assert len(document["summary"]) == 7 * 9
+    assert len(document["comparisons"]) == 21 * 9
+    assert [item["label"] for item in document["summary"]][:7] == [*labels, "no_number", "out of order"]
+    assert {item["verdict"] for item in document["comparisons"]} <= {"a>b", "b>a", "indistinguishable"}
+    assert document["notes"][0].startswith("12 people, 72 images; folder ")
+
+
+def test_each_trial_has_its_own_file(run):
+    for trial in run.trials:
+        assert read(run.folder / "trials" / f"{trial['id']}.json") == trial
+
+
+def test_the_spec_in_the_run_is_the_experiment(run, study, file, plugins):
+    assert tomllib.loads((run.folder / "spec.toml").read_text(encoding="utf-8"))["losses"][2]["strength"] == 2.0
+    again = faceexp.load(run.folder / "spec.toml")
+    assert again.spec_hash == study.spec_hash
+    assert [entry.label for entry in again.experiment.losses] == [entry.label for entry in study.experiment.losses]
+
+
+def test_the_environment_names_machine_packages_and_plugins(run):
+    found = read(run.folder / "environment.json")
+    assert set(found) == {"python", "platform", "processor", "cores", "plugins", "packages"}
+    assert {"tensorflow", "keras", "numpy", "faceexp"} <= set(found["packages"])
+    named = [(plugin["kind"], plugin["name"]) for plugin in found["plugins"]]
+    losses = [("loss", name) for name in ("apart", "contrastive", "no_number", "raises")]
+    others = [("model", "thin_vgg"), ("dataset", "image_folder"), ("sampler", "balanced")]
+    assert named == [*losses, *others]
+    assert {"kind": "loss", "name": "apart", "distribution": "faceexp-tests", "version": "0.1"} in found["plugins"]
+
+
+def test_the_page_is_there(run):
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "contrastive(margin=3)" in page
+    assert "&lt;out of order&gt;" in page
+
+
+def test_models_come_with_their_threshold(run, trained):
+    import keras
+
+    for trial in run.trials:
+        if trial["kind"] == "baseline" or trial["status"] != "ok":
+            continue
+        folder = run.folder / "models" / trial["id"]
+        calibration = read(folder / "calibration.json")
+        assert calibration["threshold"] == trial["threshold"]
+        assert calibration["distance"] == trial["distance"]
+        assert calibration["label"] == trial["label"]
+        assert calibration["preprocess"] == {"size": [16, 16], "color": "gray", "on_unreadable": "error"}
+    model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
+    assert model.output_shape == (None, 8)
+
+
+def test_a_model_is_copied_where_it_cannot_be_linked(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("other device")
+
+    (tmp_path / "a").write_text("new", encoding="utf-8")
+    (tmp_path / "b").write_text("old", encoding="utf-8")
+    monkeypatch.setattr(os, "link", refuse)
+    pipeline._place(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_text(encoding="utf-8") == "new"
+
+
+# Failing trials ---------------------------------------------------------------------------------------------------------
+
+
+def test_trials_that_go_wrong_are_listed_and_the_others_are_not_touched(run):
+    assert [(t["label"], t["seed"], t["status"], t["reason"]) for t in run.failed] == [
+        (label, seed, status, reason)
+        for seed in (0, 1)
+        for label, status, reason in (
+            ("no_number", "diverged", "the loss is not finite at step 1"),
+            ("out of order", "failed", "RuntimeError: <out of order>"),
+        )
+    ]
+    for trial in run.failed:
+        assert trial["metrics"] == {}
+        assert trial["threshold"] is None
+    assert {t["status"] for t in run.trials if t not in run.failed} == {"ok"}
+    dead = [item for item in run.summary if item["label"] in ("no_number", "out of order")]
+    assert {(item["mean"], item["ci95"], item["n"], item["group"]) for item in dead} == {(None, None, 0, "")}
+
+
+def test_a_metric_that_is_no_number_is_null():
+    trial = Trial("x", "x", "baseline", 0, 0)
+    both, one = np.array([0, 0, 1, 1]), np.zeros(4, int)
+    rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    found = measure(TrainedTrial(trial, "ok", None, rows, rows, both, one))
+    assert found.metrics["auc"] is None
+    assert found.metrics["precision_at_1"] == 1
+    assert math.isfinite(found.threshold)
+    found = measure(TrainedTrial(trial, "ok", None, rows, rows, one, both))
+    text = pipeline._json(pipeline._plain(found))
+    assert json.loads(text)["threshold"] is None
+    assert json.loads(text)["metrics"]["accuracy"] is None
+    assert "NaN" not in text
+
+
+# The numbers ------------------------------------------------------------------------------------------------------------
+
+
+def all_distances(rows, labels, distance):
+    """Return the distance of every pair and whether it is similar, one pair at a time."""
+    rows = rows.astype(np.float64)
+    found, similar = [], []
+    for i, j in itertools.combinations(range(len(rows)), 2):
+        if distance == "cosine":
+            found.append(1 - rows[i] @ rows[j] / np.linalg.norm(rows[i]) / np.linalg.norm(rows[j]))
+        else:
+            found.append(np.linalg.norm(rows[i] - rows[j]))
+        similar.append(labels[i] == labels[j])
+    return np.array(found), np.array(similar)
+
+
+def balanced_accuracy(distances, similar, threshold):
+    accepted = distances <= threshold
+    return (accepted[similar].mean() + (~accepted)[~similar].mean()) / 2
+
+
+def test_the_threshold_comes_from_validation_and_the_accuracy_from_test(run, trained):
+    for trial in run.trials:
+        if trial["status"] != "ok":
+            continue
+        found = trained[trial["id"]]
+        assert trial["distance"] == found.distance
+        distances, similar = all_distances(found.validation, found.validation_labels, found.distance)
+        reached = balanced_accuracy(distances, similar, trial["threshold"])
+        assert reached == max(balanced_accuracy(distances, similar, t) for t in (-1, *distances))
+        distances, similar = all_distances(found.test, found.test_labels, found.distance)
+        expected = balanced_accuracy(distances, similar, trial["threshold"])
+        assert trial["metrics"]["accuracy"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_other_metrics_agree_with_scikit_learn_and_loops(run, trained):
+    for trial in run.trials:
+        if trial["status"] != "ok":
+            continue
+        found = trained[trial["id"]]
+        distances, similar = all_distances(found.test, found.test_labels, found.distance)
+        assert trial["metrics"]["auc"] == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
+        unit = found.test / np.linalg.norm(found.test.astype(np.float64), axis=1, keepdims=True)
+        distances, similar = all_distances(unit, found.test_labels, "euclidean")
+        ratio = distances[similar].mean() / distances[~similar].mean()
+        assert trial["metrics"]["sim_diff_ratio"] == pytest.approx(ratio, rel=1e-6)
+
+
+def test_the_best_checkpoint_is_that_of_the_highest_validation_auc(run, trained):
+    for trial in run.trials:
+        if not trial["curve"]:
+            continue
+        best = max(trial["curve"], key=lambda point: point["validation"])
+        assert trial["best_step"] == best["step"]
+        found = trained[trial["id"]]
+        distances, similar = all_distances(found.validation, found.validation_labels, found.distance)
+        assert best["validation"] == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
+
+
+def test_summaries_are_means_of_trials(run):
+    for item in run.summary:
+        values = [t["metrics"].get(item["metric"]) for t in run.trials if t["label"] == item["label"]]
+        values = [value for value in values if value is not None]
+        assert item["n"] == len(values)
+        assert item["mean"] == (pytest.approx(np.mean(values)) if values else None)
+        assert (item["ci95"] is None) == (len(values) < 2)
+
+
+def test_intervals_are_widened_by_what_trials_share(run, study, home):
+    """Nadeau and Bengio, with the images of this plan: 12 for test, 48 for training."""
+    item = next(i for i in run.summary if (i["label"], i["metric"]) == ("contrastive(margin=3)", "auc"))
+    values = [t["metrics"]["auc"] for t in run.trials if t["label"] == item["label"]]
+    half = 12.706204736 * np.std(values, ddof=1) * np.sqrt(1 / 2 + 12 / 48)
+    assert (item["ci95"][1] - item["ci95"][0]) / 2 == pytest.approx(half, rel=1e-6)
+
+
+# Watching, and again ----------------------------------------------------------------------------------------------------
+
+
+def test_listeners_hear_of_every_trial(run, events):
+    ended = [event for event in events if event.stage == "trial"]
+    assert [(event.done, event.total) for event in ended] == [(k, 14) for k in range(1, 15)]
+    assert [event.finished.id for event in ended] == [trial["id"] for trial in run.trials]
+    assert {"images", "pretrain", "features", "finetune"} <= {event.stage for event in events}
+
+
+def test_reuse_is_told(run):
+    reused = {trial["id"]: trial["reused"] for trial in run.trials}
+    assert reused["contrastive-margin-3-s0-f0"] == ["pretrain", "features"]  # the baseline before it made them
+    assert reused["phase-1-embedding-s0-f0"] == []
+
+
+ALONE = """\
+import json, sys
+sys.path.insert(0, {plugins!r})
+import faceexp
+from faceexp import pipeline
+from faceexp.registry import Found, Registry, discover
+
+own = Found("loss", "apart", "faceexp-tests", "0.1", {module!r}, "Apart")
+pipeline.discover = lambda: Registry((*discover().plugins, own))
+run = faceexp.load({spec!r}, only=["apart(strength=0.5)"]).run({out!r}, store={store!r})
+print(json.dumps([run.trials, "tensorflow" in sys.modules]))
+"""
+
+
+@pytest.fixture
+def elsewhere(file, plugins, tmp_path):
+    """Run a part of the experiment in another process: gives its trials, and whether it imported TensorFlow."""
+    text = tomllib.loads(file.read_text(encoding="utf-8"))
+    text["losses"] = [loss for loss in text["losses"] if loss["plugin"] == "apart"]
+    part = tmp_path / "part.toml"
+    part.write_text(spec.tomli_w.dumps(text), encoding="utf-8")
+
+    def start(store):
+        paths = {"plugins": str(plugins), "spec": str(part), "out": str(tmp_path / "runs"), "store": str(store)}
+        code = ALONE.format(module=MODULE, **paths)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        trials, imported = json.loads(done.stdout)
+        return {trial["id"]: trial for trial in trials}, imported
+
+    return start
+
+
+def test_another_process_finds_everything_in_the_store(run, elsewhere, home):
+    trials, imported = elsewhere(home / "store")
+    assert not imported
+    assert len(trials) == 6
+    for trial in run.trials:
+        if trial["id"] not in trials:
+            continue
+        again = trials[trial["id"]]
+        for key in TRIAL_KEYS - {"seconds", "reused"}:
+            assert again[key] == trial[key]
+        if trial["kind"] == "loss":
+            assert again["reused"] == ["pretrain", "features", "finetune"]
+
+
+def test_another_process_with_an_empty_store_finds_the_same_numbers(run, elsewhere, tmp_path):
+    trials, imported = elsewhere(tmp_path / "empty")
+    assert imported
+    for trial in run.trials:
+        if trial["id"] in trials:
+            for key in TRIAL_KEYS - {"seconds", "reused"}:
+                assert trials[trial["id"]][key] == trial[key], key
+
+
+def test_the_same_process_with_the_store_emptied_finds_the_same_numbers(run, file, plugins, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+    again = faceexp.load(file, only=["contrastive(margin=3)"]).run()
+    assert again.folder.parent.resolve() == (tmp_path / "runs").resolve()
+    assert (tmp_path / "store" / "finetune").is_dir()
+    kept = {trial["id"]: trial for trial in run.trials}
+    assert len(again.trials) == 6
+    for trial in again.trials:
+        assert trial["metrics"] == kept[trial["id"]]["metrics"]
+        assert trial["threshold"] == kept[trial["id"]]["threshold"]
+    assert {item["label"] for item in again.summary} == {"raw pixels", "phase-1 embedding", "contrastive(margin=3)"}
+
+
+# What Python gives ------------------------------------------------------------------------------------------------------
+
+
+def test_a_frame_has_a_row_a_trial(run):
+    frame = run.to_frame()
+    assert len(frame) == 14
+    assert set(HIGHER_IS_BETTER) <= set(frame.columns)
+    row = frame[frame["id"] == "contrastive-margin-3-s1-f0"].iloc[0]
+    assert (row["label"], row["seed"], row["status"]) == ("contrastive(margin=3)", 1, "ok")
+    trial = next(t for t in run.trials if t["id"] == row["id"])
+    assert row["accuracy"] == trial["metrics"]["accuracy"]
+    assert frame[frame["status"] != "ok"]["accuracy"].isna().all()
+
+
+def test_comparisons_are_of_every_pair(run):
+    pairs = {(item["a"], item["b"]) for item in run.comparisons if item["metric"] == "accuracy"}
+    assert len(pairs) == 21
+    item = next(i for i in run.comparisons if i["metric"] == "auc" and i["b"] == "contrastive(margin=3)")
+    means = {i["label"]: i["mean"] for i in run.summary if i["metric"] == "auc"}
+    assert item["difference"] == pytest.approx(means[item["a"]] - means[item["b"]])
+
+
+def test_a_run_is_read_again(run):
+    for path in (run.folder, str(run.folder), run.folder / "results.json"):
+        again = faceexp.open_run(path)
+        assert again.folder == run.folder
+        assert again.trials == run.trials
+        assert again.to_frame().equals(run.to_frame())
+
+
+def test_only_names_its_losses(file, plugins):
+    study = faceexp.load(file, only=["apart(strength=2)"])
+    assert [loss.entry.label for loss in study.resolved.losses] == ["apart(strength=2)"]
+    with pytest.raises(InputError) as caught:
+        faceexp.load(file, only=["apart(strength=3)", "contrastive(margin=3)", "nothing like it"])
+    assert [str(problem) for problem in caught.value.problems] == [
+        "--only: no loss has the label 'apart(strength=3)'; did you mean 'apart(strength=2)' or 'apart(strength=0.5)'?",
+        "--only: no loss has the label 'nothing like it'; known: apart(strength=0.5), apart(strength=2), "
+        "contrastive(margin=3), no_number, out of order",
+    ]
+
+
+def test_overrides_are_another_experiment(file, study, plugins):
+    other = faceexp.load(file, overrides=["finetune.steps=20"])
+    assert other.experiment.finetune.steps == 20
+    assert other.spec_hash != study.spec_hash
+
+
+# Runs that are none -----------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_runs_names_them(run):
+    with pytest.raises(InputError, match=f"holds no results.json; it holds the runs .*{run.folder.name}"):
+        faceexp.open_run(run.folder.parent)
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(InputError, match="holds no results.json; name the folder that `faceexp run` printed"):
+        faceexp.open_run(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read as results: Expecting"),
+        ('{"schema": 2}', "is not results of schema 1; run the experiment again"),
+        ("[]", "is not results of schema 1"),
+    ],
+)
+def test_results_that_are_none(tmp_path, content, message):
+    (tmp_path / "results.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=message) as caught:
+        faceexp.open_run(tmp_path)
+    assert caught.value.problems[0].where == str(tmp_path / "results.json")
+
+
+# Mistakes -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mistakes(tmp_path, face_folder, plugins):
+    """``mistakes((old, new), ...)``: change the file, load it, plan it, and give every problem as text."""
+
+    def load(*changes):
+        text = SPEC.format(folder=face_folder)
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / "x.toml"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            faceexp.load(path).plan(Store(tmp_path / "store"))
+        return [str(problem).replace(str(tmp_path), "") for problem in caught.value.problems]
+
+    return load
+
+
+TRUNK, FIRST_LOSS = 'plugin = "thin_vgg"', 'plugin = "contrastive"'
+
+
+def line_of(text):
+    return SPEC.splitlines().index(text) + 1
+
+
+def test_every_mistake_is_told_at_once(mistakes):
+    found = mistakes(
+        ("margin = 3.0", "margn = 3.0"),
+        ("strength = [0.5, 2.0]", "strength = [0.5, -2.0]"),
+        ('plugin = "thin_vgg"', 'plugin = "thin_vg"'),
+        ("steps = 10", "steps = 0"),
+        ('plugin = "no_number"', 'plugin = "no_number"\nstrength = 1.0'),
+    )
+    assert len(found) == 5
+    assert found[0].startswith(f"/x.toml:{line_of(TRUNK)}: model.plugin: no model plugin 'thin_vg'")
+    assert "finetune.steps: must be greater than or equal to 1, not 0" in found[1]
+    assert f":{line_of('margin = 3.0')}: losses[0].margn: unknown option of loss 'contrastive' (" in found[2]
+    assert "losses[1].grid.strength: must be greater than 0, not -2.0; option of loss 'apart' (" in found[3]
+    assert found[4].endswith("losses[2].strength: unknown option of loss 'no_number' (faceexp-tests 0.1); it has none")
+
+
+def test_an_unknown_option_in_a_grid_is_told_there(mistakes):
+    (found,) = {*mistakes(("grid = { strength = [0.5, 2.0] }", "grid = { strenth = [0.5, 2.0] }"))}
+    assert "losses[1].grid.strenth: unknown option of loss 'apart'" in found
+    assert found.endswith("did you mean 'strength'?")
+
+
+def test_a_loss_that_its_sampler_cannot_serve(mistakes):
+    (found,) = mistakes(("images_per_class = 2", "images_per_class = 1"))
+    assert f":{line_of(FIRST_LOSS) - 1}: losses[0]: loss 'contrastive' needs 2 images" in found
+
+
+def test_data_that_cannot_serve_the_protocol(mistakes):
+    (found,) = mistakes(('kind = "open_set"', 'kind = "open_set"\ntest_fraction = 0.9'))
+    assert f":{line_of('[protocol]')}: protocol: 12 people leave" in found
+
+
+def test_data_that_are_not_there_say_where(mistakes, face_folder):
+    (found,) = mistakes((str(face_folder), str(face_folder) + "s"))
+    assert found.startswith(f"{face_folder}s: no such folder")
+
+
+def test_a_mistake_of_the_data_without_a_place_is_that_of_the_table(study, monkeypatch, home):
+    def refuse(*_):
+        raise InputError("nothing to be had")
+
+    monkeypatch.setattr(pipeline, "prepare", refuse)
+    with pytest.raises(InputError) as caught:
+        study.plan(Store(home / "store"))
+    assert str(caught.value) == f"{home / 'tiny.toml'}:{line_of('[dataset]')}: dataset: nothing to be had"
+
+
+def test_the_processor_has_a_name_everywhere(monkeypatch):
+    assert pipeline._processor()
+
+    def refuse(*_, **__):
+        raise OSError
+
+    monkeypatch.setattr(pipeline.Path, "read_text", refuse)
+    assert isinstance(pipeline._processor(), str)
+
+
+def test_the_hash_is_that_of_the_experiment(study):
+    assert study.spec_hash == digest(study.experiment.model_dump(mode="json"))
+    assert "index" not in json.dumps(study.experiment.model_dump(mode="json"))
+
+
+def test_loading_and_planning_do_not_import_tensorflow(tmp_path, face_folder):
+    path = tmp_path / "x.toml"
+    text = SPEC.format(folder=face_folder)
+    path.write_text(text[: text.index('[[losses]]\nplugin = "apart"')], encoding="utf-8")
+    code = textwrap.dedent(f"""
+        import sys, faceexp
+        from faceexp.store import Store
+        from pathlib import Path
+        faceexp.load({str(path)!r}).plan(Store(Path({str(tmp_path / "store")!r})))
+        sys.exit(bool({{"tensorflow", "keras", "sklearn", "pandas"}} & set(sys.modules)))
+    """)
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

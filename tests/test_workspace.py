@@ -1,0 +1,231 @@
+"""The shape of the house: which module may import which, what every plugin folder holds, what is kept in step."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from faceexp import pipeline
+from faceexp.contract import GROUPS
+
+ROOT = Path(__file__).parents[1]
+RUNNER = ROOT / "runner"
+PLUGINS = sorted(path for path in (ROOT / "plugins").glob("*s/*") if path.is_dir() and path.name != "__pycache__")
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.toml"))
+
+# The layers of the core: each module, or package, and what of the core it may import. Stages do not import each
+# other; what they share are values (experiment, values), the contract, and tools that know no stage.
+MAY_IMPORT: dict[str, set[str]] = {
+    # shared by all
+    "errors": set(),
+    "contract": set(),
+    "experiment": set(),
+    "store": set(),
+    "tensors": set(),
+    "registry": {"contract", "errors"},
+    "values": {"contract", "experiment", "registry"},
+    "images": {"errors", "experiment", "values"},
+    "protocol": {"contract", "experiment", "values"},
+    # the stages, in the order in which values flow
+    "spec": {"errors", "experiment"},
+    "plan": {"contract", "errors", "experiment", "images", "protocol", "registry", "store", "values"},
+    "engine": {"contract", "experiment", "images", "store", "tensors", "values"},
+    "evaluation": {"contract"},
+    "statistics": set(),
+    "report": {"values"},
+    # what puts stages together
+    "describe": {"contract", "errors", "experiment", "registry"},
+    "pipeline": {
+        *("contract", "errors", "experiment", "registry", "store", "values"),
+        *("spec", "plan", "engine", "evaluation", "statistics", "report"),
+    },
+    "cli": {"contract", "describe", "errors", "pipeline", "report"},
+    "__main__": {"cli"},
+    "__init__": {"contract", "errors", "pipeline", "registry"},
+}
+
+MODULES = sorted((RUNNER / "faceexp").rglob("*.py"))
+TREES = {path.relative_to(RUNNER / "faceexp"): ast.parse(path.read_text(encoding="utf-8")) for path in MODULES}
+
+
+def layer(path):
+    """Return the layer of a module: its name, or that of its package."""
+    return path.parts[0].removesuffix(".py")
+
+
+def imported(tree):
+    """Yield the dotted name of everything a module imports anywhere, also inside functions and for types."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            # `from faceexp import engine` imports a module, `from faceexp.engine import train` a name out of one.
+            whole = node.module == "faceexp"
+            yield from (f"faceexp.{alias.name}" for alias in node.names) if whole else (node.module,)
+
+
+def docstrings(tree):
+    """Return the nodes that are docstrings."""
+    owners = [n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    return {id(o.body[0].value) for o in owners if o.body and isinstance(o.body[0], ast.Expr)}
+
+
+# The core
+
+
+def test_every_module_has_its_layer():
+    assert {layer(path) for path in TREES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("path", TREES, ids=str)
+def test_a_module_imports_what_its_layer_may(path):
+    names = {name.split(".")[1] for name in imported(TREES[path]) if name.startswith("faceexp.")}
+    assert names - {layer(path)} <= MAY_IMPORT[layer(path)]
+
+
+def test_layers_have_no_cycles():
+    known: set[str] = set()
+    left = dict(MAY_IMPORT)
+    while left:
+        free = {name for name, uses in left.items() if uses <= known}
+        assert free, f"cycle among {sorted(left)}"
+        known |= free
+        left = {name: uses for name, uses in left.items() if name not in free}
+
+
+def test_evaluation_needs_numpy_and_nothing_else():
+    allowed = {*sys.stdlib_module_names, "numpy", "faceexp"}
+    for path, tree in TREES.items():
+        if layer(path) == "evaluation":
+            assert {name.partition(".")[0] for name in imported(tree)} <= allowed, path
+
+
+def test_only_the_engine_and_tensors_know_tensorflow():
+    for path, tree in TREES.items():
+        if layer(path) not in ("engine", "tensors", "contract"):
+            heavy = {name for name in imported(tree) if name.partition(".")[0] in ("tensorflow", "keras")}
+            assert heavy == set(), path
+
+
+@pytest.mark.parametrize("path", [path for path in TREES if layer(path) != "cli"], ids=str)
+def test_only_the_command_line_prints_or_exits(path):
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in ("print", "exit", "quit", "sys.exit", "os._exit"), node.lineno
+        if isinstance(node, ast.Raise) and node.exc:
+            assert "SystemExit" not in ast.unparse(node.exc), node.lineno
+
+
+@pytest.mark.parametrize("path", TREES, ids=str)
+def test_the_core_knows_no_plugin_by_name(path):
+    # Docstrings may show an example of use; code may not, nor what it tells people: a hint that names a plugin is
+    # wrong where that plugin is not installed.
+    tree = TREES[path]
+    left_out = docstrings(tree)
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out
+    ]
+    names = {path.name for path in PLUGINS if len(path.name) > 4}
+    assert not names & set(texts)
+    assert not [text for text in texts for name in names if re.search(rf"[\"'`]{name}[\"'`]|faceexp_\w+_{name}", text)]
+
+
+# Plugins
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_every_plugin_is_made_alike(folder):
+    name = folder.name
+    (kind,) = [kind for kind, group in GROUPS.items() if group == f"faceexp.{folder.parent.name}"]
+    module = f"faceexp_{kind}_{name}"
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == f"faceexp-{kind}-{name.replace('_', '-')}"
+    assert project["description"]
+    assert "faceexp" in project["dependencies"]
+    assert list(project["entry-points"]) == [GROUPS[kind]]
+    ((entry, target),) = project["entry-points"][GROUPS[kind]].items()
+    assert entry == name
+    assert target.startswith(f"{module}:")
+    # One module, and tests of it: what they share has a place in the contract or in tensors.
+    assert [path.name for path in folder.glob("*.py")] == [f"{module}.py"]
+    assert [path.name for path in (folder / "tests").glob("test_*.py")] == [f"test_{kind}_{name}.py"]
+
+
+@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
+def test_a_plugin_imports_no_other_plugin_and_of_the_core_the_contract(folder):
+    (module,) = folder.glob("*.py")
+    names = set(imported(ast.parse(module.read_text(encoding="utf-8"))))
+    assert not {name for name in names if name.startswith("faceexp_")}
+    core = {name for name in names if name.partition(".")[0] == "faceexp"}
+    assert core <= {"faceexp.contract", "faceexp.errors", "faceexp.tensors"}
+
+
+def test_one_command_installs_the_core_and_every_plugin():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "-e ."
+    assert sorted(lines[1:]) == [f"-e ./{folder.relative_to(ROOT).as_posix()}" for folder in PLUGINS]
+    kinds = [line.split("/")[2] for line in lines[1:]]
+    assert kinds == sorted(kinds, key=[group.removeprefix("faceexp.") for group in GROUPS.values()].index)
+
+
+def test_importing_the_core_or_a_plugin_does_not_import_tensorflow():
+    core = [".".join((path.parent / path.stem).parts).removesuffix(".__init__") for path in TREES]
+    modules = [f"faceexp.{name}" for name in core if name != "__init__"]
+    modules += [path.stem for folder in PLUGINS for path in folder.glob("*.py")]
+    code = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+    heavy = {"tensorflow", "keras", "tensorflow_similarity"} & set(sys.modules)
+    sys.exit(f"{name} imports {heavy}") if heavy else None
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *modules], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# Experiments
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_is_valid(path):
+    study = pipeline.load(path)
+    assert study.experiment.name == path.stem
+
+
+def test_all_losses_names_all_losses():
+    named = {entry.plugin for entry in pipeline.load(ROOT / "experiments" / "all_losses.toml").experiment.losses}
+    assert named == {folder.name for folder in PLUGINS if folder.parent.name == "losses"}
+
+
+# Files
+
+
+def python_files():
+    return [
+        path
+        for top in ("runner", "plugins", "tests", "benchmarks")
+        for path in sorted((ROOT / top).rglob("*.py"))
+        if "oracles" not in path.parts
+    ]
+
+
+def test_nothing_is_left_to_do():
+    mark = "TO" + "DO"
+    assert [path for path in python_files() if mark in path.read_text(encoding="utf-8")] == []
+
+
+def test_module_names_are_unique():
+    # Packages are told apart by their folders, fixtures by the folders they serve; everything else by its own name.
+    names = [path.name for path in python_files() if path.name not in ("__init__.py", "conftest.py")]
+    assert sorted(names) == sorted(set(names))
