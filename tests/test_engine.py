@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,7 +24,7 @@ from faceexp.registry import discover
 from faceexp.store import Store
 from faceexp.values import Event
 
-STEPS, EVERY = 10, 5
+EVERY = 5
 SCRATCH = Pretrain(enabled=False)
 BUILT: list = []
 
@@ -315,9 +318,12 @@ def test_phase_1_is_done_once_a_seed(results, home, events):
     assert [e.done for e in events if e.stage == "pretrain" and e.seed == 0][-1] == steps == 8
 
 
-def test_phase_1_learns(home):
+def test_phase_1_learns_and_keeps_its_history(results, home):
     for path in artefacts(home, "pretrain"):
         assert {p.name for p in path.iterdir()} == {"weights.npz", "history.json", "manifest.json"}
+        losses = json.loads((path / "history.json").read_text(encoding="utf-8"))["loss"]
+        assert len(losses) == 8
+        assert np.mean(losses[4:]) < np.mean(losses[:4])
 
 
 def test_losses_learn(results):
@@ -806,8 +812,5 @@ def test_phase_1_starts_anew_for_every_seed(resolved, faces):
 
 
 def test_importing_the_engine_does_not_import_tensorflow(tmp_path):
-    import subprocess
-    import sys
-
     code = "import sys, faceexp.engine, faceexp.pipeline; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60, cwd=Path(tmp_path)).returncode == 0

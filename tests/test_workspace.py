@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "images": {"errors", "experiment", "values"},
     "protocol": {"contract", "experiment", "values"},
     # the stages, in the order in which values flow
-    "spec": {"errors", "experiment"},
+    "spec": {"contract", "errors", "experiment"},
     "plan": {"contract", "errors", "experiment", "images", "protocol", "registry", "store", "values"},
     "engine": {"contract", "experiment", "images", "store", "tensors", "values"},
     "evaluation": {"contract"},

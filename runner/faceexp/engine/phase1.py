@@ -91,7 +91,9 @@ class Classifier:
             padded = chosen + [chosen[-1]] * (CHUNK - count)
             images = np.stack([_flipped(pixels[rows], flips) for rows, flips in padded])
             targets = np.stack([labels[rows] for rows, _ in padded]).astype(np.int32)
-            losses = self._steps(images, targets, normalization.mean, normalization.deviation, count).numpy()[:count]
+            # A tensor: each Python number would be compiled anew.
+            number = tensorflow().constant(count)
+            losses = self._steps(images, targets, normalization.mean, normalization.deviation, number).numpy()[:count]
             if not np.isfinite(losses).all():
                 raise DivergedError(f"phase 1: the loss is not finite at step {len(history) + 1}")
             history += [float(value) for value in losses]

@@ -155,7 +155,9 @@ class Finetuner:
         # The compiled call takes CHUNK batches; the last one may be repeated, and is not used.
         index = np.stack(chosen + [chosen[-1]] * (CHUNK - count))
         targets = labels[index].astype(np.int32)
-        losses = self._steps(rows(index), targets, normalization.mean, normalization.deviation, count)
+        # A tensor: each Python number would be compiled anew.
+        number = tensorflow().constant(count)
+        losses = self._steps(rows(index), targets, normalization.mean, normalization.deviation, number)
         return np.asarray(losses.numpy()[:count])
 
 

@@ -26,13 +26,14 @@ def results(document: Mapping[str, Any], width: int) -> RenderableType:
         width: Columns of the screen; metrics that do not fit are left out, the least important first.
     """
     listed = rows(document)
-    fitting = max(2, (width - LABEL_WIDTH - 14) // COLUMN_WIDTH)
+    # Labels fold before a second number goes; below 60 columns it would be cut.
+    fitting = max(2 if width >= 60 else 1, (width - LABEL_WIDTH - 14) // COLUMN_WIDTH)
     columns = COLUMNS[:fitting]
     table = Table(
         title=heading(document), box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False
     )
     table.add_column("loss or baseline", overflow="fold", min_width=12)
-    table.add_column("ok", justify="right")
+    table.add_column("ok", justify="right", no_wrap=True)
     for column in columns:
         table.add_column(column.heading, justify="right", no_wrap=True)
     table.add_column("group", justify="left")
