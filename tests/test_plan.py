@@ -23,8 +23,9 @@ from faceexp.contract import (
 )
 from faceexp.errors import InputError
 from faceexp.experiment import BASELINES, Finetune, PluginRef, Preprocess, Pretrain, Protocol
-from faceexp.plan import BASELINE_LABELS, MAX_LISTED, UnplannableError, prepare, resolve
+from faceexp.plan import MAX_LISTED, prepare
 from faceexp.registry import discover
+from faceexp.resolve import BASELINE_LABELS, UnplannableError, resolve
 from faceexp.store import Store
 
 

@@ -30,11 +30,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tensors": set(),
     "registry": {"contract", "errors"},
     "values": {"contract", "experiment", "registry"},
+    "resolve": {"contract", "experiment", "registry", "values"},
     "images": {"errors", "experiment", "values"},
     "protocol": {"contract", "experiment", "values"},
     # the stages, in the order in which values flow
     "spec": {"contract", "errors", "experiment"},
-    "plan": {"contract", "errors", "experiment", "images", "protocol", "registry", "store", "values"},
+    "plan": {"contract", "errors", "experiment", "images", "protocol", "resolve", "store", "values"},
     "engine": {"contract", "experiment", "images", "store", "tensors", "values"},
     "evaluation": {"contract"},
     "statistics": set(),
@@ -42,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what puts stages together
     "describe": {"contract", "errors", "experiment", "registry"},
     "pipeline": {
-        *("contract", "errors", "experiment", "registry", "store", "values"),
+        *("contract", "errors", "experiment", "registry", "resolve", "store", "values"),
         *("spec", "plan", "engine", "evaluation", "statistics", "report"),
     },
     "cli": {"contract", "describe", "errors", "pipeline", "report"},

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
+# pydantic looks through every installed package for plugins of its own, which nobody here has, on each start.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 import typer
 from rich.console import Console, RenderableType
 
-from faceexp import describe as descriptions
-from faceexp.contract import GROUPS
 from faceexp.errors import InputError, Problem, did_you_mean
 
 app = typer.Typer(
@@ -181,6 +182,7 @@ def _quiet() -> Iterator[Console]:
 @app.command("list-plugins")
 def list_plugins(as_json: JsonFlag = False) -> None:
     """Show the installed plugins by kind, and which of them are broken."""
+    from faceexp import describe as descriptions
     from faceexp.report import terminal
 
     listed = descriptions.listing()
@@ -194,6 +196,8 @@ def describe(
     as_json: JsonFlag = False,
 ) -> None:
     """Show what a plugin does and every option it takes."""
+    from faceexp import describe as descriptions
+    from faceexp.contract import GROUPS
     from faceexp.report import terminal
 
     if kind not in GROUPS:
@@ -222,6 +226,8 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
 @app.command()
 def schema() -> None:
     """Print the JSON schema of experiment files, installed plugins included, for editors that check TOML."""
+    from faceexp import describe as descriptions
+
     print(json.dumps(descriptions.schema(), indent=1))
 
 

@@ -24,18 +24,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
     LossFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
+else:
+    # Only annotations name these types; importing NumPy for them would cost every command a tenth of a second.
+    LossFunction = IntArray = Any
 
 Distance = Literal["euclidean", "cosine"]
 Halves = Literal["similar", "mixed"]
-IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 # Keys of a [[losses]] table that are the experiment's own: no loss may use them for an option.
 RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})

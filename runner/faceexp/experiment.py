@@ -21,7 +21,7 @@ def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
 class Table(BaseModel):
     """A table of the file: frozen, unknown keys refused, text never taken for a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class PluginRef(Table):

@@ -25,8 +25,8 @@ from faceexp import spec
 from faceexp.contract import GROUPS
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.experiment import Experiment
-from faceexp.plan import UnplannableError, prepare, resolve
 from faceexp.registry import Registry, discover
+from faceexp.resolve import UnplannableError, resolve
 from faceexp.store import Store, default_root, digest, write_text
 from faceexp.values import Event, Listener, Plan, Resolved, TrainedTrial, TrialResult
 
@@ -141,6 +141,8 @@ class Study:
         Raises:
             InputError: With every mistake in the data.
         """
+        from faceexp.plan import prepare
+
         try:
             return prepare(self.resolved, store, listen)
         except UnplannableError as error:

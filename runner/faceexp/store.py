@@ -18,9 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-import platformdirs
-
 
 def canonical(value: object) -> str:
     """Return JSON text that is the same for the same content."""
@@ -34,6 +31,8 @@ def digest(value: object) -> str:
 
 def default_root() -> Path:
     """Return ``$FACEEXP_STORE``, or else a folder in the user's cache."""
+    import platformdirs
+
     root = os.environ.get("FACEEXP_STORE")
     return Path(root).expanduser() if root else Path(platformdirs.user_cache_dir("faceexp")) / "store"
 
@@ -89,6 +88,8 @@ class Store:
 
     @contextlib.contextmanager
     def _lock(self, kind: str, key: str) -> Iterator[None]:
+        import filelock
+
         locks = self.root / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(locks / f"{kind}-{key[:32]}.lock"):

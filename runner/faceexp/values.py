@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from faceexp.contract import Distance, FaceData, IntArray, LossTraits
 from faceexp.experiment import Experiment, LossEntry
 from faceexp.registry import Chosen
 
-FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
-ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
+if TYPE_CHECKING:
+    import numpy as np
+
+    FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
+    ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
+else:
+    # Only annotations name these types; importing NumPy for them would cost every command a tenth of a second.
+    FloatArray = ByteArray = Any
+
 Status = Literal["ok", "diverged", "failed"]
 
 
@@ -100,6 +105,18 @@ class Checkpoint:
     validation: float
 
 
+def _no_rows() -> FloatArray:
+    import numpy as np
+
+    return np.zeros((0, 0), np.float32)
+
+
+def _no_labels() -> IntArray:
+    import numpy as np
+
+    return np.zeros(0, np.int32)
+
+
 @dataclass(frozen=True)
 class TrainedTrial:
     """What the engine hands to evaluation.
@@ -118,10 +135,10 @@ class TrainedTrial:
     trial: Trial
     status: Status
     reason: str | None = None
-    validation: FloatArray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    test: FloatArray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    validation_labels: IntArray = field(default_factory=lambda: np.zeros(0, np.int32))
-    test_labels: IntArray = field(default_factory=lambda: np.zeros(0, np.int32))
+    validation: FloatArray = field(default_factory=_no_rows)
+    test: FloatArray = field(default_factory=_no_rows)
+    validation_labels: IntArray = field(default_factory=_no_labels)
+    test_labels: IntArray = field(default_factory=_no_labels)
     distance: Distance = "euclidean"
     best_step: int = 0
     curve: tuple[Checkpoint, ...] = ()

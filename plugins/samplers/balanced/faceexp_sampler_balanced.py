@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from faceexp.contract import BatchSupply, IntArray, SamplerPlugin, option
 from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import numpy as np
 
 BLOCK = 32  # Batches drawn at a time, which spares most of NumPy's cost per call.
 
@@ -22,6 +22,8 @@ def walk(rng: np.random.Generator, count: int, size: int) -> Iterator[IntArray]:
     A permutation is walked through to its end. The group that crosses into the next permutation takes what it lacks
     from the first numbers there that it does not hold yet; those it steps over come directly after it.
     """
+    import numpy as np
+
     rest = rng.permutation(count)
     while True:
         while len(rest) >= size:
@@ -44,6 +46,8 @@ def draw(rng: np.random.Generator, counts: IntArray, k: int) -> IntArray:
 
     Reference: J. Bentley, R. Floyd, A sample of brilliance, Communications of the ACM 30(9), 1987.
     """
+    import numpy as np
+
     drawn = np.empty((len(counts), k), np.int64)
     for j in range(k):
         last = counts - k + j
@@ -74,6 +78,8 @@ class Balanced(SamplerPlugin):
         Raises:
             InputError: Fewer than P identities have K images.
         """
+        import numpy as np
+
         p, k = self.classes_per_batch, self.images_per_class
         order = np.argsort(labels, kind="stable")
         _, starts, counts = np.unique(np.asarray(labels)[order], return_index=True, return_counts=True)
@@ -91,6 +97,8 @@ class Balanced(SamplerPlugin):
         self, order: IntArray, starts: IntArray, counts: IntArray, rng: np.random.Generator
     ) -> Iterator[IntArray]:
         """Yield batches; the images of identity i are ``order[starts[i] + range(counts[i])]``."""
+        import numpy as np
+
         groups = walk(rng, len(counts), self.classes_per_batch)
         while True:
             block = np.stack(list(islice(groups, BLOCK)))

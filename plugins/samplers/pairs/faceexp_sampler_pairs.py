@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from faceexp.contract import BatchSupply, Halves, IntArray, SamplerPlugin, option
 from faceexp.errors import InputError, Problem
 
@@ -53,6 +51,8 @@ class Pairs(SamplerPlugin):
             InputError: Similar pairs are wanted and no identity has two images, or different ones and there is one
                 identity only.
         """
+        import numpy as np
+
         order = np.argsort(labels, kind="stable")
         _, starts, counts = np.unique(np.asarray(labels)[order], return_index=True, return_counts=True)
         problems = []
@@ -68,6 +68,8 @@ class Pairs(SamplerPlugin):
 
     def _batches(self, order: IntArray, starts: IntArray, counts: IntArray, seed: int) -> Iterator[IntArray]:
         """Yield batches; ``order`` sorts images by identity, that of image i fills ``starts[i] + range(counts[i])``."""
+        import numpy as np
+
         rng = np.random.default_rng(seed)
         with_another = np.flatnonzero(counts >= 2)
         # A batch of similar pairs alone promises two identities, too; chance rarely denies it, but it can.

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from faceexp.contract import BatchSupply, IntArray, SamplerPlugin, option
 from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+
 
 def batches(rng: np.random.Generator, count: int, size: int) -> Iterator[IntArray]:
     """Yield, endlessly, slices of ``size`` of one permutation of ``range(count)`` after another, without gaps."""
+    import numpy as np
+
     rest = np.empty(0, np.int64)
     while True:
         while len(rest) < size:
@@ -41,6 +43,8 @@ class Random(SamplerPlugin):
         Raises:
             InputError: A batch is larger than the training part.
         """
+        import numpy as np
+
         if self.batch_size > len(labels):
             message = (
                 f"batch_size is {self.batch_size}, but the training part has only {len(labels)} images; "

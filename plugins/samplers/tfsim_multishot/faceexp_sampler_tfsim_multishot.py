@@ -8,8 +8,6 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from faceexp.contract import BatchSupply, IntArray, SamplerPlugin, option
 from faceexp.errors import InputError, Problem
 
@@ -69,6 +67,8 @@ class TfsimMultishot(SamplerPlugin):
         Raises:
             InputError: Fewer than P identities have K images.
         """
+        import numpy as np
+
         p, k = self.classes_per_batch, self.images_per_class
         identities, counts = np.unique(labels, return_counts=True)
         enough = identities[counts >= k]

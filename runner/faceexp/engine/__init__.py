@@ -19,7 +19,7 @@ import numpy as np
 
 from faceexp.contract import IntArray, ModelPlugin, SamplerPlugin
 from faceexp.engine import baselines
-from faceexp.engine.backend import derive_seed, tensorflow, versions
+from faceexp.engine.backend import compiled, derive_seed, tensorflow, versions
 from faceexp.experiment import Pretrain
 from faceexp.images import shape
 from faceexp.store import Artefact, Store, digest
@@ -234,14 +234,12 @@ class Engine:
     def _extract(self, folder: Path, split: Split, start: Start, views: int) -> None:
         from faceexp.engine.network import normalized
 
-        tf = tensorflow()
         network, images = self._network, self.plan.images
         network.put(start.load())
         normalization = self._normalization(split)
         if "trunk" not in self._compiled:
-            self._compiled["trunk"] = tf.function(
-                lambda rows, mean, deviation: network.trunk(normalized(rows, mean, deviation), training=False),
-                reduce_retracing=True,
+            self._compiled["trunk"] = compiled(
+                lambda rows, mean, deviation: network.trunk(normalized(rows, mean, deviation), training=False)
             )
         out = np.lib.format.open_memmap(
             folder / "features.npy", mode="w+", dtype=np.float32, shape=(views, len(images), network.width)

@@ -22,6 +22,33 @@ def tensorflow() -> Any:  # noqa: ANN401 - a module without types
     return tf
 
 
+def compiled(function: Any, *, xla: bool = False) -> Any:  # noqa: ANN401 - TensorFlow has no types
+    """Compile a function; without AutoGraph, which does not read the sources of every Python version."""
+    return tensorflow().function(function, jit_compile=xla, autograph=False, reduce_retracing=True)
+
+
+def many_steps(step: Any, chunk: int) -> Any:  # noqa: ANN401
+    """Return ``steps(rows, labels, mean, deviation, count)``: up to ``chunk`` training steps in one compiled loop.
+
+    Args:
+        step: ``(rows, labels, mean, deviation) -> loss``, which updates the weights it trains.
+        chunk: Length of the first axis of rows and labels.
+
+    Returns:
+        A function that gives the loss of each step, float32 (chunk,), zero from ``count`` on.
+    """
+    tf = tensorflow()
+
+    def steps(rows: Any, labels: Any, mean: Any, deviation: Any, count: Any) -> Any:  # noqa: ANN401
+        def body(index: Any, losses: Any) -> Any:  # noqa: ANN401
+            value = step(tf.gather(rows, index), tf.gather(labels, index), mean, deviation)
+            return index + 1, tf.tensor_scatter_nd_update(losses, [[index]], [tf.cast(value, tf.float32)])
+
+        return tf.while_loop(lambda index, _: index < count, body, (tf.constant(0), tf.zeros(chunk)))[1]
+
+    return steps
+
+
 @functools.cache
 def versions() -> dict[str, str]:
     """Return what of the software determines the numbers, without importing any of it."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from faceexp.contract import IntArray
-from faceexp.engine.backend import derive_seed, tensorflow
+from faceexp.engine.backend import compiled, derive_seed, many_steps, tensorflow
 from faceexp.engine.network import Network, Normalization, Weights, normalized
 from faceexp.experiment import Augment, Pretrain
 from faceexp.values import ByteArray
@@ -46,13 +46,7 @@ class Classifier:
             self.optimizer.apply(tape.gradient(loss, self.trained), self.trained)
             return loss
 
-        def steps(pixels: Any, labels: Any, mean: Any, deviation: Any, count: Any) -> Any:  # noqa: ANN401
-            losses = tf.TensorArray(tf.float32, CHUNK, element_shape=())
-            for index in tf.range(count):
-                losses = losses.write(index, step(pixels[index], labels[index], mean, deviation))
-            return losses.stack()
-
-        self._steps = tf.function(steps)
+        self._steps = compiled(many_steps(step, CHUNK))
 
     def reset(self, weights: Weights, seed: int) -> None:
         """Start over: given weights, a fresh head, a fresh optimiser."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from faceexp.contract import IntArray, LossContext, LossPlugin
-from faceexp.engine.backend import tensorflow
+from faceexp.engine.backend import compiled, many_steps, tensorflow
 from faceexp.engine.network import Network, Normalization, Weights, normalized
 from faceexp.engine.phase1 import DivergedError
 from faceexp.values import ByteArray, Checkpoint, FloatArray, ResolvedLoss
@@ -56,18 +56,11 @@ class Finetuner:
             with tf.GradientTape() as tape:
                 loss = self.loss(labels, embed(rows, mean, deviation, training=True))
             self.optimizer.apply(tape.gradient(loss, self.trained), self.trained)
-            return tf.cast(loss, tf.float32)
-
-        def steps(rows: Any, labels: Any, mean: Any, deviation: Any, count: Any) -> Any:  # noqa: ANN401
-            losses = tf.zeros(CHUNK)
-            for index in tf.range(count):
-                value = step(rows[index], labels[index], mean, deviation)
-                losses = tf.tensor_scatter_nd_update(losses, [[index]], [value])
-            return losses
+            return loss
 
         # XLA makes little of convolutions on a CPU, but much of the loss and of the embedding layer.
-        self._steps = tf.function(steps, jit_compile=resolved.traits.xla and not self.whole)
-        self._embed = tf.function(lambda rows, mean, deviation: embed(rows, mean, deviation, training=False))
+        self._steps = compiled(many_steps(step, CHUNK), xla=resolved.traits.xla and not self.whole)
+        self._embed = compiled(lambda rows, mean, deviation: embed(rows, mean, deviation, training=False))
 
     def _build_loss(self, seed: int) -> Any:  # noqa: ANN401 - any callable
         tf = tensorflow()
