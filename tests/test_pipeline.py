@@ -658,7 +658,7 @@ def test_a_mistake_of_the_data_without_a_place_is_that_of_the_table(study, monke
     def refuse(*_):
         raise InputError("nothing to be had")
 
-    monkeypatch.setattr(pipeline, "prepare", refuse)
+    monkeypatch.setattr("faceexp.plan.prepare", refuse)
     with pytest.raises(InputError) as caught:
         study.plan(Store(home / "store"))
     assert str(caught.value) == f"{home / 'tiny.toml'}:{line_of('[dataset]')}: dataset: nothing to be had"

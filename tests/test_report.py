@@ -485,3 +485,8 @@ def test_clock(seconds, text):
 
 def test_notes_are_lines():
     assert drawn(progress.notes(["a", "b [c]"])).split("\n")[:2] == ["a", "b [c]"]
+
+
+def test_a_picture_of_the_table_asks_for_nothing_from_elsewhere():
+    assert "url(" not in terminal.SVG_FORMAT
+    assert "font-face" not in terminal.SVG_FORMAT

@@ -246,7 +246,7 @@ def report(
         picture = Console(record=True, width=120, file=io.StringIO())
         picture.print(terminal.results(finished.document, picture.width))
         try:
-            picture.save_svg(str(svg), title="faceexp report")
+            picture.save_svg(str(svg), title="faceexp report", code_format=terminal.SVG_FORMAT)
         except OSError as error:
             raise InputError(
                 Problem(f"cannot be written: {error.strerror}; name another file", f"--svg {svg}")

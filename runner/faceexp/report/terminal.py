@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
@@ -13,6 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from faceexp.report.numbers import COLUMNS, baseline_note, best, heading, legend, rows, written
+
+# Rich's picture, but for the fonts that it would fetch from elsewhere: a monospaced one is on every machine.
+SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
 
 LABEL_WIDTH = 24
 COLUMN_WIDTH = 14
