@@ -74,3 +74,56 @@ def pair_distances(labels: tf.Tensor, embeddings: tf.Tensor, pairs: Pairs) -> tu
     same = tf.cast(labels[:, None] == labels[None, :], tf.float32)
     upper = 1.0 - tf.linalg.band_part(tf.ones_like(distances), -1, 0)
     return distances, same * upper, (1.0 - same) * upper
+
+
+def unit_rows(x: tf.Tensor) -> tf.Tensor:
+    """Rows divided by their L2 norm; a row of zeros stays zero, with gradient zero.
+
+    Args:
+        x: float32 (N, D).
+    """
+    import tensorflow as tf
+
+    norms = safe_sqrt(tf.reduce_sum(tf.square(x), axis=1, keepdims=True))
+    return tf.math.divide_no_nan(x, norms)
+
+
+def pair_masks(labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Which ordered pairs i, j with i != j are similar, and which different.
+
+    Args:
+        labels: int32 (B,).
+
+    Returns:
+        ``(similar, different)``, bool (B, B).
+    """
+    import tensorflow as tf
+
+    same = labels[:, None] == labels[None, :]
+    return same & ~tf.eye(tf.shape(labels)[0], dtype=tf.bool), ~same
+
+
+def masked_logsumexp(x: tf.Tensor, mask: tf.Tensor, axis: int = 1) -> tf.Tensor:
+    """``log sum exp`` over the entries of a mask; a very negative finite number where there are none.
+
+    Args:
+        x: float32, any shape.
+        mask: bool, the same shape.
+        axis: The axis to sum over.
+    """
+    import tensorflow as tf
+
+    return tf.reduce_logsumexp(tf.where(mask, x, -1e30), axis=axis)
+
+
+def masked_mean(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Mean of the entries of a mask, 0 where there are none.
+
+    Args:
+        x: float32, any shape.
+        mask: bool, the same shape.
+    """
+    import tensorflow as tf
+
+    chosen = tf.where(mask, x, 0.0)
+    return tf.math.divide_no_nan(tf.reduce_sum(chosen), tf.reduce_sum(tf.cast(mask, x.dtype)))
