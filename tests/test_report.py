@@ -466,6 +466,8 @@ def test_a_line_about_a_trial_that_has_ended():
     assert line == "[3/12] npairs (seed 3, fold 1): accuracy 0.812, AUC 0.910, 12.3 s"
     assert progress.ended(ended_trial(reused=("pretrain", "finetune")), 3, 12).endswith("AUC 0.910, from the store")
     assert progress.ended(ended_trial(metrics={"accuracy": None}), 3, 12).endswith("(seed 3, fold 1): ok, 12.3 s")
+    shared = ended_trial(seconds={"pretrain": 9.0, "finetune": 2.5}, reused=("pretrain",))
+    assert progress.ended(shared, 3, 12).endswith("AUC 0.910, 2.5 s"), "phase 1 was paid for by another trial"
     failed = progress.ended(ended_trial(status="diverged", reason="step 7"), 4, 12)
     assert failed == "[4/12] npairs (seed 3, fold 1): diverged: step 7"
 

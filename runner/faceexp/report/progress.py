@@ -48,7 +48,9 @@ def ended(result: TrialResult, number: int, total: int) -> str:
         return f"{place}: {result.status}: {result.reason}"
     accuracy, auc = result.metrics.get("accuracy"), result.metrics.get("auc")
     numbers = f"accuracy {accuracy:.3f}, AUC {auc:.3f}" if accuracy is not None and auc is not None else "ok"
-    source = "from the store" if "finetune" in result.reused else f"{sum(result.seconds.values()):.1f} s"
+    # What another trial, or another run, has paid for is not counted again.
+    spent = sum(seconds for stage, seconds in result.seconds.items() if stage not in result.reused)
+    source = "from the store" if "finetune" in result.reused else f"{spent:.1f} s"
     return f"{place}: {numbers}, {source}"
 
 
