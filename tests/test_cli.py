@@ -631,3 +631,25 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     command = f"{sys.executable} -m faceexp schema | head -c 1"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "{", "")
+
+
+# New plugins
+
+
+def test_new_plugin_prints_what_to_do_next(faceexp, tmp_path):
+    code, out, err = faceexp("new-plugin", "sampler", "my_own", "--out", tmp_path / "with space")
+    folder = tmp_path / "with space" / "my_own"
+    assert (code, err) == (0, f"wrote {folder}; next:\n")
+    assert out.splitlines() == [
+        f"pip install -e '{folder}'",
+        f"pytest '{folder}'",
+        "faceexp describe sampler my_own",
+    ]
+    assert (folder / "faceexp_sampler_my_own.py").is_file()
+
+
+def test_new_plugin_refuses_a_bad_name_with_one_line(faceexp, tmp_path):
+    code, out, err = faceexp("new-plugin", "loss", "My-Loss", "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: 'My-Loss' is no name for a plugin; ")
+    assert err.count("\n") == 1

@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "experiment": set(),
     "store": set(),
     "tensors": set(),
+    "layers": {"contract"},
     "registry": {"contract", "errors"},
     "values": {"contract", "experiment", "registry"},
     "resolve": {"contract", "experiment", "registry", "values"},
@@ -46,7 +47,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("contract", "errors", "experiment", "registry", "resolve", "store", "values"),
         *("spec", "plan", "engine", "evaluation", "statistics", "report"),
     },
-    "cli": {"contract", "describe", "errors", "pipeline", "report"},
+    "scaffold": {"contract", "errors", "registry"},
+    "cli": {"contract", "describe", "errors", "pipeline", "report", "scaffold"},
+    # what plugin authors test with
+    "testing": {"contract"},
     "__main__": {"cli"},
     "__init__": {"contract", "errors", "pipeline", "registry"},
 }
@@ -108,9 +112,9 @@ def test_evaluation_needs_numpy_and_nothing_else():
             assert {name.partition(".")[0] for name in imported(tree)} <= allowed, path
 
 
-def test_only_the_engine_and_tensors_know_tensorflow():
+def test_only_the_engine_tensors_layers_and_testing_know_tensorflow():
     for path, tree in TREES.items():
-        if layer(path) not in ("engine", "tensors", "contract"):
+        if layer(path) not in ("engine", "tensors", "layers", "testing", "contract"):
             heavy = {name for name in imported(tree) if name.partition(".")[0] in ("tensorflow", "keras")}
             assert heavy == set(), path
 
@@ -153,9 +157,10 @@ def test_every_plugin_is_made_alike(folder):
     assert project["description"]
     assert "faceexp" in project["dependencies"]
     assert list(project["entry-points"]) == [GROUPS[kind]]
-    ((entry, target),) = project["entry-points"][GROUPS[kind]].items()
-    assert entry == name
-    assert target.startswith(f"{module}:")
+    # One plugin of the package's name; or, around one library, several that begin with it.
+    entries = project["entry-points"][GROUPS[kind]]
+    assert list(entries) == [name] or (len(entries) > 1 and all(entry.startswith(f"{name}_") for entry in entries))
+    assert all(target.startswith(f"{module}:") for target in entries.values())
     # One module, and tests of it: what they share has a place in the contract or in tensors.
     assert [path.name for path in folder.glob("*.py")] == [f"{module}.py"]
     assert [path.name for path in (folder / "tests").glob("test_*.py")] == [f"test_{kind}_{name}.py"]
@@ -167,7 +172,7 @@ def test_a_plugin_imports_no_other_plugin_and_of_the_core_the_contract(folder):
     names = set(imported(ast.parse(module.read_text(encoding="utf-8"))))
     assert not {name for name in names if name.startswith("faceexp_")}
     core = {name for name in names if name.partition(".")[0] == "faceexp"}
-    assert core <= {"faceexp.contract", "faceexp.errors", "faceexp.tensors"}
+    assert core <= {"faceexp.contract", "faceexp.errors", "faceexp.layers", "faceexp.tensors"}
 
 
 def test_one_command_installs_the_core_and_every_plugin():
@@ -206,7 +211,12 @@ def test_every_experiment_is_valid(path):
 
 def test_all_losses_names_all_losses():
     named = {entry.plugin for entry in pipeline.load(ROOT / "experiments" / "all_losses.toml").experiment.losses}
-    assert named == {folder.name for folder in PLUGINS if folder.parent.name == "losses"}
+    offered = [
+        tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+        for folder in PLUGINS
+        if folder.parent.name == "losses"
+    ]
+    assert named == {name for groups in offered for name in groups["faceexp.losses"]}
 
 
 # Files

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -204,6 +205,25 @@ def describe(
         raise InputError(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, GROUPS)}")
     info = descriptions.describe(kind, name)
     _show(terminal.description(info), info, as_json=as_json)
+
+
+@app.command("new-plugin")
+def new_plugin(
+    kind: Annotated[str, typer.Argument(help="loss, model, dataset or sampler.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="How experiment files will name it.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder that gets the plugin's own folder.")
+    ] = Path(),
+) -> None:
+    """Write a new plugin: a small package that installs, and passes its tests, as it stands."""
+    from faceexp import scaffold
+
+    folder = scaffold.new_plugin(kind, name, out)
+    Console(stderr=True).print(f"wrote {folder}; next:", style="dim", highlight=False, soft_wrap=True)
+    quoted = shlex.quote(str(folder))
+    print(f"pip install -e {quoted}")
+    print(f"pytest {quoted}")
+    print(f"faceexp describe {kind} {name}")
 
 
 @app.command()

@@ -44,6 +44,9 @@ def did_you_mean(name: str, known: Iterable[str], *, always_list: bool = True) -
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    # One that is clearly nearest is meant; others are named where they are about as near.
+    closeness = [difflib.SequenceMatcher(None, candidate, name).ratio() for candidate in near]
+    near = [candidate for candidate, ratio in zip(near, closeness, strict=True) if ratio > max(closeness) - 0.1]
     if near:
         return "did you mean " + " or ".join(repr(candidate) for candidate in near) + "?"
     if not names or not always_list:

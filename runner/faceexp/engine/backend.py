@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
     found = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn")}
     here = Path(__file__).parent
     # The engine's own sources, rather than a version number that someone has to remember to change.
-    sources = [*sorted(here.glob("*.py")), here.parent / "tensors.py"]
+    sources = [*sorted(here.glob("*.py")), here.parent / "tensors.py", here.parent / "layers.py"]
     found["engine"] = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     return found
 

@@ -14,6 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from faceexp.errors import InputError
+from faceexp.testing import DatasetContract
 
 
 def save_image(path, value=0):
@@ -38,6 +39,12 @@ def problems(path, **options):
     with pytest.raises(InputError) as caught:
         ImageFolder(path=str(path), **options).build(seed=0)
     return [str(problem) for problem in caught.value.problems]
+
+
+class TestImageFolderContract(DatasetContract):
+    @pytest.fixture
+    def plugin(self, root):
+        return ImageFolder(path=str(root))
 
 
 # --- What is found ---

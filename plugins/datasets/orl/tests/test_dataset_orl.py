@@ -15,6 +15,13 @@ from PIL import Image
 from pydantic import ValidationError
 
 from faceexp.errors import InputError
+from faceexp.testing import DatasetContract
+
+
+class TestOrlContract(DatasetContract):
+    @pytest.fixture
+    def plugin(self):
+        return Orl()
 
 
 @pytest.fixture(scope="module")

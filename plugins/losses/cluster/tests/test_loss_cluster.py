@@ -7,8 +7,17 @@ from pydantic import ValidationError
 from sklearn.metrics import normalized_mutual_info_score
 
 from faceexp.contract import LossContext
+from faceexp.testing import LossContract
 
 CTX = LossContext(num_classes=4, embedding_dim=4)
+
+
+class TestClusterContract(LossContract):
+    memory_identities = 32  # choosing a facility for each of 512 takes a minute
+
+    @pytest.fixture
+    def plugin(self):
+        return Cluster()
 
 
 class Naive:
@@ -132,13 +141,6 @@ def test_gradient_is_that_of_the_value(evaluate):
     assert (ahead - behind) / (2 * step) == pytest.approx(np.sum(gradient * direction), rel=0.02, abs=0.01)
 
 
-def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges, shows_divergence):
-    loss = Cluster().build(CTX)
-    runs_everywhere(loss, *random_batch(0))
-    finite_at_the_edges(loss)
-    shows_divergence(loss)
-
-
 def test_a_perfect_clustering_costs_nothing(evaluate):
     labels = np.repeat(np.arange(4), 3)
     x = 100 * np.eye(4)[labels] + np.random.default_rng(0).normal(size=(12, 4))
@@ -166,7 +168,3 @@ def test_options_and_traits():
 def test_refuses_options_out_of_bounds(options):
     with pytest.raises(ValidationError):
         Cluster(**options)
-
-
-def test_import_is_light(imports_without_tensorflow):
-    imports_without_tensorflow("faceexp_loss_cluster")

@@ -4,8 +4,15 @@ from faceexp_loss_contrastive import Contrastive
 from pydantic import ValidationError
 
 from faceexp.contract import BatchNeeds, LossContext
+from faceexp.testing import LossContract
 
 CTX = LossContext(num_classes=4, embedding_dim=4)
+
+
+class TestContrastiveContract(LossContract):
+    @pytest.fixture(params=[{}, {"pairs": "halves"}, {"normalize": True}], ids=str)
+    def plugin(self, request):
+        return Contrastive(**request.param)
 
 
 def batch(seed=0):
@@ -33,14 +40,6 @@ def test_formula(evaluate, pairs):
     assert value == pytest.approx(np.mean(terms), rel=1e-5)
 
 
-@pytest.mark.parametrize("pairs", ["all", "halves"])
-def test_runs_everywhere_and_stays_finite(runs_everywhere, finite_at_the_edges, shows_divergence, pairs):
-    loss = Contrastive(margin=2.0, pairs=pairs).build(CTX)
-    runs_everywhere(loss, *batch())
-    finite_at_the_edges(loss)
-    shows_divergence(loss)
-
-
 def test_normalises_only_when_told(evaluate):
     labels, x = batch()
     value, _ = evaluate(Contrastive(normalize=True).build(CTX), labels, 7 * x)
@@ -60,7 +59,3 @@ def test_traits():
 def test_refuses_options_out_of_bounds(options):
     with pytest.raises(ValidationError):
         Contrastive(**options)
-
-
-def test_import_is_light(imports_without_tensorflow):
-    imports_without_tensorflow("faceexp_loss_contrastive")

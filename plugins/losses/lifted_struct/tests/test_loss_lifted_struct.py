@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+from faceexp_loss_lifted_struct import LiftedStruct
+from pydantic import ValidationError
+
+from faceexp.contract import BatchNeeds, LossContext
+from faceexp.testing import LossContract
+
+CTX = LossContext(num_classes=4, embedding_dim=4)
+
+
+class TestLiftedStructContract(LossContract):
+    @pytest.fixture
+    def plugin(self):
+        return LiftedStruct()
+
+
+def batch():
+    return np.array([0, 1, 2, 0, 0, 1, 3, 2, 0]), np.random.default_rng(0).normal(size=(9, 4))
+
+
+def test_values_and_gradients_of_tf_contrib(oracle_cases, agrees):
+    cases = list(oracle_cases(source="tf_contrib", loss="lifted_struct_loss", status="ok"))
+    assert len(cases) > 0
+    for case in cases:
+        agrees(LiftedStruct(**case["params"]).build(CTX), case["y"], case)
+
+
+def test_formula(evaluate):
+    labels, x = batch()
+    d = np.linalg.norm(x[:, None] - x[None, :], axis=2)
+    pushes = [np.exp(0.5 - d[i][labels != labels[i]]).sum() for i in range(9)]
+    pairs = [(i, j) for i in range(9) for j in range(i + 1, 9) if labels[i] == labels[j]]
+    lifted = [d[i, j] + np.log(pushes[i] + pushes[j]) for i, j in pairs]
+    value, _ = evaluate(LiftedStruct(margin=0.5).build(CTX), labels, x)
+    assert value == pytest.approx(0.5 * np.mean(np.maximum(lifted, 0) ** 2), rel=1e-5)
+
+
+def test_runs_everywhere(runs_everywhere):
+    runs_everywhere(LiftedStruct().build(CTX), *batch())
+
+
+@pytest.mark.parametrize("labels", [[0] * 9, list(range(9))])
+def test_where_the_reference_has_no_number_it_is_zero(evaluate, labels):
+    value, gradient = evaluate(LiftedStruct().build(CTX), np.array(labels), batch()[1])
+    assert value == 0
+    assert not gradient.any()
+
+
+def test_options_and_traits():
+    assert LiftedStruct() == LiftedStruct(margin=1.0)
+    assert LiftedStruct().traits().distance == "euclidean"
+    assert LiftedStruct().traits().needs == BatchNeeds(classes=2, images_per_class=2)
+
+
+@pytest.mark.parametrize("options", [{"margin": 0.0}, {"margin": -1.0}, {"alpha": 0.2}])
+def test_refuses_options_out_of_bounds(options):
+    with pytest.raises(ValidationError):
+        LiftedStruct(**options)

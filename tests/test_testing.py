@@ -1,0 +1,774 @@
+"""The conformance suites find what they are for: a defect is planted for each check; and healthy plugins pass."""
+
+# ruff: noqa: NPY002, S311 - some defects are just that
+
+import functools
+import inspect
+import itertools
+import pkgutil
+import random
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import faceexp
+from faceexp import testing
+from faceexp.contract import (
+    BatchNeeds,
+    BatchSupply,
+    DatasetPlugin,
+    FaceData,
+    LossPlugin,
+    LossTraits,
+    ModelPlugin,
+    SamplerPlugin,
+    option,
+)
+from faceexp.tensors import pair_distances
+from faceexp.testing import DatasetContract, LossContract, ModelContract, PluginContract, SamplerContract
+
+pytest_plugins = ["pytester"]
+
+SUITES = {"loss": LossContract, "model": ModelContract, "dataset": DatasetContract, "sampler": SamplerContract}
+
+
+def checks(suite):
+    return {name for name, _ in inspect.getmembers(suite, inspect.isfunction) if name.startswith("test_")}
+
+
+def run(suite, plugin, tmp_path, names=None):
+    """Run every check of a suite, or those named; return which failed, and which were skipped."""
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(40, dtype=np.int32), 10))
+    given = {"plugin": plugin, "labels": labels, "tmp_path": tmp_path}
+    failed, skipped = set(), set()
+    for name in sorted(names or checks(suite)):
+        check = getattr(suite(), name)
+        try:
+            check(**{argument: given[argument] for argument in inspect.signature(check).parameters})
+        except pytest.skip.Exception:
+            skipped.add(name)
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever a plugin does
+            failed.add(name)
+    return failed, skipped
+
+
+# Healthy plugins
+
+
+class Pull(LossPlugin):
+    """A contrastive loss, short."""
+
+    reference: ClassVar[str] = "this test"
+    distance: ClassVar[str] = "euclidean"
+    needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
+
+    margin: float = option(5.0, "Distance that is enough.", unit="distance", gt=0)
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        def loss(labels, x):
+            distances, similar, different = pair_distances(labels, x, "all")
+            return tf.reduce_mean(similar * distances + different * tf.nn.relu(self.margin - distances))
+
+        return loss
+
+
+class Halves(LossPlugin):
+    """A loss of rows i and i + B/2 that promises not to compile under XLA."""
+
+    reference: ClassVar[str] = "this test"
+    distance: ClassVar[str] = "euclidean"
+    needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2, halves="mixed")
+    xla: ClassVar[bool] = False
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        def loss(labels, x):
+            distances, similar, different = pair_distances(labels, x, "halves")
+            return tf.reduce_mean(similar * distances**2 - different * tf.minimum(distances, 1.0))
+
+        return loss
+
+
+class Proxies(LossPlugin):
+    """Softmax over inner products with one weight vector a class."""
+
+    reference: ClassVar[str] = "this test"
+    distance: ClassVar[str] = "cosine"
+    needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
+
+    seeded: bool = option(default=True, description="Draw the weights with the seed.")
+    scale: bool = option(default=False, description="Train a scale, too.")
+    trained: bool = option(default=True, description="Let gradients reach the weights.")
+
+    def build(self, ctx):
+        import keras
+        import tensorflow as tf
+
+        plugin = self
+
+        class Layer(keras.layers.Layer):
+            def __init__(self):
+                super().__init__()
+                initial = keras.initializers.RandomNormal(seed=ctx.seed if plugin.seeded else None)
+                self.proxies = self.add_weight(shape=(ctx.num_classes, ctx.embedding_dim), initializer=initial)
+                self.scale = self.add_weight(shape=(), initializer="ones") if plugin.scale else 1.0
+                self.built = True
+
+            def call(self, labels, x):
+                proxies = tf.convert_to_tensor(self.proxies)
+                proxies = proxies if plugin.trained else tf.stop_gradient(proxies)
+                logits = self.scale * tf.matmul(x, proxies, transpose_b=True)
+                return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+        return Layer()
+
+
+class Flat(ModelPlugin):
+    """One convolution, averaged."""
+
+    reference: ClassVar[str] = "this test"
+
+    def build(self, input_shape):
+        import keras
+
+        return keras.Sequential([keras.Input(input_shape), *self.layers(input_shape)])
+
+    def layers(self, input_shape):
+        import keras
+
+        return [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+
+
+class Noise(DatasetPlugin):
+    """Three people of noise."""
+
+    licence: ClassVar[str] = "none needed"
+    source: ClassVar[str] = "a generator of random numbers"
+
+    def build(self, seed):
+        images = np.random.default_rng(seed).integers(0, 256, (6, 8, 8), np.uint8)
+        labels = np.repeat(np.arange(3, dtype=np.int32), 2)
+        given = {"images": images, "labels": labels, "identities": ("a", "b", "c"), "fingerprint": "0123"}
+        return FaceData(**{"licence": self.licence, "source": self.source} | given | self.change(given))
+
+    def change(self, given):
+        return {}
+
+
+class Shuffle(SamplerPlugin):
+    """Sixteen images by chance."""
+
+    def supply(self):
+        return BatchSupply(size=16)
+
+    def build(self, labels, seed):
+        return self.batches(len(labels), seed)
+
+    def batches(self, count, seed):
+        rng = np.random.default_rng(seed)
+        while True:
+            yield rng.choice(count, 16, replace=False)
+
+
+HEALTHY = {"loss": Pull, "model": Flat, "dataset": Noise, "sampler": Shuffle}
+
+
+@pytest.mark.parametrize("kind", HEALTHY)
+def test_a_healthy_plugin_passes(kind, tmp_path):
+    assert run(SUITES[kind], HEALTHY[kind](), tmp_path) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    ("plugin", "skipped"),
+    [
+        (Halves(), {"test_same_under_xla"}),
+        (Proxies(), set()),
+        (Proxies(scale=True), {"test_names_of_identities_do_not_matter"}),
+    ],
+    ids=["halves, no XLA", "weights", "two weights"],
+)
+def test_other_healthy_losses_pass(plugin, skipped, tmp_path):
+    assert run(LossContract, plugin, tmp_path) == (set(), skipped)
+
+
+# Planted defects: for each suite and check, a plugin and which checks fail, if there are others.
+
+PLANTED = {}
+
+
+def planted(kind, check, *others):
+    """Register a class, or a function without arguments, that gives a plugin with a defect."""
+
+    def register(make):
+        PLANTED.setdefault((kind, check), []).append((make, {check, *others}))
+        return make
+
+    return register
+
+
+def spoiled(check, *others, base=Pull):
+    """Register a loss whose value is spoiled by a function ``(tf, ctx, labels, x, value) -> value``."""
+
+    def register(spoil):
+        class Spoiled(base):
+            """A loss with one defect."""
+
+            def build(self, ctx):
+                import tensorflow as tf
+
+                loss = super().build(ctx)
+                return lambda labels, x: spoil(tf, ctx, labels, x, loss(labels, x))
+
+        planted("loss", check, *others)(Spoiled)
+        return spoil
+
+    return register
+
+
+def plant_everywhere(kind):
+    base = HEALTHY[kind]
+
+    @planted(kind, "test_options_survive_a_toml_file")
+    def lossy():
+        class Lossy(base):
+            """TOML has no null, and what is left out is 1."""
+
+            number: int | None = option(1, "A number, or none.")
+
+        return Lossy(number=None)
+
+    @planted(kind, "test_option_names_are_free")
+    class Taken(base):
+        """Experiment files name a plugin so."""
+
+        plugin: str = option("x", "A name.")
+
+    @planted(kind, "test_options_are_documented")
+    class Undescribed(base):
+        """An option without description."""
+
+        number: int = option(1, "")
+
+    @planted(kind, "test_options_are_documented")
+    class WithoutUnit(base):
+        """An option without unit."""
+
+        number: int = 1
+
+    @planted(kind, "test_says_what_it_is")
+    class Silent(base):
+        pass
+
+    @planted(kind, "test_importing_it_leaves_tensorflow_alone")
+    class Heavy(base):
+        """Its module is the one that the test below writes."""
+
+        __module__ = f"planted_heavy_{kind}"
+
+
+for _kind in HEALTHY:
+    plant_everywhere(_kind)
+
+
+@planted("loss", "test_option_names_are_free")
+class Labelled(Pull):
+    """Rows of the table are labelled so."""
+
+    label: str = option("x", "A name.")
+
+
+@planted("loss", "test_says_what_it_is")
+class Unreferenced(Pull):
+    """No paper."""
+
+    reference: ClassVar[str] = ""
+
+
+@planted("loss", "test_says_what_it_is_made_for")
+class Manhattan(Pull):
+    """Nobody measures this distance."""
+
+    distance: ClassVar[str] = "manhattan"
+
+
+@planted("loss", "test_says_what_it_is_made_for")
+class Demanding(Pull):
+    """It says with another type what it needs."""
+
+    def traits(self):
+        return LossTraits("cosine", self.needs, xla=1)
+
+
+@spoiled("test_gives_a_float32_scalar")
+def shape_is_1(tf, ctx, labels, x, value):
+    return value[None]
+
+
+@spoiled("test_gives_a_float32_scalar")
+def double_precision(tf, ctx, labels, x, value):
+    return tf.cast(value, tf.float64)
+
+
+@spoiled("test_finite_on_ordinary_batches")
+def infinite_unless_identities_have_as_many_images(tf, ctx, labels, x, value):
+    images = tf.reduce_sum(tf.cast(labels[:, None] == labels, tf.float32), axis=1)
+    return value / tf.cast(tf.reduce_min(images) == tf.reduce_max(images), tf.float32)
+
+
+@spoiled("test_finite_on_duplicates")
+def root_without_gradient_at_zero(tf, ctx, labels, x, value):
+    inner, norms = tf.matmul(x, x, transpose_b=True), tf.reduce_sum(x**2, axis=1)
+    squared = tf.nn.relu(norms[:, None] + norms - 2 * inner)
+    return value + tf.reduce_mean(tf.sqrt(squared + tf.eye(x.shape[0])))
+
+
+@spoiled("test_finite_on_duplicates")
+def norm_of_zero(tf, ctx, labels, x, value):
+    return value + tf.reduce_mean(tf.norm(x, axis=1))
+
+
+@spoiled("test_finite_on_one_identity", "test_finite_on_two_rows")
+def mean_over_different_pairs(tf, ctx, labels, x, value):
+    return value / tf.reduce_sum(tf.cast(labels[:, None] != labels, tf.float32))
+
+
+@spoiled("test_finite_on_distinct_identities", "test_finite_on_two_rows")
+def mean_over_similar_pairs(tf, ctx, labels, x, value):
+    return value / (tf.reduce_sum(tf.cast(labels[:, None] == labels, tf.float32)) - labels.shape[0])
+
+
+@spoiled("test_finite_on_two_rows")
+def two_degrees_of_freedom(tf, ctx, labels, x, value):
+    return value / (labels.shape[0] - 2.0)
+
+
+@spoiled("test_finite_on_large_embeddings")
+def exponential(tf, ctx, labels, x, value):
+    return value + 1e-3 * tf.exp(tf.reduce_mean(x**2))
+
+
+@spoiled("test_finite_with_many_classes")
+def exponential_in_classes(tf, ctx, labels, x, value):
+    return value + 1e-3 * tf.exp(ctx.num_classes / 100)
+
+
+@spoiled("test_not_a_number_shows")
+def hides_what_is_no_number(tf, ctx, labels, x, value):
+    return tf.where(tf.math.is_nan(value), 0.0, value)
+
+
+@spoiled("test_order_of_rows_does_not_matter")
+def later_rows_weigh_more(tf, ctx, labels, x, value):
+    return value + tf.reduce_mean(tf.range(x.shape[0], dtype=tf.float32) * x[:, 0])
+
+
+@spoiled("test_names_of_identities_do_not_matter")
+def higher_labels_weigh_more(tf, ctx, labels, x, value):
+    return value + tf.reduce_mean(tf.cast(labels, tf.float32) * x[:, 0])
+
+
+class WithoutXla(Pull):
+    """A loss that XLA does not compile."""
+
+    xla: ClassVar[bool] = False
+
+
+@spoiled("test_same_as_a_graph", base=WithoutXla)
+def another_value_as_a_graph(tf, ctx, labels, x, value):
+    return value if tf.executing_eagerly() else 1.01 * value
+
+
+@spoiled("test_same_under_xla")
+def integer_overflow(tf, ctx, labels, x, value):
+    # What does not fit into an integer is the lowest one, but under XLA the highest.
+    too_large = tf.cast(3e9 + 0 * tf.stop_gradient(tf.reduce_sum(tf.math.multiply_no_nan(x, 0.0))), tf.int32)
+    return value + 1e-10 * tf.cast(too_large, tf.float32)
+
+
+@spoiled("test_the_seed_decides")
+def seed_in_the_value(tf, ctx, labels, x, value):
+    return value + 0.1 * ctx.seed
+
+
+@planted("loss", "test_the_seed_decides")
+def unseeded_weights():
+    return Proxies(seeded=False)
+
+
+@spoiled("test_memory_stays_in_bounds")
+def all_differences_at_once(tf, ctx, labels, x, value):
+    return value + tf.reduce_mean(tf.abs(x[:, None] - x[None]))
+
+
+@spoiled("test_memory_stays_in_bounds")
+def all_triplets_at_once(tf, ctx, labels, x, value):
+    inner = tf.matmul(x, x, transpose_b=True) / (1.0 + tf.reduce_sum(x**2))
+    return value + tf.reduce_mean(tf.sin(inner[:, :, None] - inner[:, None]) ** 2)
+
+
+@planted("model", "test_gives_flat_features", "test_takes_images_of_another_shape")
+class Unflattened(Flat):
+    """Features that are still an image."""
+
+    def layers(self, input_shape):
+        return super().layers(input_shape)[:1]
+
+
+@planted("model", "test_takes_images_of_another_shape")
+class OneSize(Flat):
+    """It takes grey images of 48x48 pixels, whatever it is asked for."""
+
+    def build(self, input_shape):
+        return super().build((48, 48, 1))
+
+
+@planted("model", "test_the_seed_decides")
+class Unseeded(Flat):
+    """Weights by chance."""
+
+    def build(self, input_shape):
+        model = super().build(input_shape)
+        rng = np.random.default_rng()
+        model.set_weights([rng.normal(size=weight.shape) for weight in model.weights])
+        return model
+
+
+@functools.cache
+def doubled():
+    import keras
+
+    return keras.saving.register_keras_serializable("planted")(_double)
+
+
+def _double(x):
+    return 2 * x
+
+
+@planted("model", "test_has_no_lambda_layers")
+class WithLambda(Flat):
+    """It saves and loads, but only where the function is registered."""
+
+    def layers(self, input_shape):
+        import keras
+
+        return [keras.layers.Lambda(doubled()), *super().layers(input_shape)]
+
+
+@planted("model", "test_saves_and_loads")
+class OwnLayer(Flat):
+    """A layer that a loading program does not know."""
+
+    def layers(self, input_shape):
+        import keras
+
+        class Own(keras.layers.Layer):
+            def call(self, x):
+                return 2 * x
+
+        return [Own(), *super().layers(input_shape)]
+
+
+@planted("dataset", "test_labels_count_from_zero")
+class LongLabels(Noise):
+    """Labels of 64 bits."""
+
+    def change(self, given):
+        return {"labels": given["labels"].astype(np.int64)}
+
+
+@planted("dataset", "test_labels_count_from_zero")
+class LabelsFromOne(Noise):
+    """Labels that count from one."""
+
+    def change(self, given):
+        return {"labels": given["labels"] + np.int32(1)}
+
+
+@planted("dataset", "test_labels_count_from_zero")
+class OneLabelLess(Noise):
+    """An image without a label."""
+
+    def change(self, given):
+        return {"labels": given["labels"][:-1]}
+
+
+@planted("dataset", "test_identities_are_unique")
+class Namesakes(Noise):
+    """Two people of one name."""
+
+    def change(self, given):
+        return {"identities": ("a", "b", "a")}
+
+
+@planted("dataset", "test_images_can_be_read")
+class FloatImages(Noise):
+    """Images that are not bytes."""
+
+    def change(self, given):
+        return {"images": given["images"] / 255}
+
+
+class Files(Noise):
+    """Images in files."""
+
+    folder: str = option("", "Where the test writes them.")
+
+    def change(self, given):
+        names = [Path(self.folder, f"{number}.png") for number in range(6)]
+        for name, picture in zip(names, given["images"], strict=True):
+            Image.fromarray(picture).save(name)
+        return {"images": names}
+
+
+@planted("dataset", "test_images_can_be_read")
+class MissingFile(Files):
+    """A file that is not there."""
+
+    def change(self, given):
+        images = super().change(given)["images"]
+        images[4].unlink()
+        return {"images": images}
+
+
+@planted("dataset", "test_images_can_be_read")
+class TruncatedFile(Files):
+    """A file that is only half there."""
+
+    def change(self, given):
+        images = super().change(given)["images"]
+        images[4].write_bytes(images[4].read_bytes()[:60])
+        return {"images": images}
+
+
+@planted("dataset", "test_two_builds_are_the_same")
+class NewEachTime(Noise):
+    """A fingerprint of the moment."""
+
+    def change(self, given):
+        return {"fingerprint": str(random.random())}
+
+
+@planted("dataset", "test_licence_and_source_are_given")
+class Unlicensed(Noise):
+    """Data of which nobody knows the terms."""
+
+    def change(self, given):
+        return {"licence": " "}
+
+
+@planted("sampler", "test_gives_index_arrays")
+class OneTooMany(Shuffle):
+    """Batches larger than promised."""
+
+    def batches(self, count, seed):
+        return (np.append(batch, 0) for batch in super().batches(count, seed))
+
+
+@planted("sampler", "test_gives_index_arrays")
+class Negative(Shuffle):
+    """Indices from the end."""
+
+    def batches(self, count, seed):
+        return (batch - count for batch in super().batches(count, seed))
+
+
+@planted("sampler", "test_never_ends")
+class OneEpoch(Shuffle):
+    """It ends after an epoch."""
+
+    def batches(self, count, seed):
+        return itertools.islice(super().batches(count, seed), count // 16)
+
+
+@planted("sampler", "test_keeps_what_it_promises")
+class PromisesHalves(Shuffle):
+    """It promises similar halves, and leaves them to chance."""
+
+    def supply(self):
+        return BatchSupply(size=16, halves="similar")
+
+
+@planted("sampler", "test_keeps_what_it_promises")
+class PromisesMixedHalves(Shuffle):
+    """It promises that some pairs are similar, which few are by chance."""
+
+    def supply(self):
+        return BatchSupply(size=16, halves="mixed")
+
+
+@planted("sampler", "test_keeps_what_it_promises")
+class PromisesIdentities(Shuffle):
+    """It promises more identities than there are by chance."""
+
+    def supply(self):
+        return BatchSupply(size=16, classes=16)
+
+
+@planted("sampler", "test_keeps_what_it_promises")
+class PromisesImages(Shuffle):
+    """It promises many images of an identity, and gives one of them again and again."""
+
+    def supply(self):
+        return BatchSupply(size=16, images_per_class=4)
+
+    def batches(self, count, seed):
+        return (np.repeat(batch[:4], 4) for batch in super().batches(count, seed))
+
+
+@planted("sampler", "test_the_seed_alone_decides")
+class ByChance(Shuffle):
+    """It forgets the seed."""
+
+    def batches(self, count, seed):
+        return super().batches(count, None)
+
+
+@planted("sampler", "test_another_seed_draws_other_batches")
+class AlwaysTheSame(Shuffle):
+    """It ignores the seed."""
+
+    def batches(self, count, seed):
+        return super().batches(count, 0)
+
+
+@planted("sampler", "test_leaves_global_random_numbers_alone")
+class GlobalNumbers(Shuffle):
+    """Reproducible, at the expense of all others."""
+
+    def batches(self, count, seed):
+        for number in itertools.count():
+            np.random.seed(1000 * seed + number)
+            yield np.random.choice(count, 16, replace=False)
+
+
+@planted("sampler", "test_leaves_global_random_numbers_alone")
+class PythonsGlobalNumbers(Shuffle):
+    """The same with the standard library's."""
+
+    def batches(self, count, seed):
+        for number in itertools.count():
+            random.seed(1000 * seed + number)
+            yield np.array(random.sample(range(count), 16))
+
+
+CASES = [
+    pytest.param(kind, make, failing, id=f"{kind}-{check}-{number}")
+    for (kind, check), made in PLANTED.items()
+    for number, (make, failing) in enumerate(made)
+]
+
+
+@pytest.fixture
+def heavy_modules(tmp_path, monkeypatch):
+    """Modules that import something called TensorFlow, for the plugins that say they live there."""
+    import tensorflow as tf  # noqa: F401 - the true one, before there is another
+
+    for kind in SUITES:
+        (tmp_path / f"planted_heavy_{kind}.py").write_text("import tensorflow\n")
+    (tmp_path / "tensorflow.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("heavy_modules")
+@pytest.mark.parametrize(("kind", "make", "failing"), CASES)
+def test_exactly_the_check_that_is_meant_fails(kind, make, failing, tmp_path):
+    plugin = make(folder=str(tmp_path)) if isinstance(make, type) and issubclass(make, Files) else make()
+    # What a plugin says of itself does not change what it builds.
+    shared = checks(PluginContract)
+    assert run(SUITES[kind], plugin, tmp_path, shared if failing <= shared else None)[0] == failing
+
+
+def test_every_check_of_every_suite_has_a_planted_defect():
+    suites = {cls for _, cls in inspect.getmembers(testing, inspect.isclass) if issubclass(cls, PluginContract)}
+    assert suites == {PluginContract, *SUITES.values()}
+    assert set(PLANTED) == {(kind, check) for kind, suite in SUITES.items() for check in checks(suite)}
+
+
+def test_every_check_says_what_it_demands():
+    for suite in SUITES.values():
+        for check in checks(suite):
+            assert getattr(suite, check).__doc__, check
+
+
+def test_a_healthy_dataset_of_files_passes(tmp_path):
+    assert run(DatasetContract, Files(folder=str(tmp_path)), tmp_path) == (set(), set())
+
+
+# Defects that many checks find
+
+
+def test_a_loss_that_does_not_compile_is_found(tmp_path):
+    class Written(Pull):
+        """XLA knows no text."""
+
+        def build(self, ctx):
+            import tensorflow as tf
+
+            loss = super().build(ctx)
+            return lambda labels, x: loss(labels, x) * tf.strings.to_number(tf.strings.as_string(1 + 0 * labels[0]))
+
+    failed, _ = run(LossContract, Written(), tmp_path)
+    assert "test_same_under_xla" in failed
+    assert "test_same_as_a_graph" not in failed
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (Proxies(trained=False), "no gradient reaches one of the loss's own weights"),
+        (Pull.model_construct(margin=None), "None"),
+    ],
+)
+def test_a_missing_gradient_or_an_error_of_the_loss_is_found(plugin, message):
+    with pytest.raises((AssertionError, ValueError, TypeError), match=message):
+        LossContract().test_finite_on_ordinary_batches(plugin)
+
+
+# As a plugin's author uses it
+
+
+def test_under_pytest(pytester):
+    pytester.makepyfile(
+        test_mine=textwrap.dedent("""
+            import pytest
+            from faceexp.testing import SamplerContract
+            from faceexp_sampler_random import Random
+
+            class TestRandom(SamplerContract):
+                skips = {"test_never_ends": "we are in a hurry"}
+
+                @pytest.fixture(params=[1, 64])
+                def plugin(self, request):
+                    return Random(batch_size=request.param)
+
+            class TestForgotten(SamplerContract):
+                pass
+        """)
+    )
+    done = pytester.runpytest_inprocess("-rs", "-p", "no:cacheprovider")
+    number = len(checks(SamplerContract))
+    done.assert_outcomes(passed=2 * (number - 1), skipped=2, errors=number)
+    done.stdout.fnmatch_lines(["*give your suite a fixture `plugin`*", "SKIPPED*we are in a hurry"])
+
+
+def test_only_checks_can_be_skipped():
+    with pytest.raises(TypeError, match=r"Mine.skips names 'test_that_is_none', which is no check of this suite"):
+
+        class Mine(LossContract):
+            skips: ClassVar = {"test_that_is_none": "no reason"}
+
+
+def test_nothing_else_of_the_core_needs_pytest():
+    names = [module.name for module in pkgutil.walk_packages(faceexp.__path__, "faceexp.")]
+    names = [name for name in names if name not in ("faceexp.testing", "faceexp.__main__")]
+    code = "import importlib, sys; sys.modules['pytest'] = None; [importlib.import_module(n) for n in sys.argv[1:]]"
+    subprocess.run([sys.executable, "-c", code, *names], check=True, timeout=120)
