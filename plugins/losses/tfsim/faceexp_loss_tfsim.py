@@ -6,17 +6,13 @@ normalised. What all of them need to run elsewhere stands once, in :class:`Tfsim
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option
+from faceexp.quiet import silence
 from faceexp.tensors import unit_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import tensorflow as tf
 
     from faceexp.contract import LossFunction
@@ -27,22 +23,6 @@ Positive = Literal["hard", "easy"]
 Negative = Literal["hard", "semi-hard", "easy"]
 
 _DISTANCE = "Distance between rows; 'manhattan', 'l1' and 'snr' take B B D numbers of memory."
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Discard what is written to standard output and error, by Python or past it, while the library loads."""
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        kept = {number: os.dup(number) for number in (1, 2)}
-        try:
-            for number in kept:
-                os.dup2(nowhere.fileno(), number)
-            with redirect_stdout(nowhere), redirect_stderr(nowhere):
-                yield
-        finally:
-            for number, duplicate in kept.items():
-                os.dup2(duplicate, number)
-                os.close(duplicate)
 
 
 def without_infinite_gradients(x: tf.Tensor) -> tf.Tensor:

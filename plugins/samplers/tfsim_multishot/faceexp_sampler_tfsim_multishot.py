@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from faceexp.contract import BatchSupply, IntArray, SamplerPlugin, option
 from faceexp.errors import InputError, Problem
+from faceexp.quiet import silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,22 +26,6 @@ def drawing_from(own: random.Random) -> Iterator[None]:
     finally:
         own.setstate(random.getstate())
         random.setstate(outside)
-
-
-@contextmanager
-def silence() -> Iterator[None]:
-    """Discard what Python writes to standard output and error, and what C++ writes past it while libraries load."""
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        kept = {number: os.dup(number) for number in (1, 2)}
-        try:
-            for number in kept:
-                os.dup2(nowhere.fileno(), number)
-            with redirect_stdout(nowhere), redirect_stderr(nowhere):
-                yield
-        finally:
-            for number, duplicate in kept.items():
-                os.dup2(duplicate, number)
-                os.close(duplicate)
 
 
 class TfsimMultishot(SamplerPlugin):
