@@ -20,6 +20,7 @@ from faceexp.report.numbers import COLUMNS, baseline_note, best, heading, legend
 SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
 
 LABEL_WIDTH = 24
+WIDE_LABEL_WIDTH = 32  # on screens that have room; longer labels are folded
 COLUMN_WIDTH = 14
 
 
@@ -32,7 +33,9 @@ def results(document: Mapping[str, Any], width: int) -> RenderableType:
     """
     listed = rows(document)
     # Labels fold before a second number goes; below 60 columns it would be cut.
-    fitting = max(2 if width >= 60 else 1, (width - LABEL_WIDTH - 14) // COLUMN_WIDTH)
+    longest = max((len(row.label) for row in listed), default=0)
+    label_width = max(LABEL_WIDTH, min(longest, WIDE_LABEL_WIDTH)) if width >= 100 else LABEL_WIDTH
+    fitting = max(2 if width >= 60 else 1, (width - label_width - 14) // COLUMN_WIDTH)
     columns = COLUMNS[:fitting]
     table = Table(
         title=heading(document), box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False
