@@ -166,12 +166,14 @@ class Study:
         """
         from faceexp import engine
         from faceexp.evaluation import validation_auc
+        from faceexp.report.html import page
 
         folder = Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}"
         kept = Store(Path(store) if store else default_root())
         plan = self.plan(kept, listen)
         write_text(folder / "spec.toml", spec.dump(self.experiment))
-        write_text(folder / "environment.json", _json(environment(self.resolved)))
+        surroundings = environment(self.resolved)
+        write_text(folder / "environment.json", _json(surroundings))
         results = []
         for number, trained in enumerate(engine.train(plan, kept, validation_auc, listen), 1):
             result = _finish(trained, folder, self.experiment)
@@ -180,11 +182,8 @@ class Study:
             listen(Event("trial", number, len(plan.trials), trial.label, trial.seed, trial.fold, finished=result))
         document = compare_all(self.experiment.name, self.spec_hash, results, plan)
         write_text(folder / "results.json", _json(document))
-        run = Run(folder, document)
-        from faceexp.report.html import page
-
-        write_text(folder / "report.html", page(document, json.loads((folder / "environment.json").read_text())))
-        return run
+        write_text(folder / "report.html", page(document, surroundings))
+        return Run(folder, document)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,24 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
 from faceexp.contract import IntArray, ModelPlugin, SamplerPlugin
-from faceexp.engine import baselines
+from faceexp.engine import baselines, phase1
 from faceexp.engine.backend import compiled, derive_seed, tensorflow, versions
+from faceexp.engine.network import (
+    Network,
+    Normalization,
+    Weights,
+    initial_weights,
+    load_weights,
+    normalized,
+    save_weights,
+)
+from faceexp.engine.phase1 import DivergedError
+from faceexp.engine.phase2 import Finetuner
 from faceexp.experiment import Pretrain
 from faceexp.images import shape
 from faceexp.store import Artefact, Store, digest
@@ -36,11 +47,6 @@ from faceexp.values import (
     TrainedTrial,
     Trial,
 )
-
-if TYPE_CHECKING:
-    from faceexp.engine.network import Network, Normalization, Weights
-    from faceexp.engine.phase1 import Classifier
-    from faceexp.engine.phase2 import Finetuner
 
 PLAIN, FLIPPED = 0, 1
 
@@ -90,7 +96,7 @@ class Engine:
             return self._loss(trial, trial.loss) if trial.loss else self._baseline(trial)
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and costs only its own trials
             cause = _cause(error)
-            diverged = type(cause).__name__ == "DivergedError"
+            diverged = isinstance(cause, DivergedError)
             reason = " ".join(str(cause).split())[:500]
             return TrainedTrial(
                 trial,
@@ -141,15 +147,13 @@ class Engine:
                 self._failed_starts[key] = error
                 raise
             history = json.loads((artefact.path / "history.json").read_text(encoding="utf-8"))
-            start = Start(key, lambda: _load(artefact), history["seconds"], artefact.reused)
+            start = Start(key, lambda: load_weights(artefact.path / "weights.npz"), history["seconds"], artefact.reused)
         else:
             start = Start(key, lambda: self._initial(split), 0.0, reused=False)
         self._starts[key] = start
         return start
 
     def _initial(self, split: Split) -> Weights:
-        from faceexp.engine.network import initial_weights
-
         self._wake()
         seed = derive_seed("weights", split.seed, split.fold)
         dim = self.plan.resolved.experiment.model.embedding_dim
@@ -161,8 +165,6 @@ class Engine:
 
     @functools.cached_property
     def _network(self) -> Network:
-        from faceexp.engine.network import Network
-
         self._wake()
         return Network(self._model, self._shape, self.plan.resolved.experiment.model.embedding_dim)
 
@@ -174,24 +176,19 @@ class Engine:
             self.listen(Event("backend", 1, 1))
 
     def _normalization(self, split: Split) -> Normalization:
-        from faceexp.engine.network import Normalization
-
         key = f"normalization {split.seed} {split.fold}"
         if key not in self._compiled:
             self._compiled[key] = Normalization.of(self.plan.images[split.train])
         return cast("Normalization", self._compiled[key])
 
     def _pretrain(self, folder: Path, split: Split, settings: Pretrain) -> None:
-        from faceexp.engine import phase1
-        from faceexp.engine.network import save_weights
-
         began = time.perf_counter()
         labels = _counted(self.plan.labels, split.train)
         num_classes = int(labels[split.train].max()) + 1
         key = digest(["phase 1", settings.model_dump(), num_classes])
         if key not in self._compiled:
             self._compiled[key] = phase1.Classifier(self._network, settings, num_classes)
-        classifier = cast("Classifier", self._compiled[key])
+        classifier = cast("phase1.Classifier", self._compiled[key])
         seed = derive_seed("pretrain", split.seed, split.fold)
         classifier.reset(self._initial(split), seed)
         steps = phase1.step_count(len(split.train), settings)
@@ -232,8 +229,6 @@ class Engine:
         return artefact, seconds
 
     def _extract(self, folder: Path, split: Split, start: Start, views: int) -> None:
-        from faceexp.engine.network import normalized
-
         network, images = self._network, self.plan.images
         network.put(start.load())
         normalization = self._normalization(split)
@@ -312,8 +307,6 @@ class Engine:
         start: Start,
         features: Artefact | None,
     ) -> None:
-        from faceexp.engine.phase1 import DivergedError
-
         began = time.perf_counter()
         outcome: dict[str, Any]
         try:
@@ -333,8 +326,6 @@ class Engine:
         start: Start,
         features: Artefact | None,
     ) -> dict[str, Any]:
-        from faceexp.engine.phase1 import DivergedError
-
         settings = resolved.entry.finetune
         labels = _counted(self.plan.labels, split.train)
         tuner = self._finetuner(resolved, int(labels[split.train].max()) + 1)
@@ -375,8 +366,6 @@ class Engine:
         return {"status": "ok", "best_step": result.best_step, "curve": curve}
 
     def _finetuner(self, resolved: ResolvedLoss, num_classes: int) -> Finetuner:
-        from faceexp.engine.phase2 import Finetuner
-
         sampler = cast("SamplerPlugin", resolved.sampler.plugin)
         key = digest(
             [
@@ -447,12 +436,6 @@ def _cause(error: BaseException) -> BaseException:
     while str(error).startswith("in user code:") and error.__context__:
         error = error.__context__
     return error
-
-
-def _load(artefact: Artefact) -> Weights:
-    from faceexp.engine.network import load_weights
-
-    return load_weights(artefact.path / "weights.npz")
 
 
 def _counted(labels: IntArray, train: IntArray) -> IntArray:
