@@ -161,20 +161,24 @@ class Registry:
 
 
 def discover() -> Registry:
-    """Return every installed plugin, from metadata alone."""
-    plugins = [
-        Found(
-            kind=kind,
-            name=entry.name,
-            distribution=entry.distro.name.replace("_", "-") if entry.distro else "unknown",
-            version=(entry.distro.version if entry.distro else None) or "unknown",
-            module=entry.module_name,
-            attribute=entry.object_name or "",
-        )
-        for kind, group in GROUPS.items()
-        for entry in entrypoints.get_group_all(group)
-    ]
-    return Registry(tuple(sorted(set(plugins), key=_order)))
+    """Return every installed plugin, from metadata alone, which is read once for all kinds."""
+    plugins = set()
+    for config, distribution in entrypoints.iter_files_distros():
+        for kind, group in GROUPS.items():
+            for name, target in config[group].items() if group in config else ():
+                with entrypoints.BadEntryPoint.err_to_warnings():
+                    entry = entrypoints.EntryPoint.from_string(target, name)
+                    plugins.add(
+                        Found(
+                            kind=kind,
+                            name=name,
+                            distribution=distribution.name.replace("_", "-"),
+                            version=distribution.version or "unknown",
+                            module=entry.module_name,
+                            attribute=entry.object_name or "",
+                        )
+                    )
+    return Registry(tuple(sorted(plugins, key=_order)))
 
 
 def _order(found: Found) -> tuple[int, str, str, str]:
