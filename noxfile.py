@@ -35,7 +35,8 @@ def _python(session: nox.Session, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run every test, the core's and the plugins', with branch coverage of the core."""
     _need(session, "test")
-    chosen = session.posargs or ["--cov", "--cov-report=term"]
+    # Each process starts a TensorFlow of its own: more of them than four would take memory and give little.
+    chosen = session.posargs or ["--numprocesses=auto", "--maxprocesses=4", "--cov", "--cov-report=term"]
     _python(session, "-m", "pytest", *chosen)
 
 

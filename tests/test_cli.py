@@ -475,6 +475,62 @@ def test_a_report_as_a_picture(faceexp, finished, tmp_path):
     assert faceexp("report", folder, "--svg", file) == (2, "", error)
 
 
+def test_a_report_sorted_by_another_metric(faceexp, finished):
+    folder = finished(
+        [trial("pull"), trial("push")],
+        [
+            *(summary("pull", metric, value, None) for metric, value in (("accuracy", 0.9), ("eer", 0.3))),
+            *(summary("push", metric, value, None) for metric, value in (("accuracy", 0.8), ("eer", 0.1))),
+        ],
+    )
+    _, out, _ = faceexp("report", folder)
+    assert out.index("pull") < out.index("push")
+    _, out, _ = faceexp("report", folder, "--sort", "eer")
+    assert out.index("push") < out.index("pull")
+    error = "error: --sort err: the run has no metric 'err'; did you mean 'eer'?\n"
+    assert faceexp("report", folder, "--sort", "err") == (2, "", error)
+
+
+@pytest.mark.parametrize(("form", "sign"), [("markdown", "| --- |"), ("latex", r"\toprule"), ("csv", "label,kind,ok")])
+def test_a_report_in_another_format_is_that_text_alone(faceexp, finished, form, sign):
+    folder = finished([trial("pull")], [summary("pull", "accuracy", 0.9, None)])
+    code, out, err = faceexp("report", folder, "--format", form)
+    assert (code, err) == (0, "")
+    assert sign in out
+    assert "pull" in out
+    assert json.loads(faceexp("report", folder, "--format", "json")[1]) == json.loads(
+        (folder / "results.json").read_text()
+    )
+
+
+def test_a_report_with_verdicts_and_budgets(faceexp, finished):
+    folder = finished([trial("pull")], [summary("pull", "accuracy", 0.9, None)])
+    _, out, _ = faceexp("report", folder, "--matrix")
+    assert "verdicts in accuracy" in out
+    assert "phase-1 images" in out
+
+
+def test_runs_side_by_side(faceexp, finished, tmp_path):
+    folder = finished([trial("pull")], [summary("pull", "accuracy", 0.9, None)])
+    (folder / "spec.toml").write_text('name = "made"\n[[losses]]\nlabel = "pull"\nmargin = 1.0\n')
+    other = tmp_path / "runs" / "other-12345678"
+    shutil.copytree(folder, other)
+    (other / "spec.toml").write_text('name = "made"\n[[losses]]\nlabel = "pull"\nmargin = 2.0\n')
+    code, out, _ = faceexp("compare", folder, other)
+    assert code == 0
+    assert row(out, "losses[pull].margin") == "losses[pull].margin 1.0 2.0"
+    assert row(out, "pull").startswith("pull 90.0 90.0")
+    assert "nothing is tested" in out
+    found = json.loads(faceexp("compare", folder, other, "--json")[1])
+    assert found["names"] == ["made-12345678", "other-12345678"]
+    assert faceexp("compare", folder) == (2, "", "error: one run alone cannot be compared; name two or more\n")
+    code, _, err = faceexp("compare", folder, tmp_path / "none", tmp_path / "gone")
+    assert (code, err.count("error: "), err.count("holds no results.json")) == (2, 2, 2)
+    (other / "spec.toml").unlink()
+    assert "no such file" in faceexp("compare", folder, other)[2]
+    assert "no metric 'eer'" in faceexp("compare", folder, other, "--metric", "eer")[2]
+
+
 def test_a_folder_without_results_says_where_some_are(faceexp, finished, tmp_path):
     missing = tmp_path / "missing"
     hint = "name the folder that `faceexp run` printed"

@@ -22,7 +22,7 @@ from faceexp.experiment import BASELINES, Augment, Pretrain
 from faceexp.plan import prepare
 from faceexp.registry import discover
 from faceexp.store import Store
-from faceexp.values import Event
+from faceexp.values import Budget, Event
 
 EVERY = 5
 SCRATCH = Pretrain(enabled=False)
@@ -201,7 +201,8 @@ def identical(left, right):
 
 def same_results(left, right):
     assert (left.status, left.best_step, left.curve) == (right.status, right.best_step, right.curve)
-    identical([left.validation, left.test], [right.validation, right.test])
+    assert set(left.embeddings) == set(right.embeddings)
+    identical(list(left.embeddings.values()), [right.embeddings[part] for part in left.embeddings])
     if left.folder:
         identical(weights_of(left), weights_of(right))
 
@@ -285,7 +286,10 @@ def test_every_loss_starts_from_the_weights_of_phase_1(results, start):
 
 def test_a_loss_without_gradient_keeps_the_phase_1_embedding(results):
     np.testing.assert_allclose(
-        results["still-s0-f0"].test, results["phase-1-embedding-s0-f0"].test, rtol=1e-5, atol=1e-5
+        results["still-s0-f0"].embeddings["test"],
+        results["phase-1-embedding-s0-f0"].embeddings["test"],
+        rtol=1e-5,
+        atol=1e-5,
     )
     assert results["phase-1-embedding-s0-f0"].distance == results["still-s0-f0"].distance == "cosine"
 
@@ -340,7 +344,7 @@ def test_a_loss_that_is_no_number_has_diverged_at_that_step(results, seed):
     """On the second seed, too: what a loss counts in its own weights starts anew."""
     result = results[f"nan-s{seed}-f0"]
     assert (result.status, result.reason) == ("diverged", "the loss is not finite at step 7")
-    assert result.test.size == result.validation.size == 0
+    assert result.embeddings == {}
     assert result.folder is None
 
 
@@ -457,9 +461,9 @@ def test_what_is_trained_does_not_see_test_images(results, plan, plan_of, tmp_pa
     assert (other.images[test] != plan.images[test]).any()
     for name, result in trained(other, tmp_path).items():
         identical(weights_of(result), weights_of(results[name]))
-        np.testing.assert_array_equal(result.validation, results[name].validation)
+        np.testing.assert_array_equal(result.embeddings["validation"], results[name].embeddings["validation"])
         assert (result.best_step, result.curve) == (results[name].best_step, results[name].curve)
-        assert not np.array_equal(result.test, results[name].test)
+        assert not np.array_equal(result.embeddings["test"], results[name].embeddings["test"])
 
 
 # Checkpoints ------------------------------------------------------------------------------------------------------------
@@ -471,7 +475,7 @@ class Scores:
     def __init__(self, *values):
         self.values, self.seen = iter(values), []
 
-    def __call__(self, embeddings, labels, distance):
+    def __call__(self, embeddings, labels, distance, pairs):
         self.seen.append((embeddings, labels, distance))
         return next(self.values)
 
@@ -489,11 +493,10 @@ def test_the_best_checkpoint_is_kept(plan_of, entries, tiny, tmp_path, values, b
     np.testing.assert_array_equal([point.validation for point in result.curve], values)
     assert [point.step for point in result.curve] == [5, 10, 15, 20]
     embeddings, labels, distance = score.seen[best - 1]
-    np.testing.assert_array_equal(result.validation, embeddings)
+    np.testing.assert_array_equal(result.embeddings["validation"], embeddings)
     np.testing.assert_array_equal(labels, plan.labels[plan.splits[0].validation])
-    np.testing.assert_array_equal(labels, result.validation_labels)
     assert distance == "euclidean"
-    assert not np.array_equal(result.validation, score.seen[best % 4][0])
+    assert not np.array_equal(result.embeddings["validation"], score.seen[best % 4][0])
 
 
 def test_without_any_score_there_is_no_result(plan_of, tmp_path):
@@ -518,6 +521,18 @@ def test_the_last_checkpoint_is_at_the_last_step(plan_of, tiny, tmp_path):
 # Files ------------------------------------------------------------------------------------------------------------------
 
 
+def test_budgets_count_images_steps_and_weights(results, plan):
+    found, whole = results["contrastive-s0-f0"].budget, results["pull-all-s0-f0"].budget
+    settings, images = plan.resolved.experiment.pretrain, len(plan.splits[0].train)
+    assert (found.steps, found.images) == (10, 10 * 8)
+    assert found.pretrain_images == round(settings.epochs * images / settings.batch_size) * settings.batch_size
+    embedding = np.prod([*weights_of(results["contrastive-s0-f0"])[-2].shape]) + 8
+    assert found.trainable_parameters == embedding
+    assert whole.trainable_parameters == sum(weight.size for weight in weights_of(results["pull-all-s0-f0"]))
+    assert results["raw-pixels-s0-f0"].budget == Budget()
+    assert results["phase-1-embedding-s0-f0"].budget == Budget(pretrain_images=found.pretrain_images)
+
+
 def test_the_model_file_goes_from_pixels_to_embeddings(results, plan):
     import keras
 
@@ -526,8 +541,8 @@ def test_the_model_file_goes_from_pixels_to_embeddings(results, plan):
         split = plan.splits[result.trial.seed]
         model = keras.saving.load_model(result.folder / "model.keras", safe_mode=True)
         found = model(plan.images[split.test].astype(np.float32)).numpy()
-        np.testing.assert_allclose(found, result.test, rtol=1e-4, atol=1e-4)
-        np.testing.assert_array_equal(result.test_labels, plan.labels[split.test])
+        np.testing.assert_allclose(found, result.embeddings["test"], rtol=1e-4, atol=1e-4)
+        assert result.split is split
 
 
 def test_no_artefact_holds_pickles(results, home):
@@ -631,7 +646,7 @@ def test_weights_survive_a_file(tmp_path):
 def test_raw_pixels(results, plan):
     found = results["raw-pixels-s0-f0"]
     expected = plan.images[plan.splits[0].test].reshape(-1, 256) / 255
-    np.testing.assert_allclose(found.test, expected, rtol=1e-6)
+    np.testing.assert_allclose(found.embeddings["test"], expected, rtol=1e-6)
 
 
 def test_eigenfaces_are_the_principal_axes_of_training_images(results, plan):
@@ -639,7 +654,7 @@ def test_eigenfaces_are_the_principal_axes_of_training_images(results, plan):
     train, test = (plan.images[part].reshape(-1, 256) / 255 for part in (split.train, split.test))
     axes = np.linalg.svd(train - train.mean(axis=0), full_matrices=False)[2][:47]
     expected = (test - train.mean(axis=0)) @ axes.T
-    found = results["PCA-eigenfaces-s0-f0"].test
+    found = results["PCA-eigenfaces-s0-f0"].embeddings["test"]
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-2, atol=1e-3)  # axes have no sign
 

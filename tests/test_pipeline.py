@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 import subprocess
 import sys
@@ -19,10 +18,8 @@ import faceexp
 from faceexp import engine, pipeline, spec
 from faceexp.errors import InputError
 from faceexp.evaluation import HIGHER_IS_BETTER, validation_auc
-from faceexp.pipeline import measure
 from faceexp.registry import Found, Registry, discover
 from faceexp.store import Store, digest
-from faceexp.values import TrainedTrial, Trial
 
 SPEC = """\
 name = "tiny"
@@ -138,6 +135,7 @@ TRIAL_KEYS = {
     "metrics",
     "threshold",
     "distance",
+    "budget",
     "best_step",
     "seconds",
     "reused",
@@ -152,6 +150,7 @@ COMPARISON_KEYS = {
     "ci95",
     "p_corrected",
     "verdict",
+    "effect_size",
     "minimum_detectable_difference",
 }
 
@@ -221,6 +220,10 @@ def test_the_folder_holds_what_it_should(run, study, home):
     found = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
     ids = [trial["id"] for trial in run.trials]
     models = [trial["id"] for trial in run.trials if trial["kind"] == "loss" and trial["status"] == "ok"]
+    # The images of the hardest pairs of the first seed and fold.
+    hardest = [read(run.folder / "trials" / f"{t['id']}.json")["evidence"] for t in run.trials if t["seed"] == 0]
+    pictures = {image for evidence in hardest if evidence for pair in evidence["hardest"] for image in pair["images"]}
+    assert len(pictures) > 2
     assert len(ids) == 14
     assert len(models) == 6
     assert found == {
@@ -229,6 +232,7 @@ def test_the_folder_holds_what_it_should(run, study, home):
         "results.json",
         "report.html",
         *(f"trials/{name}.json" for name in ids),
+        *(f"pictures/{image}.png" for image in pictures),
         *(f"models/{name}/{file}" for name in models for file in ("model.keras", "calibration.json")),
     }
 
@@ -236,19 +240,13 @@ def test_the_folder_holds_what_it_should(run, study, home):
 def test_results_hold_exactly_what_is_documented(run, study):
     document = read(run.folder / "results.json")
     assert set(document) == {
-        "schema",
-        "name",
-        "spec_hash",
-        "protocol",
-        "notes",
-        "trials",
-        "summary",
-        "comparisons",
+        *("schema", "name", "description", "spec_hash", "protocol", "notes", "warnings", "method", "test_train_ratio"),
+        *("parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
     }
     assert (document["schema"], document["name"], document["spec_hash"]) == (1, "tiny", study.spec_hash)
     for trial in document["trials"]:
         assert set(trial) == TRIAL_KEYS
-        assert set(trial["metrics"]) == (set(HIGHER_IS_BETTER) if trial["status"] == "ok" else set())
+        assert set(trial["metrics"]) == (set(HIGHER_IS_BETTER) - {"rank_1"} if trial["status"] == "ok" else set())
         assert set(trial["seconds"]) == {"pretrain", "features", "finetune", "evaluate"}
     labels = ["raw pixels", "phase-1 embedding", "contrastive(margin=3)", "apart(strength=0.5)", "apart(strength=2)"]
     assert {tuple(sorted(item)) for item in document["summary"]} == {tuple(sorted(SUMMARY_KEYS))}
@@ -262,7 +260,10 @@ def test_results_hold_exactly_what_is_documented(run, study):
 
 def test_each_trial_has_its_own_file(run):
     for trial in run.trials:
-        assert read(run.folder / "trials" / f"{trial['id']}.json") == trial
+        found = read(run.folder / "trials" / f"{trial['id']}.json")
+        evidence = found.pop("evidence")
+        assert found == trial
+        assert (evidence is None) == (trial["status"] != "ok")
 
 
 def test_the_spec_in_the_run_is_the_experiment(run, study, file, plugins):
@@ -336,22 +337,14 @@ def test_trials_that_go_wrong_are_listed_and_the_others_are_not_touched(run):
     assert {(item["mean"], item["ci95"], item["n"], item["group"]) for item in dead} == {(None, None, 0, "")}
 
 
-def test_a_metric_that_is_no_number_is_null():
-    trial = Trial("x", "x", "baseline", 0, 0)
-    both, one = np.array([0, 0, 1, 1]), np.zeros(4, int)
-    rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
-    found = measure(TrainedTrial(trial, "ok", None, rows, rows, both, one))
-    assert found.metrics["auc"] is None
-    assert found.metrics["precision_at_1"] == 1
-    assert math.isfinite(found.threshold)
-    found = measure(TrainedTrial(trial, "ok", None, rows, rows, one, both))
-    text = pipeline._json(pipeline._plain(found))
-    assert json.loads(text)["threshold"] is None
-    assert json.loads(text)["metrics"]["accuracy"] is None
-    assert "NaN" not in text
-
-
 # The numbers ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def part_of(study, run, home):
+    """``part_of(trained trial, part)``: its embeddings of a part, and their labels."""
+    labels = study.plan(Store(home / "store")).labels
+    return lambda trained, part: (trained.embeddings[part], labels[getattr(trained.split, part)])
 
 
 def all_distances(rows, labels, distance):
@@ -372,41 +365,42 @@ def balanced_accuracy(distances, similar, threshold):
     return (accepted[similar].mean() + (~accepted)[~similar].mean()) / 2
 
 
-def test_the_threshold_comes_from_validation_and_the_accuracy_from_test(run, trained):
+def test_the_threshold_comes_from_validation_and_the_accuracy_from_test(run, trained, part_of):
     for trial in run.trials:
         if trial["status"] != "ok":
             continue
         found = trained[trial["id"]]
         assert trial["distance"] == found.distance
-        distances, similar = all_distances(found.validation, found.validation_labels, found.distance)
+        distances, similar = all_distances(*part_of(found, "validation"), found.distance)
         reached = balanced_accuracy(distances, similar, trial["threshold"])
         assert reached == max(balanced_accuracy(distances, similar, t) for t in (-1, *distances))
-        distances, similar = all_distances(found.test, found.test_labels, found.distance)
+        distances, similar = all_distances(*part_of(found, "test"), found.distance)
         expected = balanced_accuracy(distances, similar, trial["threshold"])
         assert trial["metrics"]["accuracy"] == pytest.approx(expected, abs=1e-12)
 
 
-def test_other_metrics_agree_with_scikit_learn_and_loops(run, trained):
+def test_other_metrics_agree_with_scikit_learn_and_loops(run, trained, part_of):
     for trial in run.trials:
         if trial["status"] != "ok":
             continue
         found = trained[trial["id"]]
-        distances, similar = all_distances(found.test, found.test_labels, found.distance)
+        distances, similar = all_distances(*part_of(found, "test"), found.distance)
         assert trial["metrics"]["auc"] == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
-        unit = found.test / np.linalg.norm(found.test.astype(np.float64), axis=1, keepdims=True)
-        distances, similar = all_distances(unit, found.test_labels, "euclidean")
+        rows, labels = part_of(found, "test")
+        unit = rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+        distances, similar = all_distances(unit, labels, "euclidean")
         ratio = distances[similar].mean() / distances[~similar].mean()
         assert trial["metrics"]["sim_diff_ratio"] == pytest.approx(ratio, rel=1e-6)
 
 
-def test_the_best_checkpoint_is_that_of_the_highest_validation_auc(run, trained):
+def test_the_best_checkpoint_is_that_of_the_highest_validation_auc(run, trained, part_of):
     for trial in run.trials:
         if not trial["curve"]:
             continue
         best = max(trial["curve"], key=lambda point: point["validation"])
         assert trial["best_step"] == best["step"]
         found = trained[trial["id"]]
-        distances, similar = all_distances(found.validation, found.validation_labels, found.distance)
+        distances, similar = all_distances(*part_of(found, "validation"), found.distance)
         assert best["validation"] == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
 
 
@@ -519,7 +513,7 @@ def test_the_same_process_with_the_store_emptied_finds_the_same_numbers(run, fil
 def test_a_frame_has_a_row_a_trial(run):
     frame = run.to_frame()
     assert len(frame) == 14
-    assert set(HIGHER_IS_BETTER) <= set(frame.columns)
+    assert set(HIGHER_IS_BETTER) - {"rank_1"} <= set(frame.columns)
     row = frame[frame["id"] == "contrastive-margin-3-s1-f0"].iloc[0]
     assert (row["label"], row["seed"], row["status"]) == ("contrastive(margin=3)", 1, "ok")
     trial = next(t for t in run.trials if t["id"] == row["id"])
@@ -662,16 +656,6 @@ def test_a_mistake_of_the_data_without_a_place_is_that_of_the_table(study, monke
     with pytest.raises(InputError) as caught:
         study.plan(Store(home / "store"))
     assert str(caught.value) == f"{home / 'tiny.toml'}:{line_of('[dataset]')}: dataset: nothing to be had"
-
-
-def test_the_processor_has_a_name_everywhere(monkeypatch):
-    assert pipeline._processor()
-
-    def refuse(*_, **__):
-        raise OSError
-
-    monkeypatch.setattr(pipeline.Path, "read_text", refuse)
-    assert isinstance(pipeline._processor(), str)
 
 
 def test_the_hash_is_that_of_the_experiment(study):

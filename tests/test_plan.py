@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from typing import ClassVar
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from faceexp import images
+from faceexp import images, pairs_file
 from faceexp.contract import (
     BatchNeeds,
     BatchSupply,
@@ -401,3 +402,87 @@ def test_the_batches_of_one_loss_are_its_own_mistake(plan):
         ("finetune", "sampler"),
         ("losses", 1, "finetune", "sampler"),
     ]
+
+
+# Lists of pairs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listed(resolved, tmp_path):
+    """``listed(lines, dataset, ...)``: the plan of an experiment on a list of two folds of one similar pair each."""
+
+    def build(*lines, dataset, **tables):
+        file = tmp_path / "pairs.txt"
+        file.write_text("\n".join(["2\t1", *lines]), encoding="utf-8")
+        protocol = Protocol(kind="pairs_file", path=str(file), **tables.pop("protocol", {}))
+        wanted = resolved({"needy": Needy()}, dataset=dataset, protocol=protocol, **tables)
+        wanted = dataclasses.replace(wanted, pairs=pairs_file.read(str(file)))
+        return prepare(wanted, Store(tmp_path / "store"), ignore)
+
+    return build
+
+
+@pytest.fixture
+def numbered(face_folder, tmp_path):
+    """A folder of faces numbered as LFW numbers them: p00/p00_0001.png, ..."""
+    folder = tmp_path / "numbered"
+    shutil.copytree(face_folder, folder)
+    for path in sorted(folder.rglob("*.png")):
+        path.rename(path.with_name(f"{path.parent.name}_{int(path.stem) + 1:04}.png"))
+    return folder
+
+
+def test_pairs_name_images_by_the_numbers_of_their_files(listed, numbered):
+    (numbered / "p00" / "p00_0002.png").unlink()  # the numbers of the others stay
+    lines = ("p00\t1\t3", "p00\t4\tp01\t2", "p02\t3\t4", "p03\t1\tp02\t2")
+    plan = listed(*lines, dataset=folder_of(numbered))
+    first, second = plan.splits
+    names = [path.name for path in plan.data.images]
+    judged = [[names[image] for image in pair] for pair in first.test[first.test_pairs]]
+    assert judged == [["p00_0001.png", "p00_0003.png"], ["p00_0004.png", "p01_0002.png"]]
+    np.testing.assert_array_equal(second.validation[second.validation_pairs], first.test[first.test_pairs])
+    assert len(plan.trials) == 2
+    assert [plan.identities[person] for person in sorted(set(plan.labels[first.train]))] == [
+        f"p{number:02}" for number in range(4, 12)
+    ]
+    assert plan.notes[1].startswith(
+        "4 listed pairs in 2 folds, the threshold of each from pairs of the others; 8 people"
+    )
+
+
+def test_without_numbers_in_names_images_are_counted_from_1(listed):
+    lines = ("p0\t1\t2", "p0\t4\tp1\t1", "p2\t3\t4", "p3\t1\tp2\t2")
+    plan = listed(*lines, dataset=Uneven())
+    np.testing.assert_array_equal(plan.splits[0].test[plan.splits[0].test_pairs], [[0, 1], [3, 4]])
+
+
+def test_every_pair_of_unknown_people_or_images_is_named(listed):
+    lines = ("p0\t1\t5", "p0\t4\tp1x\t1", "p2\t3\t4", "nobody\t1\tp2\t2")
+    with pytest.raises(InputError) as caught:
+        listed(*lines, dataset=Uneven())
+    found = [str(problem).rpartition("pairs.txt:")[2] for problem in caught.value.problems]
+    assert found[0] == "2: the data set has no image 5 of 'p0'"
+    assert found[1] == "3: the data set has nobody called 'p1x'; did you mean 'p1'?"
+    assert found[2] == "5: the data set has nobody called 'nobody'"
+
+
+def test_a_pair_of_an_unreadable_image_is_a_pair_less(listed, numbered):
+    (numbered / "p00" / "p00_0001.png").write_bytes(b"no image")
+    lines = ("p00\t1\t3", "p00\t4\tp01\t2", "p02\t3\t4", "p03\t1\tp02\t2")
+    skip = Preprocess(size=(16, 16), on_unreadable="skip")
+    # Without it the second fold has no similar pair to choose its threshold on.
+    with pytest.raises(UnplannableError, match="no similar pair"):
+        listed(*lines, dataset=folder_of(numbered), preprocess=skip)
+    (numbered / "p01" / "p01_0006.png").write_bytes(b"no image")
+    (numbered / "p00" / "p00_0001.png").write_bytes((numbered / "p00" / "p00_0002.png").read_bytes())
+    plan = listed(*lines, dataset=folder_of(numbered), preprocess=skip)
+    names = [plan.data.images[index].name for index in range(72) if index != 11]
+    first = plan.splits[0]
+    assert [names[image] for image in first.test[first.test_pairs][1]] == ["p00_0004.png", "p01_0002.png"]
+
+
+def test_min_images_keeps_who_is_listed(listed):
+    lines = ("p0\t1\t2", "p0\t2\tp1\t1", "p2\t1\t2", "p3\t1\tp2\t2")
+    counts = (2, 1, 2, 1, 1, *(4,) * 8)
+    plan = listed(*lines, dataset=Uneven(counts=counts), protocol={"min_images": 3})
+    assert plan.identities == ("p0", "p1", "p2", "p3", *(f"p{number}" for number in range(5, 13)))

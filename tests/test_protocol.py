@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -146,9 +148,129 @@ def test_closed_set_needs_people_who_keep_two_images(counts, name):
         cut(counts, kind="closed_set", test_fraction=0.25, validation_fraction=0.2)
 
 
+# Lists of pairs ---------------------------------------------------------------------------------------------------------
+
+
+def listed_pairs(labels, people, folds, seed):
+    """Return folds of pairs among the first people, who are dealt to the folds: one of each person, one of neighbours."""
+    random = np.random.default_rng(seed)
+    found = []
+    for group in np.array_split(random.permutation(people), folds):
+        own = {person: random.permutation(np.flatnonzero(labels == person)) for person in group}
+        similar = [own[person][:2] for person in group]
+        different = [(own[one][0], own[other][1]) for one, other in zip(group, np.roll(group, 1), strict=True)]
+        found.append(np.array([*similar, *different]))
+    return tuple(found)
+
+
+def from_list(people=12, folds=3, unlisted=4, seed=0, **options):
+    labels = labelled([4] * (people + unlisted))
+    pairs = listed_pairs(labels, people, folds, seed)
+    return labels, pairs, splits(labels, Protocol(kind="pairs_file", path="pairs.txt", **options), seed, pairs)
+
+
+def images_of(part, pairs):
+    return part[pairs]
+
+
+def test_each_fold_of_a_list_is_tested_once_and_judged_by_the_others():
+    labels, pairs, found = from_list()
+    for fold, split in enumerate(found):
+        np.testing.assert_array_equal(images_of(split.test, split.test_pairs), pairs[fold])
+        others = np.concatenate([pairs[other] for other in range(3) if other != fold])
+        np.testing.assert_array_equal(images_of(split.validation, split.validation_pairs), others)
+        assert set(labels[split.train]) == {12, 13, 14, 15}
+
+
+def test_people_of_other_folds_may_be_trained_on():
+    labels, pairs, found = from_list(people=20, folds=5, unlisted=0, validation_fraction=0.25)
+    for fold, split in enumerate(found):
+        judged = {tuple(pair) for pair in images_of(split.validation, split.validation_pairs)}
+        used = [other for other in range(5) if judged == {tuple(pair) for pair in pairs[other]}]
+        assert len(used) == 1
+        assert used != [fold]
+        assert len(set(labels[split.train])) == 12
+
+
+def test_people_in_several_folds_judge_no_threshold_of_their_own():
+    labels = labelled([4] * 8)
+    pairs = list(listed_pairs(labels, 6, 3, 0))
+    shared = labels[pairs[0][0, 0]]
+    other = labels[pairs[1][0, 0]]
+    pairs[1] = np.vstack([pairs[1], [np.flatnonzero(labels == person)[3] for person in (shared, other)]])
+    protocol = Protocol(kind="pairs_file", path="pairs.txt")
+    first, second, _ = splits(labels, protocol, 0, tuple(pairs))
+    assert len(first.validation_pairs) == 8  # of 9
+    assert shared not in labels[first.validation]
+    # In its own fold that pair is judged; then all of the people's other pairs are left out.
+    assert len(second.test_pairs) == 5
+    assert shared not in labels[second.validation]
+
+
+@pytest.mark.parametrize(
+    ("people", "unlisted", "message"),
+    [
+        (
+            12,
+            1,
+            "the list names nearly everybody: 1 people are left to train on in fold 1; .*validation_fraction = 0.25",
+        ),
+        (12, 0, "0 people are left"),
+    ],
+)
+def test_a_list_of_everybody_leaves_nobody_to_train_on(people, unlisted, message):
+    with pytest.raises(UnservableError, match=message):
+        from_list(people=people, unlisted=unlisted)
+
+
+def test_folds_of_the_same_people_leave_nothing_to_choose_a_threshold_on():
+    labels = labelled([6] * 6)
+    (pairs,) = listed_pairs(labels, 2, 1, 0)
+    with pytest.raises(
+        UnservableError, match="have no similar pair without people of that fold.*must not share people"
+    ):
+        splits(labels, Protocol(kind="pairs_file", path="pairs.txt"), 0, (pairs, pairs))
+
+
+# No leaks, whatever the protocol ----------------------------------------------------------------------------------------
+
+
+def cut_of(kind, seed, folds, fraction):
+    """Return labels and splits of some data that the kind of protocol can serve."""
+    if kind == "pairs_file":
+        labels, _, found = from_list(people=24, folds=folds + 1, unlisted=5, seed=seed, validation_fraction=fraction)
+        return labels, found
+    return cut([12, 13, 14] * 6, seed, kind=kind, folds=folds, validation_fraction=fraction)
+
+
+@QUICK
+@given(
+    st.sampled_from(get_args(Protocol.model_fields["kind"].annotation)), SEEDS, st.integers(1, 4), st.floats(0.3, 0.6)
+)
+def test_nothing_of_test_reaches_training_or_tuning(kind, seed, folds, fraction):
+    labels, found = cut_of(kind, seed, folds, fraction)
+    assert found
+    for split in found:
+        parts = parts_of(split)
+        assert all(len(part) for part in parts.values())
+        known, test = np.concatenate([split.train, split.validation]), split.test
+        # Images always; people too, unless the protocol is about known people.
+        assert not set(known) & set(test)
+        assert not set(split.train) & set(split.validation)
+        if kind == "closed_set":
+            assert set(labels[test]) == set(labels[known])
+        else:
+            assert not set(labels[known]) & set(labels[test])
+            assert not set(labels[split.train]) & set(labels[split.validation])
+        for name, pairs in (("validation", split.validation_pairs), ("test", split.test_pairs)):
+            if pairs is not None:
+                assert 0 <= pairs.min() <= pairs.max() < len(parts[name])
+
+
 @pytest.mark.parametrize(
     ("options", "least"),
     [
+        ({"kind": "pairs_file", "path": "x"}, 1),
         ({"kind": "open_set"}, 2),
         ({"kind": "open_set", "folds": 7}, 2),
         ({"kind": "closed_set"}, 3),

@@ -97,7 +97,7 @@ def test_one_name_in_two_kinds_is_no_conflict(install):
     ("kind", "name", "message"),
     [
         ("loss", "contrastiv", "no loss plugin 'contrastiv' is installed; did you mean 'contrastive'?"),
-        ("dataset", "zzz", "no dataset plugin 'zzz' is installed; known: image_folder, orl"),
+        ("dataset", "zzz", f"no dataset plugin 'zzz' is installed; known: {', '.join(discover().names('dataset'))}"),
     ],
 )
 def test_an_unknown_name_lists_those_near_or_all(kind, name, message):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html.parser
 import io
 import re
 
@@ -11,7 +10,6 @@ import pytest
 from rich.console import Console
 
 from faceexp.evaluation import HIGHER_IS_BETTER
-from faceexp.report import html as page_of
 from faceexp.report import numbers, progress, terminal
 from faceexp.report.numbers import COLUMNS
 from faceexp.values import Event, TrialResult
@@ -81,18 +79,6 @@ def document():
     }
 
 
-@pytest.fixture
-def environment():
-    return {
-        "python": "3.11.7",
-        "platform": "Linux",
-        "processor": "A <fast> one",
-        "cores": 2,
-        "plugins": [{"kind": "loss", "name": "other", "distribution": "faceexp-loss-other", "version": "0.1"}],
-        "packages": {"numpy": "2.0", "keras": "3.15"},
-    }
-
-
 def drawn(renderable, width=120):
     console = Console(width=width, file=io.StringIO(), color_system=None)
     console.print(renderable)
@@ -108,7 +94,7 @@ def single(document):
 # The table ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("width", "columns"), [(40, 1), (60, 2), (80, 3), (100, 4), (120, 5), (140, 7), (200, 9)])
+@pytest.mark.parametrize(("width", "columns"), [(40, 1), (60, 2), (80, 3), (100, 4), (120, 5), (140, 7), (200, 10)])
 def test_a_narrow_screen_shows_the_most_important_metrics(document, width, columns):
     text = drawn(terminal.results(document, width), width)
     assert all(len(line) <= width for line in text.splitlines())
@@ -141,6 +127,56 @@ def test_the_best_of_each_column_is_marked_in_its_direction(document):
     assert "±" not in other  # without an interval, none is shown
     assert "*" not in dead
     assert dead.split()[2:] == ["-"] * 7
+
+
+def test_another_metric_decides_the_order_and_is_shown_however_narrow_the_screen(document):
+    eer = next(column for column in COLUMNS if column.metric == "eer")
+    lines = drawn(terminal.results(document, 60, eer), 60).splitlines()
+    order = [line.split()[0] for line in lines if re.search(r" \d/2 ", line)]
+    assert order == ["<b>bold</b>", "other", "phase-1", "dead"]
+    head = next(line for line in lines if "ok" in line.split())
+    assert "accuracy %" in head
+    assert "EER %" in head
+
+
+def test_metrics_that_a_protocol_does_not_give_are_no_columns(document):
+    fewer = [item for item in document["summary"] if item["metric"] != "rank_1"]
+    assert "rank-1" in drawn(terminal.results(document, 250), 250)
+    assert "rank-1" not in drawn(terminal.results(document | {"summary": fewer}, 250), 250)
+
+
+def test_warnings_and_the_verdict_are_said(document):
+    text = drawn(terminal.results(document | {"warnings": ["unequal budgets, steps: x 5; the others 9"]}, 120))
+    assert "! unequal budgets, steps: x 5; the others 9" in text
+    assert text.rstrip().endswith("1 of the 2 pairs of rows can be told apart in accuracy")
+    assert "none of the 1 pairs" in drawn(
+        terminal.results(document | {"comparisons": [comparison(verdict="indistinguishable")]}, 120)
+    )
+
+
+def test_the_matrix_says_who_beats_whom(document):
+    eer = next(column for column in COLUMNS if column.metric == "eer")
+    told = [
+        comparison("eer", a="other", b=BOLD, verdict="b>a"),
+        comparison("eer", a="phase-1 embedding", b=BOLD, verdict="indistinguishable"),
+        comparison("eer", a="other", b="phase-1 embedding", verdict="a>b"),
+    ]
+    lines = drawn(terminal.matrix(document | {"comparisons": told}, eer), 120).splitlines()
+    assert [line.split()[-3:] for line in lines[1:5]] == [
+        ["1", "2", "3"],
+        ["·", ">", "="],
+        ["<", "·", ">"],
+        ["=", "<", "·"],
+    ]
+    assert [line[0] for line in lines[2:5]] == ["1", "2", "3"]
+    assert lines[-1] == "2 of the 3 pairs of rows can be told apart in EER"
+
+
+def test_budgets_are_a_table(document):
+    own = {"pretrain_images": 1000, "steps": 10, "images": 640, "trainable_parameters": 12345, "settings_tried": 1}
+    text = drawn(terminal.budgets(document | {"budgets": [{"label": BOLD, "loss": "x", **own}]}))
+    assert re.search(r"1,000 +10 +640 +12,345 +1", text)
+    assert "[red]" in text
 
 
 def test_failures_are_shown_with_their_reason_as_it_is(document):
@@ -266,87 +302,6 @@ def test_problems_are_one_a_line():
     assert drawn(terminal.problems(["a [b]", "c"])).splitlines() == ["error: a [b]", "error: c"]
 
 
-# The page -------------------------------------------------------------------------------------------------------------------
-
-
-class Checker(html.parser.HTMLParser):
-    """Follows tags as a browser would, and complains where a browser would repair."""
-
-    VOID = ("meta", "link", "br", "img", "hr", "input")
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.texts = [], [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append(data)
-
-
-def checked(text):
-    checker = Checker()
-    checker.feed(text)
-    checker.close()
-    assert checker.open == []
-    return checker
-
-
-def test_the_page_is_whole_and_asks_nobody_for_anything(document, environment):
-    text = page_of.page(document, environment)
-    assert text.startswith("<!doctype html>")
-    found = checked(text)
-    assert not {"script", "link", "img", "iframe", "object", "embed", "base", "form"} & set(found.tags)
-    assert not {"src", "href", "action", "srcset", "background"} & {name for name, _ in found.attributes}
-    assert not [name for name, _ in found.attributes if name.startswith("on")]
-    assert "http" not in text.replace("<meta http-equiv", "")
-    assert "url(" not in text
-    assert "@import" not in text
-    assert found.tags.count("table") == 2
-    assert {"html", "head", "title", "body", "main", "h1"} <= set(found.tags)
-
-
-def test_what_people_write_is_text_on_the_page(document, environment):
-    text = page_of.page(document, environment)
-    found = checked(text)
-    assert "<b>" not in text
-    assert BOLD in found.texts
-    assert any("<no luck>" in piece for piece in found.texts)
-    assert any("<somewhere>" in piece for piece in found.texts)
-    assert any("A <fast> one" in piece for piece in found.texts)
-
-
-def test_the_page_shows_failures_comparisons_and_environment(document, environment):
-    text = page_of.page(document, environment)
-    words = "".join(checked(text).texts)
-    assert "Trials that did not end well" in words
-    assert words.count("failed: RuntimeError") == 2
-    assert "+6.1" in words
-    assert "+1.0 to +11.2" in words
-    assert "0.031" in words
-    assert "+50.0" not in words  # that of another metric
-    assert "numpy 2.0, keras 3.15" in words
-    assert "loss other: faceexp-loss-other 0.1" in words
-    assert "*86.1 ±5.0" in words
-    assert "other does not beat the phase-1 embedding in accuracy" in words
-    well = document | {"trials": [t for t in document["trials"] if t["status"] == "ok"]}
-    assert "Trials that did not end well" not in page_of.page(well, environment)
-
-
-def test_the_page_of_one_trial_has_no_interval(document, environment):
-    words = "".join(checked(page_of.page(single(document), environment)).texts)
-    assert "±" not in words
-    assert "One seed and fold" in words
-
-
 # While it goes on -----------------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +330,7 @@ def wanted(tiny, chosen):
     class Wanted:
         experiment: object
         losses: tuple
+        folds: int = 1
 
     return Wanted(experiment, tuple(Loss(entry) for entry in experiment.losses))
 

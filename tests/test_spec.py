@@ -284,7 +284,7 @@ def test_a_mistake_in_an_override_is_reported_there():
         "--set finetune.stepz=3: finetune.stepz: unknown key; did you mean 'steps'?",
         (
             "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, finetune, "
-            "losses, model, name, preprocess, pretrain, protocol, seeds"
+            "losses, model, name, preprocess, pretrain, protocol, published, seeds"
         ),
     ]
 
@@ -425,12 +425,12 @@ grid = { margin = [1.0], label = ["a"] }
         "x.toml:2: seeds: values must not repeat (is [1, 1])",
         (
             "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, finetune, losses, model, "
-            "name, preprocess, pretrain, protocol, seeds"
+            "name, preprocess, pretrain, protocol, published, seeds"
         ),
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
         "x.toml:7: preprocess.size[0]: must be greater than or equal to 8, not 4",
         "x.toml:8: preprocess.color: must be 'gray' or 'rgb', not 'grey'",
-        "x.toml:10: protocol.kind: must be 'open_set' or 'closed_set', not 'open'",
+        "x.toml:10: protocol.kind: must be 'open_set', 'closed_set' or 'pairs_file', not 'open'",
         "x.toml:11: protocol.folds: must be a whole number, not '5'",
         "x.toml:12: protocol.test_fraction: must be less than 1, not 1.0",
         "x.toml:14: model.plugin: must be text in quotes, not 3",

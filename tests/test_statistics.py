@@ -15,6 +15,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
+from faceexp.evaluation import validation_auc
+from faceexp.experiment import Protocol
+from faceexp.protocol import splits
 from faceexp.statistics import Comparison, Summary, compare, letters, summarise
 
 UP = {"auc": True}
@@ -69,6 +72,7 @@ def test_comparisons_are_scipys_and_statsmodels():
         assert comparison.ci95 == pytest.approx((interval.low, interval.high))
         assert comparison.difference == pytest.approx(np.mean(values[comparison.a]) - np.mean(values[comparison.b]))
         spread = np.std(np.subtract(values[comparison.a], values[comparison.b]), ddof=1)
+        assert comparison.effect_size == pytest.approx(comparison.difference / spread)
         power = TTestPower().power(comparison.minimum_detectable_difference / spread, nobs=6, alpha=0.05)
         assert power == pytest.approx(0.8, abs=1e-4)
     assert [c.verdict for c in found] == ["indistinguishable", "b>a", "b>a"]
@@ -139,7 +143,7 @@ def test_a_label_without_results_stays_visible():
 
 def test_one_common_trial_is_no_test():
     assert compare(trials(x=[0.5], y=[0.25]), UP) == [
-        Comparison("auc", "x", "y", 0.25, None, None, "indistinguishable", None)
+        Comparison("auc", "x", "y", 0.25, None, None, "indistinguishable", None, None)
     ]
 
 
@@ -216,3 +220,86 @@ def test_there_are_always_enough_letters():
     shown = letters(ranked, {frozenset(pair) for pair in combinations(ranked, 2)})
     assert [shown[label] for label in (ranked[0], ranked[25], ranked[26], ranked[52])] == ["a", "z", "A", "a1"]
     assert len(set(shown.values())) == 60
+
+
+# Do intervals and verdicts keep their promises? Simulations in which the truth is known.
+
+
+def coverage(draw, truth, repetitions, test_train_ratio=0.0):
+    """Return how often the interval of a mean covers the truth; ``draw`` gives the values of one study."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(repetitions):
+        low, high = summarise(trials(x=draw(rng)), UP, test_train_ratio)[0].ci95
+        covered += low <= truth <= high
+    return covered / repetitions
+
+
+def tolerance(rate, repetitions):
+    return 3 * math.sqrt(rate * (1 - rate) / repetitions)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: rng.normal(0.9, 0.02, size=5),
+        # Accuracies near 0.9 as means over a few hundred pairs are: bounded, a little skewed, with a spread of 0.02.
+        lambda rng: rng.beta(180, 20, size=5),
+    ],
+    ids=["normal", "beta"],
+)
+def test_interval_covers_the_true_mean_of_independent_trials_in_95_percent(draw):
+    assert coverage(draw, 0.9, repetitions := 2000) == pytest.approx(0.95, abs=tolerance(0.95, repetitions))
+
+
+def test_interval_covers_a_little_less_where_the_metric_is_very_skewed():
+    # A spread of 0.065 this near to 1, as of tiny test parts: five trials are too few for Student's t to keep its 95 %.
+    assert 0.90 < coverage(lambda rng: rng.beta(18, 2, size=5), 0.9, 2000) < 0.945
+    assert coverage(lambda rng: rng.beta(18, 2, size=30), 0.9, 2000) > 0.935
+
+
+@pytest.mark.parametrize("scores", [lambda rng: rng.normal(0.9, 0.1, size=60), lambda rng: rng.beta(9, 1, size=60)])
+def test_corrected_interval_covers_the_true_mean_over_overlapping_splits(scores):
+    def draw(rng):
+        sample = scores(rng)  # one per test item; each trial tests on a third of the same sixty
+        return [sample[rng.permutation(60)[:20]].mean() for _ in range(10)]
+
+    repetitions = 700
+    assert coverage(draw, 0.9, repetitions, test_train_ratio=20 / 40) >= 0.95 - tolerance(0.95, repetitions)
+    assert coverage(draw, 0.9, repetitions) < 0.7  # what the correction is for
+
+
+def equal_losses(rng, seeds, folds, people=20, images=4, dim=8):
+    """Return trials of four losses that are equally good, and test images per training image.
+
+    Embeddings are the person's centre, the image's own deviation from it, and as much noise of every loss, which stays
+    from trial to trial: what a loss does not see in a face it never sees. So trials that test on the same people agree.
+    """
+    labels = np.repeat(np.arange(people, dtype=np.int32), images)
+    faces = rng.normal(size=(people, dim))[labels] + 0.8 * rng.normal(size=(len(labels), dim))
+    embedded = {label: faces + 0.6 * rng.normal(size=faces.shape) for label in "wxyz"}
+    cut = [
+        (seed, split)
+        for seed in range(seeds)
+        for split in splits(labels, Protocol(kind="open_set", folds=folds), int(rng.integers(2**31)))
+    ]
+    results = [
+        Trial(label, seed, {"auc": validation_auc(rows[split.test], labels[split.test], "euclidean")}, split.fold)
+        for seed, split in cut
+        for label, rows in embedded.items()
+    ]
+    return results, float(np.mean([len(split.test) / len(split.train) for _, split in cut]))
+
+
+@pytest.mark.parametrize(("seeds", "folds", "repetitions"), [(10, 1, 80), (3, 5, 60)])
+def test_equal_losses_are_hardly_ever_told_apart(seeds, folds, repetitions):
+    """At most 5 % of whole families of comparisons claim a difference that is not there."""
+    rng = np.random.default_rng(0)
+    corrected = plain = 0
+    for _ in range(repetitions):
+        results, ratio = equal_losses(rng, seeds, folds)
+        corrected += any(c.verdict != "indistinguishable" for c in compare(results, UP, ratio))
+        plain += any(c.verdict != "indistinguishable" for c in compare(results, UP))
+    assert ratio == pytest.approx(1 / 3)
+    assert corrected / repetitions <= 0.05 + tolerance(0.05, repetitions)
+    assert plain / repetitions > 0.15  # trials are not independent, and the test would notice a missing correction

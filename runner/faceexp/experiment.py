@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Baseline = Literal["pixels", "pca", "untrained", "phase1"]
 BASELINES: tuple[Baseline, ...] = ("pixels", "pca", "untrained", "phase1")
@@ -52,19 +52,49 @@ class Augment(Table):
 class Protocol(Table):
     """Who is trained on, who is tested on."""
 
-    kind: Literal["open_set", "closed_set"] = Field(
-        description="open_set: people in test are never seen in training; closed_set: the same people, other images."
+    kind: Literal["open_set", "closed_set", "pairs_file"] = Field(
+        description="open_set: people in test are never seen in training; closed_set: the same people, other images; "
+        "pairs_file: the pairs and folds of a list in the format of LFW's pairs.txt, its people never trained on."
     )
-    folds: int = Field(1, ge=1, le=100, description="Cross-validation folds a seed; 1 is a single split.")
+    path: str | None = Field(
+        None, min_length=1, description="pairs_file: the list of pairs; relative to the current directory."
+    )
+    folds: int = Field(
+        1, ge=1, le=100, description="Cross-validation folds a seed; 1 is a single split. pairs_file has its own."
+    )
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="Share of people (open_set) or of each person's images (closed_set); folds = 1."
     )
     validation_fraction: float = Field(
-        0.25, gt=0, lt=1, description="Share, of what is not test, that thresholds and checkpoints are chosen on."
+        0.25,
+        gt=0,
+        le=1,
+        description="Share, of what is not test, that thresholds and checkpoints are chosen on; by default a quarter. "
+        "pairs_file: share of the other folds, by default all of them; the people of the rest are trained on.",
     )
     min_images: int | None = Field(
         None, ge=1, description="Leave out people with fewer images; without it, a person with too few is an error."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _thresholds_of_the_other_folds(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file says
+        if isinstance(given, dict) and given.get("kind") == "pairs_file":
+            return {"validation_fraction": 1.0, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Protocol:
+        if self.kind == "pairs_file":
+            if self.path is None:
+                raise ValueError("pairs_file needs path, the list of pairs")
+            if self.folds != 1:
+                raise ValueError("pairs_file takes its folds from the list; leave folds out")
+        elif self.path is not None:
+            raise ValueError(f"path belongs to pairs_file, not to {self.kind}")
+        elif self.validation_fraction == 1:
+            raise ValueError(f"validation_fraction = 1 leaves nothing to train on under {self.kind}")
+        return self
 
 
 class ModelRef(PluginRef):
@@ -93,6 +123,30 @@ class Finetune(Table):
     steps: int = Field(600, ge=1, description="Optimiser steps.")
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
+
+
+class PublishedResult(Table):
+    """What a publication reports of one loss."""
+
+    label: str = Field(min_length=1, max_length=100, description="The loss, as the publication names it.")
+    right: int = Field(ge=0, description="Test pairs that were judged rightly.")
+    sim_diff_ratio: float | None = Field(None, gt=0, description="Mean similar over mean different distance.")
+
+
+class Published(Table):
+    """Results of others that the report judges, and shows beside those of the run."""
+
+    source: str = Field(min_length=1, description="Where they were published, and on which data.")
+    pairs: int = Field(ge=1, description="Test pairs, the same for every loss.")
+    results: Annotated[tuple[PublishedResult, ...], Field(min_length=2, strict=False)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Published:
+        for row in self.results:
+            if row.right > self.pairs:
+                raise ValueError(f"{row.label!r}: {row.right} right of {self.pairs} pairs is more than all")
+        _unique(tuple(row.label for row in self.results))
+        return self
 
 
 class LossEntry(Table):
@@ -124,4 +178,5 @@ class Experiment(Table):
     baselines: Annotated[tuple[Baseline, ...], Field(strict=False), AfterValidator(_unique)] = Field(
         BASELINES, description="Rows to compare losses with."
     )
+    published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
     losses: tuple[LossEntry, ...]

@@ -6,29 +6,24 @@ This is what ``faceexp run`` does and what ``faceexp.load(path).run()`` does; no
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
-import math
 import os
-import platform
 import shutil
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
-from faceexp import spec
-from faceexp.contract import GROUPS
+from faceexp import pairs_file, spec
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.experiment import Experiment
 from faceexp.registry import Registry, discover
 from faceexp.resolve import UnplannableError, resolve
 from faceexp.store import Store, default_root, digest, write_text
-from faceexp.values import Event, Listener, Plan, Resolved, TrainedTrial, TrialResult
+from faceexp.values import ByteArray, Event, Listener, Plan, Resolved, TrainedTrial, TrialResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +55,10 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str]
     if only:
         experiment = _only(experiment, only)
     try:
-        return Study(document, experiment, resolve(experiment, registry))
+        resolved = resolve(experiment, registry)
+        if experiment.protocol.path:
+            resolved = dataclasses.replace(resolved, pairs=pairs_file.read(experiment.protocol.path))
+        return Study(document, experiment, resolved)
     except UnplannableError as error:
         raise _located(document, error) from error
 
@@ -166,24 +164,25 @@ class Study:
         """
         from faceexp import engine
         from faceexp.evaluation import validation_auc
-        from faceexp.report.html import page
+        from faceexp.results import compare_all, environment, written
 
         folder = Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}"
         kept = Store(Path(store) if store else default_root())
         plan = self.plan(kept, listen)
         write_text(folder / "spec.toml", spec.dump(self.experiment))
         surroundings = environment(self.resolved)
-        write_text(folder / "environment.json", _json(surroundings))
+        write_text(folder / "environment.json", written(surroundings))
         results = []
         for number, trained in enumerate(engine.train(plan, kept, validation_auc, listen), 1):
-            result = _finish(trained, folder, self.experiment)
+            result = _finish(trained, folder, plan)
             results.append(result)
             trial = trained.trial
             listen(Event("trial", number, len(plan.trials), trial.label, trial.seed, trial.fold, finished=result))
         document = compare_all(self.experiment.name, self.spec_hash, results, plan)
-        write_text(folder / "results.json", _json(document))
-        write_text(folder / "report.html", page(document, surroundings))
-        return Run(folder, document)
+        write_text(folder / "results.json", written(document))
+        finished = Run(folder, document)
+        finished.write_page(folder / "report.html")
+        return finished
 
 
 @dataclass(frozen=True)
@@ -212,6 +211,14 @@ class Run:
     def failed(self) -> list[dict[str, Any]]:
         """The trials that did not end well."""
         return [trial for trial in self.trials if trial["status"] != "ok"]
+
+    def write_page(self, path: Path) -> None:
+        """Write the report as one self-contained HTML file, from what the run's folder holds."""
+        from faceexp.report.html import page
+
+        evidence = {trial["id"]: _read(self.folder / "trials" / f"{trial['id']}.json") for trial in self.trials}
+        pictures = {int(file.stem): file.read_bytes() for file in sorted((self.folder / "pictures").glob("*.png"))}
+        write_text(path, page(self.document, _read(self.folder / "environment.json"), evidence, pictures))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a trial: label, seed, fold, status and every metric."""
@@ -242,10 +249,70 @@ def open_run(path: str | Path) -> Run:
     return Run(file.parent, document)
 
 
-def _finish(trained: TrainedTrial, folder: Path, experiment: Experiment) -> TrialResult:
-    """Measure a trial and write what belongs to it: its JSON, and its model with the threshold."""
-    result = measure(trained)
-    write_text(folder / "trials" / f"{result.id}.json", _json(_plain(result)))
+def open_runs(paths: Sequence[str | Path]) -> list[Run]:
+    """Read several finished runs.
+
+    Raises:
+        InputError: With what is wrong with each of them.
+    """
+    found: list[Run] = []
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            found.append(open_run(path))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def compare_runs(runs: Sequence[Run], metric: str = "accuracy") -> dict[str, Any]:
+    """Return runs side by side as JSON data: differences of their experiment files, values, tests; see ``comparison``.
+
+    Raises:
+        InputError: The experiment file of a run is lost or damaged.
+    """
+    from faceexp.comparison import side_by_side
+    from faceexp.evaluation import HIGHER_IS_BETTER
+    from faceexp.results import plain
+
+    specs: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for run in runs:
+        try:
+            specs.append(spec.read(run.folder / "spec.toml").data)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    names = [run.document["name"] for run in runs]
+    if len(set(names)) < len(names):  # the folder's name ends in the experiment's digest
+        names = [run.folder.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.folder) for run in runs]
+    found = side_by_side(names, specs, [r.document for r in runs], metric, higher=HIGHER_IS_BETTER[metric])
+    return cast("dict[str, Any]", plain(found))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return the content of a JSON file; nothing where it is lost, since a report can do without."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _finish(trained: TrainedTrial, folder: Path, plan: Plan) -> TrialResult:
+    """Measure a trial and write what belongs to it: its JSON, its pictures, and its model with the threshold."""
+    from faceexp.results import measure, plain, written
+
+    measured = measure(trained, plan)
+    result = measured.result
+    write_text(folder / "trials" / f"{result.id}.json", written(plain(result) | {"evidence": measured.evidence}))
+    for image in measured.pictures:
+        _picture(folder / "pictures" / f"{image}.png", plan.images[image])
     if trained.folder and result.status == "ok":
         model = folder / "models" / result.id
         model.mkdir(parents=True, exist_ok=True)
@@ -255,94 +322,19 @@ def _finish(trained: TrainedTrial, folder: Path, experiment: Experiment) -> Tria
             "distance": result.distance,
             "threshold": result.threshold,
             "criterion": "best balanced accuracy on the validation part",
-            "preprocess": experiment.preprocess.model_dump(mode="json"),
+            "preprocess": plan.resolved.experiment.preprocess.model_dump(mode="json"),
         }
-        write_text(model / "calibration.json", _json(calibration))
+        write_text(model / "calibration.json", written(calibration))
     return result
 
 
-def measure(trained: TrainedTrial) -> TrialResult:
-    """Return a trial's metrics: the threshold from validation, everything else from test."""
-    from faceexp.evaluation import calibrate, evaluate
+def _picture(file: Path, pixels: ByteArray) -> None:
+    """Write an image as the networks see it; every loss of a run shows the same ones, so each is written once."""
+    from PIL import Image
 
-    trial = trained.trial
-    metrics: dict[str, float | None] = {}
-    threshold, status, reason = None, trained.status, trained.reason
-    began = time.perf_counter()
-    if status == "ok":
-        threshold = calibrate(trained.validation, trained.validation_labels, trained.distance)
-        found = evaluate(trained.test, trained.test_labels, threshold, trained.distance)
-        metrics = {name: value if math.isfinite(value) else None for name, value in found.items()}
-    return TrialResult(
-        id=trial.id,
-        loss=trial.name,
-        label=trial.label,
-        kind=trial.kind,
-        seed=trial.seed,
-        fold=trial.fold,
-        status=status,
-        reason=reason,
-        metrics=metrics,
-        threshold=threshold,
-        distance=trained.distance,
-        best_step=trained.best_step,
-        seconds={
-            **dict.fromkeys(("pretrain", "features", "finetune"), 0.0),
-            **trained.seconds,
-            "evaluate": time.perf_counter() - began,
-        },
-        reused=trained.reused,
-        curve=trained.curve,
-    )
-
-
-def compare_all(name: str, spec_hash: str, results: Sequence[TrialResult], plan: Plan) -> dict[str, Any]:
-    """Return the content of ``results.json``."""
-    from faceexp.evaluation import HIGHER_IS_BETTER
-    from faceexp.statistics import compare, summarise
-
-    # Trials share people between training parts; how much decides how far their spread understates the truth.
-    ratio = sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits)
-    return {
-        "schema": SCHEMA,
-        "name": name,
-        "spec_hash": spec_hash,
-        "protocol": plan.resolved.experiment.protocol.kind,
-        "notes": list(plan.notes),
-        "trials": [_plain(result) for result in results],
-        "summary": [_plain(item) for item in summarise(results, HIGHER_IS_BETTER, ratio)],
-        "comparisons": [_plain(item) for item in compare(results, HIGHER_IS_BETTER, ratio)],
-    }
-
-
-def environment(resolved: Resolved) -> dict[str, Any]:
-    """Return the machine, the packages and the plugins a run used."""
-    chosen = [resolved.dataset, resolved.model]
-    chosen += [plugin for loss in resolved.losses for plugin in (loss.loss, loss.sampler)]
-    plugins = {(c.found.kind, c.found.name): c.found for c in chosen}
-    packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "plugins": [
-            {"kind": kind, "name": name, "distribution": found.distribution, "version": found.version}
-            for (kind, name), found in sorted(
-                plugins.items(), key=lambda item: (list(GROUPS).index(item[0][0]), item[0][1])
-            )
-        ],
-        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    if not file.exists():
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file)
 
 
 def _place(source: Path, target: Path) -> None:
@@ -352,20 +344,3 @@ def _place(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
-    """Return a frozen value as JSON data; numbers that are none become null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=1, allow_nan=False) + "\n"

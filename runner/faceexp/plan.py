@@ -19,8 +19,9 @@ from PIL import Image
 
 from faceexp import images
 from faceexp.contract import DatasetPlugin, FaceData, IntArray, SamplerPlugin
-from faceexp.errors import InputError, Problem
+from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.experiment import Experiment, Pretrain, Protocol
+from faceexp.pairs_file import PairsFile
 from faceexp.protocol import UnservableError, smallest, splits
 from faceexp.resolve import BASELINE_LABELS, Issue, UnplannableError
 from faceexp.store import Artefact, Store, digest
@@ -39,17 +40,22 @@ def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
     experiment = resolved.experiment
     data = cast("DatasetPlugin", resolved.dataset.plugin).build(seed=0)
     # Before decoding, which is slow; and again after it, since images that are skipped count no more.
-    chosen = _choose_people(data, np.arange(len(data.labels)), experiment.protocol)
+    listed = _listed_images(data, resolved.pairs) if resolved.pairs else []
+    named = data.labels[np.unique(np.concatenate(listed))] if listed else np.empty(0, np.int64)
+    chosen = _choose_people(data, np.arange(len(data.labels)), experiment.protocol, named)
     artefact = _decoded(data, experiment, store, listen)
     kept = np.load(artefact.path / "kept.npy", allow_pickle=False)
     keep = np.isin(kept, chosen)
-    keep &= np.isin(kept, _choose_people(data, kept[keep], experiment.protocol))
+    keep &= np.isin(kept, _choose_people(data, kept[keep], experiment.protocol, named))
     pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
     if not keep.all():
         pixels, kept = pixels[keep], kept[keep]
     # Labels count from 0 without gaps among the people who are left.
-    labels = np.unique(data.labels[kept], return_inverse=True)[1].astype(np.int32)
-    parts = _all_splits(labels, experiment)
+    people, counted = np.unique(data.labels[kept], return_inverse=True)
+    labels = counted.astype(np.int32)
+    # A pair whose image could not be read is a pair less.
+    judged = tuple(np.searchsorted(kept, pairs[np.isin(pairs, kept).all(axis=1)]) for pairs in listed)
+    parts = _all_splits(labels, experiment, judged)
     _check_batches(resolved, labels, parts)
     return Plan(
         resolved=resolved,
@@ -57,16 +63,59 @@ def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
         images=pixels,
         images_key=digest([artefact.key, kept.tolist()]),
         labels=labels,
+        identities=tuple(data.identities[person] for person in people),
         splits=parts,
         trials=tuple(_trials(resolved)),
-        notes=tuple(_notes(data, experiment, kept)),
+        notes=tuple(_notes(data, experiment, kept, labels, parts, sum(map(len, listed)))),
     )
 
 
-def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol) -> IntArray:
-    """Return those of the usable images' indices that show people who have enough of them."""
+def _listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
+    """Return for each fold the images of its pairs, int (P, 2).
+
+    Raises:
+        InputError: With the line of every pair of which the data lack an identity or an image.
+    """
+    places = {}
+    for person, name in enumerate(data.identities):
+        own = np.flatnonzero(data.labels == person).tolist()
+        for number, index in zip(_numbers(data, own), own, strict=True):
+            places[name, number] = index
+    known = set(data.identities)
+    folds: list[IntArray] = []
+    problems: list[Problem] = []
+    for fold in pairs.folds:
+        images = []
+        for pair in fold:
+            lost = [image for image in (pair.first, pair.second) if image not in places]
+            for name, number in lost[:1]:
+                message = (
+                    f"the data set has no image {number} of {name!r}"
+                    if name in known
+                    else f"the data set has nobody called {name!r}; {did_you_mean(name, known, always_list=False)}"
+                )
+                problems.append(pairs.problem(pair, message.removesuffix("; ")))
+            if not lost:
+                images.append((places[pair.first], places[pair.second]))
+        folds.append(np.array(images, dtype=np.int64).reshape(-1, 2))
+    if problems:
+        more = [Problem(f"and {len(problems) - MAX_LISTED} more pairs", pairs.name)]
+        raise InputError(problems[:MAX_LISTED] + (more if len(problems) > MAX_LISTED else []))
+    return folds
+
+
+def _numbers(data: FaceData, own: list[int]) -> list[int]:
+    """Return the numbers of a person's images: those at the end of the files' names if all have one, else 1, 2, ..."""
+    names = [source.stem for source in (data.images[index] for index in own) if isinstance(source, Path)]
+    found = [int(match[1]) for match in (re.search(r"(\d{1,9})$", name) for name in names) if match]
+    return found if len(set(found)) == len(own) else list(range(1, len(own) + 1))
+
+
+def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol, named: IntArray) -> IntArray:
+    """Return those of the usable images' indices that show people who have enough of them, or whom a list names."""
     counts = np.bincount(data.labels[usable], minlength=len(data.identities))
     enough = counts >= (protocol.min_images or 1)
+    enough[named] = True
     # Asking for min_images = 1 is asking to keep people with one image, where the protocol can use them.
     floor = 1 if protocol.kind == "open_set" and protocol.min_images else smallest(protocol)
     short = np.flatnonzero(enough & (counts < floor))
@@ -141,9 +190,10 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, listen: Li
     (folder / "skipped.json").write_text(json.dumps(skipped, indent=1), encoding="utf-8")
 
 
-def _all_splits(labels: IntArray, experiment: Experiment) -> tuple[Split, ...]:
+def _all_splits(labels: IntArray, experiment: Experiment, listed: tuple[IntArray, ...]) -> tuple[Split, ...]:
     try:
-        return tuple(itertools.chain.from_iterable(splits(labels, experiment.protocol, s) for s in experiment.seeds))
+        cut = (splits(labels, experiment.protocol, seed, listed) for seed in experiment.seeds)
+        return tuple(itertools.chain.from_iterable(cut))
     except UnservableError as error:
         raise UnplannableError([Issue(("protocol",), str(error))]) from error
 
@@ -189,7 +239,7 @@ def _trials(resolved: Resolved) -> Iterator[Trial]:
     labels = [BASELINE_LABELS[name] for name in experiment.baselines] + [loss.entry.label for loss in resolved.losses]
     names = _file_names(labels)
     for seed in experiment.seeds:
-        for fold in range(experiment.protocol.folds):
+        for fold in range(resolved.folds):
             for baseline in experiment.baselines:
                 if baseline == "phase1" and not experiment.pretrain.enabled:
                     continue
@@ -207,11 +257,22 @@ def _file_names(labels: list[str]) -> dict[str, str]:
     return {label: name if often[name.lower()] == 1 else f"{name}-{digest(label)[:6]}" for label, name in plain.items()}
 
 
-def _notes(data: FaceData, experiment: Experiment, kept: IntArray) -> Iterator[str]:
-    people = len(np.unique(data.labels[kept]))
+def _notes(
+    data: FaceData, experiment: Experiment, kept: IntArray, labels: IntArray, parts: tuple[Split, ...], listed: int
+) -> Iterator[str]:
+    people = len(np.unique(labels))
     yield f"{people} people, {len(kept)} images; {data.source}"
     if len(kept) < len(data.images):
         left = len(data.images) - len(kept)
         yield f"{left} of {len(data.images)} images left out (unreadable, or of people with too few images)"
     if experiment.protocol.kind == "closed_set":
         yield "closed set: the same people are in training and in test, so results say nothing about new people"
+    if experiment.protocol.kind == "pairs_file":
+        first = [part for part in parts if part.seed == parts[0].seed]
+        judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
+        fewest = min(len(np.unique(labels[part.train])) for part in first)
+        lost = f"; {listed - judged} pairs are lost with images that cannot be read" if judged < listed else ""
+        yield (
+            f"{judged} listed pairs in {len(first)} folds, the threshold of each from pairs of the others; "
+            f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
+        )

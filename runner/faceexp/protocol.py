@@ -12,6 +12,8 @@ from faceexp.contract import IntArray
 from faceexp.experiment import Protocol
 from faceexp.values import Split
 
+Folds = tuple[IntArray, ...]
+
 Parts = tuple[IntArray, IntArray, IntArray]
 
 
@@ -19,16 +21,26 @@ class UnservableError(Exception):
     """The data cannot be cut as the protocol asks."""
 
 
-def splits(labels: IntArray, protocol: Protocol, seed: int) -> tuple[Split, ...]:
+def splits(labels: IntArray, protocol: Protocol, seed: int, listed: Folds = ()) -> tuple[Split, ...]:
     """Return the splits of one seed, one a fold.
 
     ``open_set``: people are shuffled and dealt to the parts, so that no person is in two of them. ``closed_set``: the
-    images of each person are shuffled and dealt, so that every person is in all of them.
+    images of each person are shuffled and dealt, so that every person is in all of them. ``pairs_file``: each fold of
+    the list is tested once; the other folds, or a share of them, are for validation; the people whom neither names are
+    trained on. Pairs for validation that show a person of the tested fold are left out.
+
+    Args:
+        labels: int (N,), the identity of each image.
+        protocol: How to cut.
+        seed: Of the shuffling.
+        listed: ``pairs_file``: for each fold int (P, 2), the images of each pair.
 
     Raises:
         UnservableError: A part would lack the people or images that it needs.
     """
     random = np.random.default_rng([seed, 0x5B117])
+    if protocol.kind == "pairs_file":
+        return tuple(_listed(labels, protocol, seed, fold, listed, random) for fold in range(len(listed)))
     deal = _open_set if protocol.kind == "open_set" else _closed_set
     parts = deal(labels, protocol, random)
     return tuple(
@@ -88,8 +100,39 @@ def _closed_set(labels: IntArray, protocol: Protocol, random: np.random.Generato
     return parts
 
 
+def _listed(
+    labels: IntArray, protocol: Protocol, seed: int, fold: int, listed: Folds, random: np.random.Generator
+) -> Split:
+    tested = listed[fold]
+    people = np.unique(labels[tested])
+    others = random.permutation([other for other in range(len(listed)) if other != fold])
+    held = others[: max(1, round(len(others) * protocol.validation_fraction))]
+    judged = np.concatenate([listed[other] for other in sorted(held)])
+    judged = judged[~np.isin(labels[judged], people).any(axis=1)]
+    similar = labels[judged[:, 0]] == labels[judged[:, 1]]
+    if similar.all() or not similar.any():
+        kind = "different" if len(similar) and similar.all() else "similar"
+        raise UnservableError(
+            f"the folds beside fold {fold + 1} have no {kind} pair without people of that fold, so there is nothing to "
+            "choose a threshold on; folds must not share people"
+        )
+    validation = np.unique(judged)
+    train = np.flatnonzero(~np.isin(labels, np.union1d(people, labels[validation])))
+    if len(np.unique(labels[train])) < 2:
+        raise UnservableError(
+            f"the list names nearly everybody: {len(np.unique(labels[train]))} people are left to train on in fold "
+            f"{fold + 1}; add people, or set validation_fraction = 0.25 to train on people of other folds too"
+        )
+    test = np.unique(tested)
+    return Split(
+        seed, fold, train, validation, test, np.searchsorted(validation, judged), np.searchsorted(test, tested)
+    )
+
+
 def smallest(protocol: Protocol) -> int:
     """Return how many images a person must have to take part."""
+    if protocol.kind == "pairs_file":
+        return 1
     if protocol.kind == "open_set":
         return 2
     # One for each part, and in cross-validation one for each fold's test part; two folds test on half of the images,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from faceexp.contract import Distance, FaceData, IntArray, LossTraits
 from faceexp.experiment import Experiment, LossEntry
+from faceexp.pairs_file import PairsFile
 from faceexp.registry import Chosen
 
 if TYPE_CHECKING:
@@ -25,13 +26,20 @@ Status = Literal["ok", "diverged", "failed"]
 
 @dataclass(frozen=True)
 class Split:
-    """Which images one seed and fold trains, validates and tests on; indices into the data set's images."""
+    """Which images one seed and fold trains, validates and tests on; indices into the data set's images.
+
+    Attributes:
+        validation_pairs: int (P, 2), places in ``validation`` of the pairs that are judged there; ``None``: all pairs.
+        test_pairs: The same for ``test``.
+    """
 
     seed: int
     fold: int
     train: IntArray
     validation: IntArray
     test: IntArray
+    validation_pairs: IntArray | None = None
+    test_pairs: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,12 @@ class Resolved:
     dataset: Chosen
     model: Chosen
     losses: tuple[ResolvedLoss, ...]
+    pairs: PairsFile | None = None
+
+    @property
+    def folds(self) -> int:
+        """Folds of a seed: as many as the list of pairs has, where there is one."""
+        return len(self.pairs.folds) if self.pairs else self.experiment.protocol.folds
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,7 @@ class Plan:
         images: uint8 (N, H, W, C), preprocessed; memory-mapped.
         images_key: Digest of what determined them.
         labels: int32 (N,), labels of ``images``.
+        identities: Names of the people that the labels count.
         splits: One for each seed and fold.
         trials: In the order in which they run.
         notes: What a reader of the results should know about the data.
@@ -91,6 +106,7 @@ class Plan:
     images: ByteArray
     images_key: str
     labels: IntArray
+    identities: tuple[str, ...]
     splits: tuple[Split, ...]
     trials: tuple[Trial, ...]
     notes: tuple[str, ...] = ()
@@ -105,16 +121,21 @@ class Checkpoint:
     validation: float
 
 
-def _no_rows() -> FloatArray:
-    import numpy as np
+@dataclass(frozen=True)
+class Budget:
+    """What a trial was given; a comparison is fair where losses were given the same.
 
-    return np.zeros((0, 0), np.float32)
+    Attributes:
+        pretrain_images: Images seen in phase 1, repetitions counted.
+        steps: Optimiser steps of phase 2.
+        images: Images seen in phase 2, repetitions counted.
+        trainable_parameters: Weights that phase 2 trains, those of the loss included.
+    """
 
-
-def _no_labels() -> IntArray:
-    import numpy as np
-
-    return np.zeros(0, np.int32)
+    pretrain_images: int = 0
+    steps: int = 0
+    images: int = 0
+    trainable_parameters: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,10 +143,9 @@ class TrainedTrial:
     """What the engine hands to evaluation.
 
     Attributes:
-        validation: Embeddings float32 (n, D) of the validation images; empty if the trial failed.
-        test: Embeddings of the test images.
-        validation_labels: Labels of ``validation``.
-        test_labels: Labels of ``test``.
+        split: The parts it was trained, validated and tested on.
+        embeddings: float32 (n, D) by part: ``"validation"``, ``"test"``, and ``"train"`` where the people who are
+            tested were trained on; empty if the trial failed.
         distance: The distance these embeddings are compared by.
         folder: Where the trained model lies in the store, if it has one.
         seconds: Time of each stage.
@@ -133,16 +153,15 @@ class TrainedTrial:
     """
 
     trial: Trial
+    split: Split
     status: Status
     reason: str | None = None
-    validation: FloatArray = field(default_factory=_no_rows)
-    test: FloatArray = field(default_factory=_no_rows)
-    validation_labels: IntArray = field(default_factory=_no_labels)
-    test_labels: IntArray = field(default_factory=_no_labels)
+    embeddings: Mapping[str, FloatArray] = field(default_factory=dict)
     distance: Distance = "euclidean"
     best_step: int = 0
     curve: tuple[Checkpoint, ...] = ()
     folder: Path | None = None
+    budget: Budget = Budget()
     seconds: dict[str, float] = field(default_factory=dict)
     reused: tuple[str, ...] = ()
 
@@ -166,6 +185,7 @@ class TrialResult:
     seconds: dict[str, float]
     reused: tuple[str, ...]
     curve: tuple[Checkpoint, ...] = ()
+    budget: Budget = Budget()
 
 
 @dataclass(frozen=True)
@@ -191,4 +211,4 @@ class Event:
 
 
 Listener = Callable[[Event], None]
-Score = Callable[[FloatArray, IntArray, Distance], float]
+Score = Callable[[FloatArray, IntArray, Distance, IntArray | None], float]

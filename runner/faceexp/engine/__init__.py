@@ -35,6 +35,7 @@ from faceexp.experiment import Pretrain
 from faceexp.images import shape
 from faceexp.store import Artefact, Store, digest
 from faceexp.values import (
+    Budget,
     ByteArray,
     Checkpoint,
     Event,
@@ -100,6 +101,7 @@ class Engine:
             reason = " ".join(str(cause).split())[:500]
             return TrainedTrial(
                 trial,
+                self._split(trial),
                 "diverged" if diverged else "failed",
                 reason if diverged else f"{type(cause).__name__}: {reason}",
             )
@@ -266,6 +268,8 @@ class Engine:
             "finetune": resolved.entry.finetune.model_dump(exclude={"sampler"}),
             "augment": self.plan.resolved.experiment.augment.model_dump(),
             "split": digest([split.validation.tolist(), split.test.tolist(), self.plan.labels.tolist()]),
+            "pairs": digest(None if split.validation_pairs is None else split.validation_pairs.tolist()),
+            "parts": self._parts,
         }
         artefact = self.store.get(
             "finetune", inputs, lambda folder: self._finetune(folder, trial, resolved, split, start, features)
@@ -273,12 +277,20 @@ class Engine:
         reused += ["finetune"] if artefact.reused else []
         outcome = json.loads((artefact.path / "outcome.json").read_text(encoding="utf-8"))
         if outcome["status"] != "ok":
-            return TrainedTrial(trial, outcome["status"], outcome["reason"], seconds=seconds, reused=tuple(reused))
-        return self._trained(
+            return TrainedTrial(
+                trial, split, outcome["status"], outcome["reason"], seconds=seconds, reused=tuple(reused)
+            )
+        supply = cast("SamplerPlugin", resolved.sampler.plugin).supply()
+        pretrain, steps = resolved.entry.pretrain, resolved.entry.finetune.steps
+        return TrainedTrial(
             trial,
-            np.load(artefact.path / "validation.npy", allow_pickle=False),
-            np.load(artefact.path / "test.npy", allow_pickle=False),
+            split,
+            "ok",
+            embeddings={part: np.load(artefact.path / f"{part}.npy", allow_pickle=False) for part in self._parts},
             distance=resolved.traits.distance,
+            budget=Budget(
+                self._pretrain_images(split, pretrain), steps, steps * supply.size, outcome["trainable_parameters"]
+            ),
             best_step=outcome["best_step"],
             curve=tuple(Checkpoint(*point) for point in outcome["curve"]),
             folder=artefact.path,
@@ -286,17 +298,15 @@ class Engine:
             reused=tuple(reused),
         )
 
-    def _trained(self, trial: Trial, validation: FloatArray, test: FloatArray, **rest: Any) -> TrainedTrial:  # noqa: ANN401
-        split, labels = self._split(trial), self.plan.labels
-        return TrainedTrial(
-            trial,
-            "ok",
-            validation=validation,
-            test=test,
-            validation_labels=labels[split.validation],
-            test_labels=labels[split.test],
-            **rest,
-        )
+    @property
+    def _parts(self) -> list[str]:
+        """The parts whose embeddings are evaluated; training images are a gallery where their people are tested."""
+        closed = self.plan.resolved.experiment.protocol.kind == "closed_set"
+        return ["validation", "test", "train"] if closed else ["validation", "test"]
+
+    @staticmethod
+    def _pretrain_images(split: Split, settings: Pretrain) -> int:
+        return phase1.step_count(len(split.train), settings) * settings.batch_size if settings.enabled else 0
 
     def _finetune(
         self,
@@ -339,7 +349,7 @@ class Engine:
             embeddings = now.embed(plain[split.validation], normalization)
             if not np.isfinite(embeddings).all():
                 raise DivergedError("the embeddings of the validation images are not finite")
-            return self.score(embeddings, held_out, resolved.traits.distance)
+            return self.score(embeddings, held_out, resolved.traits.distance, split.validation_pairs)
 
         def tell(done: int, loss: float) -> None:
             self.listen(Event("finetune", done, settings.steps, trial.label, trial.seed, trial.fold, loss))
@@ -359,11 +369,17 @@ class Engine:
         if not result.weights:
             raise DivergedError("no checkpoint has a validation score that is a number")
         self._network.put(result.weights)
-        np.save(folder / "validation.npy", tuner.embed(plain[split.validation], normalization), allow_pickle=False)
-        np.save(folder / "test.npy", tuner.embed(plain[split.test], normalization), allow_pickle=False)
+        for part in self._parts:
+            rows = tuner.embed(plain[getattr(split, part)], normalization)
+            np.save(folder / f"{part}.npy", rows, allow_pickle=False)
         self._network.save(folder / "model.keras", result.weights, normalization)
         curve = [dataclasses.astuple(point) for point in result.curve]
-        return {"status": "ok", "best_step": result.best_step, "curve": curve}
+        return {
+            "status": "ok",
+            "best_step": result.best_step,
+            "curve": curve,
+            "trainable_parameters": tuner.trainable_parameters,
+        }
 
     def _finetuner(self, resolved: ResolvedLoss, num_classes: int) -> Finetuner:
         sampler = cast("SamplerPlugin", resolved.sampler.plugin)
@@ -391,44 +407,54 @@ class Engine:
     def _baseline(self, trial: Trial) -> TrainedTrial:
         split = self._split(trial)
         distance = baselines.DISTANCES[trial.label]
-        validation, test = self.plan.images[split.validation], self.plan.images[split.test]
         if trial.label == "raw pixels":
-            return self._trained(trial, baselines.raw_pixels(validation), baselines.raw_pixels(test), distance=distance)
+            pixels = {part: baselines.raw_pixels(self.plan.images[getattr(split, part)]) for part in self._parts}
+            return TrainedTrial(trial, split, "ok", embeddings=pixels, distance=distance)
         if trial.label == "PCA (eigenfaces)":
-            return self._trained(trial, *self._eigenfaces(split), distance=distance)
+            return TrainedTrial(trial, split, "ok", embeddings=self._eigenfaces(split), distance=distance)
         settings = self.plan.resolved.experiment.pretrain
         if trial.label == "untrained trunk":
             settings = settings.model_copy(update={"enabled": False})
         start = self._start(split, settings)
         features, seconds = self._feature_rows(split, start)
         rows = np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False)[PLAIN]
-        parts = [np.asarray(rows[split.validation]), np.asarray(rows[split.test])]
+        parts = {part: np.asarray(rows[getattr(split, part)]) for part in self._parts}
         if trial.label == "phase-1 embedding":
             kernel, bias = start.load()[-2:]
-            parts = [part @ kernel + bias for part in parts]
+            parts = {part: values @ kernel + bias for part, values in parts.items()}
         reused = ["pretrain"] if start.reused and settings.enabled else []
         reused += ["features"] if features.reused else []
-        return self._trained(
+        return TrainedTrial(
             trial,
-            *parts,
+            split,
+            "ok",
+            embeddings=parts,
             distance=distance,
+            budget=Budget(self._pretrain_images(split, settings)),
             seconds={"pretrain": start.seconds, "features": seconds},
             reused=tuple(reused),
         )
 
-    def _eigenfaces(self, split: Split) -> list[FloatArray]:
-        """Return validation and test images as principal components, kept since even importing the library is slow."""
+    def _eigenfaces(self, split: Split) -> dict[str, FloatArray]:
+        """Return each part's images as principal components, kept since even importing the library is slow."""
         images = self.plan.images
-        parts = [split.train.tolist(), split.validation.tolist(), split.test.tolist()]
-        inputs = {"baseline": "pca", "images": self.plan.images_key, "split": digest(parts), "versions": versions()}
+        rows = [split.train.tolist(), split.validation.tolist(), split.test.tolist()]
+        inputs = {
+            "baseline": "pca",
+            "images": self.plan.images_key,
+            "split": digest(rows),
+            "parts": self._parts,
+            "versions": versions(),
+        }
 
         def make(folder: Path) -> None:
-            found = baselines.eigenfaces(images[split.train], images[split.validation], images[split.test])
-            for name, rows in zip(("validation", "test"), found, strict=True):
-                np.save(folder / f"{name}.npy", rows, allow_pickle=False)
+            wanted = [images[getattr(split, part)] for part in self._parts]
+            found = baselines.eigenfaces(images[split.train], *wanted)
+            for part, values in zip(self._parts, found, strict=True):
+                np.save(folder / f"{part}.npy", values, allow_pickle=False)
 
         artefact = self.store.get("baseline", inputs, make)
-        return [np.load(artefact.path / f"{name}.npy", allow_pickle=False) for name in ("validation", "test")]
+        return {part: np.load(artefact.path / f"{part}.npy", allow_pickle=False) for part in self._parts}
 
 
 def _cause(error: BaseException) -> BaseException:

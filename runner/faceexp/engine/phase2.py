@@ -80,6 +80,11 @@ class Finetuner:
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
 
+    @property
+    def trainable_parameters(self) -> int:
+        """Numbers that a step changes, the loss's own included."""
+        return sum(int(np.prod(variable.shape)) for variable in self.trained)
+
     def embed(self, inputs: FloatArray | ByteArray, normalization: Normalization) -> FloatArray:
         """Return embeddings of feature rows or images, in blocks."""
         blocks = [

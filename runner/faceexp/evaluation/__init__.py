@@ -6,16 +6,19 @@ are only judged (:func:`evaluate`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from faceexp.evaluation import retrieval, verification
+from faceexp.evaluation.evidence import Evidence, gather, projection
 from faceexp.evaluation.pairs import pair_distances
+from faceexp.evaluation.retrieval import rank_1
 
 if TYPE_CHECKING:
     from faceexp.contract import Distance, IntArray
     from faceexp.evaluation.pairs import FloatArray
 
-__all__ = ["HIGHER_IS_BETTER", "calibrate", "evaluate", "validation_auc"]
+__all__ = ["HIGHER_IS_BETTER", "Examined", "calibrate", "evaluate", "examine", "projection", "rank_1", "validation_auc"]
 
 HIGHER_IS_BETTER: dict[str, bool] = {
     "accuracy": True,
@@ -27,13 +30,38 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "precision_at_1": True,
     "r_precision": True,
     "map_at_r": True,
+    "rank_1": True,
 }
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What is known of a trial's test embeddings.
+
+    Attributes:
+        metrics: Rates and ratios without a unit; ``nan`` where the pairs or queries that a metric needs do not exist.
+        evidence: The curves and pairs behind them.
+        n_similar: Similar pairs that were judged.
+        n_different: Different pairs that were judged.
+    """
+
+    metrics: dict[str, float]
+    evidence: Evidence
+    n_similar: int
+    n_different: int
 
 
 def evaluate(
     embeddings: FloatArray, labels: IntArray, threshold: float, distance: Distance, pairs: IntArray | None = None
 ) -> dict[str, float]:
-    """Return every metric of one trial, with the keys of :data:`HIGHER_IS_BETTER`.
+    """Return every metric of one trial; see :func:`examine`."""
+    return examine(embeddings, labels, threshold, distance, pairs).metrics
+
+
+def examine(
+    embeddings: FloatArray, labels: IntArray, threshold: float, distance: Distance, pairs: IntArray | None = None
+) -> Examined:
+    """Return every metric of one trial with the keys of :data:`HIGHER_IS_BETTER`, but ``rank_1``, and its evidence.
 
     Args:
         embeddings: float (N, D), of test images.
@@ -42,40 +70,40 @@ def evaluate(
         distance: The loss's own, for everything but ``sim_diff_ratio``, which is Euclidean on L2-normalised rows.
         pairs: int (P, 2), the pairs a protocol lists; ``None``: every pair. Retrieval always uses all rows.
 
-    Returns:
-        Rates and ratios without a unit; ``nan`` where the pairs or queries that a metric needs do not exist.
-
     Raises:
         ValueError: A shape does not fit, or the embeddings are not finite.
     """
     verified = _verification(embeddings, labels, threshold, distance, pairs)
     found = retrieval.ranks(embeddings, labels, distance)
-    return {
-        "accuracy": verified["accuracy"],
+    metrics = {
+        "accuracy": verified.metrics["accuracy"],
         "sim_diff_ratio": verification.sim_diff_ratio(embeddings, labels, pairs),
-        "auc": verified["auc"],
-        "eer": verified["eer"],
-        "tar@far=0.01": verified["tar@far=0.01"],
-        "tar@far=0.001": verified["tar@far=0.001"],
+        "auc": verified.metrics["auc"],
+        "eer": verified.metrics["eer"],
+        "tar@far=0.01": verified.metrics["tar@far=0.01"],
+        "tar@far=0.001": verified.metrics["tar@far=0.001"],
         "precision_at_1": retrieval.precision_at_1(found),
         "r_precision": retrieval.r_precision(found),
         "map_at_r": retrieval.map_at_r(found),
     }
+    return replace(verified, metrics=metrics)
 
 
 def _verification(
     embeddings: FloatArray, labels: IntArray, threshold: float, distance: Distance, pairs: IntArray | None
-) -> dict[str, float]:
+) -> Examined:
     """Its own function, so that the distances are freed before retrieval computes its own."""
     measured = pair_distances(embeddings, labels, distance, pairs)
     curve = verification.roc(measured)
-    return {
+    metrics = {
         "accuracy": verification.balanced_accuracy(measured, threshold),
         "auc": verification.auc(curve),
         "eer": verification.eer(curve),
         "tar@far=0.01": verification.tar_at_far(curve, 0.01),
         "tar@far=0.001": verification.tar_at_far(curve, 0.001),
     }
+    shown = gather(measured, curve, threshold, pairs, len(labels))
+    return Examined(metrics, shown, curve.n_similar, curve.n_different)
 
 
 def calibrate(embeddings: FloatArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None) -> float:

@@ -107,6 +107,35 @@ def mean_reciprocal_rank(found: Ranks) -> float:
     return _mean(1 / found.rank[found.starts])
 
 
+def rank_1(
+    gallery: FloatArray, gallery_labels: IntArray, probes: FloatArray, labels: IntArray, distance: Distance
+) -> float:
+    """Return the part of probes whose nearest gallery row shows their identity: closed-set identification, rank 1.
+
+    Where the nearest rows of the own and of another identity are equally near, the probe counts as missed. Without
+    probes, ``nan``.
+
+    Args:
+        gallery: float (G, D), embeddings of enrolled images.
+        gallery_labels: int (G,), their identities.
+        probes: float (N, D), embeddings of the images to identify.
+        labels: int (N,), their identities.
+        distance: See :func:`faceexp.evaluation.pairs.prepare`.
+
+    Raises:
+        ValueError: See :func:`faceexp.evaluation.pairs.prepare`.
+    """
+    rows = prepare(np.concatenate([gallery, probes]), distance)
+    first = len(gallery)
+    hits = np.zeros(len(labels), np.bool_)
+    for start, stop in blocks(len(labels), first + len(labels)):
+        block = distances_from(rows, first + start, first + stop)[:, :first]
+        own = gallery_labels[None, :] == labels[start:stop, None]
+        nearest_own = np.min(block, axis=1, where=own, initial=np.inf)
+        hits[start:stop] = nearest_own < np.min(block, axis=1, where=~own, initial=np.inf)
+    return _mean(hits)
+
+
 def _query_means(found: Ranks, values: FloatArray | BoolArray) -> FloatArray:
     if not len(found.count):  # reduceat wants one start at least
         return np.empty(0)

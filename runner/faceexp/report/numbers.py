@@ -30,7 +30,27 @@ COLUMNS = (
     Column("precision_at_1", "P@1 %", 100, 1, True, "how often the nearest other image shows the same person"),
     Column("r_precision", "R-prec. %", 100, 1, True, "share of the R nearest images that show the same person"),
     Column("tar@far=0.001", "TAR@0.1%", 100, 1, True, "similar pairs accepted when 0.1 % of different ones are"),
+    Column("rank_1", "rank-1 %", 100, 1, True, "test images whose nearest enrolled image is of their person"),
 )
+
+
+def columns(document: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Return the columns of the metrics that a run has (not every protocol gives all), all where it has none."""
+    present = {item["metric"] for item in document["summary"]}
+    return tuple(column for column in COLUMNS if column.metric in present) or COLUMNS
+
+
+def column_of(document: Mapping[str, Any], metric: str) -> Column:
+    """Return the column of a metric.
+
+    Raises:
+        KeyError: The run has no such metric; carries the names of those it has.
+    """
+    known = columns(document)
+    for column in known:
+        if column.metric == metric:
+            return column
+    raise KeyError(*(column.metric for column in known))
 
 
 @dataclass(frozen=True)
@@ -45,8 +65,8 @@ class Row:
     reason: str | None
 
 
-def rows(document: Mapping[str, Any]) -> list[Row]:
-    """Return the rows of a run, the most accurate first, losses and baselines alike."""
+def rows(document: Mapping[str, Any], sort: Column = COLUMNS[0]) -> list[Row]:
+    """Return the rows of a run, the best of a metric first, losses and baselines alike; those without it at the end."""
     found: dict[str, dict[str, Any]] = {}
     kinds: dict[str, str] = {}
     for item in document["summary"]:
@@ -61,12 +81,14 @@ def rows(document: Mapping[str, Any]) -> list[Row]:
         failed = [trial for trial in own if trial["status"] != "ok"]
         reason = f"{failed[0]['status']}: {failed[0]['reason']}" if failed else None
         listed.append(Row(label, kinds[label], found.get(label, {}), len(own) - len(failed), len(own), reason))
-    return sorted(listed, key=lambda row: -(_mean(row, "accuracy") if row.ok else -1.0))
+    return sorted(listed, key=lambda row: (not row.ok, -_goodness(row, sort)))
 
 
-def _mean(row: Row, metric: str) -> float:
-    value = row.summaries.get(metric, {}).get("mean")
-    return float("-inf") if value is None else float(value)
+def _goodness(row: Row, column: Column) -> float:
+    value = row.summaries.get(column.metric, {}).get("mean")
+    if value is None:
+        return float("-inf")
+    return float(value) if column.higher else -float(value)
 
 
 def best(listed: Sequence[Row], column: Column) -> float | None:
@@ -122,5 +144,25 @@ def baseline_note(document: Mapping[str, Any]) -> list[str]:
     return [
         f"{row.label} does not beat the phase-1 embedding in accuracy"
         for row in listed.values()
-        if row.kind == "loss" and row.ok and _mean(row, "accuracy") <= _mean(reference, "accuracy")
+        if row.kind == "loss" and row.ok and _goodness(row, COLUMNS[0]) <= _goodness(reference, COLUMNS[0])
     ]
+
+
+def told_apart(document: Mapping[str, Any], metric: str = "accuracy") -> str:
+    """Return the verdict of a run in one sentence: how many pairs of rows can be told apart."""
+    compared = [item for item in document["comparisons"] if item["metric"] == metric]
+    real = sum(item["verdict"] != "indistinguishable" for item in compared)
+    if not compared:
+        return ""
+    heading_ = next(column.heading for column in COLUMNS if column.metric == metric).removesuffix(" %")
+    return f"{real or 'none'} of the {len(compared)} pairs of rows can be told apart in {heading_}"
+
+
+def verdicts(document: Mapping[str, Any], metric: str) -> dict[tuple[str, str], str]:
+    """Return ``>`` (the first is better), ``<`` or ``=`` (cannot be told apart) for every ordered pair of labels."""
+    found = {}
+    signs = {"a>b": (">", "<"), "b>a": ("<", ">"), "indistinguishable": ("=", "=")}
+    for item in document["comparisons"]:
+        if item["metric"] == metric:
+            found[item["a"], item["b"]], found[item["b"], item["a"]] = signs[item["verdict"]]
+    return found

@@ -32,7 +32,7 @@ def clock(seconds: float) -> str:
 def outline(resolved: Resolved) -> str:
     """Return in one line what a run is about to do."""
     experiment = resolved.experiment
-    losses, seeds, folds = len(resolved.losses), len(experiment.seeds), experiment.protocol.folds
+    losses, seeds, folds = len(resolved.losses), len(experiment.seeds), resolved.folds
     trials = losses * seeds * folds
     return (
         f"{experiment.name}: {losses} loss{'es' if losses > 1 else ''} x {seeds} seed{'s' if seeds > 1 else ''} "
@@ -60,7 +60,7 @@ class Display:
     def __init__(self, resolved: Resolved) -> None:
         experiment = resolved.experiment
         self._began = time.monotonic()
-        self._runs = len(experiment.seeds) * experiment.protocol.folds
+        self._runs = len(experiment.seeds) * resolved.folds
         self._done = 0
         self._total = 0
         self._fresh: list[float] = []

@@ -1,0 +1,132 @@
+"""Nothing that is trained, chosen or tuned changes when the test images do: the whole engine, every protocol."""
+
+from __future__ import annotations
+
+import textwrap
+from functools import partial
+from typing import get_args
+
+import numpy as np
+import pytest
+
+import faceexp
+from faceexp import engine, pairs_file
+from faceexp.evaluation import validation_auc
+from faceexp.experiment import BASELINES, Augment, Protocol
+from faceexp.plan import prepare
+from faceexp.results import measure
+from faceexp.store import Store
+
+KINDS = get_args(Protocol.model_fields["kind"].annotation)
+
+# Six of twelve people in three folds; the others are trained on.
+PAIRS = textwrap.dedent(
+    """\
+    3\t2
+    person 0\t1\t2
+    person 1\t3\t6
+    person 0\t1\tperson 1\t1
+    person 0\t2\tperson 1\t5
+    person 2\t1\t2
+    person 3\t3\t6
+    person 2\t1\tperson 3\t1
+    person 2\t2\tperson 3\t5
+    person 4\t1\t2
+    person 5\t3\t6
+    person 4\t1\tperson 5\t1
+    person 4\t2\tperson 5\t5
+    """
+)
+
+
+@pytest.fixture
+def plan_of(resolved, tmp_path):
+    """``plan_of(kind, inverted)``: the plan of two losses and every baseline; light and dark of some images exchanged."""
+    file = tmp_path / "pairs.txt"
+    file.write_text(PAIRS, encoding="utf-8")
+
+    def build(kind, inverted=()):
+        own = {"pairs_file": {"path": str(file)}, "closed_set": {"test_fraction": 0.34, "validation_fraction": 0.5}}
+        protocol = Protocol(kind=kind, **own.get(kind, {}))
+        losses = {name: faceexp.plugin("loss", name) for name in ("contrastive", "normalized_softmax")}
+        given = resolved(
+            losses, data={"inverted": inverted}, protocol=protocol, baselines=BASELINES, augment=Augment(flip=True)
+        )
+        if kind == "pairs_file":
+            given = engine.dataclasses.replace(given, pairs=pairs_file.read(protocol.path))
+        return prepare(given, Store(tmp_path / "store"), lambda event: None)
+
+    return build
+
+
+def weights_of(trained):
+    import keras
+
+    if trained.folder is None:
+        return []
+    return keras.saving.load_model(trained.folder / "model.keras", safe_mode=True).get_weights()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_checkpoints_and_thresholds_do_not_see_test_images(plan_of, tmp_path, kind):
+    plan = plan_of(kind)
+    test = plan.splits[0].test
+    other = plan_of(kind, inverted=tuple(test.tolist()))
+    np.testing.assert_array_equal(other.splits[0].test, test)
+    assert (plan.images[test] != other.images[test]).any(axis=(1, 2, 3)).all()
+
+    def first_fold(plan):
+        made = engine.Engine(plan, Store(tmp_path / "store"), validation_auc, lambda event: None)
+        return [made.run(trial) for trial in plan.trials if trial.fold == 0]
+
+    changed = False
+    for now, then in zip(first_fold(plan), first_fold(other), strict=True):
+        assert (now.status, then.status) == ("ok", "ok")
+        assert (now.best_step, now.curve) == (then.best_step, then.curve)
+        for part in set(now.embeddings) - {"test"}:
+            np.testing.assert_array_equal(now.embeddings[part], then.embeddings[part])
+        for mine, theirs in zip(weights_of(now), weights_of(then), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert measure(now, plan).result.threshold == measure(then, other).result.threshold
+        changed |= not np.array_equal(now.embeddings["test"], then.embeddings["test"])
+    assert changed
+
+
+def share_right(distances, similar, chosen, threshold):
+    return np.mean((distances[chosen] <= threshold) == similar[chosen])
+
+
+def test_the_threshold_of_a_listed_fold_is_that_of_the_pairs_of_the_others(plan_of, tmp_path):
+    """Against a plain loop over the lines of the file."""
+    plan = plan_of("pairs_file")
+    made = engine.Engine(plan, Store(tmp_path / "store"), validation_auc, lambda event: None)
+    lines = [line.split("\t") for line in PAIRS.splitlines()[1:]]
+    tested = 0
+    for trial in plan.trials:
+        if trial.label != "contrastive":
+            continue
+        found = made.run(trial)
+        rows = {
+            image: row
+            for part in ("validation", "test")
+            for image, row in zip(
+                getattr(found.split, part).tolist(), found.embeddings[part].astype(np.float64), strict=True
+            )
+        }
+
+        def image(name, number):
+            return 6 * int(name.removeprefix("person ")) + int(number) - 1
+
+        distances, similar, folds = [], [], []
+        for place, line in enumerate(lines):
+            first, second = (line[0], line[1]), (line[0] if len(line) == 3 else line[2], line[-1])
+            distances.append(np.linalg.norm(rows[image(*first)] - rows[image(*second)]))
+            similar.append(len(line) == 3)
+            folds.append(place // 4)
+        own = np.array(folds) == trial.fold
+        accuracy = partial(share_right, np.array(distances), np.array(similar))
+        result = measure(found, plan).result
+        assert accuracy(~own, result.threshold) == max(accuracy(~own, t) for t in (-1, *distances))
+        assert result.metrics["accuracy"] == pytest.approx(accuracy(own, result.threshold))
+        tested += 1
+    assert tested == 3
