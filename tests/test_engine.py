@@ -679,7 +679,7 @@ def tuner_of(resolved):
         settings = loss.entry.finetune.model_copy(update={"trainable": trainable, "learning_rate": learning_rate})
         object.__setattr__(loss, "entry", loss.entry.model_copy(update={"finetune": settings}))
         made = network.Network(wanted.model.plugin, (16, 16, 1), 8)
-        return made, phase2.Finetuner(made, loss, 6)
+        return made, phase2.Finetuner(made, loss, Augment(), 6)
 
     return build
 
@@ -778,7 +778,7 @@ def test_phase_1_is_a_plain_keras_loop(resolved, faces):
     made = network.Network(resolved({"still": Still()}).model.plugin, (16, 16, 1), 8)
     pixels, labels = faces(6, 4)
     start = made.take()
-    classifier = phase1.Classifier(made, settings, 6)
+    classifier = phase1.Classifier(made, settings, Augment(), 6)
     classifier.reset(start, seed=3)
     head = [variable.numpy() for variable in classifier.head.variables]
     assert not head[1].any()
@@ -816,7 +816,7 @@ def test_phase_1_starts_anew_for_every_seed(resolved, faces):
     made = network.Network(resolved({"still": Still()}).model.plugin, (16, 16, 1), 8)
     pixels, labels = faces(6, 4)
     start = made.take()
-    classifier = phase1.Classifier(made, settings, 6)
+    classifier = phase1.Classifier(made, settings, Augment(), 6)
     histories = []
     for seed in (3, 4, 3):
         classifier.reset(start, seed)

@@ -13,12 +13,16 @@ from PIL import Image
 
 from faceexp import images
 from faceexp.experiment import Preprocess
-from faceexp.images import UnreadableImageError, decode, prepare, shape, unreadable
+from faceexp.images import UnreadableImageError, prepare, shape, unreadable
 
 GRAY, RGB = Preprocess(size=(12, 10)), Preprocess(size=(12, 10), color="rgb")
 # 12 rows of 10 pixels, darker on top and left: every orientation of it looks different.
 RAMP = (np.arange(12)[:, None] * 15 + np.arange(10)[None, :] * 7).astype(np.uint8)
 COLOURS = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
+
+
+def decode(path, preprocess):
+    return images.decode(path, preprocess).pixels
 
 
 def saved(folder: Path, image: Image.Image, suffix: str, **options) -> Path:
@@ -124,7 +128,7 @@ def test_resizing_is_to_height_and_width(tmp_path):
 
 
 def test_prepare_takes_what_is_no_file():
-    np.testing.assert_array_equal(prepare(Image.fromarray(RAMP), GRAY)[:, :, 0], RAMP)
+    np.testing.assert_array_equal(prepare(Image.fromarray(RAMP), GRAY).pixels[:, :, 0], RAMP)
 
 
 def test_missing_file(tmp_path):

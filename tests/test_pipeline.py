@@ -262,8 +262,9 @@ def test_each_trial_has_its_own_file(run):
     for trial in run.trials:
         found = read(run.folder / "trials" / f"{trial['id']}.json")
         evidence = found.pop("evidence")
+        calibration = found.pop("calibration")
         assert found == trial
-        assert (evidence is None) == (trial["status"] != "ok")
+        assert (evidence is None) == (calibration is None) == (trial["status"] != "ok")
 
 
 def test_the_spec_in_the_run_is_the_experiment(run, study, file, plugins):
@@ -301,7 +302,13 @@ def test_models_come_with_their_threshold(run, trained):
         assert calibration["threshold"] == trial["threshold"]
         assert calibration["distance"] == trial["distance"]
         assert calibration["label"] == trial["label"]
-        assert calibration["preprocess"] == {"size": [16, 16], "color": "gray", "on_unreadable": "error"}
+        assert calibration["preprocess"] == {
+            "size": [16, 16],
+            "color": "gray",
+            "on_unreadable": "error",
+            "detect": None,
+        }
+        assert calibration["calibration"]["threshold"] == trial["threshold"]
     model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
     assert model.output_shape == (None, 8)
 

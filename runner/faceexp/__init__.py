@@ -3,6 +3,7 @@
 >>> import faceexp
 >>> run = faceexp.load("experiments/smoke.toml").run()
 >>> run.to_frame()
+>>> faceexp.load_model(run.folder).verify("a.jpg", "b.jpg").same
 
 Nothing is imported until it is used.
 """
@@ -17,15 +18,18 @@ if TYPE_CHECKING:
     from faceexp.errors import InputError
     from faceexp.pipeline import Run, Study, load, open_run
     from faceexp.registry import plugin
+    from faceexp.serving import FaceModel, load_model
 
-__all__ = ["InputError", "LossContext", "Run", "Study", "load", "open_run", "plugin"]
+__all__ = ["FaceModel", "InputError", "LossContext", "Run", "Study", "load", "load_model", "open_run", "plugin"]
 
 _HOMES = {
+    "FaceModel": "serving",
     "InputError": "errors",
     "LossContext": "contract",
     "Run": "pipeline",
     "Study": "pipeline",
     "load": "pipeline",
+    "load_model": "serving",
     "open_run": "pipeline",
     "plugin": "registry",
 }

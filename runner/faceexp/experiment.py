@@ -31,6 +31,17 @@ class PluginRef(Table):
     options: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
 
 
+class Detect(Table):
+    """How the face is found in a photo, before it is resized."""
+
+    align: bool = Field(True, description="Turn the face so that its eyes are level, where both are found.")
+    margin: float = Field(0.0, ge=0, le=2, description="Border to keep around the face, as a share of its side.")
+    smallest: float = Field(0.1, gt=0, le=1, description="Smallest face, as a share of the photo's shorter side.")
+    several: Literal["largest", "error"] = Field(
+        "largest", description="Whether the largest of several faces is taken, or such a photo counts as unreadable."
+    )
+
+
 class Preprocess(Table):
     """How images become arrays; the same for training, evaluation and use."""
 
@@ -41,12 +52,37 @@ class Preprocess(Table):
     on_unreadable: Literal["error", "skip"] = Field(
         "error", description="Whether an image that cannot be decoded stops the run or is left out."
     )
+    detect: Detect | None = Field(None, description="Find and crop the face; without it, images are taken whole.")
 
 
 class Augment(Table):
-    """Random changes to training images."""
+    """Random changes to training images, drawn anew at every step; what is 0 or false is off."""
 
-    flip: bool = Field(False, description="Mirror each training image left to right with probability 1/2.")
+    flip: bool = Field(
+        False, description="Mirror each training image left to right with probability 1/2; always in both phases."
+    )
+    crop: float = Field(
+        0.0, ge=0, le=0.5, description="Zoom in or out, and shift each way, by up to this share of the image's side."
+    )
+    color: float = Field(
+        0.0, ge=0, le=1, description="Change brightness, as a share of 255, and contrast by up to this share."
+    )
+    blur: float = Field(
+        0.0, ge=0, le=10, description="Blur each image by a Gaussian with a sigma of up to this many pixels."
+    )
+    cutout: float = Field(
+        0.0, ge=0, le=0.5, description="Erase a rectangle of up to this share of the image's area, to the mean value."
+    )
+    phase2: bool = Field(
+        False,
+        description="Whether crop, color, blur and cutout are made in phase 2 as well, where the trunk then runs at "
+        "every step, which takes far longer than features that are computed once.",
+    )
+
+    @property
+    def beyond_flip(self) -> bool:
+        """Whether images change in more ways than the two that can be kept."""
+        return any((self.crop, self.color, self.blur, self.cutout))
 
 
 class Protocol(Table):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from faceexp import detection
 from faceexp.errors import Problem
-from faceexp.experiment import Preprocess
+from faceexp.experiment import Detect, Preprocess
 from faceexp.values import ByteArray
 
 # Files from outside are measured before they are decoded: a small file can claim to hold a huge picture.
@@ -20,11 +22,25 @@ class UnreadableImageError(Exception):
     """An image file cannot be turned into pixels."""
 
 
-def decode(path: Path, preprocess: Preprocess) -> ByteArray:
-    """Return the pixels of a file, uint8 (H, W, C).
+@dataclass(frozen=True)
+class Picture:
+    """An image as the experiment wants it.
+
+    Attributes:
+        pixels: uint8 (H, W, C).
+        faces: How many faces were found; 1 where none was looked for.
+    """
+
+    pixels: ByteArray
+    faces: int = 1
+
+
+def decode(path: Path, preprocess: Preprocess) -> Picture:
+    """Return a file's picture.
 
     Raises:
-        UnreadableImageError: The file is missing, too large, truncated or no image.
+        UnreadableImageError: The file is missing, too large, truncated or no image, or the face that is looked for is
+            not there.
     """
     try:
         _check_size(path.stat().st_size, MAX_FILE_BYTES, "bytes")
@@ -45,15 +61,29 @@ def _check_size(size: int, limit: int, unit: str) -> None:
         raise UnreadableImageError(f"has {size:,} {unit}, more than the {limit:,} that are decoded")
 
 
-def prepare(image: Image.Image, preprocess: Preprocess) -> ByteArray:
-    """Return the pixels of a picture as the experiment wants them: upright, resized, grey or colour."""
+def prepare(image: Image.Image, preprocess: Preprocess) -> Picture:
+    """Return a picture as the experiment wants it: upright, its face alone, resized, grey or colour.
+
+    Raises:
+        UnreadableImageError: Its pixels are of an unknown range, or the face that is looked for is not there.
+    """
     height, width = preprocess.size
-    upright = ImageOps.exif_transpose(image)
-    pixels = _eight_bits(upright).convert("L" if preprocess.color == "gray" else "RGB")
+    upright = _eight_bits(ImageOps.exif_transpose(image))
+    faces = 1
+    if preprocess.detect:
+        upright, faces = _face(upright, preprocess.detect)
+    pixels = upright.convert("L" if preprocess.color == "gray" else "RGB")
     if pixels.size != (width, height):
         pixels = pixels.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=None)
     array = np.asarray(pixels, dtype=np.uint8)
-    return array.reshape(height, width, 1 if preprocess.color == "gray" else 3)
+    return Picture(array.reshape(height, width, 1 if preprocess.color == "gray" else 3), faces)
+
+
+def _face(photo: Image.Image, detect: Detect) -> tuple[Image.Image, int]:
+    try:
+        return detection.crop(photo, detect)
+    except detection.NoFaceError as error:
+        raise UnreadableImageError(str(error)) from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -73,6 +103,6 @@ def shape(preprocess: Preprocess) -> tuple[int, int, int]:
     return (*preprocess.size, 1 if preprocess.color == "gray" else 3)
 
 
-def unreadable(path: Path, error: UnreadableImageError) -> Problem:
+def unreadable(source: Path | str, error: UnreadableImageError) -> Problem:
     """Return the problem of an image that cannot be used."""
-    return Problem(f'{error}; replace or remove it, or set on_unreadable = "skip" in [preprocess]', str(path))
+    return Problem(f'{error}; replace or remove it, or set on_unreadable = "skip" in [preprocess]', str(source))

@@ -310,18 +310,24 @@ def _finish(trained: TrainedTrial, folder: Path, plan: Plan) -> TrialResult:
 
     measured = measure(trained, plan)
     result = measured.result
-    write_text(folder / "trials" / f"{result.id}.json", written(plain(result) | {"evidence": measured.evidence}))
+    beside = {"evidence": measured.evidence, "calibration": measured.calibration}
+    write_text(folder / "trials" / f"{result.id}.json", written(plain(result) | beside))
     for image in measured.pictures:
         _picture(folder / "pictures" / f"{image}.png", plan.images[image])
     if trained.folder and result.status == "ok":
         model = folder / "models" / result.id
         model.mkdir(parents=True, exist_ok=True)
         _place(trained.folder / "model.keras", model / "model.keras")
+        scores = [point.validation for point in result.curve if point.step == result.best_step]
         calibration = {
             "label": result.label,
+            "seed": result.seed,
+            "fold": result.fold,
             "distance": result.distance,
             "threshold": result.threshold,
             "criterion": "best balanced accuracy on the validation part",
+            "calibration": measured.calibration,
+            "validation_auc": scores[0] if scores else None,
             "preprocess": plan.resolved.experiment.preprocess.model_dump(mode="json"),
         }
         write_text(model / "calibration.json", written(calibration))

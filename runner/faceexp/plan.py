@@ -17,7 +17,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from faceexp import images
+from faceexp import detection, images
 from faceexp.contract import DatasetPlugin, FaceData, IntArray, SamplerPlugin
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.experiment import Experiment, Pretrain, Protocol
@@ -140,8 +140,9 @@ def _decoded(data: FaceData, experiment: Experiment, store: Store, listen: Liste
     inputs = {
         "fingerprint": data.fingerprint,
         "preprocess": experiment.preprocess.model_dump(mode="json"),
-        "code": digest(Path(images.__file__).read_text(encoding="utf-8")),
+        "code": digest([Path(str(module.__file__)).read_text(encoding="utf-8") for module in (images, detection)]),
         "pillow": PIL.__version__,
+        "opencv": detection.version() if experiment.preprocess.detect else None,
     }
 
     def make(folder: Path) -> None:
@@ -161,11 +162,11 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, listen: Li
         source = data.images[index]
         try:
             if isinstance(source, Path):
-                array[index] = images.decode(source, preprocess)
+                array[index] = images.decode(source, preprocess).pixels
             else:
-                array[index] = images.prepare(Image.fromarray(source), preprocess)
+                array[index] = images.prepare(Image.fromarray(source), preprocess).pixels
         except images.UnreadableImageError as error:
-            return images.unreadable(cast("Path", source), error)
+            return images.unreadable(source if isinstance(source, Path) else f"image {index}", error)
         return None
 
     problems: dict[int, Problem] = {}

@@ -185,7 +185,7 @@ def _order(found: Found) -> tuple[int, str, str, str]:
     return list(GROUPS).index(found.kind), found.name, found.distribution, found.version
 
 
-def plugin(kind: str, name: str, **options: Any) -> Plugin:  # noqa: ANN401 - options are whatever the plugin takes
+def plugin(kind: str, name: str, /, **options: Any) -> Plugin:  # noqa: ANN401 - whatever the plugin takes
     """Return an installed plugin by kind and name, its options checked.
 
     >>> plugin("loss", "contrastive", margin=1.0).build(LossContext(num_classes=40, embedding_dim=128))

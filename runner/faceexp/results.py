@@ -20,8 +20,10 @@ from typing import Any, cast
 import numpy as np
 
 from faceexp import power, statistics
+from faceexp.calibration import calibrated
 from faceexp.contract import GROUPS, IntArray
-from faceexp.evaluation import HIGHER_IS_BETTER, Examined, calibrate, examine, projection, rank_1
+from faceexp.evaluation import HIGHER_IS_BETTER, Examined, examine, projection, rank_1
+from faceexp.evaluation.pairs import pair_distances
 from faceexp.experiment import Published
 from faceexp.store import digest
 from faceexp.values import Plan, Resolved, Split, TrainedTrial, TrialResult
@@ -37,6 +39,7 @@ class Measured:
     result: TrialResult
     evidence: dict[str, Any] | None = None
     pictures: tuple[int, ...] = ()
+    calibration: dict[str, Any] | None = None
 
 
 def measure(trained: TrainedTrial, plan: Plan) -> Measured:
@@ -51,8 +54,11 @@ def measure(trained: TrainedTrial, plan: Plan) -> Measured:
         return Measured(_result(trained, {}, None, began))
     validation, test = plan.labels[split.validation], plan.labels[split.test]
     embeddings = trained.embeddings
-    threshold = calibrate(embeddings["validation"], validation, trained.distance, split.validation_pairs)
-    examined = examine(embeddings["test"], test, threshold, trained.distance, split.test_pairs)
+    held_out = pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
+    calibration = calibrated(held_out)
+    threshold = calibration.threshold
+    aims = {far: threshold for far, threshold in calibration.thresholds.items() if threshold is not None}
+    examined = examine(embeddings["test"], test, threshold, trained.distance, split.test_pairs, list(aims.values()))
     metrics = dict(examined.metrics)
     if "train" in embeddings:
         # Whoever is tested was enrolled with the images that are not tested.
@@ -61,10 +67,15 @@ def measure(trained: TrainedTrial, plan: Plan) -> Measured:
         metrics["rank_1"] = rank_1(gallery, enrolled, embeddings["test"], test, trained.distance)
     first = (trial.seed, trial.fold) == (plan.splits[0].seed, plan.splits[0].fold)
     evidence = _evidence(examined, split, plan)
+    # What came of the false accept rates that validation aimed at.
+    evidence["met"] = {
+        aim: plain({"far": far, "tar": tar}) for aim, (far, tar) in zip(aims, examined.rates, strict=True)
+    }
     if first:
         evidence["map"] = _map(trained, test, plan)
     pictures = {image for pair in evidence["hardest"] for image in pair["images"]} if first else set()
-    return Measured(_result(trained, metrics, threshold, began), evidence, tuple(sorted(pictures)))
+    result = _result(trained, metrics, threshold, began)
+    return Measured(result, evidence, tuple(sorted(pictures)), plain(calibration))
 
 
 def _result(trained: TrainedTrial, metrics: Mapping[str, float], threshold: float | None, began: float) -> TrialResult:

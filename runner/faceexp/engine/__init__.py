@@ -30,7 +30,7 @@ from faceexp.engine.network import (
     save_weights,
 )
 from faceexp.engine.phase1 import DivergedError
-from faceexp.engine.phase2 import Finetuner
+from faceexp.engine.phase2 import Finetuner, needs_images
 from faceexp.experiment import Pretrain
 from faceexp.images import shape
 from faceexp.store import Artefact, Store, digest
@@ -135,7 +135,7 @@ class Engine:
             inputs |= {
                 "phase": "pretrain",
                 "pretrain": settings.model_dump(),
-                "augment": experiment.augment.model_dump(),
+                "augment": experiment.augment.model_dump(exclude={"phase2"}),
             }
         key = digest(inputs)
         if key in self._starts:
@@ -187,14 +187,14 @@ class Engine:
         began = time.perf_counter()
         labels = _counted(self.plan.labels, split.train)
         num_classes = int(labels[split.train].max()) + 1
+        augment = self.plan.resolved.experiment.augment
         key = digest(["phase 1", settings.model_dump(), num_classes])
         if key not in self._compiled:
-            self._compiled[key] = phase1.Classifier(self._network, settings, num_classes)
+            self._compiled[key] = phase1.Classifier(self._network, settings, augment, num_classes)
         classifier = cast("phase1.Classifier", self._compiled[key])
         seed = derive_seed("pretrain", split.seed, split.fold)
         classifier.reset(self._initial(split), seed)
         steps = phase1.step_count(len(split.train), settings)
-        augment = self.plan.resolved.experiment.augment
 
         def tell(done: int, loss: float) -> None:
             self.listen(Event("pretrain", done, steps, "", split.seed, split.fold, loss))
@@ -254,11 +254,12 @@ class Engine:
 
     def _loss(self, trial: Trial, resolved: ResolvedLoss) -> TrainedTrial:
         split = self._split(trial)
+        self._check_augment()
         start = self._start(split, resolved.entry.pretrain)
         seconds = {"pretrain": start.seconds, "features": 0.0}
         reused = ["pretrain"] if start.reused else []
         features: Artefact | None = None
-        if resolved.entry.finetune.trainable == "embedding":
+        if not needs_images(resolved.entry.finetune, self.plan.resolved.experiment.augment):
             features, seconds["features"] = self._feature_rows(split, start)
             reused += ["features"] if features.reused else []
         inputs = {
@@ -297,6 +298,17 @@ class Engine:
             seconds={**seconds, "finetune": outcome["seconds"]},
             reused=tuple(reused),
         )
+
+    def _check_augment(self) -> None:
+        """Refuse changes that no image would see.
+
+        Raises:
+            ValueError: No loss has a phase 1, and phase 2 is to be left alone.
+        """
+        augment = self.plan.resolved.experiment.augment
+        somewhere = augment.phase2 or any(loss.entry.pretrain.enabled for loss in self.plan.resolved.losses)
+        if augment.beyond_flip and not somewhere:
+            raise ValueError("[augment] would change no image: no loss has a phase 1; set augment.phase2 = true")
 
     @property
     def _parts(self) -> list[str]:
@@ -392,7 +404,8 @@ class Engine:
             ]
         )
         if key not in self._compiled:
-            self._compiled[key] = Finetuner(self._network, resolved, num_classes)
+            augment = self.plan.resolved.experiment.augment
+            self._compiled[key] = Finetuner(self._network, resolved, augment, num_classes)
         return cast("Finetuner", self._compiled[key])
 
     def _inputs(self, features: Artefact | None) -> list[FloatArray | ByteArray]:

@@ -60,6 +60,13 @@ def versions() -> dict[str, str]:
     return found
 
 
+def restart(layer: Any, seed: int) -> None:  # noqa: ANN401 - a Keras layer, or any callable
+    """Start the random numbers of a layer, and of the layers in it, over; weights do not hold where they are."""
+    states = [variable for variable in getattr(layer, "variables", []) if variable.name == "seed_generator_state"]
+    for position, state in enumerate(states):
+        state.assign([derive_seed("random state", seed, position), 0])
+
+
 def derive_seed(*parts: object) -> int:
     """Return a seed for one purpose: different purposes get unrelated numbers, the same purpose the same one."""
     text = "/".join(str(part) for part in parts)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from faceexp.contract import IntArray
-from faceexp.engine.backend import compiled, derive_seed, many_steps, tensorflow
-from faceexp.engine.network import Network, Normalization, Weights, normalized
+from faceexp.engine.augment import Augmentation
+from faceexp.engine.backend import compiled, derive_seed, many_steps, restart, tensorflow
+from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.experiment import Augment, Pretrain
 from faceexp.values import ByteArray
 
@@ -23,10 +24,11 @@ class DivergedError(Exception):
 class Classifier:
     """The compiled training step of phase 1; compiled once, used for every seed and fold of the same size."""
 
-    def __init__(self, network: Network, settings: Pretrain, num_classes: int) -> None:
+    def __init__(self, network: Network, settings: Pretrain, augment: Augment, num_classes: int) -> None:
         tf = tensorflow()
         keras = tf.keras
         self.network = network
+        self.augmentation = Augmentation(augment)
         dim = network.embedding.units
         self.head = keras.layers.Dense(num_classes, name="classes")
         self.head.build((None, dim))
@@ -39,19 +41,22 @@ class Classifier:
 
         def step(pixels: Any, labels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
             with tf.GradientTape() as tape:
-                features = network.trunk(normalized(pixels, mean, deviation), training=True)
+                features = network.trunk(self.augmentation(pixels, mean, deviation), training=True)
                 hidden = self.dropout(tf.nn.relu(network.embedding(features)), training=True)
                 logits = self.head(hidden)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
             self.optimizer.apply(tape.gradient(loss, self.trained), self.trained)
             return loss
 
+        self.step = step
         self._steps = compiled(many_steps(step, CHUNK))
 
     def reset(self, weights: Weights, seed: int) -> None:
         """Start over: given weights, a fresh head, a fresh optimiser."""
         tf = tensorflow()
         self.network.put(weights)
+        restart(self.network.trunk, derive_seed("trunk", seed))
+        self.augmentation.reset(derive_seed("augment", seed))
         fan_in, classes = self.head.kernel.shape
         limit = np.sqrt(6.0 / (fan_in + classes))
         draw = np.random.default_rng(derive_seed("head", seed)).uniform(-limit, limit, (fan_in, classes))

@@ -9,9 +9,11 @@ from typing import Any, cast
 import numpy as np
 
 from faceexp.contract import IntArray, LossContext, LossPlugin
-from faceexp.engine.backend import compiled, many_steps, tensorflow
+from faceexp.engine.augment import Augmentation
+from faceexp.engine.backend import compiled, derive_seed, many_steps, restart, tensorflow
 from faceexp.engine.network import Network, Normalization, Weights, normalized
 from faceexp.engine.phase1 import DivergedError
+from faceexp.experiment import Augment, Finetune
 from faceexp.values import ByteArray, Checkpoint, FloatArray, ResolvedLoss
 
 CHUNK = 50
@@ -26,41 +28,50 @@ class Outcome:
     curve: tuple[Checkpoint, ...]
 
 
+def needs_images(settings: Finetune, augment: Augment) -> bool:
+    """Return whether the trunk runs at every step: it is trained itself, or no image comes twice as it was."""
+    return settings.trainable == "all" or (augment.phase2 and augment.beyond_flip)
+
+
 class Finetuner:
     """The compiled training step of one loss; compiled once, used for every seed and fold of the same size.
 
-    With ``trainable = "embedding"`` the inputs are feature rows; with ``"all"`` they are images, uint8.
+    The inputs are images, uint8, where :func:`needs_images` says so, else feature rows.
     """
 
-    def __init__(self, network: Network, resolved: ResolvedLoss, num_classes: int) -> None:
+    def __init__(self, network: Network, resolved: ResolvedLoss, augment: Augment, num_classes: int) -> None:
         tf = tensorflow()
         keras = tf.keras
         self.network, self.plugin = network, cast("LossPlugin", resolved.loss.plugin)
         settings = resolved.entry.finetune
-        self.whole = settings.trainable == "all"
+        whole, on_images = settings.trainable == "all", needs_images(settings, augment)
+        self.augmentation = Augmentation(augment if augment.phase2 else Augment())
         self.num_classes = num_classes
         self.loss = self._build_loss(seed=0)
         self.trained = [*network.embedding.trainable_variables, *_weights(self.loss)]
-        if self.whole:
+        if whole:
             self.trained = [*network.trunk.trainable_variables, *self.trained]
         self.optimizer = keras.optimizers.Adam(settings.learning_rate)
         self.optimizer.build(self.trained)
         self._fresh = [variable.numpy() for variable in self.optimizer.variables]
 
-        def embed(rows: Any, mean: Any, deviation: Any, *, training: bool) -> Any:  # noqa: ANN401
-            if self.whole:
-                rows = network.trunk(normalized(rows, mean, deviation), training=training)
+        def embed(rows: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
+            if on_images:
+                rows = network.trunk(normalized(rows, mean, deviation), training=False)
             return network.embedding(rows)
 
         def step(rows: Any, labels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
             with tf.GradientTape() as tape:
-                loss = self.loss(labels, embed(rows, mean, deviation, training=True))
+                if on_images:
+                    # A frozen trunk is in all respects the one that features are computed with.
+                    rows = network.trunk(self.augmentation(rows, mean, deviation), training=whole)
+                loss = self.loss(labels, network.embedding(rows))
             self.optimizer.apply(tape.gradient(loss, self.trained), self.trained)
             return loss
 
         # XLA makes little of convolutions on a CPU, but much of the loss and of the embedding layer.
-        self._steps = compiled(many_steps(step, CHUNK), xla=resolved.traits.xla and not self.whole)
-        self._embed = compiled(lambda rows, mean, deviation: embed(rows, mean, deviation, training=False))
+        self._steps = compiled(many_steps(step, CHUNK), xla=resolved.traits.xla and not on_images)
+        self._embed = compiled(embed)
 
     def _build_loss(self, seed: int) -> Any:  # noqa: ANN401 - any callable
         tf = tensorflow()
@@ -73,6 +84,9 @@ class Finetuner:
     def reset(self, weights: Weights, seed: int) -> None:
         """Start over: given weights, the loss's own weights drawn with the seed, a fresh optimiser."""
         self.network.put(weights)
+        restart(self.network.trunk, derive_seed("trunk", seed))
+        restart(self.loss, derive_seed("loss", seed))
+        self.augmentation.reset(derive_seed("augment", seed))
         # Weights that are not trained too: a loss may count or average in them.
         if getattr(self.loss, "weights", []):
             for variable, drawn in zip(self.loss.weights, self._build_loss(seed).weights, strict=True):
@@ -111,7 +125,7 @@ class Finetuner:
             rows: Gives the inputs of training images, feature rows or pixels, by index.
             labels: int32, labels 0..num_classes-1 of the training images.
             batches: Yields index arrays.
-            normalization: Of the images, for ``trainable = "all"``.
+            normalization: Of the images, where the inputs are images.
             validate: Gives the score of the weights as they are; higher is better.
             steps: Optimiser steps.
             validate_every: Steps between checkpoints.

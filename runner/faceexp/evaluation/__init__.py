@@ -15,6 +15,8 @@ from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.retrieval import rank_1
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from faceexp.contract import Distance, IntArray
     from faceexp.evaluation.pairs import FloatArray
 
@@ -43,12 +45,14 @@ class Examined:
         evidence: The curves and pairs behind them.
         n_similar: Similar pairs that were judged.
         n_different: Different pairs that were judged.
+        rates: FAR and TAR at each of the further thresholds that were asked for.
     """
 
     metrics: dict[str, float]
     evidence: Evidence
     n_similar: int
     n_different: int
+    rates: tuple[tuple[float, float], ...] = ()
 
 
 def evaluate(
@@ -59,7 +63,12 @@ def evaluate(
 
 
 def examine(
-    embeddings: FloatArray, labels: IntArray, threshold: float, distance: Distance, pairs: IntArray | None = None
+    embeddings: FloatArray,
+    labels: IntArray,
+    threshold: float,
+    distance: Distance,
+    pairs: IntArray | None = None,
+    further: Sequence[float] = (),
 ) -> Examined:
     """Return every metric of one trial with the keys of :data:`HIGHER_IS_BETTER`, but ``rank_1``, and its evidence.
 
@@ -69,11 +78,12 @@ def examine(
         threshold: Distance up to which a pair counts as similar, from :func:`calibrate`.
         distance: The loss's own, for everything but ``sim_diff_ratio``, which is Euclidean on L2-normalised rows.
         pairs: int (P, 2), the pairs a protocol lists; ``None``: every pair. Retrieval always uses all rows.
+        further: Thresholds of which FAR and TAR are wanted, too.
 
     Raises:
         ValueError: A shape does not fit, or the embeddings are not finite.
     """
-    verified = _verification(embeddings, labels, threshold, distance, pairs)
+    verified = _verification(embeddings, labels, threshold, distance, pairs, further)
     found = retrieval.ranks(embeddings, labels, distance)
     metrics = {
         "accuracy": verified.metrics["accuracy"],
@@ -90,7 +100,12 @@ def examine(
 
 
 def _verification(
-    embeddings: FloatArray, labels: IntArray, threshold: float, distance: Distance, pairs: IntArray | None
+    embeddings: FloatArray,
+    labels: IntArray,
+    threshold: float,
+    distance: Distance,
+    pairs: IntArray | None,
+    further: Sequence[float],
 ) -> Examined:
     """Its own function, so that the distances are freed before retrieval computes its own."""
     measured = pair_distances(embeddings, labels, distance, pairs)
@@ -103,7 +118,8 @@ def _verification(
         "tar@far=0.001": verification.tar_at_far(curve, 0.001),
     }
     shown = gather(measured, curve, threshold, pairs, len(labels))
-    return Examined(metrics, shown, curve.n_similar, curve.n_different)
+    rates = tuple(verification.rates(measured, other) for other in further)
+    return Examined(metrics, shown, curve.n_similar, curve.n_different, rates)
 
 
 def calibrate(embeddings: FloatArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None) -> float:

@@ -127,6 +127,23 @@ def tar_at_far(curve: Roc, far: float) -> float:
     return float(curve.tar[allowed - 1])
 
 
+def threshold_at_far(curve: Roc, far: float) -> float:
+    """Return a distance threshold with ``FAR <= far`` and the TAR of :func:`tar_at_far`.
+
+    Of the thresholds that accept so many similar pairs it is one that accepts the fewest different ones, midway between
+    the neighbouring observed distances.
+
+    Raises:
+        ValueError: ``far`` is negative.
+    """
+    if far < 0:
+        raise ValueError(f"far must be at least 0, not {far}")
+    if not curve.both_kinds:
+        return math.nan
+    allowed = int(np.searchsorted(curve.far, far, side="right")) - 1
+    return _midway(float(curve.accepted[allowed]), float(curve.rejected[allowed]))
+
+
 def best_accuracy(curve: Roc) -> float:
     """Return the largest part of all pairs that any threshold gets right, accepting none included.
 
@@ -177,14 +194,20 @@ def balanced_accuracy(pairs: PairDistances, threshold: float) -> float:
         pairs: The pairs to judge, not those on which the threshold was chosen.
         threshold: A distance; ``nan`` (there was nothing to choose it on) gives ``nan``.
     """
+    far, tar = rates(pairs, threshold)
+    return (tar + 1 - far) / 2
+
+
+def rates(pairs: PairDistances, threshold: float) -> tuple[float, float]:
+    """Return FAR and TAR at a threshold; both ``nan`` if it is, or if one kind of pair is missing."""
     n_similar = int(np.count_nonzero(pairs.similar))
     n_different = len(pairs.similar) - n_similar
     if math.isnan(threshold) or n_similar == 0 or n_different == 0:
-        return math.nan
+        return math.nan, math.nan
     accept = pairs.distance <= threshold
     true_accepts = int(np.count_nonzero(accept & pairs.similar))
     false_accepts = int(np.count_nonzero(accept)) - true_accepts
-    return (true_accepts / n_similar + 1 - false_accepts / n_different) / 2
+    return false_accepts / n_different, true_accepts / n_similar
 
 
 def distance_ratio(pairs: PairDistances) -> float:

@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -33,6 +34,8 @@ DASHES = ("", "7 3", "2 3", "12 4", "8 3 2 3", "14 3 2 3", "3 6")
 SYMBOLS = (0, 1, 2, 3, 4, 5, 17)
 GREY = "#7F7F7F"
 SIMILAR, DIFFERENT = COLOURS[0], COLOURS[1]
+
+PROBABILITY_BINS = 10
 
 # Where curves of several trials are averaged.
 FAR = np.unique(np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 61), np.linspace(0.0, 1.0, 41)]))
@@ -306,6 +309,61 @@ def histogram(evidence: Mapping[str, Any], threshold: float, distance: str) -> F
         "legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top", "itemclick": False},
     }
     return {"data": data, "layout": layout}
+
+
+def reliability(own: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> tuple[Figure, float]:
+    """Return how often pairs that were given a probability are similar, and the mean distance from the diagonal.
+
+    Every trial's two kinds of pairs weigh the same, as they do in the probability. Pairs are known by their bins of the
+    histograms of distances, each at its middle.
+
+    Args:
+        own: Of each trial: ``edges``, ``similar``, ``different``; and ``slope`` and ``intercept`` of the log odds.
+    """
+    weights = np.zeros((2, PROBABILITY_BINS))
+    sums = np.zeros(PROBABILITY_BINS)
+    for evidence, calibration in own:
+        edges = np.asarray(evidence["edges"], dtype=float)
+        odds = calibration["intercept"] + calibration["slope"] * (edges[1:] + edges[:-1]) / 2
+        given = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+        places = np.minimum((given * PROBABILITY_BINS).astype(int), PROBABILITY_BINS - 1)
+        for kind, name in enumerate(("different", "similar")):
+            counts = np.asarray(evidence[name], dtype=float)
+            share = counts / max(counts.sum(), 1)
+            np.add.at(weights[kind], places, share)
+            np.add.at(sums, places, share * given)
+    total = weights.sum(axis=0)
+    present = total > 0
+    predicted, observed = sums[present] / total[present], weights[1, present] / total[present]
+    error = float(np.average(np.abs(predicted - observed), weights=total[present])) if present.any() else math.nan
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [0, 100],
+            "y": [0, 100],
+            "line": {"color": GREY, "width": 1, "dash": "dot"},
+            "hoverinfo": "skip",
+        },
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": short(predicted * 100, 4),
+            "y": short(observed * 100, 4),
+            "customdata": short(total[present] / total.sum() * 100, 3),
+            "line": {"color": COLOURS[0], "width": 1.5},
+            "marker": {"size": 7},
+            "hovertemplate": "said %{x:.3g} %, were %{y:.3g} % (%{customdata} % of pairs)<extra></extra>",
+        },
+    ]
+    layout = {
+        "height": 340,
+        "showlegend": False,
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": "probability that was given, %"}, "range": [0, 100], "zeroline": False},
+        "yaxis": {"title": {"text": "pairs of one person, %"}, "range": [-3, 103], "zeroline": False},
+    }
+    return {"data": data, "layout": layout}, error
 
 
 def training(trials: Sequence[Mapping[str, Any]]) -> Figure:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from faceexp.report.numbers import COLUMNS, Column, best, columns, heading, legend, rows, written
+from faceexp.report.numbers import COLUMNS, Column, best, columns, group, heading, legend, rows, written
 
 # What LaTeX takes for a command; the backslash goes first, since the others bring new ones.
 LATEX = {
@@ -33,7 +33,7 @@ def _cells(document: Mapping[str, Any], sort: Column, mark: Callable[[str], str]
             text = written(summary, column)
             top = summary is not None and summary["mean"] is not None and summary["mean"] == best(listed, column)
             cells.append(mark(text) if top else text)
-        found.append([*cells, row.summaries.get("accuracy", {}).get("group") or ""])
+        found.append([*cells, group(row, sort)])
     return found
 
 
@@ -51,7 +51,7 @@ def markdown(document: Mapping[str, Any], sort: Column = COLUMNS[0]) -> str:
     rule = "| --- | " + " | ".join("---:" for _ in names[1:]) + " |"
     body = [line(cells) for cells in _cells(document, sort, lambda text: f"**{text}**")]
     return "\n".join(
-        [f"**{heading(document)}**", "", line(names), rule, *body, "", legend(document).replace("*", "\\*")]
+        [f"**{heading(document)}**", "", line(names), rule, *body, "", legend(document, sort).replace("*", "\\*")]
     )
 
 
@@ -75,7 +75,7 @@ def latex(document: Mapping[str, Any], sort: Column = COLUMNS[0]) -> str:
     return "\n".join(
         [
             rf"% {heading(document)}",
-            rf"% {legend(document)}",
+            rf"% {legend(document, sort)}",
             rf"\begin{{tabular}}{{l{'r' * (len(names) - 2)}l}}",
             r"\toprule",
             line([escaped(name) for name in names]),
@@ -99,5 +99,5 @@ def table_csv(document: Mapping[str, Any], sort: Column = COLUMNS[0]) -> str:
         for column in shown:
             summary = row.summaries.get(column.metric, {})
             cells += [summary.get("mean"), *(summary.get("ci95") or (None, None))]
-        writer.writerow([*cells, row.summaries.get("accuracy", {}).get("group") or ""])
+        writer.writerow([*cells, group(row, sort)])
     return file.getvalue().removesuffix("\n")

@@ -257,6 +257,13 @@ def _chosen(document: Mapping[str, Any], row: Row, trials: Trials, pictures: Map
     found["where"] = f"seed {trial['seed']}, fold {trial['fold']}"
     if evidence.get("edges") and trial.get("threshold") is not None:
         found["histogram"] = figures.histogram(evidence, trial["threshold"], trial.get("distance") or "")
+    calibrated = [
+        (evidence, calibration) for evidence, calibration in _calibrated(own, trials) if evidence.get("edges")
+    ]
+    if calibrated:
+        figure, error = figures.reliability(calibrated)
+        found["reliability"] = figure
+        found["calibration"] = {"error": f"{error * 100:.1f} points", "met": _met(calibrated)}
     if evidence.get("map"):
         found["map"] = figures.projection(evidence["map"])
         found["explained"] = f"{evidence['map']['explained'] * 100:.0f} %"
@@ -265,6 +272,30 @@ def _chosen(document: Mapping[str, Any], row: Row, trials: Trials, pictures: Map
         for title, similar, accepted in PAIR_GROUPS
     ]
     return found
+
+
+def _calibrated(
+    own: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], trials: Trials
+) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return evidence and calibration of the trials that have a probability."""
+    found = [(evidence, trials[trial["id"]].get("calibration") or {}) for trial, evidence in own]
+    return [(evidence, calibration) for evidence, calibration in found if calibration.get("slope") is not None]
+
+
+def _met(calibrated: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[dict[str, str]]:
+    """Return, for each false accept rate that validation aimed at, what came of it on test, as the mean over trials."""
+    rows = []
+    for aim in dict.fromkeys(far for _, calibration in calibrated for far in calibration.get("thresholds") or {}):
+        met = [evidence["met"][aim] for evidence, _ in calibrated if aim in (evidence.get("met") or {})]
+        present = [rates for rates in met if rates["far"] is not None]
+        rows.append(
+            {
+                "aim": f"{float(aim) * 100:g} %",
+                "far": f"{sum(r['far'] for r in present) / len(present) * 100:.2g} %" if present else "too few pairs",
+                "tar": f"{sum(r['tar'] for r in present) / len(present) * 100:.1f} %" if present else "",
+            }
+        )
+    return rows
 
 
 def _pairs(

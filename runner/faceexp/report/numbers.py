@@ -18,6 +18,11 @@ class Column:
     higher: bool
     meaning: str
 
+    @property
+    def name(self) -> str:
+        """The heading without its unit."""
+        return self.heading.removesuffix(" %")
+
 
 # In order of importance: a narrow screen shows the first ones.
 COLUMNS = (
@@ -123,15 +128,21 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def legend(document: Mapping[str, Any]) -> str:
-    """Return what the marks of a table mean."""
+def group(row: Row, column: Column) -> str:
+    """Return the letters of a row in a metric."""
+    return str(row.summaries.get(column.metric, {}).get("group") or "")
+
+
+def legend(document: Mapping[str, Any], column: Column = COLUMNS[0]) -> str:
+    """Return what the marks of a table mean, its letters being those of a metric."""
     trials = document["trials"]
     n = len({(t["seed"], t["fold"]) for t in trials})
     if n < 2:
         return "* best of its column. One seed and fold: no interval, and no difference can be called real."
     return (
         "* best of its column. ± 95 % interval of the mean over seeds and folds, Student t with the Nadeau-Bengio "
-        "correction. Rows that share a letter cannot be told apart in accuracy (paired t-test, Holm-corrected, 5 %)."
+        f"correction. Rows that share a letter cannot be told apart in {column.name} (paired t-test, Holm-corrected, "
+        "5 %)."
     )
 
 
@@ -154,8 +165,8 @@ def told_apart(document: Mapping[str, Any], metric: str = "accuracy") -> str:
     real = sum(item["verdict"] != "indistinguishable" for item in compared)
     if not compared:
         return ""
-    heading_ = next(column.heading for column in COLUMNS if column.metric == metric).removesuffix(" %")
-    return f"{real or 'none'} of the {len(compared)} pairs of rows can be told apart in {heading_}"
+    name = next(column.name for column in COLUMNS if column.metric == metric)
+    return f"{real or 'none'} of the {len(compared)} pairs of rows can be told apart in {name}"
 
 
 def verdicts(document: Mapping[str, Any], metric: str) -> dict[tuple[str, str], str]:

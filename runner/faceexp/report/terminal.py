@@ -20,6 +20,7 @@ from faceexp.report.numbers import (
     baseline_note,
     best,
     columns,
+    group,
     heading,
     legend,
     rows,
@@ -69,14 +70,13 @@ def results(document: Mapping[str, Any], width: int, sort: Column = COLUMNS[0]) 
             cells.append(text)
         label = Text(row.label, style="dim italic" if row.kind == "baseline" else "bold")
         count = Text(f"{row.ok}/{row.total}", style="red" if row.ok < row.total else "")
-        group = row.summaries.get("accuracy", {}).get("group") or ""
-        table.add_row(label, count, *cells, Text(str(group)))
+        table.add_row(label, count, *cells, Text(group(row, sort)))
     parts: list[RenderableType] = [table, *_failures(document)]
     parts += [Text(f"! {note}", style="yellow") for note in baseline_note(document)]
     parts += [Text(f"! {warning}", style="yellow") for warning in document.get("warnings", [])]
     parts += [Text(note, style="dim") for note in document.get("notes", [])]
-    parts.append(Text(legend(document), style="dim"))
-    parts.append(Text(told_apart(document), style="bold"))
+    parts.append(Text(legend(document, sort), style="dim"))
+    parts.append(Text(told_apart(document, sort.metric), style="bold"))
     return Group(*parts)
 
 
@@ -107,7 +107,7 @@ def matrix(document: Mapping[str, Any], column: Column) -> RenderableType:
     label_width = min(WIDE_LABEL_WIDTH, max(map(len, listed), default=0))
     head = Text(" " * (label_width + digits + 2), style="bold")
     head.append(" ".join(f"{number:>{digits}}" for number in range(1, len(listed) + 1)))
-    lines = [Text(f"verdicts in {column.heading.removesuffix(' %')}", style="bold"), head]
+    lines = [Text(f"verdicts in {column.name}", style="bold"), head]
     for number, label in enumerate(listed, 1):
         short = label if len(label) <= label_width else label[: label_width - 1] + "…"
         line = Text(f"{number:>{digits}} {short:<{label_width}} ")

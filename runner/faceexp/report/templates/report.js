@@ -296,6 +296,13 @@
     draw("histogram", found.histogram, lost);
     draw("training", found.training, data.kinds[place] === "baseline" ? "A baseline is not trained in phase 2." : lost);
     draw("map", found.map, lost);
+    const unknown = found.where ? "This row has no probability." : lost;
+    draw("reliability", found.reliability, unknown);
+    find("calibration-error").textContent = found.calibration ? found.calibration.error : "unknown";
+    const met = (found.calibration ? found.calibration.met : []).map(({ aim, far, tar }) =>
+      element("tr", {}, ...[aim, far, tar].map((text) => element("td", {}, text))),
+    );
+    find("met").tBodies[0].replaceChildren(...met);
     for (const span of document.querySelectorAll(".where")) span.textContent = found.where || "none";
     find("explained").textContent = found.explained || "an unknown share";
     const groups = (found.hardest || []).map(({ title, shown }) =>

@@ -1,0 +1,166 @@
+"""A saved Keras file as a faceexp plugin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ValidationInfo, field_validator
+
+from faceexp.contract import ModelPlugin, option
+from faceexp.errors import InputError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    import keras
+
+MAX_BYTES = 4 * 2**30
+MAX_DESCRIPTION_BYTES = 64 * 2**20
+
+# Of Keras, but wrappers of code from elsewhere.
+CODE = frozenset({"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
+
+
+def description(path: Path) -> dict[str, Any]:
+    """Return what a .keras file says of its model, after a look at sizes; nothing of it is executed.
+
+    Raises:
+        ValueError: It is no such file, or unpacks to too much.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            if sum(entry.file_size for entry in file.infolist()) > MAX_BYTES:
+                raise ValueError(f"{path} unpacks to more than the {MAX_BYTES:,} bytes that are read")
+            if file.getinfo("config.json").file_size > MAX_DESCRIPTION_BYTES:
+                raise ValueError(f"{path} describes its model in more than {MAX_DESCRIPTION_BYTES:,} bytes")
+            config = json.loads(file.read("config.json"))
+    except OSError as error:
+        raise ValueError(f"no such file: {path}") from error
+    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeError, json.JSONDecodeError, RuntimeError) as error:
+        raise ValueError(f"{path} is no file that model.save(....keras) of Keras 3 wrote") from error
+    return config if isinstance(config, dict) else {}
+
+
+def foreign(config: object) -> Iterator[str]:
+    """Yield what in a model's description is code, or is not of Keras itself."""
+    left = [config]
+    while left:
+        part = left.pop()
+        if isinstance(part, list):
+            left += part
+        if not isinstance(part, dict):
+            continue
+        left += part.values()
+        name, module = str(part.get("class_name")), str(part.get("module")).partition(".")[0]
+        if name in CODE:
+            yield "a Lambda layer" if name == "__lambda__" else f"a {name} layer"
+        elif module == "builtins" and name == "function":
+            yield f"the function {part.get('config')!r}"
+        elif "registered_name" in part and module not in ("keras", "builtins"):
+            yield f"the class {part['registered_name'] or name!r}"
+
+
+class KerasFile(ModelPlugin):
+    """A model saved by Keras 3 as a .keras file, whole or up to one of its layers.
+
+    Where the last output is a map, the mean of each channel is its feature. Images arrive normalised, with mean 0 and
+    deviation 1; scale and offset make of them what the model was trained on. What was frozen when the file was saved
+    stays frozen. Files with Lambda layers, or classes and functions that are not of Keras, are refused: they are code.
+    """
+
+    reference: ClassVar[str] = "Whoever made the file; faceexp does not know"
+
+    path: str = option(..., "The .keras file; relative to the current directory, ~ is your home.", min_length=1)
+    sha256: str | None = option(
+        None,
+        "Digest of the file: another file is refused; measured if not given.",
+        pattern="^[0-9a-f]{64}$",
+        validate_default=True,
+    )
+    layer: str | None = option(None, "Layer whose output is the feature; the model's own output if not given.")
+    scale: float = option(1.0, "Factor on normalised images; about 64 for a model made for 0..255.", gt=0)
+    offset: float = option(0.0, "What is added then; about 128 for a model made for 0..255.")
+
+    @field_validator("path")
+    @classmethod
+    def _is_a_safe_file(cls, path: str) -> str:
+        found = sorted(set(foreign(description(Path(path).expanduser()))))
+        if found:
+            raise ValueError(f"{path} holds {', '.join(found[:5])}; only models of Keras's own layers are loaded")
+        return path
+
+    @field_validator("sha256")
+    @classmethod
+    def _is_that_of_the_file(cls, sha256: str | None, info: ValidationInfo) -> str | None:
+        # Measured, because results are kept under the options: another file under the same name is another model.
+        if "path" not in info.data:
+            return sha256
+        with Path(info.data["path"]).expanduser().open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if sha256 not in (None, found):
+            raise ValueError(f"{info.data['path']} is another file: its digest is {found}")
+        return found
+
+    @field_validator("layer")
+    @classmethod
+    def _is_a_layer(cls, layer: str | None, info: ValidationInfo) -> str | None:
+        if layer is not None and "path" in info.data:
+            try:
+                inside = description(Path(info.data["path"]).expanduser())["config"]["layers"]
+                names = [str(entry["config"]["name"]) for entry in inside]
+            except (KeyError, TypeError):
+                names = []
+            if layer not in names:
+                raise ValueError(f"{info.data['path']} has no layer {layer!r}; {did_you_mean(layer, names)}")
+        return layer
+
+    def build(self, input_shape: tuple[int, int, int]) -> keras.Model:
+        """Return the trunk: float32 (B, H, W, C) to (B, F).
+
+        Raises:
+            InputError: The file cannot be loaded, or takes other images, or gives no features.
+        """
+        import keras
+
+        layers = keras.layers
+        try:
+            model = keras.models.load_model(Path(self.path).expanduser(), safe_mode=True, compile=False)
+            inputs, outputs = list(model.inputs), list(model.outputs)
+            if self.layer:
+                layer = model.get_layer(self.layer)
+                # The `output` of a model inside a model belongs to the inner one; its last call is that in the outer.
+                within = isinstance(layer, keras.Model)
+                outputs = keras.tree.flatten(layer._inbound_nodes[-1].output_tensors if within else layer.output)  # noqa: SLF001
+        except Exception as error:
+            raise self._wrong(f"cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise self._wrong(f"{len(inputs)} inputs and {len(outputs)} outputs, but a trunk has one of each")
+        takes = tuple(inputs[0].shape[1:])
+        if len(takes) != 3 or any(side not in (None, given) for side, given in zip(takes, input_shape, strict=True)):
+            raise self._wrong(
+                f"takes images of shape {_shape(takes)}, not {_shape(input_shape)}; set size and color in [preprocess]"
+            )
+
+        images = x = keras.Input(input_shape, name="images")
+        if (self.scale, self.offset) != (1.0, 0.0):
+            x = layers.Rescaling(self.scale, self.offset, name="scale")(x)
+        try:
+            x = keras.Model(inputs[0], outputs[0], name="file")(x)
+        except ValueError as error:
+            raise self._wrong(f"takes no images of shape {_shape(input_shape)}: {error}") from error
+        if len(x.shape) == 4:
+            x = layers.GlobalAveragePooling2D(name="features")(x)
+        if len(x.shape) != 2:
+            raise self._wrong(f"gives {_shape(tuple(x.shape[1:]))} numbers, neither a vector nor a map; name a layer")
+        return keras.Model(images, x, name="keras_file")
+
+    def _wrong(self, message: str) -> InputError:
+        return InputError(Problem(message, where=self.path))
+
+
+def _shape(sides: tuple[int | None, ...]) -> str:
+    return "x".join("any" if side is None else str(side) for side in sides)
