@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from faceexp import cli
 from faceexp.contract import DatasetPlugin, FaceData, LossPlugin, Plugin, SamplerPlugin, option
 from faceexp.experiment import (
     Augment,
@@ -62,6 +64,22 @@ class MadeFaces(DatasetPlugin):
             pixels[list(self.inverted)] = 255 - pixels[list(self.inverted)]
         names = tuple(f"person {number}" for number in range(self.people))
         return FaceData(pixels, labels, names, digest(pixels.tolist()), self.licence, self.source)
+
+
+@pytest.fixture
+def command(monkeypatch, capfd) -> Callable[..., tuple[int, str, str]]:
+    """Run a command: ``command("report", folder)`` gives exit code, standard output and standard error."""
+    monkeypatch.setenv("COLUMNS", "140")
+
+    def call(*arguments):
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["faceexp", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capfd.readouterr()
+        return caught.value.code or 0, out, err
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from faceexp import cli, engine, pipeline
+from faceexp import engine, pipeline
 from faceexp.errors import InputError, Problem
 from faceexp.values import Event, TrialResult
 
@@ -47,19 +47,9 @@ margin = 1.0
 
 
 @pytest.fixture
-def faceexp(monkeypatch, capfd):
+def faceexp(command):
     """Run a command; return exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "140")
-
-    def run(*arguments):
-        capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["faceexp", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capfd.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
+    return command
 
 
 @pytest.fixture

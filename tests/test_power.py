@@ -6,7 +6,6 @@ import io
 import json
 import math
 import re
-import sys
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -18,7 +17,6 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
-from faceexp import cli
 from faceexp.power import UnanswerableError, from_counts, from_run, read_run
 from faceexp.power.counts import pairs_needed
 from faceexp.power.trials import MOST_SEEDS, Design, t_test_power
@@ -538,19 +536,10 @@ def test_numbers_have_two_digits_that_count():
 
 
 @pytest.fixture
-def faceexp(monkeypatch, capfd):
-    """Run a command; return exit code, standard output and standard error."""
+def faceexp(command, monkeypatch):
+    """Run a command on a narrow screen; return exit code, standard output and standard error."""
     monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*arguments):
-        capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["faceexp", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capfd.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
+    return command
 
 
 @pytest.fixture

@@ -604,6 +604,28 @@ def test_det_axes_are_normal_deviates():
     np.testing.assert_allclose(ticks["tickvals"], norm.ppf(np.array(ticks["ticktext"], float) / 100), rtol=1e-4)
 
 
+def test_reliability_is_how_often_a_probability_came_true():
+    """Against a loop over pairs, each of them at the middle of its bin."""
+    edges = [0.0, 1.0, 2.0, 3.0, 4.0]
+    own = {"edges": edges, "similar": [6, 3, 1, 0], "different": [0, 10, 30, 60]}
+    calibration = {"slope": -2.0, "intercept": 4.0}
+    figure, error = figures.reliability([(own, calibration)])
+    given, true, weight = [], [], []
+    for place, middle in enumerate((0.5, 1.5, 2.5, 3.5)):
+        shares = own["similar"][place] / 10, own["different"][place] / 100
+        given.append(1 / (1 + np.exp(-(4.0 - 2.0 * middle))))
+        true.append(shares[0] / sum(shares))
+        weight.append(sum(shares))
+    curve = figure["data"][1]
+    assert curve["x"] == pytest.approx(sorted(np.array(given) * 100), rel=1e-3)
+    assert curve["y"] == pytest.approx(np.array(true)[np.argsort(given)] * 100, rel=1e-3)
+    assert error == pytest.approx(np.average(np.abs(np.array(given) - true), weights=weight))
+    go.Figure(figure)
+    # Two trials that say the same are no other curve.
+    again, same = figures.reliability([(own, calibration)] * 2)
+    assert (again["data"][1]["y"], same) == (curve["y"], pytest.approx(error))
+
+
 def test_the_histogram_shows_shares_of_each_kind():
     evidence = {"edges": [0.0, 1.0, 2.0, 3.0], "similar": [3, 1, 0], "different": [0, 10, 30]}
     figure = figures.histogram(evidence, 1.25, "cosine")

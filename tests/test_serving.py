@@ -20,7 +20,6 @@ import pytest
 from PIL import Image, ImageFilter
 
 import faceexp
-from faceexp import cli
 from faceexp.errors import InputError
 from faceexp.experiment import Preprocess
 from faceexp.serving import as_json, find, load_model, tally
@@ -95,22 +94,6 @@ def pairs_file(tested, home):
     ]
     (home / "pairs.csv").write_text("\n".join(["a,b,same", *lines]), encoding="utf-8")
     return home / "pairs.csv"
-
-
-@pytest.fixture
-def command(monkeypatch, capfd):
-    """Run a command; return exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "140")
-
-    def call(*arguments):
-        capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["faceexp", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capfd.readouterr()
-        return caught.value.code or 0, out, err
-
-    return call
 
 
 def trial_of(run, label, seed=0):
