@@ -23,7 +23,7 @@ from faceexp.contract import (
     option,
 )
 from faceexp.errors import InputError
-from faceexp.experiment import BASELINES, Finetune, PluginRef, Preprocess, Pretrain, Protocol
+from faceexp.experiment import BASELINES, Augment, Finetune, PluginRef, Preprocess, Pretrain, Protocol
 from faceexp.plan import MAX_LISTED, prepare
 from faceexp.registry import discover
 from faceexp.resolve import BASELINE_LABELS, UnplannableError, resolve
@@ -156,6 +156,18 @@ def test_every_mistake_of_every_loss_is_listed(tiny, registry):
         ("losses", 2, "label"),
     ]
     assert "'raw pixels' is the name of a baseline" in str(caught.value)
+
+
+def test_changes_that_no_image_would_see_are_refused(tiny, registry):
+    scratch = Pretrain(enabled=False)
+    for augment, refused in ((Augment(crop=0.1), True), (Augment(crop=0.1, phase2=True), False), (Augment(), False)):
+        experiment = tiny(("needy",), finetune=promising({"classes": 1}), pretrain=scratch, augment=augment)
+        if refused:
+            with pytest.raises(UnplannableError, match="changes no image, since no loss has a phase 1") as caught:
+                resolve(experiment, registry)
+            assert [issue.path for issue in caught.value.issues] == [("augment",)]
+        else:
+            resolve(experiment, registry)
 
 
 def test_the_installed_plugins_resolve(tiny, face_folder):

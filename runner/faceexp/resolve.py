@@ -57,6 +57,9 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         if entry.label in BASELINE_LABELS.values():
             issues.append(Issue(("losses", entry.index, "label"), f"{entry.label!r} is the name of a baseline"))
         losses.append(ResolvedLoss(entry, loss, sampler, traits))
+    augment = experiment.augment
+    if augment.beyond_flip and not augment.phase2 and not any(entry.pretrain.enabled for entry in experiment.losses):
+        issues.append(Issue(("augment",), "changes no image, since no loss has a phase 1; set phase2 = true"))
     if issues:
         raise UnplannableError(issues)
     return Resolved(

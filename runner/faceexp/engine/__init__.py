@@ -254,7 +254,6 @@ class Engine:
 
     def _loss(self, trial: Trial, resolved: ResolvedLoss) -> TrainedTrial:
         split = self._split(trial)
-        self._check_augment()
         start = self._start(split, resolved.entry.pretrain)
         seconds = {"pretrain": start.seconds, "features": 0.0}
         reused = ["pretrain"] if start.reused else []
@@ -298,17 +297,6 @@ class Engine:
             seconds={**seconds, "finetune": outcome["seconds"]},
             reused=tuple(reused),
         )
-
-    def _check_augment(self) -> None:
-        """Refuse changes that no image would see.
-
-        Raises:
-            ValueError: No loss has a phase 1, and phase 2 is to be left alone.
-        """
-        augment = self.plan.resolved.experiment.augment
-        somewhere = augment.phase2 or any(loss.entry.pretrain.enabled for loss in self.plan.resolved.losses)
-        if augment.beyond_flip and not somewhere:
-            raise ValueError("[augment] would change no image: no loss has a phase 1; set augment.phase2 = true")
 
     @property
     def _parts(self) -> list[str]:
