@@ -13,6 +13,7 @@ import pytest
 
 from faceexp import engine, pipeline
 from faceexp.errors import InputError, Problem
+from faceexp.store import Store
 from faceexp.values import Event, TrialResult
 
 ROOT = Path(__file__).parents[1]
@@ -498,6 +499,20 @@ def test_a_report_with_verdicts_and_budgets(faceexp, finished):
     _, out, _ = faceexp("report", folder, "--matrix")
     assert "verdicts in accuracy" in out
     assert "phase-1 images" in out
+
+
+def test_the_store_says_what_it_holds_and_can_be_emptied(faceexp, tmp_path):
+    kept = Store(tmp_path / "store")
+    for number in range(3):
+        kept.get("features", {"number": number}, lambda folder: (folder / "x").write_bytes(b"x" * 1_000_000))
+    code, out, _ = faceexp("cache", "--store", kept.root)
+    assert code == 0
+    assert row(out, "features") == "features 3 3.0"
+    assert "3 artefacts, 3.0 MB kept" in out
+    found = json.loads(faceexp("cache", "--store", kept.root, "--clear", "--json")[1])
+    assert found["kinds"]["features"]["artefacts"] == 3
+    assert kept.contents() == {"features": (0, 0)}
+    assert "0 artefacts" in faceexp("cache", "--store", tmp_path / "none")[1]
 
 
 def test_runs_side_by_side(faceexp, finished, tmp_path):

@@ -9,9 +9,11 @@ import re
 import pytest
 from rich.console import Console
 
+from faceexp import power
 from faceexp.evaluation import HIGHER_IS_BETTER
 from faceexp.report import numbers, progress, terminal
 from faceexp.report.numbers import COLUMNS
+from faceexp.results import plain
 from faceexp.values import Event, TrialResult
 
 METRICS = tuple(HIGHER_IS_BETTER)
@@ -170,6 +172,33 @@ def test_the_matrix_says_who_beats_whom(document):
     ]
     assert [line[0] for line in lines[2:5]] == ["1", "2", "3"]
     assert lines[-1] == "2 of the 3 pairs of rows can be told apart in EER"
+
+
+def test_the_usual_budget_is_said_in_a_line(document):
+    own = {"pretrain_images": 1000, "steps": 10, "images": 640, "trainable_parameters": 12345, "settings_tried": 1}
+    given = [{"label": label, "loss": "x", **own} for label in "ab"] + [{"label": "c", "loss": "x", **own, "steps": 99}]
+    text = drawn(terminal.results(document | {"budgets": given}, 160), 160)
+    assert (
+        "each loss: 1,000 images seen in phase 1, 10 steps of phase 2, 640 images seen in them, 12,345 trainable"
+        in text
+    )
+
+
+def test_published_results_stand_in_their_own_layout_and_are_judged(document):
+    rows_ = [("balanced_l2", 111, 0.44), ("contrastive", 110, 0.45), ("npairs", 114, 0.28), ("cluster", 112, None)]
+    published = {
+        "source": "a study",
+        "pairs": 134,
+        "results": [{"label": label, "right": right, "sim_diff_ratio": ratio} for label, right, ratio in rows_],
+        "power": plain(power.from_counts({label: right for label, right, _ in rows_}, 134)),
+    }
+    text = " ".join(drawn(terminal.results(document | {"published": published}, 120)).split())
+    assert "published: a study" in text
+    assert "npairs 114 85.1 0.28" in text
+    assert "cluster 112 83.6 -" in text
+    assert "With 134 pairs each published accuracy is uncertain by ±6.0 points or more (95 %)" in text
+    assert "the losses differ by at most 3.0 points: no winner can be called" in text
+    assert "None of the 6 pairs of published losses can be told apart" in text
 
 
 def test_budgets_are_a_table(document):

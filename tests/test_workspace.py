@@ -80,7 +80,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("engine", "errors", "experiment", "images", "pipeline", "quiet", "registry", "report", "serving", "spec"),
     },
     "scaffold": {"contract", "errors", "registry"},
-    "cli": {"contract", "describe", "errors", "export", "pipeline", "power", "report", "scaffold", "serving"},
+    "cli": {"contract", "describe", "errors", "export", "pipeline", "power", "report", "scaffold", "serving", "store"},
     # what plugin authors test with
     "testing": {"contract"},
     "__main__": {"cli"},

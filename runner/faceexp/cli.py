@@ -437,6 +437,31 @@ def _counts(study: list[str], of: int | None) -> tuple[dict[str, int], int]:
     return dict(zip(names, counts, strict=True)), total_pairs
 
 
+@app.command()
+def cache(
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", metavar="DIR", envvar="FACEEXP_STORE", help="The store; by default the user's."),
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything in it; runs keep their own files.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show where finished work is kept and how much room it takes, or remove it."""
+    from faceexp.report import terminal
+    from faceexp.store import Store, default_root
+
+    kept = Store(store or default_root())
+    found = kept.contents()
+    if clear:
+        kept.clear()
+    data = {
+        "store": str(kept.root),
+        "kinds": {kind: {"artefacts": number, "bytes": size} for kind, (number, size) in found.items()},
+        "cleared": clear,
+    }
+    _show(terminal.store(data), data, as_json=as_json)
+
+
 Model = Annotated[
     str,
     typer.Argument(

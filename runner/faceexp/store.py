@@ -83,6 +83,26 @@ class Store:
                 raise
         return Artefact(path, key, reused=False)
 
+    def contents(self) -> dict[str, tuple[int, int]]:
+        """Return how many artefacts of each kind there are, and their bytes together."""
+        found = {}
+        for folder in sorted(self.root.glob("*/")):
+            if folder.name == "locks":
+                continue
+            artefacts = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+            size = sum(file.stat().st_size for path in artefacts for file in path.rglob("*") if file.is_file())
+            found[folder.name] = (len(artefacts), size)
+        return found
+
+    def clear(self) -> None:
+        """Remove every artefact; one that is being made at this moment is waited for."""
+        for folder in self.root.glob("*/"):
+            if folder.name == "locks":
+                continue
+            for path in [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]:
+                with self._lock(folder.name, path.name):
+                    shutil.rmtree(path, ignore_errors=True)
+
     def _path(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:32]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,15 @@ def column_of(document: Mapping[str, Any], metric: str) -> Column:
         if column.metric == metric:
             return column
     raise KeyError(*(column.metric for column in known))
+
+
+BUDGETS = {
+    "pretrain_images": "images seen in phase 1",
+    "steps": "steps of phase 2",
+    "images": "images seen in them",
+    "trainable_parameters": "trainable parameters",
+    "settings_tried": "setting tried",
+}
 
 
 @dataclass(frozen=True)
@@ -157,6 +167,15 @@ def baseline_note(document: Mapping[str, Any]) -> list[str]:
         for row in listed.values()
         if row.kind == "loss" and row.ok and _goodness(row, COLUMNS[0]) <= _goodness(reference, COLUMNS[0])
     ]
+
+
+def budget(document: Mapping[str, Any]) -> str:
+    """Return in one line what most losses were given; those that were given something else are among the warnings."""
+    budgets = document.get("budgets") or []
+    if not budgets:
+        return ""
+    usual = {key: Counter(each[key] for each in budgets).most_common(1)[0][0] for key in budgets[0] if key in BUDGETS}
+    return "each loss: " + ", ".join(f"{value:,} {BUDGETS[key]}" for key, value in usual.items())
 
 
 def told_apart(document: Mapping[str, Any], metric: str = "accuracy") -> str:

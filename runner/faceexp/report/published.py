@@ -31,7 +31,7 @@ def beside(document: Mapping[str, Any], listed: Sequence[Row]) -> dict[str, Any]
         "table": [
             _line(item, published["pairs"], intervals, own.get(item["label"], {})) for item in published["results"]
         ],
-        "remarks": _remarks(published),
+        "remarks": remarks(published),
         "comparisons": [_comparison(item) for item in (published.get("power") or {}).get("pairs", [])],
     }
 
@@ -53,16 +53,25 @@ def _line(
     }
 
 
-def _remarks(published: Mapping[str, Any]) -> list[str]:
+def remarks(published: Mapping[str, Any]) -> list[str]:
     """Return in words what the published numbers can show."""
     power = published.get("power") or {}
     found = []
     pairs = power.get("pairs") or []
     counts = Counter(item["verdict"] for item in pairs)
+    halves = [(item["ci95"][1] - item["ci95"][0]) / 2 for item in power.get("losses", [])]
+    if pairs and halves:
+        largest = max(abs(item["difference"]) for item in pairs)
+        winner = "no winner can be called" if largest < min(halves) else "that alone says nothing of a winner"
+        found.append(
+            f"With {published['pairs']:,} pairs each published accuracy is uncertain by "
+            f"\N{PLUS-MINUS SIGN}{_points(min(halves))} or more (95 %); the losses differ by at most "
+            f"{_points(largest)}: {winner}."
+        )
     if pairs and counts["indistinguishable"] == len(pairs):
         found.append(
-            f"None of the {len(pairs)} pairs of published losses can be told apart at 5 % (after Holm), not even if "
-            "their errors were as alike as they can be."
+            f"None of the {len(pairs)} pairs of published losses can be told apart at 5 % by McNemar's exact test after "
+            "Holm, not even if their errors were as alike as they can be."
         )
     elif pairs:
         parts = [f"{counts[verdict]} {words}" for verdict, words in VERDICTS.items() if counts[verdict]]

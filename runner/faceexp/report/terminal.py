@@ -19,6 +19,7 @@ from faceexp.report.numbers import (
     Column,
     baseline_note,
     best,
+    budget,
     columns,
     group,
     heading,
@@ -28,6 +29,7 @@ from faceexp.report.numbers import (
     verdicts,
     written,
 )
+from faceexp.report.published import remarks
 
 # Rich's picture, but for the fonts that it would fetch from elsewhere: a monospaced one is on every machine.
 SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
@@ -74,10 +76,35 @@ def results(document: Mapping[str, Any], width: int, sort: Column = COLUMNS[0]) 
     parts: list[RenderableType] = [table, *_failures(document)]
     parts += [Text(f"! {note}", style="yellow") for note in baseline_note(document)]
     parts += [Text(f"! {warning}", style="yellow") for warning in document.get("warnings", [])]
+    parts += _published(document)
     parts += [Text(note, style="dim") for note in document.get("notes", [])]
+    parts += [Text(line, style="dim") for line in (budget(document),) if line]
     parts.append(Text(legend(document, sort), style="dim"))
     parts.append(Text(told_apart(document, sort.metric), style="bold"))
     return Group(*parts)
+
+
+def _published(document: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the results of others in the layout of their table, and what they can show."""
+    published = document.get("published")
+    if not published:
+        return []
+    table = Table(
+        title=f"published: {published['source']}",
+        box=box.SIMPLE_HEAD,
+        title_style="bold",
+        title_justify="left",
+        pad_edge=False,
+    )
+    table.add_column("loss", overflow="fold", min_width=12)
+    table.add_column(f"right of {published['pairs']:,}", justify="right")
+    table.add_column("accuracy %", justify="right")
+    table.add_column("sim/diff", justify="right")
+    for item in published["results"]:
+        ratio = item.get("sim_diff_ratio")
+        accuracy = f"{item['right'] / published['pairs'] * 100:.1f}"
+        table.add_row(Text(item["label"]), f"{item['right']:,}", accuracy, "-" if ratio is None else f"{ratio:.2f}")
+    return [table, *(Text(f"! {remark}", style="yellow") for remark in remarks(published))]
 
 
 def budgets(document: Mapping[str, Any]) -> RenderableType:
@@ -93,8 +120,8 @@ def budgets(document: Mapping[str, Any]) -> RenderableType:
     }
     for name in headings.values():
         table.add_column(name, justify="right")
-    for budget in document.get("budgets", []):
-        table.add_row(Text(budget["label"]), *(f"{budget[key]:,}" for key in headings))
+    for own in document.get("budgets", []):
+        table.add_row(Text(own["label"]), *(f"{own[key]:,}" for key in headings))
     return table
 
 
@@ -183,3 +210,17 @@ def description(info: Mapping[str, Any]) -> RenderableType:
 def problems(lines: Iterable[str]) -> RenderableType:
     """Return mistakes, one a line."""
     return Group(*(Text(f"error: {line}", style="red") for line in lines))
+
+
+def store(data: Mapping[str, Any]) -> RenderableType:
+    """Return what a store holds, kind by kind."""
+    kinds = data["kinds"]
+    table = Table(title=data["store"], box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
+    table.add_column("kind")
+    table.add_column("artefacts", justify="right")
+    table.add_column("MB", justify="right")
+    for kind, held in kinds.items():
+        table.add_row(kind, f"{held['artefacts']:,}", f"{held['bytes'] / 1e6:,.1f}")
+    number, size = (sum(held[key] for held in kinds.values()) for key in ("artefacts", "bytes"))
+    words = "removed" if data["cleared"] else "kept"
+    return Group(table, Text(f"{number:,} artefacts, {size / 1e6:,.1f} MB {words}", style="bold"))
