@@ -70,8 +70,8 @@ def remarks(published: Mapping[str, Any]) -> list[str]:
         )
     if pairs and counts["indistinguishable"] == len(pairs):
         found.append(
-            f"None of the {len(pairs)} pairs of published losses can be told apart at 5 % by McNemar's exact test after "
-            "Holm, not even if their errors were as alike as they can be."
+            f"None of the {len(pairs)} pairs of published losses can be told apart at 5 % by McNemar's exact test "
+            "after Holm, not even if their errors were as alike as they can be."
         )
     elif pairs:
         parts = [f"{counts[verdict]} {words}" for verdict, words in VERDICTS.items() if counts[verdict]]
