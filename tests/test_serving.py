@@ -184,6 +184,7 @@ def test_two_photos(run, tested, command):
         said = json.loads(command("verify", run.folder, files[0], photo, "--json")[1])
         assert said["distance"] == pytest.approx(found.distance, rel=1e-5)
         assert said["model"]["label"] == model.label
+        assert said["decision"] == found.decision == ("same" if said["same"] else "different")
     same = model.verify(files[0], files[0])
     assert (same.same, same.distance) == (True, 0.0)
 

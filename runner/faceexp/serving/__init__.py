@@ -59,6 +59,11 @@ class Verification:
     far: float
     faces: tuple[int, int] = (1, 1)
 
+    @property
+    def decision(self) -> str:
+        """``"same"`` or ``"different"``, the word for ``same``."""
+        return "same" if self.same else "different"
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -300,7 +305,8 @@ def as_json(value: Verification | Identification) -> dict[str, Any]:
             return [plain(inner) for inner in item]
         return None if isinstance(item, float) and not math.isfinite(item) else item
 
-    return {key: plain(item) for key, item in asdict(value).items()}
+    found = {key: plain(item) for key, item in asdict(value).items()}
+    return found | {"decision": value.decision} if isinstance(value, Verification) else found
 
 
 def load_model(path: str | Path) -> FaceModel:
