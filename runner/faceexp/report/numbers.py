@@ -64,7 +64,7 @@ BUDGETS = {
     "steps": "steps of phase 2",
     "images": "images seen in them",
     "trainable_parameters": "trainable parameters",
-    "settings_tried": "setting tried",
+    "settings_tried": "setting(s) tried",
 }
 
 
