@@ -495,9 +495,11 @@ def verify(
     if (pairs is None) == (not given) or (given and len(given) != 2):
         raise InputError("name two photos, or a list of pairs with --pairs")
     with _quiet() as stderr:
-        opened, info = _open_model(model, stderr)
+        opened, info = _open_model(model)
         if pairs is None:
-            found = _json_of(opened.verify(given[0], given[1], far))
+            # The network is loaded when it is first used, which takes seconds: one word is said meanwhile.
+            with stderr.status("loading the model") if stderr.is_terminal else contextlib.nullcontext():
+                found = _json_of(opened.verify(given[0], given[1], far))
             _several(stderr, {str(photo): faces for photo, faces in zip(given, found["faces"], strict=True)})
         else:
             listed, judged = _judge(opened, pairs, far, stderr)
@@ -561,7 +563,7 @@ def identify(
 
     people = gallery_of(gallery)
     with _quiet() as stderr:
-        opened, info = _open_model(model, stderr)
+        opened, info = _open_model(model)
         with _counting(stderr, "embedding photos", 1 + sum(map(len, people.values()))) as tell:
             found = _json_of(opened.identify(people, photo, far, tell))
     _show(identification(found, info), found | {"model": info}, as_json=as_json)
@@ -582,7 +584,7 @@ def embed(
     files = photos_in(folder)
     write = writer_of(output)
     with _quiet() as stderr:
-        opened, info = _open_model(model, stderr)
+        opened, info = _open_model(model)
         with _counting(stderr, "embedding photos", len(files)) as tell:
             kept, embeddings, problems = opened.embed_files(files, tell)
     for problem in problems:
@@ -598,12 +600,11 @@ def embed(
         raise typer.Exit(1)
 
 
-def _open_model(path: str, stderr: Console) -> tuple[Any, dict[str, str]]:
-    """Open a model; whatever it needs to be loaded with takes seconds, so that one word is said."""
+def _open_model(path: str) -> tuple[Any, dict[str, str]]:
+    """Open a model, and return what is said of it beside its answers."""
     from faceexp.serving import load_model
 
-    with stderr.status("loading the model") if stderr.is_terminal else contextlib.nullcontext():
-        opened = load_model(path)
+    opened = load_model(path)
     return opened, {"label": opened.label, "folder": str(opened.folder), "distance": opened.distance}
 
 

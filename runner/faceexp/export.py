@@ -334,7 +334,7 @@ def _run_of(folder: Path) -> Path | None:
 
 def _from_run(run: Path, model: FaceModel) -> Origin:
     """Return what a run says of one of its models."""
-    surroundings = _json(run / "environment.json")
+    surroundings = pipeline.read_json(run / "environment.json")
     named = _from_spec(run / "spec.toml", model.label, surroundings.get("plugins") or [])
     if not (run / "results.json").is_file():  # it was interrupted
         return Origin(trial=model.folder.resolve().name, **named)
@@ -408,12 +408,3 @@ def _terms(experiment: Experiment) -> dict[str, str]:
     except (InputError, BrokenPluginError):
         return {}
     return {name: str(getattr(plugin, name)) for name in ("licence", "source") if hasattr(plugin, name)}
-
-
-def _json(file: Path) -> dict[str, Any]:
-    """Return the content of a JSON file; nothing where it is lost, since a card can do without."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -216,9 +216,9 @@ class Run:
         """Write the report as one self-contained HTML file, from what the run's folder holds."""
         from faceexp.report.html import page
 
-        evidence = {trial["id"]: _read(self.folder / "trials" / f"{trial['id']}.json") for trial in self.trials}
+        evidence = {trial["id"]: read_json(self.folder / "trials" / f"{trial['id']}.json") for trial in self.trials}
         pictures = {int(file.stem): file.read_bytes() for file in sorted((self.folder / "pictures").glob("*.png"))}
-        write_text(path, page(self.document, _read(self.folder / "environment.json"), evidence, pictures))
+        write_text(path, page(self.document, read_json(self.folder / "environment.json"), evidence, pictures))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a trial: label, seed, fold, status and every metric."""
@@ -295,8 +295,8 @@ def compare_runs(runs: Sequence[Run], metric: str = "accuracy") -> dict[str, Any
     return cast("dict[str, Any]", plain(found))
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Return the content of a JSON file; nothing where it is lost, since a report can do without."""
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the content of a JSON file; nothing where it is lost, since reports and cards can do without."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -26,7 +26,7 @@ from faceexp.evaluation import HIGHER_IS_BETTER, Examined, examine, projection, 
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.experiment import Published
 from faceexp.store import digest
-from faceexp.values import Plan, Resolved, Split, TrainedTrial, TrialResult
+from faceexp.values import BUDGET_SLACK, BUDGETS, Plan, Resolved, Split, TrainedTrial, TrialResult
 
 SCHEMA = 1
 SHOWN_PEOPLE = 20
@@ -186,17 +186,6 @@ def _budgets(results: Sequence[TrialResult]) -> Iterator[dict[str, Any]]:
         yield {"label": label, "loss": trials[0].loss, **means, "settings_tried": tried[trials[0].loss]}
 
 
-BUDGETS = {
-    "pretrain_images": "images seen in phase 1",
-    "steps": "steps of phase 2",
-    "images": "images seen in phase 2",
-    "trainable_parameters": "trainable parameters",
-    "settings_tried": "settings tried",
-}
-# The weights of proxies and class centres belong to their losses; below a tenth more they are no different budget.
-TOLERANCE = {"trainable_parameters": 0.1}
-
-
 def _unequal(budgets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Yield a sentence for each budget that differs between losses: who has another than most, and which."""
     for key, words in BUDGETS.items():
@@ -204,7 +193,7 @@ def _unequal(budgets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if not values:
             return
         usual = values.most_common(1)[0][0]
-        slack = TOLERANCE.get(key, 0.0) * usual
+        slack = BUDGET_SLACK.get(key, 0.0) * usual
         others = {b["label"]: b[key] for b in budgets if abs(b[key] - usual) > slack}
         if others:
             named = ", ".join(f"{label} {value:,}" for label, value in others.items())

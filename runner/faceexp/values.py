@@ -138,6 +138,18 @@ class Budget:
     trainable_parameters: int = 0
 
 
+# What a loss is given, as `results.json` names it and as people read it.
+BUDGETS = {
+    "pretrain_images": "images seen in phase 1",
+    "steps": "steps of phase 2",
+    "images": "images seen in phase 2",
+    "trainable_parameters": "trainable parameters",
+    "settings_tried": "settings tried",
+}
+# The weights of proxies and class centres belong to their losses; below a tenth more they are no different budget.
+BUDGET_SLACK = {"trainable_parameters": 0.1}
+
+
 @dataclass(frozen=True)
 class TrainedTrial:
     """What the engine hands to evaluation.

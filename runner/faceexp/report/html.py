@@ -15,8 +15,21 @@ import markupsafe
 
 from faceexp.report import figures, findings
 from faceexp.report.glossary import glossary
-from faceexp.report.numbers import COLUMNS, Column, Row, baseline_note, best, columns, heading, legend, rows, written
+from faceexp.report.numbers import (
+    COLUMNS,
+    Column,
+    Row,
+    baseline_note,
+    best,
+    columns,
+    group,
+    heading,
+    legend,
+    rows,
+    written,
+)
 from faceexp.report.published import beside
+from faceexp.values import BUDGET_SLACK, BUDGETS
 
 Trials = Mapping[str, Mapping[str, Any]]
 
@@ -31,15 +44,6 @@ PAIR_GROUPS = (
     ("Right, but closest to the threshold: one person", True, True),
     ("Right, but closest to the threshold: two people", False, False),
 )
-BUDGET_COLUMNS = {
-    "pretrain_images": "images seen in phase 1",
-    "steps": "steps of phase 2",
-    "images": "images seen in phase 2",
-    "trainable_parameters": "trainable parameters",
-    "settings_tried": "settings tried",
-}
-# Proxies and class centres bring weights of their own; below a tenth more they are not marked.
-BUDGET_SLACK = {"trainable_parameters": 0.1}
 
 
 def page(
@@ -71,10 +75,7 @@ def page(
         "kinds": [row.kind for row in listed],
         "metrics": {column.metric: _unit(column) for column in shown},
         "orders": orders,
-        "groups": {
-            column.metric: [row.summaries.get(column.metric, {}).get("group") or "" for row in listed]
-            for column in shown
-        },
+        "groups": {column.metric: [group(row, column) for row in listed] for column in shown},
         "compared": compared,
         "forest": {
             column.metric: figures.forest([listed[place] for place in orders[column.metric]], column)
@@ -122,7 +123,7 @@ def page(
             grid=len(figures.FAR),
             start=next((place for place, row in enumerate(listed) if row.kind == "loss" and row.ok), 0),
             budgets=_budgets(document),
-            budget_columns=list(BUDGET_COLUMNS.values()),
+            budget_columns=list(BUDGETS.values()),
             published=beside(document, listed),
             failures=[trial for trial in document["trials"] if trial["status"] != "ok"],
             environment=environment,
@@ -164,7 +165,7 @@ def _leaderboard(listed: Sequence[Row], shown: Sequence[Column]) -> list[dict[st
             "kind": row.kind,
             "count": f"{row.ok}/{row.total}",
             "complete": row.ok == row.total,
-            "group": row.summaries.get("accuracy", {}).get("group") or "",
+            "group": group(row, COLUMNS[0]),
             "cells": [_cell(row, column, champions[column.metric]) for column in shown],
         }
         for row in listed
@@ -322,7 +323,7 @@ def _budgets(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what each loss was given; values unlike those of most losses are marked."""
     budgets = document.get("budgets") or []
     cells: dict[str, list[dict[str, Any]]] = {budget["label"]: [] for budget in budgets}
-    for key in BUDGET_COLUMNS:
+    for key in BUDGETS:
         values = [budget[key] for budget in budgets]
         usual = Counter(values).most_common(1)[0][0] if values else 0
         slack = BUDGET_SLACK.get(key, 0.0) * usual
