@@ -131,8 +131,8 @@ def compare_all(name: str, spec_hash: str, results: Sequence[TrialResult], plan:
     ratio = sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits)
     measured = {metric for result in results for metric in result.metrics}
     directions = {metric: higher for metric, higher in HIGHER_IS_BETTER.items() if metric in measured}
-    summary = [plain(item) for item in statistics.summarise(results, directions, ratio)]
-    comparisons = [plain(item) for item in statistics.compare(results, directions, ratio)]
+    compared = statistics.compare(results, directions, ratio)
+    summary = [plain(item) for item in statistics.summarise(results, directions, ratio, compared)]
     budgets = list(_budgets(results))
     return {
         "schema": SCHEMA,
@@ -149,7 +149,7 @@ def compare_all(name: str, spec_hash: str, results: Sequence[TrialResult], plan:
         "published": _published(experiment.published) if experiment.published else None,
         "trials": [plain(result) for result in results],
         "summary": summary,
-        "comparisons": comparisons,
+        "comparisons": [plain(item) for item in compared],
         "seconds": {"statistics": time.perf_counter() - began},
     }
 

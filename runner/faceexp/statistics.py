@@ -151,7 +151,10 @@ class _Mean:
 
 
 def summarise(
-    results: Sequence[Result], higher_is_better: Mapping[str, bool], test_train_ratio: float = 0.0
+    results: Sequence[Result],
+    higher_is_better: Mapping[str, bool],
+    test_train_ratio: float = 0.0,
+    comparisons: Sequence[Comparison] | None = None,
 ) -> list[Summary]:
     """Return mean, interval and letters of every label, metric by metric, labels in order of appearance.
 
@@ -162,12 +165,15 @@ def summarise(
         results: Of all trials, failed ones too.
         higher_is_better: The metrics, and their direction.
         test_train_ratio: Test images per training image of a trial, n_test/n_train; 0: no correction.
+        comparisons: What :func:`compare` gives for the same arguments, where it is known; the letters rest on it.
 
     Raises:
         ValueError: Two results have one label, seed and fold, or the ratio is negative.
     """
     kinds = {result.label: result.kind for result in reversed(results)}
-    groups = _groups(results, higher_is_better, test_train_ratio)
+    if comparisons is None:
+        comparisons = compare(results, higher_is_better, test_train_ratio)
+    groups = _groups(results, higher_is_better, comparisons)
     summaries = []
     for metric in higher_is_better:
         for label, cells in _table(results, metric).items():
@@ -314,11 +320,11 @@ def _detectable(n: int) -> float:
 
 
 def _groups(
-    results: Sequence[Result], higher_is_better: Mapping[str, bool], test_train_ratio: float
+    results: Sequence[Result], higher_is_better: Mapping[str, bool], comparisons: Sequence[Comparison]
 ) -> dict[str, dict[str, str]]:
     """Return metric -> label -> letters, of labels with trials."""
     different: dict[str, set[frozenset[str]]] = {metric: set() for metric in higher_is_better}
-    for comparison in compare(results, higher_is_better, test_train_ratio):
+    for comparison in comparisons:
         if comparison.verdict != "indistinguishable":
             different[comparison.metric].add(frozenset((comparison.a, comparison.b)))
     groups = {}
