@@ -15,6 +15,7 @@ from faceexp.contract import LossPlugin, ModelPlugin
 from faceexp.engine import network, phase1, phase2
 from faceexp.engine.augment import Augmentation, blurred
 from faceexp.engine.backend import compiled, derive_seed, many_steps, tensorflow
+from faceexp.engine.rows import Rows
 from faceexp.evaluation import validation_auc
 from faceexp.experiment import Augment, Pretrain
 from faceexp.plan import prepare
@@ -235,9 +236,11 @@ def test_the_step_of_phase_1_compiles_under_xla(faces, change):
     pixels, labels = faces(4, 2)
     classifier = phase1.Classifier(made, Pretrain(), Augment(**{change: CHANGES[change]}), 4)
     steps = compiled(many_steps(classifier.step, 2), xla=True)
-    rows = np.stack([pixels, pixels])[..., None]
+    places = np.arange(2 * len(pixels), dtype=np.int32).reshape(2, -1) % len(pixels)
     try:
-        losses = steps(rows, np.stack([labels, labels]), NORMAL.mean, NORMAL.deviation, tf.constant(2)).numpy()
+        losses = steps(
+            pixels[..., None], places, np.stack([labels, labels]), NORMAL.mean, NORMAL.deviation, tf.constant(2)
+        ).numpy()
     except tf.errors.InvalidArgumentError as error:
         if change == "crop" and "ImageProjectiveTransformV3" in str(error):
             pytest.skip("Keras moves images with an operation that XLA lacks; it runs outside XLA, as phase 1 does")
@@ -263,7 +266,7 @@ def test_phase_2_on_images_is_a_plain_keras_loop(resolved, faces):
         return (np.arange(k, k + 8) % 24 for k in itertools.count(0, 5))
 
     outcome = tuner.run(
-        lambda index: pixels[index][..., None],
+        Rows([pixels[..., None]], np.arange(len(pixels)), seed=0),
         labels,
         drawn(),
         NORMAL,
@@ -308,7 +311,7 @@ def test_validation_and_test_images_are_never_changed(plan_of, tmp_path):
     # Features too are those of images as they are, through statistics as they were kept.
     made = network.Network(Remembers(), (16, 16, 1), 8)
     made.put(start_of(plan, tmp_path))
-    normal = network.Normalization.of(plan.images[plan.splits[0].train])
+    normal = network.Normalization.of(plan.images, plan.splits[0].train)
     expected = made.trunk.predict((plan.images.astype(np.float32) - normal.mean) / normal.deviation, verbose=0)
     (features,) = (tmp_path / "features").glob("*/features.npy")
     np.testing.assert_allclose(np.load(features)[0], expected, rtol=1e-4, atol=1e-4)
@@ -427,7 +430,7 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
         tuner = phase2.Finetuner(made, loss, Augment(), 6)
         tuner.reset(start, 0)
         tuner.run(
-            lambda index: images[index],
+            Rows([images], np.arange(len(images)), seed=0),
             labels,
             itertools.repeat(np.arange(24)),
             NORMAL,

@@ -15,7 +15,7 @@ import pytest
 
 from faceexp import engine
 from faceexp.contract import BatchSupply, LossPlugin, ModelPlugin, SamplerPlugin, option
-from faceexp.engine import baselines, network, phase1, phase2
+from faceexp.engine import baselines, network, phase1, phase2, rows
 from faceexp.engine.backend import derive_seed, tensorflow, versions
 from faceexp.evaluation import validation_auc
 from faceexp.experiment import BASELINES, Augment, Pretrain
@@ -563,23 +563,39 @@ def test_flipped_views_are_the_features_of_mirrored_images(plan_of, tmp_path):
         ._start(plan.splits[0], plan.resolved.experiment.pretrain)
         .load()
     )
-    normal = network.Normalization.of(plan.images[plan.splits[0].train])
+    normal = network.Normalization.of(plan.images, plan.splits[0].train)
     for view, pixels in ((0, plan.images), (1, plan.images[:, :, ::-1])):
         expected = made.trunk((pixels.astype(np.float32) - normal.mean) / normal.deviation).numpy()
         np.testing.assert_allclose(views[view], expected, rtol=1e-4, atol=1e-5)
     assert not np.allclose(views[0], views[1])
 
 
-def test_rows_come_from_both_views():
+@pytest.mark.parametrize("fits", [True, False], ids=["resident", "read"])
+def test_rows_come_from_both_views(fits, monkeypatch):
+    """Whether inputs are in memory or are read a chunk at a time, batches are the same."""
+    monkeypatch.setattr(rows, "RESIDENT_BYTES", 2**20 if fits else 0)
     views = [np.arange(40.0).reshape(20, 2), -np.arange(40.0).reshape(20, 2)]
     train = np.arange(5, 20)
-    index = np.random.default_rng(0).integers(0, 15, (50, 8))
-    rows = engine._gather(views, train, seed=1)(index)
-    plain = views[0][train[index]]
-    np.testing.assert_array_equal(np.abs(rows), plain)
-    assert 0.4 < (rows == plain).all(axis=2).mean() < 0.6
-    np.testing.assert_array_equal(engine._gather(views, train, seed=1)(index), rows)
-    np.testing.assert_array_equal(engine._gather(views[:1], train, seed=1)(index), plain)
+    index = np.random.default_rng(0).integers(0, 15, (9, 8))
+
+    def drawn(views, seed=1):
+        source = rows.resident(views, train, 17)
+        assert (source is not None) == fits
+        given = rows.Rows(views, train, seed, source)
+        # Two chunks, the first of which is not full.
+        return np.concatenate([chunk_of(given, index[:4]), chunk_of(given, index[4:])])
+
+    def chunk_of(given, part):
+        inputs, places = given.chunk(part, 5)
+        assert places.shape == (5, 8)
+        return np.asarray(inputs)[places[: len(part)]]
+
+    found, plain = drawn(views), views[0][train[index]]
+    np.testing.assert_array_equal(np.abs(found), plain)
+    flipped = found[..., 1] < 0
+    assert 0.3 < flipped.mean() < 0.7
+    np.testing.assert_array_equal(flipped, np.random.default_rng(1).integers(2, size=index.shape) == 1)
+    np.testing.assert_array_equal(drawn(views[:1]), plain)
 
 
 # Parts ------------------------------------------------------------------------------------------------------------------
@@ -588,15 +604,17 @@ def test_rows_come_from_both_views():
 @pytest.mark.parametrize("images", [1, 30, 1100])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_normalization_is_mean_and_deviation(images, channels):
-    pixels = np.random.default_rng(images).integers(0, 256, (images, 9, 7, channels)).astype(np.uint8)
-    found = network.Normalization.of(pixels)
+    pixels = np.random.default_rng(images).integers(0, 256, (images + 5, 9, 7, channels)).astype(np.uint8)
+    chosen = np.random.default_rng(0).permutation(images + 5)[:images]
+    found = network.Normalization.of(pixels, chosen)
+    pixels = pixels[chosen]
     assert found.mean.dtype == found.deviation.dtype == np.float32
     np.testing.assert_allclose(found.mean, pixels.mean(axis=(0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(found.deviation, pixels.std(axis=(0, 1, 2)), rtol=1e-5)
 
 
 def test_normalization_of_one_colour_divides_by_no_zero():
-    found = network.Normalization.of(np.full((4, 8, 8, 1), 200, np.uint8))
+    found = network.Normalization.of(np.full((4, 8, 8, 1), 200, np.uint8), np.arange(4))
     assert found.mean == 200
     assert found.deviation > 0
 
@@ -687,10 +705,10 @@ def tuner_of(resolved):
 NORMAL = network.Normalization(np.array([120.0], np.float32), np.array([40.0], np.float32))
 
 
-def finetuned(tuner, rows, labels, weights, *, steps=7, every=7):
+def finetuned(tuner, inputs, labels, weights, *, steps=7, every=7):
     tuner.reset(weights, seed=0)
     return tuner.run(
-        lambda index: rows[index],
+        rows.Rows([inputs], np.arange(len(inputs)), seed=0),
         labels,
         InTurn().build(labels, 0),
         NORMAL,
@@ -704,15 +722,15 @@ def finetuned(tuner, rows, labels, weights, *, steps=7, every=7):
 def test_phase_2_is_adam_on_the_embedding_layer(tuner_of):
     """Seven steps against NumPy: mean square of X W + b, by Kingma and Ba's update."""
     made, tuner = tuner_of(Square())
-    rows = np.random.default_rng(0).normal(size=(20, made.width)).astype(np.float32)
+    inputs = np.random.default_rng(0).normal(size=(20, made.width)).astype(np.float32)
     labels = np.arange(20, dtype=np.int32) % 6
     start = made.take()
-    outcome = finetuned(tuner, rows, labels, start)
+    outcome = finetuned(tuner, inputs, labels, start)
     kernel, bias = (weight.astype(np.float64) for weight in start[-2:])
     moments = [[np.zeros_like(w), np.zeros_like(w)] for w in (kernel, bias)]
     losses = []
     for step in range(1, 8):
-        x = rows[np.arange(8 * (step - 1), 8 * step) % 20].astype(np.float64)
+        x = inputs[np.arange(8 * (step - 1), 8 * step) % 20].astype(np.float64)
         y = x @ kernel + bias
         losses.append((y**2).mean())
         slope = 2 * y / y.size
@@ -737,8 +755,8 @@ def test_phase_2_is_a_plain_keras_loop(tuner_of, faces, trainable):
     labels = np.arange(24, dtype=np.int32) % 4  # rows i and i + 4 of a batch match
     start = made.take()
     images = (pixels[..., None].astype(np.float32) - 120) / 40
-    rows = pixels[..., None] if trainable == "all" else made.trunk(images).numpy()
-    outcome = finetuned(tuner, rows, labels, start)
+    inputs = pixels[..., None] if trainable == "all" else made.trunk(images).numpy()
+    outcome = finetuned(tuner, inputs, labels, start)
 
     made.put(start)
     loss = plugin.build(None)
@@ -760,15 +778,59 @@ def test_phase_2_is_a_plain_keras_loop(tuner_of, faces, trainable):
 
 def test_how_often_one_looks_does_not_change_what_is_trained(tuner_of):
     made, tuner = tuner_of(Pull())
-    rows = np.random.default_rng(0).normal(size=(20, made.width)).astype(np.float32)
+    inputs = np.random.default_rng(0).normal(size=(20, made.width)).astype(np.float32)
     labels = np.arange(20, dtype=np.int32) % 6
     start = made.take()
-    seldom = finetuned(tuner, rows, labels, start, steps=phase2.CHUNK + 10, every=phase2.CHUNK + 10)
+    seldom = finetuned(tuner, inputs, labels, start, steps=phase2.CHUNK + 10, every=phase2.CHUNK + 10)
     tuner.reset(start, seed=0)
     made.put(start)
-    best = finetuned(tuner, rows, labels, start, steps=phase2.CHUNK + 10, every=20)
+    best = finetuned(tuner, inputs, labels, start, steps=phase2.CHUNK + 10, every=20)
     assert [point.step for point in best.curve] == [20, 40, 60]
     assert np.mean([point.loss for point in best.curve]) == pytest.approx(seldom.curve[0].loss, rel=1e-5)
+
+
+def test_features_are_those_of_the_trunk(resolved, faces):
+    """A stack is run layer by layer, biases after poolings: the same values to the last bit, the same gradients."""
+    tf = tensorflow()
+    layers = tf.keras.layers
+
+    class Stack(ModelPlugin):
+        """One of every case: bias added last, an activation between, no bias, no pooling, a layer for training only."""
+
+        reference: ClassVar[str] = "here"
+
+        def build(self, input_shape):
+            return tf.keras.Sequential(
+                [
+                    tf.keras.Input(input_shape),
+                    layers.Conv2D(4, 3, padding="same"),
+                    layers.MaxPooling2D(2),
+                    layers.Conv2D(4, 3, activation="relu"),
+                    layers.MaxPooling2D(2),
+                    layers.Conv2D(4, 2, use_bias=False, padding="same"),
+                    layers.MaxPooling2D(2, padding="same"),
+                    layers.Conv2D(4, 2, padding="same"),
+                    layers.BatchNormalization(),
+                    layers.Dropout(0.5, seed=0),
+                    layers.Flatten(),
+                ]
+            )
+
+    made = network.Network(Stack(), (16, 16, 1), 8)
+    random = np.random.default_rng(0)
+    made.put([random.normal(size=weight.shape).astype(np.float32) ** 2 for weight in made.take()])
+    images = faces(6, 4)[0][..., None].astype(np.float32) / 50 - 2
+    for training in (False, True):
+        outcomes = []
+        for run in (made.trunk, made.features):
+            made.trunk.layers[-2].seed_generator.state.assign([1, 2])
+            with tf.GradientTape() as tape:
+                found = run(images, training=training)
+                loss = tf.reduce_sum(tf.square(found))
+            outcomes.append([found, *tape.gradient(loss, made.trunk.trainable_variables)])
+        np.testing.assert_array_equal(outcomes[0][0], outcomes[1][0])
+        for expected, gradient in zip(*outcomes, strict=True):
+            np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_phase_1_is_a_plain_keras_loop(resolved, faces):
@@ -796,12 +858,12 @@ def test_phase_1_is_a_plain_keras_loop(resolved, faces):
         variable.assign(value)
     variables = [*made.trunk.trainable_variables, *made.embedding.trainable_variables, *classifier.head.variables]
     optimizer = keras.optimizers.Adam(1e-2)
-    for step, (rows, flips) in enumerate(itertools.islice(drawn(), 5)):
-        images = np.stack([pixels[r][:, ::-1] if f else pixels[r] for r, f in zip(rows, flips, strict=True)])
+    for step, (drawn_rows, flips) in enumerate(itertools.islice(drawn(), 5)):
+        images = np.stack([pixels[r][:, ::-1] if f else pixels[r] for r, f in zip(drawn_rows, flips, strict=True)])
         with tf.GradientTape() as tape:
             hidden = tf.nn.relu(made.embedding(made.trunk((images[..., None].astype(np.float32) - 120) / 40)))
             losses = keras.losses.sparse_categorical_crossentropy(
-                labels[rows], classifier.head(hidden), from_logits=True
+                labels[drawn_rows], classifier.head(hidden), from_logits=True
             )
             loss = tf.reduce_mean(losses)
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))

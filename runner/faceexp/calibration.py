@@ -25,6 +25,8 @@ FARS = (0.1, 0.01, 0.001)
 # So many false accepts are expected at least: with fewer, the rate that was aimed at is not the one that is met.
 SUPPORT = 10
 MOST_PAIRS = 100_000
+# Beyond that, sorting takes longer than the fit gains by it.
+MOST_SORTED = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,12 @@ def calibrated(measured: PairDistances) -> Calibration:
     """Return thresholds and probability from the distances of validation pairs."""
     curve = verification.roc(measured)
     threshold = verification.balanced_threshold(curve)
-    accepted = measured.distance <= threshold
+    true_accepts, false_accepts, _ = verification.accepts(measured, threshold)
     slope, intercept = _log_odds(measured) if curve.both_kinds else (math.nan, math.nan)
     return Calibration(
         threshold=threshold,
-        far=_share(accepted[~measured.similar]),
-        tar=_share(accepted[measured.similar]),
+        far=false_accepts / curve.n_different if curve.n_different else math.nan,
+        tar=true_accepts / curve.n_similar if curve.n_similar else math.nan,
         thresholds={
             str(far): verification.threshold_at_far(curve, far) if far * curve.n_different >= SUPPORT else None
             for far in FARS
@@ -85,15 +87,11 @@ def probability(distance: float, slope: float, intercept: float) -> float:
     return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 
 
-def _share(chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> float:
-    return float(np.mean(chosen)) if len(chosen) else math.nan
-
-
 def _log_odds(measured: PairDistances) -> tuple[float, float]:
     """Return slope and intercept of a logistic regression in which both kinds of pairs weigh the same."""
     from sklearn.linear_model import LogisticRegression
 
-    kinds = [_thinned(measured.distance[measured.similar == kind]) for kind in (False, True)]
+    kinds = [_thinned(_of_kind(measured, similar=similar)) for similar in (False, True)]
     distances = np.concatenate(kinds)
     labels = np.repeat([0, 1], [len(kind) for kind in kinds])
     weights = np.concatenate([np.full(len(kind), len(distances) / (2 * len(kind))) for kind in kinds])
@@ -104,7 +102,16 @@ def _log_odds(measured: PairDistances) -> tuple[float, float]:
     return slope, float(fitted.intercept_[0]) - slope * centre
 
 
+def _of_kind(measured: PairDistances, *, similar: bool) -> FloatArray:
+    """Return the distances of one kind of pair; of more than :data:`MOST_SORTED`, every so manieth: they are enough."""
+    chunks = measured.chunks()
+    total = sum(int(np.count_nonzero(chunk.similar == similar)) for chunk in chunks)
+    step = -(-total // MOST_SORTED) or 1
+    return np.concatenate([chunk.distance[chunk.similar == similar][::step] for chunk in chunks])
+
+
 def _thinned(distances: FloatArray) -> FloatArray:
     """Return at most :data:`MOST_PAIRS` distances, evenly by rank: the fit sees the same distribution in less time."""
-    ordered = np.sort(distances).astype(np.float64)
-    return ordered if len(ordered) <= MOST_PAIRS else ordered[:: -(-len(ordered) // MOST_PAIRS)]
+    ordered = np.sort(distances)
+    step = -(-len(ordered) // MOST_PAIRS) or 1
+    return ordered[::step].astype(np.float64)

@@ -54,8 +54,10 @@ def measure(trained: TrainedTrial, plan: Plan) -> Measured:
         return Measured(_result(trained, {}, None, began))
     validation, test = plan.labels[split.validation], plan.labels[split.test]
     embeddings = trained.embeddings
-    held_out = pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
-    calibration = calibrated(held_out)
+    # Pairs have no name here, so that those of validation are gone before those of test are measured.
+    calibration = calibrated(
+        pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
+    )
     threshold = calibration.threshold
     aims = {far: threshold for far, threshold in calibration.thresholds.items() if threshold is not None}
     examined = examine(embeddings["test"], test, threshold, trained.distance, split.test_pairs, list(aims.values()))

@@ -64,7 +64,8 @@ class ThinVgg(ModelPlugin):
         for number, (width, kernel_size) in enumerate(zip(self.widths, self.kernel_sizes, strict=True), start=1):
             layers += [
                 keras.layers.Conv2D(width, kernel_size, padding="same", name=f"conv{number}"),
-                keras.layers.LeakyReLU(self.negative_slope, name=f"relu{number}"),
+                # The leaky ReLU rises everywhere: after the pooling it gives the same, on a quarter of the values.
                 keras.layers.MaxPooling2D(2, name=f"pool{number}"),
+                keras.layers.LeakyReLU(self.negative_slope, name=f"relu{number}"),
             ]
         return keras.Sequential([*layers, keras.layers.Flatten(name="features")], name="thin_vgg")

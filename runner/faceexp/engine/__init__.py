@@ -31,6 +31,7 @@ from faceexp.engine.network import (
 )
 from faceexp.engine.phase1 import DivergedError
 from faceexp.engine.phase2 import Finetuner, needs_images
+from faceexp.engine.rows import FLIPPED, PLAIN, Rows, Views, resident
 from faceexp.experiment import Pretrain
 from faceexp.images import shape
 from faceexp.store import Artefact, Store, digest
@@ -48,8 +49,6 @@ from faceexp.values import (
     TrainedTrial,
     Trial,
 )
-
-PLAIN, FLIPPED = 0, 1
 
 
 def train(plan: Plan, store: Store, score: Score, listen: Listener) -> Iterator[TrainedTrial]:
@@ -88,6 +87,7 @@ class Engine:
     # A start is shared by the trials of a seed and fold: whether it was reused is news only once.
     _starts: dict[str, Start] = field(default_factory=dict)
     _features: dict[str, tuple[Artefact, float]] = field(default_factory=dict)
+    _last_resident: tuple[str, Any] = ("", None)
     # A phase 1 that failed is not tried again for every loss that would have started from it.
     _failed_starts: dict[str, Exception] = field(default_factory=dict)
 
@@ -180,7 +180,7 @@ class Engine:
     def _normalization(self, split: Split) -> Normalization:
         key = f"normalization {split.seed} {split.fold}"
         if key not in self._compiled:
-            self._compiled[key] = Normalization.of(self.plan.images[split.train])
+            self._compiled[key] = Normalization.of(self.plan.images, split.train)
         return cast("Normalization", self._compiled[key])
 
     def _pretrain(self, folder: Path, split: Split, settings: Pretrain) -> None:
@@ -236,7 +236,7 @@ class Engine:
         normalization = self._normalization(split)
         if "trunk" not in self._compiled:
             self._compiled["trunk"] = compiled(
-                lambda rows, mean, deviation: network.trunk(normalized(rows, mean, deviation), training=False)
+                lambda rows, mean, deviation: network.features(normalized(rows, mean, deviation), training=False)
             )
         out = np.lib.format.open_memmap(
             folder / "features.npy", mode="w+", dtype=np.float32, shape=(views, len(images), network.width)
@@ -342,11 +342,11 @@ class Engine:
         tuner.reset(start.load(), derive_seed("loss", trial.seed, trial.fold))
         normalization = self._normalization(split)
         inputs = self._inputs(features)
-        plain = inputs[PLAIN]
+        plain, source = inputs[PLAIN], self._resident(inputs, split, features)
         held_out = self.plan.labels[split.validation]
 
         def validate(now: Finetuner) -> float:
-            embeddings = now.embed(plain[split.validation], normalization)
+            embeddings = now.embed(plain, split.validation, normalization)
             if not np.isfinite(embeddings).all():
                 raise DivergedError("the embeddings of the validation images are not finite")
             return self.score(embeddings, held_out, resolved.traits.distance, split.validation_pairs)
@@ -357,7 +357,7 @@ class Engine:
         sampler = cast("SamplerPlugin", resolved.sampler.plugin)
         drawn = sampler.build(labels[split.train], derive_seed("batches", trial.seed, trial.fold))
         result = tuner.run(
-            _gather(inputs, split.train, derive_seed("flips", trial.seed, trial.fold)),
+            Rows(inputs, split.train, derive_seed("flips", trial.seed, trial.fold), source),
             labels[split.train],
             drawn,
             normalization,
@@ -370,7 +370,7 @@ class Engine:
             raise DivergedError("no checkpoint has a validation score that is a number")
         self._network.put(result.weights)
         for part in self._parts:
-            rows = tuner.embed(plain[getattr(split, part)], normalization)
+            rows = tuner.embed(plain, getattr(split, part), normalization)
             np.save(folder / f"{part}.npy", rows, allow_pickle=False)
         self._network.save(folder / "model.keras", result.weights, normalization)
         curve = [dataclasses.astuple(point) for point in result.curve]
@@ -402,6 +402,14 @@ class Engine:
             return list(np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False))
         flip = self.plan.resolved.experiment.augment.flip
         return [self.plan.images, self.plan.images[:, :, ::-1]] if flip else [self.plan.images]
+
+    def _resident(self, views: Views, split: Split, features: Artefact | None) -> Any | None:  # noqa: ANN401 - a tensor
+        """Return the inputs in memory where they fit; kept for the next loss, which trains on the same ones."""
+        key = digest([features.key if features else "images", split.seed, split.fold])
+        if self._last_resident[0] != key:
+            padded = max(len(each.train) for each in self.plan.splits)
+            self._last_resident = key, resident(views, split.train, padded)
+        return self._last_resident[1]
 
     # Baselines -----------------------------------------------------------------------------------------------------
 
@@ -470,20 +478,3 @@ def _counted(labels: IntArray, train: IntArray) -> IntArray:
     counted = np.full(len(labels), -1, dtype=np.int32)
     counted[train] = np.unique(labels[train], return_inverse=True)[1]
     return counted
-
-
-def _gather(
-    views: list[FloatArray | ByteArray], train: IntArray, seed: int
-) -> Callable[[IntArray], FloatArray | ByteArray]:
-    """Return what gives the inputs of training images by their place in ``train``, each from a view drawn at random."""
-    if len(views) == 1:
-        only = views[0]
-        return lambda index: only[train[index]]
-    random = np.random.default_rng(seed)
-
-    def rows(index: IntArray) -> FloatArray | ByteArray:
-        chosen = random.integers(len(views), size=index.shape)
-        mask = (chosen == FLIPPED).reshape(*index.shape, *(1,) * (views[PLAIN].ndim - 1))
-        return np.where(mask, views[FLIPPED][train[index]], views[PLAIN][train[index]])
-
-    return rows

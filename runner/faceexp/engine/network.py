@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,10 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from faceexp.engine.backend import tensorflow
+from faceexp.engine.optimizer import Moments, zero_moments
 from faceexp.values import ByteArray, FloatArray
 
 if TYPE_CHECKING:
-    from faceexp.contract import ModelPlugin
+    from faceexp.contract import IntArray, ModelPlugin
 
 Weights = list[FloatArray]
 
@@ -25,12 +29,12 @@ class Normalization:
     deviation: FloatArray
 
     @classmethod
-    def of(cls, pixels: ByteArray) -> Normalization:
-        """Measure the training images, uint8 (N, H, W, C), in blocks."""
+    def of(cls, pixels: ByteArray, train: IntArray) -> Normalization:
+        """Measure the training images, rows ``train`` of uint8 (N, H, W, C), in blocks."""
         channels = pixels.shape[-1]
         count, total, squares = 0, np.zeros(channels), np.zeros(channels)
-        for start in range(0, len(pixels), 512):
-            block = pixels[start : start + 512].reshape(-1, channels).astype(np.float64)
+        for start in range(0, len(train), 512):
+            block = pixels[train[start : start + 512]].reshape(-1, channels).astype(np.float64)
             count += len(block)
             total += block.sum(axis=0)
             squares += (block**2).sum(axis=0)
@@ -58,6 +62,31 @@ class Network:
         """Every weight, the trunk's first."""
         return [*self.trunk.weights, *self.embedding.weights]
 
+    def features(self, images: Any, *, training: bool) -> Any:  # noqa: ANN401 - tensors
+        """Return what the trunk makes of normalised images, (B, H, W, C) to (B, F).
+
+        In a plain stack, the bias of a convolution before a max pooling is added after it: it raises the whole window
+        alike, so that the values are the same to the last bit, and three quarters of the additions are saved.
+        """
+        tf = tensorflow()
+        layers = tf.keras.layers
+        if type(self.trunk) is not tf.keras.Sequential:
+            return self.trunk(images, training=training)
+        bias = None
+        for layer, following in itertools.pairwise([*self.trunk.layers, None]):
+            if type(layer) is layers.Conv2D and type(following) is layers.MaxPooling2D and _adds_bias_last(layer):
+                images, bias = layer.convolution_op(images, layer.kernel), layer.bias
+            else:
+                images = layer(images, **({"training": training} if _behaves_otherwise_in_training(layer) else {}))
+                images, bias = images if bias is None else tf.nn.bias_add(images, bias), None
+        return images
+
+    @functools.cached_property
+    def moments(self) -> dict[int, Moments]:
+        """Adam's moments of the weights, by ``id``: the same memory for every training, since each starts from zero."""
+        trained = [*self.trunk.trainable_variables, *self.embedding.trainable_variables]
+        return {id(variable): zero_moments(variable) for variable in trained}
+
     def take(self) -> Weights:
         """Return the weights as they are."""
         return [np.asarray(variable.numpy()) for variable in self.variables]
@@ -79,6 +108,17 @@ class Network:
             name="normalization",
         )(pixels)
         keras.Model(pixels, self.embedding(self.trunk(rescaled, training=False)), name="faceexp").save(path)
+
+
+def _behaves_otherwise_in_training(layer: Any) -> bool:  # noqa: ANN401
+    return "training" in inspect.signature(layer.call).parameters
+
+
+def _adds_bias_last(convolution: Any) -> bool:  # noqa: ANN401
+    keras = tensorflow().keras
+    linear = convolution.activation is keras.activations.linear
+    plain = convolution.data_format == "channels_last" and convolution.compute_dtype == convolution.variable_dtype
+    return bool(convolution.use_bias and linear and plain)
 
 
 def initial_weights(model: ModelPlugin, shape: tuple[int, int, int], embedding_dim: int, seed: int) -> Weights:

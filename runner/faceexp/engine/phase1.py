@@ -11,6 +11,7 @@ from faceexp.contract import IntArray
 from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import compiled, derive_seed, many_steps, restart, tensorflow
 from faceexp.engine.network import Network, Normalization, Weights
+from faceexp.engine.optimizer import Adam
 from faceexp.experiment import Augment, Pretrain
 from faceexp.values import ByteArray
 
@@ -29,23 +30,22 @@ class Classifier:
         keras = tf.keras
         self.network = network
         self.augmentation = Augmentation(augment)
+        self.batch_size = settings.batch_size
         dim = network.embedding.units
         self.head = keras.layers.Dense(num_classes, name="classes")
         self.head.build((None, dim))
         self.dropout = keras.layers.Dropout(settings.dropout, seed=0)
-        self.optimizer = keras.optimizers.Adam(settings.learning_rate)
         self.trained = [*network.trunk.trainable_variables, *network.embedding.trainable_variables]
         self.trained += self.head.trainable_variables
-        self.optimizer.build(self.trained)
-        self._fresh = [variable.numpy() for variable in self.optimizer.variables]
+        self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
 
         def step(pixels: Any, labels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
             with tf.GradientTape() as tape:
-                features = network.trunk(self.augmentation(pixels, mean, deviation), training=True)
+                features = network.features(self.augmentation(pixels, mean, deviation), training=True)
                 hidden = self.dropout(tf.nn.relu(network.embedding(features)), training=True)
                 logits = self.head(hidden)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-            self.optimizer.apply(tape.gradient(loss, self.trained), self.trained)
+            self.optimizer.apply(tape.gradient(loss, self.trained))
             return loss
 
         self.step = step
@@ -65,8 +65,7 @@ class Classifier:
         if self.dropout.rate:  # without it, Keras keeps no random state
             state = self.dropout.seed_generator.state
             state.assign(np.array([derive_seed("dropout", seed), 0]).astype(state.dtype))
-        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
-            variable.assign(value)
+        self.optimizer.reset()
 
     def run(
         self,
@@ -83,6 +82,7 @@ class Classifier:
             DivergedError: A loss value is not finite.
         """
         history: list[float] = []
+        places = np.arange(CHUNK * self.batch_size, dtype=np.int32).reshape(CHUNK, -1)
         while len(history) < steps:
             count = min(CHUNK, steps - len(history))
             chosen = [next(batches) for _ in range(count)]
@@ -92,7 +92,9 @@ class Classifier:
             targets = np.stack([labels[rows] for rows, _ in padded]).astype(np.int32)
             # A tensor: each Python number would be compiled anew.
             number = tensorflow().constant(count)
-            losses = self._steps(images, targets, normalization.mean, normalization.deviation, number).numpy()[:count]
+            source = images.reshape(-1, *images.shape[2:])
+            losses = self._steps(source, places, targets, normalization.mean, normalization.deviation, number)
+            losses = losses.numpy()[:count]
             if not np.isfinite(losses).all():
                 raise DivergedError(f"phase 1: the loss is not finite at step {len(history) + 1}")
             history += [float(value) for value in losses]

@@ -12,11 +12,14 @@ from faceexp.contract import IntArray, LossContext, LossPlugin
 from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import compiled, derive_seed, many_steps, restart, tensorflow
 from faceexp.engine.network import Network, Normalization, Weights, normalized
+from faceexp.engine.optimizer import Adam
 from faceexp.engine.phase1 import DivergedError
+from faceexp.engine.rows import Rows
 from faceexp.experiment import Augment, Finetune
 from faceexp.values import ByteArray, Checkpoint, FloatArray, ResolvedLoss
 
 CHUNK = 50
+BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,6 @@ class Finetuner:
 
     def __init__(self, network: Network, resolved: ResolvedLoss, augment: Augment, num_classes: int) -> None:
         tf = tensorflow()
-        keras = tf.keras
         self.network, self.plugin = network, cast("LossPlugin", resolved.loss.plugin)
         settings = resolved.entry.finetune
         whole, on_images = settings.trainable == "all", needs_images(settings, augment)
@@ -51,22 +53,20 @@ class Finetuner:
         self.trained = [*network.embedding.trainable_variables, *_weights(self.loss)]
         if whole:
             self.trained = [*network.trunk.trainable_variables, *self.trained]
-        self.optimizer = keras.optimizers.Adam(settings.learning_rate)
-        self.optimizer.build(self.trained)
-        self._fresh = [variable.numpy() for variable in self.optimizer.variables]
+        self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
 
         def embed(rows: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
             if on_images:
-                rows = network.trunk(normalized(rows, mean, deviation), training=False)
+                rows = network.features(normalized(rows, mean, deviation), training=False)
             return network.embedding(rows)
 
         def step(rows: Any, labels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
             with tf.GradientTape() as tape:
                 if on_images:
                     # A frozen trunk is in all respects the one that features are computed with.
-                    rows = network.trunk(self.augmentation(rows, mean, deviation), training=whole)
+                    rows = network.features(self.augmentation(rows, mean, deviation), training=whole)
                 loss = self.loss(labels, network.embedding(rows))
-            self.optimizer.apply(tape.gradient(loss, self.trained), self.trained)
+            self.optimizer.apply(tape.gradient(loss, self.trained))
             return loss
 
         # XLA makes little of convolutions on a CPU, but much of the loss and of the embedding layer.
@@ -91,25 +91,24 @@ class Finetuner:
         if getattr(self.loss, "weights", []):
             for variable, drawn in zip(self.loss.weights, self._build_loss(seed).weights, strict=True):
                 variable.assign(drawn)
-        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
-            variable.assign(value)
+        self.optimizer.reset()
 
     @property
     def trainable_parameters(self) -> int:
         """Numbers that a step changes, the loss's own included."""
         return sum(int(np.prod(variable.shape)) for variable in self.trained)
 
-    def embed(self, inputs: FloatArray | ByteArray, normalization: Normalization) -> FloatArray:
-        """Return embeddings of feature rows or images, in blocks."""
+    def embed(self, inputs: FloatArray | ByteArray, rows: IntArray, normalization: Normalization) -> FloatArray:
+        """Return embeddings of some of the feature rows or images, in blocks."""
         blocks = [
-            self._embed(inputs[start : start + 256], normalization.mean, normalization.deviation).numpy()
-            for start in range(0, len(inputs), 256)
+            self._embed(inputs[rows[start : start + BLOCK]], normalization.mean, normalization.deviation).numpy()
+            for start in range(0, len(rows), BLOCK)
         ]
         return np.concatenate(blocks)
 
     def run(
         self,
-        rows: Callable[[IntArray], FloatArray | ByteArray],
+        rows: Rows,
         labels: IntArray,
         batches: Iterator[IntArray],
         normalization: Normalization,
@@ -122,7 +121,7 @@ class Finetuner:
         """Train, and keep the checkpoint that scores best on validation.
 
         Args:
-            rows: Gives the inputs of training images, feature rows or pixels, by index.
+            rows: The inputs of training images.
             labels: int32, labels 0..num_classes-1 of the training images.
             batches: Yields index arrays.
             normalization: Of the images, where the inputs are images.
@@ -156,20 +155,15 @@ class Finetuner:
         return Outcome(best, best_step, tuple(curve))
 
     def _chunk(
-        self,
-        rows: Callable[[IntArray], FloatArray | ByteArray],
-        labels: IntArray,
-        batches: Iterator[IntArray],
-        normalization: Normalization,
-        count: int,
+        self, rows: Rows, labels: IntArray, batches: Iterator[IntArray], normalization: Normalization, count: int
     ) -> FloatArray:
-        chosen = [next(batches) for _ in range(count)]
-        # The compiled call takes CHUNK batches; the last one may be repeated, and is not used.
-        index = np.stack(chosen + [chosen[-1]] * (CHUNK - count))
-        targets = labels[index].astype(np.int32)
+        chosen = np.stack([next(batches) for _ in range(count)])
+        targets = np.zeros((CHUNK, chosen.shape[1]), np.int32)
+        targets[:count] = labels[chosen]
+        source, places = rows.chunk(chosen, CHUNK)
         # A tensor: each Python number would be compiled anew.
         number = tensorflow().constant(count)
-        losses = self._steps(rows(index), targets, normalization.mean, normalization.deviation, number)
+        losses = self._steps(source, places, targets, normalization.mean, normalization.deviation, number)
         return np.asarray(losses.numpy()[:count])
 
 

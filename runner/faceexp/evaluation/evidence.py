@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceexp.evaluation.pairs import normalise
+from faceexp.evaluation.pairs import each, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from faceexp.contract import Distance, IntArray
-    from faceexp.evaluation.pairs import BoolArray, FloatArray, PairDistances
+    from faceexp.evaluation.pairs import BoolArray, Embeddings, FloatArray, PairDistances
     from faceexp.evaluation.verification import Roc
 
 VERTICES = 200
@@ -95,8 +95,11 @@ def gather(measured: PairDistances, curve: Roc, threshold: float, pairs: IntArra
         total: Number of rows.
     """
     kept = _telling(curve.far, curve.tar)
-    span = (float(measured.distance.min(initial=np.inf)), float(measured.distance.max(initial=0.0)))
-    together, edges = np.histogram(measured.distance, BINS, span if len(measured.distance) else None)
+    ends = (float(measured.distance.min(initial=np.inf)), float(measured.distance.max(initial=0.0)))
+    span = ends if len(measured.distance) else None
+    counted = list(each(lambda chunk: np.histogram(chunk.distance, BINS, span), measured.chunks()))
+    edges = counted[0][1]
+    together = np.sum([counts for counts, _ in counted], axis=0)
     similar = np.histogram(measured.distance[measured.similar], BINS, (edges[0], edges[-1]))[0]
     different = together - similar  # counting them would cost a copy of nearly all distances
     hardest = []
@@ -130,18 +133,21 @@ def _telling(far: FloatArray, tar: FloatArray) -> IntArray:
 
 def _hardest(measured: PairDistances, threshold: float) -> Iterator[int]:
     kinds = [(similar, right) for similar in (True, False) for right in (False, True)]
-    found: list[list[IntArray]] = [[] for _ in kinds]
-    total = len(measured.distance)
-    # By blocks, since the indices of millions of pairs would need more memory than their distances.
-    for start in range(0, total, BLOCK):
+
+    def hardest_from(start: int) -> list[IntArray]:
         distance = measured.distance[start : start + BLOCK]
         shown = measured.similar[start : start + BLOCK]
         accepted = distance <= threshold
-        for kind, (similar, right) in zip(found, kinds, strict=True):
-            chosen = np.flatnonzero((shown == similar) & (accepted == (similar == right)))
-            kind.append(start + chosen[_furthest(distance[chosen], similar=similar)])
-    for kind, (similar, _) in zip(found, kinds, strict=True):
-        candidates = np.concatenate(kind) if kind else np.empty(0, np.int64)
+        chosen = [np.flatnonzero((shown == similar) & (accepted == (similar == right))) for similar, right in kinds]
+        return [
+            start + own[_furthest(distance[own], similar=similar)]
+            for own, (similar, _) in zip(chosen, kinds, strict=True)
+        ]
+
+    # By blocks, since the indices of millions of pairs would need more memory than their distances.
+    found = list(each(hardest_from, range(0, max(1, len(measured.distance)), BLOCK)))
+    for kind, (similar, _) in enumerate(kinds):
+        candidates = np.concatenate([block[kind] for block in found])
         yield from candidates[_furthest(measured.distance[candidates], similar=similar)].tolist()
 
 
@@ -166,7 +172,7 @@ def _pair(index: int, total: int) -> tuple[int, int]:
     return first, first + 1 + index - before
 
 
-def projection(embeddings: FloatArray, distance: Distance, chosen: BoolArray | None = None) -> Map | None:
+def projection(embeddings: Embeddings, distance: Distance, chosen: BoolArray | None = None) -> Map | None:
     """Return embeddings projected onto the plane of largest variance; at most :data:`POINTS`, the first ones.
 
     Cosine distances are those of rows of unit length, so these are what is projected then.
@@ -179,10 +185,11 @@ def projection(embeddings: FloatArray, distance: Distance, chosen: BoolArray | N
     Returns:
         ``None`` for fewer than three rows: there is no plane to choose.
     """
-    rows = np.flatnonzero(chosen)[:POINTS] if chosen is not None else np.arange(len(embeddings))[:POINTS]
+    rows = np.flatnonzero(chosen)[:POINTS] if chosen is not None else np.arange(embeddings.shape[0])[:POINTS]
     if len(rows) < 3:
         return None
-    values = normalise(embeddings[rows]) if distance == "cosine" else embeddings[rows].astype(np.float64)
+    values = embeddings[rows].astype(np.float64)
+    values = normalise(values)[:] if distance == "cosine" else values
     values = values - values.mean(axis=0)
     left, singular, _ = np.linalg.svd(values, full_matrices=False)
     plane = np.zeros((len(rows), 2))

@@ -2,28 +2,78 @@
 
 Everything is computed in float64 by blocks of rows, so that memory grows with the number of pairs alone; more than
 ``_FLOAT64_PAIRS`` distances are kept as float32. Squared distances come out of one matrix product a block; where that
-product cancels (rows close to one another) they are computed again from the difference itself.
+product cancels (rows close to one another) they are computed again from the difference itself. Embeddings of more than
+``_WHOLE_ELEMENTS`` numbers are never in memory as float64 all at once: see :class:`Converted`.
 """
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from faceexp.contract import Distance, IntArray
 
 FloatArray: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 BoolArray: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
+Item, Result = TypeVar("Item"), TypeVar("Result")
 
 _BLOCK_ELEMENTS = 1 << 22  # 32 MiB of float64: large enough for the matrix product, small beside the result
+_TILE_ELEMENTS = 1 << 18  # 2 MiB of float64: what is done to each distance after the product is done in the cache
+_WHOLE_ELEMENTS = 1 << 25  # 256 MiB of float64
 _FLOAT64_PAIRS = 1 << 24
 _CANCELS_BELOW = 1e-3  # of the sum of the squared norms: nearer than that, the difference itself is more exact
 _SPLIT = float((1 << 17) + 1)  # leaves 36 of 53 bits
+
+
+class Matrix(Protocol):
+    """Embeddings (N, D) that are no array, but give float rows as one would."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N and D."""
+
+    def __getitem__(self, rows: slice | IntArray) -> FloatArray:
+        """Return some of the rows."""
+
+
+Embeddings: TypeAlias = FloatArray | Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Converted:
+    """Rows that are made ready when they are asked for, since all of them would fill the memory; a :class:`Matrix`.
+
+    Attributes:
+        source: float (N, D).
+        norms: (N,), by which the rows are divided.
+        mean: (D,), which is taken from them.
+    """
+
+    source: Embeddings
+    norms: FloatArray | None = None
+    mean: FloatArray | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N and D."""
+        return self.source.shape
+
+    def __getitem__(self, rows: slice | IntArray) -> FloatArray:
+        """Return rows, float64."""
+        values = self.source[rows].astype(np.float64)
+        if self.norms is not None:
+            values /= self.norms[rows][:, None]
+        if self.mean is not None:
+            values -= self.mean
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,24 +88,52 @@ class PairDistances:
     distance: FloatArray
     similar: BoolArray
 
+    def chunks(self) -> list[PairDistances]:
+        """Return views of at most 16.8 million pairs each; one, though it be empty, at least."""
+        starts = range(0, max(1, len(self.distance)), _FLOAT64_PAIRS)
+        return [
+            PairDistances(self.distance[start : start + _FLOAT64_PAIRS], self.similar[start : start + _FLOAT64_PAIRS])
+            for start in starts
+        ]
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Embeddings made ready for a distance.
 
     Attributes:
-        values: float64 (N, D): centred (Euclidean) or of unit length (cosine).
+        values: float64 (N, D): centred (Euclidean) or of unit length (cosine); made block by block where they are many.
         squares: float64 (N,), their squared norms; 1 for the cosine, also for a row of zeros, whose cosine with
             anything is then 0.
         distance: The distance they are ready for.
     """
 
-    values: FloatArray
+    values: FloatArray | Converted
     squares: FloatArray
     distance: Distance
 
+    def __len__(self) -> int:
+        """N."""
+        return len(self.squares)
 
-def prepare(embeddings: FloatArray, distance: Distance) -> Rows:
+
+def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Yield ``function(item)`` for each item, in order; several in threads, since NumPy lets them run side by side."""
+    if len(items) < 2:
+        yield from map(function, items)
+        return
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > workers:  # no more than that: each result may be large
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def prepare(embeddings: Embeddings, distance: Distance) -> Rows:
     """Return the rows from which :func:`distances_from` measures.
 
     Args:
@@ -66,32 +144,80 @@ def prepare(embeddings: FloatArray, distance: Distance) -> Rows:
     Raises:
         ValueError: The embeddings are no matrix or not finite, or the distance is unknown.
     """
-    if embeddings.ndim != 2:
+    if len(embeddings.shape) != 2:
         raise ValueError(f"embeddings must have the shape (N, D), not {embeddings.shape}")
-    if not np.isfinite(embeddings).all():
+    if not all(np.isfinite(embeddings[piece]).all() for piece in _pieces(embeddings)):
         raise ValueError("embeddings must be finite")
-    values = embeddings.astype(np.float64)
     if distance == "cosine":
-        return Rows(normalise(values), np.ones(len(values)), distance)
+        return Rows(normalise(embeddings), np.ones(embeddings.shape[0]), distance)
     if distance != "euclidean":
         raise ValueError(f"unknown distance {distance!r}; known: 'cosine', 'euclidean'")
+    values = _centred(embeddings)
+    return Rows(values, _squares(values), distance)
+
+
+def _centred(embeddings: Embeddings) -> FloatArray | Converted:
+    """Take the mean from all rows: a common offset changes no distance, but costs digits in the matrix product."""
+    values = _float64(embeddings)
+    if isinstance(values, Converted):
+        total = np.sum([values[piece].sum(axis=0) for piece in _pieces(values)], axis=0)
+        return Converted(values, mean=total / values.shape[0])
     if len(values):
-        values -= values.mean(axis=0)  # a common offset changes no distance, but costs digits in the matrix product
-    return Rows(values, _row_products(values, values), distance)
+        values -= values.mean(axis=0)
+    return values
 
 
-def normalise(values: FloatArray) -> FloatArray:
+def normalise(embeddings: Embeddings) -> FloatArray | Converted:
     """Return the rows ``x / ||x||``, float64 (N, D); a row of zeros stays as it is."""
-    values = values.astype(np.float64)
-    norms = np.sqrt(_row_products(values, values))
-    return values / np.where(norms > 0, norms, 1.0)[:, None]
+    values = _float64(embeddings)
+    norms = np.sqrt(_squares(values))
+    norms[norms == 0] = 1.0
+    return Converted(values, norms) if isinstance(values, Converted) else values / norms[:, None]
+
+
+def _float64(embeddings: Embeddings) -> FloatArray | Converted:
+    """Return embeddings as float64: a new array, or what makes its rows where it would be too large."""
+    if isinstance(embeddings, Converted):
+        return embeddings
+    whole = int(np.prod(embeddings.shape)) <= _WHOLE_ELEMENTS
+    return embeddings[:].astype(np.float64) if whole else Converted(embeddings)
+
+
+def _pieces(values: Embeddings) -> list[slice]:
+    """Return slices of all rows: one where they are few enough to be in memory at once."""
+    total, width = values.shape
+    if total * width <= _WHOLE_ELEMENTS:
+        return [slice(0, total)]
+    return [slice(start, stop) for start, stop in blocks(total, width)]
+
+
+def _squares(values: FloatArray | Converted) -> FloatArray:
+    rows = (values[piece] for piece in _pieces(values))
+    return np.concatenate([_row_products(block, block) for block in rows])
 
 
 def distances_from(rows: Rows, start: int, stop: int, first: int = 0) -> FloatArray:
     """Return the distances from rows ``start:stop`` to rows ``first:``, float64 (stop - start, N - first)."""
-    products = rows.values[start:stop] @ rows.values[first:].T
-    left = np.arange(start, min(stop, len(rows.values)))[:, None]
-    return _from_products(rows, products, left, np.arange(first, len(rows.values))[None, :])
+    products = _products(rows.values, start, stop, first)
+    left = np.arange(start, min(stop, len(rows)))[:, None]
+    right = np.arange(first, len(rows))[None, :]
+    height = max(1, _TILE_ELEMENTS // max(1, products.shape[1]))
+    tiles = [slice(top, top + height) for top in range(0, len(products), height)]
+    for _ in each(lambda tile: _from_products(rows, products[tile], left[tile], right), tiles):
+        pass
+    return products
+
+
+def _products(values: FloatArray | Converted, start: int, stop: int, first: int) -> FloatArray:
+    """Return the products of rows ``start:stop`` with rows ``first:``, float64 (stop - start, N - first)."""
+    if not isinstance(values, Converted):
+        products: FloatArray = values[start:stop] @ values[first:].T
+        return products
+    left = values[start:stop]
+    products = np.empty((len(left), values.shape[0] - first))
+    for begin, end in blocks(products.shape[1], values.shape[1]):
+        np.matmul(left, values[first + begin : first + end].T, out=products[:, begin:end])
+    return products
 
 
 def blocks(total: int, width: int) -> Iterator[tuple[int, int]]:
@@ -102,7 +228,7 @@ def blocks(total: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def pair_distances(
-    embeddings: FloatArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None
+    embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None
 ) -> PairDistances:
     """Return the distance of every pair ``i < j`` in the order of ``np.triu_indices(N, 1)``, or of the listed pairs.
 
@@ -145,7 +271,8 @@ def _listed_pairs(rows: Rows, labels: IntArray, pairs: IntArray) -> PairDistance
     for start, stop in blocks(len(pairs), rows.values.shape[1]):
         left, right = pairs[start:stop].T
         products = _row_products(rows.values[left], rows.values[right])
-        distance[start:stop] = _from_products(rows, products, left, right)
+        _from_products(rows, products, left, right)
+        distance[start:stop] = products
     return PairDistances(distance, labels[pairs[:, 0]] == labels[pairs[:, 1]])
 
 
@@ -154,10 +281,10 @@ def _row_products(left: FloatArray, right: FloatArray) -> FloatArray:
     return products
 
 
-def _from_products(rows: Rows, products: FloatArray, left: IntArray, right: IntArray) -> FloatArray:
-    """Return distances of rows ``left`` and ``right``, which broadcast to the shape of their inner products.
+def _from_products(rows: Rows, products: FloatArray, left: IntArray, right: IntArray) -> None:
+    """Put in the place of inner products the distances of rows ``left`` and ``right``, which broadcast to their shape.
 
-    The products are overwritten: blocks are large, and each new array costs as much as the arithmetic.
+    In place: blocks are large, and each new array costs as much as the arithmetic.
     """
     scale = rows.squares[left] + rows.squares[right]
     squared = products
@@ -171,10 +298,10 @@ def _from_products(rows: Rows, products: FloatArray, left: IntArray, right: IntA
         squared /= 2
     else:
         np.sqrt(squared, out=squared)
-    return _merge_ties(squared)
+    _merge_ties(squared)
 
 
-def _squared_differences(values: FloatArray, left: IntArray, right: IntArray) -> FloatArray:
+def _squared_differences(values: FloatArray | Converted, left: IntArray, right: IntArray) -> FloatArray:
     squared = np.empty(len(left), np.float64)
     for start, stop in blocks(len(left), values.shape[1]):
         difference = values[left[start:stop]] - values[right[start:stop]]
@@ -182,9 +309,8 @@ def _squared_differences(values: FloatArray, left: IntArray, right: IntArray) ->
     return squared
 
 
-def _merge_ties(distance: FloatArray) -> FloatArray:
+def _merge_ties(distance: FloatArray) -> None:
     """Round to 36 bits (Veltkamp's splitting): equal distances shall tie, whichever block their product came from."""
     scaled = _SPLIT * distance
-    rest = np.subtract(scaled, distance, out=distance)
-    scaled -= rest
-    return scaled
+    rest = scaled - distance
+    np.subtract(scaled, rest, out=distance)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceexp.evaluation.pairs import normalise, pair_distances
+from faceexp.evaluation.pairs import each, normalise, pair_distances
 
 if TYPE_CHECKING:
     from faceexp.contract import IntArray
-    from faceexp.evaluation.pairs import FloatArray, PairDistances
+    from faceexp.evaluation.pairs import Embeddings, FloatArray, PairDistances
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +62,37 @@ class Roc:
 def roc(pairs: PairDistances) -> Roc:
     """Return the ROC polyline of *similar iff distance <= threshold* over all thresholds."""
     similar = np.sort(pairs.distance[pairs.similar])
+    steps = np.unique(similar)
+    true = np.repeat(np.concatenate([[0], np.searchsorted(similar, steps, side="right")]), 2)
+    false = np.zeros(len(true), np.int64)
+    below, above = np.full(len(true), -np.inf), np.full(len(true), np.inf)
+    # By chunks, since all different pairs in order would need as much memory again as the distances themselves.
+    for count, before, after in each(lambda chunk: _false_accepts(chunk, steps), pairs.chunks()):
+        false += count
+        np.maximum(below, before, out=below)
+        np.minimum(above, after, out=above)
+    moved = np.concatenate([[True], (np.diff(true) > 0) | (np.diff(false) > 0)])
+    true = true[moved]
+    return Roc(
+        accepted=np.maximum(_before(similar, true), below[moved]),
+        rejected=np.minimum(_after(similar, true), above[moved]),
+        true_accepts=true,
+        false_accepts=false[moved],
+        n_similar=len(similar),
+        n_different=len(pairs.distance) - len(similar),
+    )
+
+
+def _false_accepts(pairs: PairDistances, steps: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Return how many different pairs are nearer than each step, and how many at most as far; none first, all last.
+
+    With each number, (2 K + 2,), go the largest distance among these pairs and the smallest among the others.
+    """
     different = pairs.distance[~pairs.similar]
     different.sort()
-    steps = np.unique(similar)
     around = [np.searchsorted(different, steps, side="left"), np.searchsorted(different, steps, side="right")]
-    true = np.repeat(np.concatenate([[0], np.searchsorted(similar, steps, side="right")]), 2)
-    false = np.concatenate([[0], np.column_stack(around).ravel(), [len(different)]])
-    moved = np.concatenate([[True], (np.diff(true) > 0) | (np.diff(false) > 0)])
-    true, false = true[moved], false[moved]
-    return Roc(
-        accepted=np.maximum(_before(similar, true), _before(different, false)),
-        rejected=np.minimum(_after(similar, true), _after(different, false)),
-        true_accepts=true,
-        false_accepts=false,
-        n_similar=len(similar),
-        n_different=len(different),
-    )
+    counts = np.concatenate([[0], np.column_stack(around).ravel(), [len(different)]])
+    return counts, _before(different, counts), _after(different, counts)
 
 
 def _before(ordered: FloatArray, counts: IntArray) -> FloatArray:
@@ -200,27 +215,49 @@ def balanced_accuracy(pairs: PairDistances, threshold: float) -> float:
 
 def rates(pairs: PairDistances, threshold: float) -> tuple[float, float]:
     """Return FAR and TAR at a threshold; both ``nan`` if it is, or if one kind of pair is missing."""
-    n_similar = int(np.count_nonzero(pairs.similar))
+    true_accepts, false_accepts, n_similar = accepts(pairs, threshold)
     n_different = len(pairs.similar) - n_similar
     if math.isnan(threshold) or n_similar == 0 or n_different == 0:
         return math.nan, math.nan
-    accept = pairs.distance <= threshold
-    true_accepts = int(np.count_nonzero(accept & pairs.similar))
-    false_accepts = int(np.count_nonzero(accept)) - true_accepts
     return false_accepts / n_different, true_accepts / n_similar
+
+
+def accepts(pairs: PairDistances, threshold: float) -> tuple[int, int, int]:
+    """Return how many similar and how many different pairs a threshold accepts, and how many similar ones there are."""
+    counts = np.zeros(3, np.int64)
+    for true, either, similar in each(lambda chunk: _counts(chunk, threshold), pairs.chunks()):
+        counts += true, either - true, similar
+    true_accepts, false_accepts, n_similar = counts.tolist()
+    return true_accepts, false_accepts, n_similar
+
+
+def _counts(pairs: PairDistances, threshold: float) -> tuple[int, int, int]:
+    accepted = pairs.distance <= threshold
+    either = np.count_nonzero(accepted)
+    accepted &= pairs.similar
+    return int(np.count_nonzero(accepted)), int(either), int(np.count_nonzero(pairs.similar))
 
 
 def distance_ratio(pairs: PairDistances) -> float:
     """Return mean distance of similar pairs / mean distance of different pairs; ``nan`` if the latter is 0."""
     if pairs.similar.all() or not pairs.similar.any():
         return math.nan
-    different = float(np.mean(pairs.distance, where=~pairs.similar, dtype=np.float64))
-    if different == 0:
-        return math.nan
-    return float(np.mean(pairs.distance, where=pairs.similar, dtype=np.float64)) / different
+    sums = np.zeros(2)
+    for chunk in each(_sums, pairs.chunks()):
+        sums += chunk
+    n_similar = int(np.count_nonzero(pairs.similar))
+    similar, different = sums / [n_similar, len(pairs.similar) - n_similar]
+    return float(similar / different) if different else math.nan
 
 
-def sim_diff_ratio(embeddings: FloatArray, labels: IntArray, pairs: IntArray | None = None) -> float:
+def _sums(pairs: PairDistances) -> tuple[float, float]:
+    """Return the sums of similar and of different distances."""
+    kinds = (pairs.similar, ~pairs.similar)
+    similar, different = (float(np.sum(pairs.distance, where=kind, dtype=np.float64)) for kind in kinds)
+    return similar, different
+
+
+def sim_diff_ratio(embeddings: Embeddings, labels: IntArray, pairs: IntArray | None = None) -> float:
     """Return :func:`distance_ratio` of the Euclidean distances of L2-normalised rows, comparable between losses.
 
     Args:
