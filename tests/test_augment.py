@@ -114,7 +114,7 @@ def trained(plan, store, score=validation_auc):
 
 def start_of(plan, store):
     made = engine.Engine(plan, Store(store), validation_auc, lambda event: None)
-    return made._start(plan.splits[0], plan.resolved.experiment.pretrain).load()
+    return made._shared.of(plan.splits[0], plan.resolved.experiment.pretrain).load()
 
 
 def model_of(result):
@@ -270,7 +270,7 @@ def test_phase_2_on_images_is_a_plain_keras_loop(resolved, faces):
         labels,
         drawn(),
         NORMAL,
-        lambda now: 1.0,
+        lambda: 1.0,
         steps=6,
         validate_every=6,
         tell=lambda done, loss: None,
@@ -434,7 +434,7 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
             labels,
             itertools.repeat(np.arange(24)),
             NORMAL,
-            lambda now: 1.0,
+            lambda: 1.0,
             steps=3,
             validate_every=3,
             tell=lambda done, loss: None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -272,7 +273,7 @@ def results(plan, home, events):
 def start(results, plan, home):
     """The weights that phase 1 left for seed 0."""
     made = engine.Engine(plan, Store(home), validation_auc, ignore)
-    return made._start(plan.splits[0], plan.resolved.experiment.pretrain).load()
+    return made._shared.of(plan.splits[0], plan.resolved.experiment.pretrain).load()
 
 
 # The start -----------------------------------------------------------------------------------------------------------
@@ -318,7 +319,7 @@ def test_phase_1_is_done_once_a_seed(results, home, events):
         ("phase-1 embedding", 0),
         ("phase-1 embedding", 1),
     }
-    steps = phase1.step_count(48, Pretrain(epochs=2, batch_size=12))
+    steps = phase1.ends_of_epochs(48, Pretrain(epochs=2, batch_size=12))[-1]
     assert [e.done for e in events if e.stage == "pretrain" and e.seed == 0][-1] == steps == 8
 
 
@@ -518,6 +519,47 @@ def test_the_last_checkpoint_is_at_the_last_step(plan_of, tiny, tmp_path):
     assert all(event.value is not None and math.isfinite(event.value) for event in told)
 
 
+# Early stopping ---------------------------------------------------------------------------------------------------------
+
+
+def phase_1_of(plan, store, score):
+    """Return phase 1's embedding of the validation part, its history, and how many images it has seen."""
+    (found,) = trained(plan, store, score).values()
+    assert found.status == "ok", found.reason
+    history = json.loads((artefacts(store, "pretrain")[0] / "history.json").read_text())
+    return found.embeddings["validation"], history, found.budget.pretrain_images
+
+
+@pytest.mark.parametrize(
+    ("values", "epochs", "best"),
+    [
+        ((0.5, 0.6, 0.6, 0.4, 0.9), 4, 2),  # two epochs without a better one
+        ((0.5, 0.4, 0.7, 0.6, 0.8), 5, 5),  # never two in a row
+        ((0.9, math.nan, 0.1, 0.2, 0.3), 3, 1),
+    ],
+)
+def test_phase_1_stops_when_validation_stops_improving(plan_of, tmp_path, values, epochs, best):
+    """And the weights of the best epoch are what is kept."""
+    settings = {"baselines": ("phase1",)}
+    patient = plan_of(tmp_path, "still", pretrain=Pretrain(epochs=5, batch_size=12, patience=2), **settings)
+    patient = dataclasses.replace(patient, trials=patient.trials[:1])
+    score = Scores(*values)
+    embeddings, history, images = phase_1_of(patient, tmp_path / "patient", score)
+    np.testing.assert_array_equal(history["validation"], values[:epochs])
+    ends = phase1.ends_of_epochs(len(patient.splits[0].train), Pretrain(epochs=5, batch_size=12))
+    assert len(history["loss"]) == ends[epochs - 1]
+    assert images == ends[epochs - 1] * 12
+    np.testing.assert_allclose(embeddings, score.seen[best - 1][0], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(score.seen[0][1], patient.labels[patient.splits[0].validation])
+
+    # Without patience the same epochs are the same training, and nobody is asked.
+    plain = plan_of(tmp_path, "still", pretrain=Pretrain(epochs=epochs, batch_size=12), **settings)
+    plain = dataclasses.replace(plain, trials=plain.trials[:1])
+    _, same, _ = phase_1_of(plain, tmp_path / "plain", Scores())
+    assert same["loss"] == history["loss"]
+    assert same["validation"] == []
+
+
 # Files ------------------------------------------------------------------------------------------------------------------
 
 
@@ -560,7 +602,7 @@ def test_flipped_views_are_the_features_of_mirrored_images(plan_of, tmp_path):
     made = network.Network(plan.resolved.model.plugin, (16, 16, 1), 8)
     made.put(
         engine.Engine(plan, Store(tmp_path), validation_auc, ignore)
-        ._start(plan.splits[0], plan.resolved.experiment.pretrain)
+        ._shared.of(plan.splits[0], plan.resolved.experiment.pretrain)
         .load()
     )
     normal = network.Normalization.of(plan.images, plan.splits[0].train)
@@ -636,10 +678,12 @@ def test_phase_1_visits_every_image_equally(size, flip):
     assert not np.array_equal(next(other)[0], np.concatenate(rows)[:20])
 
 
-def test_step_count():
-    assert phase1.step_count(48, Pretrain(epochs=3, batch_size=16)) == 9
-    assert phase1.step_count(50, Pretrain(epochs=1, batch_size=100)) == 1
-    assert phase1.step_count(10, Pretrain(epochs=1, batch_size=100)) == 1
+def test_ends_of_epochs():
+    """Batches run across the ends of epochs: an epoch ends with the batch that ends nearest to it."""
+    assert phase1.ends_of_epochs(48, Pretrain(epochs=3, batch_size=16)) == [3, 6, 9]
+    assert phase1.ends_of_epochs(50, Pretrain(epochs=4, batch_size=20)) == [2, 5, 8, 10]
+    assert phase1.ends_of_epochs(50, Pretrain(epochs=1, batch_size=100)) == [1]
+    assert phase1.ends_of_epochs(10, Pretrain(epochs=1, batch_size=100)) == [1]
 
 
 def test_seeds_for_different_purposes_differ():
@@ -712,7 +756,7 @@ def finetuned(tuner, inputs, labels, weights, *, steps=7, every=7):
         labels,
         InTurn().build(labels, 0),
         NORMAL,
-        lambda now: 1.0,
+        lambda: 1.0,
         steps=steps,
         validate_every=every,
         tell=lambda done, loss: None,

@@ -416,6 +416,26 @@ def test_the_display_shows_loss_value_and_time_left(wanted, clock):
     assert "trial 1 of 4, 0:15 elapsed, about 0:45 left" in text
 
 
+def test_the_display_shows_seeds_that_train_side_by_side(wanted, clock):
+    display = progress.Display(wanted)
+    for done in (0, 4):
+        clock(2)
+        for seed in (0, 1):
+            display.hear(Event("pretrain", done + seed, 8, "", seed, 0, 2.5))
+    text = drawn(display)
+    assert re.search(r"phase 1, seed 0 fold 0 .* 4/8 +loss 2\.5 +0:02 left", text)
+    assert re.search(r"phase 1, seed 1 fold 0 .* 5/8 +loss 2\.5 +0:02 left", text)
+    for seed in (0, 1):
+        display.hear(Event("finetune", 3 + seed, 10, "npairs", seed, 0, 0.5))
+    assert re.search(r"npairs .* 7/20", drawn(display))
+    # A bar that is done with serves the next seed.
+    display.hear(Event("pretrain", 8, 8, "", 1, 0, 0.5))
+    display.hear(Event("pretrain", 1, 8, "", 2, 0, 0.5))
+    text = drawn(display)
+    assert "seed 1 fold 0" not in text
+    assert re.search(r"phase 1, seed 2 fold 0 .* 1/8", text)
+
+
 def test_the_display_shows_failures_and_the_end(wanted, clock):
     display = progress.Display(wanted)
     for number, label in enumerate(("npairs", "contrastive", "npairs", "contrastive"), 1):

@@ -94,6 +94,17 @@ def run(
             "--store", metavar="DIR", envvar="FACEEXP_STORE", help="Where finished work is kept and found again."
         ),
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            max=256,
+            metavar="N",
+            help="Processes that seeds, folds and cores are divided among.",
+        ),
+    ] = 1,
     overrides: Overrides = None,
     only: Only = None,
     as_json: JsonFlag = False,
@@ -111,7 +122,7 @@ def run(
         stderr.print(progress.outline(study.resolved), style="bold", highlight=False, soft_wrap=True)
         try:
             with _listening(study, stderr) as listen:
-                finished = study.run(out, store=store, listen=listen)
+                finished = study.run(out, store=store, listen=listen, jobs=jobs)
         except KeyboardInterrupt:
             stderr.print("interrupted; finished trials are kept, the same command goes on from there", style="yellow")
             raise typer.Exit(130) from None

@@ -147,6 +147,12 @@ class Pretrain(Table):
     batch_size: int = Field(64, ge=1, description="Images a step.")
     learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Share dropped between embedding and classifier.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Stop after so many epochs without a better validation AUC of the embedding, and keep the best "
+        "epoch's weights; without it, all epochs are trained and the last weights kept.",
+    )
 
 
 class Finetune(Table):

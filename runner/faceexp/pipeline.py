@@ -151,13 +151,17 @@ class Study:
                 [p if p.where else self.document.problem(("dataset",), p.message) for p in error.problems]
             ) from error
 
-    def run(self, out: str | Path = "runs", *, store: str | Path | None = None, listen: Listener = _deaf) -> Run:
+    def run(
+        self, out: str | Path = "runs", *, store: str | Path | None = None, listen: Listener = _deaf, jobs: int = 1
+    ) -> Run:
         """Train and compare; return the finished run.
 
         Args:
             out: Folder that gets the run's own folder, ``<name>-<hash>``.
             store: Where finished work is kept; by default ``$FACEEXP_STORE`` or the user's cache.
             listen: Hears of progress.
+            jobs: Processes that seeds and folds are divided among, with the cores. More than one need a script that
+                can be imported, with its own work below ``if __name__ == "__main__":``.
 
         Raises:
             InputError: The data cannot serve the experiment.
@@ -170,14 +174,17 @@ class Study:
         kept = Store(Path(store) if store else default_root())
         plan = self.plan(kept, listen)
         write_text(folder / "spec.toml", spec.dump(self.experiment))
-        surroundings = environment(self.resolved)
+        surroundings = environment(self.resolved, jobs)
         write_text(folder / "environment.json", written(surroundings))
         results = []
-        for number, trained in enumerate(engine.train(plan, kept, validation_auc, listen), 1):
+        for number, trained in enumerate(engine.train(plan, kept, validation_auc, listen, jobs), 1):
             result = _finish(trained, folder, plan)
             results.append(result)
             trial = trained.trial
             listen(Event("trial", number, len(plan.trials), trial.label, trial.seed, trial.fold, finished=result))
+        # Side by side, trials end in any order; what is written has the plan's.
+        order = {trial.id: place for place, trial in enumerate(plan.trials)}
+        results.sort(key=lambda result: order[result.id])
         document = compare_all(self.experiment.name, self.spec_hash, results, plan)
         write_text(folder / "results.json", written(document))
         finished = Run(folder, document)

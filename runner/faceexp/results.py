@@ -207,8 +207,8 @@ def _published(published: Published) -> dict[str, Any]:
     return {**published.model_dump(mode="json"), "power": plain(power.from_counts(right, published.pairs))}
 
 
-def environment(resolved: Resolved) -> dict[str, Any]:
-    """Return the machine, the packages and the plugins a run used."""
+def environment(resolved: Resolved, jobs: int = 1) -> dict[str, Any]:
+    """Return the machine, the packages and the plugins a run used, and among how many processes it was divided."""
     chosen = [resolved.dataset, resolved.model]
     chosen += [plugin for loss in resolved.losses for plugin in (loss.loss, loss.sampler)]
     plugins = {(c.found.kind, c.found.name): c.found for c in chosen}
@@ -218,6 +218,7 @@ def environment(resolved: Resolved) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
+        "jobs": jobs,
         "plugins": [
             {"kind": kind, "name": name, "distribution": found.distribution, "version": found.version}
             for (kind, name), found in sorted(

@@ -17,23 +17,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from faceexp.contract import IntArray, ModelPlugin, SamplerPlugin
-from faceexp.engine import baselines, phase1
-from faceexp.engine.backend import compiled, derive_seed, tensorflow, versions
-from faceexp.engine.network import (
-    Network,
-    Normalization,
-    Weights,
-    initial_weights,
-    load_weights,
-    normalized,
-    save_weights,
-)
+from faceexp.contract import SamplerPlugin
+from faceexp.engine import baselines
+from faceexp.engine.backend import derive_seed, versions
 from faceexp.engine.phase1 import DivergedError
 from faceexp.engine.phase2 import Finetuner, needs_images
-from faceexp.engine.rows import FLIPPED, PLAIN, Rows, Views, resident
-from faceexp.experiment import Pretrain
-from faceexp.images import shape
+from faceexp.engine.processes import Work, side_by_side
+from faceexp.engine.rows import PLAIN, Rows, Views, resident
+from faceexp.engine.starts import Start, Starts, counted
 from faceexp.store import Artefact, Store, digest
 from faceexp.values import (
     Budget,
@@ -51,7 +42,7 @@ from faceexp.values import (
 )
 
 
-def train(plan: Plan, store: Store, score: Score, listen: Listener) -> Iterator[TrainedTrial]:
+def train(plan: Plan, store: Store, score: Score, listen: Listener, jobs: int = 1) -> Iterator[TrainedTrial]:
     """Yield each trial of a plan as it ends; a trial that fails says why and costs only itself.
 
     Args:
@@ -59,20 +50,22 @@ def train(plan: Plan, store: Store, score: Score, listen: Listener) -> Iterator[
         store: Where finished work is looked up and kept.
         score: Rates validation embeddings, labels and distance; the checkpoint with the highest value is kept.
         listen: Hears of progress.
+        jobs: Processes; each takes a seed and fold at a time, and its share of the cores. Yet more would be idle.
     """
+    groups: dict[tuple[int, int], list[Trial]] = {}
+    for trial in plan.trials:
+        groups.setdefault((trial.seed, trial.fold), []).append(trial)
+    jobs = min(jobs, len(groups))
+    if jobs > 1:
+        yield from side_by_side(Work.of(plan, store, score), list(groups.values()), listen, jobs, _alone)
+        return
     engine = Engine(plan, store, score, listen)
     for trial in plan.trials:
         yield engine.run(trial)
 
 
-@dataclass(frozen=True)
-class Start:
-    """Where phase 2 starts: weights, and the time and reuse of the stages that made them."""
-
-    key: str
-    load: Callable[[], Weights]
-    seconds: float
-    reused: bool
+def _alone(work: Work, listen: Listener) -> Callable[[Trial], TrainedTrial]:
+    return Engine(work.whole(), work.store, work.score, listen).run
 
 
 @dataclass
@@ -83,13 +76,12 @@ class Engine:
     store: Store
     score: Score
     listen: Listener
-    _compiled: dict[str, Any] = field(default_factory=dict)
-    # A start is shared by the trials of a seed and fold: whether it was reused is news only once.
-    _starts: dict[str, Start] = field(default_factory=dict)
-    _features: dict[str, tuple[Artefact, float]] = field(default_factory=dict)
+    _tuners: dict[str, Finetuner] = field(default_factory=dict)
     _last_resident: tuple[str, Any] = ("", None)
-    # A phase 1 that failed is not tried again for every loss that would have started from it.
-    _failed_starts: dict[str, Exception] = field(default_factory=dict)
+
+    @functools.cached_property
+    def _shared(self) -> Starts:
+        return Starts(self.plan, self.store, self.score, self.listen)
 
     def run(self, trial: Trial) -> TrainedTrial:
         """Return the trained trial, from the store or trained now."""
@@ -106,160 +98,19 @@ class Engine:
                 reason if diverged else f"{type(cause).__name__}: {reason}",
             )
 
-    # What determines a result --------------------------------------------------------------------------------------
-
-    @functools.cached_property
-    def _shape(self) -> tuple[int, int, int]:
-        return shape(self.plan.resolved.experiment.preprocess)
-
     def _split(self, trial: Trial) -> Split:
         return next(split for split in self.plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))
-
-    def _initial_inputs(self, split: Split) -> dict[str, Any]:
-        """What determines the initial weights, and what they are trained on."""
-        return {
-            "images": self.plan.images_key,
-            "train": digest([split.train.tolist(), self.plan.labels[split.train].tolist()]),
-            "model": self.plan.resolved.model.identity,
-            "embedding_dim": self.plan.resolved.experiment.model.embedding_dim,
-            "seed": [split.seed, split.fold],
-            "versions": versions(),
-        }
-
-    # Stages shared by all losses of a seed and fold ----------------------------------------------------------------
-
-    def _start(self, split: Split, settings: Pretrain) -> Start:
-        inputs = {**self._initial_inputs(split), "phase": "initial"}
-        if settings.enabled:
-            experiment = self.plan.resolved.experiment
-            inputs |= {
-                "phase": "pretrain",
-                "pretrain": settings.model_dump(),
-                "augment": experiment.augment.model_dump(exclude={"phase2"}),
-            }
-        key = digest(inputs)
-        if key in self._starts:
-            return dataclasses.replace(self._starts[key], reused=True)
-        if key in self._failed_starts:
-            raise self._failed_starts[key]
-        if settings.enabled:
-            try:
-                artefact = self.store.get("pretrain", inputs, lambda folder: self._pretrain(folder, split, settings))
-            except Exception as error:
-                self._failed_starts[key] = error
-                raise
-            history = json.loads((artefact.path / "history.json").read_text(encoding="utf-8"))
-            start = Start(key, lambda: load_weights(artefact.path / "weights.npz"), history["seconds"], artefact.reused)
-        else:
-            start = Start(key, lambda: self._initial(split), 0.0, reused=False)
-        self._starts[key] = start
-        return start
-
-    def _initial(self, split: Split) -> Weights:
-        self._wake()
-        seed = derive_seed("weights", split.seed, split.fold)
-        dim = self.plan.resolved.experiment.model.embedding_dim
-        return initial_weights(self._model, self._shape, dim, seed)
-
-    @property
-    def _model(self) -> ModelPlugin:
-        return cast("ModelPlugin", self.plan.resolved.model.plugin)
-
-    @functools.cached_property
-    def _network(self) -> Network:
-        self._wake()
-        return Network(self._model, self._shape, self.plan.resolved.experiment.model.embedding_dim)
-
-    def _wake(self) -> None:
-        """Import TensorFlow, which takes seconds: worth a word to whoever watches."""
-        if "backend" not in self._compiled:
-            self.listen(Event("backend", 0, 1))
-            self._compiled["backend"] = tensorflow()
-            self.listen(Event("backend", 1, 1))
-
-    def _normalization(self, split: Split) -> Normalization:
-        key = f"normalization {split.seed} {split.fold}"
-        if key not in self._compiled:
-            self._compiled[key] = Normalization.of(self.plan.images, split.train)
-        return cast("Normalization", self._compiled[key])
-
-    def _pretrain(self, folder: Path, split: Split, settings: Pretrain) -> None:
-        began = time.perf_counter()
-        labels = _counted(self.plan.labels, split.train)
-        num_classes = int(labels[split.train].max()) + 1
-        augment = self.plan.resolved.experiment.augment
-        key = digest(["phase 1", settings.model_dump(), num_classes])
-        if key not in self._compiled:
-            self._compiled[key] = phase1.Classifier(self._network, settings, augment, num_classes)
-        classifier = cast("phase1.Classifier", self._compiled[key])
-        seed = derive_seed("pretrain", split.seed, split.fold)
-        classifier.reset(self._initial(split), seed)
-        steps = phase1.step_count(len(split.train), settings)
-
-        def tell(done: int, loss: float) -> None:
-            self.listen(Event("pretrain", done, steps, "", split.seed, split.fold, loss))
-
-        history = classifier.run(
-            self.plan.images,
-            labels,
-            phase1.batches(split.train, settings, augment, seed),
-            self._normalization(split),
-            steps,
-            tell,
-        )
-        save_weights(folder / "weights.npz", self._network.take())
-        seconds = time.perf_counter() - began
-        (folder / "history.json").write_text(json.dumps({"loss": history, "seconds": seconds}), encoding="utf-8")
-
-    def _feature_rows(self, split: Split, start: Start) -> tuple[Artefact, float]:
-        """Return trunk features of all images, float32 (views, N, F); the second view is flipped."""
-        views = 2 if self.plan.resolved.experiment.augment.flip else 1
-        inputs = {"start": start.key, "views": views, "images": self.plan.images_key}
-        key = digest(inputs)
-        if key in self._features:
-            artefact, seconds = self._features[key]
-            return dataclasses.replace(artefact, reused=True), seconds
-
-        def make(folder: Path) -> None:
-            began = time.perf_counter()
-            self._extract(folder, split, start, views)
-            (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - began), encoding="utf-8")
-
-        artefact = self.store.get("features", inputs, make)
-        seconds = json.loads((artefact.path / "seconds.json").read_text(encoding="utf-8"))
-        self._features[key] = artefact, seconds
-        return artefact, seconds
-
-    def _extract(self, folder: Path, split: Split, start: Start, views: int) -> None:
-        network, images = self._network, self.plan.images
-        network.put(start.load())
-        normalization = self._normalization(split)
-        if "trunk" not in self._compiled:
-            self._compiled["trunk"] = compiled(
-                lambda rows, mean, deviation: network.features(normalized(rows, mean, deviation), training=False)
-            )
-        out = np.lib.format.open_memmap(
-            folder / "features.npy", mode="w+", dtype=np.float32, shape=(views, len(images), network.width)
-        )
-        for view in range(views):
-            for begin in range(0, len(images), 256):
-                block = np.asarray(images[begin : begin + 256])
-                block = block[:, :, ::-1] if view == FLIPPED else block
-                rows = self._compiled["trunk"](block, normalization.mean, normalization.deviation)
-                out[view, begin : begin + len(block)] = rows.numpy()
-                self.listen(Event("features", begin + len(block), len(images), "", split.seed, split.fold))
-        out.flush()
 
     # One trial -----------------------------------------------------------------------------------------------------
 
     def _loss(self, trial: Trial, resolved: ResolvedLoss) -> TrainedTrial:
         split = self._split(trial)
-        start = self._start(split, resolved.entry.pretrain)
+        start = self._shared.of(split, resolved.entry.pretrain)
         seconds = {"pretrain": start.seconds, "features": 0.0}
         reused = ["pretrain"] if start.reused else []
         features: Artefact | None = None
         if not needs_images(resolved.entry.finetune, self.plan.resolved.experiment.augment):
-            features, seconds["features"] = self._feature_rows(split, start)
+            features, seconds["features"] = self._shared.features(split, start)
             reused += ["features"] if features.reused else []
         inputs = {
             "start": start.key,
@@ -267,8 +118,8 @@ class Engine:
             "sampler": resolved.sampler.identity,
             "finetune": resolved.entry.finetune.model_dump(exclude={"sampler"}),
             "augment": self.plan.resolved.experiment.augment.model_dump(),
-            "split": digest([split.validation.tolist(), split.test.tolist(), self.plan.labels.tolist()]),
-            "pairs": digest(None if split.validation_pairs is None else split.validation_pairs.tolist()),
+            "validation": self._shared.judged_on(split),
+            "test": digest(split.test.tolist()),
             "parts": self._parts,
         }
         artefact = self.store.get(
@@ -281,16 +132,14 @@ class Engine:
                 trial, split, outcome["status"], outcome["reason"], seconds=seconds, reused=tuple(reused)
             )
         supply = cast("SamplerPlugin", resolved.sampler.plugin).supply()
-        pretrain, steps = resolved.entry.pretrain, resolved.entry.finetune.steps
+        steps = resolved.entry.finetune.steps
         return TrainedTrial(
             trial,
             split,
             "ok",
             embeddings={part: np.load(artefact.path / f"{part}.npy", allow_pickle=False) for part in self._parts},
             distance=resolved.traits.distance,
-            budget=Budget(
-                self._pretrain_images(split, pretrain), steps, steps * supply.size, outcome["trainable_parameters"]
-            ),
+            budget=Budget(start.images, steps, steps * supply.size, outcome["trainable_parameters"]),
             best_step=outcome["best_step"],
             curve=tuple(Checkpoint(*point) for point in outcome["curve"]),
             folder=artefact.path,
@@ -303,10 +152,6 @@ class Engine:
         """The parts whose embeddings are evaluated; training images are a gallery where their people are tested."""
         closed = self.plan.resolved.experiment.protocol.kind == "closed_set"
         return ["validation", "test", "train"] if closed else ["validation", "test"]
-
-    @staticmethod
-    def _pretrain_images(split: Split, settings: Pretrain) -> int:
-        return phase1.step_count(len(split.train), settings) * settings.batch_size if settings.enabled else 0
 
     def _finetune(
         self,
@@ -336,17 +181,17 @@ class Engine:
         start: Start,
         features: Artefact | None,
     ) -> dict[str, Any]:
-        settings = resolved.entry.finetune
-        labels = _counted(self.plan.labels, split.train)
+        settings, network = resolved.entry.finetune, self._shared.network
+        labels = counted(self.plan.labels, split.train)
         tuner = self._finetuner(resolved, int(labels[split.train].max()) + 1)
         tuner.reset(start.load(), derive_seed("loss", trial.seed, trial.fold))
-        normalization = self._normalization(split)
+        normalization = self._shared.normalization(split)
         inputs = self._inputs(features)
         plain, source = inputs[PLAIN], self._resident(inputs, split, features)
         held_out = self.plan.labels[split.validation]
 
-        def validate(now: Finetuner) -> float:
-            embeddings = now.embed(plain, split.validation, normalization)
+        def validate() -> float:
+            embeddings = network.embed(plain, split.validation, normalization)
             if not np.isfinite(embeddings).all():
                 raise DivergedError("the embeddings of the validation images are not finite")
             return self.score(embeddings, held_out, resolved.traits.distance, split.validation_pairs)
@@ -368,11 +213,11 @@ class Engine:
         )
         if not result.weights:
             raise DivergedError("no checkpoint has a validation score that is a number")
-        self._network.put(result.weights)
+        network.put(result.weights)
         for part in self._parts:
-            rows = tuner.embed(plain, getattr(split, part), normalization)
+            rows = network.embed(plain, getattr(split, part), normalization)
             np.save(folder / f"{part}.npy", rows, allow_pickle=False)
-        self._network.save(folder / "model.keras", result.weights, normalization)
+        network.save(folder / "model.keras", result.weights, normalization)
         curve = [dataclasses.astuple(point) for point in result.curve]
         return {
             "status": "ok",
@@ -391,10 +236,10 @@ class Engine:
                 num_classes,
             ]
         )
-        if key not in self._compiled:
+        if key not in self._tuners:
             augment = self.plan.resolved.experiment.augment
-            self._compiled[key] = Finetuner(self._network, resolved, augment, num_classes)
-        return cast("Finetuner", self._compiled[key])
+            self._tuners[key] = Finetuner(self._shared.network, resolved, augment, num_classes)
+        return self._tuners[key]
 
     def _inputs(self, features: Artefact | None) -> list[FloatArray | ByteArray]:
         """Return the views that phase 2 reads rows of: cached features, or the images themselves."""
@@ -424,8 +269,8 @@ class Engine:
         settings = self.plan.resolved.experiment.pretrain
         if trial.label == "untrained trunk":
             settings = settings.model_copy(update={"enabled": False})
-        start = self._start(split, settings)
-        features, seconds = self._feature_rows(split, start)
+        start = self._shared.of(split, settings)
+        features, seconds = self._shared.features(split, start)
         rows = np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False)[PLAIN]
         parts = {part: np.asarray(rows[getattr(split, part)]) for part in self._parts}
         if trial.label == "phase-1 embedding":
@@ -439,7 +284,7 @@ class Engine:
             "ok",
             embeddings=parts,
             distance=distance,
-            budget=Budget(self._pretrain_images(split, settings)),
+            budget=Budget(start.images),
             seconds={"pretrain": start.seconds, "features": seconds},
             reused=tuple(reused),
         )
@@ -471,10 +316,3 @@ def _cause(error: BaseException) -> BaseException:
     while str(error).startswith("in user code:") and error.__context__:
         error = error.__context__
     return error
-
-
-def _counted(labels: IntArray, train: IntArray) -> IntArray:
-    """Return labels that count the people of the training part from 0; -1 for all others."""
-    counted = np.full(len(labels), -1, dtype=np.int32)
-    counted[train] = np.unique(labels[train], return_inverse=True)[1]
-    return counted

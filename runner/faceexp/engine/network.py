@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from faceexp.engine.backend import tensorflow
+from faceexp.engine.backend import compiled, tensorflow
 from faceexp.engine.optimizer import Moments, zero_moments
 from faceexp.values import ByteArray, FloatArray
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from faceexp.contract import IntArray, ModelPlugin
 
 Weights = list[FloatArray]
+BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,32 @@ class Network:
                 images = layer(images, **({"training": training} if _behaves_otherwise_in_training(layer) else {}))
                 images, bias = images if bias is None else tf.nn.bias_add(images, bias), None
         return images
+
+    def embed(self, inputs: FloatArray | ByteArray, rows: IntArray, normalization: Normalization) -> FloatArray:
+        """Return embeddings of some of the feature rows, (N, F), or of the images, uint8 (N, H, W, C), in blocks."""
+        blocks = (inputs[rows[start : start + BLOCK]] for start in range(0, len(rows), BLOCK))
+        if inputs.dtype == np.uint8:
+            mean, deviation = normalization.mean, normalization.deviation
+            found = [self._embedded_images(block, mean, deviation) for block in blocks]
+        else:
+            found = [self._embedded_features(block) for block in blocks]
+        return np.concatenate([block.numpy() for block in found])
+
+    def extract(self, pixels: ByteArray, normalization: Normalization) -> FloatArray:
+        """Return trunk features of a block of images, uint8 (B, H, W, C)."""
+        return np.asarray(self._extracted(pixels, normalization.mean, normalization.deviation).numpy())
+
+    @functools.cached_property
+    def _extracted(self) -> Any:  # noqa: ANN401
+        return compiled(lambda *given: self.features(normalized(*given), training=False))
+
+    @functools.cached_property
+    def _embedded_images(self) -> Any:  # noqa: ANN401
+        return compiled(lambda *given: self.embedding(self.features(normalized(*given), training=False)))
+
+    @functools.cached_property
+    def _embedded_features(self) -> Any:  # noqa: ANN401
+        return compiled(self.embedding)
 
     @functools.cached_property
     def moments(self) -> dict[int, Moments]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,8 +75,20 @@ class Classifier:
         normalization: Normalization,
         steps: int,
         tell: Callable[[int, float], None],
+        halts: Sequence[int] = (),
+        go_on: Callable[[], bool] = lambda: True,
     ) -> list[float]:
         """Train; return the loss of every step.
+
+        Args:
+            pixels: uint8 (N, H, W, C), all images.
+            labels: int (N,), people of the training part, from 0.
+            batches: Yields rows and flips.
+            normalization: Of the images.
+            steps: Steps to make at most.
+            tell: Hears how many steps are done, and the loss.
+            halts: After which steps to ask whether to go on.
+            go_on: Is asked then; looks at the network as it is.
 
         Raises:
             DivergedError: A loss value is not finite.
@@ -84,7 +96,8 @@ class Classifier:
         history: list[float] = []
         places = np.arange(CHUNK * self.batch_size, dtype=np.int32).reshape(CHUNK, -1)
         while len(history) < steps:
-            count = min(CHUNK, steps - len(history))
+            done = len(history)
+            count = min(CHUNK, min((halt for halt in halts if halt > done), default=steps) - done, steps - done)
             chosen = [next(batches) for _ in range(count)]
             # The compiled call takes CHUNK batches; the last ones may be repeated, and are not used.
             padded = chosen + [chosen[-1]] * (CHUNK - count)
@@ -99,6 +112,8 @@ class Classifier:
                 raise DivergedError(f"phase 1: the loss is not finite at step {len(history) + 1}")
             history += [float(value) for value in losses]
             tell(len(history), history[-1])
+            if len(history) in halts and not go_on():
+                break
         return history
 
 
@@ -122,6 +137,6 @@ def batches(
         yield rows, flips
 
 
-def step_count(images: int, settings: Pretrain) -> int:
-    """Return the steps that make the asked number of epochs."""
-    return max(1, round(settings.epochs * images / settings.batch_size))
+def ends_of_epochs(images: int, settings: Pretrain) -> list[int]:
+    """Return the steps that are done at the end of each epoch; the last is how many there are in all."""
+    return [max(1, round(epoch * images / settings.batch_size)) for epoch in range(1, settings.epochs + 1)]

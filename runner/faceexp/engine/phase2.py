@@ -11,15 +11,14 @@ import numpy as np
 from faceexp.contract import IntArray, LossContext, LossPlugin
 from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import compiled, derive_seed, many_steps, restart, tensorflow
-from faceexp.engine.network import Network, Normalization, Weights, normalized
+from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.engine.optimizer import Adam
 from faceexp.engine.phase1 import DivergedError
 from faceexp.engine.rows import Rows
 from faceexp.experiment import Augment, Finetune
-from faceexp.values import ByteArray, Checkpoint, FloatArray, ResolvedLoss
+from faceexp.values import Checkpoint, FloatArray, ResolvedLoss
 
 CHUNK = 50
-BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,6 @@ class Finetuner:
             self.trained = [*network.trunk.trainable_variables, *self.trained]
         self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
 
-        def embed(rows: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
-            if on_images:
-                rows = network.features(normalized(rows, mean, deviation), training=False)
-            return network.embedding(rows)
-
         def step(rows: Any, labels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
             with tf.GradientTape() as tape:
                 if on_images:
@@ -71,7 +65,6 @@ class Finetuner:
 
         # XLA makes little of convolutions on a CPU, but much of the loss and of the embedding layer.
         self._steps = compiled(many_steps(step, CHUNK), xla=resolved.traits.xla and not on_images)
-        self._embed = compiled(embed)
 
     def _build_loss(self, seed: int) -> Any:  # noqa: ANN401 - any callable
         tf = tensorflow()
@@ -98,21 +91,13 @@ class Finetuner:
         """Numbers that a step changes, the loss's own included."""
         return sum(int(np.prod(variable.shape)) for variable in self.trained)
 
-    def embed(self, inputs: FloatArray | ByteArray, rows: IntArray, normalization: Normalization) -> FloatArray:
-        """Return embeddings of some of the feature rows or images, in blocks."""
-        blocks = [
-            self._embed(inputs[rows[start : start + BLOCK]], normalization.mean, normalization.deviation).numpy()
-            for start in range(0, len(rows), BLOCK)
-        ]
-        return np.concatenate(blocks)
-
     def run(
         self,
         rows: Rows,
         labels: IntArray,
         batches: Iterator[IntArray],
         normalization: Normalization,
-        validate: Callable[[Finetuner], float],
+        validate: Callable[[], float],
         *,
         steps: int,
         validate_every: int,
@@ -147,7 +132,7 @@ class Finetuner:
             done += count
             tell(done, float(np.mean(values)))
             if done % validate_every == 0 or done == steps:
-                score = validate(self)
+                score = validate()
                 curve.append(Checkpoint(done, float(np.mean(since)), score))
                 since = []
                 if score > best_score:

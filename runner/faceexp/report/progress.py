@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
@@ -54,6 +55,16 @@ def ended(result: TrialResult, number: int, total: int) -> str:
     return f"{place}: {numbers}, {source}"
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What a bar shows: a stage, of which seed and fold, since when and from how many units on."""
+
+    stage: str
+    name: str
+    began: float
+    first: int
+
+
 class Display:
     """The live display; it hears events and is itself a renderable."""
 
@@ -68,8 +79,8 @@ class Display:
         self._ended: Counter[str] = Counter()
         self._stages = self._bars()
         self._losses = self._bars()
-        self._stage_tasks: dict[str, TaskID] = {}
-        self._stage_began = ("", self._began, 0)
+        # A bar for each stage, more where seeds run side by side: what it shows, and when and where that began.
+        self._stage_tasks: dict[TaskID, _Shown] = {}
         self._loss_tasks = {
             loss.entry.label: self._losses.add_task(
                 loss.entry.label, total=loss.entry.finetune.steps * self._runs, value="", left=""
@@ -77,6 +88,8 @@ class Display:
             for loss in resolved.losses
         }
         self._steps = {loss.entry.label: loss.entry.finetune.steps for loss in resolved.losses}
+        # Steps that the trials of a loss have done which have not ended; by seed and fold.
+        self._under_way: dict[str, dict[tuple[int, int], int]] = {label: {} for label in self._steps}
         self._spent: Counter[str] = Counter()
 
     @staticmethod
@@ -97,13 +110,15 @@ class Display:
             self._stage(event)
         elif event.stage == "finetune":
             self._spent[event.label] += now - self._last  # type: ignore[assignment]  # seconds, not whole counts
-            self._advance(event.label, event.done, f"loss {event.value:.4g}" if event.value is not None else "")
+            self._under_way[event.label][event.seed, event.fold] = event.done
+            self._advance(event.label, f"loss {event.value:.4g}" if event.value is not None else "")
         elif event.stage == "trial" and event.finished:
             self._done, self._total = event.done, event.total
             if event.label in self._loss_tasks:
                 self._ended[event.label] += 1
+                self._under_way[event.label].pop((event.seed, event.fold), None)
                 mark = "" if event.finished.status == "ok" else event.finished.status
-                self._advance(event.label, 0, mark)
+                self._advance(event.label, mark)
         self._last = now
 
     def _stage(self, event: Event) -> None:
@@ -111,21 +126,31 @@ class Display:
         if event.stage not in SHARED:
             name += f", seed {event.seed} fold {event.fold}"
         now = time.monotonic()
-        if event.stage not in self._stage_tasks:
-            self._stage_tasks[event.stage] = self._stages.add_task(name, total=event.total, value="", left="")
-        if self._stage_began[0] != name:
+        task = self._bar(event, name)
+        shown = self._stage_tasks[task]
+        if shown.name != name:
             # The first word of a stage is also when its clock starts: what went before was something else.
-            self._stage_began = (name, now, event.done)
-        _, began, first = self._stage_began
+            shown = self._stage_tasks[task] = _Shown(event.stage, name, now, event.done)
+        began, first = shown.began, shown.first
         left = ""
         if first < event.done < event.total:
             left = f"{clock((now - began) / (event.done - first) * (event.total - event.done))} left"
         value = f"loss {event.value:.4g}" if event.value is not None else ""
-        task = self._stage_tasks[event.stage]
         self._stages.update(task, description=name, completed=event.done, total=event.total, value=value, left=left)
 
-    def _advance(self, label: str, step: int, value: str) -> None:
-        done = self._ended[label] * self._steps[label] + step
+    def _bar(self, event: Event, name: str) -> TaskID:
+        """Return the bar that shows this already, else one of the same stage that is done with, else a new one."""
+        own = [task for task, shown in self._stage_tasks.items() if shown.stage == event.stage]
+        showing = [task for task in own if self._stage_tasks[task].name == name]
+        free = [task for task in own if self._stages.tasks[self._stages.task_ids.index(task)].finished]
+        for task in showing + free:
+            return task
+        task = self._stages.add_task(name, total=event.total, value="", left="")
+        self._stage_tasks[task] = _Shown(event.stage, "", 0.0, 0)
+        return task
+
+    def _advance(self, label: str, value: str) -> None:
+        done = self._ended[label] * self._steps[label] + sum(self._under_way[label].values())
         whole = self._steps[label] * self._runs
         spent = float(self._spent[label])
         left = f"{clock(spent / done * (whole - done))} left" if 0 < done < whole and spent else ""
