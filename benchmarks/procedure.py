@@ -1,18 +1,25 @@
 """Seconds of the same comparison by the source study's procedure and by faceexp, in one run, and their ratio.
 
-    python benchmarks/procedure.py [--losses 4] [--steps 600] [--epochs 15]
+    python benchmarks/procedure.py [--losses 4] [--steps 600] [--epochs 15] [--without-avx512]
 
 The source study's procedure in today's Keras, compiled and without needless work of our own: every loss trains its own
 phase 1 with ``fit``; phase 2 runs the whole network at every step though only the embedding layer learns; and three
 threshold sweeps push both images of every pair of the part through the network. Same data (ORL), network, batches and
-numbers of steps. Importing TensorFlow is in neither of the two; compiling is in both.
+numbers of steps; in a process of its own, with TensorFlow as it is by default. Importing TensorFlow is in neither of
+the two; compiling is in both.
+
+On processors without AVX-512 VNNI, TensorFlow leaves oneDNN out unless it is told otherwise, as faceexp does;
+``--without-avx512`` makes TensorFlow, oneDNN and XLA behave as there.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -115,37 +122,63 @@ def source_study(plan: Plan, name: str, epochs: int, steps: int) -> float:
     return time.perf_counter() - began
 
 
+def prepared(home: Path, chosen: argparse.Namespace) -> tuple[faceexp.Study, Plan]:
+    """Return the experiment and its plan; decoding images is in neither of the two procedures."""
+    file = home / "x.toml"
+    text = EXPERIMENT.format(epochs=chosen.epochs, steps=chosen.steps, classes=BATCH // 4, images=4)
+    names = LOSSES[: chosen.losses]
+    file.write_text(text + "".join(f'[[losses]]\nplugin = "{name}"\n' for name in names), encoding="utf-8")
+    study = faceexp.load(file)
+    return study, study.plan(Store(home / "store"))
+
+
+def ours(chosen: argparse.Namespace) -> float:
+    """Run the experiment; return the seconds."""
+    from faceexp.engine.backend import tensorflow
+    from faceexp.quiet import silence
+
+    with silence():
+        tensorflow().zeros(1)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        study, _ = prepared(home, chosen)
+        began = time.perf_counter()
+        run = study.run(home / "runs", store=home / "store")
+        seconds = time.perf_counter() - began
+    for trial in run.trials:
+        spent = ", ".join(f"{stage} {value:.1f}" for stage, value in trial["seconds"].items())
+        print(f"  faceexp       {trial['label']:<18} {trial['status']}: {spent}", flush=True)
+    return seconds
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--losses", type=int, default=4, choices=range(1, len(LOSSES) + 1), metavar="1..16")
     arguments.add_argument("--steps", type=int, default=600)
     arguments.add_argument("--epochs", type=int, default=15)
+    arguments.add_argument("--without-avx512", action="store_true")
+    arguments.add_argument("--source-study", action="store_true", help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
-    from faceexp.quiet import silence
-
-    with silence():
-        import tensorflow as tf
-    tf.zeros(1)
-    names = LOSSES[: chosen.losses]
-    with tempfile.TemporaryDirectory() as home:
-        file = Path(home, "x.toml")
-        text = EXPERIMENT.format(epochs=chosen.epochs, steps=chosen.steps, classes=BATCH // 4, images=4)
-        file.write_text(text + "".join(f'[[losses]]\nplugin = "{name}"\n' for name in names), encoding="utf-8")
-        study = faceexp.load(file)
-        plan = study.plan(Store(Path(home, "plan")))
-        began = time.perf_counter()
-        run = study.run(Path(home, "runs"), store=Path(home, "store"))
-        ours = time.perf_counter() - began
-        for trial in run.trials:
-            spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in trial["seconds"].items())
-            print(f"  faceexp       {trial['label']:<18} {trial['status']}: {spent}")
-        theirs = 0.0
-        for name in names:
-            seconds = source_study(plan, name, chosen.epochs, chosen.steps)
-            theirs += seconds
-            print(f"  source study  {name:<18} {seconds:6.1f} s")
-    print(f"{len(names)} losses: source study {theirs:.1f} s, faceexp {ours:.1f} s, 1 / {theirs / ours:.1f}")
+    if chosen.source_study:
+        with tempfile.TemporaryDirectory() as folder:
+            _, plan = prepared(Path(folder), chosen)
+            print(json.dumps([source_study(plan, n, chosen.epochs, chosen.steps) for n in LOSSES[: chosen.losses]]))
+        return
+    environment = dict(os.environ)
+    if chosen.without_avx512:
+        older = {"ONEDNN_MAX_CPU_ISA": "AVX2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
+        environment |= {**older, "TF_ENABLE_ONEDNN_OPTS": "0"}
+        os.environ.update(older)
+    mine = ours(chosen)
+    command = [sys.executable, __file__, "--source-study"]
+    command += [f"--{name}={getattr(chosen, name)}" for name in ("losses", "steps", "epochs")]
+    printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout  # noqa: S603
+    each: list[float] = json.loads(printed.splitlines()[-1])
+    for name, seconds in zip(LOSSES, each, strict=False):
+        print(f"  source study  {name:<18} {seconds:6.1f} s")
+    theirs = sum(each)
+    print(f"{len(each)} losses: source study {theirs:.1f} s, faceexp {mine:.1f} s, 1 / {theirs / mine:.1f}")
 
 
 if __name__ == "__main__":
