@@ -276,7 +276,7 @@ def test_the_spec_in_the_run_is_the_experiment(run, study, file, plugins):
 
 def test_the_environment_names_machine_packages_and_plugins(run):
     found = read(run.folder / "environment.json")
-    assert set(found) == {"python", "platform", "processor", "cores", "plugins", "packages"}
+    assert set(found) == {"python", "platform", "processor", "cores", "jobs", "plugins", "packages"}
     assert {"tensorflow", "keras", "numpy", "faceexp"} <= set(found["packages"])
     named = [(plugin["kind"], plugin["name"]) for plugin in found["plugins"]]
     losses = [("loss", name) for name in ("apart", "contrastive", "no_number", "raises")]
@@ -488,7 +488,7 @@ def test_another_process_finds_everything_in_the_store(run, elsewhere, home):
         for key in TRIAL_KEYS - {"seconds", "reused"}:
             assert again[key] == trial[key]
         if trial["kind"] == "loss":
-            assert again["reused"] == ["pretrain", "features", "finetune"]
+            assert again["reused"] == ["pretrain", "features", "finetune", "evaluate"]
 
 
 def test_another_process_with_an_empty_store_finds_the_same_numbers(run, elsewhere, tmp_path):

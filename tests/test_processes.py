@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import multiprocessing
 import os
 
@@ -95,10 +96,15 @@ def kills(tmp_path_factory):
 
 
 @pytest.fixture
-def plan(tmp_path, face_folder, kills):
+def study(tmp_path, face_folder, kills):
     file = tmp_path / "x.toml"
     file.write_text(SPEC.format(folder=face_folder), encoding="utf-8")
-    return faceexp.load(file).plan(Store(tmp_path / "plan"))
+    return faceexp.load(file)
+
+
+@pytest.fixture
+def plan(study, tmp_path):
+    return study.plan(Store(tmp_path / "plan"))
 
 
 def trained(plan, store, jobs, heard=None):
@@ -119,7 +125,7 @@ def same(left, right):
         np.testing.assert_array_equal(left.embeddings[part], right.embeddings[part])
 
 
-def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(plan, kills, tmp_path):
+def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study, plan, kills, tmp_path):
     store, heard = Store(tmp_path / "store"), []
     (kills / "killed").unlink(missing_ok=True)
     found = trained(plan, store, 2, heard)
@@ -141,6 +147,12 @@ def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(plan,
             same(again[name], done)
             assert done.trial.kind == "baseline" or "finetune" in again[name].reused
     assert "finetune" not in again[lost.trial.id].reused
+
+    run = study.run(tmp_path / "runs", store=store.root, jobs=2)
+    # Whoever ends first, what is written has the order of the plan.
+    assert [trial["id"] for trial in run.trials] == [trial.id for trial in plan.trials]
+    assert all(trial["kind"] == "baseline" or "finetune" in trial["reused"] for trial in run.trials)
+    assert json.loads((run.folder / "environment.json").read_text())["jobs"] == 2
 
 
 def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 
 from faceexp import results
 from faceexp.experiment import Published
+from faceexp.store import Store
 from faceexp.values import Budget, Split, TrainedTrial, Trial, TrialResult
 
 RANDOM = np.random.default_rng(0)
@@ -22,7 +24,7 @@ def part(*images):
 
 def plan_of(labels, *splits):
     names = tuple(f"person {label}" for label in range(max(labels) + 1))
-    return SimpleNamespace(labels=np.array(labels, np.int32), identities=names, splits=splits)
+    return SimpleNamespace(labels=np.array(labels, np.int32), identities=names, splits=splits, images_key="made")
 
 
 def trained(split, dim=3, seed=0, **rest):
@@ -106,6 +108,41 @@ def test_evidence_names_images_and_people_and_is_drawn_for_the_first_split():
     again = results.measure(trained(second, seed=1), plan)
     assert "map" not in again.evidence
     assert again.pictures == ()
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
+    """Unless what is measured, or how, is something else."""
+    labels = [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    first, second = (Split(seed, 0, part(), part(0, 1, 3, 4), part(6, 7, 8, 9, 10, 11)) for seed in (0, 1))
+    plan, store = plan_of(labels, first, second), Store(tmp_path)
+    made = dataclasses.replace(trained(first), key="a key", reused=("finetune",))
+    plainly = results.measure(made, plan)
+    fresh = results.measure(made, plan, store)
+    assert fresh.result.reused == ("finetune",)
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "examine", lambda *_: pytest.fail("it was measured again"))
+        again = results.measure(made, plan, store)
+    assert again.result.reused == ("finetune", "evaluate")
+    assert again.result.seconds["evaluate"] == fresh.result.seconds["evaluate"] > 0
+    for found in (fresh, again):
+        assert found.result.metrics == plainly.result.metrics
+        assert found.result.threshold == plainly.result.threshold
+        assert json.loads(results.written(plainly.evidence)) == found.evidence
+        assert (found.pictures, found.calibration) == (plainly.pictures, plainly.calibration)
+
+    def count():
+        return store.contents()["evaluation"][0]
+
+    assert count() == 1
+    results.measure(dataclasses.replace(made, key="another"), plan, store)
+    results.measure(dataclasses.replace(made, distance="cosine"), plan, store)
+    results.measure(dataclasses.replace(made, split=second, trial=dataclasses.replace(made.trial, seed=1)), plan, store)
+    monkeypatch.setattr(results, "_code", lambda: "a new metric")
+    results.measure(made, plan, store)
+    assert count() == 5
+    # What has no key cannot be told from others.
+    results.measure(trained(first), plan, store)
+    assert count() == 5
 
 
 def test_a_failed_trial_has_no_evidence():

@@ -178,7 +178,7 @@ class Study:
         write_text(folder / "environment.json", written(surroundings))
         results = []
         for number, trained in enumerate(engine.train(plan, kept, validation_auc, listen, jobs), 1):
-            result = _finish(trained, folder, plan)
+            result = _finish(trained, folder, plan, kept)
             results.append(result)
             trial = trained.trial
             listen(Event("trial", number, len(plan.trials), trial.label, trial.seed, trial.fold, finished=result))
@@ -311,11 +311,11 @@ def read_json(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _finish(trained: TrainedTrial, folder: Path, plan: Plan) -> TrialResult:
+def _finish(trained: TrainedTrial, folder: Path, plan: Plan, store: Store) -> TrialResult:
     """Measure a trial and write what belongs to it: its JSON, its pictures, and its model with the threshold."""
     from faceexp.results import measure, plain, written
 
-    measured = measure(trained, plan)
+    measured = measure(trained, plan, store)
     result = measured.result
     beside = {"evidence": measured.evidence, "calibration": measured.calibration}
     write_text(folder / "trials" / f"{result.id}.json", written(plain(result) | beside))

@@ -6,6 +6,7 @@ Evaluation and statistics meet here; everything returned is JSON data, or a valu
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import math
@@ -25,7 +26,7 @@ from faceexp.contract import GROUPS, IntArray
 from faceexp.evaluation import HIGHER_IS_BETTER, Examined, examine, projection, rank_1
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.experiment import Published
-from faceexp.store import digest
+from faceexp.store import Store, digest
 from faceexp.values import BUDGET_SLACK, BUDGETS, Plan, Resolved, Split, TrainedTrial, TrialResult
 
 SCHEMA = 1
@@ -42,22 +43,76 @@ class Measured:
     calibration: dict[str, Any] | None = None
 
 
-def measure(trained: TrainedTrial, plan: Plan) -> Measured:
+def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Measured:
     """Return a trial's metrics and evidence: the threshold from validation, everything else from test.
 
     The first seed and fold also gives the embeddings to draw and the images of its hardest pairs: they are the same
     people for every loss.
+
+    Args:
+        trained: The trial and its embeddings.
+        plan: What it is part of.
+        store: Where the same measurement is looked up, and kept.
     """
-    trial, split = trained.trial, trained.split
     began = time.perf_counter()
     if trained.status != "ok":
-        return Measured(_result(trained, {}, None, began))
+        return Measured(_result(trained, {}, None, time.perf_counter() - began))
+    if store is None or not trained.key:
+        found = _judged(trained, plan)
+        seconds = time.perf_counter() - began
+    else:
+
+        def make(folder: Path) -> None:
+            judged = _judged(trained, plan)
+            judged["seconds"] = time.perf_counter() - began
+            (folder / "judged.json").write_text(written(judged), encoding="utf-8")
+
+        artefact = store.get("evaluation", _judged_by(trained, plan), make)
+        found = json.loads((artefact.path / "judged.json").read_text(encoding="utf-8"))
+        seconds = found["seconds"]
+        if artefact.reused:
+            trained = dataclasses.replace(trained, reused=(*trained.reused, "evaluate"))
+    result = _result(trained, found["metrics"], found["threshold"], seconds)
+    return Measured(result, found["evidence"], tuple(found["pictures"]), found["calibration"])
+
+
+def _judged_by(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
+    """Return what determines a measurement."""
+    split = trained.split
+    parts = [split.train, split.validation, split.test]
+    return {
+        "trained": trained.key,
+        "distance": trained.distance,
+        "parts": digest([[part.tolist(), plan.labels[part].tolist()] for part in parts]),
+        "pairs": digest([None if p is None else p.tolist() for p in (split.validation_pairs, split.test_pairs)]),
+        # The evidence names images and people.
+        "images": plan.images_key,
+        "identities": digest(plan.identities),
+        "first": _is_first(trained, plan),
+        "code": _code(),
+    }
+
+
+def _is_first(trained: TrainedTrial, plan: Plan) -> bool:
+    return (trained.trial.seed, trained.trial.fold) == (plan.splits[0].seed, plan.splits[0].fold)
+
+
+@functools.cache
+def _code() -> str:
+    """Digest of everything that measures: another metric, and all trials are measured again, but none is trained."""
+    here = Path(__file__).parent
+    sources = [*sorted((here / "evaluation").glob("*.py")), here / "calibration.py", Path(__file__)]
+    versions = [importlib.metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")]
+    return digest([*versions, *(path.read_text(encoding="utf-8") for path in sources)])
+
+
+def _judged(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
+    """Return metrics, threshold, evidence, pictures and calibration, as JSON data."""
+    split = trained.split
     validation, test = plan.labels[split.validation], plan.labels[split.test]
     embeddings = trained.embeddings
-    # Pairs have no name here, so that those of validation are gone before those of test are measured.
-    calibration = calibrated(
-        pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
-    )
+    held_out = pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
+    calibration = calibrated(held_out)
     threshold = calibration.threshold
     aims = {far: threshold for far, threshold in calibration.thresholds.items() if threshold is not None}
     examined = examine(embeddings["test"], test, threshold, trained.distance, split.test_pairs, list(aims.values()))
@@ -67,7 +122,7 @@ def measure(trained: TrainedTrial, plan: Plan) -> Measured:
         gallery = np.concatenate([embeddings["train"], embeddings["validation"]])
         enrolled = plan.labels[np.concatenate([split.train, split.validation])]
         metrics["rank_1"] = rank_1(gallery, enrolled, embeddings["test"], test, trained.distance)
-    first = (trial.seed, trial.fold) == (plan.splits[0].seed, plan.splits[0].fold)
+    first = _is_first(trained, plan)
     evidence = _evidence(examined, split, plan)
     # What came of the false accept rates that validation aimed at.
     evidence["met"] = {
@@ -76,11 +131,18 @@ def measure(trained: TrainedTrial, plan: Plan) -> Measured:
     if first:
         evidence["map"] = _map(trained, test, plan)
     pictures = {image for pair in evidence["hardest"] for image in pair["images"]} if first else set()
-    result = _result(trained, metrics, threshold, began)
-    return Measured(result, evidence, tuple(sorted(pictures)), plain(calibration))
+    return {
+        "metrics": plain(metrics),
+        "threshold": plain(threshold),
+        "evidence": plain(evidence),
+        "pictures": sorted(pictures),
+        "calibration": plain(calibration),
+    }
 
 
-def _result(trained: TrainedTrial, metrics: Mapping[str, float], threshold: float | None, began: float) -> TrialResult:
+def _result(
+    trained: TrainedTrial, metrics: Mapping[str, float | None], threshold: float | None, seconds: float
+) -> TrialResult:
     trial = trained.trial
     return TrialResult(
         id=trial.id,
@@ -91,14 +153,14 @@ def _result(trained: TrainedTrial, metrics: Mapping[str, float], threshold: floa
         fold=trial.fold,
         status=trained.status,
         reason=trained.reason,
-        metrics={name: value if math.isfinite(value) else None for name, value in metrics.items()},
+        metrics=dict(metrics),
         threshold=threshold,
         distance=trained.distance,
         best_step=trained.best_step,
         seconds={
             **dict.fromkeys(("pretrain", "features", "finetune"), 0.0),
             **trained.seconds,
-            "evaluate": time.perf_counter() - began,
+            "evaluate": seconds,
         },
         reused=trained.reused,
         curve=trained.curve,

@@ -162,6 +162,7 @@ class TrainedTrial:
         folder: Where the trained model lies in the store, if it has one.
         seconds: Time of each stage.
         reused: Stages that were found in the store.
+        key: Digest of what determined the embeddings; empty if the trial failed.
     """
 
     trial: Trial
@@ -176,6 +177,7 @@ class TrainedTrial:
     budget: Budget = Budget()
     seconds: dict[str, float] = field(default_factory=dict)
     reused: tuple[str, ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True)

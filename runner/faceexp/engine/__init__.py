@@ -145,6 +145,7 @@ class Engine:
             folder=artefact.path,
             seconds={**seconds, "finetune": outcome["seconds"]},
             reused=tuple(reused),
+            key=artefact.key,
         )
 
     @property
@@ -263,9 +264,11 @@ class Engine:
         distance = baselines.DISTANCES[trial.label]
         if trial.label == "raw pixels":
             pixels = {part: baselines.raw_pixels(self.plan.images[getattr(split, part)]) for part in self._parts}
-            return TrainedTrial(trial, split, "ok", embeddings=pixels, distance=distance)
+            key = digest(["raw pixels", self.plan.images_key])
+            return TrainedTrial(trial, split, "ok", embeddings=pixels, distance=distance, key=key)
         if trial.label == "PCA (eigenfaces)":
-            return TrainedTrial(trial, split, "ok", embeddings=self._eigenfaces(split), distance=distance)
+            key, components = self._eigenfaces(split)
+            return TrainedTrial(trial, split, "ok", embeddings=components, distance=distance, key=key)
         settings = self.plan.resolved.experiment.pretrain
         if trial.label == "untrained trunk":
             settings = settings.model_copy(update={"enabled": False})
@@ -287,9 +290,10 @@ class Engine:
             budget=Budget(start.images),
             seconds={"pretrain": start.seconds, "features": seconds},
             reused=tuple(reused),
+            key=digest([trial.label, features.key]),
         )
 
-    def _eigenfaces(self, split: Split) -> dict[str, FloatArray]:
+    def _eigenfaces(self, split: Split) -> tuple[str, dict[str, FloatArray]]:
         """Return each part's images as principal components, kept since even importing the library is slow."""
         images = self.plan.images
         rows = [split.train.tolist(), split.validation.tolist(), split.test.tolist()]
@@ -308,7 +312,8 @@ class Engine:
                 np.save(folder / f"{part}.npy", values, allow_pickle=False)
 
         artefact = self.store.get("baseline", inputs, make)
-        return {part: np.load(artefact.path / f"{part}.npy", allow_pickle=False) for part in self._parts}
+        found = {part: np.load(artefact.path / f"{part}.npy", allow_pickle=False) for part in self._parts}
+        return artefact.key, found
 
 
 def _cause(error: BaseException) -> BaseException:
