@@ -612,6 +612,16 @@ def test_flipped_views_are_the_features_of_mirrored_images(plan_of, tmp_path):
     assert not np.allclose(views[0], views[1])
 
 
+def test_large_batches_are_read_a_few_at_a_time(monkeypatch):
+    monkeypatch.setattr(rows, "RESIDENT_BYTES", 1000)
+    given = rows.Rows([np.zeros((20, 5), np.float32)], np.arange(20), seed=0)
+    # A batch of ten rows of five numbers of four bytes each takes 200.
+    assert [given.most(10, wanted) for wanted in (50, 4)] == [5, 4]
+    assert given.most(1000, 50) == 1
+    given.source = "in memory"
+    assert given.most(10, 50) == 50
+
+
 @pytest.mark.parametrize("fits", [True, False], ids=["resident", "read"])
 def test_rows_come_from_both_views(fits, monkeypatch):
     """Whether inputs are in memory or are read a chunk at a time, batches are the same."""
@@ -749,7 +759,7 @@ def tuner_of(resolved):
 NORMAL = network.Normalization(np.array([120.0], np.float32), np.array([40.0], np.float32))
 
 
-def finetuned(tuner, inputs, labels, weights, *, steps=7, every=7):
+def finetuned(tuner, inputs, labels, weights, *, steps=7, every=7, **rest):
     tuner.reset(weights, seed=0)
     return tuner.run(
         rows.Rows([inputs], np.arange(len(inputs)), seed=0),
@@ -760,6 +770,7 @@ def finetuned(tuner, inputs, labels, weights, *, steps=7, every=7):
         steps=steps,
         validate_every=every,
         tell=lambda done, loss: None,
+        **rest,
     )
 
 
@@ -831,6 +842,10 @@ def test_how_often_one_looks_does_not_change_what_is_trained(tuner_of):
     best = finetuned(tuner, inputs, labels, start, steps=phase2.CHUNK + 10, every=20)
     assert [point.step for point in best.curve] == [20, 40, 60]
     assert np.mean([point.loss for point in best.curve]) == pytest.approx(seldom.curve[0].loss, rel=1e-5)
+    # Nor does how many steps are made in one call.
+    few = finetuned(tuner, inputs, labels, start, steps=phase2.CHUNK + 10, every=20, chunk=7)
+    assert few.curve == best.curve
+    identical(few.weights, best.weights)
 
 
 def test_features_are_those_of_the_trunk(resolved, faces):

@@ -21,7 +21,7 @@ from faceexp.contract import SamplerPlugin
 from faceexp.engine import baselines
 from faceexp.engine.backend import derive_seed, versions
 from faceexp.engine.phase1 import DivergedError
-from faceexp.engine.phase2 import Finetuner, needs_images
+from faceexp.engine.phase2 import CHUNK, Finetuner, needs_images
 from faceexp.engine.processes import Work, side_by_side
 from faceexp.engine.rows import PLAIN, Rows, Views, resident
 from faceexp.engine.starts import Start, Starts, counted
@@ -202,8 +202,9 @@ class Engine:
 
         sampler = cast("SamplerPlugin", resolved.sampler.plugin)
         drawn = sampler.build(labels[split.train], derive_seed("batches", trial.seed, trial.fold))
+        rows = Rows(inputs, split.train, derive_seed("flips", trial.seed, trial.fold), source)
         result = tuner.run(
-            Rows(inputs, split.train, derive_seed("flips", trial.seed, trial.fold), source),
+            rows,
             labels[split.train],
             drawn,
             normalization,
@@ -211,13 +212,14 @@ class Engine:
             steps=settings.steps,
             validate_every=settings.validate_every,
             tell=tell,
+            chunk=rows.most(sampler.supply().size, CHUNK),
         )
         if not result.weights:
             raise DivergedError("no checkpoint has a validation score that is a number")
         network.put(result.weights)
         for part in self._parts:
-            rows = network.embed(plain, getattr(split, part), normalization)
-            np.save(folder / f"{part}.npy", rows, allow_pickle=False)
+            embeddings = network.embed(plain, getattr(split, part), normalization)
+            np.save(folder / f"{part}.npy", embeddings, allow_pickle=False)
         network.save(folder / "model.keras", result.weights, normalization)
         curve = [dataclasses.astuple(point) for point in result.curve]
         return {

@@ -102,6 +102,7 @@ class Finetuner:
         steps: int,
         validate_every: int,
         tell: Callable[[int, float], None],
+        chunk: int = CHUNK,
     ) -> Outcome:
         """Train, and keep the checkpoint that scores best on validation.
 
@@ -114,6 +115,7 @@ class Finetuner:
             steps: Optimiser steps.
             validate_every: Steps between checkpoints.
             tell: Hears how many steps are done, and the loss.
+            chunk: Steps in one compiled call, ``CHUNK`` at most.
 
         Raises:
             DivergedError: A loss value or an embedding is not finite.
@@ -123,8 +125,8 @@ class Finetuner:
         best_step, best_score, done = 0, -np.inf, 0
         since: list[float] = []
         while done < steps:
-            count = min(CHUNK, validate_every - done % validate_every, steps - done)
-            values = self._chunk(rows, labels, batches, normalization, count)
+            count = min(chunk, validate_every - done % validate_every, steps - done)
+            values = self._chunk(rows, labels, batches, normalization, count, chunk)
             if not np.isfinite(values).all():
                 bad = done + 1 + int(np.flatnonzero(~np.isfinite(values))[0])
                 raise DivergedError(f"the loss is not finite at step {bad}")
@@ -140,12 +142,18 @@ class Finetuner:
         return Outcome(best, best_step, tuple(curve))
 
     def _chunk(
-        self, rows: Rows, labels: IntArray, batches: Iterator[IntArray], normalization: Normalization, count: int
+        self,
+        rows: Rows,
+        labels: IntArray,
+        batches: Iterator[IntArray],
+        normalization: Normalization,
+        count: int,
+        length: int,
     ) -> FloatArray:
         chosen = np.stack([next(batches) for _ in range(count)])
-        targets = np.zeros((CHUNK, chosen.shape[1]), np.int32)
+        targets = np.zeros((length, chosen.shape[1]), np.int32)
         targets[:count] = labels[chosen]
-        source, places = rows.chunk(chosen, CHUNK)
+        source, places = rows.chunk(chosen, length)
         # A tensor: each Python number would be compiled anew.
         number = tensorflow().constant(count)
         losses = self._steps(source, places, targets, normalization.mean, normalization.deviation, number)

@@ -56,6 +56,13 @@ class Rows:
     def __post_init__(self) -> None:
         self._random = np.random.default_rng(self.seed)
 
+    def most(self, batch_size: int, wanted: int) -> int:
+        """Return how many batches to read at a time, at most as many as wanted: fewer where they would be large."""
+        if self.source is not None:
+            return wanted
+        row = int(np.prod(self.views[PLAIN].shape[1:])) * self.views[PLAIN].itemsize
+        return max(1, min(wanted, RESIDENT_BYTES // (batch_size * row)))
+
     def chunk(self, index: IntArray, length: int) -> tuple[Any, IntArray]:
         """Return inputs and which of them the batches are, int32 (length, B).
 
