@@ -14,12 +14,16 @@ from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, Loss
 from faceexp.tensors import pairwise_distances
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import tensorflow as tf
 
     from faceexp.contract import LossFunction
 
+    Tensors = tuple[tf.Tensor, ...]
+
 _SWEEPS = 5  # Of PAM, at most.
-_CHUNK = 8  # Candidates that PAM tries at once; most clusters have fewer members.
+_FEW = 8  # Points that a loop takes at once; most clusters have fewer.
 _PACK = 4096.0  # Two counts share one float32, exactly, where a batch has fewer rows than this.
 
 
@@ -46,17 +50,18 @@ def nearest_facility(
     return tf.where(facility, -1.0, nearest), tf.where(facility, rank, cluster)
 
 
-def augmented_nmi(moved: tf.Tensor, cluster: tf.Tensor, same_label: tf.Tensor) -> tf.Tensor:
-    """Normalised mutual information of labels and clusters, if some points moved to a cluster of their own.
+def augmented_nmi(label_sizes: tf.Tensor, moves: tf.Tensor, left: tf.Tensor, taken: tf.Tensor) -> tf.Tensor:
+    """Normalised mutual information of labels and clusters, if some points move to a cluster of their own.
 
     It takes no more than the sums of n log n over clusters, labels and their intersections, n being the sizes of
     these cells; and such a sum is the sum over points of log n, n being the size of the point's cell. Float32
     logarithms summed in float64 are exact in any order, so that equally good clusterings tie.
 
     Args:
-        moved: bool (C, B), whether point j has moved, in each of C cases.
-        cluster: int32 (B,), where points that do not move are.
-        same_label: float32 (B, B), 1 where two points have one label.
+        label_sizes: float32 (B,), how many points have the label of point j.
+        moves: float32 (B, C), 1 where point j moves, in each of C cases; else 0.
+        left: float32 (B, C), 4096 for each point in the cluster of j that stays, and 1 more if it has the label of j.
+        taken: float32 (B, C), how many points with the label of j move.
 
     Returns:
         float64 (C,), normalised by the arithmetic mean of the entropies; 1 where there is but one label and cluster.
@@ -64,19 +69,71 @@ def augmented_nmi(moved: tf.Tensor, cluster: tf.Tensor, same_label: tf.Tensor) -
     import tensorflow as tf
 
     def log_sum(sizes: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(tf.cast(tf.math.log(tf.maximum(sizes, 1.0)), tf.float64), axis=-1)
+        return tf.reduce_sum(tf.cast(tf.math.log(sizes), tf.float64), axis=0)
 
-    moves = tf.cast(moved, tf.float32)
-    same_cluster = tf.cast(cluster[:, None] == cluster[None, :], tf.float32)
-    packed = tf.matmul(1.0 - moves, same_cluster * (_PACK + same_label))
-    left = tf.floor(packed / _PACK)
-    clusters = log_sum(tf.where(moved, tf.reduce_sum(moves, axis=1, keepdims=True), left))
-    joint = log_sum(tf.where(moved, tf.matmul(moves, same_label), packed - _PACK * left))
-    label_sizes = tf.reduce_sum(same_label, axis=1)
-    classes = log_sum(label_sizes)
-    whole = log_sum(tf.fill(tf.shape(label_sizes), tf.cast(tf.size(label_sizes), tf.float32)))
+    staying = tf.floor(left / _PACK)
+    clusters = log_sum(tf.where(moves > 0, tf.reduce_sum(moves, axis=0), staying))
+    joint = log_sum(tf.where(moves > 0, taken, left - _PACK * staying))
+    classes, size = log_sum(label_sizes), tf.size(label_sizes)
+    whole = tf.cast(size, tf.float64) * tf.cast(tf.math.log(tf.cast(size, tf.float32)), tf.float64)
     entropies = 2.0 * whole - clusters - classes
     return tf.where(entropies > 0, 2.0 * (whole - clusters - classes + joint) / entropies, 1.0)
+
+
+def _next_few(chosen: tf.Tensor, last: tf.Tensor) -> Tensors:
+    """Return the chosen points that follow ``last``, a few; 1 where there is one, else 0; the last, B at the end."""
+    import tensorflow as tf
+
+    size = tf.shape(chosen)[0]
+    found, few = tf.math.top_k(tf.cast(chosen & (tf.range(size) > last), tf.float32), tf.minimum(_FEW, size))
+    return few, found, tf.reduce_max(tf.where(found > 0, few, size))
+
+
+def _choose_greedily(
+    distances: tf.Tensor, same_label: tf.Tensor, number: tf.Tensor, margin: Callable[..., tf.Tensor]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Choose one facility after the other, each the best beside those before; return rank and cluster of all points.
+
+    Every candidate is a case of ``augmented_nmi``. Its counts are kept: a new facility changes them by the few points
+    that it draws, which leave their cluster (counted with a minus) for its own (counted with a plus).
+    """
+    import tensorflow as tf
+
+    size = tf.shape(distances)[0]
+    points = tf.range(size)
+
+    def add(step: tf.Tensor, rank: tf.Tensor, nearest: tf.Tensor, cluster: tf.Tensor, *counts: tf.Tensor) -> Tensors:
+        moves = tf.cast((distances < nearest[:, None]) | (points[:, None] == points), tf.float32)
+        covered = tf.cast(tf.minimum(distances, nearest[:, None]), tf.float64)
+        score = margin(moves, *counts) - tf.reduce_sum(covered, axis=0)
+        best = tf.argmax(tf.where(rank < size, tf.constant(float("-inf"), tf.float64), score), output_type=tf.int32)
+        row = tf.gather(distances, best)
+        drawn = (row < nearest) | (points == best)
+        closer, joined = tf.minimum(row, nearest), tf.where(drawn, step, cluster)
+
+        def recount(last: tf.Tensor, left: tf.Tensor, taken: tf.Tensor) -> Tensors:
+            few, found, last = _next_few(drawn, last)
+            twice, sign = tf.concat([few, few], axis=0), tf.concat([found, -found], axis=0)[:, None]
+            reach, where = (
+                tf.concat([tf.gather(now, few), tf.gather(before, few)], axis=0)
+                for now, before in ((closer, nearest), (joined, cluster))
+            )
+            moves = (tf.gather(distances, twice) < reach[:, None]) | (twice[:, None] == points)
+            moves, same = tf.cast(moves, tf.float32), tf.gather(same_label, twice)
+            pairs = tf.where(where[:, None] == joined, sign * (_PACK + same), 0.0)
+            left += tf.matmul(pairs, 1.0 - moves, transpose_a=True)
+            return last, left, taken + tf.matmul(sign * same, moves, transpose_a=True)
+
+        left, taken = counts
+        start = (-1, tf.where(drawn[:, None], 0.0, left), taken)
+        _, *counts = tf.while_loop(lambda last, *_: last < size, recount, start)
+        return step + 1, tf.where(points == best, step, rank), closer, joined, *counts
+
+    none, nowhere = tf.fill([size], size), tf.fill([size], float("inf"))
+    nothing_left, all_taken = tf.zeros_like(same_label), tf.matmul(same_label, tf.ones_like(same_label))
+    start = (0, none, nowhere, none, nothing_left, all_taken)
+    _, rank, _, cluster, _, _ = tf.while_loop(lambda step, *_: step < number, add, start)
+    return rank, cluster
 
 
 def choose_facilities(
@@ -84,11 +141,11 @@ def choose_facilities(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Choose as many facilities as there are labels, so that ``multiplier (1 - NMI) - sum of distances`` is high.
 
-    Greedily, one facility after the other; then, with PAM, by trying every member of a cluster as its facility.
+    Greedily; then, with PAM, by trying every member of a cluster as its facility, until a sweep changes nothing.
     Elements are taken by ``tf.gather`` alone: for a slice the compiler first tries to compute where it begins.
 
     Args:
-        distances: float32 (B, B), symmetric.
+        distances: float32 (B, B), symmetric, 0 from a point to itself.
         labels: int32 (B,).
         margin_multiplier: float32 scalar.
         pam: bool scalar, whether to refine the greedy choice by Partitioning Around Medoids.
@@ -100,57 +157,47 @@ def choose_facilities(
 
     size = tf.shape(labels)[0]
     points = tf.range(size)
-    none = tf.fill([size], size)
     multiplier, worst = tf.cast(margin_multiplier, tf.float64), tf.constant(float("-inf"), tf.float64)
-    equal = labels[:, None] == labels[None, :]
-    same_label = tf.cast(equal, tf.float32)
-    number = tf.reduce_sum(tf.cast(tf.argmax(equal, axis=1, output_type=tf.int32) == points, tf.int32))
+    same_label = tf.cast(labels[:, None] == labels, tf.float32)
+    label_sizes = tf.reduce_sum(same_label, axis=1)
+    number = tf.cast(tf.round(tf.reduce_sum(1.0 / label_sizes)), tf.int32)  # Each label adds up to 1.
 
-    def margin(moved: tf.Tensor, cluster: tf.Tensor) -> tf.Tensor:
-        return multiplier * (1.0 - augmented_nmi(moved, cluster, same_label))
+    def margin(*counts: tf.Tensor) -> tf.Tensor:
+        return multiplier * (1.0 - augmented_nmi(label_sizes, *counts))
 
-    def add(step: tf.Tensor, rank: tf.Tensor, nearest: tf.Tensor, cluster: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        moved = (distances < nearest) | (points[:, None] == points)
-        covered = tf.cast(tf.maximum(tf.minimum(distances, nearest), 0.0), tf.float64)
-        score = margin(moved, cluster) - tf.reduce_sum(covered, axis=1)
-        best = tf.argmax(tf.where(rank < size, worst, score), output_type=tf.int32)
-        nearest = tf.where(points == best, -1.0, tf.minimum(tf.gather(distances, best), nearest))
-        return step + 1, tf.where(points == best, step, rank), nearest, tf.where(tf.gather(moved, best), step, cluster)
-
-    def sweep(count: tf.Tensor, before: tf.Tensor, rank: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def sweep(count: tf.Tensor, before: tf.Tensor, rank: tf.Tensor, members: tf.Tensor) -> Tensors:
         del before
-        _, members = nearest_facility(distances, rank)
         inside = tf.where(members[:, None] == members, distances, 0.0)
         spread = tf.reduce_sum(tf.cast(inside, tf.float64), axis=1)
-        by_cluster = tf.concat([tf.argsort(members, stable=True), tf.zeros([_CHUNK], tf.int32)], axis=0)
 
-        def replace(k: tf.Tensor, start: tf.Tensor, rank: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        def replace(k: tf.Tensor, rank: tf.Tensor) -> Tensors:
             nearest, cluster = nearest_facility(distances, rank, without=k)
-            stop = start + tf.reduce_sum(tf.cast(members == k, tf.int32))
+            pairs = tf.where(cluster[:, None] == cluster, _PACK + same_label, 0.0)
 
-            def attempt(at: tf.Tensor, top: tf.Tensor, best: tf.Tensor) -> tuple[tf.Tensor, ...]:
-                tried = tf.gather(by_cluster, at + tf.range(_CHUNK))
-                rows = tf.gather(distances, tried)
-                moved = (rows < nearest) | ((rows == nearest) & (k < cluster)) | (tried[:, None] == points)
-                score = margin(moved, cluster) - tf.gather(spread, tried)
-                score = tf.where(at + tf.range(_CHUNK) < stop, score, worst)
-                found = tf.gather(tried, tf.argmax(score, output_type=tf.int32))
-                here = tf.reduce_max(score)
-                return at + _CHUNK, tf.maximum(here, top), tf.where(here > top, found, best)
+            def attempt(last: tf.Tensor, top: tf.Tensor, best: tf.Tensor) -> Tensors:
+                few, found, last = _next_few(members == k, last)
+                rows = tf.gather(distances, few)
+                moved = (rows < nearest) | ((rows == nearest) & (k < cluster)) | (few[:, None] == points)
+                moves = tf.cast(tf.transpose(moved), tf.float32)
+                score = margin(moves, tf.matmul(pairs, 1.0 - moves), tf.matmul(same_label, moves))
+                score = tf.where(found > 0, score - tf.gather(spread, few), worst)
+                here, at = tf.reduce_max(score), tf.argmax(score, output_type=tf.int32)
+                return last, tf.maximum(here, top), tf.where(here > top, tf.gather(few, at), best)
 
-            _, _, best = tf.while_loop(lambda at, *_: at < stop, attempt, (start, worst, size))
-            return k + 1, stop, tf.where(points == best, k, tf.where(rank == k, size, rank))
+            _, _, best = tf.while_loop(lambda last, *_: last < size, attempt, (-1, worst, size))
+            return k + 1, tf.where(points == best, k, tf.where(rank == k, size, rank))
 
-        _, _, after = tf.while_loop(lambda k, *_: k < number, replace, (0, 0, rank))
-        return count + 1, rank, after
+        _, after = tf.while_loop(lambda k, *_: k < number, replace, (0, rank))
+        return count + 1, rank, after, nearest_facility(distances, after)[1]
 
-    start = (0, none, tf.fill([size], float("inf")), none)
-    _, rank, _, _ = tf.while_loop(lambda step, *_: step < number, add, start)
-    limit = tf.where(pam, _SWEEPS, 0)
-    _, _, rank = tf.while_loop(
-        lambda count, before, rank: (count < limit) & tf.reduce_any(before != rank), sweep, (0, none, rank)
+    rank, cluster = _choose_greedily(distances, same_label, number, margin)
+    start, limit = (0, tf.fill([size], size), rank, cluster), tf.where(pam, _SWEEPS, 0)
+    _, _, rank, cluster = tf.while_loop(
+        lambda count, before, rank, _: (count < limit) & tf.reduce_any(before != rank), sweep, start
     )
-    nmi = augmented_nmi(tf.zeros([1, size], tf.bool), nearest_facility(distances, rank)[1], same_label)[0]
+    pairs = tf.where(cluster[:, None] == cluster, _PACK + same_label, 0.0)
+    left = tf.reduce_sum(pairs, axis=1, keepdims=True)
+    nmi = augmented_nmi(label_sizes, tf.zeros_like(left), left, tf.zeros_like(left))[0]
     return rank, tf.cast(nmi, tf.float32)
 
 

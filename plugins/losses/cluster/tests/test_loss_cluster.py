@@ -13,8 +13,6 @@ CTX = LossContext(num_classes=4, embedding_dim=4)
 
 
 class TestClusterContract(LossContract):
-    memory_identities = 32  # choosing a facility for each of 512 takes a minute
-
     @pytest.fixture
     def plugin(self):
         return Cluster()
@@ -72,6 +70,16 @@ def random_batch(seed):
     return labels, (rng.uniform(0, 2) * centres[labels] + rng.normal(size=(size, 5))).astype(np.float32)
 
 
+def batch_with_ties(seed):
+    """A batch on a grid: photos that are in it twice, many equal distances, identities of one to many images."""
+    rng = np.random.default_rng(seed)
+    size, classes = (16, 30)[seed % 2], 1 + seed // 2  # 16 and one identity: the search takes 8 points at once
+    labels = rng.permutation(np.minimum(rng.geometric(0.4, size), classes))
+    x = np.round(rng.normal(scale=1.5, size=(size, 2)))
+    x[: size // 4] = x[size // 2 : size // 2 + size // 4]
+    return labels, x.astype(np.float32)
+
+
 @cache
 def compiled_choice():
     import tensorflow as tf
@@ -111,6 +119,16 @@ def test_chooses_the_facilities_of_the_naive_search(evaluate, multiplier, pam):
         assert nmi == pytest.approx(naive.nmi(facilities), abs=1e-6), seed
         loss = Cluster(margin_multiplier=multiplier, pam=pam).build(CTX)
         assert evaluate(loss, labels, x)[0] == pytest.approx(naive.loss(pam=pam), rel=1e-4, abs=1e-4), seed
+
+
+@pytest.mark.parametrize("pam", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_duplicates_and_ties_are_settled_as_by_the_naive_search(seed, pam):
+    naive = Naive(*batch_with_ties(seed), multiplier=2.0)
+    assert (naive.distances == 0).sum() > len(naive.labels)
+    facilities, nmi = chosen(naive, pam=pam)
+    assert facilities == naive.choose(pam=pam)
+    assert nmi == pytest.approx(naive.nmi(facilities), abs=1e-6)
 
 
 def test_pairs_as_clusters_tie_and_the_first_wins():
