@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -48,8 +49,9 @@ margin = 1.0
 
 
 @pytest.fixture
-def faceexp(command):
+def faceexp(command, monkeypatch, tmp_path):
     """Run a command; return exit code, standard output and standard error."""
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "own-store"))
     return command
 
 
@@ -140,6 +142,14 @@ def test_a_broken_plugin_is_listed_with_its_reason(faceexp, install):
     _, out, _ = faceexp("list-plugins", "--json")
     (bad,) = [item for item in json.loads(out)["loss"] if item["name"] == "bad"]
     assert bad["error"] == "RuntimeError: no [such] GPU"
+
+
+def test_plugins_are_listed_where_nothing_can_be_kept(faceexp, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "file" / "store"))
+    code, out, err = faceexp("list-plugins")
+    assert (code, err) == (0, "")
+    assert "faceexp-loss-contrastive" in out
 
 
 def test_a_plugin_is_described(faceexp):
@@ -505,6 +515,7 @@ def test_the_store_says_what_it_holds_and_can_be_emptied(faceexp, tmp_path):
     kept = Store(tmp_path / "store")
     for number in range(3):
         kept.get("features", {"number": number}, lambda folder: (folder / "x").write_bytes(b"x" * 1_000_000))
+    (kept.root / "plugins.json").write_text("{}")  # which plugins are known to import
     code, out, _ = faceexp("cache", "--store", kept.root)
     assert code == 0
     assert row(out, "features") == "features 3 3.0"
@@ -512,6 +523,7 @@ def test_the_store_says_what_it_holds_and_can_be_emptied(faceexp, tmp_path):
     found = json.loads(faceexp("cache", "--store", kept.root, "--clear", "--json")[1])
     assert found["kinds"]["features"]["artefacts"] == 3
     assert kept.contents() == {"features": (0, 0)}
+    assert not (kept.root / "plugins.json").exists()
     assert "0 artefacts" in faceexp("cache", "--store", tmp_path / "none")[1]
 
 
@@ -572,7 +584,7 @@ def running(faceexp, spec, finished, tmp_path, monkeypatch):
     def run(act, trials, *arguments):
         ended = pipeline.open_run(finished(trials, []))
 
-        def study_run(study, out, *, store, listen):
+        def study_run(study, out, *, store, listen, jobs):
             act(listen)
             return ended
 
@@ -623,6 +635,23 @@ def test_a_run_with_a_failed_trial_ends_with_code_1(running):
     code, out, _ = running(greet, [trial("pull"), trial("push", status="failed", reason="ValueError: no")])
     assert code == 1
     assert "x push (seed 0, fold 0) failed: ValueError: no" in out
+
+
+def test_garbage_is_looked_for_as_usual_once_tensorflow_is_there_and_afterwards(running):
+    usual, seen = gc.get_threshold(), []
+
+    def act(listen):
+        for done in (0, 1):
+            seen.append(gc.get_threshold())
+            listen(Event("backend", done, 1))
+        seen.append(gc.get_threshold())
+
+    code, _, _ = running(act, [trial("pull")])
+    gc.unfreeze()
+    assert code == 0
+    assert seen[0] == seen[1]
+    assert seen[0][0] > usual[0]
+    assert seen[2] == gc.get_threshold() == usual
 
 
 def test_an_interrupted_run_says_how_to_go_on(running):
@@ -682,7 +711,12 @@ def test_what_does_not_train_does_not_import_tensorflow(spec, folder, tmp_path):
         f"run {spec()} --out {tmp_path} --store {tmp_path / 'store'}": 2,
     }
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TENSORFLOW, *commands], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", WITHOUT_TENSORFLOW, *commands],
+        env={**os.environ, "FACEEXP_STORE": str(tmp_path / "own-store")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     reported = [line for line in done.stderr.splitlines() if "imported" in line]
     assert reported == [f"{command.split()[0]}: code {code}, imported []" for command, code in commands.items()]

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import subprocess
+import sys
+import sysconfig
+import time
 import tomllib
 from pathlib import Path
 
@@ -97,6 +102,64 @@ def test_the_listing_says_what_is_broken_and_what_is_offered_twice(install):
     assert ("outside-bad", "RuntimeError: no such GPU") in errors
     assert {error for distribution, error in errors if distribution in ("outside-first", "outside-second")} == {both}
     assert ("faceexp-loss-contrastive", None) in errors
+
+
+LISTING = """
+import json, sys
+from pathlib import Path
+from faceexp import describe
+
+(item,) = [item for item in describe.listing(Path(sys.argv[1]))["loss"] if item["name"] == "made"]
+print(json.dumps([item.get("error"), "outside_listed" in sys.modules]))
+"""
+
+
+@pytest.fixture
+def list_made(tmp_path):
+    """List plugins in a process of its own, with a memory; say what is wrong with ``made``, and whether it was imported."""
+    # Where other tests, that run at the same time, may write is not searched: it would count as a change.
+    home = [str(Path(describe.__file__).parents[1]), sysconfig.get_path("purelib")]
+
+    def run(**environment):
+        places = sorted(map(str, tmp_path.glob("site-*")))
+        for path in [path for place in places for path in (*Path(place).rglob("*"), Path(place))]:
+            # As old as an installation; what was just written might be written once more, and look the same.
+            if path.stat().st_mtime > time.time() - 1000:
+                os.utime(path, (time.time() - 2000,) * 2)
+        places = os.pathsep.join([*places, *home])
+        environment = {**os.environ, "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1", **environment}
+        command = [sys.executable, "-S", "-P", "-c", LISTING, str(tmp_path / "memory" / "plugins.json")]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return tuple(json.loads(done.stdout))
+
+    return run
+
+
+def test_a_plugin_that_imports_is_not_imported_again(install, list_made):
+    install("outside-listed", "loss", "made", LOSS)
+    assert list_made() == (None, True)
+    assert list_made() == (None, False)
+
+
+def test_a_plugin_that_is_edited_or_loses_what_it_needs_is_imported_again(install, list_made):
+    module = install("outside-listed", "loss", "made", f"import outside_needed\n{LOSS}")
+    needed = install("outside-needed", "sampler", "needed", "")
+    assert [list_made(), list_made()] == [(None, True), (None, False)]
+    module.write_text(f"import outside_gone\n{LOSS}")
+    assert list_made() == ("ModuleNotFoundError: No module named 'outside_gone'", False)
+    module.write_text(f"import outside_needed\n{LOSS}")
+    assert [list_made(), list_made()] == [(None, True), (None, False)]
+    needed.unlink()
+    assert list_made() == ("ModuleNotFoundError: No module named 'outside_needed'", False)
+
+
+def test_a_broken_plugin_is_tried_every_time(install, list_made):
+    install("outside-listed", "loss", "made", f"import os\nos.environ['OUTSIDE_LISTED']\n{LOSS}")
+    assert [list_made(), list_made()] == [("KeyError: 'OUTSIDE_LISTED'", False)] * 2
+    assert [list_made(OUTSIDE_LISTED="here"), list_made()] == [(None, True), (None, False)]
 
 
 def test_a_description_holds_everything_a_plugin_says_about_itself(made):

@@ -70,7 +70,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "values",
     },
     "comparison": {"statistics"},
-    "describe": {"contract", "errors", "experiment", "registry"},
+    "importable": {"registry", "store"},
+    "describe": {"contract", "errors", "experiment", "importable", "registry"},
     "pipeline": {
         *("contract", "errors", "experiment", "pairs_file", "registry", "resolve", "store", "values"),
         *("comparison", "spec", "plan", "engine", "evaluation", "results", "report"),

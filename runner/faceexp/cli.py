@@ -1,27 +1,29 @@
 """The command line: the only module that prints or exits."""
 
-from __future__ import annotations
+# Annotations are no texts here: typer would evaluate those of every command on each start.
 
+import atexit
 import contextlib
+import gc
 import io
 import json
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 # pydantic looks through every installed package for plugins of its own, which nobody here has, on each start.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
-from rich.console import Console, RenderableType
-from rich.markup import escape
 
 from faceexp.errors import InputError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 app = typer.Typer(
     name="faceexp",
@@ -49,9 +51,17 @@ Only = Annotated[
     list[str] | None, typer.Option("--only", metavar="LABEL", help="Run only the loss with this label. Repeatable.")
 ]
 
+# In the store: which plugins are known to import.
+MEMORY = "plugins.json"
+GARBAGE = gc.get_threshold()
+
 
 def main() -> None:
     """Run the command line; bad input ends with one line for each mistake and exit code 2."""
+    # What is made while modules are imported lives until the end. Looking for garbage among it every 700 objects, and
+    # once more at the end, takes a sixth of a short command's time and a fifth of TensorFlow's import.
+    gc.set_threshold(100_000)
+    atexit.register(gc.freeze)
     try:
         app()
     except InputError as error:
@@ -60,6 +70,8 @@ def main() -> None:
         # The reader, `head` for instance, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    finally:
+        gc.set_threshold(*GARBAGE)
 
 
 def _fail(error: InputError) -> NoReturn:
@@ -69,13 +81,21 @@ def _fail(error: InputError) -> NoReturn:
     sys.exit(2)
 
 
-def _screen() -> Console:
+def _screen() -> "Console":
     """Return the console of standard output; a file or a pipe gets lines wide enough for the table."""
+    from rich.console import Console
+
     console = Console()
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=140)
 
 
-def _show(renderable: RenderableType, data: object, *, as_json: bool) -> None:
+def _stderr() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _show(renderable: "RenderableType", data: object, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(data, indent=1, allow_nan=False))
     else:
@@ -122,17 +142,19 @@ def run(
         stderr.print(progress.outline(study.resolved), style="bold", highlight=False, soft_wrap=True)
         try:
             with _listening(study, stderr) as listen:
-                finished = study.run(out, store=store, listen=listen, jobs=jobs)
+                finished = study.run(out, store=store, listen=_settled(listen), jobs=jobs)
         except KeyboardInterrupt:
             stderr.print("interrupted; finished trials are kept, the same command goes on from there", style="yellow")
             raise typer.Exit(130) from None
     _show(terminal.results(finished.document, _screen().width), finished.document, as_json=as_json)
-    Console(stderr=True).print(f"results in {finished.folder}", style="dim", highlight=False, soft_wrap=True)
+    _stderr().print(f"results in {finished.folder}", style="dim", highlight=False, soft_wrap=True)
     if finished.failed:
         raise typer.Exit(1)
 
 
 def _check_writable(folders: dict[str, Path | None]) -> None:
+    import tempfile
+
     problems = []
     for option, folder in folders.items():
         if folder is None:
@@ -148,7 +170,7 @@ def _check_writable(folders: dict[str, Path | None]) -> None:
 
 
 @contextlib.contextmanager
-def _listening(study: Any, console: Console) -> Iterator[Any]:  # noqa: ANN401
+def _listening(study: Any, console: "Console") -> Iterator[Any]:  # noqa: ANN401
     """Give a listener that shows a live display on a terminal, and a line a trial in a log."""
     from rich.live import Live
 
@@ -167,13 +189,35 @@ def _listening(study: Any, console: Console) -> Iterator[Any]:  # noqa: ANN401
     yield write
 
 
+def _settled(listen: Any) -> Any:  # noqa: ANN401
+    """Give a listener that also hears when TensorFlow is there to stay."""
+
+    def hear(event: Any) -> None:  # noqa: ANN401
+        if event.stage == "backend" and event.done == event.total:
+            _settle()
+        listen(event)
+
+    return hear
+
+
+def _settle() -> None:
+    """Look for garbage as often as Python usually does, beside what is there to stay: old networks hold much memory."""
+    if gc.get_threshold() != GARBAGE:
+        gc.freeze()
+        gc.set_threshold(*GARBAGE)
+
+
 @contextlib.contextmanager
-def _quiet() -> Iterator[Console]:
+def _quiet() -> Iterator["Console"]:
     """Keep what libraries write to standard error from the screen, and give a console that still reaches it.
 
     TensorFlow's greetings come from C++, past Python's ``sys.stderr``; so the file descriptor itself is redirected.
     Should the run end in an error of ours, what was kept back is shown: it may say why.
     """
+    import tempfile
+
+    from rich.console import Console
+
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as kept, os.fdopen(os.dup(saved), "w", encoding="utf-8") as screen:
@@ -199,8 +243,9 @@ def list_plugins(as_json: JsonFlag = False) -> None:
     """Show the installed plugins by kind, and which of them are broken."""
     from faceexp import describe as descriptions
     from faceexp.report import terminal
+    from faceexp.store import default_root
 
-    listed = descriptions.listing()
+    listed = descriptions.listing(default_root() / MEMORY)
     _show(terminal.plugins(listed), listed, as_json=as_json)
 
 
@@ -233,7 +278,7 @@ def new_plugin(
     from faceexp import scaffold
 
     folder = scaffold.new_plugin(kind, name, out)
-    Console(stderr=True).print(f"wrote {folder}; next:", style="dim", highlight=False, soft_wrap=True)
+    _stderr().print(f"wrote {folder}; next:", style="dim", highlight=False, soft_wrap=True)
     quoted = shlex.quote(str(folder))
     print(f"pip install -e {quoted}")
     print(f"pytest {quoted}")
@@ -254,7 +299,11 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
             raise typer.Exit(2) from None
         raise
     outline = progress.outline(study.resolved)
-    _show(f"[green]valid[/green]  {outline}", {"valid": True, "problems": [], "outline": outline}, as_json=as_json)
+    if as_json:
+        print(json.dumps({"valid": True, "problems": [], "outline": outline}, indent=1))
+    else:
+        # Not through Rich, which takes a tenth of this command's time.
+        typer.echo(f"{typer.style('valid', fg='green')}  {outline}", color=False if "NO_COLOR" in os.environ else None)
 
 
 @app.command()
@@ -294,6 +343,8 @@ def report(
     as_json: JsonFlag = False,
 ) -> None:
     """Draw the table of a finished run again, without training."""
+    from rich.console import Console
+
     from faceexp import pipeline
     from faceexp.report import formats, terminal
 
@@ -465,6 +516,7 @@ def cache(
     found = kept.contents()
     if clear:
         kept.clear()
+        (kept.root / MEMORY).unlink(missing_ok=True)
     data = {
         "store": str(kept.root),
         "kinds": {kind: {"artefacts": number, "bytes": size} for kind, (number, size) in found.items()},
@@ -522,7 +574,7 @@ def verify(
     _print_pairs(listed, judged, info, as_json=as_json)
 
 
-def _judge(opened: Any, pairs: Path, far: float | None, stderr: Console) -> tuple[list[Any], list[Any]]:  # noqa: ANN401
+def _judge(opened: Any, pairs: Path, far: float | None, stderr: "Console") -> tuple[list[Any], list[Any]]:  # noqa: ANN401
     from faceexp.serving.photos import read_pairs
 
     listed = list(read_pairs(pairs))
@@ -554,7 +606,7 @@ def _print_pairs(listed: list[Any], judged: list[Any], info: Any, *, as_json: bo
     writer = csv.DictWriter(sys.stdout, ["a", "b", "same", "distance", "probability"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(row | {"same": int(row["same"])} for row in rows)
-    Console(stderr=True).print(pairs_summary(summary))
+    _stderr().print(pairs_summary(summary))
 
 
 @app.command()
@@ -620,20 +672,25 @@ def _open_model(path: str) -> tuple[Any, dict[str, str]]:
 
 
 @contextlib.contextmanager
-def _counting(stderr: Console, words: str, total: int) -> Iterator[Any]:
+def _counting(stderr: "Console", words: str, total: int) -> Iterator[Any]:
     """Give what hears how many are done; on a terminal a bar with the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     if not stderr.is_terminal:
-        yield lambda done: None  # noqa: ARG005
+        yield lambda done: _settle()  # noqa: ARG005
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:
         task = progress.add_task(words, total=total)
-        yield lambda done: progress.update(task, completed=done)
+
+        def tell(done: int) -> None:
+            _settle()
+            progress.update(task, completed=done)
+
+        yield tell
 
 
-def _several(stderr: Console, faces: dict[str, int]) -> None:
+def _several(stderr: "Console", faces: dict[str, int]) -> None:
     """Say of which photos the largest of several faces was taken."""
     for photo, count in faces.items():
         if count > 1:
@@ -667,6 +724,8 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a model for others to use: network, preprocessing and threshold, with README and model card."""
+    from rich.markup import escape
+
     from faceexp.export import export_model
 
     with _quiet() as stderr, stderr.status("converting") if stderr.is_terminal else contextlib.nullcontext():

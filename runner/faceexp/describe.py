@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,24 +13,35 @@ from pydantic_core import to_jsonable_python
 
 from faceexp.contract import GROUPS, Plugin
 from faceexp.errors import InputError
-from faceexp.experiment import Experiment, Finetune, ModelRef, PluginRef, Pretrain
+from faceexp.importable import Known, recall, remember
 from faceexp.registry import BrokenPluginError, Registry, discover
 
 
-def listing() -> dict[str, list[dict[str, str]]]:
-    """Return every installed plugin by kind; a broken one has an ``error``."""
+def listing(memory: Path | None = None) -> dict[str, list[dict[str, str]]]:
+    """Return every installed plugin by kind; a broken one has an ``error``.
+
+    Args:
+        memory: A file that keeps which plugins imported well, so that they need not be imported the next time.
+    """
+    began = time.time_ns()
     registry = discover()
+    known = recall(memory) if memory else Known()
+    imported = []
     found: dict[str, list[dict[str, str]]] = {kind: [] for kind in GROUPS}
     for plugin in registry.plugins:
         item = {key: getattr(plugin, key) for key in ("name", "distribution", "version", "module")}
         try:
             registry.find(plugin.kind, plugin.name)
-            plugin.load()
+            if plugin not in known.plugins:
+                plugin.load()
+                imported.append(plugin)
         except BrokenPluginError as error:
             item["error"] = error.reason
         except InputError as error:
             item["error"] = str(error)
         found[plugin.kind].append(item)
+    if memory and imported:
+        remember(memory, known, imported, began)
     return found
 
 
@@ -118,6 +131,9 @@ def _bounds(schema: Mapping[str, Any]) -> str:
 
 def schema() -> dict[str, Any]:
     """Return the JSON schema of experiment files, with the options of every installed plugin."""
+    # It takes a while to import, and listing does without it.
+    from faceexp.experiment import Experiment, ModelRef, PluginRef
+
     registry = discover()
     whole = Experiment.model_json_schema(mode="validation")
     whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -170,6 +186,8 @@ def _one(name: str, cls: type[Plugin], own: Mapping[str, Any], definitions: dict
 
 
 def _loss_schema(registry: Registry, definitions: dict[str, Any]) -> dict[str, Any]:
+    from faceexp.experiment import Finetune, Pretrain
+
     # A loss may give any part of these tables.
     for model in (Pretrain, Finetune):
         part = {**definitions[model.__name__], "required": []}
