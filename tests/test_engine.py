@@ -717,8 +717,9 @@ def test_weights_survive_a_file(tmp_path):
 
 def test_raw_pixels(results, plan):
     found = results["raw-pixels-s0-f0"]
-    expected = plan.images[plan.splits[0].test].reshape(-1, 256) / 255
-    np.testing.assert_allclose(found.embeddings["test"], expected, rtol=1e-6)
+    # Bytes, since they are many: evaluation counts them in 255ths.
+    assert found.embeddings["test"].dtype == np.uint8
+    np.testing.assert_array_equal(found.embeddings["test"], plan.images[plan.splits[0].test].reshape(-1, 256))
 
 
 def test_eigenfaces_are_the_principal_axes_of_training_images(results, plan):
@@ -733,9 +734,26 @@ def test_eigenfaces_are_the_principal_axes_of_training_images(results, plan):
 
 def test_many_images_use_the_seeded_solver():
     pixels = np.random.default_rng(0).integers(0, 256, (2001, 2, 2, 1)).astype(np.uint8)
-    (first,), (again,) = baselines.eigenfaces(pixels, pixels[:5]), baselines.eigenfaces(pixels, pixels[:5])
+    everyone = np.arange(2001)
+    (first,), (again,) = (baselines.eigenfaces(pixels, everyone, everyone[:5]) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     assert first.shape == (5, 4)
+
+
+def test_eigenfaces_of_very_many_images_are_those_of_a_random_choice(monkeypatch):
+    """Transformed in blocks, too; the axes of a choice are close to the axes of all."""
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 2, 2, 1)).astype(np.uint8)
+    pixels[:, 0] //= 4  # so that axes differ in what they explain
+    pixels[:, 0, 0] //= 4
+    everyone = np.arange(600)
+    whole, _ = baselines.eigenfaces(pixels, everyone, everyone, everyone[:7])
+    monkeypatch.setattr(baselines, "PCA_IMAGES", 300)
+    monkeypatch.setattr(baselines, "BLOCK", 64)
+    some, few = baselines.eigenfaces(pixels, everyone, everyone, everyone[:7])
+    np.testing.assert_allclose(some[:7], few, rtol=1e-5, atol=1e-6)
+    assert not np.array_equal(some, whole)
+    smallest = whole.std(axis=0)[2:]
+    np.testing.assert_allclose(some.std(axis=0)[2:], smallest, rtol=0.1)
 
 
 # Against plain loops ------------------------------------------------------------------------------------------------------

@@ -63,6 +63,43 @@ def test_blocks_do_not_matter(monkeypatch, distance):
     np.testing.assert_allclose(pair_distances(x, y, distance, some).distance, listed.distance, rtol=1e-10)
 
 
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+def test_embeddings_that_are_made_ready_block_by_block_have_the_same_distances(monkeypatch, distance):
+    x, y = embeddings_and_labels()
+    whole = pair_distances(x, y, distance)
+    monkeypatch.setattr(module, "_WHOLE_ELEMENTS", 0)
+    monkeypatch.setattr(module, "_BLOCK_ELEMENTS", 100)
+    assert isinstance(prepare(x, distance).values, module.Converted)
+    found = pair_distances(x, y, distance)
+    np.testing.assert_allclose(found.distance, whole.distance, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(found.similar, whole.similar)
+
+
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+@pytest.mark.parametrize("many", [False, True], ids=["converted", "kept as bytes"])
+def test_pixels_count_in_255ths(monkeypatch, many, distance):
+    """Wider than the sums that float32 holds exactly; equal rows, and rows that differ in one pixel, among them."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (30, 2500)).astype(np.uint8)
+    pixels[1], pixels[2] = 0, 255
+    pixels[4] = pixels[3]
+    pixels[5] = pixels[3]
+    pixels[5, 0] ^= 1
+    labels = random.integers(0, 4, 30)
+    if many:
+        monkeypatch.setattr(module, "_WHOLE_ELEMENTS", 0)
+        monkeypatch.setattr(module, "_BLOCK_ELEMENTS", 100)
+        assert isinstance(prepare(pixels, distance).values, module.Bytes)
+    found = pair_distances(pixels, labels, distance).distance
+    direct = pair_distances((pixels / 255).astype(np.float64), labels, distance).distance
+    np.testing.assert_allclose(found, direct, rtol=1e-6, atol=1e-12)
+    left, right = np.triu_indices(30, 1)
+    assert found[(left == 3) & (right == 4)] == pytest.approx(0, abs=1e-15)
+    assert (found[(left == 3) & (right == 5)] > 0) == (direct[(left == 3) & (right == 5)] > 0)
+    listed = pair_distances(pixels, labels, distance, np.stack([left, right], axis=1)[::7]).distance
+    np.testing.assert_allclose(listed, direct[::7], rtol=1e-6, atol=1e-12)
+
+
 def test_many_pairs_are_kept_as_float32(monkeypatch):
     x, y = embeddings_and_labels()
     exact = pair_distances(x, y, "euclidean").distance

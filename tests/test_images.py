@@ -230,3 +230,17 @@ def test_animations_give_their_first_picture(tmp_path):
     path = tmp_path / "two.gif"
     path.write_bytes(buffer.getvalue())
     np.testing.assert_array_equal(decode(path, GRAY)[:, :, 0], RAMP)
+
+
+def test_what_is_released_is_read_again(tmp_path):
+    """Written, too: the file has it."""
+    written = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", dtype=np.uint8, shape=(100, 100))
+    written[:] = np.arange(100)
+    images.release(written)
+    np.testing.assert_array_equal(written[7], np.arange(100))
+    read = np.load(tmp_path / "x.npy", mmap_mode="r")
+    images.release(read[3:])
+    np.testing.assert_array_equal(read[50], np.arange(100))
+    plain = np.ones(3)
+    images.release(plain)
+    assert plain.all()

@@ -356,6 +356,8 @@ def part_of(study, run, home):
 
 def all_distances(rows, labels, distance):
     """Return the distance of every pair and whether it is similar, one pair at a time."""
+    if rows.dtype == np.uint8:  # pixels count in 255ths
+        rows = rows.astype(np.float32) / np.float32(255)
     rows = rows.astype(np.float64)
     found, similar = [], []
     for i, j in itertools.combinations(range(len(rows)), 2):

@@ -322,6 +322,19 @@ def test_unreadable_images_are_skipped_where_that_is_asked_for(plan, damaged, fa
     assert sorted(set(found.labels)) == list(range(11))
 
 
+def test_images_stay_in_a_file_when_some_are_left_out(plan, damaged):
+    """They may be more than fit into memory."""
+    skip = Preprocess(size=(16, 16), on_unreadable="skip")
+    whole = plan(dataset=folder_of(damaged), preprocess=skip)
+    fewer = plan(dataset=folder_of(damaged), preprocess=skip, protocol=Protocol(kind="open_set", min_images=6))
+    assert 0 < len(fewer.images) < len(whole.images)
+    for found in (whole, fewer):
+        assert isinstance(found.images, np.memmap)
+    known = {person: whole.images[whole.labels == whole.identities.index(person)] for person in fewer.identities}
+    for label, person in enumerate(fewer.identities):
+        np.testing.assert_array_equal(fewer.images[fewer.labels == label], known[person])
+
+
 def test_skipping_does_not_smuggle_in_people_with_too_few_images(plan, damaged):
     for number in (3, 4):
         (damaged / "p05" / f"{number}.png").write_bytes(b"no image either")

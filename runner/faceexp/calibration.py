@@ -107,7 +107,8 @@ def _of_kind(measured: PairDistances, *, similar: bool) -> FloatArray:
     chunks = measured.chunks()
     total = sum(int(np.count_nonzero(chunk.similar == similar)) for chunk in chunks)
     step = -(-total // MOST_SORTED) or 1
-    return np.concatenate([chunk.distance[chunk.similar == similar][::step] for chunk in chunks])
+    # Copies, since a view would keep what it is a view of.
+    return np.concatenate([chunk.distance[chunk.similar == similar][::step].copy() for chunk in chunks])
 
 
 def _thinned(distances: FloatArray) -> FloatArray:

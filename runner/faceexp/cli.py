@@ -302,8 +302,9 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
     if as_json:
         print(json.dumps({"valid": True, "problems": [], "outline": outline}, indent=1))
     else:
-        # Not through Rich, which takes a tenth of this command's time.
-        typer.echo(f"{typer.style('valid', fg='green')}  {outline}", color=False if "NO_COLOR" in os.environ else None)
+        # Not through Rich, which would take a tenth of this command's time; but as Rich decides about colours.
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        typer.echo(f"{typer.style('valid', fg='green')}  {outline}", color=False if plain else None)
 
 
 @app.command()

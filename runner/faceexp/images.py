@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -101,6 +103,18 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def shape(preprocess: Preprocess) -> tuple[int, int, int]:
     """Return (H, W, C) of preprocessed images."""
     return (*preprocess.size, 1 if preprocess.color == "gray" else 3)
+
+
+def release(array: np.ndarray[Any, Any]) -> None:
+    """Let the system take back the memory that holds an array's file; it is read again where it is needed.
+
+    A process counts what it has read of its files among its memory. Nothing happens to an array that is in no file.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def unreadable(source: Path | str, error: UnreadableImageError) -> Problem:

@@ -28,6 +28,7 @@ from faceexp.store import Artefact, Store, digest
 from faceexp.values import ByteArray, Event, Listener, Plan, Resolved, Split, Trial
 
 MAX_LISTED = 20
+BLOCK = 64  # images that a thread decodes before it looks for more
 
 
 def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
@@ -47,9 +48,10 @@ def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
     kept = np.load(artefact.path / "kept.npy", allow_pickle=False)
     keep = np.isin(kept, chosen)
     keep &= np.isin(kept, _choose_people(data, kept[keep], experiment.protocol, named))
-    pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
+    images_key = digest([artefact.key, kept[keep].tolist()])
     if not keep.all():
-        pixels, kept = pixels[keep], kept[keep]
+        artefact, kept = _chosen(artefact, np.flatnonzero(keep), store), kept[keep]
+    pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
     # Labels count from 0 without gaps among the people who are left.
     people, counted = np.unique(data.labels[kept], return_inverse=True)
     labels = counted.astype(np.int32)
@@ -61,7 +63,7 @@ def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
         resolved=resolved,
         data=data,
         images=pixels,
-        images_key=digest([artefact.key, kept.tolist()]),
+        images_key=images_key,
         labels=labels,
         identities=tuple(data.identities[person] for person in people),
         splits=parts,
@@ -77,8 +79,10 @@ def _listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
         InputError: With the line of every pair of which the data lack an identity or an image.
     """
     places = {}
-    for person, name in enumerate(data.identities):
-        own = np.flatnonzero(data.labels == person).tolist()
+    ends = np.cumsum(np.bincount(data.labels, minlength=len(data.identities)))
+    everyone = np.split(np.argsort(data.labels, kind="stable"), ends[:-1])
+    for name, rows in zip(data.identities, everyone, strict=True):
+        own = rows.tolist()
         for number, index in zip(_numbers(data, own), own, strict=True):
             places[name, number] = index
     known = set(data.identities)
@@ -154,9 +158,8 @@ def _decoded(data: FaceData, experiment: Experiment, store: Store, listen: Liste
 def _decode_all(data: FaceData, experiment: Experiment, folder: Path, listen: Listener) -> None:
     preprocess = experiment.preprocess
     count = len(data.images)
-    array = np.lib.format.open_memmap(
-        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(count, *images.shape(preprocess))
-    )
+    file = folder / "images.npy"
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, *images.shape(preprocess)))
 
     def decode(index: int) -> Problem | None:
         source = data.images[index]
@@ -169,26 +172,47 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, listen: Li
             return images.unreadable(source if isinstance(source, Path) else f"image {index}", error)
         return None
 
+    def decode_block(start: int) -> list[tuple[int, Problem]]:
+        found = ((index, decode(index)) for index in range(start, min(start + BLOCK, count)))
+        return [(index, problem) for index, problem in found if problem]
+
     problems: dict[int, Problem] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         # Odd metadata, large pictures: what matters of that is an error. Set here, since threads share the filters.
         warnings.filterwarnings("ignore", module="PIL")
-        for index, problem in enumerate(pool.map(decode, range(count))):
-            if problem:
-                problems[index] = problem
-            if index % 256 == 0:
-                listen(Event("images", index, count))
+        starts = range(0, count, BLOCK)
+        for start, unusable in zip(starts, pool.map(decode_block, starts), strict=True):
+            listen(Event("images", start, count))
+            problems.update(unusable)
     listen(Event("images", count, count))
     if problems and preprocess.on_unreadable == "error":
         raise InputError(problems.values())
     kept = np.array([index for index in range(count) if index not in problems], dtype=np.int64)
+    array.flush()
     if problems:
-        np.save(folder / "images.npy", np.array(array[kept]), allow_pickle=False)
-    else:
-        array.flush()
+        everything = file.rename(folder / "everything.npy")
+        _copy_rows(everything, kept, file)
+        everything.unlink()
     np.save(folder / "kept.npy", kept, allow_pickle=False)
     skipped = [str(problem) for problem in problems.values()]
     (folder / "skipped.json").write_text(json.dumps(skipped, indent=1), encoding="utf-8")
+
+
+def _chosen(artefact: Artefact, rows: IntArray, store: Store) -> Artefact:
+    """Return the artefact with some of the images; a file like the other, since they may not fit into memory."""
+    inputs = {"images": artefact.key, "rows": rows.tolist()}
+    return store.get(
+        "images", inputs, lambda folder: _copy_rows(artefact.path / "images.npy", rows, folder / "images.npy")
+    )
+
+
+def _copy_rows(source: Path, rows: IntArray, target: Path) -> None:
+    images = np.load(source, mmap_mode="r", allow_pickle=False)
+    shape = (len(rows), *images.shape[1:])
+    copied = np.lib.format.open_memmap(target, mode="w+", dtype=images.dtype, shape=shape)
+    for start in range(0, len(rows), BLOCK):
+        copied[start : start + BLOCK] = images[rows[start : start + BLOCK]]
+    copied.flush()
 
 
 def _all_splits(labels: IntArray, experiment: Experiment, listed: tuple[IntArray, ...]) -> tuple[Split, ...]:

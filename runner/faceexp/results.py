@@ -111,8 +111,10 @@ def _judged(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
     split = trained.split
     validation, test = plan.labels[split.validation], plan.labels[split.test]
     embeddings = trained.embeddings
-    held_out = pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
-    calibration = calibrated(held_out)
+    # Their distances have no name here, so that they are gone before those of test take as much memory.
+    calibration = calibrated(
+        pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
+    )
     threshold = calibration.threshold
     aims = {far: threshold for far, threshold in calibration.thresholds.items() if threshold is not None}
     examined = examine(embeddings["test"], test, threshold, trained.distance, split.test_pairs, list(aims.values()))

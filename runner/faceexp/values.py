@@ -169,7 +169,7 @@ class TrainedTrial:
     split: Split
     status: Status
     reason: str | None = None
-    embeddings: Mapping[str, FloatArray] = field(default_factory=dict)
+    embeddings: Mapping[str, FloatArray | ByteArray] = field(default_factory=dict)
     distance: Distance = "euclidean"
     best_step: int = 0
     curve: tuple[Checkpoint, ...] = ()

@@ -25,6 +25,7 @@ from faceexp.engine.phase2 import CHUNK, Finetuner, needs_images
 from faceexp.engine.processes import Work, side_by_side
 from faceexp.engine.rows import PLAIN, Rows, Views, resident
 from faceexp.engine.starts import Start, Starts, counted
+from faceexp.images import release
 from faceexp.store import Artefact, Store, digest
 from faceexp.values import (
     Budget,
@@ -265,7 +266,8 @@ class Engine:
         split = self._split(trial)
         distance = baselines.DISTANCES[trial.label]
         if trial.label == "raw pixels":
-            pixels = {part: baselines.raw_pixels(self.plan.images[getattr(split, part)]) for part in self._parts}
+            pixels = {part: baselines.raw_pixels(self.plan.images, getattr(split, part)) for part in self._parts}
+            release(self.plan.images)
             key = digest(["raw pixels", self.plan.images_key])
             return TrainedTrial(trial, split, "ok", embeddings=pixels, distance=distance, key=key)
         if trial.label == "PCA (eigenfaces)":
@@ -297,7 +299,6 @@ class Engine:
 
     def _eigenfaces(self, split: Split) -> tuple[str, dict[str, FloatArray]]:
         """Return each part's images as principal components, kept since even importing the library is slow."""
-        images = self.plan.images
         rows = [split.train.tolist(), split.validation.tolist(), split.test.tolist()]
         inputs = {
             "baseline": "pca",
@@ -308,8 +309,9 @@ class Engine:
         }
 
         def make(folder: Path) -> None:
-            wanted = [images[getattr(split, part)] for part in self._parts]
-            found = baselines.eigenfaces(images[split.train], *wanted)
+            wanted = [getattr(split, part) for part in self._parts]
+            found = baselines.eigenfaces(self.plan.images, split.train, *wanted)
+            release(self.plan.images)
             for part, values in zip(self._parts, found, strict=True):
                 np.save(folder / f"{part}.npy", values, allow_pickle=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from faceexp.contract import Distance
+from faceexp.contract import Distance, IntArray
 from faceexp.values import ByteArray, FloatArray
 
 # Each baseline is compared by the distance under which it is stronger on faces; a weak straw man flatters every loss.
@@ -15,20 +15,43 @@ DISTANCES: dict[str, Distance] = {
     "phase-1 embedding": "cosine",
 }
 PCA_COMPONENTS = 128
+# Of more training images than that, so many are drawn: PCA holds them as floats, and its axes hardly change.
+PCA_IMAGES = 10_000
+BLOCK = 4096
 
 
-def raw_pixels(pixels: ByteArray) -> FloatArray:
-    """Return images as vectors of grey or colour values between 0 and 1."""
-    return np.asarray(pixels, dtype=np.float32).reshape(len(pixels), -1) / np.float32(255)
+def raw_pixels(images: ByteArray, rows: IntArray) -> ByteArray:
+    """Return some of the images, uint8 (N, H, W, C), as vectors of grey or colour values, in 255ths: uint8 (n, D)."""
+    return images[rows].reshape(len(rows), -1)
 
 
-def eigenfaces(train: ByteArray, *others: ByteArray) -> list[FloatArray]:
-    """Return the principal components of other images, fitted on training images (Turk and Pentland, 1991)."""
+def eigenfaces(images: ByteArray, train: IntArray, *others: IntArray) -> list[FloatArray]:
+    """Return the principal components of some images, fitted on training images (Turk and Pentland, 1991).
+
+    Args:
+        images: uint8 (N, H, W, C).
+        train: Rows to fit on; of more than :data:`PCA_IMAGES` a random choice, the same every time.
+        others: Rows to transform.
+
+    Returns:
+        float32 (n, components) for each of the others.
+    """
     from sklearn.decomposition import PCA
 
-    flat = raw_pixels(train)
+    if len(train) > PCA_IMAGES:
+        train = np.sort(np.random.default_rng(0).choice(train, PCA_IMAGES, replace=False))
+    flat = _floats(images, train)
     components = min(PCA_COMPONENTS, len(flat) - 1, flat.shape[1])
     # Exact where it is cheap; beyond that the randomised solver, seeded.
     solver = "full" if len(flat) <= 2000 else "randomized"
-    pca = PCA(n_components=components, svd_solver=solver, random_state=0).fit(flat)
-    return [np.asarray(pca.transform(raw_pixels(other)), dtype=np.float32) for other in others]
+    pca = PCA(n_components=components, svd_solver=solver, random_state=0, copy=False).fit(flat)
+
+    def transformed(rows: IntArray) -> FloatArray:
+        blocks = [_floats(images, rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)]
+        return np.concatenate([np.asarray(pca.transform(block), dtype=np.float32) for block in blocks])
+
+    return [transformed(rows) for rows in others]
+
+
+def _floats(images: ByteArray, rows: IntArray) -> FloatArray:
+    return raw_pixels(images, rows).astype(np.float32) / np.float32(255)

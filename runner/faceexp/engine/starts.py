@@ -27,7 +27,7 @@ from faceexp.engine.network import (
 )
 from faceexp.engine.rows import FLIPPED
 from faceexp.experiment import Pretrain
-from faceexp.images import shape
+from faceexp.images import release, shape
 from faceexp.store import Artefact, Store, digest
 from faceexp.values import Event, Listener, Plan, Score, Split
 
@@ -131,6 +131,7 @@ class Starts:
         key = split.seed, split.fold
         if key not in self._normalizations:
             self._normalizations[key] = Normalization.of(self.plan.images, split.train)
+            release(self.plan.images)
         return self._normalizations[key]
 
     def _pretrain(self, folder: Path, split: Split, settings: Pretrain) -> None:
@@ -174,6 +175,7 @@ class Starts:
             halts=ends if settings.patience else (),
             go_on=improves,
         )
+        release(self.plan.images)
         save_weights(folder / "weights.npz", best or self.network.take())
         written = {"loss": history, "validation": scores, "seconds": time.perf_counter() - began}
         (folder / "history.json").write_text(json.dumps(written), encoding="utf-8")
@@ -208,6 +210,8 @@ class Starts:
                 block = np.asarray(images[begin : begin + BLOCK])
                 block = block[:, :, ::-1] if view == FLIPPED else block
                 out[view, begin : begin + len(block)] = self.network.extract(block, normalization)
+                release(out)
+                release(images)
                 self.listen(Event("features", begin + len(block), len(images), "", split.seed, split.fold))
         out.flush()
 

@@ -155,4 +155,6 @@ def _some(labels: IntArray) -> IntArray:
     """Return rows of evenly chosen identities; where few would be left, evenly chosen rows."""
     step = -(-len(labels) // CHECKPOINT_IMAGES)
     people = np.unique(labels)[::step]
-    return np.flatnonzero(np.isin(labels, people)) if len(people) >= CHECKPOINT_PEOPLE else np.arange(len(labels))[::step]
+    return (
+        np.flatnonzero(np.isin(labels, people)) if len(people) >= CHECKPOINT_PEOPLE else np.arange(len(labels))[::step]
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceexp.evaluation.pairs import each, normalise
+from faceexp.evaluation.pairs import as_float64, each, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,8 +188,8 @@ def projection(embeddings: Embeddings, distance: Distance, chosen: BoolArray | N
     rows = np.flatnonzero(chosen)[:POINTS] if chosen is not None else np.arange(embeddings.shape[0])[:POINTS]
     if len(rows) < 3:
         return None
-    values = embeddings[rows].astype(np.float64)
-    values = normalise(values)[:] if distance == "cosine" else values
+    shown = embeddings[rows]
+    values: FloatArray = (normalise(shown) if distance == "cosine" else as_float64(shown))[:]
     values = values - values.mean(axis=0)
     left, singular, _ = np.linalg.svd(values, full_matrices=False)
     plane = np.zeros((len(rows), 2))

@@ -3,7 +3,7 @@
 Everything is computed in float64 by blocks of rows, so that memory grows with the number of pairs alone; more than
 ``_FLOAT64_PAIRS`` distances are kept as float32. Squared distances come out of one matrix product a block; where that
 product cancels (rows close to one another) they are computed again from the difference itself. Embeddings of more than
-``_WHOLE_ELEMENTS`` numbers are never in memory as float64 all at once: see :class:`Converted`.
+``_WHOLE_ELEMENTS`` numbers are never in memory as float64 all at once: see :class:`Converted` and :class:`Bytes`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -23,41 +24,31 @@ if TYPE_CHECKING:
 
 FloatArray: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 BoolArray: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
-Item, Result = TypeVar("Item"), TypeVar("Result")
+ByteArray: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _BLOCK_ELEMENTS = 1 << 22  # 32 MiB of float64: large enough for the matrix product, small beside the result
-_TILE_ELEMENTS = 1 << 18  # 2 MiB of float64: what is done to each distance after the product is done in the cache
+_TILE_ELEMENTS = 1 << 20  # 8 MiB of float64: what is done to each distance after the product is done in the cache
 _WHOLE_ELEMENTS = 1 << 25  # 256 MiB of float64
 _FLOAT64_PAIRS = 1 << 24
+_CHUNK_PAIRS = 1 << 22
+_EXACT = 1 << 10  # the sum of so many products of signed bytes is one that float32 holds exactly
 _CANCELS_BELOW = 1e-3  # of the sum of the squared norms: nearer than that, the difference itself is more exact
 _SPLIT = float((1 << 17) + 1)  # leaves 36 of 53 bits
 
 
-class Matrix(Protocol):
-    """Embeddings (N, D) that are no array, but give float rows as one would."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """N and D."""
-
-    def __getitem__(self, rows: slice | IntArray) -> FloatArray:
-        """Return some of the rows."""
-
-
-Embeddings: TypeAlias = FloatArray | Matrix
-
-
 @dataclass(frozen=True, eq=False)
 class Converted:
-    """Rows that are made ready when they are asked for, since all of them would fill the memory; a :class:`Matrix`.
+    """Rows made float64 when they are asked for, since all of them at once would fill the memory.
 
     Attributes:
         source: float (N, D).
-        norms: (N,), by which the rows are divided.
-        mean: (D,), which is taken from them.
+        norms: float64 (N,), by which the rows are divided.
+        mean: float64 (D,), which is taken from them.
     """
 
-    source: Embeddings
+    source: FloatArray | Converted
     norms: FloatArray | None = None
     mean: FloatArray | None = None
 
@@ -75,6 +66,65 @@ class Converted:
             values -= self.mean
         return values
 
+    def products(self, start: int, stop: int, first: int) -> FloatArray:
+        """Return the products of rows ``start:stop`` with rows ``first:``."""
+        left = self[start:stop]
+        found = np.empty((len(left), self.shape[0] - first))
+        for begin, end in blocks(found.shape[1], self.shape[1]):
+            np.matmul(left, self[first + begin : first + end].T, out=found[:, begin:end])
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Bytes:
+    """Rows of pixels between 0 and 1, kept as bytes, since they are many; products are exact before they are scaled.
+
+    Attributes:
+        source: uint8 (N, D), in 255ths.
+        norms: float64 (N,), by which the rows are divided.
+    """
+
+    source: ByteArray
+    norms: FloatArray | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N and D."""
+        return len(self.source), int(self.source.shape[1])
+
+    def __getitem__(self, rows: slice | IntArray) -> FloatArray:
+        """Return rows, float64."""
+        values: FloatArray = self.source[rows] / np.float64(255)
+        return values if self.norms is None else values / self.norms[rows][:, None]
+
+    @cached_property
+    def _sums(self) -> FloatArray:
+        sums: FloatArray = self.source.sum(axis=1, dtype=np.float64)
+        return sums
+
+    def products(self, start: int, stop: int, first: int) -> FloatArray:
+        """Return the products of rows ``start:stop`` with rows ``first:``."""
+        left = self._signed(start, stop)
+        found = np.zeros((len(left), len(self.source) - first))
+        for begin, end in blocks(found.shape[1], self.shape[1]):
+            right = self._signed(first + begin, first + end)
+            for part in range(0, self.shape[1], _EXACT):
+                found[:, begin:end] += left[:, part : part + _EXACT] @ right[:, part : part + _EXACT].T
+        # (x - 128)(y - 128), summed over D values, is xy - 128 (x + y) + 128^2 D.
+        found += 128 * (self._sums[start:stop, None] + self._sums[None, first:]) - 128**2 * self.shape[1]
+        found /= 255**2
+        if self.norms is not None:
+            found /= self.norms[start:stop, None]
+            found /= self.norms[None, first:]
+        return found
+
+    def _signed(self, start: int, stop: int) -> FloatArray:
+        return self.source[start:stop].astype(np.float32) - np.float32(128)
+
+
+Embeddings: TypeAlias = FloatArray | ByteArray
+Values: TypeAlias = FloatArray | Converted | Bytes
+
 
 @dataclass(frozen=True, eq=False)
 class PairDistances:
@@ -88,13 +138,11 @@ class PairDistances:
     distance: FloatArray
     similar: BoolArray
 
-    def chunks(self) -> list[PairDistances]:
-        """Return views of at most 16.8 million pairs each; one, though it be empty, at least."""
-        starts = range(0, max(1, len(self.distance)), _FLOAT64_PAIRS)
-        return [
-            PairDistances(self.distance[start : start + _FLOAT64_PAIRS], self.similar[start : start + _FLOAT64_PAIRS])
-            for start in starts
-        ]
+    def chunks(self, size: int = 0) -> list[PairDistances]:
+        """Return views of at most so many pairs each, or of 4 million; one, though it be empty, at least."""
+        size = size or _CHUNK_PAIRS
+        starts = range(0, max(1, len(self.distance)), size)
+        return [PairDistances(self.distance[start : start + size], self.similar[start : start + size]) for start in starts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +156,7 @@ class Rows:
         distance: The distance they are ready for.
     """
 
-    values: FloatArray | Converted
+    values: Values
     squares: FloatArray
     distance: Distance
 
@@ -133,11 +181,11 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
             yield waiting.popleft().result()
 
 
-def prepare(embeddings: Embeddings, distance: Distance) -> Rows:
+def prepare(embeddings: Embeddings | Values, distance: Distance) -> Rows:
     """Return the rows from which :func:`distances_from` measures.
 
     Args:
-        embeddings: float (N, D).
+        embeddings: float (N, D), or pixels, uint8 (N, D), which count in 255ths.
         distance: ``"euclidean"``: ``||x - y||``; ``"cosine"``: ``1 - x.y / (||x|| ||y||)``, which is half the squared
             Euclidean distance of the normalised rows.
 
@@ -152,13 +200,14 @@ def prepare(embeddings: Embeddings, distance: Distance) -> Rows:
         return Rows(normalise(embeddings), np.ones(embeddings.shape[0]), distance)
     if distance != "euclidean":
         raise ValueError(f"unknown distance {distance!r}; known: 'cosine', 'euclidean'")
-    values = _centred(embeddings)
+    values = _centred(as_float64(embeddings))
     return Rows(values, _squares(values), distance)
 
 
-def _centred(embeddings: Embeddings) -> FloatArray | Converted:
+def _centred(values: Values) -> Values:
     """Take the mean from all rows: a common offset changes no distance, but costs digits in the matrix product."""
-    values = _float64(embeddings)
+    if isinstance(values, Bytes):
+        return values  # there it costs none
     if isinstance(values, Converted):
         total = np.sum([values[piece].sum(axis=0) for piece in _pieces(values)], axis=0)
         return Converted(values, mean=total / values.shape[0])
@@ -167,23 +216,29 @@ def _centred(embeddings: Embeddings) -> FloatArray | Converted:
     return values
 
 
-def normalise(embeddings: Embeddings) -> FloatArray | Converted:
+def normalise(embeddings: Embeddings | Values) -> Values:
     """Return the rows ``x / ||x||``, float64 (N, D); a row of zeros stays as it is."""
-    values = _float64(embeddings)
+    values = as_float64(embeddings)
     norms = np.sqrt(_squares(values))
     norms[norms == 0] = 1.0
-    return Converted(values, norms) if isinstance(values, Converted) else values / norms[:, None]
+    if isinstance(values, Converted):
+        return Converted(values, norms)
+    return Bytes(values.source, norms) if isinstance(values, Bytes) else values / norms[:, None]
 
 
-def _float64(embeddings: Embeddings) -> FloatArray | Converted:
-    """Return embeddings as float64: a new array, or what makes its rows where it would be too large."""
-    if isinstance(embeddings, Converted):
+def as_float64(embeddings: Embeddings | Values) -> Values:
+    """Return embeddings as float64, or what makes float64 of some of them where they are too many."""
+    if isinstance(embeddings, Converted | Bytes):
         return embeddings
-    whole = int(np.prod(embeddings.shape)) <= _WHOLE_ELEMENTS
-    return embeddings[:].astype(np.float64) if whole else Converted(embeddings)
+    large = embeddings.size > _WHOLE_ELEMENTS
+    if embeddings.dtype == np.uint8:
+        pixels = cast("ByteArray", embeddings)
+        return Bytes(pixels) if large else (pixels.astype(np.float32) / np.float32(255)).astype(np.float64)
+    floats = cast("FloatArray", embeddings)
+    return Converted(floats) if large else floats.astype(np.float64)
 
 
-def _pieces(values: Embeddings) -> list[slice]:
+def _pieces(values: Embeddings | Values) -> list[slice]:
     """Return slices of all rows: one where they are few enough to be in memory at once."""
     total, width = values.shape
     if total * width <= _WHOLE_ELEMENTS:
@@ -191,32 +246,40 @@ def _pieces(values: Embeddings) -> list[slice]:
     return [slice(start, stop) for start, stop in blocks(total, width)]
 
 
-def _squares(values: FloatArray | Converted) -> FloatArray:
+def _squares(values: Values) -> FloatArray:
     rows = (values[piece] for piece in _pieces(values))
     return np.concatenate([_row_products(block, block) for block in rows])
 
 
-def distances_from(rows: Rows, start: int, stop: int, first: int = 0) -> FloatArray:
-    """Return the distances from rows ``start:stop`` to rows ``first:``, float64 (stop - start, N - first)."""
+def distances_from(
+    rows: Rows, start: int, stop: int, first: int = 0, then: Callable[[int, FloatArray], None] | None = None
+) -> FloatArray:
+    """Return the distances from rows ``start:stop`` to rows ``first:``, float64 (stop - start, N - first).
+
+    Args:
+        rows: From :func:`prepare`.
+        start: First row to measure from.
+        stop: Row behind the last one.
+        first: First row to measure to.
+        then: Hears of each row that is measured from, and its distances, while the cache has them.
+    """
     products = _products(rows.values, start, stop, first)
-    left = np.arange(start, min(stop, len(rows)))[:, None]
     right = np.arange(first, len(rows))[None, :]
     height = max(1, _TILE_ELEMENTS // max(1, products.shape[1]))
-    tiles = [slice(top, top + height) for top in range(0, len(products), height)]
-    for _ in each(lambda tile: _from_products(rows, products[tile], left[tile], right), tiles):
-        pass
+    # Not in threads: those of the matrix product wait for the next one in a busy loop, and take their cores.
+    for top in range(0, len(products), height):
+        tile = products[top : top + height]
+        _from_products(rows, tile, np.arange(start + top, start + top + len(tile))[:, None], right)
+        if then:
+            for row, distances in enumerate(tile, start + top):
+                then(row, distances)
     return products
 
 
-def _products(values: FloatArray | Converted, start: int, stop: int, first: int) -> FloatArray:
-    """Return the products of rows ``start:stop`` with rows ``first:``, float64 (stop - start, N - first)."""
-    if not isinstance(values, Converted):
-        products: FloatArray = values[start:stop] @ values[first:].T
-        return products
-    left = values[start:stop]
-    products = np.empty((len(left), values.shape[0] - first))
-    for begin, end in blocks(products.shape[1], values.shape[1]):
-        np.matmul(left, values[first + begin : first + end].T, out=products[:, begin:end])
+def _products(values: Values, start: int, stop: int, first: int) -> FloatArray:
+    if not isinstance(values, np.ndarray):
+        return values.products(start, stop, first)
+    products: FloatArray = values[start:stop] @ values[first:].T
     return products
 
 
@@ -228,7 +291,7 @@ def blocks(total: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def pair_distances(
-    embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None
+    embeddings: Embeddings | Values, labels: IntArray, distance: Distance, pairs: IntArray | None = None
 ) -> PairDistances:
     """Return the distance of every pair ``i < j`` in the order of ``np.triu_indices(N, 1)``, or of the listed pairs.
 
@@ -252,13 +315,15 @@ def _all_pairs(rows: Rows, labels: IntArray) -> PairDistances:
     count = total * (total - 1) // 2
     distance: FloatArray = np.empty(count, np.float64 if count <= _FLOAT64_PAIRS else np.float32)
     similar = np.empty(count, np.bool_)
-    end = 0
+
+    def keep(row: int, distances: FloatArray) -> None:
+        later = total - row - 1
+        end = count - later * (later - 1) // 2
+        distance[end - later : end] = distances[len(distances) - later :]
+        np.equal(labels[row], labels[row + 1 :], out=similar[end - later : end])
+
     for start, stop in blocks(total, total):
-        block = distances_from(rows, start, stop, first=start)
-        for row in range(start, stop):
-            begin, end = end, end + total - row - 1
-            distance[begin:end] = block[row - start, row - start + 1 :]
-            similar[begin:end] = labels[row] == labels[row + 1 :]
+        distances_from(rows, start, stop, first=start, then=keep)
     return PairDistances(distance, similar)
 
 
@@ -301,7 +366,7 @@ def _from_products(rows: Rows, products: FloatArray, left: IntArray, right: IntA
     _merge_ties(squared)
 
 
-def _squared_differences(values: FloatArray | Converted, left: IntArray, right: IntArray) -> FloatArray:
+def _squared_differences(values: Values, left: IntArray, right: IntArray) -> FloatArray:
     squared = np.empty(len(left), np.float64)
     for start, stop in blocks(len(left), values.shape[1]):
         difference = values[left[start:stop]] - values[right[start:stop]]

@@ -63,10 +63,13 @@ def ranks(embeddings: Embeddings, labels: IntArray, distance: Distance) -> Ranks
     if labels.shape != embeddings.shape[:1]:
         raise ValueError(f"labels must have the shape {embeddings.shape[:1]}, not {labels.shape}")
     rows = prepare(embeddings, distance)
-    found: list[IntArray] = []
+    found: list[IntArray] = [np.empty(0, np.int64)] * len(labels)
+
+    def rank(query: int, distances: FloatArray) -> None:
+        found[query] = _query_ranks(distances, labels, query)
+
     for start, stop in blocks(len(labels), len(labels)):
-        block = distances_from(rows, start, stop)
-        found.extend(_query_ranks(block[row - start], labels, row) for row in range(start, stop))
+        distances_from(rows, start, stop, then=rank)
     count = np.array([len(rank) for rank in found], np.int64)
     return Ranks(np.concatenate(found) if found else np.empty(0, np.int64), count[count > 0])
 
@@ -76,10 +79,11 @@ def _query_ranks(distance: FloatArray, labels: IntArray, query: int) -> IntArray
     own = np.sort(distance[same & (np.arange(len(labels)) != query)])
     if len(own) <= _COUNTED:
         identity = distance[same]
-        nearer = [np.count_nonzero(distance <= each) - np.count_nonzero(identity <= each) for each in own]
+        counts = [np.count_nonzero(distance <= each) - np.count_nonzero(identity <= each) for each in own]
+        nearer = np.array(counts, np.int64)
     else:
         nearer = np.searchsorted(np.sort(distance[~same]), own, side="right")
-    return np.arange(1, len(own) + 1) + np.asarray(nearer, np.int64)
+    return np.arange(1, len(own) + 1) + nearer
 
 
 def precision_at_1(found: Ranks) -> float:
@@ -114,7 +118,7 @@ def mean_reciprocal_rank(found: Ranks) -> float:
 
 
 def rank_1(
-    gallery: FloatArray, gallery_labels: IntArray, probes: FloatArray, labels: IntArray, distance: Distance
+    gallery: Embeddings, gallery_labels: IntArray, probes: Embeddings, labels: IntArray, distance: Distance
 ) -> float:
     """Return the part of probes whose nearest gallery row shows their identity: closed-set identification, rank 1.
 
