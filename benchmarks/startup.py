@@ -61,13 +61,17 @@ def to_the_first_steps(spec: Path) -> float:
         folders = [f"--out={home}/runs", f"--store={home}/store"]
         began = time.perf_counter()
         with subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", RUN, "run", spec, *folders], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", RUN, "run", spec, *folders],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         ) as process:
-            said = process.stdout.readline() if process.stdout else b""
+            said = process.stdout.readline() if process.stdout else ""
             seconds = time.perf_counter() - began
             process.kill()
-    if said != b"first steps\n":
-        sys.exit(f"`faceexp run {spec}` ended without phase 1")
+            errors = process.communicate()[1]
+    if said != "first steps\n":
+        sys.exit(f"{errors}`faceexp run {spec}` ended before phase 1 began")
     return seconds
 
 

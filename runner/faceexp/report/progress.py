@@ -6,12 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from rich.console import Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from faceexp.values import Event, Resolved, TrialResult
+
+if TYPE_CHECKING:
+    # Imported where it is used: `faceexp validate` prints the outline alone, and Rich is a tenth of its time.
+    from rich.console import RenderableType
+    from rich.progress import Progress, TaskID
 
 STAGES = {
     "images": "decoding images",
@@ -94,6 +96,8 @@ class Display:
 
     @staticmethod
     def _bars() -> Progress:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
         return Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}", markup=False),
@@ -160,9 +164,13 @@ class Display:
 
     def __rich__(self) -> RenderableType:
         """Return the display as it is now."""
+        from rich.console import Group
+
         return Group(*self._parts())
 
     def _parts(self) -> Iterator[RenderableType]:
+        from rich.text import Text
+
         if self._stage_tasks:
             yield self._stages
         yield self._losses
@@ -177,4 +185,7 @@ class Display:
 
 def notes(plan_notes: Sequence[str]) -> RenderableType:
     """Return what a reader should know about the data."""
+    from rich.console import Group
+    from rich.text import Text
+
     return Group(*(Text(note, style="dim") for note in plan_notes))
