@@ -80,6 +80,17 @@ def test_many_pairs_are_thinned_without_changing_the_fit(monkeypatch):
     assert thin.thresholds == whole.thresholds
 
 
+def test_of_very_many_pairs_some_are_sorted(monkeypatch):
+    whole = calibrated(measured())
+    monkeypatch.setattr(calibration, "MOST_SORTED", 5000)
+    monkeypatch.setattr(calibration, "CHUNK", 999)
+    thin = calibrated(measured())
+    assert thin.slope != whole.slope
+    assert thin.slope == pytest.approx(whole.slope, rel=0.05)
+    assert thin.intercept == pytest.approx(whole.intercept, rel=0.05)
+    assert (thin.threshold, thin.thresholds) == (whole.threshold, whole.thresholds)
+
+
 def test_perfectly_separate_pairs_have_finite_odds():
     pairs = PairDistances(np.array([0.1, 0.2, 0.9, 1.0]), np.array([True, True, False, False]))
     found = calibrated(pairs)

@@ -110,6 +110,17 @@ def test_blocks_do_not_matter(monkeypatch, oracle_batches):
     np.testing.assert_array_equal(r.ranks(x, y, "cosine").rank, whole.rank)
 
 
+def test_counting_and_sorting_find_the_same_ranks(monkeypatch):
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 3, (200, 2)).astype(float), random.integers(0, 3, 200)  # with ties
+    assert min(np.bincount(y)) > r._COUNTED
+    by_sorting = r.ranks(x, y, "euclidean")
+    monkeypatch.setattr(r, "_COUNTED", 200)
+    by_counting = r.ranks(x, y, "euclidean")
+    np.testing.assert_array_equal(by_counting.rank, by_sorting.rank)
+    np.testing.assert_array_equal(by_counting.count, by_sorting.count)
+
+
 @pytest.mark.parametrize("n", [0, 1, 5])
 def test_without_queries_nothing_is_defined(n):
     found = r.ranks(np.eye(max(n, 1))[:n], np.arange(n), "euclidean")

@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from faceexp import evaluation
 from faceexp.evaluation import HIGHER_IS_BETTER, calibrate, evaluate, validation_auc
 from faceexp.evaluation import verification as v
 from faceexp.evaluation.pairs import PairDistances, normalise, pair_distances
@@ -206,6 +207,21 @@ def test_one_kind_of_pair_alone_leaves_rates_undefined(kind):
     assert np.isnan(curve.far if kind else curve.tar).all()
 
 
+@pytest.mark.parametrize("shares", [(0.2, 0.8), (1.0, 0.0), (0.0, 1.0)], ids=["both", "similar", "different"])
+def test_pairs_are_judged_by_chunks_as_they_are_all_at_once(monkeypatch, shares):
+    """Ties within and between chunks; chunks of one kind alone; a last chunk that is shorter."""
+    random = np.random.default_rng(0)
+    pairs = PairDistances(random.integers(0, 10, 907) / 4, random.choice([True, False], 907, p=shares))
+    pairs.similar[:100] = shares[0] == 1
+    whole, rates, ratio = v.roc(pairs), v.rates(pairs, 1.0), v.distance_ratio(pairs)
+    monkeypatch.setattr(v, "CHUNK", 40)
+    assert len(pairs.chunks(40)) == 23
+    for name, value in vars(v.roc(pairs)).items():
+        np.testing.assert_array_equal(value, getattr(whole, name))
+    np.testing.assert_array_equal(v.rates(pairs, 1.0), rates)
+    assert v.distance_ratio(pairs) == pytest.approx(ratio, nan_ok=True)
+
+
 def test_nothing_at_all():
     pairs = PairDistances(np.empty(0), np.empty(0, bool))
     curve = v.roc(pairs)
@@ -230,6 +246,25 @@ def test_evaluate_has_every_metric_and_ignores_the_order_of_rows(oracle_batches,
     assert found["accuracy"] == pytest.approx(max(balanced), abs=1e-12)
     order = np.random.default_rng(0).permutation(len(y))
     assert evaluate(x[order], y[order], threshold, distance) == pytest.approx(found, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("people", "images"), [(40, 5), (4, 50)], ids=["images of some people", "some images of few people"]
+)
+def test_of_very_many_validation_images_some_choose_the_checkpoint(monkeypatch, people, images):
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(people), images)
+    rows = random.normal(size=(people, 4))[labels] + random.normal(size=(len(labels), 4))
+    whole = validation_auc(rows, labels, "euclidean")
+    monkeypatch.setattr(evaluation, "CHECKPOINT_IMAGES", 100)
+    monkeypatch.setattr(evaluation, "CHECKPOINT_PEOPLE", 20)
+    chosen = labels % 2 == 0 if people == 40 else np.arange(len(labels)) % 2 == 0
+    expected = validation_auc(rows[chosen], labels[chosen], "euclidean")
+    assert validation_auc(rows, labels, "euclidean") == expected != whole
+    assert expected == pytest.approx(whole, abs=0.05)
+    # What a list asks for is judged, however many images it names.
+    listed = np.column_stack(np.triu_indices(len(labels), 1))
+    assert validation_auc(rows, labels, "euclidean", listed) == pytest.approx(whole)
 
 
 def test_evaluate_on_listed_pairs_leaves_retrieval_alone(oracle_batches):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceexp.evaluation import verification
+from faceexp.evaluation.pairs import CHUNK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +105,7 @@ def _log_odds(measured: PairDistances) -> tuple[float, float]:
 
 def _of_kind(measured: PairDistances, *, similar: bool) -> FloatArray:
     """Return the distances of one kind of pair; of more than :data:`MOST_SORTED`, every so manieth: they are enough."""
-    chunks = measured.chunks()
+    chunks = measured.chunks(CHUNK)
     total = sum(int(np.count_nonzero(chunk.similar == similar)) for chunk in chunks)
     step = -(-total // MOST_SORTED) or 1
     # Copies, since a view would keep what it is a view of.

@@ -97,7 +97,7 @@ def gather(measured: PairDistances, curve: Roc, threshold: float, pairs: IntArra
     kept = _telling(curve.far, curve.tar)
     ends = (float(measured.distance.min(initial=np.inf)), float(measured.distance.max(initial=0.0)))
     span = ends if len(measured.distance) else None
-    counted = list(each(lambda chunk: np.histogram(chunk.distance, BINS, span), measured.chunks()))
+    counted = list(each(lambda chunk: np.histogram(chunk.distance, BINS, span), measured.chunks(BLOCK)))
     edges = counted[0][1]
     together = np.sum([counts for counts, _ in counted], axis=0)
     similar = np.histogram(measured.distance[measured.similar], BINS, (edges[0], edges[-1]))[0]

@@ -32,7 +32,7 @@ _BLOCK_ELEMENTS = 1 << 22  # 32 MiB of float64: large enough for the matrix prod
 _TILE_ELEMENTS = 1 << 20  # 8 MiB of float64: what is done to each distance after the product is done in the cache
 _WHOLE_ELEMENTS = 1 << 25  # 256 MiB of float64
 _FLOAT64_PAIRS = 1 << 24
-_CHUNK_PAIRS = 1 << 22
+CHUNK = 1 << 22  # pairs
 _EXACT = 1 << 10  # the sum of so many products of signed bytes is one that float32 holds exactly
 _CANCELS_BELOW = 1e-3  # of the sum of the squared norms: nearer than that, the difference itself is more exact
 _SPLIT = float((1 << 17) + 1)  # leaves 36 of 53 bits
@@ -138,11 +138,12 @@ class PairDistances:
     distance: FloatArray
     similar: BoolArray
 
-    def chunks(self, size: int = 0) -> list[PairDistances]:
-        """Return views of at most so many pairs each, or of 4 million; one, though it be empty, at least."""
-        size = size or _CHUNK_PAIRS
+    def chunks(self, size: int) -> list[PairDistances]:
+        """Return views of so many pairs each, or fewer; one, though it be empty, at least."""
         starts = range(0, max(1, len(self.distance)), size)
-        return [PairDistances(self.distance[start : start + size], self.similar[start : start + size]) for start in starts]
+        return [
+            PairDistances(self.distance[start : start + size], self.similar[start : start + size]) for start in starts
+        ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceexp.evaluation.pairs import each, normalise, pair_distances
+from faceexp.evaluation.pairs import CHUNK, each, normalise, pair_distances
 
 if TYPE_CHECKING:
     from faceexp.contract import IntArray
@@ -67,7 +67,9 @@ def roc(pairs: PairDistances) -> Roc:
     false = np.zeros(len(true), np.int64)
     below, above = np.full(len(true), -np.inf), np.full(len(true), np.inf)
     # By chunks, since all different pairs in order would need as much memory again as the distances themselves.
-    for count, before, after in each(lambda chunk: _false_accepts(chunk, steps), pairs.chunks()):
+    # Each is searched for all steps, so that many steps want larger ones.
+    chunks = pairs.chunks(max(CHUNK, 4 * len(steps)))
+    for count, before, after in each(lambda chunk: _false_accepts(chunk, steps), chunks):
         false += count
         np.maximum(below, before, out=below)
         np.minimum(above, after, out=above)
@@ -225,7 +227,7 @@ def rates(pairs: PairDistances, threshold: float) -> tuple[float, float]:
 def accepts(pairs: PairDistances, threshold: float) -> tuple[int, int, int]:
     """Return how many similar and how many different pairs a threshold accepts, and how many similar ones there are."""
     counts = np.zeros(3, np.int64)
-    for true, either, similar in each(lambda chunk: _counts(chunk, threshold), pairs.chunks()):
+    for true, either, similar in each(lambda chunk: _counts(chunk, threshold), pairs.chunks(CHUNK)):
         counts += true, either - true, similar
     true_accepts, false_accepts, n_similar = counts.tolist()
     return true_accepts, false_accepts, n_similar
@@ -243,7 +245,7 @@ def distance_ratio(pairs: PairDistances) -> float:
     if pairs.similar.all() or not pairs.similar.any():
         return math.nan
     sums = np.zeros(2)
-    for chunk in each(_sums, pairs.chunks()):
+    for chunk in each(_sums, pairs.chunks(4 * CHUNK)):
         sums += chunk
     n_similar = int(np.count_nonzero(pairs.similar))
     similar, different = sums / [n_similar, len(pairs.similar) - n_similar]
