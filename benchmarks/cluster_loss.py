@@ -55,28 +55,26 @@ def build_step(size: int, width: int, identities: int, *, pam: bool) -> Callable
     return call
 
 
-def median_milliseconds(call: Callable[[], object], repeats: int) -> float:
-    """Return the median duration of a call, after two that do not count."""
-    call()
-    call()
+def first_and_median(call: Callable[[], object], repeats: int) -> tuple[float, float]:
+    """Return the seconds of the first call, which compiles, and the median milliseconds of those after the second."""
     durations = []
-    for _ in range(repeats):
+    for _ in range(repeats + 2):
         start = time.perf_counter()
         call()
         durations.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(durations)
+    return durations[0], 1e3 * statistics.median(durations[2:])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the cluster loss.")
     parser.add_argument("--repeats", type=int, default=20)
     repeats = parser.parse_args().repeats
-    print(f"{'images':>6} {'width':>6} {'identities':>10} {'PAM':>4} {'ms':>8} {'TF 1.x ms':>10} {'ratio':>6}")
+    print(f"{'images':>6} {'width':>6} {'identities':>10} {'PAM':>4} {'ms':>8} {'TF 1.x ms':>10} {'ratio':>6} {'first s':>8}")
     for (size, width, identities, pam), seconds in TENSORFLOW_1.items():
-        here = median_milliseconds(build_step(size, width, identities, pam=pam), repeats)
+        first, here = first_and_median(build_step(size, width, identities, pam=pam), repeats)
         before = 1e3 * seconds
         row = f"{size:6} {width:6} {identities:10} {'yes' if pam else 'no':>4} {here:8.1f} {before:10.0f}"
-        print(f"{row} {before / here:6.0f}", flush=True)
+        print(f"{row} {before / here:6.0f} {first:8.2f}", flush=True)
 
 
 if __name__ == "__main__":

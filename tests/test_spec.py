@@ -582,8 +582,13 @@ grid = { margin = [1.0, 2.5], pairs = ["all", "halves"] }
 plugin = "push"
 pretrain = { enabled = false }
 finetune = { steps = 7, sampler = { images = 4 } }
+[[losses]]
+plugin = "push"
+label = "patient"
+pretrain = { patience = 3 }
 """
     )
+    assert experiment.losses[-1].pretrain.patience == 3
     assert written_again(experiment) == experiment
 
 

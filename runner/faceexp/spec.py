@@ -502,9 +502,9 @@ def dump(experiment: Experiment) -> str:
     for entry in experiment.losses:
         loss: dict[str, Any] = {"plugin": entry.plugin, "label": entry.label, **entry.options}
         if entry.pretrain != experiment.pretrain:
-            loss["pretrain"] = entry.pretrain.model_dump(mode="json")
+            loss["pretrain"] = entry.pretrain.model_dump(mode="json", exclude_none=True)
         if entry.finetune != experiment.finetune:
-            loss["finetune"] = entry.finetune.model_dump(mode="json")
+            loss["finetune"] = entry.finetune.model_dump(mode="json", exclude_none=True)
             sampler = loss["finetune"]["sampler"]
             sampler.update(sampler.pop("options"))
         losses.append(loss)
