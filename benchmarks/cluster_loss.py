@@ -69,7 +69,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time the cluster loss.")
     parser.add_argument("--repeats", type=int, default=20)
     repeats = parser.parse_args().repeats
-    print(f"{'images':>6} {'width':>6} {'identities':>10} {'PAM':>4} {'ms':>8} {'TF 1.x ms':>10} {'ratio':>6} {'first s':>8}")
+    header = f"{'images':>6} {'width':>6} {'identities':>10} {'PAM':>4} {'ms':>8} {'TF 1.x ms':>10} {'ratio':>6}"
+    print(f"{header} {'first s':>8}")
     for (size, width, identities, pam), seconds in TENSORFLOW_1.items():
         first, here = first_and_median(build_step(size, width, identities, pam=pam), repeats)
         before = 1e3 * seconds
