@@ -16,7 +16,7 @@ from faceexp.engine import network, phase1, phase2
 from faceexp.engine.augment import Augmentation, blurred
 from faceexp.engine.backend import compiled, derive_seed, many_steps, tensorflow
 from faceexp.engine.rows import Rows
-from faceexp.evaluation import validation_auc
+from faceexp.evaluation import ValidationAuc
 from faceexp.experiment import Augment, Pretrain
 from faceexp.plan import prepare
 from faceexp.store import Store
@@ -108,12 +108,15 @@ def plan_of(resolved, chosen, tiny):
     return build
 
 
-def trained(plan, store, score=validation_auc):
+SCORE = ValidationAuc()
+
+
+def trained(plan, store, score=SCORE):
     return {trial.trial.id: trial for trial in engine.train(plan, Store(store), score, lambda event: None)}
 
 
 def start_of(plan, store):
-    made = engine.Engine(plan, Store(store), validation_auc, lambda event: None)
+    made = engine.Engine(plan, Store(store), ValidationAuc(), lambda event: None)
     return made._shared.of(plan.splits[0], plan.resolved.experiment.pretrain).load()
 
 

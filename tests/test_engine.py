@@ -18,7 +18,7 @@ from faceexp import engine
 from faceexp.contract import BatchSupply, LossPlugin, ModelPlugin, SamplerPlugin, option
 from faceexp.engine import baselines, network, phase1, phase2, rows
 from faceexp.engine.backend import derive_seed, tensorflow, versions
-from faceexp.evaluation import validation_auc
+from faceexp.evaluation import ValidationAuc
 from faceexp.experiment import BASELINES, Augment, Pretrain
 from faceexp.plan import prepare
 from faceexp.registry import discover
@@ -181,7 +181,10 @@ def ignore(event):
     """Hear nothing."""
 
 
-def trained(plan, store, score=validation_auc, listen=ignore):
+SCORE = ValidationAuc()
+
+
+def trained(plan, store, score=SCORE, listen=ignore):
     return {trial.trial.id: trial for trial in engine.train(plan, Store(store), score, listen)}
 
 
@@ -272,7 +275,7 @@ def results(plan, home, events):
 @pytest.fixture(scope="module")
 def start(results, plan, home):
     """The weights that phase 1 left for seed 0."""
-    made = engine.Engine(plan, Store(home), validation_auc, ignore)
+    made = engine.Engine(plan, Store(home), ValidationAuc(), ignore)
     return made._shared.of(plan.splits[0], plan.resolved.experiment.pretrain).load()
 
 
@@ -429,7 +432,7 @@ def test_an_interrupted_run_goes_on_where_it_was(results, plan_of, tmp_path):
     plan = plan_of(tmp_path, "pull", "pull all")
     done = []
     with pytest.raises(KeyboardInterrupt):
-        done.extend(engine.train(plan, Store(tmp_path), validation_auc, interrupt))
+        done.extend(engine.train(plan, Store(tmp_path), ValidationAuc(), interrupt))
     assert len(artefacts(tmp_path, "finetune")) == 1
     resumed = trained(plan, tmp_path)
     assert resumed["pull-s0-f0"].reused == ("pretrain", "features", "finetune")
@@ -474,7 +477,7 @@ class Scores:
     """Rates checkpoints as it was told to, and keeps what it saw."""
 
     def __init__(self, *values):
-        self.values, self.seen = iter(values), []
+        self.values, self.seen, self.key = iter(values), [], f"the scores {values}"
 
     def __call__(self, embeddings, labels, distance, pairs):
         self.seen.append((embeddings, labels, distance))
@@ -601,7 +604,7 @@ def test_flipped_views_are_the_features_of_mirrored_images(plan_of, tmp_path):
     assert views.shape == (2, 72, 8 * 8 * 4)
     made = network.Network(plan.resolved.model.plugin, (16, 16, 1), 8)
     made.put(
-        engine.Engine(plan, Store(tmp_path), validation_auc, ignore)
+        engine.Engine(plan, Store(tmp_path), ValidationAuc(), ignore)
         ._shared.of(plan.splits[0], plan.resolved.experiment.pretrain)
         .load()
     )

@@ -11,7 +11,7 @@ import pytest
 
 import faceexp
 from faceexp import engine, pairs_file
-from faceexp.evaluation import validation_auc
+from faceexp.evaluation import ValidationAuc
 from faceexp.experiment import BASELINES, Augment, Protocol
 from faceexp.plan import prepare
 from faceexp.results import measure
@@ -76,7 +76,7 @@ def test_weights_checkpoints_and_thresholds_do_not_see_test_images(plan_of, tmp_
     assert (plan.images[test] != other.images[test]).any(axis=(1, 2, 3)).all()
 
     def first_fold(plan):
-        made = engine.Engine(plan, Store(tmp_path / "store"), validation_auc, lambda event: None)
+        made = engine.Engine(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None)
         return [made.run(trial) for trial in plan.trials if trial.fold == 0]
 
     changed = False
@@ -99,7 +99,7 @@ def share_right(distances, similar, chosen, threshold):
 def test_the_threshold_of_a_listed_fold_is_that_of_the_pairs_of_the_others(plan_of, tmp_path):
     """Against a plain loop over the lines of the file."""
     plan = plan_of("pairs_file")
-    made = engine.Engine(plan, Store(tmp_path / "store"), validation_auc, lambda event: None)
+    made = engine.Engine(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None)
     lines = [line.split("\t") for line in PAIRS.splitlines()[1:]]
     tested = 0
     for trial in plan.trials:

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 import faceexp
 from faceexp import engine, pipeline, spec
 from faceexp.errors import InputError
-from faceexp.evaluation import HIGHER_IS_BETTER, validation_auc
+from faceexp.evaluation import HIGHER_IS_BETTER, ValidationAuc
 from faceexp.registry import Found, Registry, discover
 from faceexp.store import Store, digest
 
@@ -204,7 +204,7 @@ def run(study, home, events):
 def trained(study, run, home):
     """The embeddings behind the run, from the store."""
     store = Store(home / "store")
-    trials = engine.train(study.plan(store), store, validation_auc, lambda event: None)
+    trials = engine.train(study.plan(store), store, ValidationAuc(), lambda event: None)
     return {trial.trial.id: trial for trial in trials}
 
 

@@ -15,7 +15,7 @@ import faceexp
 from faceexp import engine
 from faceexp.engine import processes
 from faceexp.engine.backend import THREADS, cores
-from faceexp.evaluation import validation_auc
+from faceexp.evaluation import ValidationAuc
 from faceexp.registry import Found, Registry, discover
 from faceexp.store import Store
 
@@ -110,7 +110,7 @@ def plan(study, tmp_path):
 def trained(plan, store, jobs, heard=None):
     """Return the trials by id, and everything that was heard, in order."""
     listen = (lambda event: None) if heard is None else heard.append
-    return {done.trial.id: done for done in engine.train(plan, store, validation_auc, listen, jobs)}
+    return {done.trial.id: done for done in engine.train(plan, store, ValidationAuc(), listen, jobs)}
 
 
 def same(left, right):
@@ -158,7 +158,7 @@ def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study
 def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_path):
     (kills / "killed").touch()
     here = trained(plan, Store(tmp_path / "here"), 1)
-    work = processes.Work.of(plan, Store(tmp_path / "there"), validation_auc)
+    work = processes.Work.of(plan, Store(tmp_path / "there"), ValidationAuc())
     # What goes to a process is small: no images, no list of files.
     assert work.plan.images.size == 0
     assert len(work.plan.data.images) == 0
@@ -172,7 +172,7 @@ def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_p
 def test_who_stops_listening_leaves_no_process_behind(plan, kills, tmp_path):
     (kills / "killed").touch()
     root = tmp_path / "store"
-    trials = engine.train(plan, Store(root), validation_auc, lambda event: None, 2)
+    trials = engine.train(plan, Store(root), ValidationAuc(), lambda event: None, 2)
     first = next(trials)
     assert first.status == "ok"
     assert len(multiprocessing.active_children()) == 2

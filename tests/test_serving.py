@@ -151,11 +151,11 @@ def test_listed_pairs_get_the_decisions_and_the_accuracy_of_the_report(
     assert f"balanced accuracy {accuracy * 100:.2f} %" in err
     # Against the embeddings that the engine kept, pair by pair.
     from faceexp import engine
-    from faceexp.evaluation import validation_auc
+    from faceexp.evaluation import ValidationAuc
 
     store = Store(home / "store")
     kept = next(
-        t for t in engine.train(study.plan(store), store, validation_auc, lambda e: None) if t.trial.id == trial["id"]
+        t for t in engine.train(study.plan(store), store, ValidationAuc(), lambda e: None) if t.trial.id == trial["id"]
     )
     embeddings = kept.embeddings["test"].astype(np.float64)
     if trial["distance"] == "cosine":

@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "values",
     },
     "engine": {"contract", "experiment", "images", "store", "tensors", "values"},
-    "evaluation": {"contract"},
+    "evaluation": {"contract", "store"},
     "statistics": set(),
     "power": set(),
     "report": {"values"},

@@ -167,7 +167,7 @@ class Study:
             InputError: The data cannot serve the experiment.
         """
         from faceexp import engine
-        from faceexp.evaluation import validation_auc
+        from faceexp.evaluation import ValidationAuc
         from faceexp.results import compare_all, environment, written
 
         folder = Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}"
@@ -177,7 +177,7 @@ class Study:
         surroundings = environment(self.resolved, jobs)
         write_text(folder / "environment.json", written(surroundings))
         results = []
-        for number, trained in enumerate(engine.train(plan, kept, validation_auc, listen, jobs), 1):
+        for number, trained in enumerate(engine.train(plan, kept, ValidationAuc(), listen, jobs), 1):
             result = _finish(trained, folder, plan, kept)
             results.append(result)
             trial = trained.trial

@@ -24,9 +24,11 @@ from faceexp.experiment import Experiment, Pretrain, Protocol
 from faceexp.pairs_file import PairsFile
 from faceexp.protocol import UnservableError, smallest, splits
 from faceexp.resolve import BASELINE_LABELS, Issue, UnplannableError
-from faceexp.store import Artefact, Store, digest
+from faceexp.store import Artefact, Store, digest, source_digest
 from faceexp.values import ByteArray, Event, Listener, Plan, Resolved, Split, Trial
 
+# What of faceexp decides the pixels that an image becomes.
+SOURCES = ("images", "detection")
 MAX_LISTED = 20
 BLOCK = 64  # images that a thread decodes before it looks for more
 
@@ -144,7 +146,7 @@ def _decoded(data: FaceData, experiment: Experiment, store: Store, listen: Liste
     inputs = {
         "fingerprint": data.fingerprint,
         "preprocess": experiment.preprocess.model_dump(mode="json"),
-        "code": digest([Path(str(module.__file__)).read_text(encoding="utf-8") for module in (images, detection)]),
+        "code": source_digest(*SOURCES),
         "pillow": PIL.__version__,
         "opencv": detection.version() if experiment.preprocess.detect else None,
     }

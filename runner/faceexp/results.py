@@ -26,10 +26,12 @@ from faceexp.contract import GROUPS, IntArray
 from faceexp.evaluation import HIGHER_IS_BETTER, Examined, examine, projection, rank_1
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.experiment import Published
-from faceexp.store import Store, digest
+from faceexp.store import Store, digest, source_digest
 from faceexp.values import BUDGET_SLACK, BUDGETS, Plan, Resolved, Split, TrainedTrial, TrialResult
 
 SCHEMA = 1
+# What of faceexp decides what is measured of a trial.
+SOURCES = ("evaluation", "calibration", "results")
 SHOWN_PEOPLE = 20
 
 
@@ -100,10 +102,8 @@ def _is_first(trained: TrainedTrial, plan: Plan) -> bool:
 @functools.cache
 def _code() -> str:
     """Digest of everything that measures: another metric, and all trials are measured again, but none is trained."""
-    here = Path(__file__).parent
-    sources = [*sorted((here / "evaluation").glob("*.py")), here / "calibration.py", Path(__file__)]
     versions = [importlib.metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")]
-    return digest([*versions, *(path.read_text(encoding="utf-8") for path in sources)])
+    return digest([*versions, source_digest(*SOURCES)])
 
 
 def _judged(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:

@@ -29,6 +29,36 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def source_files(*names: str) -> tuple[Path, ...]:
+    """Return the source files of modules and packages of faceexp, those of a package with every folder in it.
+
+    Store keys are made of these files, so that edited code never answers with old numbers. A name that stands for no
+    file is an error: otherwise a module that is moved would silently drop out of every key.
+
+    Args:
+        names: Dotted names below ``faceexp``, such as ``"engine"`` or ``"evaluation.pairs"``.
+
+    Raises:
+        LookupError: A name stands for no source file.
+    """
+    here = Path(__file__).parent
+    files: list[Path] = []
+    for name in names:
+        place = here.joinpath(*name.split("."))
+        module = place.with_suffix(".py")
+        sources = [module] if module.is_file() else sorted(place.rglob("*.py"))
+        if not sources:
+            raise LookupError(f"faceexp.{name} has no source file; a store key is made of it")
+        files += sources
+    return tuple(files)
+
+
+def source_digest(*names: str) -> str:
+    """Return a digest of the files that :func:`source_files` names: of their places in the package and their text."""
+    here = Path(__file__).parent
+    return digest([[file.relative_to(here).as_posix(), file.read_text(encoding="utf-8")] for file in source_files(*names)])
+
+
 def default_root() -> Path:
     """Return ``$FACEEXP_STORE``, or else a folder in the user's cache."""
     import platformdirs

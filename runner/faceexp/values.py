@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from faceexp.contract import Distance, FaceData, IntArray, LossTraits
 from faceexp.experiment import Experiment, LossEntry
@@ -225,4 +225,16 @@ class Event:
 
 
 Listener = Callable[[Event], None]
-Score = Callable[[FloatArray, IntArray, Distance, IntArray | None], float]
+
+
+class Score(Protocol):
+    """What judges a checkpoint on validation images; the one with the highest value is kept."""
+
+    @property
+    def key(self) -> str:
+        """A digest of what determines the values, which every result that a checkpoint was chosen for depends on."""
+
+    def __call__(
+        self, embeddings: FloatArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None
+    ) -> float:
+        """Return the score of some embeddings, float32 (n, D), of identities int (n,)."""

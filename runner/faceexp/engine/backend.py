@@ -8,9 +8,12 @@ import importlib.metadata
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
+from faceexp.store import source_digest
+
+# What of faceexp decides the weights that training ends with.
+SOURCES = ("engine", "tensors", "layers")
 THREADS = "TF_NUM_INTRAOP_THREADS"
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 # By itself TensorFlow takes oneDNN's convolutions, three times as fast, only on processors with AVX-512 VNNI. It reads
@@ -73,12 +76,10 @@ def cores() -> int:
 def versions() -> dict[str, str]:
     """Return what of the software determines the numbers, without importing any of it."""
     found = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn")}
-    here = Path(__file__).parent
-    # The engine's own sources, rather than a version number that someone has to remember to change.
-    sources = [*sorted(here.glob("*.py")), here.parent / "tensors.py", here.parent / "layers.py"]
     # In which order sums are made, and by whose routines, decides their last bits.
     found |= {"threads": str(threads()), "onednn": os.environ[ONEDNN]}
-    found["engine"] = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    # The sources themselves, rather than a version number that someone has to remember to change.
+    found["engine"] = source_digest(*SOURCES)
     return found
 
 

@@ -104,9 +104,10 @@ class Starts:
         return start
 
     def judged_on(self, split: Split) -> str:
-        """Return a digest of what checkpoints are judged on."""
+        """Return a digest of what checkpoints are judged on, and by what."""
         pairs = None if split.validation_pairs is None else split.validation_pairs.tolist()
-        return digest([split.validation.tolist(), self.plan.labels[split.validation].tolist(), pairs])
+        people = self.plan.labels[split.validation].tolist()
+        return digest([split.validation.tolist(), people, pairs, self.score.key])
 
     def _initial(self, split: Split) -> Weights:
         seed = derive_seed("weights", split.seed, split.fold)

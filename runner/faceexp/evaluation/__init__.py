@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceexp.evaluation import retrieval, verification
+from faceexp.evaluation.checkpoints import ValidationAuc, validation_auc
 from faceexp.evaluation.evidence import Evidence, gather, projection
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.retrieval import rank_1
@@ -22,7 +23,17 @@ if TYPE_CHECKING:
     from faceexp.contract import Distance, IntArray
     from faceexp.evaluation.pairs import Embeddings
 
-__all__ = ["HIGHER_IS_BETTER", "Examined", "calibrate", "evaluate", "examine", "projection", "rank_1", "validation_auc"]
+__all__ = [
+    "HIGHER_IS_BETTER",
+    "Examined",
+    "ValidationAuc",
+    "calibrate",
+    "evaluate",
+    "examine",
+    "projection",
+    "rank_1",
+    "validation_auc",
+]
 
 HIGHER_IS_BETTER: dict[str, bool] = {
     "accuracy": True,
@@ -36,11 +47,6 @@ HIGHER_IS_BETTER: dict[str, bool] = {
     "map_at_r": True,
     "rank_1": True,
 }
-# Of more validation images than that, so many choose the checkpoint: pairs grow with their square, and each checkpoint
-# looks at all.
-CHECKPOINT_IMAGES = 5000
-# People whom that choice leaves, or else images are left out instead.
-CHECKPOINT_PEOPLE = 100
 
 
 @dataclass(frozen=True)
@@ -135,26 +141,3 @@ def calibrate(embeddings: Embeddings, labels: IntArray, distance: Distance, pair
     See :func:`faceexp.evaluation.verification.balanced_threshold`; the arguments are those of :func:`evaluate`.
     """
     return verification.balanced_threshold(verification.roc(pair_distances(embeddings, labels, distance, pairs)))
-
-
-def validation_auc(
-    embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None
-) -> float:
-    """Return the area under the ROC on validation images, by which checkpoints are chosen.
-
-    The arguments are those of :func:`evaluate`. Where there are no listed pairs, at most about
-    :data:`CHECKPOINT_IMAGES` images are looked at: those of every second, third, ... identity.
-    """
-    if pairs is None and len(labels) > CHECKPOINT_IMAGES:
-        chosen = _some(labels)
-        embeddings, labels = embeddings[chosen], labels[chosen]
-    return verification.auc(verification.roc(pair_distances(embeddings, labels, distance, pairs)))
-
-
-def _some(labels: IntArray) -> IntArray:
-    """Return rows of evenly chosen identities; where few would be left, evenly chosen rows."""
-    step = -(-len(labels) // CHECKPOINT_IMAGES)
-    people = np.unique(labels)[::step]
-    return (
-        np.flatnonzero(np.isin(labels, people)) if len(people) >= CHECKPOINT_PEOPLE else np.arange(len(labels))[::step]
-    )
