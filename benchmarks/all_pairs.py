@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from faceexp.evaluation import examine, retrieval, verification
+from faceexp.evaluation import retrieval, verification
+from faceexp.evaluation.metrics import examine
 from faceexp.evaluation.pairs import blocks, pair_distances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from faceexp.contract import IntArray
-    from faceexp.evaluation.pairs import FloatArray
+    from faceexp.arrays import FloatArray, IntArray
 
 PEOPLE = 5749  # of LFW
 

@@ -33,7 +33,8 @@ import faceexp
 from faceexp.store import Store
 
 if TYPE_CHECKING:
-    from faceexp.values import ByteArray, Plan
+    from faceexp.arrays import ByteArray
+    from faceexp.values import Plan
 
 EXPERIMENT = """\
 name = "procedure"

@@ -29,7 +29,8 @@ FACEEXP = Path(sys.executable).with_name("faceexp")
 # The command itself, in a process that says when the first steps are done.
 RUN = """
 import sys
-from faceexp import cli, pipeline
+from faceexp import cli
+from faceexp import pipeline
 
 whole = pipeline.Study.run
 

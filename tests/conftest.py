@@ -13,7 +13,7 @@ from PIL import Image
 
 from faceexp import cli
 from faceexp.contract import DatasetPlugin, FaceData, LossPlugin, Plugin, SamplerPlugin, option
-from faceexp.experiment import (
+from faceexp.experiment.schema import (
     Augment,
     Experiment,
     Finetune,
@@ -24,8 +24,8 @@ from faceexp.experiment import (
     Pretrain,
     Protocol,
 )
-from faceexp.plan import prepare
-from faceexp.registry import BASES, Chosen, Found, discover
+from faceexp.planning.prepare import prepare
+from faceexp.registry.installed import BASES, Chosen, Found, discover
 from faceexp.store import Store, digest
 from faceexp.values import Plan, Resolved, ResolvedLoss
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from functools import partial
 from typing import get_args
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 
 import faceexp
-from faceexp import engine, pairs_file
-from faceexp.evaluation import ValidationAuc
-from faceexp.experiment import BASELINES, Augment, Protocol
-from faceexp.plan import prepare
-from faceexp.results import measure
+from faceexp.data import pairs_file
+from faceexp.engine.trials import Engine
+from faceexp.evaluation.checkpoints import ValidationAuc
+from faceexp.experiment.baselines import BASELINES
+from faceexp.experiment.schema import Augment, Protocol
+from faceexp.planning.prepare import prepare
+from faceexp.results.measure import measure
 from faceexp.store import Store
 
 KINDS = get_args(Protocol.model_fields["kind"].annotation)
@@ -50,10 +53,14 @@ def plan_of(resolved, tmp_path):
         protocol = Protocol(kind=kind, **own.get(kind, {}))
         losses = {name: faceexp.plugin("loss", name) for name in ("contrastive", "normalized_softmax")}
         given = resolved(
-            losses, data={"inverted": inverted}, protocol=protocol, baselines=BASELINES, augment=Augment(flip=True)
+            losses,
+            data={"inverted": inverted},
+            protocol=protocol,
+            baselines=tuple(BASELINES),
+            augment=Augment(flip=True),
         )
         if kind == "pairs_file":
-            given = engine.dataclasses.replace(given, pairs=pairs_file.read(protocol.path))
+            given = dataclasses.replace(given, pairs=pairs_file.read(protocol.path))
         return prepare(given, Store(tmp_path / "store"), lambda event: None)
 
     return build
@@ -76,7 +83,7 @@ def test_weights_checkpoints_and_thresholds_do_not_see_test_images(plan_of, tmp_
     assert (plan.images[test] != other.images[test]).any(axis=(1, 2, 3)).all()
 
     def first_fold(plan):
-        made = engine.Engine(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None)
+        made = Engine(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None)
         return [made.run(trial) for trial in plan.trials if trial.fold == 0]
 
     changed = False
@@ -99,7 +106,7 @@ def share_right(distances, similar, chosen, threshold):
 def test_the_threshold_of_a_listed_fold_is_that_of_the_pairs_of_the_others(plan_of, tmp_path):
     """Against a plain loop over the lines of the file."""
     plan = plan_of("pairs_file")
-    made = engine.Engine(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None)
+    made = Engine(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None)
     lines = [line.split("\t") for line in PAIRS.splitlines()[1:]]
     tested = 0
     for trial in plan.trials:

@@ -39,7 +39,7 @@ class Spread(LossPlugin):
     radius: float = option(1.0, "Radius of the circle.", unit="distance", gt=0)
 
     def build(self, ctx):
-        import tensorflow as tf
+        import tensorflow as tf  # noqa: F401 - the true one, before there is another
 
         return lambda labels, embeddings: tf.reduce_mean((tf.norm(embeddings, axis=1) - self.radius) ** 2)
 '''

@@ -12,13 +12,16 @@ import tomllib
 
 import numpy as np
 import pytest
+import tomli_w
 from sklearn.metrics import roc_auc_score
 
 import faceexp
-from faceexp import engine, pipeline, spec
+from faceexp import pipeline
+from faceexp.engine.trials import train
 from faceexp.errors import InputError
-from faceexp.evaluation import HIGHER_IS_BETTER, ValidationAuc
-from faceexp.registry import Found, Registry, discover
+from faceexp.evaluation.checkpoints import ValidationAuc
+from faceexp.evaluation.metrics import HIGHER_IS_BETTER
+from faceexp.registry.installed import Found, Registry, discover
 from faceexp.store import Store, digest
 
 SPEC = """\
@@ -88,7 +91,7 @@ class Apart(LossPlugin):
     strength: float = option(1.0, "How hard.", gt=0)
 
     def build(self, ctx):
-        import tensorflow as tf
+        import tensorflow as tf  # noqa: F401 - the true one, before there is another
 
         def loss(labels, embeddings):
             unit = tf.math.l2_normalize(embeddings, axis=1)
@@ -106,7 +109,7 @@ class NoNumber(LossPlugin):
     xla: ClassVar[bool] = False
 
     def build(self, ctx):
-        import tensorflow as tf
+        import tensorflow as tf  # noqa: F401 - the true one, before there is another
 
         return lambda labels, embeddings: tf.reduce_mean(embeddings) * float("nan")
 
@@ -204,7 +207,7 @@ def run(study, home, events):
 def trained(study, run, home):
     """The embeddings behind the run, from the store."""
     store = Store(home / "store")
-    trials = engine.train(study.plan(store), store, ValidationAuc(), lambda event: None)
+    trials = train(study.plan(store), store, ValidationAuc(), lambda event: None)
     return {trial.trial.id: trial for trial in trials}
 
 
@@ -451,7 +454,7 @@ import json, sys
 sys.path.insert(0, {plugins!r})
 import faceexp
 from faceexp import pipeline
-from faceexp.registry import Found, Registry, discover
+from faceexp.registry.installed import Found, Registry, discover
 
 own = Found("loss", "apart", "faceexp-tests", "0.1", {module!r}, "Apart")
 pipeline.discover = lambda: Registry((*discover().plugins, own))
@@ -466,7 +469,7 @@ def elsewhere(file, plugins, tmp_path):
     text = tomllib.loads(file.read_text(encoding="utf-8"))
     text["losses"] = [loss for loss in text["losses"] if loss["plugin"] == "apart"]
     part = tmp_path / "part.toml"
-    part.write_text(spec.tomli_w.dumps(text), encoding="utf-8")
+    part.write_text(tomli_w.dumps(text), encoding="utf-8")
 
     def start(store):
         paths = {"plugins": str(plugins), "spec": str(part), "out": str(tmp_path / "runs"), "store": str(store)}
@@ -661,7 +664,7 @@ def test_a_mistake_of_the_data_without_a_place_is_that_of_the_table(study, monke
     def refuse(*_):
         raise InputError("nothing to be had")
 
-    monkeypatch.setattr("faceexp.plan.prepare", refuse)
+    monkeypatch.setattr("faceexp.planning.prepare.prepare", refuse)
     with pytest.raises(InputError) as caught:
         study.plan(Store(home / "store"))
     assert str(caught.value) == f"{home / 'tiny.toml'}:{line_of('[dataset]')}: dataset: nothing to be had"

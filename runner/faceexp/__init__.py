@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from faceexp.contract import LossContext
     from faceexp.errors import InputError
-    from faceexp.pipeline import Run, Study, load, open_run
-    from faceexp.registry import plugin
-    from faceexp.serving import FaceModel, load_model
+    from faceexp.pipeline import Study, load
+    from faceexp.registry.installed import plugin
+    from faceexp.run import Run, open_run
+    from faceexp.serving.model import FaceModel, load_model
 
 __all__ = ["FaceModel", "InputError", "LossContext", "Run", "Study", "load", "load_model", "open_run", "plugin"]
 
 _HOMES = {
-    "FaceModel": "serving",
+    "FaceModel": "serving.model",
     "InputError": "errors",
     "LossContext": "contract",
-    "Run": "pipeline",
+    "Run": "run",
     "Study": "pipeline",
     "load": "pipeline",
-    "load_model": "serving",
-    "open_run": "pipeline",
-    "plugin": "registry",
+    "load_model": "serving.model",
+    "open_run": "run",
+    "plugin": "registry.installed",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m faceexp`` is ``faceexp``."""
 
-from faceexp.cli import main
+from faceexp.cli.main import main
 
 if __name__ == "__main__":
     main()

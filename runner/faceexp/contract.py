@@ -26,16 +26,37 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from faceexp.arrays import ByteArray, IntArray
+
 if TYPE_CHECKING:
     import keras
-    import numpy as np
     import tensorflow as tf
 
     LossFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
 else:
-    # Only annotations name these types; importing NumPy for them would cost every command a tenth of a second.
-    LossFunction = IntArray = Any
+    # Only annotations name this type; importing TensorFlow for it would cost every command seconds.
+    LossFunction = Any
+
+# Everything here, and the name of an array type, is what plugin authors import.
+__all__ = [
+    "GROUPS",
+    "RESERVED",
+    "BatchNeeds",
+    "BatchSupply",
+    "DatasetPlugin",
+    "Distance",
+    "FaceData",
+    "Halves",
+    "IntArray",
+    "LossContext",
+    "LossFunction",
+    "LossPlugin",
+    "LossTraits",
+    "ModelPlugin",
+    "Plugin",
+    "SamplerPlugin",
+    "option",
+]
 
 Distance = Literal["euclidean", "cosine"]
 Halves = Literal["similar", "mixed"]
@@ -190,7 +211,7 @@ class FaceData:
         source: Where they come from.
     """
 
-    images: Sequence[Path] | np.ndarray[Any, np.dtype[np.uint8]]
+    images: Sequence[Path] | ByteArray
     labels: IntArray
     identities: tuple[str, ...]
     fingerprint: str

@@ -11,6 +11,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+# Of mistakes of one kind, so many are listed; the last line then says how many more there are.
+MAX_LISTED = 20
+
 
 @dataclass(frozen=True)
 class Problem:

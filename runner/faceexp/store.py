@@ -56,7 +56,9 @@ def source_files(*names: str) -> tuple[Path, ...]:
 def source_digest(*names: str) -> str:
     """Return a digest of the files that :func:`source_files` names: of their places in the package and their text."""
     here = Path(__file__).parent
-    return digest([[file.relative_to(here).as_posix(), file.read_text(encoding="utf-8")] for file in source_files(*names)])
+    return digest(
+        [[file.relative_to(here).as_posix(), file.read_text(encoding="utf-8")] for file in source_files(*names)]
+    )
 
 
 def default_root() -> Path:

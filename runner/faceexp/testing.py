@@ -35,6 +35,7 @@ import numpy as np
 import pytest
 import tomli_w
 
+from faceexp.arrays import IntArray
 from faceexp.contract import (
     RESERVED,
     BatchNeeds,
@@ -42,7 +43,6 @@ from faceexp.contract import (
     DatasetPlugin,
     Distance,
     FaceData,
-    IntArray,
     LossContext,
     LossPlugin,
     LossTraits,

@@ -5,41 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from faceexp.contract import Distance, FaceData, IntArray, LossTraits
-from faceexp.experiment import Experiment, LossEntry
-from faceexp.pairs_file import PairsFile
-from faceexp.registry import Chosen
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
-    ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
-else:
-    # Only annotations name these types; importing NumPy for them would cost every command a tenth of a second.
-    FloatArray = ByteArray = Any
+from faceexp.arrays import ByteArray, FloatArray, IntArray
+from faceexp.contract import Distance, FaceData, LossTraits
+from faceexp.data.pairs_file import PairsFile
+from faceexp.data.splits import Split
+from faceexp.experiment.baselines import Baseline
+from faceexp.experiment.schema import Experiment, LossEntry
+from faceexp.registry.installed import Chosen
 
 Status = Literal["ok", "diverged", "failed"]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which images one seed and fold trains, validates and tests on; indices into the data set's images.
-
-    Attributes:
-        validation_pairs: int (P, 2), places in ``validation`` of the pairs that are judged there; ``None``: all pairs.
-        test_pairs: The same for ``test``.
-    """
-
-    seed: int
-    fold: int
-    train: IntArray
-    validation: IntArray
-    test: IntArray
-    validation_pairs: IntArray | None = None
-    test_pairs: IntArray | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +46,7 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training to do, or one baseline to measure: a loss, a seed, a fold."""
+    """One training to do, or one baseline to measure, with one seed and fold; it has either a loss or a baseline."""
 
     id: str
     label: str
@@ -78,6 +54,7 @@ class Trial:
     seed: int
     fold: int
     loss: ResolvedLoss | None = None
+    baseline: Baseline | None = None
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from faceexp.engine.backend import derive_seed, tensorflow
 from faceexp.engine.network import normalized
-from faceexp.experiment import Augment
+from faceexp.experiment.schema import Augment
 
 
 class Augmentation:

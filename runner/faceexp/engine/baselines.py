@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from faceexp.contract import Distance, IntArray
-from faceexp.values import ByteArray, FloatArray
+from faceexp.arrays import ByteArray, FloatArray, IntArray
 
-# Each baseline is compared by the distance under which it is stronger on faces; a weak straw man flatters every loss.
-DISTANCES: dict[str, Distance] = {
-    "raw pixels": "euclidean",
-    "PCA (eigenfaces)": "euclidean",
-    "untrained trunk": "cosine",
-    "phase-1 embedding": "cosine",
-}
 PCA_COMPONENTS = 128
 # Of more training images than that, so many are drawn: PCA holds them as floats, and its axes hardly change.
 PCA_IMAGES = 10_000

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from faceexp.arrays import ByteArray, FloatArray
 from faceexp.engine.backend import compiled, tensorflow
 from faceexp.engine.optimizer import Moments, zero_moments
-from faceexp.values import ByteArray, FloatArray
 
 if TYPE_CHECKING:
-    from faceexp.contract import IntArray, ModelPlugin
+    from faceexp.arrays import IntArray
+    from faceexp.contract import ModelPlugin
 
 Weights = list[FloatArray]
 BLOCK = 256

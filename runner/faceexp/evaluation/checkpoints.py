@@ -13,11 +13,12 @@ from faceexp.evaluation.pairs import pair_distances
 from faceexp.store import digest, source_digest
 
 if TYPE_CHECKING:
-    from faceexp.contract import Distance, IntArray
-    from faceexp.evaluation.pairs import Embeddings
+    from faceexp.arrays import IntArray
+    from faceexp.contract import Distance
+    from faceexp.evaluation.embeddings import Embeddings
 
 # The modules that decide the value of a checkpoint. Metrics are elsewhere: a new one must not train every loss anew.
-SOURCES = ("evaluation.checkpoints", "evaluation.pairs", "evaluation.verification")
+SOURCES = ("evaluation.checkpoints", "evaluation.embeddings", "evaluation.pairs", "evaluation.verification")
 # Of more validation images than that, so many choose the checkpoint: pairs grow with their square, and each checkpoint
 # looks at all.
 CHECKPOINT_IMAGES = 5000

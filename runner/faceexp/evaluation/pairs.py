@@ -3,7 +3,7 @@
 Everything is computed in float64 by blocks of rows, so that memory grows with the number of pairs alone; more than
 ``_FLOAT64_PAIRS`` distances are kept as float32. Squared distances come out of one matrix product a block; where that
 product cancels (rows close to one another) they are computed again from the difference itself. Embeddings of more than
-``_WHOLE_ELEMENTS`` numbers are never in memory as float64 all at once: see :class:`Converted` and :class:`Bytes`.
+``_WHOLE_ELEMENTS`` numbers are never in memory as float64 all at once: see ``embeddings``.
 """
 
 from __future__ import annotations
@@ -12,118 +12,47 @@ import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+from faceexp.evaluation.embeddings import (
+    SPLIT,
+    Bytes,
+    Converted,
+    Embeddings,
+    Values,
+    as_float64,
+    blocks,
+    normalise,
+    pieces,
+    row_products,
+    squared_norms,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from faceexp.contract import Distance, IntArray
+    from faceexp.arrays import BoolArray, FloatArray, IntArray
+    from faceexp.contract import Distance
 
-FloatArray: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
-BoolArray: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
-ByteArray: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
+
 Item = TypeVar("Item")
+
+
 Result = TypeVar("Result")
 
-_BLOCK_ELEMENTS = 1 << 22  # 32 MiB of float64: large enough for the matrix product, small beside the result
-_TILE_ELEMENTS = 1 << 20  # 8 MiB of float64: what is done to each distance after the product is done in the cache
-_WHOLE_ELEMENTS = 1 << 25  # 256 MiB of float64
+
+TILE_ELEMENTS = 1 << 20  # 8 MiB of float64: what is done to each distance after the product is done in the cache
+
+
 _FLOAT64_PAIRS = 1 << 24
+
+
 CHUNK = 1 << 22  # pairs
-_EXACT = 1 << 10  # the sum of so many products of signed bytes is one that float32 holds exactly
+
+
 _CANCELS_BELOW = 1e-3  # of the sum of the squared norms: nearer than that, the difference itself is more exact
-_SPLIT = float((1 << 17) + 1)  # leaves 36 of 53 bits
-
-
-@dataclass(frozen=True, eq=False)
-class Converted:
-    """Rows made float64 when they are asked for, since all of them at once would fill the memory.
-
-    Attributes:
-        source: float (N, D).
-        norms: float64 (N,), by which the rows are divided.
-        mean: float64 (D,), which is taken from them.
-    """
-
-    source: FloatArray | Converted
-    norms: FloatArray | None = None
-    mean: FloatArray | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """N and D."""
-        return self.source.shape
-
-    def __getitem__(self, rows: slice | IntArray) -> FloatArray:
-        """Return rows, float64."""
-        values = self.source[rows].astype(np.float64)
-        if self.norms is not None:
-            values /= self.norms[rows][:, None]
-        if self.mean is not None:
-            values -= self.mean
-        return values
-
-    def products(self, start: int, stop: int, first: int) -> FloatArray:
-        """Return the products of rows ``start:stop`` with rows ``first:``."""
-        left = self[start:stop]
-        found = np.empty((len(left), self.shape[0] - first))
-        for begin, end in blocks(found.shape[1], self.shape[1]):
-            np.matmul(left, self[first + begin : first + end].T, out=found[:, begin:end])
-        return found
-
-
-@dataclass(frozen=True, eq=False)
-class Bytes:
-    """Rows of pixels between 0 and 1, kept as bytes, since they are many; products are exact before they are scaled.
-
-    Attributes:
-        source: uint8 (N, D), in 255ths.
-        norms: float64 (N,), by which the rows are divided.
-    """
-
-    source: ByteArray
-    norms: FloatArray | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """N and D."""
-        return len(self.source), int(self.source.shape[1])
-
-    def __getitem__(self, rows: slice | IntArray) -> FloatArray:
-        """Return rows, float64."""
-        values: FloatArray = self.source[rows] / np.float64(255)
-        return values if self.norms is None else values / self.norms[rows][:, None]
-
-    @cached_property
-    def _sums(self) -> FloatArray:
-        sums: FloatArray = self.source.sum(axis=1, dtype=np.float64)
-        return sums
-
-    def products(self, start: int, stop: int, first: int) -> FloatArray:
-        """Return the products of rows ``start:stop`` with rows ``first:``."""
-        left = self._signed(start, stop)
-        found = np.zeros((len(left), len(self.source) - first))
-        for begin, end in blocks(found.shape[1], self.shape[1]):
-            right = self._signed(first + begin, first + end)
-            for part in range(0, self.shape[1], _EXACT):
-                found[:, begin:end] += left[:, part : part + _EXACT] @ right[:, part : part + _EXACT].T
-        # (x - 128)(y - 128), summed over D values, is xy - 128 (x + y) + 128^2 D.
-        found += 128 * (self._sums[start:stop, None] + self._sums[None, first:]) - 128**2 * self.shape[1]
-        found /= 255**2
-        if self.norms is not None:
-            found /= self.norms[start:stop, None]
-            found /= self.norms[None, first:]
-        return found
-
-    def _signed(self, start: int, stop: int) -> FloatArray:
-        return self.source[start:stop].astype(np.float32) - np.float32(128)
-
-
-Embeddings: TypeAlias = FloatArray | ByteArray
-Values: TypeAlias = FloatArray | Converted | Bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,14 +124,14 @@ def prepare(embeddings: Embeddings | Values, distance: Distance) -> Rows:
     """
     if len(embeddings.shape) != 2:
         raise ValueError(f"embeddings must have the shape (N, D), not {embeddings.shape}")
-    if not all(np.isfinite(embeddings[piece]).all() for piece in _pieces(embeddings)):
+    if not all(np.isfinite(embeddings[piece]).all() for piece in pieces(embeddings)):
         raise ValueError("embeddings must be finite")
     if distance == "cosine":
         return Rows(normalise(embeddings), np.ones(embeddings.shape[0]), distance)
     if distance != "euclidean":
         raise ValueError(f"unknown distance {distance!r}; known: 'cosine', 'euclidean'")
     values = _centred(as_float64(embeddings))
-    return Rows(values, _squares(values), distance)
+    return Rows(values, squared_norms(values), distance)
 
 
 def _centred(values: Values) -> Values:
@@ -210,46 +139,11 @@ def _centred(values: Values) -> Values:
     if isinstance(values, Bytes):
         return values  # there it costs none
     if isinstance(values, Converted):
-        total = np.sum([values[piece].sum(axis=0) for piece in _pieces(values)], axis=0)
+        total = np.sum([values[piece].sum(axis=0) for piece in pieces(values)], axis=0)
         return Converted(values, mean=total / values.shape[0])
     if len(values):
         values -= values.mean(axis=0)
     return values
-
-
-def normalise(embeddings: Embeddings | Values) -> Values:
-    """Return the rows ``x / ||x||``, float64 (N, D); a row of zeros stays as it is."""
-    values = as_float64(embeddings)
-    norms = np.sqrt(_squares(values))
-    norms[norms == 0] = 1.0
-    if isinstance(values, Converted):
-        return Converted(values, norms)
-    return Bytes(values.source, norms) if isinstance(values, Bytes) else values / norms[:, None]
-
-
-def as_float64(embeddings: Embeddings | Values) -> Values:
-    """Return embeddings as float64, or what makes float64 of some of them where they are too many."""
-    if isinstance(embeddings, Converted | Bytes):
-        return embeddings
-    large = embeddings.size > _WHOLE_ELEMENTS
-    if embeddings.dtype == np.uint8:
-        pixels = cast("ByteArray", embeddings)
-        return Bytes(pixels) if large else (pixels.astype(np.float32) / np.float32(255)).astype(np.float64)
-    floats = cast("FloatArray", embeddings)
-    return Converted(floats) if large else floats.astype(np.float64)
-
-
-def _pieces(values: Embeddings | Values) -> list[slice]:
-    """Return slices of all rows: one where they are few enough to be in memory at once."""
-    total, width = values.shape
-    if total * width <= _WHOLE_ELEMENTS:
-        return [slice(0, total)]
-    return [slice(start, stop) for start, stop in blocks(total, width)]
-
-
-def _squares(values: Values) -> FloatArray:
-    rows = (values[piece] for piece in _pieces(values))
-    return np.concatenate([_row_products(block, block) for block in rows])
 
 
 def distances_from(
@@ -266,7 +160,7 @@ def distances_from(
     """
     products = _products(rows.values, start, stop, first)
     right = np.arange(first, len(rows))[None, :]
-    height = max(1, _TILE_ELEMENTS // max(1, products.shape[1]))
+    height = max(1, TILE_ELEMENTS // max(1, products.shape[1]))
     # Not in threads: those of the matrix product wait for the next one in a busy loop, and take their cores.
     for top in range(0, len(products), height):
         tile = products[top : top + height]
@@ -282,13 +176,6 @@ def _products(values: Values, start: int, stop: int, first: int) -> FloatArray:
         return values.products(start, stop, first)
     products: FloatArray = values[start:stop] @ values[first:].T
     return products
-
-
-def blocks(total: int, width: int) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of consecutive blocks of rows, each of about 4 million elements at that width."""
-    size = max(1, _BLOCK_ELEMENTS // max(1, width))
-    for start in range(0, total, size):
-        yield start, min(start + size, total)
 
 
 def pair_distances(
@@ -336,15 +223,10 @@ def _listed_pairs(rows: Rows, labels: IntArray, pairs: IntArray) -> PairDistance
     distance = np.empty(len(pairs), np.float64)
     for start, stop in blocks(len(pairs), rows.values.shape[1]):
         left, right = pairs[start:stop].T
-        products = _row_products(rows.values[left], rows.values[right])
+        products = row_products(rows.values[left], rows.values[right])
         _from_products(rows, products, left, right)
         distance[start:stop] = products
     return PairDistances(distance, labels[pairs[:, 0]] == labels[pairs[:, 1]])
-
-
-def _row_products(left: FloatArray, right: FloatArray) -> FloatArray:
-    products: FloatArray = np.einsum("nd,nd->n", left, right)
-    return products
 
 
 def _from_products(rows: Rows, products: FloatArray, left: IntArray, right: IntArray) -> None:
@@ -371,12 +253,12 @@ def _squared_differences(values: Values, left: IntArray, right: IntArray) -> Flo
     squared = np.empty(len(left), np.float64)
     for start, stop in blocks(len(left), values.shape[1]):
         difference = values[left[start:stop]] - values[right[start:stop]]
-        squared[start:stop] = _row_products(difference, difference)
+        squared[start:stop] = row_products(difference, difference)
     return squared
 
 
 def _merge_ties(distance: FloatArray) -> None:
     """Round to 36 bits (Veltkamp's splitting): equal distances shall tie, whichever block their product came from."""
-    scaled = _SPLIT * distance
+    scaled = SPLIT * distance
     rest = scaled - distance
     np.subtract(scaled, rest, out=distance)

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceexp.evaluation.pairs import blocks, distances_from, prepare
+from faceexp.evaluation.embeddings import blocks
+from faceexp.evaluation.pairs import distances_from, prepare
 
 if TYPE_CHECKING:
-    from faceexp.contract import Distance, IntArray
-    from faceexp.evaluation.pairs import BoolArray, Embeddings, FloatArray
+    from faceexp.arrays import BoolArray, FloatArray, IntArray
+    from faceexp.contract import Distance
+    from faceexp.evaluation.embeddings import Embeddings
 
 # Up to so many rows of an identity, going through all distances once for each is faster than sorting them.
 _COUNTED = 32

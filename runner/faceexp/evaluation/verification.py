@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceexp.evaluation.pairs import CHUNK, each, normalise, pair_distances
+from faceexp.evaluation.embeddings import normalise
+from faceexp.evaluation.pairs import CHUNK, each, pair_distances
 
 if TYPE_CHECKING:
-    from faceexp.contract import IntArray
-    from faceexp.evaluation.pairs import Embeddings, FloatArray, PairDistances
+    from faceexp.arrays import FloatArray, IntArray
+    from faceexp.evaluation.embeddings import Embeddings
+    from faceexp.evaluation.pairs import PairDistances
 
 
 @dataclass(frozen=True, eq=False)

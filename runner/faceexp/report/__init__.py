@@ -1,1 +1,1 @@
-"""Results as people read them: tables, a live display, a page; everything here is returned, nothing printed."""
+"""From records to what people see: tables, sentences, a page. Nothing here prints."""

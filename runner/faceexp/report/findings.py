@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from faceexp.report.numbers import COLUMNS, Row, rows, written
+from faceexp.report.columns import COLUMNS, Row, rows, written
 
 METRIC = COLUMNS[0]
 # What stands where there is no value, and before a negative one.

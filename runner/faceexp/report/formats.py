@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from faceexp.report.numbers import COLUMNS, Column, best, columns, group, heading, legend, rows, written
+from faceexp.report.columns import COLUMNS, Column, best, columns, group, heading, legend, rows, written
 
 # What LaTeX takes for a command; the backslash goes first, since the others bring new ones.
 LATEX = {

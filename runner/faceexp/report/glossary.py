@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faceexp.report.numbers import COLUMNS
+from faceexp.report.columns import COLUMNS
 
 TERMS = {
     "identity": "a person; every image shows one",

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from faceexp.report.columns import COLUMNS, Row, written
 from faceexp.report.findings import NOTHING, probability, signed
-from faceexp.report.numbers import COLUMNS, Row, written
 
 ACCURACY = next(column for column in COLUMNS if column.metric == "accuracy")
 RATIO = next(column for column in COLUMNS if column.metric == "sim_diff_ratio")

@@ -15,7 +15,7 @@ from faceexp.errors import InputError, Problem, did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from faceexp.values import FloatArray
+    from faceexp.arrays import FloatArray
 
 
 def gallery_of(folder: str | Path) -> dict[str, list[Path]]:

@@ -15,8 +15,9 @@ from PIL import Image
 from pydantic import ValidationError
 from sklearn.datasets import _lfw
 
-from faceexp import pairs_file, plan
+from faceexp.data import pairs_file
 from faceexp.errors import InputError
+from faceexp.planning import prepare as plan
 from faceexp.testing import DatasetContract
 
 PEOPLE = {"Abel_Pacheco": 4, "Aaron_Eckhart": 1, "Ai_Sugiyama": 2}

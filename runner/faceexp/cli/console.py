@@ -1,0 +1,122 @@
+"""The two streams: what is printed where, what is kept quiet, and how progress is shown."""
+
+import contextlib
+import gc
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from faceexp.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")]
+
+
+GARBAGE = gc.get_threshold()
+
+
+def fail(error: InputError) -> NoReturn:
+    """Print one line for each mistake on standard error, and exit with code 2."""
+    # Not through Rich: each mistake stays one line, whatever the width of the screen.
+    for problem in error.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    sys.exit(2)
+
+
+def output_console() -> "Console":
+    """Return the console of standard output; a file or a pipe gets lines wide enough for the table."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=140)
+
+
+def error_console() -> "Console":
+    """Return the console of standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def show(renderable: "RenderableType", data: object, *, as_json: bool) -> None:
+    """Print an answer on standard output: drawn for people, or one JSON document for programs."""
+    if as_json:
+        print(json.dumps(data, indent=1, allow_nan=False))
+    else:
+        output_console().print(renderable)
+
+
+def settle() -> None:
+    """Look for garbage as often as Python usually does, beside what is there to stay: old networks hold much memory."""
+    if gc.get_threshold() != GARBAGE:
+        gc.freeze()
+        gc.set_threshold(*GARBAGE)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator["Console"]:
+    """Keep what libraries write to standard error from the screen, and give a console that still reaches it.
+
+    TensorFlow's greetings come from C++, past Python's ``sys.stderr``; so the file descriptor itself is redirected.
+    Should the run end in an error of ours, what was kept back is shown: it may say why.
+    """
+    import tempfile
+
+    from rich.console import Console
+
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as kept, os.fdopen(os.dup(saved), "w", encoding="utf-8") as screen:
+        os.dup2(kept.fileno(), 2)
+        python_stderr, sys.stderr = sys.stderr, screen
+        try:
+            yield Console(file=screen)
+        except (InputError, typer.Exit):
+            raise
+        except BaseException:
+            kept.seek(0)
+            screen.write(kept.read().decode(errors="replace"))
+            raise
+        finally:
+            screen.flush()
+            sys.stderr = python_stderr
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+@contextlib.contextmanager
+def writing(option: str, file: Path | None) -> Iterator[None]:
+    """Say which file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            Problem(f"cannot be written: {error.strerror}; name another file", f"{option} {file}")
+        ) from None
+
+
+@contextlib.contextmanager
+def counting(stderr: "Console", words: str, total: int) -> Iterator[Any]:
+    """Give what hears how many are done; on a terminal a bar with the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not stderr.is_terminal:
+        yield lambda done: settle()  # noqa: ARG005
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True) as progress:
+        task = progress.add_task(words, total=total)
+
+        def tell(done: int) -> None:
+            settle()
+            progress.update(task, completed=done)
+
+        yield tell

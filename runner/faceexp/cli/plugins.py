@@ -1,0 +1,63 @@
+"""``list-plugins``, ``describe``, ``new-plugin`` and ``schema``: what is installed, and what it takes."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from faceexp.cli.cache import MEMORY
+from faceexp.cli.console import JsonFlag, error_console, show
+from faceexp.errors import InputError, did_you_mean
+
+
+def list_plugins(as_json: JsonFlag = False) -> None:
+    """Show the installed plugins by kind, and which of them are broken."""
+    from faceexp.registry import describe as descriptions
+    from faceexp.report.terminal.plugins import plugin_list
+    from faceexp.store import default_root
+
+    listed = descriptions.listing(default_root() / MEMORY)
+    show(plugin_list(listed), listed, as_json=as_json)
+
+
+def describe(
+    kind: Annotated[str, typer.Argument(help="loss, model, dataset or sampler.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="The plugin's name.", show_default=False)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what a plugin does and every option it takes."""
+    from faceexp.contract import GROUPS
+    from faceexp.registry import describe as descriptions
+    from faceexp.report.terminal.plugins import plugin_description
+
+    if kind not in GROUPS:
+        raise InputError(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, GROUPS)}")
+    info = descriptions.describe(kind, name)
+    show(plugin_description(info), info, as_json=as_json)
+
+
+def new_plugin(
+    kind: Annotated[str, typer.Argument(help="loss, model, dataset or sampler.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="How experiment files will name it.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder that gets the plugin's own folder.")
+    ] = Path(),
+) -> None:
+    """Write a new plugin: a small package that installs, and passes its tests, as it stands."""
+    from faceexp.registry import scaffold
+
+    folder = scaffold.new_plugin(kind, name, out)
+    error_console().print(f"wrote {folder}; next:", style="dim", highlight=False, soft_wrap=True)
+    quoted = shlex.quote(str(folder))
+    print(f"pip install -e {quoted}")
+    print(f"pytest {quoted}")
+    print(f"faceexp describe {kind} {name}")
+
+
+def schema() -> None:
+    """Print the JSON schema of experiment files, installed plugins included, for editors that check TOML."""
+    from faceexp.registry import json_schema
+
+    print(json.dumps(json_schema.schema(), indent=1))

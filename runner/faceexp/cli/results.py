@@ -1,0 +1,185 @@
+"""``report``, ``compare`` and ``power``: what finished runs say."""
+
+import io
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from faceexp.cli.console import JsonFlag, output_console, show, writing
+from faceexp.errors import InputError, Problem, did_you_mean
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)]
+
+
+class Format(StrEnum):
+    """How ``report`` writes the table."""
+
+    TABLE = "table"
+    MARKDOWN = "markdown"
+    LATEX = "latex"
+    CSV = "csv"
+    JSON = "json"
+
+
+def report(
+    folder: RunFolder,
+    sort: Annotated[
+        str | None,
+        typer.Option("--sort", metavar="METRIC", help="The metric whose best row comes first."),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.TABLE,
+    matrix: Annotated[
+        bool,
+        typer.Option("--matrix", help="Show which row beats which in that metric, and what each was given."),
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write the page with its pictures anew.")
+    ] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Also save the table as a picture.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Draw the table of a finished run again, without training."""
+    from rich.console import Console
+
+    from faceexp import run as runs
+    from faceexp.report import formats
+    from faceexp.report.terminal import run as terminal
+
+    finished = runs.open_run(folder)
+    column = _column(finished.document, sort, "--sort")
+    with writing("--html", html):
+        if html:
+            finished.write_page(html)
+    if svg:
+        picture = Console(record=True, width=120, file=io.StringIO())
+        picture.print(terminal.run_table(finished.document, picture.width, column))
+        with writing("--svg", svg):
+            picture.save_svg(str(svg), title="faceexp report", code_format=terminal.SVG_FORMAT)
+    writers = {Format.MARKDOWN: formats.markdown, Format.LATEX: formats.latex, Format.CSV: formats.table_csv}
+    if form in writers:
+        print(writers[form](finished.document, column))
+        return
+    as_json = as_json or form is Format.JSON
+    show(terminal.run_table(finished.document, output_console().width, column), finished.document, as_json=as_json)
+    if matrix and not as_json:
+        output_console().print(terminal.matrix(finished.document, column), soft_wrap=True)
+        output_console().print(terminal.budgets(finished.document))
+
+
+def _column(document: Any, metric: str | None, option: str) -> Any:  # noqa: ANN401
+    """Return the column of a metric that a run has; of its first one where none is named."""
+    from faceexp.report.columns import column_of, columns
+
+    if metric is None:
+        return columns(document)[0]
+    try:
+        return column_of(document, metric)
+    except KeyError as error:
+        message = f"the run has no metric {metric!r}; {did_you_mean(metric, error.args)}"
+        raise InputError(Problem(message, f"{option} {metric}")) from None
+
+
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs.", show_default=False)],
+    metric: Annotated[str, typer.Option("--metric", help="The metric to compare.")] = "accuracy",
+    as_json: JsonFlag = False,
+) -> None:
+    """Put runs side by side: what differs in their experiments, and in what the same rows reached."""
+    from faceexp import run as runs
+    from faceexp.report.terminal import between_runs as side_by_side
+
+    if len(folders) < 2:
+        raise InputError("one run alone cannot be compared; name two or more")
+    opened = runs.open_runs(folders)
+    columns = [_column(finished.document, metric, "--metric") for finished in opened]
+    document = runs.compare_runs(opened, metric)
+    show(side_by_side.runs(document, columns[0]), document, as_json=as_json)
+
+
+def power(
+    study: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN | COUNT COUNT...",
+            help="A run's folder; or how many of the same pairs each loss judged right: 114 110, or 114/134 110/134.",
+            show_default=False,
+        ),
+    ],
+    of: Annotated[int | None, typer.Option("--of", metavar="PAIRS", help="Of how many pairs the counts are.")] = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="The metric of a run to ask about; by default accuracy.")
+    ] = None,
+    difference: Annotated[
+        float | None,
+        typer.Option(
+            "--difference",
+            help="A difference to ask about: in points of percentages, else in units of the metric; by default those "
+            "observed.",
+        ),
+    ] = None,
+    target: Annotated[float, typer.Option("--power", help="Probability with which a difference is to be found.")] = 0.8,
+    alpha: Annotated[float, typer.Option("--alpha", help="Two-sided level of a single comparison.")] = 0.05,
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what a study could have told apart, and how many pairs, people, seeds or folds it would have taken."""
+    from dataclasses import asdict
+
+    from faceexp import run as runs
+    from faceexp.report.terminal import power as shown
+    from faceexp.statistics import power as powers
+
+    folder = Path(study[0])
+    is_run = len(study) == 1 and of is None and (folder.exists() or not study[0].replace("/", "").isdecimal())
+    try:
+        if not is_run:
+            if metric is not None:
+                raise InputError(
+                    Problem("counts give an accuracy and nothing else; leave it out", f"--metric {metric}")
+                )
+            asked = None if difference is None else difference / 100
+            counted = asdict(powers.from_counts(*_counts(study, of), alpha, target, asked))
+            show(shown.counts(counted), counted, as_json=as_json)
+            return
+        document = runs.open_run(folder).document
+        column = _column(document, metric or "accuracy", "--metric")
+        table, losses, design = powers.read_run(document, column.metric)
+        found = asdict(
+            powers.from_run(
+                table,
+                design,
+                column.metric,
+                higher_is_better=column.higher,
+                losses=losses,
+                difference=None if difference is None else difference / column.scale,
+                alpha=alpha,
+                power=target,
+            )
+        )
+    except powers.UnanswerableError as error:
+        raise InputError(Problem(str(error), study[0] if is_run else "")) from None
+    show(shown.run(found, column), found, as_json=as_json)
+
+
+def _counts(study: list[str], of: int | None) -> tuple[dict[str, int], int]:
+    """Return how many pairs each loss judged right, named by its count, and of how many."""
+    totals = set() if of is None else {of}
+    for text in study:
+        count, slash, total = text.partition("/")
+        if not count.isdecimal() or (slash and not total.isdecimal()):
+            raise InputError(f"{text!r} is no count of right answers; name one run, or counts such as 114 110 --of 134")
+        totals |= {int(total)} if slash else set()
+    if not totals:
+        raise InputError(f"of how many pairs? say so: {' '.join(study)} --of PAIRS")
+    if len(totals) > 1:
+        sizes = " and ".join(map(str, sorted(totals)))
+        raise InputError(f"the losses must have judged the same pairs, not {sizes} of them")
+    (total_pairs,) = totals
+    counts = [int(text.partition("/")[0]) for text in study]
+    repeats = [counts[:place].count(count) for place, count in enumerate(counts)]
+    names = [
+        f"{count}/{total_pairs}" + (f" ({same + 1})" if same else "")
+        for count, same in zip(counts, repeats, strict=True)
+    ]
+    return dict(zip(names, counts, strict=True)), total_pairs

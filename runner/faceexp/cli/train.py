@@ -1,0 +1,151 @@
+"""``run`` and ``validate``: an experiment file is trained, or only checked."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from faceexp.cli.console import JsonFlag, error_console, output_console, quiet, settle, show
+from faceexp.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a TOML file.", show_default=False)]
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a value of the file, e.g. finetune.steps=100. Repeatable."
+    ),
+]
+
+
+Only = Annotated[
+    list[str] | None, typer.Option("--only", metavar="LABEL", help="Run only the loss with this label. Repeatable.")
+]
+
+
+def run(
+    spec: Spec,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that gets the run's own folder.")] = Path(
+        "runs"
+    ),
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store", metavar="DIR", envvar="FACEEXP_STORE", help="Where finished work is kept and found again."
+        ),
+    ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            max=256,
+            metavar="N",
+            help="Processes that seeds, folds and cores are divided among.",
+        ),
+    ] = 1,
+    overrides: Overrides = None,
+    only: Only = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train and compare the losses of an experiment; what was finished before is not done again.
+
+    Exit code 0: done; 1: ran, but some trial failed; 2: the input is wrong.
+    """
+    from faceexp import pipeline
+    from faceexp.report.terminal import progress
+    from faceexp.report.terminal.run import run_table
+
+    study = pipeline.load(spec, overrides=overrides or (), only=only or ())
+    _check_writable({"--out": out, "--store": store})
+    with quiet() as stderr:
+        stderr.print(progress.outline(study.resolved), style="bold", highlight=False, soft_wrap=True)
+        try:
+            with _listening(study, stderr) as listen:
+                finished = study.run(out, store=store, listen=_settled(listen), jobs=jobs)
+        except KeyboardInterrupt:
+            stderr.print("interrupted; finished trials are kept, the same command goes on from there", style="yellow")
+            raise typer.Exit(130) from None
+    show(run_table(finished.document, output_console().width), finished.document, as_json=as_json)
+    error_console().print(f"results in {finished.folder}", style="dim", highlight=False, soft_wrap=True)
+    if finished.failed:
+        raise typer.Exit(1)
+
+
+def _check_writable(folders: dict[str, Path | None]) -> None:
+    import tempfile
+
+    problems = []
+    for option, folder in folders.items():
+        if folder is None:
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            message = f"nothing can be written there: {error.strerror}; name a folder of yours"
+            problems.append(Problem(message, f"{option} {folder}"))
+    if problems:
+        raise InputError(problems)
+
+
+@contextlib.contextmanager
+def _listening(study: Any, console: "Console") -> Iterator[Any]:  # noqa: ANN401
+    """Give a listener that shows a live display on a terminal, and a line a trial in a log."""
+    from rich.live import Live
+
+    from faceexp.report.terminal.progress import Display, ended
+
+    if console.is_terminal:
+        display = Display(study.resolved)
+        with Live(display, console=console, refresh_per_second=8, transient=False):
+            yield display.hear
+        return
+
+    def write(event: Any) -> None:  # noqa: ANN401
+        if event.finished:
+            console.print(ended(event.finished, event.done, event.total), highlight=False, soft_wrap=True, markup=False)
+
+    yield write
+
+
+def _settled(listen: Any) -> Any:  # noqa: ANN401
+    """Give a listener that also hears when TensorFlow is there to stay."""
+
+    def hear(event: Any) -> None:  # noqa: ANN401
+        if event.stage == "backend" and event.done == event.total:
+            settle()
+        listen(event)
+
+    return hear
+
+
+def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
+    """Check an experiment file, its plugins and their options, without loading data or training."""
+    from faceexp import pipeline
+    from faceexp.report.terminal import progress
+
+    try:
+        study = pipeline.load(spec, overrides=overrides or ())
+    except InputError as error:
+        if as_json:
+            print(json.dumps({"valid": False, "problems": [str(problem) for problem in error.problems]}, indent=1))
+            raise typer.Exit(2) from None
+        raise
+    outline = progress.outline(study.resolved)
+    if as_json:
+        print(json.dumps({"valid": True, "problems": [], "outline": outline}, indent=1))
+    else:
+        # Not through Rich, which would take a tenth of this command's time; but as Rich decides about colours.
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        typer.echo(f"{typer.style('valid', fg='green')}  {outline}", color=False if plain else None)

@@ -1,0 +1,103 @@
+"""Every image of a data set as one array in the store, decoded once for each data set and preprocessing."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from faceexp.arrays import IntArray
+from faceexp.contract import FaceData
+from faceexp.data import detection, images
+from faceexp.errors import InputError, Problem
+from faceexp.experiment.schema import Experiment
+from faceexp.store import Artefact, Store, source_digest
+
+# What of faceexp decides the pixels that an image becomes.
+SOURCES = ("data.images", "data.detection", "data.decode")
+BLOCK = 64  # images that a thread decodes before it looks for more
+
+Progress = Callable[[int, int], None]
+
+
+def decoded_images(data: FaceData, experiment: Experiment, store: Store, progress: Progress) -> Artefact:
+    """Return the artefact with the images as one array; decoding happens once for each data set and preprocessing."""
+    inputs = {
+        "fingerprint": data.fingerprint,
+        "preprocess": experiment.preprocess.model_dump(mode="json"),
+        "code": source_digest(*SOURCES),
+        "pillow": PIL.__version__,
+        "opencv": detection.version() if experiment.preprocess.detect else None,
+    }
+
+    def make(folder: Path) -> None:
+        _decode_all(data, experiment, folder, progress)
+
+    return store.get("images", inputs, make)
+
+
+def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: Progress) -> None:
+    preprocess = experiment.preprocess
+    count = len(data.images)
+    file = folder / "images.npy"
+    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, *images.shape(preprocess)))
+
+    def decode(index: int) -> Problem | None:
+        source = data.images[index]
+        try:
+            if isinstance(source, Path):
+                array[index] = images.decode(source, preprocess).pixels
+            else:
+                array[index] = images.prepare(Image.fromarray(source), preprocess).pixels
+        except images.UnreadableImageError as error:
+            return images.unreadable(source if isinstance(source, Path) else f"image {index}", error)
+        return None
+
+    def decode_block(start: int) -> list[tuple[int, Problem]]:
+        found = ((index, decode(index)) for index in range(start, min(start + BLOCK, count)))
+        return [(index, problem) for index, problem in found if problem]
+
+    problems: dict[int, Problem] = {}
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Odd metadata, large pictures: what matters of that is an error. Set here, since threads share the filters.
+        warnings.filterwarnings("ignore", module="PIL")
+        starts = range(0, count, BLOCK)
+        for start, unusable in zip(starts, pool.map(decode_block, starts), strict=True):
+            progress(start, count)
+            problems.update(unusable)
+    progress(count, count)
+    if problems and preprocess.on_unreadable == "error":
+        raise InputError(problems.values())
+    kept = np.array([index for index in range(count) if index not in problems], dtype=np.int64)
+    array.flush()
+    if problems:
+        everything = file.rename(folder / "everything.npy")
+        _copy_rows(everything, kept, file)
+        everything.unlink()
+    np.save(folder / "kept.npy", kept, allow_pickle=False)
+    skipped = [str(problem) for problem in problems.values()]
+    (folder / "skipped.json").write_text(json.dumps(skipped, indent=1), encoding="utf-8")
+
+
+def selected_images(artefact: Artefact, rows: IntArray, store: Store) -> Artefact:
+    """Return the artefact with some of the images; a file like the other, since they may not fit into memory."""
+    inputs = {"images": artefact.key, "rows": rows.tolist()}
+    return store.get(
+        "images", inputs, lambda folder: _copy_rows(artefact.path / "images.npy", rows, folder / "images.npy")
+    )
+
+
+def _copy_rows(source: Path, rows: IntArray, target: Path) -> None:
+    images = np.load(source, mmap_mode="r", allow_pickle=False)
+    shape = (len(rows), *images.shape[1:])
+    copied = np.lib.format.open_memmap(target, mode="w+", dtype=images.dtype, shape=shape)
+    for start in range(0, len(rows), BLOCK):
+        copied[start : start + BLOCK] = images[rows[start : start + BLOCK]]
+    copied.flush()

@@ -1,0 +1,129 @@
+"""Lists of pairs in the format of LFW's ``pairs.txt``: which images are compared, in folds.
+
+The first line holds the number of folds and the number of similar pairs a fold. Then, fold after fold, come so many
+similar pairs, ``identity number number``, and as many different ones, ``identity number identity number``; numbers
+count the images of an identity from 1. Fields are separated by tabs, or by spaces where no name holds one.
+
+References:
+    Huang, Ramesh, Berg and Learned-Miller, "Labeled Faces in the Wild", University of Massachusetts, Amherst,
+    Technical Report 07-49 (2007), http://vis-www.cs.umass.edu/lfw/
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from faceexp.errors import MAX_LISTED, InputError, Problem
+
+MAX_FILE_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class NamedPair:
+    """Two images by identity and number, and the line that lists them."""
+
+    first: tuple[str, int]
+    second: tuple[str, int]
+    line: int
+
+
+@dataclass(frozen=True)
+class PairsFile:
+    """A list of pairs: the file's name, and the pairs of each fold."""
+
+    name: str
+    folds: tuple[tuple[NamedPair, ...], ...]
+
+    def problem(self, pair: NamedPair, message: str) -> Problem:
+        """Return a problem at the line of a pair."""
+        return Problem(message, f"{self.name}:{pair.line}")
+
+
+class _LineError(ValueError):
+    """A line is not what it has to be."""
+
+
+def read(path: str) -> PairsFile:
+    """Return the pairs of a file; its path is relative to the current directory, ~ is the user's home.
+
+    Raises:
+        InputError: With every line that is wrong; the file is missing, too large or not UTF-8.
+    """
+    file = Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises for an unknown ~user
+    try:
+        size = file.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise InputError(Problem(f"has {size:,} bytes, more than the {MAX_FILE_BYTES:,} that are read", path))
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(Problem(f"cannot be read as a list of pairs: {error.strerror}", path)) from error
+    except UnicodeDecodeError:
+        raise InputError(Problem("is not UTF-8 text; it has to be a list of pairs", path)) from None
+    return _parse(path, lines)
+
+
+def _parse(name: str, lines: list[str]) -> PairsFile:
+    # Empty lines count for the line numbers alone.
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not numbered:
+        raise InputError(Problem("is empty; it has to be a list of pairs", name))
+    try:
+        folds, similar = _header(numbered[0][1])
+    except _LineError as error:
+        raise InputError(Problem(str(error), f"{name}:{numbered[0][0]}")) from None
+    body = numbered[1:]
+    expected = 2 * folds * similar
+    if len(body) != expected:
+        message = f"lists {len(body)} pairs; its first line promises {folds} folds of 2 x {similar}, {expected} in all"
+        raise InputError(Problem(message, name))
+    problems: list[Problem] = []
+    pairs: list[NamedPair] = []
+    for place, (number, line) in enumerate(body):
+        try:
+            pairs.append(_pair(line, number, similar=place % (2 * similar) < similar))
+        except _LineError as error:
+            problems.append(Problem(str(error), f"{name}:{number}"))
+    if problems:
+        more = [Problem(f"and {len(problems) - MAX_LISTED} more lines", name)] if len(problems) > MAX_LISTED else []
+        raise InputError(problems[:MAX_LISTED] + more)
+    return PairsFile(
+        name, tuple(tuple(pairs[start : start + 2 * similar]) for start in range(0, expected, 2 * similar))
+    )
+
+
+def _header(line: str) -> tuple[int, int]:
+    fields = line.split()
+    if len(fields) != 2 or not all(field.isdecimal() for field in fields):
+        raise _LineError("the first line has to hold the number of folds and the number of similar pairs a fold")
+    folds, similar = map(int, fields)
+    if folds < 2 or similar < 1:
+        raise _LineError(
+            f"{folds} folds of {similar} similar pairs; two folds at least, since each takes its threshold from others"
+        )
+    return folds, similar
+
+
+def _pair(line: str, number: int, *, similar: bool) -> NamedPair:
+    fields = [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
+    if similar and len(fields) == 3:
+        name, first, second = fields
+        pair = NamedPair((name, _count(first)), (name, _count(second)), number)
+        if pair.first == pair.second:
+            raise _LineError(f"compares image {first} of {name!r} with itself")
+        return pair
+    if not similar and len(fields) == 4:
+        one, first, other, second = fields
+        if one == other:
+            raise _LineError(f"is listed among the different pairs, but both images show {one!r}")
+        return NamedPair((one, _count(first)), (other, _count(second)), number)
+    wanted = "identity, number, number" if similar else "identity, number, identity, number"
+    kind = "similar" if similar else "different"
+    raise _LineError(f"this line has to be a {kind} pair ({wanted}), but has {len(fields)} fields")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise _LineError(f"{text!r} is no image number; they count from 1")
+    return int(text)

@@ -1,0 +1,159 @@
+"""Who is trained on and who is tested on.
+
+Every protocol cuts images into three parts without overlap: training; validation, for checkpoints and thresholds; and
+test, which nothing but the final measurement sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from faceexp.arrays import IntArray
+from faceexp.experiment.schema import Protocol
+
+Folds = tuple[IntArray, ...]
+
+Parts = tuple[IntArray, IntArray, IntArray]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which images one seed and fold trains, validates and tests on; indices into the data set's images.
+
+    Attributes:
+        validation_pairs: int (P, 2), places in ``validation`` of the pairs that are judged there; ``None``: all pairs.
+        test_pairs: The same for ``test``.
+    """
+
+    seed: int
+    fold: int
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+    validation_pairs: IntArray | None = None
+    test_pairs: IntArray | None = None
+
+
+class UnservableError(Exception):
+    """The data cannot be cut as the protocol asks."""
+
+
+def splits(labels: IntArray, protocol: Protocol, seed: int, listed: Folds = ()) -> tuple[Split, ...]:
+    """Return the splits of one seed, one a fold.
+
+    ``open_set``: people are shuffled and dealt to the parts, so that no person is in two of them. ``closed_set``: the
+    images of each person are shuffled and dealt, so that every person is in all of them. ``pairs_file``: each fold of
+    the list is tested once; the other folds, or a share of them, are for validation; the people whom neither names are
+    trained on. Pairs for validation that show a person of the tested fold are left out.
+
+    Args:
+        labels: int (N,), the identity of each image.
+        protocol: How to cut.
+        seed: Of the shuffling.
+        listed: ``pairs_file``: for each fold int (P, 2), the images of each pair.
+
+    Raises:
+        UnservableError: A part would lack the people or images that it needs.
+    """
+    random = np.random.default_rng([seed, 0x5B117])
+    if protocol.kind == "pairs_file":
+        return tuple(_listed(labels, protocol, seed, fold, listed, random) for fold in range(len(listed)))
+    deal = _open_set if protocol.kind == "open_set" else _closed_set
+    parts = deal(labels, protocol, random)
+    return tuple(
+        Split(seed, fold, *(np.sort(np.asarray(part, dtype=np.int64)) for part in three))
+        for fold, three in enumerate(parts)
+    )
+
+
+def _test_chunks(items: IntArray, protocol: Protocol) -> list[IntArray]:
+    if protocol.folds > 1:
+        return list(np.array_split(items, protocol.folds))
+    return [items[: max(1, round(len(items) * protocol.test_fraction))]]
+
+
+def _open_set(labels: IntArray, protocol: Protocol, random: np.random.Generator) -> list[Parts]:
+    people = random.permutation(np.unique(labels))
+    parts: list[Parts] = []
+    for test in _test_chunks(people, protocol):
+        rest = people[~np.isin(people, test)]
+        held = max(1, round(len(rest) * protocol.validation_fraction))
+        groups = {"training": rest[held:], "validation": rest[:held], "test": test}
+        for name, group in groups.items():
+            if len(group) < 2:
+                raise UnservableError(
+                    f"{len(people)} people leave {len(group)} for {name}, which needs two at least; "
+                    "use more people, fewer folds or other fractions"
+                )
+        indices = {name: np.flatnonzero(np.isin(labels, group)) for name, group in groups.items()}
+        for name in ("validation", "test"):
+            if np.bincount(labels[indices[name]]).max() < 2:
+                raise UnservableError(f"no person in {name} has two images, so there is no similar pair to judge")
+        parts.append((indices["training"], indices["validation"], indices["test"]))
+    return parts
+
+
+def _closed_set(labels: IntArray, protocol: Protocol, random: np.random.Generator) -> list[Parts]:
+    folds: list[tuple[list[IntArray], list[IntArray], list[IntArray]]] = [([], [], []) for _ in range(protocol.folds)]
+    for own in np.split(np.argsort(labels, kind="stable"), np.cumsum(np.unique(labels, return_counts=True)[1])[:-1]):
+        images = random.permutation(own)
+        for fold, chunk in enumerate(_test_chunks(images, protocol)):
+            # However large the fractions: two images are left, one for validation and one for training.
+            test = chunk[: len(images) - 2]
+            rest = images[~np.isin(images, test)]
+            held = min(max(1, round(len(rest) * protocol.validation_fraction)), len(rest) - 1)
+            for part, chosen in zip(folds[fold], (rest[held:], rest[:held], test), strict=True):
+                part.append(chosen)
+    parts: list[Parts] = [
+        (np.concatenate(train), np.concatenate(held), np.concatenate(test)) for train, held, test in folds
+    ]
+    for _, validation, test in parts:
+        for name, indices in (("validation", validation), ("test", test)):
+            if not len(indices) or np.bincount(labels[indices]).max() < 2:
+                raise UnservableError(
+                    f"no person keeps two images for {name}, so there is no similar pair to judge; "
+                    "use people with more images or a larger fraction"
+                )
+    return parts
+
+
+def _listed(
+    labels: IntArray, protocol: Protocol, seed: int, fold: int, listed: Folds, random: np.random.Generator
+) -> Split:
+    tested = listed[fold]
+    people = np.unique(labels[tested])
+    others = random.permutation([other for other in range(len(listed)) if other != fold])
+    held = others[: max(1, round(len(others) * protocol.validation_fraction))]
+    judged = np.concatenate([listed[other] for other in sorted(held)])
+    judged = judged[~np.isin(labels[judged], people).any(axis=1)]
+    similar = labels[judged[:, 0]] == labels[judged[:, 1]]
+    if similar.all() or not similar.any():
+        kind = "different" if len(similar) and similar.all() else "similar"
+        raise UnservableError(
+            f"the folds beside fold {fold + 1} have no {kind} pair without people of that fold, so there is nothing to "
+            "choose a threshold on; folds must not share people"
+        )
+    validation = np.unique(judged)
+    train = np.flatnonzero(~np.isin(labels, np.union1d(people, labels[validation])))
+    if len(np.unique(labels[train])) < 2:
+        raise UnservableError(
+            f"the list names nearly everybody: {len(np.unique(labels[train]))} people are left to train on in fold "
+            f"{fold + 1}; add people, or set validation_fraction = 0.25 to train on people of other folds too"
+        )
+    test = np.unique(tested)
+    return Split(
+        seed, fold, train, validation, test, np.searchsorted(validation, judged), np.searchsorted(test, tested)
+    )
+
+
+def smallest(protocol: Protocol) -> int:
+    """Return how many images a person must have to take part."""
+    if protocol.kind == "pairs_file":
+        return 1
+    if protocol.kind == "open_set":
+        return 2
+    # One for each part, and in cross-validation one for each fold's test part; two folds test on half of the images,
+    # and of three that would leave one.
+    return 4 if protocol.folds == 2 else max(3, protocol.folds)

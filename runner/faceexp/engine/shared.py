@@ -1,0 +1,219 @@
+"""What all losses of a seed and fold share: the network, the weights of phase 1, trunk features of every image."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from faceexp.arrays import IntArray
+from faceexp.contract import ModelPlugin
+from faceexp.data.images import release, shape
+from faceexp.data.splits import Split
+from faceexp.engine import pretrain
+from faceexp.engine.backend import derive_seed, tensorflow, versions
+from faceexp.engine.inputs import FLIPPED
+from faceexp.engine.network import BLOCK, Network, Normalization, Weights, initial_weights, load_weights, save_weights
+from faceexp.experiment.baselines import PHASE1
+from faceexp.experiment.schema import Pretrain
+from faceexp.store import Artefact, Store, digest
+from faceexp.values import Event, Listener, Plan, Score
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where phase 2 starts: weights, the time and reuse of the stages that made them, and the images these saw."""
+
+    key: str
+    load: Callable[[], Weights]
+    seconds: float
+    reused: bool
+    images: int = 0
+
+
+@dataclass
+class Starts:
+    """The starts of a run; each is looked up in the store or made once, when it is first asked for."""
+
+    plan: Plan
+    store: Store
+    score: Score
+    listen: Listener
+    # A start is shared by the trials of a seed and fold: whether it was reused is news only once.
+    _found: dict[str, Start] = field(default_factory=dict)
+    _features: dict[str, tuple[Artefact, float]] = field(default_factory=dict)
+    _normalizations: dict[tuple[int, int], Normalization] = field(default_factory=dict)
+    _classifiers: dict[str, pretrain.Classifier] = field(default_factory=dict)
+    # A phase 1 that failed is not tried again for every loss that would have started from it.
+    _failed: dict[str, Exception] = field(default_factory=dict)
+
+    def of(self, split: Split, settings: Pretrain) -> Start:
+        """Return where phase 2 starts under these settings: from phase 1, or from the initial weights without it."""
+        experiment = self.plan.resolved.experiment
+        inputs = {
+            "images": self.plan.images_key,
+            "train": digest([split.train.tolist(), self.plan.labels[split.train].tolist()]),
+            "model": self.plan.resolved.model.identity,
+            "embedding_dim": experiment.model.embedding_dim,
+            "seed": [split.seed, split.fold],
+            "versions": versions(),
+            "phase": "initial",
+        }
+        if settings.enabled:
+            inputs |= {
+                "phase": "pretrain",
+                "pretrain": settings.model_dump(),
+                "augment": experiment.augment.model_dump(exclude={"phase2"}),
+            }
+            if settings.patience:
+                inputs["validation"] = self.judged_on(split)
+        key = digest(inputs)
+        if key in self._found:
+            return dataclasses.replace(self._found[key], reused=True)
+        if key in self._failed:
+            raise self._failed[key]
+        if settings.enabled:
+            try:
+                artefact = self.store.get("pretrain", inputs, lambda folder: self._pretrain(folder, split, settings))
+            except Exception as error:
+                self._failed[key] = error
+                raise
+            history = json.loads((artefact.path / "history.json").read_text(encoding="utf-8"))
+            start = Start(
+                key,
+                lambda: load_weights(artefact.path / "weights.npz"),
+                history["seconds"],
+                artefact.reused,
+                images=len(history["loss"]) * settings.batch_size,
+            )
+        else:
+            start = Start(key, lambda: self._initial(split), 0.0, reused=False)
+        self._found[key] = start
+        return start
+
+    def judged_on(self, split: Split) -> str:
+        """Return a digest of what checkpoints are judged on, and by what."""
+        pairs = None if split.validation_pairs is None else split.validation_pairs.tolist()
+        people = self.plan.labels[split.validation].tolist()
+        return digest([split.validation.tolist(), people, pairs, self.score.key])
+
+    def _initial(self, split: Split) -> Weights:
+        seed = derive_seed("weights", split.seed, split.fold)
+        return initial_weights(*self._built_with, seed)
+
+    @functools.cached_property
+    def network(self) -> Network:
+        """The network; there is one, and whoever uses it puts weights in first."""
+        return Network(*self._built_with)
+
+    @functools.cached_property
+    def _built_with(self) -> tuple[ModelPlugin, tuple[int, int, int], int]:
+        # Importing TensorFlow takes seconds: worth a word to whoever watches.
+        self.listen(Event("backend", 0, 1))
+        tensorflow()
+        self.listen(Event("backend", 1, 1))
+        experiment, model = self.plan.resolved.experiment, self.plan.resolved.model
+        return cast("ModelPlugin", model.plugin), shape(experiment.preprocess), experiment.model.embedding_dim
+
+    def normalization(self, split: Split) -> Normalization:
+        """Return mean and deviation of the training part."""
+        key = split.seed, split.fold
+        if key not in self._normalizations:
+            self._normalizations[key] = Normalization.of(self.plan.images, split.train)
+            release(self.plan.images)
+        return self._normalizations[key]
+
+    def _pretrain(self, folder: Path, split: Split, settings: Pretrain) -> None:
+        began = time.perf_counter()
+        labels = counted(self.plan.labels, split.train)
+        num_classes = int(labels[split.train].max()) + 1
+        augment = self.plan.resolved.experiment.augment
+        key = digest([settings.model_dump(), num_classes])
+        if key not in self._classifiers:
+            self._classifiers[key] = pretrain.Classifier(self.network, settings, augment, num_classes)
+        classifier = self._classifiers[key]
+        seed = derive_seed("pretrain", split.seed, split.fold)
+        classifier.reset(self._initial(split), seed)
+        ends = pretrain.ends_of_epochs(len(split.train), settings)
+        scores: list[float] = []
+        best: Weights = []
+
+        def tell(done: int, loss: float) -> None:
+            self.listen(Event("pretrain", done, ends[-1], "", split.seed, split.fold, loss))
+
+        def judge() -> float:
+            embeddings = self.network.embed(self.plan.images, split.validation, self.normalization(split))
+            people = self.plan.labels[split.validation]
+            return self.score(embeddings, people, PHASE1.distance, split.validation_pairs)
+
+        def improves() -> bool:
+            nonlocal best
+            scores.append(judge())
+            first = int(np.nanargmax(scores)) if not np.isnan(scores).all() else 0
+            if first == len(scores) - 1:
+                best = self.network.take()
+            return len(scores) - 1 - first < cast("int", settings.patience)
+
+        history = classifier.run(
+            self.plan.images,
+            labels,
+            pretrain.batches(split.train, settings, augment, seed),
+            self.normalization(split),
+            ends[-1],
+            tell,
+            halts=ends if settings.patience else (),
+            go_on=improves,
+        )
+        release(self.plan.images)
+        save_weights(folder / "weights.npz", best or self.network.take())
+        written = {"loss": history, "validation": scores, "seconds": time.perf_counter() - began}
+        (folder / "history.json").write_text(json.dumps(written), encoding="utf-8")
+
+    def features(self, split: Split, start: Start) -> tuple[Artefact, float]:
+        """Return trunk features of all images, float32 (views, N, F); the second view is flipped."""
+        views = 2 if self.plan.resolved.experiment.augment.flip else 1
+        inputs = {"start": start.key, "views": views, "images": self.plan.images_key}
+        key = digest(inputs)
+        if key in self._features:
+            artefact, seconds = self._features[key]
+            return dataclasses.replace(artefact, reused=True), seconds
+
+        def make(folder: Path) -> None:
+            began = time.perf_counter()
+            self._extract(folder, split, start, views)
+            (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - began), encoding="utf-8")
+
+        artefact = self.store.get("features", inputs, make)
+        seconds = json.loads((artefact.path / "seconds.json").read_text(encoding="utf-8"))
+        self._features[key] = artefact, seconds
+        return artefact, seconds
+
+    def _extract(self, folder: Path, split: Split, start: Start, views: int) -> None:
+        images, normalization = self.plan.images, self.normalization(split)
+        self.network.put(start.load())
+        out = np.lib.format.open_memmap(
+            folder / "features.npy", mode="w+", dtype=np.float32, shape=(views, len(images), self.network.width)
+        )
+        for view in range(views):
+            for begin in range(0, len(images), BLOCK):
+                block = np.asarray(images[begin : begin + BLOCK])
+                block = block[:, :, ::-1] if view == FLIPPED else block
+                out[view, begin : begin + len(block)] = self.network.extract(block, normalization)
+                release(out)
+                release(images)
+                self.listen(Event("features", begin + len(block), len(images), "", split.seed, split.fold))
+        out.flush()
+
+
+def counted(labels: IntArray, train: IntArray) -> IntArray:
+    """Return labels that count the people of the training part from 0; -1 for all others."""
+    counted = np.full(len(labels), -1, dtype=np.int32)
+    counted[train] = np.unique(labels[train], return_inverse=True)[1]
+    return counted

@@ -1,0 +1,127 @@
+"""Every metric of a trial, from the embeddings of its test images.
+
+The threshold comes from validation images (:func:`calibrate`); test images are only judged (:func:`evaluate`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from faceexp.evaluation import retrieval, verification
+from faceexp.evaluation.diagnostics import Evidence, gather
+from faceexp.evaluation.pairs import pair_distances
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from faceexp.arrays import IntArray
+    from faceexp.contract import Distance
+    from faceexp.evaluation.embeddings import Embeddings
+
+HIGHER_IS_BETTER: dict[str, bool] = {
+    "accuracy": True,
+    "sim_diff_ratio": False,
+    "auc": True,
+    "eer": False,
+    "tar@far=0.01": True,
+    "tar@far=0.001": True,
+    "precision_at_1": True,
+    "r_precision": True,
+    "map_at_r": True,
+    "rank_1": True,
+}
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What is known of a trial's test embeddings.
+
+    Attributes:
+        metrics: Rates and ratios without a unit; ``nan`` where the pairs or queries that a metric needs do not exist.
+        evidence: The curves and pairs behind them.
+        n_similar: Similar pairs that were judged.
+        n_different: Different pairs that were judged.
+        rates: FAR and TAR at each of the further thresholds that were asked for.
+    """
+
+    metrics: dict[str, float]
+    evidence: Evidence
+    n_similar: int
+    n_different: int
+    rates: tuple[tuple[float, float], ...] = ()
+
+
+def evaluate(
+    embeddings: Embeddings, labels: IntArray, threshold: float, distance: Distance, pairs: IntArray | None = None
+) -> dict[str, float]:
+    """Return every metric of one trial; see :func:`examine`."""
+    return examine(embeddings, labels, threshold, distance, pairs).metrics
+
+
+def examine(
+    embeddings: Embeddings,
+    labels: IntArray,
+    threshold: float,
+    distance: Distance,
+    pairs: IntArray | None = None,
+    further: Sequence[float] = (),
+) -> Examined:
+    """Return every metric of one trial with the keys of :data:`HIGHER_IS_BETTER`, but ``rank_1``, and its evidence.
+
+    Args:
+        embeddings: float (N, D), of test images.
+        labels: int (N,), their identities.
+        threshold: Distance up to which a pair counts as similar, from :func:`calibrate`.
+        distance: The loss's own, for everything but ``sim_diff_ratio``, which is Euclidean on L2-normalised rows.
+        pairs: int (P, 2), the pairs a protocol lists; ``None``: every pair. Retrieval always uses all rows.
+        further: Thresholds of which FAR and TAR are wanted, too.
+
+    Raises:
+        ValueError: A shape does not fit, or the embeddings are not finite.
+    """
+    verified = _verification(embeddings, labels, threshold, distance, pairs, further)
+    found = retrieval.ranks(embeddings, labels, distance)
+    metrics = {
+        "accuracy": verified.metrics["accuracy"],
+        "sim_diff_ratio": verification.sim_diff_ratio(embeddings, labels, pairs),
+        "auc": verified.metrics["auc"],
+        "eer": verified.metrics["eer"],
+        "tar@far=0.01": verified.metrics["tar@far=0.01"],
+        "tar@far=0.001": verified.metrics["tar@far=0.001"],
+        "precision_at_1": retrieval.precision_at_1(found),
+        "r_precision": retrieval.r_precision(found),
+        "map_at_r": retrieval.map_at_r(found),
+    }
+    return replace(verified, metrics=metrics)
+
+
+def _verification(
+    embeddings: Embeddings,
+    labels: IntArray,
+    threshold: float,
+    distance: Distance,
+    pairs: IntArray | None,
+    further: Sequence[float],
+) -> Examined:
+    """Its own function, so that the distances are freed before retrieval computes its own."""
+    measured = pair_distances(embeddings, labels, distance, pairs)
+    curve = verification.roc(measured)
+    metrics = {
+        "accuracy": verification.balanced_accuracy(measured, threshold),
+        "auc": verification.auc(curve),
+        "eer": verification.eer(curve),
+        "tar@far=0.01": verification.tar_at_far(curve, 0.01),
+        "tar@far=0.001": verification.tar_at_far(curve, 0.001),
+    }
+    shown = gather(measured, curve, threshold, pairs, len(labels))
+    rates = tuple(verification.rates(measured, other) for other in further)
+    return Examined(metrics, shown, curve.n_similar, curve.n_different, rates)
+
+
+def calibrate(embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None) -> float:
+    """Return the threshold of best balanced accuracy on validation images, in units of the distance.
+
+    See :func:`faceexp.evaluation.verification.balanced_threshold`; the arguments are those of :func:`evaluate`.
+    """
+    return verification.balanced_threshold(verification.roc(pair_distances(embeddings, labels, distance, pairs)))

@@ -1,0 +1,1 @@
+"""The experiment file: ``schema`` says what it means, ``toml`` reads it, ``parse`` checks it line by line."""

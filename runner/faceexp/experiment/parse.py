@@ -1,0 +1,260 @@
+"""From a TOML file to an :class:`~faceexp.experiment.schema.Experiment`, with a file and line for every mistake."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from faceexp.contract import RESERVED
+from faceexp.errors import Problem
+from faceexp.experiment.messages import explain, mistakes, short
+from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain
+from faceexp.experiment.toml import Document, KeyPath
+
+T = TypeVar("T", bound=BaseModel)
+
+
+MAX_LABEL = 200
+
+
+LISTED = "`faceexp list-plugins` shows the names"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place in the file that names a plugin; the registry says whether it exists and takes these options."""
+
+    kind: str
+    name: str
+    options: Mapping[str, Any]
+    path: KeyPath
+
+
+def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Reference]]:
+    """Return the experiment, every mistake in it, and every place that names a plugin.
+
+    The experiment is ``None`` where there are mistakes; the references are found all the same, so that the plugins'
+    own options can be checked in the same pass.
+    """
+    problems: list[Problem] = []
+    data = dict(document.data)
+    references: list[Reference] = []
+    for key, model in (("dataset", PluginRef), ("model", ModelRef)):
+        if key in data:
+            data[key] = _plugin_table(document, data[key], (key,), model, problems, references, key)
+    if isinstance(data.get("finetune"), dict):
+        data["finetune"] = _with_sampler(document, data["finetune"], ("finetune",), problems, references)
+    data["losses"] = _losses(document, data, problems, references)
+    experiment = None
+    try:
+        experiment = Experiment.model_validate(data)
+    except ValidationError as error:
+        # Losses are checked one by one below, where their place in the file is known.
+        problems += [
+            problem for item, problem in _explain(document, error, (), Experiment) if not (item and item[0] == "losses")
+        ]
+    return (None if problems else experiment), problems, references
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems as they stand in the file, each once."""
+
+    def line(problem: Problem) -> int:
+        match = re.search(r":(\d+)$", problem.where)
+        return int(match.group(1)) if match else 0
+
+    return sorted(dict.fromkeys(problems), key=line)
+
+
+def _plugin_table(
+    document: Document,
+    table: object,
+    path: KeyPath,
+    model: type[PluginRef],
+    problems: list[Problem],
+    references: list[Reference],
+    kind: str,
+) -> object:
+    """Move a plugin's own options out of the flat table into ``options``."""
+    if not isinstance(table, dict):
+        return table
+    own = set(model.model_fields) - {"options"}
+    options = {key: value for key, value in table.items() if key not in own}
+    if isinstance(table.get("plugin"), str):
+        references.append(Reference(kind, table["plugin"], options, path))
+    elif "plugin" not in table:
+        problems.append(document.problem(path, f'names no plugin; add plugin = "..." ({kind}); {LISTED}'))
+        # Said once is enough.
+        return {**{key: table[key] for key in own & set(table)}, "options": options, "plugin": ""}
+    return {**{key: table[key] for key in own & set(table)}, "options": options}
+
+
+def _with_sampler(
+    document: Document, table: dict[str, Any], path: KeyPath, problems: list[Problem], references: list[Reference]
+) -> dict[str, Any]:
+    if "sampler" not in table:
+        problems.append(
+            document.problem(path, f'names no sampler; add [finetune.sampler] with plugin = "..."; {LISTED}')
+        )
+        return {**table, "sampler": {"plugin": ""}}
+    sampler = _plugin_table(document, table["sampler"], (*path, "sampler"), PluginRef, problems, references, "sampler")
+    return {**table, "sampler": sampler}
+
+
+def _losses(
+    document: Document, data: Mapping[str, Any], problems: list[Problem], references: list[Reference]
+) -> tuple[LossEntry, ...]:
+    tables = document.data.get("losses")
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        problems.append(
+            document.problem(("losses",), f'no loss to compare; add [[losses]] with plugin = "..."; {LISTED}')
+        )
+        return ()
+    entries: list[LossEntry] = []
+    seen: dict[str, int] = {}
+    for index, table in enumerate(tables):
+        for entry in _expand(document, table, index, data, problems, references):
+            if entry.label in seen:
+                message = (
+                    f"label {entry.label!r} is already that of losses[{seen[entry.label]}]; give each its own label"
+                )
+                problems.append(document.problem(("losses", index), message))
+            seen.setdefault(entry.label, index)
+            entries.append(entry)
+    return tuple(entries)
+
+
+def _expand(
+    document: Document,
+    table: dict[str, Any],
+    index: int,
+    data: Mapping[str, Any],
+    problems: list[Problem],
+    references: list[Reference],
+) -> Iterator[LossEntry]:
+    """Yield the entries of one ``[[losses]]`` table: one, or one for each point of its grid."""
+    path: KeyPath = ("losses", index)
+    name = table.get("plugin")
+    if not isinstance(name, str):
+        problems.append(document.problem(path, f'names no plugin; add plugin = "..." (loss); {LISTED}'))
+        return
+    label = table.get("label", name)
+    if not isinstance(label, str) or not label.strip():
+        problems.append(document.problem((*path, "label"), "must be a text, not empty"))
+        return
+    pretrain = _override_table(document, data, table, path, "pretrain", Pretrain, problems)
+    finetune = _override_finetune(document, data, table, path, problems, references)
+    options = {key: value for key, value in table.items() if key not in RESERVED}
+    grid = table.get("grid", {})
+    if not isinstance(grid, dict) or any(not isinstance(values, list) or not values for values in grid.values()):
+        problems.append(document.problem((*path, "grid"), "must be a table of lists: grid = { margin = [0.5, 1.0] }"))
+        grid = {}
+    for key in grid:
+        if key in RESERVED or key in options:
+            why = "is reserved" if key in RESERVED else "is also given outside the grid"
+            problems.append(document.problem((*path, "grid", key), f"{why}; a grid holds options of the loss"))
+    for point in itertools.product(*grid.values()):
+        chosen = dict(zip(grid, point, strict=True))
+        references.append(Reference("loss", name, {**options, **chosen}, path))
+        if pretrain is None or finetune is None:
+            continue
+        row = label + _spell_options(chosen if grid or "label" in table else options)
+        if len(row) > MAX_LABEL or not row.isprintable():
+            message = f"must be printable and of {MAX_LABEL} letters at most, not {short(row)}; set a shorter label"
+            problems.append(document.problem((*path, "label"), message))
+            return
+        yield LossEntry(
+            plugin=name,
+            label=row,
+            options={**options, **chosen},
+            pretrain=pretrain,
+            finetune=finetune,
+            index=index,
+        )
+
+
+def _spell_options(options: Mapping[str, Any]) -> str:
+    return f"({', '.join(f'{key}={_spell_value(value)}' for key, value in options.items())})" if options else ""
+
+
+def _spell_value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        # Short, but never so short that two values look the same.
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    return str(value)
+
+
+def _override_table(
+    document: Document,
+    data: Mapping[str, Any],
+    table: Mapping[str, Any],
+    path: KeyPath,
+    key: str,
+    model: type[T],
+    problems: list[Problem],
+) -> T | None:
+    """Return a table with a loss's overrides; mistakes are reported where they were written."""
+    base, own = data.get(key, {}), table.get(key, {})
+    if not isinstance(base, dict):
+        return None
+    if not isinstance(own, dict):
+        problems.append(document.problem((*path, key), "must be a table"))
+        return None
+    try:
+        return model.model_validate({**base, **own})
+    except ValidationError as error:
+        problems += [
+            problem for item, problem in _explain(document, error, (*path, key), model) if item and item[0] in own
+        ]
+        return None
+
+
+def _override_finetune(
+    document: Document,
+    data: Mapping[str, Any],
+    table: Mapping[str, Any],
+    path: KeyPath,
+    problems: list[Problem],
+    references: list[Reference],
+) -> Finetune | None:
+    own = table.get("finetune")
+    if isinstance(own, dict) and isinstance(own.get("sampler"), dict):
+        sampler = own["sampler"]
+        base = document.data.get("finetune", {})
+        inherited = base.get("sampler") if isinstance(base, dict) else None
+        if "plugin" not in sampler and isinstance(inherited, dict):
+            # Options alone change the shared sampler; another plugin starts afresh.
+            sampler = {**inherited, **sampler}
+        here = (*path, "finetune", "sampler")
+        moved = _plugin_table(document, sampler, here, PluginRef, problems, references, "sampler")
+        table = {**table, "finetune": {**own, "sampler": moved}}
+    return _override_table(document, data, table, path, "finetune", Finetune, problems)
+
+
+def _explain(
+    document: Document, error: ValidationError, prefix: KeyPath, model: type[BaseModel]
+) -> Iterator[tuple[KeyPath, Problem]]:
+    """Yield ``(path inside the table, problem)`` for every error pydantic found."""
+    for item in mistakes(error):
+        inner = tuple(part for part in item["loc"] if part != "options")
+        path = (*prefix, *inner)
+        yield inner, document.problem(path, explain(item, _known(model, inner)))
+
+
+def _known(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """Return the keys that exist beside the last one of a path."""
+    current: Any = model
+    for part in path[:-1]:
+        fields = current.model_fields if isinstance(current, type) and issubclass(current, BaseModel) else {}
+        current = fields[part].annotation if isinstance(part, str) and part in fields else None
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return sorted(current.model_fields)
+    return []

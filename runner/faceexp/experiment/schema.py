@@ -1,0 +1,223 @@
+"""What an experiment file means: frozen values, with plugins still only names and options."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from faceexp.experiment.baselines import BASELINES, BaselineKey
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
+
+def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("values must not repeat")
+    return values
+
+
+class Table(BaseModel):
+    """A table of the file: frozen, unknown keys refused, text never taken for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+
+class PluginRef(Table):
+    """A plugin by name, with its options as written."""
+
+    plugin: str = Field(description="Name of an installed plugin; `faceexp list-plugins` shows them.")
+    options: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
+
+
+class Detect(Table):
+    """How the face is found in a photo, before it is resized."""
+
+    align: bool = Field(True, description="Turn the face so that its eyes are level, where both are found.")
+    margin: float = Field(0.0, ge=0, le=2, description="Border to keep around the face, as a share of its side.")
+    smallest: float = Field(0.1, gt=0, le=1, description="Smallest face, as a share of the photo's shorter side.")
+    several: Literal["largest", "error"] = Field(
+        "largest", description="Whether the largest of several faces is taken, or such a photo counts as unreadable."
+    )
+
+
+class Preprocess(Table):
+    """How images become arrays; the same for training, evaluation and use."""
+
+    size: tuple[Annotated[int, Field(ge=8, le=1024)], Annotated[int, Field(ge=8, le=1024)]] = Field(
+        (96, 96), strict=False, description="Height and width after resizing, in pixels."
+    )
+    color: Literal["gray", "rgb"] = Field("gray", description="One channel or three.")
+    on_unreadable: Literal["error", "skip"] = Field(
+        "error", description="Whether an image that cannot be decoded stops the run or is left out."
+    )
+    detect: Detect | None = Field(None, description="Find and crop the face; without it, images are taken whole.")
+
+
+class Augment(Table):
+    """Random changes to training images, drawn anew at every step; what is 0 or false is off."""
+
+    flip: bool = Field(
+        False, description="Mirror each training image left to right with probability 1/2; always in both phases."
+    )
+    crop: float = Field(
+        0.0, ge=0, le=0.5, description="Zoom in or out, and shift each way, by up to this share of the image's side."
+    )
+    color: float = Field(
+        0.0, ge=0, le=1, description="Change brightness, as a share of 255, and contrast by up to this share."
+    )
+    blur: float = Field(
+        0.0, ge=0, le=10, description="Blur each image by a Gaussian with a sigma of up to this many pixels."
+    )
+    cutout: float = Field(
+        0.0, ge=0, le=0.5, description="Erase a rectangle of up to this share of the image's area, to the mean value."
+    )
+    phase2: bool = Field(
+        False,
+        description="Whether crop, color, blur and cutout are made in phase 2 as well, where the trunk then runs at "
+        "every step, which takes far longer than features that are computed once.",
+    )
+
+    @property
+    def beyond_flip(self) -> bool:
+        """Whether images change in more ways than the two that can be kept."""
+        return any((self.crop, self.color, self.blur, self.cutout))
+
+
+class Protocol(Table):
+    """Who is trained on, who is tested on."""
+
+    kind: Literal["open_set", "closed_set", "pairs_file"] = Field(
+        description="open_set: people in test are never seen in training; closed_set: the same people, other images; "
+        "pairs_file: the pairs and folds of a list in the format of LFW's pairs.txt, its people never trained on."
+    )
+    path: str | None = Field(
+        None, min_length=1, description="pairs_file: the list of pairs; relative to the current directory."
+    )
+    folds: int = Field(
+        1, ge=1, le=100, description="Cross-validation folds a seed; 1 is a single split. pairs_file has its own."
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="Share of people (open_set) or of each person's images (closed_set); folds = 1."
+    )
+    validation_fraction: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="Share, of what is not test, that thresholds and checkpoints are chosen on; by default a quarter. "
+        "pairs_file: share of the other folds, by default all of them; the people of the rest are trained on.",
+    )
+    min_images: int | None = Field(
+        None, ge=1, description="Leave out people with fewer images; without it, a person with too few is an error."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _thresholds_of_the_other_folds(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file says
+        if isinstance(given, dict) and given.get("kind") == "pairs_file":
+            return {"validation_fraction": 1.0, **given}
+        return given
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Protocol:
+        if self.kind == "pairs_file":
+            if self.path is None:
+                raise ValueError("pairs_file needs path, the list of pairs")
+            if self.folds != 1:
+                raise ValueError("pairs_file takes its folds from the list; leave folds out")
+        elif self.path is not None:
+            raise ValueError(f"path belongs to pairs_file, not to {self.kind}")
+        elif self.validation_fraction == 1:
+            raise ValueError(f"validation_fraction = 1 leaves nothing to train on under {self.kind}")
+        return self
+
+
+class ModelRef(PluginRef):
+    """The trunk and the width of the embedding behind it."""
+
+    embedding_dim: int = Field(128, ge=1, le=65536, description="Width of the dense embedding layer.")
+
+
+class Pretrain(Table):
+    """Phase 1: softmax classification of the training people, all weights; once a seed and fold."""
+
+    enabled: bool = Field(True, description="False starts phase 2 from random weights.")
+    epochs: int = Field(15, ge=1, description="Passes over the training part.")
+    batch_size: int = Field(64, ge=1, description="Images a step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share dropped between embedding and classifier.")
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="Stop after so many epochs without a better validation AUC of the embedding, and keep the best "
+        "epoch's weights; without it, all epochs are trained and the last weights kept.",
+    )
+
+
+class Finetune(Table):
+    """Phase 2: the metric loss."""
+
+    sampler: PluginRef = Field(description="How batches are drawn.")
+    trainable: Literal["embedding", "all"] = Field(
+        "embedding", description="Only the dense embedding layer, on features computed once, or all weights."
+    )
+    steps: int = Field(600, ge=1, description="Optimiser steps.")
+    learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
+    validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
+
+
+class PublishedResult(Table):
+    """What a publication reports of one loss."""
+
+    label: str = Field(min_length=1, max_length=100, description="The loss, as the publication names it.")
+    right: int = Field(ge=0, description="Test pairs that were judged rightly.")
+    sim_diff_ratio: float | None = Field(None, gt=0, description="Mean similar over mean different distance.")
+
+
+class Published(Table):
+    """Results of others that the report judges, and shows beside those of the run."""
+
+    source: str = Field(min_length=1, description="Where they were published, and on which data.")
+    pairs: int = Field(ge=1, description="Test pairs, the same for every loss.")
+    results: Annotated[tuple[PublishedResult, ...], Field(min_length=2, strict=False)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Published:
+        for row in self.results:
+            if row.right > self.pairs:
+                raise ValueError(f"{row.label!r}: {row.right} right of {self.pairs} pairs is more than all")
+        _unique(tuple(row.label for row in self.results))
+        return self
+
+
+class LossEntry(Table):
+    """One row of the comparison: a loss, its options, and how it is trained."""
+
+    plugin: str
+    label: str
+    options: dict[str, Any]
+    pretrain: Pretrain
+    finetune: Finetune
+    index: int = Field(0, exclude=True, description="Which [[losses]] table of the file it comes from.")
+
+
+class Experiment(Table):
+    """An experiment file, complete and checked, but for the plugins' own options."""
+
+    name: Name = Field(description="Names the run's folder.")
+    description: str = Field("", description="What the experiment is for.")
+    seeds: Annotated[
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, strict=False), AfterValidator(_unique)
+    ] = Field((0,), description="Each seed has its own split, weights and batches.")
+    dataset: PluginRef = Field(description="Where faces come from.")
+    preprocess: Preprocess = Preprocess()
+    augment: Augment = Augment()
+    protocol: Protocol
+    model: ModelRef
+    pretrain: Pretrain = Pretrain()
+    finetune: Finetune
+    baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(_unique)] = Field(
+        tuple(BASELINES), description="Rows to compare losses with."
+    )
+    published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
+    losses: tuple[LossEntry, ...]

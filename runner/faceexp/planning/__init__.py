@@ -1,0 +1,1 @@
+"""From an experiment to a plan: plugins checked against each other and against the data, before anything trains."""

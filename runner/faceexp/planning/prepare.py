@@ -1,0 +1,151 @@
+"""Everything a run will do, decided and checked before anything trains."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+
+from faceexp.arrays import ByteArray, IntArray
+from faceexp.contract import DatasetPlugin, FaceData, SamplerPlugin
+from faceexp.data.decode import decoded_images, selected_images
+from faceexp.data.splits import Split, UnservableError, smallest, splits
+from faceexp.errors import MAX_LISTED
+from faceexp.experiment.schema import Experiment, Pretrain, Protocol
+from faceexp.planning.listed_pairs import listed_images
+from faceexp.planning.resolve import Issue, UnplannableError
+from faceexp.planning.trials import trials_of
+from faceexp.store import Store, digest
+from faceexp.values import Event, Listener, Plan, Resolved
+
+
+def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
+    """Return the plan of a run: data loaded, images decoded, parts cut, every batch known to be possible.
+
+    Raises:
+        UnplannableError: The data cannot serve the protocol or a sampler.
+        InputError: The data set or one of its images is unusable.
+    """
+    experiment = resolved.experiment
+    data = cast("DatasetPlugin", resolved.dataset.plugin).build(seed=0)
+    # Before decoding, which is slow; and again after it, since images that are skipped count no more.
+    listed = listed_images(data, resolved.pairs) if resolved.pairs else []
+    named = data.labels[np.unique(np.concatenate(listed))] if listed else np.empty(0, np.int64)
+    chosen = _choose_people(data, np.arange(len(data.labels)), experiment.protocol, named)
+    artefact = decoded_images(data, experiment, store, lambda done, total: listen(Event("images", done, total)))
+    kept = np.load(artefact.path / "kept.npy", allow_pickle=False)
+    keep = np.isin(kept, chosen)
+    keep &= np.isin(kept, _choose_people(data, kept[keep], experiment.protocol, named))
+    images_key = digest([artefact.key, kept[keep].tolist()])
+    if not keep.all():
+        artefact, kept = selected_images(artefact, np.flatnonzero(keep), store), kept[keep]
+    pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
+    # Labels count from 0 without gaps among the people who are left.
+    people, counted = np.unique(data.labels[kept], return_inverse=True)
+    labels = counted.astype(np.int32)
+    # A pair whose image could not be read is a pair less.
+    judged = tuple(np.searchsorted(kept, pairs[np.isin(pairs, kept).all(axis=1)]) for pairs in listed)
+    parts = _all_splits(labels, experiment, judged)
+    _check_batches(resolved, labels, parts)
+    return Plan(
+        resolved=resolved,
+        data=data,
+        images=pixels,
+        images_key=images_key,
+        labels=labels,
+        identities=tuple(data.identities[person] for person in people),
+        splits=parts,
+        trials=tuple(trials_of(resolved)),
+        notes=tuple(_notes(data, experiment, kept, labels, parts, sum(map(len, listed)))),
+    )
+
+
+def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol, named: IntArray) -> IntArray:
+    """Return those of the usable images' indices that show people who have enough of them, or whom a list names."""
+    counts = np.bincount(data.labels[usable], minlength=len(data.identities))
+    enough = counts >= (protocol.min_images or 1)
+    enough[named] = True
+    # Asking for min_images = 1 is asking to keep people with one image, where the protocol can use them.
+    floor = 1 if protocol.kind == "open_set" and protocol.min_images else smallest(protocol)
+    short = np.flatnonzero(enough & (counts < floor))
+    if len(short):
+        issues = [
+            Issue(
+                ("protocol",),
+                f"{data.identities[person]!r} has {counts[person]} image{'s' if counts[person] != 1 else ''}, "
+                f"{protocol.kind} needs {floor} of each person; add images or set min_images = {floor} "
+                "to leave such people out",
+            )
+            for person in short[:MAX_LISTED]
+        ]
+        if len(short) > MAX_LISTED:
+            issues.append(Issue(("protocol",), f"and {len(short) - MAX_LISTED} more people with too few images"))
+        raise UnplannableError(issues)
+    return usable[enough[data.labels[usable]]]
+
+
+def _all_splits(labels: IntArray, experiment: Experiment, listed: tuple[IntArray, ...]) -> tuple[Split, ...]:
+    try:
+        cut = (splits(labels, experiment.protocol, seed, listed) for seed in experiment.seeds)
+        return tuple(itertools.chain.from_iterable(cut))
+    except UnservableError as error:
+        raise UnplannableError([Issue(("protocol",), str(error))]) from error
+
+
+def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...]) -> None:
+    """Refuse batches that a training part cannot fill; the smallest part decides."""
+    issues: list[Issue] = []
+    experiment = resolved.experiment
+    smallest_part = min(len(part.train) for part in parts)
+    pretrains: dict[tuple[str | int, ...], Pretrain] = {("pretrain",): experiment.pretrain} | {
+        ("losses", loss.entry.index, "pretrain"): loss.entry.pretrain
+        for loss in resolved.losses
+        if loss.entry.pretrain != experiment.pretrain
+    }
+    for path, pretrain in pretrains.items():
+        if pretrain.enabled and pretrain.batch_size > smallest_part:
+            message = f"{pretrain.batch_size} is more than the {smallest_part} images of the smallest training part"
+            issues.append(Issue((*path, "batch_size"), f"{message}; use {smallest_part} at most"))
+    counts = [np.bincount(labels[part.train]) for part in parts]
+    for loss in resolved.losses:
+        supply = cast("SamplerPlugin", loss.sampler.plugin).supply()
+        own = loss.entry.finetune != experiment.finetune
+        place: tuple[str | int, ...] = (
+            ("losses", loss.entry.index, "finetune", "sampler") if own else ("finetune", "sampler")
+        )
+        able = min(int((count >= supply.images_per_class).sum()) for count in counts)
+        if able < supply.classes:
+            message = (
+                f"sampler {loss.entry.finetune.sampler.plugin!r} wants {supply.classes} people with "
+                f"{supply.images_per_class} images or more in each batch, the smallest training part has {able}; "
+                "ask for fewer, or for fewer images of each"
+            )
+            issues.append(Issue(place, message))
+        elif supply.size > smallest_part:
+            message = f"a batch of {supply.size} is more than the {smallest_part} images of the smallest training part"
+            issues.append(Issue(place, f"{message}; use {smallest_part} at most"))
+    if issues:
+        raise UnplannableError(list(dict.fromkeys(issues)))
+
+
+def _notes(
+    data: FaceData, experiment: Experiment, kept: IntArray, labels: IntArray, parts: tuple[Split, ...], listed: int
+) -> Iterator[str]:
+    people = len(np.unique(labels))
+    yield f"{people} people, {len(kept)} images; {data.source}"
+    if len(kept) < len(data.images):
+        left = len(data.images) - len(kept)
+        yield f"{left} of {len(data.images)} images left out (unreadable, or of people with too few images)"
+    if experiment.protocol.kind == "closed_set":
+        yield "closed set: the same people are in training and in test, so results say nothing about new people"
+    if experiment.protocol.kind == "pairs_file":
+        first = [part for part in parts if part.seed == parts[0].seed]
+        judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
+        fewest = min(len(np.unique(labels[part.train])) for part in first)
+        lost = f"; {listed - judged} pairs are lost with images that cannot be read" if judged < listed else ""
+        yield (
+            f"{judged} listed pairs in {len(first)} folds, the threshold of each from pairs of the others; "
+            f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
+        )

@@ -1,0 +1,78 @@
+"""Mistakes in an experiment file that only the installed plugins can show, each at its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.experiment.messages import explain, mistakes
+from faceexp.experiment.parse import Reference
+from faceexp.experiment.schema import Experiment
+from faceexp.experiment.toml import Document
+from faceexp.planning.resolve import UnplannableError
+from faceexp.registry.installed import Registry
+
+
+def plugin_problems(document: Document, references: Iterable[Reference], registry: Registry) -> list[Problem]:
+    """Return what is wrong with the plugins that a file names, and with the options it gives them."""
+    problems = []
+    for reference in references:
+        try:
+            registry.choose(reference.kind, reference.name, reference.options)
+        except InputError as error:
+            problems += [document.problem((*reference.path, "plugin"), item.message) for item in error.problems]
+        except ValidationError as error:
+            problems += list(_option_problems(document, reference, registry, error))
+    return problems
+
+
+def _option_problems(
+    document: Document, reference: Reference, registry: Registry, error: ValidationError
+) -> Iterable[Problem]:
+    found = registry.find(reference.kind, reference.name)
+    known = sorted(found.load().model_fields)
+    for item in mistakes(error):
+        key = item["loc"]
+        # An option that the grid varies is written there.
+        varied = bool(key) and _in_grid(document, (*reference.path, "grid", key[0]))
+        place = (*reference.path, "grid", key[0]) if varied else (*reference.path, *key)
+        if item["type"] == "extra_forbidden":
+            hint = did_you_mean(str(key[-1]), known)
+            yield document.problem(place, f"unknown option of {found}{'; ' + hint if hint else '; it has none'}")
+        else:
+            yield document.problem(place, f"{explain(item, known)}; option of {found}")
+
+
+def _in_grid(document: Document, path: tuple[str | int, ...]) -> bool:
+    value: Any = document.data
+    for part in path:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def only_labels(experiment: Experiment, labels: Sequence[str]) -> Experiment:
+    """Return the experiment with the losses of these labels alone.
+
+    Raises:
+        InputError: With every label that no loss has.
+    """
+    known = [entry.label for entry in experiment.losses]
+    problems = [
+        Problem(f"no loss has the label {label!r}; {did_you_mean(label, known)}", "--only")
+        for label in labels
+        if label not in known
+    ]
+    if problems:
+        raise InputError(problems)
+    return experiment.model_copy(update={"losses": tuple(e for e in experiment.losses if e.label in labels)})
+
+
+def located(document: Document, error: UnplannableError) -> InputError:
+    """Return what makes an experiment impossible, each mistake at its line of the file."""
+    return InputError([document.problem(issue.path, issue.message) for issue in error.issues])

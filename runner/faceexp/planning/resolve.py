@@ -1,0 +1,78 @@
+"""An experiment's plugins found and checked against each other; no data are touched, and nothing slow is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from faceexp.contract import BatchNeeds, BatchSupply, LossPlugin, SamplerPlugin
+from faceexp.experiment.baselines import BASELINES
+from faceexp.experiment.schema import Experiment
+from faceexp.registry.installed import Registry
+from faceexp.values import Resolved, ResolvedLoss
+
+
+@dataclass(frozen=True)
+class Issue:
+    """A mistake at a key of the experiment file; whoever knows the file says in which line."""
+
+    path: tuple[str | int, ...]
+    message: str
+
+
+class UnplannableError(Exception):
+    """The experiment cannot be carried out as it is written."""
+
+    def __init__(self, issues: list[Issue]) -> None:
+        self.issues = issues
+        super().__init__("; ".join(issue.message for issue in issues))
+
+
+def resolve(experiment: Experiment, registry: Registry) -> Resolved:
+    """Return the experiment with its plugins, each loss checked against its sampler; touches no data.
+
+    Raises:
+        UnplannableError: A loss cannot learn from what its sampler serves, or two rows have one label.
+    """
+    issues: list[Issue] = []
+    losses = []
+    for entry in experiment.losses:
+        loss = registry.choose("loss", entry.plugin, entry.options)
+        sampler = registry.choose("sampler", entry.finetune.sampler.plugin, entry.finetune.sampler.options)
+        traits = cast("LossPlugin", loss.plugin).traits()
+        supply = cast("SamplerPlugin", sampler.plugin).supply()
+        lack = _lack(traits.needs, supply)
+        if lack:
+            message = (
+                f"loss {entry.plugin!r} needs {lack}; sampler {entry.finetune.sampler.plugin!r} does not promise that: "
+                "choose another sampler or other options for it"
+            )
+            issues.append(Issue(("losses", entry.index), message))
+        if entry.label in {baseline.label for baseline in BASELINES.values()}:
+            issues.append(Issue(("losses", entry.index, "label"), f"{entry.label!r} is the name of a baseline"))
+        losses.append(ResolvedLoss(entry, loss, sampler, traits))
+    augment = experiment.augment
+    if augment.beyond_flip and not augment.phase2 and not any(entry.pretrain.enabled for entry in experiment.losses):
+        issues.append(Issue(("augment",), "changes no image, since no loss has a phase 1; set phase2 = true"))
+    if issues:
+        raise UnplannableError(issues)
+    return Resolved(
+        experiment,
+        registry.choose("dataset", experiment.dataset.plugin, experiment.dataset.options),
+        registry.choose("model", experiment.model.plugin, experiment.model.options),
+        tuple(losses),
+    )
+
+
+def _lack(needs: BatchNeeds, supply: BatchSupply) -> str:
+    """Return what a batch lacks for a loss, or an empty text."""
+    lacks = []
+    if supply.classes < needs.classes:
+        lacks.append(f"{needs.classes} identities in every batch")
+    if supply.images_per_class < needs.images_per_class:
+        lacks.append(f"{needs.images_per_class} images of an identity in every batch")
+    if needs.halves == "similar" and supply.halves != "similar":
+        lacks.append("rows i and i + B/2 of the same identity")
+    if needs.halves == "mixed" and supply.halves != "mixed":
+        lacks.append("rows i and i + B/2 of the same identity in some pairs and of different ones in others")
+    return " and ".join(lacks)

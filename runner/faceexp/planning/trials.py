@@ -1,0 +1,36 @@
+"""The trials of a plan: which there are, and what their files are called."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from faceexp.experiment.baselines import BASELINES, PHASE1
+from faceexp.store import digest
+from faceexp.values import Resolved, Trial
+
+
+def trials_of(resolved: Resolved) -> Iterator[Trial]:
+    """Yield the trials in the order in which they run: of each seed and fold the baselines, then the losses."""
+    experiment = resolved.experiment
+    baselines = [BASELINES[key] for key in experiment.baselines]
+    labels = [baseline.label for baseline in baselines] + [loss.entry.label for loss in resolved.losses]
+    names = _file_names(labels)
+    for seed in experiment.seeds:
+        for fold in range(resolved.folds):
+            for baseline in baselines:
+                if baseline == PHASE1 and not experiment.pretrain.enabled:
+                    continue
+                label = baseline.label
+                yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "baseline", seed, fold, baseline=baseline)
+            for loss in resolved.losses:
+                label = loss.entry.label
+                yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "loss", seed, fold, loss)
+
+
+def _file_names(labels: list[str]) -> dict[str, str]:
+    """Return a distinct file name for each label: what is no letter or digit becomes a dash."""
+    plain = {label: re.sub(r"[^A-Za-z0-9._]+", "-", label).strip("-.") or "loss" for label in labels}
+    often = Counter(name.lower() for name in plain.values())
+    return {label: name if often[name.lower()] == 1 else f"{name}-{digest(label)[:6]}" for label, name in plain.items()}

@@ -1,0 +1,1 @@
+"""The plugins that are installed: found, described, remembered, and begun from a template."""

@@ -1,0 +1,128 @@
+"""What is known about installed plugins, as plain data; imports no TensorFlow."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from faceexp.contract import GROUPS, Plugin
+from faceexp.errors import InputError
+from faceexp.registry.import_cache import Known, recall, remember
+from faceexp.registry.installed import BrokenPluginError, discover
+
+
+def listing(memory: Path | None = None) -> dict[str, list[dict[str, str]]]:
+    """Return every installed plugin by kind; a broken one has an ``error``.
+
+    Args:
+        memory: A file that keeps which plugins imported well, so that they need not be imported the next time.
+    """
+    began = time.time_ns()
+    registry = discover()
+    known = recall(memory) if memory else Known()
+    imported = []
+    found: dict[str, list[dict[str, str]]] = {kind: [] for kind in GROUPS}
+    for plugin in registry.plugins:
+        item = {key: getattr(plugin, key) for key in ("name", "distribution", "version", "module")}
+        try:
+            registry.find(plugin.kind, plugin.name)
+            if plugin not in known.plugins:
+                plugin.load()
+                imported.append(plugin)
+        except BrokenPluginError as error:
+            item["error"] = error.reason
+        except InputError as error:
+            item["error"] = str(error)
+        found[plugin.kind].append(item)
+    if memory and imported:
+        remember(memory, known, imported, began)
+    return found
+
+
+def describe(kind: str, name: str) -> dict[str, Any]:
+    """Return summary, options, facts and file of one plugin.
+
+    Raises:
+        InputError: It is not installed, or broken.
+    """
+    found = discover().find(kind, name)
+    try:
+        cls = found.load()
+    except BrokenPluginError as error:
+        raise InputError(f"{error}; reinstall or remove {found.distribution}") from error
+    summary, _, text = (inspect.getdoc(cls) or "").partition("\n")
+    return {
+        "kind": kind,
+        "name": name,
+        "summary": summary,
+        "text": text.strip(),
+        "facts": {**_facts(cls), "distribution": f"{found.distribution} {found.version}", "file": str(found.file)},
+        "options": _options(cls),
+    }
+
+
+def _facts(cls: type[Plugin]) -> dict[str, str]:
+    """Return what the class says about itself in class variables, in the reader's words."""
+    facts = {}
+    for name in ("reference", "distance", "licence", "source"):
+        value = getattr(cls, name, None)
+        if value is not None:
+            facts[name] = str(value)
+    needs = getattr(cls, "needs", None)
+    if needs is not None:
+        wants = [f"{needs.classes} identities"]
+        if needs.images_per_class > 1:
+            wants.append(f"{needs.images_per_class} images of an identity")
+        if needs.halves:
+            wants.append(f"halves: rows i and i + B/2 {needs.halves}")
+        facts["a batch holds"] = ", ".join(wants) + ", at least"
+        facts["compiles under XLA"] = "yes" if getattr(cls, "xla", True) else "no"
+    return facts
+
+
+def _options(cls: type[Plugin]) -> list[dict[str, Any]]:
+    schema = cls.model_json_schema()
+    named = schema.get("$defs", {})
+    # What a property refers to, a list of choices for instance, is as good as written in its place.
+    properties = {
+        name: {**named.get(str(own.get("$ref", "")).rpartition("/")[2], {}), **own}
+        for name, own in schema.get("properties", {}).items()
+    }
+    return [
+        {
+            "name": name,
+            "type": _type_name(properties[name]),
+            "default": "required"
+            if field.is_required()
+            else to_jsonable_python(field.get_default(call_default_factory=True)),
+            "bounds": _bounds(properties[name]),
+            "unit": properties[name].get("unit", "none"),
+            "description": field.description or "",
+        }
+        for name, field in cls.model_fields.items()
+    ]
+
+
+def _type_name(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return "one of " + ", ".join(str(value) for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_type_name(item) for item in schema["anyOf"])
+    if schema.get("type") == "array":
+        return f"list of {_type_name(schema.get('items', {}))}"
+    return {"number": "float", "integer": "int", "boolean": "bool", "string": "text", "null": "nothing"}.get(
+        str(schema.get("type")), str(schema.get("type", "any"))
+    )
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+    lengths = {"minItems": "items >=", "maxItems": "items <=", "minLength": "letters >=", "maxLength": "letters <="}
+    own = [f"{sign} {schema[key]:g}" for key, sign in {**signs, **lengths}.items() if key in schema]
+    inner = [_bounds(item) for item in [schema.get("items", {}), *schema.get("anyOf", [])] if item]
+    return ", ".join(text for text in [*own, *inner] if text)

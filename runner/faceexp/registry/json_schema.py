@@ -1,0 +1,99 @@
+"""The JSON schema of experiment files, with the options of every installed plugin; imports no TensorFlow."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from faceexp.contract import Plugin
+from faceexp.errors import InputError
+from faceexp.registry.installed import BrokenPluginError, Registry, discover
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of experiment files, with the options of every installed plugin."""
+    # It takes a while to import, and listing does without it.
+    from faceexp.experiment.schema import Experiment, ModelRef, PluginRef
+
+    registry = discover()
+    whole = Experiment.model_json_schema(mode="validation")
+    whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    whole["title"] = "faceexp experiment"
+    definitions = whole["$defs"]
+    for name in ("PluginRef", "ModelRef", "LossEntry"):
+        definitions.pop(name, None)
+    whole["properties"]["dataset"] = _plugin_schema("dataset", registry, PluginRef, definitions)
+    whole["properties"]["model"] = _plugin_schema("model", registry, ModelRef, definitions)
+    definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
+    definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
+    whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
+    return whole
+
+
+def _classes(kind: str, registry: Registry) -> dict[str, type[Plugin]]:
+    classes = {}
+    for name in registry.names(kind):
+        try:
+            classes[name] = registry.find(kind, name).load()
+        except (BrokenPluginError, InputError):
+            continue
+    return classes
+
+
+def _plugin_schema(
+    kind: str, registry: Registry, table: type[BaseModel], definitions: dict[str, Any]
+) -> dict[str, Any]:
+    own = table.model_json_schema()["properties"]
+    own.pop("options", None)
+    return _any_of([_one(name, cls, own, definitions) for name, cls in _classes(kind, registry).items()])
+
+
+def _any_of(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    # Where nothing is installed, nothing is right; an empty list would be no schema.
+    return {"type": "object", "oneOf": list(tables) or [False]}
+
+
+def _one(name: str, cls: type[Plugin], own: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    options = cls.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+    definitions.update({f"{name}.{key}": value for key, value in options.get("$defs", {}).items()})
+    return {
+        "title": name,
+        "description": (inspect.getdoc(cls) or "").partition("\n")[0],
+        "type": "object",
+        "properties": {**options.get("properties", {}), **own, "plugin": {"const": name}},
+        "required": ["plugin", *options.get("required", [])],
+        "additionalProperties": False,
+    }
+
+
+def _loss_schema(registry: Registry, definitions: dict[str, Any]) -> dict[str, Any]:
+    from faceexp.experiment.schema import Finetune, Pretrain
+
+    # A loss may give any part of these tables.
+    for model in (Pretrain, Finetune):
+        part = {**definitions[model.__name__], "required": []}
+        definitions[f"{model.__name__}Overrides"] = part
+    # Without a name they are options of the shared sampler, whichever that is.
+    sampler = {"anyOf": [{"$ref": "#/$defs/sampler"}, {"type": "object", "not": {"required": ["plugin"]}}]}
+    definitions["FinetuneOverrides"]["properties"] = {
+        **definitions["FinetuneOverrides"]["properties"],
+        "sampler": sampler,
+    }
+    own = {
+        "label": {"type": "string", "description": "How the row is called."},
+        "pretrain": {"$ref": "#/$defs/PretrainOverrides"},
+        "finetune": {"$ref": "#/$defs/FinetuneOverrides"},
+    }
+    tables = []
+    for name, cls in _classes("loss", registry).items():
+        table = _one(name, cls, own, definitions)
+        options = {key: value for key, value in table["properties"].items() if key not in {*own, "plugin"}}
+        grid = {key: {"type": "array", "minItems": 1, "items": value} for key, value in options.items()}
+        table["properties"]["grid"] = {"type": "object", "properties": grid, "additionalProperties": False}
+        # The grid may give what is required, too.
+        table["required"] = ["plugin"]
+        tables.append(table)
+    return _any_of(tables)

@@ -1,0 +1,1 @@
+"""The report as one HTML file: ``html`` fills the templates, ``figures`` makes its charts."""

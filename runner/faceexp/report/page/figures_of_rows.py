@@ -1,0 +1,236 @@
+"""Charts that compare rows: means with intervals, ROC, DET.
+
+References:
+    Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27 (2006): vertical averaging.
+    Martin et al., "The DET curve in assessment of detection task performance", Eurospeech (1997): its axes.
+    Okabe and Ito, "Color Universal Design" (2008): colours that the colour-blind can tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from faceexp.report.columns import Column, Row, written
+from faceexp.report.page.figures import COLOURS, GREY, Figure, Floats, plain_text, plotly_dash, short, vertical_line
+
+# Seven and six have no common divisor: 42 lines differ in colour or in dashes, neighbours in both.
+DASHES = ("", "7 3", "2 3", "12 4", "8 3 2 3", "14 3 2 3", "3 6")
+
+
+# Where curves of several trials are averaged.
+FAR = np.unique(np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 61), np.linspace(0.0, 1.0, 41)]))
+
+
+DET_TICKS = (0.1, 1, 5, 10, 20, 40, 60, 80, 95)
+
+
+# The ends of the DET axes, as rates; what is beyond runs out of the picture.
+DET_FAR = (0.0006, 0.5)
+
+
+DET_FRR = (0.003, 0.97)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a row is drawn in every chart that has several.
+
+    Attributes:
+        colour: As CSS writes it.
+        dash: Lengths in pixels of strokes and gaps, as SVG's ``stroke-dasharray`` takes them; empty: a solid line.
+    """
+
+    colour: str
+    dash: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The mean ROC of a row.
+
+    Attributes:
+        label: The row.
+        style: How it is drawn.
+        tar: float (F,), mean true accept rates at the false accept rates :data:`FAR`.
+        shown: Whether it is drawn before anybody asks for it.
+    """
+
+    label: str
+    style: Style
+    tar: Floats
+    shown: bool
+
+
+def styles(listed: Sequence[Row]) -> list[Style]:
+    """Return how each row is drawn: losses in colours, baselines in grey."""
+    found = []
+    losses = baselines = 0
+    for row in listed:
+        if row.kind == "loss":
+            found.append(Style(COLOURS[losses % len(COLOURS)], DASHES[losses % len(DASHES)]))
+            losses += 1
+        else:
+            found.append(Style(GREY, DASHES[baselines % len(DASHES)]))
+            baselines += 1
+    return found
+
+
+def forest(listed: Sequence[Row], column: Column) -> Figure:
+    """Return the means of a metric with their 95 % intervals, a row a line, the best on top.
+
+    Args:
+        listed: The rows, the best first.
+        column: The metric.
+    """
+    present = [row for row in listed if row.summaries.get(column.metric, {}).get("mean") is not None]
+    data = []
+    for kind, colour, symbol in (("loss", COLOURS[0], 0), ("baseline", GREY, 102)):
+        places = [place for place, row in enumerate(present) if row.kind == kind]
+        found = [present[place].summaries[column.metric] for place in places]
+        half = [_half(item) for item in found]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": kind,
+                "x": short(item["mean"] * column.scale for item in found),
+                "y": places,
+                "error_x": {"type": "data", "array": short(h * column.scale for h in half), "width": 0, "thickness": 2},
+                "marker": {"color": colour, "size": 9, "symbol": symbol},
+                "text": [
+                    f"{plain_text(present[p].label)}: {written(item, column)}"
+                    for p, item in zip(places, found, strict=True)
+                ],
+                "hovertemplate": "%{text}<extra></extra>",
+            }
+        )
+    layout = {
+        "height": 90 + 24 * len(present),
+        "showlegend": False,
+        "hovermode": "closest",
+        "xaxis": {
+            "title": {"text": f"{plain_text(column.heading)}, {'higher' if column.higher else 'lower'} is better"},
+            "range": _range(present, column),
+            "zeroline": False,
+        },
+        "yaxis": {
+            "range": [len(present) - 0.4, -0.6],
+            "tickmode": "array",
+            "tickvals": list(range(len(present))),
+            "ticktext": [plain_text(row.label) for row in present],
+            "showgrid": False,
+            "zeroline": False,
+            "fixedrange": True,
+            "automargin": True,
+        },
+        "shapes": [vertical_line(present[0].summaries[column.metric]["mean"] * column.scale)] if present else [],
+    }
+    return {"data": data, "layout": layout}
+
+
+def _half(summary: Mapping[str, Any]) -> float:
+    return float(summary["ci95"][1] - summary["ci95"][0]) / 2 if summary["ci95"] else 0.0
+
+
+def _range(present: Sequence[Row], column: Column) -> list[float | None]:
+    """Return the ends of the axis: Plotly's own choice makes room for labels where they need none."""
+    found = [row.summaries[column.metric] for row in present]
+    low = min((item["mean"] - _half(item) for item in found), default=0.0)
+    high = max((item["mean"] + _half(item) for item in found), default=1.0)
+    room = 0.04 * (high - low) or 0.04
+    return short([(low - room) * column.scale, (high + room) * column.scale])
+
+
+def average(curves: Sequence[Mapping[str, Sequence[float]]]) -> Floats:
+    """Return the mean of ROC curves at the false accept rates :data:`FAR`: vertical averaging after Fawcett.
+
+    Each curve is read off its polyline; where it rises straight up, its upper end counts.
+
+    Args:
+        curves: Of each trial, ``far`` and ``tar`` of its vertices, ascending, from (0, 0) to (1, 1).
+
+    Returns:
+        float (F,), mean true accept rates.
+    """
+    return np.asarray(np.mean([np.interp(FAR, curve["far"], curve["tar"]) for curve in curves], axis=0), np.float64)
+
+
+def roc(curves: Sequence[Curve]) -> Figure:
+    """Return true accept rate over false accept rate, one line a row."""
+    data = [
+        _trace(curve) | {"x": short(FAR * 100), "y": short(curve.tar * 100), "hovertemplate": _rates("TAR")}
+        for curve in curves
+    ]
+    guess = {
+        "type": "line",
+        "x0": 0,
+        "y0": 0,
+        "x1": 100,
+        "y1": 100,
+        "layer": "below",
+        "line": {"color": GREY, "width": 1, "dash": "2px 3px"},
+    }
+    layout = {
+        "height": 420,
+        "showlegend": False,
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": "false accept rate, %"}, "range": [-1, 101], "zeroline": False},
+        "yaxis": {"title": {"text": "true accept rate, %"}, "range": [-1, 101], "zeroline": False},
+        "shapes": [guess],
+    }
+    return {"data": data, "layout": layout}
+
+
+def det(curves: Sequence[Curve]) -> Figure:
+    """Return false reject rate over false accept rate, both axes scaled by the normal distribution's quantiles."""
+    data = []
+    for curve in curves:
+        frr = 1 - curve.tar
+        data.append(
+            _trace(curve)
+            | {
+                "x": short(deviates(FAR)),
+                "y": short(deviates(frr)),
+                "customdata": [list(pair) for pair in zip(short(FAR * 100, 3), short(frr * 100, 3), strict=True)],
+                "hovertemplate": "%{fullData.name}<br>FAR %{customdata[0]} %, FRR %{customdata[1]} %<extra></extra>",
+            }
+        )
+    ticks = {
+        "tickmode": "array",
+        "tickvals": short(deviates(np.array(DET_TICKS) / 100)),
+        "ticktext": [f"{tick:g}" for tick in DET_TICKS],
+        "zeroline": False,
+    }
+    layout = {
+        "height": 420,
+        "showlegend": False,
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": "false accept rate, %"}, "range": short(deviates(np.array(DET_FAR)))} | ticks,
+        "yaxis": {"title": {"text": "false reject rate, %"}, "range": short(deviates(np.array(DET_FRR)))} | ticks,
+    }
+    return {"data": data, "layout": layout}
+
+
+def deviates(rates: Floats) -> Floats:
+    """Return the standard normal quantiles of rates; those of 0 and 1 as of rates far outside the picture."""
+    normal = NormalDist()
+    return np.array([normal.inv_cdf(float(rate)) for rate in np.clip(rates, 1e-6, 1 - 1e-6)])
+
+
+def _trace(curve: Curve) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": plain_text(curve.label),
+        "visible": curve.shown,
+        "line": {"color": curve.style.colour, "width": 2, "dash": plotly_dash(curve.style.dash)},
+    }
+
+
+def _rates(name: str) -> str:
+    return f"%{{fullData.name}}<br>FAR %{{x:.3g}} %, {name} %{{y:.3g}} %<extra></extra>"

@@ -1,0 +1,206 @@
+"""Charts of the trials of one row: distances, reliability, training, embeddings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from faceexp.report.page.figures import COLOURS, GREY, Figure, plain_text, plotly_dash, short, vertical_line
+
+# Plotly's numbers for filled circle, square, diamond, cross, x, triangle and star: seven, for the same reason.
+SYMBOLS = (0, 1, 2, 3, 4, 5, 17)
+
+
+SIMILAR, DIFFERENT = COLOURS[0], COLOURS[1]
+
+
+PROBABILITY_BINS = 10
+
+
+def histogram(evidence: Mapping[str, Any], threshold: float, distance: str) -> Figure:
+    """Return the distances of similar and of different pairs, each kind as shares of its own number.
+
+    Args:
+        evidence: Of a trial: ``edges`` of the bins, and how many ``similar`` and ``different`` pairs are in each.
+        threshold: Distance up to which a pair counts as similar.
+        distance: ``"euclidean"`` or ``"cosine"``.
+    """
+    edges = evidence["edges"]
+    data = []
+    for kind, colour, dash in (("similar", SIMILAR, ""), ("different", DIFFERENT, "5 2")):
+        counts = evidence[kind]
+        shares = short(np.array(counts) / max(sum(counts), 1) * 100, 4)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": f"{kind} pairs ({sum(counts):,})",
+                # Steps: the first edge to the second at the first share, and down to nothing at both ends.
+                "x": [edges[0], *edges],
+                "y": [0, *shares, 0],
+                "customdata": [0, *counts, 0],
+                "line": {"color": colour, "width": 1.5, "shape": "hv", "dash": plotly_dash(dash)},
+                "fill": "tozeroy",
+                "fillcolor": f"{colour}40",
+                "hovertemplate": f"{kind}: %{{customdata}} pairs, %{{y:.3g}} %<extra></extra>",
+            }
+        )
+    marked = vertical_line(threshold) | {"layer": "above", "line": {"color": GREY, "width": 2}}
+    words = {
+        "x": short([threshold])[0],
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "text": f"threshold {threshold:.3g}",
+    }
+    layout = {
+        "height": 340,
+        "hovermode": "x",
+        "xaxis": {"title": {"text": f"{distance} distance"}, "zeroline": False},
+        "yaxis": {"title": {"text": "share of the kind's pairs, %"}, "rangemode": "tozero"},
+        "shapes": [marked],
+        "annotations": [words],
+        "legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top", "itemclick": False},
+    }
+    return {"data": data, "layout": layout}
+
+
+def reliability(own: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> tuple[Figure, float]:
+    """Return how often pairs that were given a probability are similar, and the mean distance from the diagonal.
+
+    Every trial's two kinds of pairs weigh the same, as they do in the probability. Pairs are known by their bins of the
+    histograms of distances, each at its middle.
+
+    Args:
+        own: Of each trial: ``edges``, ``similar``, ``different``; and ``slope`` and ``intercept`` of the log odds.
+    """
+    weights = np.zeros((2, PROBABILITY_BINS))
+    sums = np.zeros(PROBABILITY_BINS)
+    for evidence, calibration in own:
+        edges = np.asarray(evidence["edges"], dtype=float)
+        odds = calibration["intercept"] + calibration["slope"] * (edges[1:] + edges[:-1]) / 2
+        given = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+        places = np.minimum((given * PROBABILITY_BINS).astype(int), PROBABILITY_BINS - 1)
+        for kind, name in enumerate(("different", "similar")):
+            counts = np.asarray(evidence[name], dtype=float)
+            share = counts / max(counts.sum(), 1)
+            np.add.at(weights[kind], places, share)
+            np.add.at(sums, places, share * given)
+    total = weights.sum(axis=0)
+    present = total > 0
+    predicted, observed = sums[present] / total[present], weights[1, present] / total[present]
+    error = float(np.average(np.abs(predicted - observed), weights=total[present])) if present.any() else math.nan
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [0, 100],
+            "y": [0, 100],
+            "line": {"color": GREY, "width": 1, "dash": "dot"},
+            "hoverinfo": "skip",
+        },
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": short(predicted * 100, 4),
+            "y": short(observed * 100, 4),
+            "customdata": short(total[present] / total.sum() * 100, 3),
+            "line": {"color": COLOURS[0], "width": 1.5},
+            "marker": {"size": 7},
+            "hovertemplate": "said %{x:.3g} %, were %{y:.3g} % (%{customdata} % of pairs)<extra></extra>",
+        },
+    ]
+    layout = {
+        "height": 340,
+        "showlegend": False,
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": "probability that was given, %"}, "range": [0, 100], "zeroline": False},
+        "yaxis": {"title": {"text": "pairs of one person, %"}, "range": [-3, 103], "zeroline": False},
+    }
+    return {"data": data, "layout": layout}, error
+
+
+def training(trials: Sequence[Mapping[str, Any]]) -> Figure:
+    """Return loss and validation AUC over the steps of phase 2, a thin line a trial, the kept step marked."""
+    data: list[Figure] = []
+    for trial in trials:
+        steps = [point["step"] for point in trial["curve"]]
+        name = f"seed {trial['seed']}, fold {trial['fold']}"
+        for key, axis, colour in (("loss", "y", COLOURS[1]), ("validation", "y2", COLOURS[0])):
+            data.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines" if len(steps) > 1 else "markers",
+                    "name": name,
+                    "x": steps,
+                    "y": short(point[key] for point in trial["curve"]),
+                    "xaxis": "x",
+                    "yaxis": axis,
+                    "line": {"color": colour, "width": 1.2},
+                    "opacity": 0.75,
+                    "hovertemplate": f"{name}: %{{y:.4g}} at step %{{x}}<extra></extra>",
+                }
+            )
+    kept = [(p["step"], p["validation"]) for t in trials for p in t["curve"] if p["step"] == t["best_step"]]
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "kept",
+            "x": [step for step, _ in kept],
+            "y": short(value for _, value in kept),
+            "xaxis": "x",
+            "yaxis": "y2",
+            "marker": {"color": COLOURS[0], "size": 8, "symbol": 0},
+            "hovertemplate": "kept: %{y:.4g} at step %{x}<extra></extra>",
+        }
+    )
+    layout = {
+        "height": 340,
+        "showlegend": False,
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": "step"}, "anchor": "y2", "zeroline": False},
+        "yaxis": {"title": {"text": "loss"}, "domain": [0.55, 1], "zeroline": False},
+        "yaxis2": {"title": {"text": "validation AUC"}, "domain": [0, 0.45], "zeroline": False},
+    }
+    return {"data": data, "layout": layout}
+
+
+def projection(points: Mapping[str, Any]) -> Figure:
+    """Return embeddings in the plane of their largest variance, each identity in its own colour and shape.
+
+    Args:
+        points: ``x``, ``y``, ``identity`` of each, and the share of the variance that is ``explained``.
+    """
+    data = []
+    for place, identity in enumerate(dict.fromkeys(points["identity"])):
+        own = [index for index, name in enumerate(points["identity"]) if name == identity]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": plain_text(identity),
+                "x": short((points["x"][index] for index in own), 4),
+                "y": short((points["y"][index] for index in own), 4),
+                "marker": {
+                    "color": COLOURS[place % len(COLOURS)],
+                    "symbol": SYMBOLS[place % len(SYMBOLS)],
+                    "size": 8,
+                    "opacity": 0.85,
+                },
+                "hovertemplate": "%{fullData.name}<extra></extra>",
+            }
+        )
+    axis = {"showticklabels": False, "zeroline": False}
+    layout = {
+        "height": 380,
+        "showlegend": False,
+        "hovermode": "closest",
+        "xaxis": {"title": {"text": "first principal component"}} | axis,
+        "yaxis": {"title": {"text": "second principal component"}, "scaleanchor": "x"} | axis,
+    }
+    return {"data": data, "layout": layout}

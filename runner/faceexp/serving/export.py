@@ -1,0 +1,174 @@
+"""A trained model in one folder, for others to use: network, preprocessing, threshold, README, model card.
+
+Every converted network is opened again and compared with the Keras file that it comes from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faceexp.data.images import shape
+from faceexp.engine.backend import tensorflow
+from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.quiet import silence
+from faceexp.serving.card import FILES, describe, size_of
+from faceexp.serving.find import find
+from faceexp.serving.model import FaceModel, load_model
+from faceexp.serving.runtimes import network_of
+
+NEEDS = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
+
+
+# Largest deviation of an embedding that is no mistake of a converter, as a share of the largest value in any of them.
+TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A folder that was written.
+
+    Attributes:
+        folder: Where it lies.
+        files: Bytes of each thing in it, by name.
+        deviations: By format, the largest difference of an embedding from that of the Keras file, as a share of the
+            largest value in any embedding.
+    """
+
+    folder: Path
+    files: Mapping[str, int]
+    deviations: Mapping[str, float]
+
+
+def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] = ("onnx",)) -> Exported:
+    """Write a model into a new folder; where that fails, nothing is left.
+
+    Args:
+        source: What :func:`faceexp.serving.load_model` opens, if it holds the Keras file.
+        folder: The folder to write, new or empty.
+        formats: Of :data:`FILES`, in any order.
+
+    Raises:
+        InputError: There is no such model, a package is missing, the folder is in use, or the network has a layer that
+            a format lacks.
+    """
+    chosen = tuple(name for name in FILES if name in formats)
+    target = Path(folder).resolve()
+    problems = [*_unknown(formats), *_missing(chosen), *_in_the_way(target, str(folder))]
+    if problems:
+        raise InputError(problems)
+    own = find(str(source))
+    if not (own / FILES["keras"]).is_file():
+        message = "holds no model.keras, which every other format is made from; name the run, or export from there"
+        raise InputError(Problem(message, str(own)))
+    model = load_model(own)
+    # The nearest folder that exists: renaming works within one file system only, and no parent is made in vain.
+    anchor = next(place for place in (target, *target.parents) if place.exists())
+    try:
+        with tempfile.TemporaryDirectory(prefix=".faceexp-", dir=anchor) as temporary:
+            made = Path(temporary) / "model"
+            made.mkdir()
+            deviations = _convert(model, chosen, made, Path(temporary) / "work")
+            describe(model, made, target.name, deviations)
+            files = {path.name: size_of(path) for path in sorted(made.iterdir())}
+            _place(made, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            Problem(f"nothing can be written there: {reason}; name a folder of yours", str(folder))
+        ) from None
+    return Exported(Path(folder), files, deviations)
+
+
+def _unknown(formats: Sequence[str]) -> list[Problem]:
+    problems = [Problem(f"there is no format {name!r}; {did_you_mean(name, FILES)}") for name in formats]
+    return [problem for problem, name in zip(problems, formats, strict=True) if name not in FILES]
+
+
+def _missing(formats: Sequence[str]) -> list[Problem]:
+    return [
+        Problem(f"the format {name} needs {package}, which is not installed; run: pip install 'faceexp[export]'")
+        for name in formats
+        for package in NEEDS.get(name, ())
+        if importlib.util.find_spec(package) is None
+    ]
+
+
+def _in_the_way(target: Path, folder: str) -> list[Problem]:
+    if not target.exists():
+        return []
+    if not target.is_dir():
+        return [Problem("is a file; name a new or an empty folder", folder)]
+    if any(target.iterdir()):
+        return [Problem("is not empty, and nothing is overwritten; name a new or an empty folder", folder)]
+    return []
+
+
+def _place(made: Path, target: Path) -> None:
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(target)
+        return
+    # A folder that exists may be the working directory, or mounted: it stays. What makes it a model comes last.
+    for entry in sorted(made.iterdir(), key=lambda path: path.name == "calibration.json"):
+        entry.rename(target / entry.name)
+
+
+def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -> dict[str, float]:
+    """Write the network in every format; return the deviation of each from the Keras file."""
+    given = np.random.default_rng(0).integers(0, 256, (3, *shape(model.preprocess)), dtype=np.uint8)
+    deviations = {}
+    source = model.folder / FILES["keras"]
+    tf = tensorflow()
+    with silence(), warnings.catch_warnings():
+        # Keras and the converters warn about their own internals; nothing of ours runs in here.
+        warnings.simplefilter("ignore")
+        try:
+            network = tf.keras.models.load_model(source, compile=False, safe_mode=True)
+        except Exception as error:  # a damaged file may make it raise anything
+            raise InputError(Problem(f"cannot be loaded: {_reason(error)}", str(source))) from error
+        expected = np.asarray(network(given.astype(np.float32), training=False))
+        for name in formats:
+            # Each in a folder of its own, as `network_of` takes the first that it finds.
+            alone = work / name
+            alone.mkdir(parents=True)
+            try:
+                _write(name, network, source, alone / FILES[name])
+            except Exception as error:  # converters raise anything
+                message = f"cannot be converted to {name}: {_reason(error)}; export it to keras or saved_model"
+                raise InputError(Problem(message, str(source))) from error
+            converted = network_of(alone)
+            # In two sizes of batches, either of which a converter may have fixed.
+            found = np.concatenate([converted(given[:1]), converted(given[1:])])
+            deviations[name] = float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
+            if not deviations[name] <= TOLERANCE:
+                message = f"{name} gives embeddings that deviate by {deviations[name]:.2g}; export it to keras"
+                raise InputError(Problem(message, str(source)))
+            (alone / FILES[name]).rename(made / FILES[name])
+    return deviations
+
+
+def _write(name: str, network: Any, source: Path, file: Path) -> None:  # noqa: ANN401 - Keras has no types
+    if name == "keras":
+        shutil.copyfile(source, file)
+    elif name == "onnx":
+        network.export(file, format="onnx", verbose=False)
+    elif name == "saved_model":
+        network.export(file, format="tf_saved_model", verbose=False)
+    else:
+        with tempfile.TemporaryDirectory() as between:
+            network.export(between, format="tf_saved_model", verbose=False)
+            file.write_bytes(tensorflow().lite.TFLiteConverter.from_saved_model(between).convert())
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

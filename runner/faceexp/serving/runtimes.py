@@ -1,0 +1,116 @@
+"""A model's network from its file: Keras, SavedModel, ONNX, TensorFlow Lite.
+
+Whatever a file is opened with is imported then: an ONNX file needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+
+from faceexp.errors import InputError, Problem
+from faceexp.quiet import silence
+
+if TYPE_CHECKING:
+    from faceexp.arrays import ByteArray, FloatArray
+
+Network: TypeAlias = "Callable[[ByteArray], FloatArray]"
+
+# In this order, the quickest first, where a folder holds several.
+FILES = ("model.onnx", "model.tflite", "model.keras", "saved_model")
+MAX_MODEL_BYTES = 4 * 2**30
+
+
+def network_of(folder: Path) -> Network:
+    """Return the network of a folder, from pixels uint8 (N, H, W, C) to embeddings float32 (N, D).
+
+    It is loaded when it is first called, so that a photo that cannot be used is known before that. A damaged file then
+    raises :class:`InputError`.
+
+    Raises:
+        InputError: There is none.
+    """
+    file = _file(folder)
+    opened: list[Network] = []
+
+    def run(pixels: ByteArray) -> FloatArray:
+        if not opened:
+            opened.append(_open(file))
+        return opened[0](pixels)
+
+    return run
+
+
+def _file(folder: Path) -> Path:
+    present = [name for name in FILES if (folder / name).exists()]
+    if not present:
+        raise InputError(Problem(f"holds none of {', '.join(FILES)}; export the model again", str(folder)))
+    file = folder / present[0]
+    if file.is_file() and file.stat().st_size > MAX_MODEL_BYTES:
+        raise InputError(Problem(f"is larger than {MAX_MODEL_BYTES:,} bytes", str(file)))
+    return file
+
+
+def _open(file: Path) -> Network:
+    openers = {"model.onnx": _onnx, "model.tflite": _tflite, "model.keras": _keras, "saved_model": _saved_model}
+    try:
+        return openers[file.name](file)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file may make a library raise anything
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(Problem(f"cannot be loaded: {reason or type(error).__name__}", str(file))) from error
+
+
+def _onnx(file: Path) -> Network:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError(Problem("needs onnxruntime; run: pip install 'faceexp[export]'", str(file))) from None
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda pixels: cast("FloatArray", session.run(None, {name: pixels.astype(np.float32)})[0])
+
+
+def _tflite(file: Path) -> Network:
+    try:  # a package of its own, which needs no TensorFlow
+        make: Any = importlib.import_module("ai_edge_litert.interpreter").Interpreter
+    except ImportError:
+        make = _tensorflow().lite.Interpreter
+    # It writes from C++ what it runs on, and TensorFlow's own one warns that it will go.
+    with silence(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated", UserWarning)
+        interpreter = make(str(file))
+        interpreter.allocate_tensors()
+
+    def run(pixels: ByteArray) -> FloatArray:
+        given = interpreter.get_input_details()[0]
+        interpreter.resize_tensor_input(given["index"], pixels.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], pixels.astype(np.float32))
+        interpreter.invoke()
+        return cast("FloatArray", interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+
+    return run
+
+
+def _keras(file: Path) -> Network:
+    model = _tensorflow().keras.models.load_model(file, compile=False, safe_mode=True)
+    return lambda pixels: np.asarray(model(pixels.astype(np.float32), training=False))
+
+
+def _saved_model(folder: Path) -> Network:
+    tf = _tensorflow()
+    loaded = tf.saved_model.load(str(folder))  # its functions do not keep its weights alive
+    return lambda pixels: np.asarray(loaded.serve(tf.constant(pixels, tf.float32)))
+
+
+def _tensorflow() -> Any:  # noqa: ANN401 - it has no types
+    import tensorflow as tf
+
+    return tf

@@ -1,0 +1,4 @@
+"""Which differences are real: intervals, paired tests, letters, and what a study could have detected.
+
+Nothing here knows faces, files or plugins: numbers come in, numbers go out.
+"""

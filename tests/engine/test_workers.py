@@ -1,0 +1,216 @@
+"""Seeds side by side: the same results, in processes that may die without taking more than their trial along."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+
+import faceexp
+from faceexp.engine import trials, workers
+from faceexp.engine.backend import THREADS, cores
+from faceexp.engine.trials import _alone, train
+from faceexp.evaluation.checkpoints import ValidationAuc
+from faceexp.registry.installed import Found, Registry, discover
+from faceexp.store import Store
+
+SPEC = """\
+name = "side_by_side"
+seeds = [0, 1]
+baselines = ["pixels", "phase1"]
+[dataset]
+plugin = "image_folder"
+path = "{folder}"
+[preprocess]
+size = [16, 16]
+[protocol]
+kind = "open_set"
+[model]
+plugin = "thin_vgg"
+widths = [4]
+kernel_sizes = [3]
+embedding_dim = 8
+[pretrain]
+epochs = 2
+batch_size = 12
+[finetune]
+steps = 10
+validate_every = 5
+[finetune.sampler]
+plugin = "balanced"
+classes_per_batch = 4
+images_per_class = 2
+[[losses]]
+plugin = "npairs"
+[[losses]]
+plugin = "kills"
+[[losses]]
+plugin = "supcon"
+"""
+MODULE = "a_loss_that_kills_its_process"
+PLUGIN = '''\
+"""A loss of the tests, in a module that processes can import."""
+
+import os
+import signal
+from pathlib import Path
+from typing import ClassVar
+
+from faceexp.contract import LossPlugin
+
+
+class Kills(LossPlugin):
+    """Has its process killed, once, as a machine does that runs out of memory."""
+
+    reference: ClassVar[str] = "here"
+    distance: ClassVar[str] = "euclidean"
+    xla: ClassVar[bool] = False
+
+    def build(self, ctx):
+        import tensorflow as tf  # noqa: F401 - the true one, before there is another
+
+        mark = Path(__file__).with_name("killed")
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return lambda labels, embeddings: tf.reduce_mean(tf.square(embeddings))
+'''
+
+
+@pytest.fixture(scope="module")
+def kills(tmp_path_factory):
+    """The folder of a loss that kills the process that builds it, unless that has happened already."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / f"{MODULE}.py").write_text(PLUGIN, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        importlib.import_module(MODULE)
+        found = Found("loss", "kills", "faceexp-loss-kills", "1.0", MODULE, "Kills")
+        patch.setattr("faceexp.pipeline.discover", lambda: Registry((*discover().plugins, found)))
+        yield folder
+
+
+@pytest.fixture
+def study(tmp_path, face_folder, kills):
+    file = tmp_path / "x.toml"
+    file.write_text(SPEC.format(folder=face_folder), encoding="utf-8")
+    return faceexp.load(file)
+
+
+@pytest.fixture
+def plan(study, tmp_path):
+    return study.plan(Store(tmp_path / "plan"))
+
+
+def trained(plan, store, jobs, heard=None):
+    """Return the trials by id, and everything that was heard, in order."""
+    listen = (lambda event: None) if heard is None else heard.append
+    return {done.trial.id: done for done in train(plan, store, ValidationAuc(), listen, jobs)}
+
+
+def same(left, right):
+    assert (left.status, left.reason, left.curve, left.budget) == (
+        right.status,
+        right.reason,
+        right.curve,
+        right.budget,
+    )
+    assert left.embeddings.keys() == right.embeddings.keys()
+    for part in left.embeddings:
+        np.testing.assert_array_equal(left.embeddings[part], right.embeddings[part])
+
+
+def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study, plan, kills, tmp_path):
+    store, heard = Store(tmp_path / "store"), []
+    (kills / "killed").unlink(missing_ok=True)
+    found = trained(plan, store, 2, heard)
+    assert found.keys() == {trial.id for trial in plan.trials}
+    (lost,) = [done for done in found.values() if done.status != "ok"]
+    assert lost.trial.label == "kills"
+    assert lost.reason == (
+        "the process that ran it was killed by signal 9; it may have run out of memory: try fewer jobs"
+    )
+    # Both seeds reported: phase 1, and steps of each loss.
+    assert {(event.stage, event.seed) for event in heard} >= {("pretrain", 0), ("pretrain", 1)}
+    assert {(e.label, e.seed) for e in heard if e.stage == "finetune"} >= {("supcon", 0), ("supcon", 1), ("npairs", 0)}
+    assert multiprocessing.active_children() == []
+
+    again = trained(plan, store, 2)
+    assert all(done.status == "ok" for done in again.values())
+    for name, done in found.items():
+        if done is not lost:
+            same(again[name], done)
+            assert done.trial.kind == "baseline" or "finetune" in again[name].reused
+    assert "finetune" not in again[lost.trial.id].reused
+
+    run = study.run(tmp_path / "runs", store=store.root, jobs=2)
+    # Whoever ends first, what is written has the order of the plan.
+    assert [trial["id"] for trial in run.trials] == [trial.id for trial in plan.trials]
+    assert all(trial["kind"] == "baseline" or "finetune" in trial["reused"] for trial in run.trials)
+    assert json.loads((run.folder / "environment.json").read_text())["jobs"] == 2
+
+
+def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_path):
+    (kills / "killed").touch()
+    here = trained(plan, Store(tmp_path / "here"), 1)
+    work = workers.Work.of(plan, Store(tmp_path / "there"), ValidationAuc())
+    # What goes to a process is small: no images, no list of files.
+    assert work.plan.images.size == 0
+    assert len(work.plan.data.images) == 0
+    there = list(workers.side_by_side(work, [plan.trials], lambda event: None, 1, _alone))
+    # One group, one process: in order.
+    assert [done.trial for done in there] == list(plan.trials)
+    for done in there:
+        same(here[done.trial.id], done)
+
+
+def test_who_stops_listening_leaves_no_process_behind(plan, kills, tmp_path):
+    (kills / "killed").touch()
+    root = tmp_path / "store"
+    trials = train(plan, Store(root), ValidationAuc(), lambda event: None, 2)
+    first = next(trials)
+    assert first.status == "ok"
+    assert len(multiprocessing.active_children()) == 2
+    trials.close()
+    assert multiprocessing.active_children() == []
+    assert not list(root.glob("*/.*")), "what was half done is cleaned up"
+
+
+def test_one_seed_needs_no_other_process(plan, kills, tmp_path, monkeypatch):
+    (kills / "killed").touch()
+    monkeypatch.setattr(trials, "side_by_side", lambda *_: pytest.fail("a process was started"))
+    alone = dataclasses.replace(plan, trials=tuple(trial for trial in plan.trials if trial.seed == 1))
+    assert all(done.status == "ok" for done in trained(alone, Store(tmp_path / "store"), 8).values())
+
+
+def test_cores_are_divided(monkeypatch):
+    monkeypatch.setattr(workers, "cores", lambda: 8)
+    assert [workers.share(jobs) for jobs in (1, 2, 3, 8, 9)] == [8, 4, 2, 1, 1]
+
+
+def test_threads_are_set_for_the_process_alone(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv(THREADS, raising=False)
+    with workers._threads(3):
+        assert os.environ[THREADS] == os.environ["OMP_NUM_THREADS"] == "3"
+    assert THREADS not in os.environ
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_the_number_of_threads_is_part_of_what_determines_a_result(monkeypatch):
+    from faceexp.engine import backend
+
+    monkeypatch.setenv(THREADS, "3")
+    backend.versions.cache_clear()
+    try:
+        assert backend.versions()["threads"] == "3"
+        monkeypatch.setenv(THREADS, "")
+        backend.versions.cache_clear()
+        assert backend.versions()["threads"] == str(cores())
+    finally:
+        backend.versions.cache_clear()

@@ -1,0 +1,608 @@
+"""From TOML to an experiment: lines, overrides, grids, and every mistake where it was written."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faceexp.contract import RESERVED
+from faceexp.errors import InputError, Problem
+from faceexp.experiment import parse, toml
+from faceexp.experiment.schema import PluginRef
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.toml"))
+
+BASE = """\
+name = "example"
+seeds = [0, 1]
+[dataset]
+plugin = "faces"
+people = 20
+[protocol]
+kind = "open_set"
+[model]
+plugin = "trunk"
+embedding_dim = 64
+depth = 3
+[pretrain]
+epochs = 10
+[finetune]
+steps = 100
+[finetune.sampler]
+plugin = "drawn"
+classes = 8
+images = 2
+"""
+
+
+def parsed(losses='[[losses]]\nplugin = "pull"\n', base=BASE, overrides=()):
+    """Return the experiment of a text without mistakes, and the plugins that it names."""
+    experiment, problems, references = parse.parse(toml.parse_text(base + losses, "x.toml", overrides))
+    assert problems == []
+    assert experiment is not None
+    return experiment, references
+
+
+def mistakes(losses='[[losses]]\nplugin = "pull"\n', base=BASE, overrides=()):
+    """Return every mistake of a text, one line each."""
+    experiment, problems, _ = parse.parse(toml.parse_text(base + losses, "x.toml", overrides))
+    assert experiment is None
+    return [str(problem) for problem in parse.in_order(problems)]
+
+
+def labels(losses):
+    return [entry.label for entry in parsed(losses)[0].losses]
+
+
+def refused(text, overrides=()):
+    with pytest.raises(InputError) as caught:
+        toml.parse_text(text, "x.toml", overrides)
+    return [str(problem) for problem in caught.value.problems]
+
+
+# Lines
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a = 1\n\n# a = 2\nb = 2", {("a",): 1, ("b",): 4}),
+        ("a = [\n  1,\n  2,\n]\nb = 3", {("a",): 1, ("a", 0): 1, ("a", 1): 1, ("b",): 5}),
+        ('a = """\n[b]\nc = 1\n"""\nd = 1', {("a",): 1, ("d",): 5}),
+        ("a = '''\n# x'''\nd = 1", {("a",): 1, ("d",): 3}),
+        ("a = { b = 1, c = { d = 2 } }", {("a",): 1, ("a", "b"): 1, ("a", "c"): 1, ("a", "c", "d"): 1}),
+        ("a.b = 1\na.c.d = 2", {("a",): 1, ("a", "b"): 1, ("a", "c"): 2, ("a", "c", "d"): 2}),
+        ('"a.b".c = 1', {("a.b",): 1, ("a.b", "c"): 1}),
+        ("[a.b]\nc = 1\n[a]\nd = 2", {("a",): 1, ("a", "b"): 1, ("a", "b", "c"): 2, ("a", "d"): 4}),
+        ("  [ a . 'b c' ] # d\n", {("a",): 1, ("a", "b c"): 1}),
+        ("[[a]]\nb = 1\n[[a]]\nb = 2", {("a",): 1, ("a", 0): 1, ("a", 0, "b"): 2, ("a", 1): 3, ("a", 1, "b"): 4}),
+        ("[[a]]\n[a.b]\nc = 1\n[[a]]\n[a.b]\nc = 2", {
+            ("a",): 1, ("a", 0): 1, ("a", 0, "b"): 2, ("a", 0, "b", "c"): 3,
+            ("a", 1): 4, ("a", 1, "b"): 5, ("a", 1, "b", "c"): 6,
+        }),
+        ("[[a]]\n[[a.b]]\n[[a.b]]\nc = 1", {
+            ("a",): 1, ("a", 0): 1, ("a", 0, "b"): 2, ("a", 0, "b", 0): 2, ("a", 0, "b", 1): 3, ("a", 0, "b", 1, "c"): 4
+        }),
+        ("a = 1\r\n\r\nb = 2\r\n", {("a",): 1, ("b",): 3}),
+        ('a = "one\u2028line\x85still"\nb = 1', {("a",): 1, ("b",): 2}),
+        ("", {}),
+    ],
+)  # fmt: skip
+def test_every_construct_is_found_on_its_line(text, expected):
+    assert toml.locate(text) == expected
+
+
+STATEMENTS = {
+    "comment": ["# k = 1"],
+    "blank": [""],
+    "number": ["{k} = 1  # [k]"],
+    "text": ['{k} = "# not a comment = [\u2028"'],
+    "long text": ['{k} = """', "k = 1", "[k]", "", '"""'],
+    "list": ["{k} = [", "  1, # one", "", "  [2, 3],", "]"],
+    "inline": ["{k} = {{ a = 1, b = {{ c = [2] }} }}"],
+    "dotted": ['{k}.a."b.c" = 1'],
+    "table": ["[{k}]"],
+    "subtable": ["[{k}.a]"],
+    "row": ["[[rows]]"],
+    "part of a row": ["[rows.{k}]"],
+}
+INSIDE = {
+    "list": [(0,), (1,), (1, 0), (1, 1)],
+    "inline": [("a",), ("b",), ("b", "c"), ("b", "c", 0)],
+    "dotted": [("a",), ("a", "b.c")],
+}
+
+
+def written(kinds):
+    """Write a document of such statements; return it and the line of everything in it."""
+    lines, expected = [], {}
+    header, rows = (), -1
+    for number, kind in enumerate(kinds):
+        key, line = f"k{number}", len(lines) + 1
+        if kind == "part of a row" and rows < 0:
+            continue
+        lines += [text.format(k=key) for text in STATEMENTS[kind]]
+        if kind in ("comment", "blank"):
+            continue
+        if kind == "row":
+            rows += 1
+        places = {
+            "table": (key,),
+            "subtable": (key, "a"),
+            "row": ("rows", rows),
+            "part of a row": ("rows", rows, key),
+        }
+        header = places.get(kind, header)
+        own = [header] if kind in places else [(*header, key, *inner) for inner in ((), *INSIDE.get(kind, []))]
+        for path in own:
+            for depth in range(1, len(path) + 1):
+                expected.setdefault(path[:depth], line)
+    return "\n".join(lines), expected
+
+
+@given(st.lists(st.sampled_from(list(STATEMENTS)), max_size=15))
+def test_lines_of_any_document(kinds):
+    text, expected = written(kinds)
+    assert toml.locate(text) == expected
+    assert toml.locate(text.replace("\n", "\r\n")) == expected
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_lines_are_those_at_which_the_prefixes_of_a_file_begin_to_hold_a_key(path):
+    text = path.read_text(encoding="utf-8")
+    lines, slow, start = text.split("\n"), {}, 0
+    for end in range(1, len(lines) + 1):
+        if start == end - 1 and lines[start].strip()[:1] in ("", "#"):
+            start = end
+            continue
+        try:
+            data = tomllib.loads("\n".join(lines[:end]) + "\n")
+        except tomllib.TOMLDecodeError:
+            continue
+        for key in toml._paths(data):
+            slow.setdefault(key, start + 1)
+        start = end
+    assert toml.locate(text) == slow
+
+
+def test_a_long_file_is_searched_in_time_proportional_to_its_length():
+    text = '[[losses]]\nplugin = "pull"\nmargin = 1.0\n' * 5000
+    assert toml.locate(text)["losses", 4999, "margin"] == 15000
+
+
+def test_a_place_that_is_not_in_the_file_is_the_table_around_it():
+    document = toml.parse_text("[a]\nb = 1\n", "x.toml")
+    assert document.where(("a", "b")) == "x.toml:2"
+    assert document.where(("a", "missing")) == "x.toml:1"
+    assert document.where(("missing",)) == "x.toml"
+    assert document.problem(("a", "b"), "is wrong") == Problem("a.b: is wrong", "x.toml:2")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [((), ""), (("a",), "a"), (("losses", 2, "grid", "margin", 0), "losses[2].grid.margin[0]")],
+)
+def test_paths_are_spelled_as_people_do(path, text):
+    assert toml.spell(path) == text
+
+
+# Reading
+
+
+def test_a_file_is_read(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xef\xbb\xbf# saved by an editor that marks its files\r\na = 1\r\n")
+    document = toml.read(path)
+    assert document.data == {"a": 1}
+    assert document.where(("a",)) == f"{path}:2"
+
+
+def test_what_is_no_readable_text_file_is_refused_with_its_path(tmp_path):
+    (tmp_path / "latin.toml").write_bytes('name = "J\xfcrgen"'.encode("latin-1"))
+    (tmp_path / "large.toml").write_bytes(b"#" * (toml.MAX_FILE_BYTES + 1))
+    expected = {
+        "missing.toml": "no such file; an experiment is a TOML file",
+        ".": "cannot be read: Is a directory; an experiment is a TOML file",
+        "latin.toml": "is not UTF-8 text (byte 9); save it as UTF-8",
+        "large.toml": "is larger than 1000000 bytes; an experiment is a short TOML file",
+    }
+    for name, message in expected.items():
+        path = tmp_path / name
+        with pytest.raises(InputError) as caught:
+            toml.read(path)
+        assert caught.value.problems == (Problem(message, str(path)),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = 1\nname = smoke\n", "x.toml:2: is not valid TOML: Invalid value; text must stand in quotes"),
+        ("a = 1\r\n\r\nb\r\n", "x.toml:3: is not valid TOML: Expected '=' after a key in a key/value pair"),
+        ("a = 1\n[b\n", "x.toml:2: is not valid TOML: Expected ']' at the end of a table declaration"),
+        ("a = 1\nb = 2\na = 3\n", "x.toml:3: is not valid TOML: Cannot overwrite a value"),
+        ('a = 1\nb = """\nnever\nclosed\n', "x.toml:4: is not valid TOML: Unterminated string"),
+        ("a = 1\nb = [1", "x.toml:2: is not valid TOML: Unclosed array"),
+    ],
+)
+def test_malformed_toml_is_refused_with_its_line(text, message):
+    assert refused(text) == [message]
+
+
+# Overrides
+
+
+@pytest.mark.parametrize(
+    ("override", "path", "value"),
+    [
+        ("finetune.steps=7", ("finetune", "steps"), 7),
+        ("finetune.steps = 7", ("finetune", "steps"), 7),
+        ("finetune.learning_rate=1e-4", ("finetune", "learning_rate"), 1e-4),
+        ("name=plain", ("name",), "plain"),
+        ("name='quoted'", ("name",), "quoted"),
+        ("description=two words = three", ("description",), "two words = three"),
+        ("seeds=[4, 5]", ("seeds",), [4, 5]),
+        ("seeds.1=9", ("seeds", 1), 9),
+        ("losses.0.margin=3.0", ("losses", 0, "margin"), 3.0),
+        ("losses[0].margin=3.0", ("losses", 0, "margin"), 3.0),
+        ("augment.flip=true", ("augment", "flip"), True),
+        ("pretrain={ enabled = false }", ("pretrain",), {"enabled": False}),
+    ],
+)
+def test_an_override_replaces_or_adds_a_value(override, path, value):
+    document = toml.parse_text(BASE + '[[losses]]\nplugin = "pull"\n', "x.toml", (override,))
+    found = document.data
+    for part in path:
+        found = found[part]
+    assert found == value
+    assert document.where(path) == f"--set {override}"
+
+
+def test_later_overrides_win():
+    assert parsed(overrides=("finetune.steps=7", "finetune.steps=8"))[0].finetune.steps == 8
+
+
+def test_overrides_that_make_no_sense_are_refused_together():
+    wrong = ("steps", "=3", "losses.4.margin=1", "name.x=1", "losses.x=1", "seeds.²=1")
+    assert refused(BASE + '[[losses]]\nplugin = "pull"\n', wrong) == [
+        "--set steps: write it as table.key=value, for instance finetune.steps=100",
+        "--set =3: write it as table.key=value, for instance finetune.steps=100",
+        "--set losses.4.margin=1: there is no 4 to set 'margin' in",
+        "--set name.x=1: 'x' cannot be set there",
+        "--set losses.x=1: 'x' cannot be set there",
+        "--set seeds.²=1: '²' cannot be set there",
+    ]
+
+
+def test_a_mistake_in_an_override_is_reported_there():
+    assert mistakes(overrides=("finetune.stepz=3", "no.such.table=1", "seeds.0=-1")) == [
+        "--set seeds.0=-1: seeds[0]: must be greater than or equal to 0, not -1",
+        "--set finetune.stepz=3: finetune.stepz: unknown key; did you mean 'steps'?",
+        (
+            "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, finetune, "
+            "losses, model, name, preprocess, pretrain, protocol, published, seeds"
+        ),
+    ]
+
+
+# What a file means
+
+
+def test_a_plugins_own_options_are_told_apart_from_the_tables():
+    experiment, references = parsed('[[losses]]\nplugin = "pull"\nmargin = 1.0\n')
+    assert experiment.dataset == PluginRef(plugin="faces", options={"people": 20})
+    assert (experiment.model.embedding_dim, experiment.model.options) == (64, {"depth": 3})
+    assert experiment.finetune.sampler.options == {"classes": 8, "images": 2}
+    assert experiment.losses[0].options == {"margin": 1.0}
+    assert [(r.kind, r.name, dict(r.options), r.path) for r in references] == [
+        ("dataset", "faces", {"people": 20}, ("dataset",)),
+        ("model", "trunk", {"depth": 3}, ("model",)),
+        ("sampler", "drawn", {"classes": 8, "images": 2}, ("finetune", "sampler")),
+        ("loss", "pull", {"margin": 1.0}, ("losses", 0)),
+    ]
+
+
+def test_what_a_file_leaves_out_has_defaults():
+    experiment, _ = parsed()
+    assert experiment.preprocess.size == (96, 96)
+    assert experiment.protocol.folds == 1
+    assert experiment.finetune.trainable == "embedding"
+    assert experiment.baselines == ("pixels", "pca", "untrained", "phase1")
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ('[[losses]]\nplugin = "pull"', ["pull"]),
+        ('[[losses]]\nplugin = "pull"\nmargin = 30.0\npairs = "all"', ["pull(margin=30, pairs=all)"]),
+        ('[[losses]]\nplugin = "pull"\nnormalize = true', ["pull(normalize=true)"]),
+        ('[[losses]]\nplugin = "pull"\nmargin = 30.0\nlabel = "mine"', ["mine"]),
+        ('[[losses]]\nplugin = "pull"\ngrid = { margin = [1.0, 0.25] }', ["pull(margin=1)", "pull(margin=0.25)"]),
+        ('[[losses]]\nplugin = "pull"\nlabel = "mine"\ngrid = { margin = [1.0] }', ["mine(margin=1)"]),
+        ('[[losses]]\nplugin = "pull"\npairs = "all"\ngrid = { margin = [1.0] }', ["pull(margin=1)"]),
+        (
+            '[[losses]]\nplugin = "pull"\ngrid = { margin = [1.0, 2.0], pairs = ["all", "halves"] }',
+            [f"pull(margin={margin}, pairs={pairs})" for margin in (1, 2) for pairs in ("all", "halves")],
+        ),
+        (
+            '[[losses]]\nplugin = "pull"\ngrid = { margin = [1.0000001, 1.0000002] }',
+            ["pull(margin=1.0000001)", "pull(margin=1.0000002)"],
+        ),
+    ],
+)
+def test_labels(losses, expected):
+    assert labels(losses) == expected
+
+
+def test_a_grid_gives_one_loss_for_each_point():
+    experiment, references = parsed('[[losses]]\nplugin = "pull"\npairs = "all"\ngrid = { margin = [1.0, 2.0] }\n')
+    expected = [{"pairs": "all", "margin": 1.0}, {"pairs": "all", "margin": 2.0}]
+    assert [entry.options for entry in experiment.losses] == expected
+    assert [reference.options for reference in references if reference.kind == "loss"] == expected
+
+
+def test_a_loss_may_be_trained_in_its_own_way():
+    experiment, _ = parsed(
+        """
+[[losses]]
+plugin = "pull"
+[[losses]]
+plugin = "push"
+pretrain = { enabled = false }
+finetune = { trainable = "all", learning_rate = 1e-4 }
+"""
+    )
+    shared, own = experiment.losses
+    assert (shared.pretrain, shared.finetune) == (experiment.pretrain, experiment.finetune)
+    assert (own.pretrain.enabled, own.pretrain.epochs) == (False, 10)
+    assert (own.finetune.trainable, own.finetune.learning_rate, own.finetune.steps) == ("all", 1e-4, 100)
+    assert own.finetune.sampler == experiment.finetune.sampler
+
+
+def test_options_of_a_sampler_change_the_shared_one_and_another_sampler_starts_afresh():
+    experiment, references = parsed(
+        """
+[[losses]]
+plugin = "pull"
+finetune = { sampler = { images = 4 } }
+[[losses]]
+plugin = "push"
+finetune = { sampler = { plugin = "other" } }
+"""
+    )
+    merged, replaced = (entry.finetune.sampler for entry in experiment.losses)
+    assert merged == PluginRef(plugin="drawn", options={"classes": 8, "images": 4})
+    assert replaced == PluginRef(plugin="other")
+    assert [reference.name for reference in references if reference.kind == "sampler"] == ["drawn", "drawn", "other"]
+
+
+# Mistakes
+
+
+def test_every_mistake_is_reported_in_one_pass_where_it_stands():
+    text = """\
+name = "two words"
+seeds = [1, 1]
+colour = "gray"
+[dataset]
+people = 20
+[preprocess]
+size = [4, 96]
+color = "grey"
+[protocol]
+kind = "open"
+folds = "5"
+test_fraction = 1.0
+[model]
+plugin = 3
+embedding_dim = 0
+[pretrain]
+enabled = 1
+epoch = 3
+[finetune]
+steps = 1.5
+sampler = "drawn"
+[[losses]]
+margin = 1.0
+[[losses]]
+plugin = "pull"
+label = ""
+[[losses]]
+plugin = "pull"
+grid = { margin = 1.0 }
+[[losses]]
+plugin = "push"
+margin = 1.0
+grid = { margin = [1.0], label = ["a"] }
+"""
+    names = "`faceexp list-plugins` shows the names"
+    assert mistakes(text, base="") == [
+        "x.toml:1: name: must be letters, digits, '.', '_' and '-', beginning with a letter or digit, not 'two words'",
+        "x.toml:2: seeds: values must not repeat (is [1, 1])",
+        (
+            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, finetune, losses, model, "
+            "name, preprocess, pretrain, protocol, published, seeds"
+        ),
+        f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
+        "x.toml:7: preprocess.size[0]: must be greater than or equal to 8, not 4",
+        "x.toml:8: preprocess.color: must be 'gray' or 'rgb', not 'grey'",
+        "x.toml:10: protocol.kind: must be 'open_set', 'closed_set' or 'pairs_file', not 'open'",
+        "x.toml:11: protocol.folds: must be a whole number, not '5'",
+        "x.toml:12: protocol.test_fraction: must be less than 1, not 1.0",
+        "x.toml:14: model.plugin: must be text in quotes, not 3",
+        "x.toml:15: model.embedding_dim: must be greater than or equal to 1, not 0",
+        "x.toml:17: pretrain.enabled: must be true or false, not 1",
+        "x.toml:18: pretrain.epoch: unknown key; did you mean 'epochs'?",
+        "x.toml:20: finetune.steps: must be a whole number, not 1.5",
+        "x.toml:21: finetune.sampler: must be a table, not 'drawn'",
+        f'x.toml:22: losses[0]: names no plugin; add plugin = "..." (loss); {names}',
+        "x.toml:26: losses[1].label: must be a text, not empty",
+        "x.toml:29: losses[2].grid: must be a table of lists: grid = { margin = [0.5, 1.0] }",
+        "x.toml:33: losses[3].grid.margin: is also given outside the grid; a grid holds options of the loss",
+        "x.toml:33: losses[3].grid.label: is reserved; a grid holds options of the loss",
+    ]
+
+
+def test_an_empty_file_says_what_an_experiment_needs():
+    names = "`faceexp list-plugins` shows the names"
+    assert mistakes("", base="") == [
+        f'x.toml: losses: no loss to compare; add [[losses]] with plugin = "..."; {names}',
+        "x.toml: name: is missing; add name",
+        "x.toml: dataset: is missing; add [dataset]",
+        "x.toml: protocol: is missing; add [protocol]",
+        "x.toml: model: is missing; add [model]",
+        "x.toml: finetune: is missing; add [finetune]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        ("dataset = 3", "dataset: must be a table, not 3"),
+        ("model = []", "model: must be a table, not []"),
+        ('finetune = "x"', "finetune: must be a table, not 'x'"),
+        ("protocol = 1", "protocol: must be a table, not 1"),
+        ("seeds = 1", "seeds: must be a list, not 1"),
+        ("seeds = []", "seeds: must be a list of at least 1, not []"),
+        ("seeds = [true]", "seeds[0]: must be a whole number, not True"),
+        ("preprocess = { size = [1, 2, 3] }", "preprocess.size: must be a list of at most 2, not [1, 2, 3]"),
+        ("preprocess = { size = [96] }", "preprocess.size[1]: is missing; the list is too short"),
+        ("baselines = ['eigen']", "baselines[0]: must be 'pixels', 'pca', 'untrained' or 'phase1', not 'eigen'"),
+        ("losses = 1", "losses: no loss to compare"),
+        ("losses = []", "losses: no loss to compare"),
+        ("losses = [1]", "losses: no loss to compare"),
+    ],
+)
+def test_what_is_no_table_or_no_list_is_refused(tables, expected):
+    own = tables.partition(" ")[0]
+    found = [line for line in mistakes(tables, base="") if line.startswith("x.toml:1:")]
+    assert len(found) == 1
+    assert found[0].startswith(f"x.toml:1: {expected}")
+    assert own in found[0]
+
+
+def test_finetune_without_a_sampler_says_how_to_name_one():
+    assert mistakes(base=BASE.replace("[finetune.sampler]", "[finetune.samplr]")) == [
+        (
+            'x.toml:14: finetune: names no sampler; add [finetune.sampler] with plugin = "..."; '
+            "`faceexp list-plugins` shows the names"
+        ),
+        "x.toml:16: finetune.samplr: unknown key; did you mean 'sampler'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("finetune = { stepz = 3 }", "losses[0].finetune.stepz: unknown key; did you mean 'steps'?"),
+        ("finetune = { steps = 0 }", "losses[0].finetune.steps: must be greater than or equal to 1, not 0"),
+        ("finetune = { sampler = 3 }", "losses[0].finetune.sampler: must be a table, not 3"),
+        ("finetune = 3", "losses[0].finetune: must be a table"),
+        ("pretrain = { enabled = 0 }", "losses[0].pretrain.enabled: must be true or false, not 0"),
+        ("pretrain = [1]", "losses[0].pretrain: must be a table"),
+        ("label = 3", "losses[0].label: must be a text, not empty"),
+        (
+            'label = "a\\u001bb"',
+            "losses[0].label: must be printable and of 200 letters at most, not 'a\\x1bb'; set a shorter label",
+        ),
+        ("grid = { margin = [] }", "losses[0].grid: must be a table of lists: grid = { margin = [0.5, 1.0] }"),
+    ],
+)
+def test_a_mistake_in_a_loss_is_reported_in_its_table(override, expected):
+    assert mistakes(f'[[losses]]\nplugin = "pull"\n{override}\n') == [f"x.toml:22: {expected}"]
+
+
+def test_a_label_that_is_too_long_is_refused_even_if_options_made_it():
+    (problem,) = mistakes(f'[[losses]]\nplugin = "pull"\npath = "{"x" * 200}"\n')
+    assert problem.startswith("x.toml:20: losses[0].label: must be printable and of 200 letters at most")
+
+
+def test_two_losses_with_one_label_are_refused():
+    losses = '[[losses]]\nplugin = "pull"\n[[losses]]\nplugin = "push"\nlabel = "pull"\n'
+    assert mistakes(losses) == [
+        "x.toml:22: losses[1]: label 'pull' is already that of losses[0]; give each its own label"
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_reserved_names_are_no_options(name):
+    (problem, *_) = mistakes(f'[[losses]]\nplugin = "pull"\ngrid = {{ {name} = ["a"] }}\n')
+    assert problem == f"x.toml:22: losses[0].grid.{name}: is reserved; a grid holds options of the loss"
+
+
+def test_plugins_are_named_for_checking_although_there_are_mistakes():
+    text = BASE.replace("steps = 100", "steps = 0") + '[[losses]]\nplugin = "pull"\nmargin = 1.0\n'
+    experiment, problems, references = parse.parse(toml.parse_text(text, "x.toml"))
+    assert experiment is None
+    assert len(problems) == 1
+    assert [reference.kind for reference in references] == ["dataset", "model", "sampler", "loss"]
+
+
+def test_problems_come_in_the_order_of_the_file_each_once():
+    late, early, nowhere = Problem("a", "x.toml:10"), Problem("b", "x.toml:9"), Problem("c", "x.toml")
+    assert parse.in_order([late, early, late, nowhere]) == [nowhere, early, late]
+
+
+# Written again
+
+
+def written_again(experiment):
+    again, problems, _ = parse.parse(toml.parse_text(toml.dump(experiment), "spec.toml"))
+    assert problems == []
+    # Points of a grid are tables of their own in what is written.
+    return again.model_copy(
+        update={
+            "losses": tuple(
+                new.model_copy(update={"index": old.index})
+                for new, old in zip(again.losses, experiment.losses, strict=True)
+            )
+        }
+    )
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_survives_being_written(path):
+    experiment, problems, _ = parse.parse(toml.read(path))
+    assert problems == []
+    assert written_again(experiment) == experiment
+
+
+def test_grids_and_overrides_survive_being_written():
+    experiment, _ = parsed(
+        """
+[[losses]]
+plugin = "pull"
+label = 'a "quoted" label'
+grid = { margin = [1.0, 2.5], pairs = ["all", "halves"] }
+[[losses]]
+plugin = "push"
+pretrain = { enabled = false }
+finetune = { steps = 7, sampler = { images = 4 } }
+[[losses]]
+plugin = "push"
+label = "patient"
+pretrain = { patience = 3 }
+"""
+    )
+    assert experiment.losses[-1].pretrain.patience == 3
+    assert written_again(experiment) == experiment
+
+
+VALUES = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.text(max_size=8).filter(lambda key: key not in RESERVED), VALUES, max_size=4))
+def test_whatever_options_a_loss_has_survive_being_written(options):
+    losses = [{"plugin": "pull", "label": "a", **options}]
+    experiment, _ = parsed(tomli_w.dumps(tomllib.loads(BASE) | {"losses": losses}), base="")
+    assert experiment.losses[0].options == options
+    assert written_again(experiment) == experiment

@@ -1,0 +1,108 @@
+"""Runs side by side: what differs, and tests only where the same data were cut alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from faceexp.results.between_runs import Difference, differences, side_by_side
+
+RANDOM = np.random.default_rng(3)
+COMMON = RANDOM.normal(0.8, 0.1, size=6)
+FIRST = {"x": COMMON, "y": COMMON + RANDOM.normal(0.02, 0.01, size=6)}
+OTHER = {
+    "x": COMMON + 0.3 + RANDOM.normal(0, 0.01, size=6),
+    "y": FIRST["y"] + RANDOM.normal(0, 0.05, size=6),
+    "z": COMMON,
+}
+
+
+def run(values, key="same", ratio=0.0, seeds=range(6)):
+    """Return the results of a run: label -> accuracy by seed."""
+    return {
+        "test_train_ratio": ratio,
+        "parts": [{"seed": seed, "fold": 0, "key": f"{key} {seed}"} for seed in seeds],
+        "trials": [
+            {"label": label, "kind": "loss", "seed": seed, "fold": 0, "status": "ok", "metrics": {"accuracy": value}}
+            for label, row in values.items()
+            for seed, value in zip(seeds, row, strict=False)
+        ],
+        "summary": [
+            {"label": label, "metric": "accuracy", "mean": float(np.mean(row))} for label, row in values.items()
+        ],
+    }
+
+
+def beside(*documents, **rest):
+    names = tuple("abc"[: len(documents)])
+    return side_by_side(names, [{}] * len(documents), documents, "accuracy", higher=True, **rest)
+
+
+def test_differences_name_keys_of_tables_and_losses_by_label():
+    one = {
+        "seeds": [0, 1],
+        "protocol": {"kind": "open_set"},
+        "finetune": {"steps": 100, "sampler": {"plugin": "balanced"}},
+        "losses": [{"label": "x", "margin": 1.0}, {"label": "y", "pretrain": {"enabled": False}}],
+    }
+    other = {
+        "seeds": [0, 1],
+        "protocol": {"kind": "open_set", "min_images": 2},
+        "finetune": {"steps": 50, "sampler": {"plugin": "balanced"}},
+        "losses": [{"label": "y", "pretrain": {"enabled": True}}, {"label": "x", "margin": 2.0}, {"label": "z"}],
+    }
+    assert list(differences([one, other])) == [
+        Difference("finetune.steps", (100, 50)),
+        Difference("losses[x].margin", (1.0, 2.0)),
+        Difference("losses[y].pretrain.enabled", (False, True)),
+        Difference("protocol.min_images", (None, 2)),
+        Difference("losses[z]", (None, True)),
+    ]
+    assert list(differences([one, one])) == []
+
+
+def test_the_same_label_is_compared_across_runs_as_scipy_does():
+    found = beside(run(FIRST), run(OTHER))
+    assert [line.label for line in found.lines] == ["x", "y", "z"]
+    tests = {label: stats.ttest_rel(FIRST[label], OTHER[label]) for label in "xy"}
+    corrected = multipletests([tests[label].pvalue for label in "xy"], method="holm")[1]
+    for line, p in zip(found.lines[:2], corrected, strict=True):
+        (test,) = line.tests
+        assert test.difference == pytest.approx(np.mean(FIRST[line.label] - OTHER[line.label]))
+        assert test.p_corrected == pytest.approx(p)
+    assert [line.tests[0].verdict for line in found.lines[:2]] == ["b>a", "indistinguishable"]
+    assert found.lines[2].tests == (None,)
+    assert found.lines[2].summaries[0] is None
+    assert found.remarks == ()
+
+
+def test_the_correction_is_that_of_the_run_with_the_larger_overlap():
+    plain = beside(run(FIRST), run(OTHER)).lines[0].tests[0]
+    corrected = beside(run(FIRST), run(OTHER, ratio=0.5)).lines[0].tests[0]
+    widths = [np.diff(test.ci95)[0] for test in (plain, corrected)]
+    assert widths[1] / widths[0] == pytest.approx(np.sqrt((1 / 6 + 0.5) / (1 / 6)))
+
+
+def test_other_data_are_not_tested():
+    found = beside(run(FIRST), run(OTHER, key="elsewhere"), run(FIRST))
+    assert found.remarks == ("b: cut other data, or cut them otherwise, than the first run, so nothing is tested",)
+    assert [line.tests[0] for line in found.lines] == [None] * 3
+    assert found.lines[0].tests[1].p_corrected == 1.0
+    nothing = beside(run(FIRST), run(OTHER, seeds=range(10, 16)))
+    assert nothing.remarks == ("b: has no seed and fold in common with the first run, so nothing is tested",)
+
+
+def test_only_common_seeds_are_paired():
+    found = beside(run(FIRST), run({label: row[2:] for label, row in OTHER.items()}, seeds=range(2, 6)))
+    expected = stats.ttest_rel(FIRST["x"][2:], OTHER["x"][2:]).confidence_interval()
+    assert found.lines[0].tests[0].ci95 == pytest.approx((expected.low, expected.high))
+
+
+def test_a_run_of_an_older_version_without_keys_is_not_tested():
+    old = run(OTHER)
+    for part in old["parts"]:
+        del part["key"]
+    assert len(beside(run(FIRST), old).remarks) == 1
+    assert len(beside(run(FIRST), run(OTHER) | {"parts": []}).remarks) == 1

@@ -1,0 +1,480 @@
+"""Exported models: every format gives the trained network's embeddings, and the folder says what it is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import faceexp
+from faceexp.errors import InputError
+from faceexp.serving import export
+from faceexp.serving.card import FILES
+from faceexp.serving.export import export_model
+
+SPEC = """\
+name = "little"
+description = "Made faces."
+seeds = [0, 1]
+baselines = []
+
+[dataset]
+plugin = "image_folder"
+path = "{folder}"
+
+[preprocess]
+size = [16, 16]
+
+[protocol]
+kind = "open_set"
+
+[model]
+plugin = "thin_vgg"
+widths = [4]
+kernel_sizes = [3]
+embedding_dim = 8
+
+[pretrain]
+epochs = 6
+batch_size = 12
+
+[finetune]
+steps = 20
+validate_every = 10
+[finetune.sampler]
+plugin = "balanced"
+classes_per_batch = 4
+images_per_class = 2
+
+[[losses]]
+plugin = "contrastive"
+margin = 3.0
+
+[[losses]]
+plugin = "arcface"
+finetune = {{ steps = 10 }}
+"""
+BESIDE = {"README.md", "MODEL_CARD.md", "calibration.json"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, face_folder):
+    home = tmp_path_factory.mktemp("export")
+    (home / "little.toml").write_text(SPEC.format(folder=face_folder), encoding="utf-8")
+    return faceexp.load(home / "little.toml").run(home / "runs", store=home / "store")
+
+
+@pytest.fixture(scope="module")
+def command(run, tmp_path_factory):
+    """One command that exports all four formats; gives the folder and what the command printed."""
+    folder = tmp_path_factory.mktemp("exported") / "my model"
+    formats = [word for name in FILES for word in ("--to", name)]
+    done = subprocess.run(
+        [sys.executable, "-m", "faceexp", "export", f"{run.folder}:arcface", folder, *formats, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+@pytest.fixture(scope="module")
+def exported(command):
+    return command[0]
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory):
+    """A model without its run, of the layers that converters find hardest, for colour images that are not square."""
+    import keras
+
+    folder = tmp_path_factory.mktemp("lone")
+    keras.utils.set_random_seed(1)
+    pixels = x = keras.Input((24, 20, 3))
+    x = keras.layers.Rescaling(1 / 64, -2)(x)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(x)
+    x = keras.layers.PReLU(shared_axes=[1, 2])(keras.layers.BatchNormalization()(x))
+    inner = keras.layers.PReLU(shared_axes=[1, 2])(keras.layers.DepthwiseConv2D(3, padding="same")(x))
+    x = keras.layers.Add()([x, keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 1)(inner))])
+    x = keras.layers.Flatten()(keras.layers.DepthwiseConv2D((12, 10))(x))
+    model = keras.Model(pixels, keras.layers.Dense(6)(keras.layers.Dropout(0.5)(x)))
+    random = np.random.default_rng(2)
+    # As if trained: no slope, mean or variance at the value where an error would not show.
+    model.set_weights([w + random.uniform(0.1, 0.3, w.shape) for w in model.get_weights()])
+    model.save(folder / "model.keras")
+    calibration = {
+        "label": "somebody's",
+        "distance": "cosine",
+        "threshold": 0.001,
+        "preprocess": {"size": [24, 20], "color": "rgb"},
+    }
+    (folder / "calibration.json").write_text(json.dumps(calibration), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lone_exported(lone, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lone_exported")
+    export_model(lone, folder, list(FILES))
+    return folder
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """Copy one format of an exported folder, so that it is this that is opened."""
+
+    def copy(folder, name):
+        target = tmp_path / name
+        target.mkdir()
+        shutil.copy(folder / "calibration.json", target)
+        whole = folder / FILES[name]
+        (shutil.copytree if whole.is_dir() else shutil.copy)(whole, target / FILES[name])
+        return target
+
+    return copy
+
+
+@pytest.fixture(params=["exported", "lone_exported"])
+def folder(request):
+    """The exported folder of a trained model, and that of one with harder layers."""
+    return request.getfixturevalue(request.param)
+
+
+def photos(face_folder, model):
+    """Return every made face as the network wants it."""
+    return np.stack([picture.pixels for picture in model.read(sorted(face_folder.rglob("*.png")))])
+
+
+def embeddings(folder, pixels):
+    """Return what Keras alone makes of pixels."""
+    import keras
+
+    network = keras.saving.load_model(folder / "model.keras", compile=False)
+    return network.predict(pixels.astype(np.float32), batch_size=len(pixels), verbose=0)
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+# Networks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format_gives_the_embeddings_of_the_keras_model(name, folder, alone, face_folder):
+    model = faceexp.load_model(alone(folder, name))
+    pixels = photos(face_folder, model)
+    expected = embeddings(folder, pixels)
+    assert expected.std(axis=0).min() > 0.01, "the embeddings differ, so that agreement means something"
+    scale = np.abs(expected).max()
+    for size in (1, 5, len(pixels)):
+        assert np.abs(model.embed_pictures(pixels[:size]) - expected[:size]).max() < 1e-4 * scale
+
+
+def test_onnx_runtime_runs_batches_of_any_size(folder, face_folder):
+    import onnxruntime
+
+    pixels = photos(face_folder, faceexp.load_model(folder))
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    ((name, form, kind),) = [(i.name, i.shape, i.type) for i in session.get_inputs()]
+    assert (form[1:], kind) == (list(pixels.shape[1:]), "tensor(float)")
+    expected = embeddings(folder, pixels)
+    for size in (1, 2, 7):
+        (found,) = session.run(None, {name: pixels[:size].astype(np.float32)})
+        np.testing.assert_allclose(found, expected[:size], atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
+def test_the_interpreter_of_tensorflow_lite_runs_batches_of_any_size(folder, face_folder):
+    import tensorflow as tf
+
+    pixels = photos(face_folder, faceexp.load_model(folder))
+    interpreter = tf.lite.Interpreter(str(folder / "model.tflite"))
+    (given,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert list(given["shape_signature"]) == [-1, *pixels.shape[1:]]
+    expected = embeddings(folder, pixels)
+    for size in (1, 2, 7):
+        interpreter.resize_tensor_input(given["index"], pixels[:size].shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given["index"], pixels[:size].astype(np.float32))
+        interpreter.invoke()
+        found = interpreter.get_tensor(result["index"])
+        np.testing.assert_allclose(found, expected[:size], atol=1e-4 * np.abs(expected).max())
+
+
+def test_an_onnx_model_decides_without_tensorflow(exported, alone, face_folder):
+    code = """
+import sys
+import faceexp
+print(faceexp.load_model(sys.argv[1]).verify(*sys.argv[2:]).distance)
+sys.exit("TensorFlow was imported" if {"tensorflow", "keras"} & set(sys.modules) else 0)
+"""
+    pair = [face_folder / "p03" / "0.png", face_folder / "p03" / "1.png"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, alone(exported, "onnx"), *pair], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert float(done.stdout) == pytest.approx(faceexp.load_model(exported).verify(*pair).distance, rel=1e-5)
+
+
+def test_the_interpreter_that_needs_no_tensorflow_is_preferred(exported, alone, face_folder, monkeypatch):
+    interpreter = pytest.importorskip("tensorflow").lite.Interpreter
+    opened = []
+
+    def other(file):
+        opened.append(file)
+        return interpreter(file)
+
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", types.ModuleType("ai_edge_litert"))
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", types.SimpleNamespace(Interpreter=other))
+    model = faceexp.load_model(alone(exported, "tflite"))
+    model.embed([face_folder / "p00" / "0.png"])
+    assert opened == [str(model.folder / "model.tflite")]
+
+
+# What lies beside the network -----------------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_it_wrote_and_no_library_says_anything(command):
+    folder, done = command
+    found = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert found["folder"] == str(folder)
+    assert set(found["bytes"]) == {path.name for path in folder.iterdir()} == {*FILES.values(), *BESIDE, "spec.toml"}
+    assert all(size == (folder / name).stat().st_size for name, size in found["bytes"].items() if name != "saved_model")
+    assert set(found["deviations"]) == set(FILES)
+    assert max(found["deviations"].values()) < 1e-4
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_the_calibration_is_that_of_the_run_and_names_it(run, exported):
+    content = read(exported / "calibration.json")
+    origin, own = content.pop("origin"), content.pop("exported")
+    assert content == read(run.folder / "models" / origin["trial"] / "calibration.json")
+    assert (origin["run"], origin["spec_hash"]) == ("little", run.document["spec_hash"])
+    assert own["faceexp"] == origin["packages"]["faceexp"]
+    (trial,) = [trial for trial in run.trials if trial["id"] == origin["trial"]]
+    assert (trial["label"], trial["metrics"]) == ("arcface", origin["metrics"])
+    assert (exported / "spec.toml").read_bytes() == (run.folder / "spec.toml").read_bytes()
+    # Nobody's name or face leaves with a model.
+    written = [file.read_text(encoding="utf-8") for file in exported.iterdir() if file.name in {*BESIDE, "spec.toml"}]
+    assert len(written) == 4
+    assert not [text for text in written if re.search(r"\bp\d\d\b", text)]
+
+
+def test_the_card_has_the_numbers_of_the_run(run, exported):
+    card = (exported / "MODEL_CARD.md").read_text(encoding="utf-8")
+    content = read(exported / "calibration.json")
+    trial = next(trial for trial in run.trials if trial["id"] == content["origin"]["trial"])
+    summary = {s["metric"]: s for s in run.summary if s["label"] == "arcface"}
+    rows = {cells[1]: cells[2:4] for line in card.splitlines() if len(cells := re.split(r" *\| *", line)) == 7}
+    assert rows["accuracy %"][0] == f"{trial['metrics']['accuracy'] * 100:.1f}"
+    low, high = summary["accuracy"]["ci95"]
+    assert rows["accuracy %"][1] == f"{summary['accuracy']['mean'] * 100:.1f} ±{(high - low) * 50:.1f}"
+    assert rows["AUC"][0] == f"{trial['metrics']['auc']:.3f}"
+    # Whom it was trained on, what for, and what nobody can know.
+    assert "- Loss: `arcface` (faceexp-loss-arcface " in card
+    assert "- Trunk: `thin_vgg` (faceexp-model-thin-vgg 0.1.0), with `widths = [4]`, `kernel_sizes = [3]`" in card
+    assert "- Licence: Whatever the owner of the images grants; faceexp does not know" in card
+    parts = next(p for p in run.document["parts"] if (p["seed"], p["fold"]) == (trial["seed"], trial["fold"]))
+    train, test = parts["train"], parts["test"]
+    assert f"- train: {train['people']} people, {train['images']} images\n" in card
+    assert f"- test: {test['people']} people, {test['images']} images; {test['pairs']} pairs, " in card
+    assert "\n- unequal budgets, steps of phase 2: " in card
+    known = content["calibration"]
+    assert f"From {known['n_similar']} similar and {known['n_different']} different pairs of validation." in card
+    assert f"| {content['threshold']:.6g} |" in card
+    assert known["thresholds"]["0.001"] is None
+    assert "| 0.001 | none: too few different pairs | 0 of " in card
+    for heading in ("Limits", "Intended use", "Misuse", "Reproduce and cite"):
+        assert f"\n## {heading}\n" in card
+    assert "Closed set" not in card
+    assert "not known: " not in card
+    assert max(card.count(blank) for blank in ("\n\n\n", " \n", "None", "Undefined")) == 0
+
+
+def test_the_card_of_a_lone_model_says_what_it_does_not_know(lone_exported):
+    card = (lone_exported / "MODEL_CARD.md").read_text(encoding="utf-8")
+    unknown = "not known: the model was exported without its run's results"
+    assert f"- Loss: `somebody's`; plugin and options are {unknown}" in card
+    assert f"- Trunk: {unknown}" in card
+    assert f"- Data set: {unknown}" in card
+    assert "- Licence: not known; find out before you pass the model on" in card
+    assert f"Metrics on test are {unknown}." in card
+    assert "0.001; on which pairs it rests is not known." in card
+    assert "- Input: 20 x 24 pixels (width x height), RGB, photos taken whole" in card
+    assert not (lone_exported / "spec.toml").exists()
+    assert max(card.count(blank) for blank in ("\n\n\n", " \n", "None", "Undefined")) == 0
+
+
+def test_the_card_of_an_interrupted_run_knows_its_experiment(run, tmp_path):
+    (model,) = (run.folder / "models").glob("arcface-s1-*")
+    unfinished = tmp_path / "runs" / "unfinished"
+    shutil.copytree(model, unfinished / "models" / model.name)
+    shutil.copy(run.folder / "spec.toml", unfinished)
+    export_model(f"{unfinished}:arcface", tmp_path / "out", ["keras"])
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "- Loss: `arcface`\n" in card
+    assert "\n- kind: open_set\n" in card
+    assert "Metrics on test are not known" in card
+    assert "`faceexp run spec.toml` trains it again" in card
+    assert (tmp_path / "out" / "spec.toml").is_file()
+
+
+def test_a_closed_set_and_a_face_detector_are_pointed_out(exported, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    shutil.copy(exported / "model.keras", source)
+    content = read(exported / "calibration.json")
+    content["origin"]["protocol"]["kind"] = "closed_set"
+    content["preprocess"]["detect"] = {"margin": 0.25}
+    (source / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
+    export_model(source, tmp_path / "out", ["keras"])
+    card, readme = ((tmp_path / "out" / name).read_text(encoding="utf-8") for name in ("MODEL_CARD.md", "README.md"))
+    assert "**Closed set: the people of the test were seen in training." in card
+    assert "cropped to the face by a detector" in card
+    assert "1. Crop each photo to its face." in readme
+    assert "0.25 of the face's side, turned so that the eyes are level." in readme
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
+@pytest.mark.parametrize("name", FILES)
+def test_the_programs_of_the_readme_decide_as_the_model_does(name, folder, face_folder, tmp_path, monkeypatch, capsys):
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    programs = dict(re.findall(r"^With `(\S+?)/?`, as .*?^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL))
+    assert set(programs) == set(FILES.values())
+    program = programs[FILES[name]]
+    assert len(program.splitlines()) <= 20
+    assert "faceexp" not in program
+    if "ai_edge_litert" in program:
+        # The package's interpreter is TensorFlow's own one, under another name.
+        import tensorflow as tf
+
+        monkeypatch.setitem(sys.modules, "ai_edge_litert", types.ModuleType("ai_edge_litert"))
+        own = types.SimpleNamespace(Interpreter=tf.lite.Interpreter)
+        monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", own)
+    # A photo as cameras write it: larger, in colour, lying on its side.
+    photo = Image.open(face_folder / "p03" / "1.png").convert("RGB").resize((61, 47)).rotate(90, expand=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(tmp_path / "lying.jpg", exif=exif)
+    model = faceexp.load_model(folder)
+    first = str(face_folder / "p03" / "0.png")
+    farthest = max(face_folder.glob("p*/4.png"), key=lambda file: model.verify(first, file).distance)
+    others = [face_folder / "p03" / "0.png", tmp_path / "lying.jpg", farthest]
+    decisions = set()
+    monkeypatch.chdir(folder)
+    for other in others:
+        monkeypatch.setattr(sys, "argv", ["compare.py", first, str(other)])
+        exec(compile(program, "compare.py", "exec"), {})  # noqa: S102 - what a reader of the page does
+        decision, distance = capsys.readouterr().out.split()
+        expected = model.verify(first, other)
+        assert decision == ("same" if expected.same else "different")
+        assert float(distance) == pytest.approx(expected.distance, rel=1e-3, abs=1e-5)
+        decisions.add(decision)
+    assert decisions == {"same", "different"}
+
+
+def test_the_readme_names_its_folder_so_that_a_shell_and_python_understand(exported):
+    readme = (exported / "README.md").read_text(encoding="utf-8")
+    assert "\nfaceexp verify 'my model' a.jpg b.jpg\n" in readme
+    assert '\nmodel = faceexp.load_model("my model")\n' in readme
+
+
+# Where it goes, where it comes from ------------------------------------------------------------------------------------
+
+
+def test_an_exported_folder_is_exported_again_with_all_that_is_known(exported, tmp_path):
+    done = export_model(exported, tmp_path / "a" / "b", ["keras"])
+    assert set(done.files) == {"model.keras", "spec.toml", *BESIDE}
+    first, second = (read(folder / "calibration.json") for folder in (exported, done.folder))
+    assert (second["origin"], second["threshold"]) == (first["origin"], first["threshold"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_without_the_keras_file_nothing_is_exported(exported, alone, tmp_path):
+    source = alone(exported, "onnx")
+    with pytest.raises(InputError, match="holds no model.keras, which every other format is made from"):
+        export_model(source, tmp_path / "out", ["tflite"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_origin_that_is_none_is_not_believed(lone, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(lone, source)
+    content = read(source / "calibration.json") | {"origin": {"run": ["no", "name"], "parts": 3}}
+    (source / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
+    export_model(source, tmp_path / "out", ["keras"])
+    assert read(tmp_path / "out" / "calibration.json")["origin"]["run"] is None
+
+
+def test_a_folder_that_exists_stays_the_same_folder(lone, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    before = Path().stat().st_ino
+    export_model(lone, ".", ["keras"])
+    assert Path().stat().st_ino == before
+    assert {path.name for path in Path().iterdir()} == {"model.keras", *BESIDE}
+    assert '"here"' in Path("README.md").read_text(encoding="utf-8")
+
+
+def test_every_mistake_is_named_at_once_and_nothing_is_written(lone, tmp_path, monkeypatch):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "kept.txt").touch()
+    found = export.importlib.util.find_spec
+    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else found(name))
+    with pytest.raises(InputError) as caught:
+        export_model(lone, tmp_path / "used", ["onnx", "onyx"])
+    assert str(caught.value).splitlines() == [
+        "there is no format 'onyx'; did you mean 'onnx'?",
+        "the format onnx needs tf2onnx, which is not installed; run: pip install 'faceexp[export]'",
+        f"{tmp_path / 'used'}: is not empty, and nothing is overwritten; name a new or an empty folder",
+    ]
+    assert [path.name for path in (tmp_path / "used").iterdir()] == ["kept.txt"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(lone, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: is a file; name a new or an empty folder"):
+        export_model(lone, tmp_path / "file", ["keras"])
+    with pytest.raises(InputError, match="file/out: nothing can be written there: Not a directory; name a folder of"):
+        export_model(lone, tmp_path / "file" / "out", ["keras"])
+
+
+def test_an_unknown_label_is_refused(run, tmp_path):
+    with pytest.raises(InputError, match="the run has no loss 'arcfase'; did you mean 'arcface'?"):
+        export_model(f"{run.folder}:arcfase", tmp_path / "out")
+
+
+@pytest.mark.parametrize("existing", [False, True], ids=["a new folder", "an empty folder"])
+@pytest.mark.parametrize("failure", ["damaged", "raises", "deviates"])
+def test_an_export_that_fails_leaves_nothing(failure, existing, lone, tmp_path, monkeypatch):
+    source, target = tmp_path / "source", tmp_path / "new" / "out"
+    shutil.copytree(lone, source)
+    if existing:
+        target.mkdir(parents=True)
+    if failure == "damaged":
+        (source / "model.keras").write_bytes(b"PK no more")
+        message = r"model.keras: cannot be loaded: \w+"
+    elif failure == "raises":
+        monkeypatch.setattr(export, "_write", lambda *_: 1 / 0)
+        message = r"cannot be converted to keras: division by zero; export it to keras or saved_model"
+    else:
+        monkeypatch.setattr(export, "network_of", lambda folder: lambda pixels: np.ones((len(pixels), 6)))
+        message = r"keras gives embeddings that deviate by [\d.]+; export it to keras"
+    with pytest.raises(InputError, match=message):
+        export_model(source, target, ["keras"])
+    assert {path.name for path in tmp_path.rglob("*")} == {
+        *("source", "model.keras", "calibration.json"),
+        *(["new", "out"] if existing else []),
+    }
