@@ -158,13 +158,13 @@ def run(file: Path, home: Path, overrides: list[str], told: Connection) -> None:
     """Run an experiment, tell of its events, and at the end of its peak and trials: the measured process."""
     from faceexp.quiet import silence
 
-    def listen(event: Event) -> None:
+    def on_event(event: Event) -> None:
         spent = event.finished.seconds["evaluate"] if event.finished else 0.0
         told.send((time.perf_counter(), event.stage, event.done, spent))
 
     told.send((time.perf_counter(), "start", 0, 0.0))
     with silence():
-        finished = faceexp.load(file, overrides=overrides).run(home / "runs", store=home / "store", listen=listen)
+        finished = faceexp.load(file, overrides=overrides).run(home / "runs", store=home / "store", on_event=on_event)
     told.send((time.perf_counter(), "end", 0, 0.0))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     told.send((peak, finished.trials, finished.document["notes"]))

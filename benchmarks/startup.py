@@ -34,13 +34,13 @@ from faceexp import pipeline
 
 whole = pipeline.Study.run
 
-def run(study, *arguments, listen, **options):
+def run(study, *arguments, on_event, **options):
     def hear(event):
         if event.stage == "pretrain" and event.done:
             print("first steps", flush=True)
-        listen(event)
+        on_event(event)
 
-    return whole(study, *arguments, listen=hear, **options)
+    return whole(study, *arguments, on_event=hear, **options)
 
 pipeline.Study.run = run
 sys.argv[0] = "faceexp"

@@ -25,7 +25,7 @@ from faceexp.experiment.schema import (
     Protocol,
 )
 from faceexp.planning.prepare import prepare
-from faceexp.registry.installed import BASES, Chosen, Found, discover
+from faceexp.registry.installed import BASES, ConfiguredPlugin, InstalledPlugin, discover
 from faceexp.store import Store, digest
 from faceexp.values import Plan, Resolved, ResolvedLoss
 
@@ -101,18 +101,20 @@ def face_folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chosen() -> Callable[..., Chosen]:
+def chosen() -> Callable[..., ConfiguredPlugin]:
     """Wrap a plugin as if the registry had found it: ``chosen("made", plugin)``."""
 
-    def wrap(name: str, plugin: Plugin) -> Chosen:
+    def wrap(name: str, plugin: Plugin) -> ConfiguredPlugin:
         kind = next(kind for kind, base in BASES.items() if isinstance(plugin, base))
-        return Chosen(Found(kind, name, "faceexp-tests", "0", "module_of_no_file", type(plugin).__name__), plugin)
+        return ConfiguredPlugin(
+            InstalledPlugin(kind, name, "faceexp-tests", "0", "module_of_no_file", type(plugin).__name__), plugin
+        )
 
     return wrap
 
 
 @pytest.fixture(scope="session")
-def made(chosen) -> Callable[..., Chosen]:
+def made(chosen) -> Callable[..., ConfiguredPlugin]:
     """The data set of faces made by arithmetic, with options."""
     return lambda **options: chosen("made", MadeFaces(**options))
 

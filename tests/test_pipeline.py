@@ -21,7 +21,7 @@ from faceexp.engine.trials import train
 from faceexp.errors import InputError
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.evaluation.metrics import HIGHER_IS_BETTER
-from faceexp.registry.installed import Found, Registry, discover
+from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store, digest
 
 SPEC = """\
@@ -159,7 +159,7 @@ COMPARISON_KEYS = {
 
 
 def with_test_plugins() -> Registry:
-    own = [Found("loss", name, "faceexp-tests", "0.1", MODULE, ATTRIBUTES[name]) for name in ATTRIBUTES]
+    own = [InstalledPlugin("loss", name, "faceexp-tests", "0.1", MODULE, ATTRIBUTES[name]) for name in ATTRIBUTES]
     return Registry((*discover().plugins, *own))
 
 
@@ -200,7 +200,7 @@ def events():
 @pytest.fixture(scope="module")
 def run(study, home, events):
     """The whole experiment, run once for all tests."""
-    return study.run(home / "runs", store=home / "store", listen=events.append)
+    return study.run(home / "runs", store=home / "store", on_event=events.append)
 
 
 @pytest.fixture(scope="module")
@@ -454,9 +454,9 @@ import json, sys
 sys.path.insert(0, {plugins!r})
 import faceexp
 from faceexp import pipeline
-from faceexp.registry.installed import Found, Registry, discover
+from faceexp.registry.installed import InstalledPlugin, Registry, discover
 
-own = Found("loss", "apart", "faceexp-tests", "0.1", {module!r}, "Apart")
+own = InstalledPlugin("loss", "apart", "faceexp-tests", "0.1", {module!r}, "Apart")
 pipeline.discover = lambda: Registry((*discover().plugins, own))
 run = faceexp.load({spec!r}, only=["apart(strength=0.5)"]).run({out!r}, store={store!r})
 print(json.dumps([run.trials, "tensorflow" in sys.modules]))

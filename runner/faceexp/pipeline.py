@@ -21,9 +21,13 @@ from faceexp.experiment.schema import Experiment
 from faceexp.planning.problems import located, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.registry.installed import discover
+from faceexp.results.events import TrialEnded
+from faceexp.results.folder import RunFolder
+from faceexp.results.model_schema import ModelRecord
+from faceexp.results.schema import TrialRecord
 from faceexp.run import Run
 from faceexp.store import Store, default_root, digest, write_text
-from faceexp.values import Event, Listener, Plan, Resolved, TrainedTrial, TrialResult
+from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, TrainedTrial
 
 
 def ignore(event: Event) -> None:
@@ -71,7 +75,7 @@ class Study:
         """Digest of the experiment as resolved."""
         return digest(self.experiment.model_dump(mode="json"))
 
-    def plan(self, store: Store, listen: Listener = ignore) -> Plan:
+    def plan(self, store: Store, on_event: EventCallback = ignore) -> Plan:
         """Load the data, decode the images and cut the parts.
 
         Raises:
@@ -80,7 +84,7 @@ class Study:
         from faceexp.planning.prepare import prepare
 
         try:
-            return prepare(self.resolved, store, listen)
+            return prepare(self.resolved, store, on_event)
         except UnplannableError as error:
             raise located(self.document, error) from error
         except InputError as error:
@@ -90,14 +94,19 @@ class Study:
             ) from error
 
     def run(
-        self, out: str | Path = "runs", *, store: str | Path | None = None, listen: Listener = ignore, jobs: int = 1
+        self,
+        out: str | Path = "runs",
+        *,
+        store: str | Path | None = None,
+        on_event: EventCallback = ignore,
+        jobs: int = 1,
     ) -> Run:
         """Train and compare; return the finished run.
 
         Args:
             out: Folder that gets the run's own folder, ``<name>-<hash>``.
             store: Where finished work is kept; by default ``$FACEEXP_STORE`` or the user's cache.
-            listen: Hears of progress.
+            on_event: Is called with every step of progress.
             jobs: Processes that seeds and folds are divided among, with the cores. More than one need a script that
                 can be imported, with its own work below ``if __name__ == "__main__":``.
 
@@ -106,64 +115,62 @@ class Study:
         """
         from faceexp.engine import trials
         from faceexp.evaluation.checkpoints import ValidationAuc
-        from faceexp.results.collect import compare_all
+        from faceexp.results.collect import collect
         from faceexp.results.environment import environment
         from faceexp.results.jsonable import to_json
 
-        folder = Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}"
-        kept = Store(Path(store) if store else default_root())
-        plan = self.plan(kept, listen)
-        write_text(folder / "spec.toml", toml.dump(self.experiment))
-        surroundings = environment(self.resolved, jobs)
-        write_text(folder / "environment.json", to_json(surroundings))
-        results = []
-        for number, trained in enumerate(trials.train(plan, kept, ValidationAuc(), listen, jobs), 1):
-            result = _finish(trained, folder, plan, kept)
-            results.append(result)
-            trial = trained.trial
-            listen(Event("trial", number, len(plan.trials), trial.label, trial.seed, trial.fold, finished=result))
+        folder = RunFolder(Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}")
+        used_store = Store(Path(store) if store else default_root())
+        plan = self.plan(used_store, on_event)
+        write_text(folder.spec, toml.dump(self.experiment))
+        write_text(folder.environment, to_json(environment(self.resolved, jobs)))
+        records: list[TrialRecord] = []
+        for number, trained in enumerate(trials.train(plan, used_store, ValidationAuc(), on_event, jobs), 1):
+            record = _finish(trained, folder, plan, used_store)
+            records.append(record)
+            total = len(plan.trials)
+            on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
         # Side by side, trials end in any order; what is written has the plan's.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
-        results.sort(key=lambda result: order[result.id])
-        document = compare_all(self.experiment.name, self.spec_hash, results, plan)
-        write_text(folder / "results.json", to_json(document))
-        finished = Run(folder, document)
-        finished.write_page(folder / "report.html")
+        records.sort(key=lambda record: order[record.id])
+        results = collect(self.experiment.name, self.spec_hash, records, plan)
+        write_text(folder.results, to_json(results))
+        finished = Run(folder.root, results)
+        finished.write_page(folder.page)
         return finished
 
 
-def _finish(trained: TrainedTrial, folder: Path, plan: Plan, store: Store) -> TrialResult:
+def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) -> TrialRecord:
     """Measure a trial and write what belongs to it: its JSON, its pictures, and its model with the threshold."""
-    from faceexp.results.jsonable import to_json, to_jsonable
+    from faceexp.results.jsonable import to_json
     from faceexp.results.measure import measure
 
     measured = measure(trained, plan, store)
-    result = measured.result
-    beside = {"evidence": measured.evidence, "calibration": measured.calibration}
-    write_text(folder / "trials" / f"{result.id}.json", to_json(to_jsonable(result) | beside))
+    trial = measured.trial
+    write_text(folder.trial(trial.id), to_json(trial))
     for image in measured.pictures:
-        _picture(folder / "pictures" / f"{image}.png", plan.images[image])
-    if trained.folder and result.status == "ok":
-        model = folder / "models" / result.id
-        model.mkdir(parents=True, exist_ok=True)
-        _place(trained.folder / "model.keras", model / "model.keras")
-        scores = [point.validation for point in result.curve if point.step == result.best_step]
-        calibration = {
-            "label": result.label,
-            "seed": result.seed,
-            "fold": result.fold,
-            "distance": result.distance,
-            "threshold": result.threshold,
-            "criterion": "best balanced accuracy on the validation part",
-            "calibration": measured.calibration,
-            "validation_auc": scores[0] if scores else None,
-            "preprocess": plan.resolved.experiment.preprocess.model_dump(mode="json"),
-        }
-        write_text(model / "calibration.json", to_json(calibration))
-    return result
+        _write_picture(folder.picture(image), plan.images[image])
+    if trained.folder and trial.status == "ok":
+        model = folder.model(trial.id)
+        model.root.mkdir(parents=True, exist_ok=True)
+        _place(trained.folder / NETWORK_FILE, model.network("keras"))
+        scores = [point.validation for point in trial.curve if point.step == trial.best_step]
+        description = ModelRecord(
+            label=trial.label,
+            seed=trial.seed,
+            fold=trial.fold,
+            distance=trained.distance,
+            threshold=trial.threshold,
+            criterion="best balanced accuracy on the validation part",
+            calibration=trial.calibration,
+            validation_auc=scores[0] if scores else None,
+            preprocess=plan.resolved.experiment.preprocess,
+        )
+        write_text(model.record, to_json(description))
+    return trial.alone()
 
 
-def _picture(file: Path, pixels: ByteArray) -> None:
+def _write_picture(file: Path, pixels: ByteArray) -> None:
     """Write an image as the networks see it; every loss of a run shows the same ones, so each is written once."""
     from PIL import Image
 

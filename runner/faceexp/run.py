@@ -2,64 +2,74 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from faceexp.errors import InputError, Problem
+from faceexp.evaluation.catalogue import LEADING, METRIC_OF
 from faceexp.experiment import toml
+from faceexp.results.between_runs import RunComparison, compare_records
+from faceexp.results.folder import RunFolder, read_results
+from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, TrialRecord
 from faceexp.store import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-SCHEMA = 1
-
-
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, and what ``results.json`` there says."""
+    """A finished run: its folder, and what it found.
+
+    Attributes:
+        folder: Where it lies.
+        results: The record of ``results.json``; ``docs/results.md`` describes every key.
+    """
 
     folder: Path
-    document: Mapping[str, Any]
+    results: RunRecord
 
     @property
-    def trials(self) -> list[dict[str, Any]]:
-        """Every trial, as in ``results.json``."""
-        return list(self.document["trials"])
+    def document(self) -> dict[str, Any]:
+        """The same as JSON data."""
+        return self.results.to_jsonable()
 
     @property
-    def summary(self) -> list[dict[str, Any]]:
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """Every trial."""
+        return self.results.trials
+
+    @property
+    def summary(self) -> tuple[SummaryRecord, ...]:
         """Mean and interval of every label and metric."""
-        return list(self.document["summary"])
+        return self.results.summary
 
     @property
-    def comparisons(self) -> list[dict[str, Any]]:
+    def comparisons(self) -> tuple[ComparisonRecord, ...]:
         """Every pair of labels, metric by metric, with corrected p-value and verdict."""
-        return list(self.document["comparisons"])
+        return self.results.comparisons
 
     @property
-    def failed(self) -> list[dict[str, Any]]:
+    def failed(self) -> tuple[TrialRecord, ...]:
         """The trials that did not end well."""
-        return [trial for trial in self.trials if trial["status"] != "ok"]
+        return self.results.failed
 
     def write_page(self, path: Path) -> None:
         """Write the report as one self-contained HTML file, from what the run's folder holds."""
         from faceexp.report.page.html import page
 
-        evidence = {trial["id"]: read_json(self.folder / "trials" / f"{trial['id']}.json") for trial in self.trials}
-        pictures = {int(file.stem): file.read_bytes() for file in sorted((self.folder / "pictures").glob("*.png"))}
-        write_text(path, page(self.document, read_json(self.folder / "environment.json"), evidence, pictures))
+        inside = RunFolder(self.folder)
+        trials = inside.read_trials([trial.id for trial in self.trials])
+        write_text(path, page(self.results, inside.read_environment(), trials, inside.pictures()))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a trial: label, seed, fold, status and every metric."""
+        """Return one row for each trial: label, seed, fold, status and every metric."""
         import pandas as pd
 
         keys = ("id", "loss", "label", "kind", "seed", "fold", "status", "reason", "threshold", "best_step")
-        return pd.DataFrame([{**{key: t[key] for key in keys}, **t["metrics"]} for t in self.trials])
+        return pd.DataFrame([{**{key: getattr(trial, key) for key in keys}, **trial.metrics} for trial in self.trials])
 
 
 def open_run(path: str | Path) -> Run:
@@ -69,18 +79,7 @@ def open_run(path: str | Path) -> Run:
         InputError: The folder holds no results, or results of another schema.
     """
     folder = Path(path)
-    file = folder if folder.is_file() else folder / "results.json"
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = sorted(str(p.parent) for p in folder.glob("*/results.json")) if folder.is_dir() else []
-        hint = f"it holds the runs {', '.join(known)}" if known else "name the folder that `faceexp run` printed"
-        raise InputError(Problem(f"holds no results.json; {hint}", str(path))) from None
-    except (OSError, ValueError) as error:
-        raise InputError(Problem(f"cannot be read as results: {error}", str(file))) from error
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(Problem(f"is not results of schema {SCHEMA}; run the experiment again", str(file)))
-    return Run(file.parent, document)
+    return Run(folder.parent if folder.is_file() else folder, read_results(folder))
 
 
 def open_runs(paths: Sequence[str | Path]) -> list[Run]:
@@ -89,50 +88,36 @@ def open_runs(paths: Sequence[str | Path]) -> list[Run]:
     Raises:
         InputError: With what is wrong with each of them.
     """
-    found: list[Run] = []
+    runs: list[Run] = []
     problems: list[Problem] = []
     for path in paths:
         try:
-            found.append(open_run(path))
+            runs.append(open_run(path))
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    return found
+    return runs
 
 
-def compare_runs(runs: Sequence[Run], metric: str = "accuracy") -> dict[str, Any]:
-    """Return runs side by side as JSON data: differences of their experiment files, values, tests; see ``comparison``.
+def compare_runs(runs: Sequence[Run], metric: str = LEADING.key) -> RunComparison:
+    """Return runs side by side: differences of their experiment files, values, tests.
 
     Raises:
         InputError: The experiment file of a run is lost or damaged.
     """
-    from faceexp.evaluation.metrics import HIGHER_IS_BETTER
-    from faceexp.results.between_runs import side_by_side
-    from faceexp.results.jsonable import to_jsonable
-
     specs: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for run in runs:
         try:
-            specs.append(toml.read(run.folder / "spec.toml").data)
+            specs.append(toml.read(RunFolder(run.folder).spec).data)
         except InputError as error:
             problems += error.problems
     if problems:
         raise InputError(problems)
-    names = [run.document["name"] for run in runs]
+    names = [run.results.name for run in runs]
     if len(set(names)) < len(names):  # the folder's name ends in the experiment's digest
         names = [run.folder.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.folder) for run in runs]
-    found = side_by_side(names, specs, [r.document for r in runs], metric, higher=HIGHER_IS_BETTER[metric])
-    return cast("dict[str, Any]", to_jsonable(found))
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Return the content of a JSON file; nothing where it is lost, since reports and cards can do without."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return compare_records(names, specs, [run.results for run in runs], METRIC_OF[metric])

@@ -13,9 +13,22 @@ from faceexp.data.pairs_file import PairsFile
 from faceexp.data.splits import Split
 from faceexp.experiment.baselines import Baseline
 from faceexp.experiment.schema import Experiment, LossEntry
-from faceexp.registry.installed import Chosen
+from faceexp.registry.installed import ConfiguredPlugin
 
 Status = Literal["ok", "diverged", "failed"]
+Kind = Literal["loss", "baseline"]
+NoteKind = Literal["data", "left_out", "closed_set", "pairs_file"]
+
+# What the trained network is called, in the store and in a run.
+NETWORK_FILE = "model.keras"
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a reader of the results should know about the data: a sentence, and what it is about."""
+
+    kind: NoteKind
+    text: str
 
 
 @dataclass(frozen=True)
@@ -23,8 +36,8 @@ class ResolvedLoss:
     """A loss of the experiment with its plugin and its sampler, checked against each other."""
 
     entry: LossEntry
-    loss: Chosen
-    sampler: Chosen
+    loss: ConfiguredPlugin
+    sampler: ConfiguredPlugin
     traits: LossTraits
 
 
@@ -33,8 +46,8 @@ class Resolved:
     """An experiment whose every plugin exists and accepts its options; no data were touched."""
 
     experiment: Experiment
-    dataset: Chosen
-    model: Chosen
+    dataset: ConfiguredPlugin
+    model: ConfiguredPlugin
     losses: tuple[ResolvedLoss, ...]
     pairs: PairsFile | None = None
 
@@ -50,7 +63,7 @@ class Trial:
 
     id: str
     label: str
-    kind: Literal["loss", "baseline"]
+    kind: Kind
     seed: int
     fold: int
     loss: ResolvedLoss | None = None
@@ -86,7 +99,7 @@ class Plan:
     identities: tuple[str, ...]
     splits: tuple[Split, ...]
     trials: tuple[Trial, ...]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,18 +126,6 @@ class Budget:
     steps: int = 0
     images: int = 0
     trainable_parameters: int = 0
-
-
-# What a loss is given, as `results.json` names it and as people read it.
-BUDGETS = {
-    "pretrain_images": "images seen in phase 1",
-    "steps": "steps of phase 2",
-    "images": "images seen in phase 2",
-    "trainable_parameters": "trainable parameters",
-    "settings_tried": "settings tried",
-}
-# The weights of proxies and class centres belong to their losses; below a tenth more they are no different budget.
-BUDGET_SLACK = {"trainable_parameters": 0.1}
 
 
 @dataclass(frozen=True)
@@ -158,37 +159,15 @@ class TrainedTrial:
 
 
 @dataclass(frozen=True)
-class TrialResult:
-    """One trial as ``results.json`` has it."""
-
-    id: str
-    loss: str
-    label: str
-    kind: Literal["loss", "baseline"]
-    seed: int
-    fold: int
-    status: Status
-    reason: str | None
-    metrics: dict[str, float | None]
-    threshold: float | None
-    distance: Distance
-    best_step: int
-    seconds: dict[str, float]
-    reused: tuple[str, ...]
-    curve: tuple[Checkpoint, ...] = ()
-    budget: Budget = Budget()
-
-
-@dataclass(frozen=True)
 class Event:
     """Something a person watching a run would want to see.
 
     Attributes:
-        stage: ``images``, ``backend`` (TensorFlow starts), ``pretrain``, ``features``, ``finetune``, ``trial`` (ended).
+        stage: ``images``, ``backend`` (TensorFlow starts), ``pretrain``, ``features``, ``finetune``,
+            ``trial`` (one has ended).
         done: Units of work done, of ``total``.
         label: The loss, where there is one.
         value: The loss value, where there is one.
-        finished: The result of a trial that has just ended.
     """
 
     stage: str
@@ -198,10 +177,9 @@ class Event:
     seed: int = 0
     fold: int = 0
     value: float | None = None
-    finished: TrialResult | None = None
 
 
-Listener = Callable[[Event], None]
+EventCallback = Callable[[Event], None]
 
 
 class Score(Protocol):

@@ -586,8 +586,8 @@ def running(faceexp, spec, finished, tmp_path, monkeypatch):
     def run(act, trials, *arguments):
         ended = open_run(finished(trials, []))
 
-        def study_run(study, out, *, store, listen, jobs):
-            act(listen)
+        def study_run(study, out, *, store, on_event, jobs):
+            act(on_event)
             return ended
 
         monkeypatch.setattr(pipeline.Study, "run", study_run)
@@ -596,14 +596,14 @@ def running(faceexp, spec, finished, tmp_path, monkeypatch):
     return run
 
 
-def greet(listen):
+def greet(on_event):
     """Write to standard error as TensorFlow does, past Python."""
     os.write(2, b"could not find cuda drivers\n")
 
 
 def test_a_run_that_ends_well(running):
-    def act(listen):
-        greet(listen)
+    def act(on_event):
+        greet(on_event)
         result = TrialResult(
             **{key: value for key, value in trial("pull").items() if key != "metrics"},
             metrics={"accuracy": 0.9, "auc": 0.95},
@@ -613,8 +613,8 @@ def test_a_run_that_ends_well(running):
             seconds={"finetune": 2.0},
             reused=(),
         )
-        listen(Event("finetune", 1, 4, "pull", value=0.5))
-        listen(Event("trial", 1, 1, "pull", finished=result))
+        on_event(Event("finetune", 1, 4, "pull", value=0.5))
+        on_event(Event("trial", 1, 1, "pull", finished=result))
 
     code, out, err = running(act, [trial("pull")])
     assert code == 0
@@ -642,10 +642,10 @@ def test_a_run_with_a_failed_trial_ends_with_code_1(running):
 def test_garbage_is_looked_for_as_usual_once_tensorflow_is_there_and_afterwards(running):
     usual, seen = gc.get_threshold(), []
 
-    def act(listen):
+    def act(on_event):
         for done in (0, 1):
             seen.append(gc.get_threshold())
-            listen(Event("backend", done, 1))
+            on_event(Event("backend", done, 1))
         seen.append(gc.get_threshold())
 
     code, _, _ = running(act, [trial("pull")])
@@ -657,7 +657,7 @@ def test_garbage_is_looked_for_as_usual_once_tensorflow_is_there_and_afterwards(
 
 
 def test_an_interrupted_run_says_how_to_go_on(running):
-    def act(listen):
+    def act(on_event):
         raise KeyboardInterrupt
 
     code, out, err = running(act, [trial("pull")])
@@ -666,8 +666,8 @@ def test_an_interrupted_run_says_how_to_go_on(running):
 
 
 def test_data_that_turn_out_wrong_end_the_run_with_code_2(running):
-    def act(listen):
-        greet(listen)
+    def act(on_event):
+        greet(on_event)
         raise InputError([Problem("is empty; add images", "faces/a"), Problem("is empty; add images", "faces/b")])
 
     code, out, err = running(act, [trial("pull")])
@@ -676,8 +676,8 @@ def test_data_that_turn_out_wrong_end_the_run_with_code_2(running):
 
 
 def test_an_error_of_ours_is_not_hidden_nor_what_libraries_said_before(running, capfd):
-    def act(listen):
-        greet(listen)
+    def act(on_event):
+        greet(on_event)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

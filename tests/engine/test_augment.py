@@ -276,7 +276,7 @@ def test_phase_2_on_images_is_a_plain_keras_loop(resolved, faces):
         lambda: 1.0,
         steps=6,
         validate_every=6,
-        tell=lambda done, loss: None,
+        on_progress=lambda done, loss: None,
     )
     made.put(start)
     augmentation = Augmentation(EVERYTHING)
@@ -440,7 +440,7 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
             lambda: 1.0,
             steps=3,
             validate_every=3,
-            tell=lambda done, loss: None,
+            on_progress=lambda done, loss: None,
         )
     convolved = made.trunk.layers[0]((images.astype(np.float32) - 120) / 40).numpy()
     mean, variance = np.zeros(3), np.ones(3)

@@ -186,8 +186,8 @@ def ignore(event):
 SCORE = ValidationAuc()
 
 
-def trained(plan, store, score=SCORE, listen=ignore):
-    return {trial.trial.id: trial for trial in train(plan, Store(store), score, listen)}
+def trained(plan, store, score=SCORE, on_event=ignore):
+    return {trial.trial.id: trial for trial in train(plan, Store(store), score, on_event)}
 
 
 def weights_of(result):
@@ -271,7 +271,7 @@ def plan(plan_of, home):
 @pytest.fixture(scope="module")
 def results(plan, home, events):
     """Every loss of this file and every baseline on two seeds, trained once for all tests."""
-    return trained(plan, home, listen=events.append)
+    return trained(plan, home, on_event=events.append)
 
 
 @pytest.fixture(scope="module")
@@ -382,7 +382,7 @@ def test_a_phase_1_that_diverges_is_tried_once(plan_of, tmp_path):
         pretrain=Pretrain(epochs=2, batch_size=12, learning_rate=1e30),
         baselines=("phase1", "pca"),
     )
-    found = trained(plan, tmp_path, listen=heard.append)
+    found = trained(plan, tmp_path, on_event=heard.append)
     for label in ("still", "pull", "phase-1-embedding"):
         result = found[f"{label}-s0-f0"]
         assert result.status == "diverged"
@@ -515,7 +515,7 @@ def test_the_last_checkpoint_is_at_the_last_step(plan_of, tiny, tmp_path):
     finetune = entry.finetune.model_copy(update={"steps": 7, "validate_every": 3})
     heard = []
     (result,) = trained(
-        plan_of(tmp_path, "pull", finetune=finetune, pretrain=SCRATCH), tmp_path, listen=heard.append
+        plan_of(tmp_path, "pull", finetune=finetune, pretrain=SCRATCH), tmp_path, on_event=heard.append
     ).values()
     assert [point.step for point in result.curve] == [3, 6, 7]
     told = [event for event in heard if event.stage == "finetune"]
@@ -792,7 +792,7 @@ def finetuned(tuner, inputs, labels, weights, *, steps=7, every=7, **rest):
         lambda: 1.0,
         steps=steps,
         validate_every=every,
-        tell=lambda done, loss: None,
+        on_progress=lambda done, loss: None,
         **rest,
     )
 

@@ -16,11 +16,11 @@ from faceexp.engine import trials, workers
 from faceexp.engine.backend import THREADS, cores
 from faceexp.engine.trials import _alone, train
 from faceexp.evaluation.checkpoints import ValidationAuc
-from faceexp.registry.installed import Found, Registry, discover
+from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store
 
 SPEC = """\
-name = "side_by_side"
+name = "train_in_processes"
 seeds = [0, 1]
 baselines = ["pixels", "phase1"]
 [dataset]
@@ -90,7 +90,7 @@ def kills(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         importlib.import_module(MODULE)
-        found = Found("loss", "kills", "faceexp-loss-kills", "1.0", MODULE, "Kills")
+        found = InstalledPlugin("loss", "kills", "faceexp-loss-kills", "1.0", MODULE, "Kills")
         patch.setattr("faceexp.pipeline.discover", lambda: Registry((*discover().plugins, found)))
         yield folder
 
@@ -109,8 +109,8 @@ def plan(study, tmp_path):
 
 def trained(plan, store, jobs, heard=None):
     """Return the trials by id, and everything that was heard, in order."""
-    listen = (lambda event: None) if heard is None else heard.append
-    return {done.trial.id: done for done in train(plan, store, ValidationAuc(), listen, jobs)}
+    on_event = (lambda event: None) if heard is None else heard.append
+    return {done.trial.id: done for done in train(plan, store, ValidationAuc(), on_event, jobs)}
 
 
 def same(left, right):
@@ -162,7 +162,7 @@ def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_p
     # What goes to a process is small: no images, no list of files.
     assert work.plan.images.size == 0
     assert len(work.plan.data.images) == 0
-    there = list(workers.side_by_side(work, [plan.trials], lambda event: None, 1, _alone))
+    there = list(workers.train_in_processes(work, [plan.trials], lambda event: None, 1, _alone))
     # One group, one process: in order.
     assert [done.trial for done in there] == list(plan.trials)
     for done in there:
@@ -183,7 +183,7 @@ def test_who_stops_listening_leaves_no_process_behind(plan, kills, tmp_path):
 
 def test_one_seed_needs_no_other_process(plan, kills, tmp_path, monkeypatch):
     (kills / "killed").touch()
-    monkeypatch.setattr(trials, "side_by_side", lambda *_: pytest.fail("a process was started"))
+    monkeypatch.setattr(trials, "train_in_processes", lambda *_: pytest.fail("a process was started"))
     alone = dataclasses.replace(plan, trials=tuple(trial for trial in plan.trials if trial.seed == 1))
     assert all(done.status == "ok" for done in trained(alone, Store(tmp_path / "store"), 8).values())
 

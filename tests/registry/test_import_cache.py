@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from faceexp.registry.import_cache import Known, recall, remember
-from faceexp.registry.installed import Found
+from faceexp.registry.import_cache import ImportCache, recall, remember
+from faceexp.registry.installed import InstalledPlugin
 
 # A plugin, and what it needs, in folders of their own. `remember` looks at files, not at what is in them.
-FOUND = Found("loss", "made", "outside-made", "1.0", "outside_known", "Plugin")
-OTHER = Found("loss", "other", "outside-other", "2.0", "outside_other", "Plugin")
+FOUND = InstalledPlugin("loss", "made", "outside-made", "1.0", "outside_known", "Plugin")
+OTHER = InstalledPlugin("loss", "other", "outside-other", "2.0", "outside_other", "Plugin")
 LONG_AGO = 1_600_000_000
 
 
@@ -54,8 +54,8 @@ def memory(tmp_path):
 
 
 def test_a_plugin_is_known_while_nothing_changes(places, memory):
-    assert recall(memory) == Known()
-    remember(memory, Known(), [FOUND], time.time_ns())
+    assert recall(memory) == ImportCache()
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
     known = recall(memory)
     assert known.plugins == {FOUND}
     assert {str(folder) for folder in places} < known.watched
@@ -104,41 +104,41 @@ def exchange_python(plugin, needed):
 )
 def test_any_change_and_nothing_is_known(places, memory, monkeypatch, change):
     monkeypatch.setattr(sys, "version", sys.version)
-    remember(memory, Known(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
     assert recall(memory).plugins == {FOUND}
     change(*places)
-    assert recall(memory) == Known()
+    assert recall(memory) == ImportCache()
 
 
 def test_the_current_folder_counts_where_python_searches_it(places, memory, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", ["", *sys.path])
     monkeypatch.chdir(places[0])
-    remember(memory, Known(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
     assert recall(memory).plugins == {FOUND}
     monkeypatch.chdir(places[1])
-    assert recall(memory) == Known()
+    assert recall(memory) == ImportCache()
 
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_what_changed_while_it_was_imported_is_not_remembered(places, memory, place):
     began = time.time_ns()
     (places[place] / "outside_new.py").write_text("")
-    remember(memory, Known(), [FOUND], began)
-    assert recall(memory) == Known()
+    remember(memory, ImportCache(), [FOUND], began)
+    assert recall(memory) == ImportCache()
     age(places[place])
-    remember(memory, Known(), [FOUND], began)
+    remember(memory, ImportCache(), [FOUND], began)
     assert recall(memory).plugins == {FOUND}
 
 
 def test_what_was_known_stays_known_with_all_that_it_was_imported_with(places, memory):
-    remember(memory, Known(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
     for module in ("outside_known", "outside_needed"):
         del sys.modules[module]
     known = recall(memory)
     remember(memory, known, [OTHER], time.time_ns())
-    assert recall(memory) == Known(frozenset({FOUND, OTHER}), known.watched)
+    assert recall(memory) == ImportCache(frozenset({FOUND, OTHER}), known.watched)
     edit(*places)
-    assert recall(memory) == Known()
+    assert recall(memory) == ImportCache()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_what_was_known_stays_known_with_all_that_it_was_imported_with(places, m
 def test_a_damaged_memory_is_none(memory, content):
     memory.parent.mkdir()
     memory.write_bytes(content)
-    assert recall(memory) == Known()
+    assert recall(memory) == ImportCache()
 
 
 @pytest.mark.parametrize(
@@ -168,15 +168,15 @@ def test_a_damaged_memory_is_none(memory, content):
     ],
 )
 def test_a_memory_that_was_meddled_with_is_none(places, memory, whole, damaged):
-    remember(memory, Known(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
     text = memory.read_text()
     assert text.count(whole) == 1
     memory.write_text(text.replace(whole, damaged))
-    assert recall(memory) == Known()
+    assert recall(memory) == ImportCache()
 
 
 def test_a_memory_that_cannot_be_written_is_no_harm(places, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     memory = Path(tmp_path / "file" / "plugins.json")
-    remember(memory, Known(), [FOUND], time.time_ns())
-    assert recall(memory) == Known()
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    assert recall(memory) == ImportCache()

@@ -147,13 +147,13 @@ def test_a_module_that_is_gone_has_no_file_and_no_digest(install):
 def test_the_identity_of_a_plugin_is_all_that_determines_a_result(install):
     module = install("outside-identity", "loss", "made", LOSS, version="0.2")
     chosen = discover().choose("loss", "made", {"weight": 2})
-    assert chosen.found.file == module
+    assert chosen.installed.file == module
     assert chosen.identity == {
         "kind": "loss",
         "name": "made",
         "distribution": "outside-identity",
         "version": "0.2",
-        "digest": chosen.found.digest,
+        "digest": chosen.installed.digest,
         "options": {"weight": 2.0},
     }
 

@@ -386,30 +386,30 @@ def ended_trial(label="npairs", status="ok", reason=None, reused=(), metrics=Non
 def test_the_display_shows_phase_1_then_a_line_a_loss(wanted, clock):
     display = progress.Display(wanted)
     assert "phase 1" not in drawn(display)
-    display.hear(Event("images", 36, 72))
+    display.on_event(Event("images", 36, 72))
     assert re.search(r"decoding images .* 36/72", drawn(display))
-    display.hear(Event("pretrain", 0, 8, "", 1, 0, 2.5))
+    display.on_event(Event("pretrain", 0, 8, "", 1, 0, 2.5))
     clock(3)
-    display.hear(Event("pretrain", 4, 8, "", 1, 0, 1.25))
+    display.on_event(Event("pretrain", 4, 8, "", 1, 0, 1.25))
     text = drawn(display)
     assert re.search(r"phase 1, seed 1 fold 0 .* 4/8 +loss 1\.25", text)
     assert re.search(r"contrastive .* 0/20", text)
-    display.hear(Event("features", 72, 72, "", 1, 0))
+    display.on_event(Event("features", 72, 72, "", 1, 0))
     assert re.search(r"✓ trunk features, seed 1 fold 0 .* 72/72", drawn(display))
 
 
 def test_the_display_shows_loss_value_and_time_left(wanted, clock):
     display = progress.Display(wanted)
     clock(10)  # phase 1, which belongs to no loss
-    display.hear(Event("features", 72, 72))
+    display.on_event(Event("features", 72, 72))
     clock(5)
-    display.hear(Event("finetune", 5, 10, "npairs", 0, 0, 0.123456))
+    display.on_event(Event("finetune", 5, 10, "npairs", 0, 0, 0.123456))
     text = drawn(display)
     # Five of its twenty steps took five seconds.
     assert re.search(r"npairs .* 5/20 +loss 0\.1235 +0:15 left", text)
     assert re.search(r"contrastive .* 0/20 *$", text, re.MULTILINE)
     assert "0:15 elapsed" in text
-    display.hear(Event("trial", 1, 4, "npairs", 0, 0, finished=ended_trial()))
+    display.on_event(Event("trial", 1, 4, "npairs", 0, 0, finished=ended_trial()))
     text = drawn(display)
     assert re.search(r"npairs .* 10/20 +loss 0\.1235", text)
     assert "trial 1 of 4, 0:15 elapsed, about 0:45 left" in text
@@ -420,16 +420,16 @@ def test_the_display_shows_seeds_that_train_side_by_side(wanted, clock):
     for done in (0, 4):
         clock(2)
         for seed in (0, 1):
-            display.hear(Event("pretrain", done + seed, 8, "", seed, 0, 2.5))
+            display.on_event(Event("pretrain", done + seed, 8, "", seed, 0, 2.5))
     text = drawn(display)
     assert re.search(r"phase 1, seed 0 fold 0 .* 4/8 +loss 2\.5 +0:02 left", text)
     assert re.search(r"phase 1, seed 1 fold 0 .* 5/8 +loss 2\.5 +0:02 left", text)
     for seed in (0, 1):
-        display.hear(Event("finetune", 3 + seed, 10, "npairs", seed, 0, 0.5))
+        display.on_event(Event("finetune", 3 + seed, 10, "npairs", seed, 0, 0.5))
     assert re.search(r"npairs .* 7/20", drawn(display))
     # A bar that is done with serves the next seed.
-    display.hear(Event("pretrain", 8, 8, "", 1, 0, 0.5))
-    display.hear(Event("pretrain", 1, 8, "", 2, 0, 0.5))
+    display.on_event(Event("pretrain", 8, 8, "", 1, 0, 0.5))
+    display.on_event(Event("pretrain", 1, 8, "", 2, 0, 0.5))
     text = drawn(display)
     assert "seed 1 fold 0" not in text
     assert re.search(r"phase 1, seed 2 fold 0 .* 1/8", text)
@@ -439,9 +439,9 @@ def test_the_display_shows_failures_and_the_end(wanted, clock):
     display = progress.Display(wanted)
     for number, label in enumerate(("npairs", "contrastive", "npairs", "contrastive"), 1):
         clock(2)
-        display.hear(Event("finetune", 10, 10, label, 0, 0, 0.5))
+        display.on_event(Event("finetune", 10, 10, label, 0, 0, 0.5))
         status = "diverged" if label == "npairs" else "ok"
-        display.hear(Event("trial", number, 4, label, 0, 0, finished=ended_trial(label, status, "why")))
+        display.on_event(Event("trial", number, 4, label, 0, 0, finished=ended_trial(label, status, "why")))
     text = drawn(display)
     assert re.search(r"✓ npairs .* 20/20 +diverged", text)
     assert re.search(r"✓ contrastive .* 20/20 +loss 0\.5", text)
@@ -451,8 +451,8 @@ def test_the_display_shows_failures_and_the_end(wanted, clock):
 
 def test_the_display_hears_of_baselines_and_of_what_it_does_not_know(wanted, clock):
     display = progress.Display(wanted)
-    display.hear(Event("trial", 1, 6, "raw pixels", 0, 0, finished=ended_trial("raw pixels")))
-    display.hear(Event("something new", 1, 2))
+    display.on_event(Event("trial", 1, 6, "raw pixels", 0, 0, finished=ended_trial("raw pixels")))
+    display.on_event(Event("something new", 1, 2))
     assert "trial 1 of 6" in drawn(display)
 
 
@@ -461,7 +461,7 @@ def test_markup_in_a_label_is_text(tiny, wanted, clock):
     label = "[bold]x[/bold]"
     odd = dataclasses.replace(wanted.losses[0], entry=first.model_copy(update={"label": label}))
     display = progress.Display(dataclasses.replace(wanted, losses=(odd,)))
-    display.hear(Event("finetune", 1, 10, label, 0, 0, 0.5))
+    display.on_event(Event("finetune", 1, 10, label, 0, 0, 0.5))
     assert label in drawn(display)
 
 

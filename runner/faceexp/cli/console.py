@@ -2,12 +2,11 @@
 
 import contextlib
 import gc
-import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -49,7 +48,9 @@ def error_console() -> "Console":
 def show(renderable: "RenderableType", data: object, *, as_json: bool) -> None:
     """Print an answer on standard output: drawn for people, or one JSON document for programs."""
     if as_json:
-        print(json.dumps(data, indent=1, allow_nan=False))
+        from faceexp.results.jsonable import to_json
+
+        print(to_json(data), end="")
     else:
         output_console().print(renderable)
 
@@ -104,8 +105,8 @@ def writing(option: str, file: Path | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def counting(stderr: "Console", words: str, total: int) -> Iterator[Any]:
-    """Give what hears how many are done; on a terminal a bar with the time left."""
+def counting(stderr: "Console", words: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is told how many are done; on a terminal it moves a bar with the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     if not stderr.is_terminal:
@@ -115,8 +116,8 @@ def counting(stderr: "Console", words: str, total: int) -> Iterator[Any]:
     with Progress(*columns, console=stderr, transient=True) as progress:
         task = progress.add_task(words, total=total)
 
-        def tell(done: int) -> None:
+        def on_progress(done: int) -> None:
             settle()
             progress.update(task, completed=done)
 
-        yield tell
+        yield on_progress

@@ -1,11 +1,10 @@
 """``verify``, ``identify``, ``embed`` and ``export``: a trained model at work."""
 
 import contextlib
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +13,8 @@ from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from faceexp.serving.model import FaceModel
 
 
 Model = Annotated[
@@ -49,55 +50,60 @@ def verify(
     given = photos or []
     if (pairs is None) == (not given) or (given and len(given) != 2):
         raise InputError("name two photos, or a list of pairs with --pairs")
-    with quiet() as stderr:
-        opened, info = _open_model(model)
-        if pairs is None:
-            # The network is loaded when it is first used, which takes seconds: one word is said meanwhile.
-            with stderr.status("loading the model") if stderr.is_terminal else contextlib.nullcontext():
-                found = _json_of(opened.verify(given[0], given[1], far))
-            _several(stderr, {str(photo): faces for photo, faces in zip(given, found["faces"], strict=True)})
-        else:
-            listed, judged = _judge(opened, pairs, far, stderr)
     if pairs is None:
-        from faceexp.report.terminal.decisions import verification
-
-        show(verification(found, info), found | {"model": info}, as_json=as_json)
-        return
-    _print_pairs(listed, judged, info, as_json=as_json)
+        _verify_two(model, given[0], given[1], far, as_json=as_json)
+    else:
+        _verify_list(model, pairs, far, as_json=as_json)
 
 
-def _judge(opened: Any, pairs: Path, far: float | None, stderr: "Console") -> tuple[list[Any], list[Any]]:  # noqa: ANN401
-    from faceexp.serving.photos import read_pairs
+def _verify_two(path: str, first: Path, second: Path, far: float | None, *, as_json: bool) -> None:
+    from faceexp.report.terminal.decisions import verification
+    from faceexp.serving.answers import as_json as answer_as_json
+    from faceexp.serving.model import load_model
 
-    listed = list(read_pairs(pairs))
-    with counting(stderr, "embedding photos", len({file for a, b, _ in listed for file in (a, b)})) as tell:
-        judged = [_json_of(found) for found in opened.verify_pairs([(a, b) for a, b, _ in listed], far, tell)]
-    faces = {
-        file: count
-        for (a, b, _), found in zip(listed, judged, strict=True)
-        for file, count in zip((a, b), found["faces"], strict=True)
-    }
-    _several(stderr, faces)
-    return listed, judged
+    with quiet() as stderr:
+        model = load_model(path)
+        # The network is loaded when it is first used, which takes seconds: one word is said meanwhile.
+        with stderr.status("loading the model") if stderr.is_terminal else contextlib.nullcontext():
+            answer = model.verify(first, second, far)
+        _warn_of_several_faces(stderr, dict(zip((str(first), str(second)), answer.faces, strict=True)))
+    show(verification(answer, model), answer_as_json(answer) | {"model": _about(model)}, as_json=as_json)
 
 
-def _print_pairs(listed: list[Any], judged: list[Any], info: Any, *, as_json: bool) -> None:  # noqa: ANN401
+def _verify_list(path: str, file: Path, far: float | None, *, as_json: bool) -> None:
     import csv
 
     from faceexp.report.terminal.decisions import pairs_summary
-    from faceexp.serving.model import tally
+    from faceexp.results.jsonable import to_jsonable
+    from faceexp.serving.answers import tally
+    from faceexp.serving.model import load_model
+    from faceexp.serving.photos import read_pairs
 
-    summary = tally([same for _, _, same in listed], [found["same"] for found in judged])
-    rows = [
-        {"a": a, "b": b, "same": found["same"], "distance": found["distance"], "probability": found["probability"]}
-        for (a, b, _), found in zip(listed, judged, strict=True)
+    with quiet() as stderr:
+        model = load_model(path)
+        pairs = list(read_pairs(file))
+        photos = {photo for first, second, _ in pairs for photo in (first, second)}
+        with counting(stderr, "embedding photos", len(photos)) as on_progress:
+            answers = model.verify_pairs([(first, second) for first, second, _ in pairs], far, on_progress)
+        faces = {
+            photo: count
+            for (first, second, _), answer in zip(pairs, answers, strict=True)
+            for photo, count in zip((first, second), answer.faces, strict=True)
+        }
+        _warn_of_several_faces(stderr, faces)
+    summary = tally([same for _, _, same in pairs], [answer.same for answer in answers])
+    lines: list[dict[str, object]] = [
+        to_jsonable(
+            {"a": a, "b": b, "same": answer.same, "distance": answer.distance, "probability": answer.probability}
+        )
+        for (a, b, _), answer in zip(pairs, answers, strict=True)
     ]
     if as_json:
-        print(json.dumps({"model": info, "summary": summary, "pairs": rows}, indent=1, allow_nan=False))
+        show("", {"model": _about(model), "summary": summary, "pairs": lines}, as_json=True)
         return
     writer = csv.DictWriter(sys.stdout, ["a", "b", "same", "distance", "probability"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row | {"same": int(row["same"])} for row in rows)
+    writer.writerows(line | {"same": int(bool(line["same"]))} for line in lines)
     error_console().print(pairs_summary(summary))
 
 
@@ -113,14 +119,16 @@ def identify(
 ) -> None:
     """Rank the people of a gallery by how near they are to a photo; it may also show nobody of them."""
     from faceexp.report.terminal.decisions import identification
+    from faceexp.serving.answers import as_json as answer_as_json
+    from faceexp.serving.model import load_model
     from faceexp.serving.photos import gallery_of
 
     people = gallery_of(gallery)
     with quiet() as stderr:
-        opened, info = _open_model(model)
-        with counting(stderr, "embedding photos", 1 + sum(map(len, people.values()))) as tell:
-            found = _json_of(opened.identify(people, photo, far, tell))
-    show(identification(found, info), found | {"model": info}, as_json=as_json)
+        opened = load_model(model)
+        with counting(stderr, "embedding photos", 1 + sum(map(len, people.values()))) as on_progress:
+            answer = opened.identify(people, photo, far, on_progress)
+    show(identification(answer, opened), answer_as_json(answer) | {"model": _about(opened)}, as_json=as_json)
 
 
 def embed(
@@ -132,47 +140,38 @@ def embed(
     as_json: JsonFlag = False,
 ) -> None:
     """Write the embedding of every photo in a folder; one that cannot be used is left out and named."""
+    from faceexp.serving.model import load_model
     from faceexp.serving.photos import photos_in, writer_of
 
     files = photos_in(folder)
     write = writer_of(output)
     with quiet() as stderr:
-        opened, info = _open_model(model)
-        with counting(stderr, "embedding photos", len(files)) as tell:
-            kept, embeddings, problems = opened.embed_files(files, tell)
+        opened = load_model(model)
+        with counting(stderr, "embedding photos", len(files)) as on_progress:
+            kept, embeddings, problems = opened.embed_files(files, on_progress)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     if not kept:
         raise InputError(Problem("none of its photos can be used", str(folder)))
     with writing("--output", output):
         write([str(file.relative_to(folder)) for file in kept], embeddings)
-    done = {"model": info, "output": str(output), "photos": len(kept), "width": int(embeddings.shape[1])}
+    done = {"model": _about(opened), "output": str(output), "photos": len(kept), "width": int(embeddings.shape[1])}
     text = f"{len(kept):,} embeddings of {embeddings.shape[1]} numbers in {output}"
     show(text, done | {"left_out": [str(problem) for problem in problems]}, as_json=as_json)
     if problems:
         raise typer.Exit(1)
 
 
-def _open_model(path: str) -> tuple[Any, dict[str, str]]:
-    """Open a model, and return what is said of it beside its answers."""
-    from faceexp.serving.model import load_model
-
-    opened = load_model(path)
-    return opened, {"label": opened.label, "folder": str(opened.folder), "distance": opened.distance}
+def _about(model: "FaceModel") -> dict[str, str]:
+    """Return what JSON says of a model beside its answers."""
+    return {"label": model.label, "folder": str(model.folder), "distance": model.distance}
 
 
-def _several(stderr: "Console", faces: dict[str, int]) -> None:
+def _warn_of_several_faces(stderr: "Console", faces: dict[str, int]) -> None:
     """Say of which photos the largest of several faces was taken."""
     for photo, count in faces.items():
         if count > 1:
             stderr.print(f"{photo} shows {count} faces; the largest is compared", style="yellow", soft_wrap=True)
-
-
-def _json_of(value: Any) -> Any:  # noqa: ANN401
-    """Return a frozen value as JSON data."""
-    from faceexp.serving.model import as_json
-
-    return as_json(value)
 
 
 class ModelFormat(StrEnum):

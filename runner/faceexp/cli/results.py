@@ -3,12 +3,16 @@
 import io
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from faceexp.cli.console import JsonFlag, output_console, show, writing
 from faceexp.errors import InputError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from faceexp.evaluation.catalogue import Metric
+    from faceexp.results.schema import RunRecord
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)]
 
@@ -48,34 +52,34 @@ def report(
     from faceexp.report.terminal import run as terminal
 
     finished = runs.open_run(folder)
-    column = _column(finished.document, sort, "--sort")
+    column = _column(finished.results, sort, "--sort")
     with writing("--html", html):
         if html:
             finished.write_page(html)
     if svg:
         picture = Console(record=True, width=120, file=io.StringIO())
-        picture.print(terminal.run_table(finished.document, picture.width, column))
+        picture.print(terminal.run_table(finished.results, picture.width, column))
         with writing("--svg", svg):
             picture.save_svg(str(svg), title="faceexp report", code_format=terminal.SVG_FORMAT)
     writers = {Format.MARKDOWN: formats.markdown, Format.LATEX: formats.latex, Format.CSV: formats.table_csv}
     if form in writers:
-        print(writers[form](finished.document, column))
+        print(writers[form](finished.results, column))
         return
     as_json = as_json or form is Format.JSON
-    show(terminal.run_table(finished.document, output_console().width, column), finished.document, as_json=as_json)
+    show(terminal.run_table(finished.results, output_console().width, column), finished.results, as_json=as_json)
     if matrix and not as_json:
-        output_console().print(terminal.matrix(finished.document, column), soft_wrap=True)
-        output_console().print(terminal.budgets(finished.document))
+        output_console().print(terminal.matrix(finished.results, column), soft_wrap=True)
+        output_console().print(terminal.budgets(finished.results))
 
 
-def _column(document: Any, metric: str | None, option: str) -> Any:  # noqa: ANN401
+def _column(run: "RunRecord", metric: str | None, option: str) -> "Metric":
     """Return the column of a metric that a run has; of its first one where none is named."""
-    from faceexp.report.columns import column_of, columns
+    from faceexp.report.columns import column_of, columns_of
 
     if metric is None:
-        return columns(document)[0]
+        return columns_of(run)[0]
     try:
-        return column_of(document, metric)
+        return column_of(run, metric)
     except KeyError as error:
         message = f"the run has no metric {metric!r}; {did_you_mean(metric, error.args)}"
         raise InputError(Problem(message, f"{option} {metric}")) from None
@@ -88,14 +92,14 @@ def compare(
 ) -> None:
     """Put runs side by side: what differs in their experiments, and in what the same rows reached."""
     from faceexp import run as runs
-    from faceexp.report.terminal import between_runs as side_by_side
+    from faceexp.report.terminal.between_runs import comparison_table
 
     if len(folders) < 2:
         raise InputError("one run alone cannot be compared; name two or more")
     opened = runs.open_runs(folders)
-    columns = [_column(finished.document, metric, "--metric") for finished in opened]
-    document = runs.compare_runs(opened, metric)
-    show(side_by_side.runs(document, columns[0]), document, as_json=as_json)
+    columns = [_column(finished.results, metric, "--metric") for finished in opened]
+    comparison = runs.compare_runs(opened, metric)
+    show(comparison_table(comparison, columns[0]), comparison, as_json=as_json)
 
 
 def power(
@@ -124,11 +128,10 @@ def power(
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a study could have told apart, and how many pairs, people, seeds or folds it would have taken."""
-    from dataclasses import asdict
-
-    from faceexp import run as runs
-    from faceexp.report.terminal import power as shown
-    from faceexp.statistics import power as powers
+    from faceexp.report.terminal import power as tables
+    from faceexp.results.design import design_of, losses_of, values_of
+    from faceexp.run import open_run
+    from faceexp.statistics.power import UnanswerableError, from_counts, from_run
 
     folder = Path(study[0])
     is_run = len(study) == 1 and of is None and (folder.exists() or not study[0].replace("/", "").isdecimal())
@@ -139,27 +142,24 @@ def power(
                     Problem("counts give an accuracy and nothing else; leave it out", f"--metric {metric}")
                 )
             asked = None if difference is None else difference / 100
-            counted = asdict(powers.from_counts(*_counts(study, of), alpha, target, asked))
-            show(shown.counts(counted), counted, as_json=as_json)
+            of_counts = from_counts(*_counts(study, of), alpha, target, asked)
+            show(tables.counts_power(of_counts), of_counts, as_json=as_json)
             return
-        document = runs.open_run(folder).document
-        column = _column(document, metric or "accuracy", "--metric")
-        table, losses, design = powers.read_run(document, column.metric)
-        found = asdict(
-            powers.from_run(
-                table,
-                design,
-                column.metric,
-                higher_is_better=column.higher,
-                losses=losses,
-                difference=None if difference is None else difference / column.scale,
-                alpha=alpha,
-                power=target,
-            )
+        results = open_run(folder).results
+        column = _column(results, metric or "accuracy", "--metric")
+        of_run = from_run(
+            values_of(results, column.key),
+            design_of(results),
+            column.key,
+            higher_is_better=column.higher_is_better,
+            losses=losses_of(results),
+            difference=None if difference is None else difference / column.scale,
+            alpha=alpha,
+            power=target,
         )
-    except powers.UnanswerableError as error:
+    except UnanswerableError as error:
         raise InputError(Problem(str(error), study[0] if is_run else "")) from None
-    show(shown.run(found, column), found, as_json=as_json)
+    show(tables.run_power(of_run, column), of_run, as_json=as_json)
 
 
 def _counts(study: list[str], of: int | None) -> tuple[dict[str, int], int]:

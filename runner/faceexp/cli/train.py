@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from faceexp.pipeline import Study
+    from faceexp.values import Event, EventCallback
 
 
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a TOML file.", show_default=False)]
@@ -71,12 +74,12 @@ def run(
     with quiet() as stderr:
         stderr.print(progress.outline(study.resolved), style="bold", highlight=False, soft_wrap=True)
         try:
-            with _listening(study, stderr) as listen:
-                finished = study.run(out, store=store, listen=_settled(listen), jobs=jobs)
+            with _displaying(study, stderr) as on_event:
+                finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
         except KeyboardInterrupt:
             stderr.print("interrupted; finished trials are kept, the same command goes on from there", style="yellow")
             raise typer.Exit(130) from None
-    show(run_table(finished.document, output_console().width), finished.document, as_json=as_json)
+    show(run_table(finished.results, output_console().width), finished.results, as_json=as_json)
     error_console().print(f"results in {finished.folder}", style="dim", highlight=False, soft_wrap=True)
     if finished.failed:
         raise typer.Exit(1)
@@ -100,34 +103,35 @@ def _check_writable(folders: dict[str, Path | None]) -> None:
 
 
 @contextlib.contextmanager
-def _listening(study: Any, console: "Console") -> Iterator[Any]:  # noqa: ANN401
-    """Give a listener that shows a live display on a terminal, and a line a trial in a log."""
+def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]:
+    """Yield a callback that shows a live display on a terminal, and a line for each trial in a log."""
     from rich.live import Live
 
     from faceexp.report.terminal.progress import Display, ended
+    from faceexp.results.events import TrialEnded
 
     if console.is_terminal:
         display = Display(study.resolved)
         with Live(display, console=console, refresh_per_second=8, transient=False):
-            yield display.hear
+            yield display.on_event
         return
 
-    def write(event: Any) -> None:  # noqa: ANN401
-        if event.finished:
-            console.print(ended(event.finished, event.done, event.total), highlight=False, soft_wrap=True, markup=False)
+    def write(event: "Event") -> None:
+        if isinstance(event, TrialEnded):
+            console.print(ended(event.trial, event.done, event.total), highlight=False, soft_wrap=True, markup=False)
 
     yield write
 
 
-def _settled(listen: Any) -> Any:  # noqa: ANN401
-    """Give a listener that also hears when TensorFlow is there to stay."""
+def _restoring_collection(on_event: "EventCallback") -> "EventCallback":
+    """Return a callback that also restores garbage collection once TensorFlow is loaded."""
 
-    def hear(event: Any) -> None:  # noqa: ANN401
+    def restore_and_forward(event: "Event") -> None:
         if event.stage == "backend" and event.done == event.total:
             settle()
-        listen(event)
+        on_event(event)
 
-    return hear
+    return restore_and_forward
 
 
 def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False) -> None:

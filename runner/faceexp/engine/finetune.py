@@ -102,7 +102,7 @@ class Finetuner:
         *,
         steps: int,
         validate_every: int,
-        tell: Callable[[int, float], None],
+        on_progress: Callable[[int, float], None],
         chunk: int = CHUNK,
     ) -> Outcome:
         """Train, and keep the checkpoint that scores best on validation.
@@ -115,7 +115,7 @@ class Finetuner:
             validate: Gives the score of the weights as they are; higher is better.
             steps: Optimiser steps.
             validate_every: Steps between checkpoints.
-            tell: Hears how many steps are done, and the loss.
+            on_progress: Hears how many steps are done, and the loss.
             chunk: Steps in one compiled call, ``CHUNK`` at most.
 
         Raises:
@@ -133,7 +133,7 @@ class Finetuner:
                 raise DivergedError(f"the loss is not finite at step {bad}")
             since += [float(value) for value in values]
             done += count
-            tell(done, float(np.mean(values)))
+            on_progress(done, float(np.mean(values)))
             if done % validate_every == 0 or done == steps:
                 score = validate()
                 curve.append(Checkpoint(done, float(np.mean(since)), score))

@@ -73,7 +73,7 @@ class Classifier:
         batches: Iterator[tuple[IntArray, np.ndarray[Any, np.dtype[np.bool_]]]],
         normalization: Normalization,
         steps: int,
-        tell: Callable[[int, float], None],
+        on_progress: Callable[[int, float], None],
         halts: Sequence[int] = (),
         go_on: Callable[[], bool] = lambda: True,
     ) -> list[float]:
@@ -85,7 +85,7 @@ class Classifier:
             batches: Yields rows and flips.
             normalization: Of the images.
             steps: Steps to make at most.
-            tell: Hears how many steps are done, and the loss.
+            on_progress: Hears how many steps are done, and the loss.
             halts: After which steps to ask whether to go on.
             go_on: Is asked then; looks at the network as it is.
 
@@ -110,7 +110,7 @@ class Classifier:
             if not np.isfinite(losses).all():
                 raise DivergedError(f"phase 1: the loss is not finite at step {len(history) + 1}")
             history += [float(value) for value in losses]
-            tell(len(history), history[-1])
+            on_progress(len(history), history[-1])
             if len(history) in halts and not go_on():
                 break
         return history

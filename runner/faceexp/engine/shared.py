@@ -24,11 +24,11 @@ from faceexp.engine.network import BLOCK, Network, Normalization, Weights, initi
 from faceexp.experiment.baselines import PHASE1
 from faceexp.experiment.schema import Pretrain
 from faceexp.store import Artefact, Store, digest
-from faceexp.values import Event, Listener, Plan, Score
+from faceexp.values import Event, EventCallback, Plan, Score
 
 
 @dataclass(frozen=True)
-class Start:
+class Pretrained:
     """Where phase 2 starts: weights, the time and reuse of the stages that made them, and the images these saw."""
 
     key: str
@@ -39,22 +39,22 @@ class Start:
 
 
 @dataclass
-class Starts:
+class PretrainedStages:
     """The starts of a run; each is looked up in the store or made once, when it is first asked for."""
 
     plan: Plan
     store: Store
     score: Score
-    listen: Listener
-    # A start is shared by the trials of a seed and fold: whether it was reused is news only once.
-    _found: dict[str, Start] = field(default_factory=dict)
+    on_event: EventCallback
+    # A pretrained is shared by the trials of a seed and fold: whether it was reused is news only once.
+    _found: dict[str, Pretrained] = field(default_factory=dict)
     _features: dict[str, tuple[Artefact, float]] = field(default_factory=dict)
     _normalizations: dict[tuple[int, int], Normalization] = field(default_factory=dict)
     _classifiers: dict[str, pretrain.Classifier] = field(default_factory=dict)
     # A phase 1 that failed is not tried again for every loss that would have started from it.
     _failed: dict[str, Exception] = field(default_factory=dict)
 
-    def of(self, split: Split, settings: Pretrain) -> Start:
+    def of(self, split: Split, settings: Pretrain) -> Pretrained:
         """Return where phase 2 starts under these settings: from phase 1, or from the initial weights without it."""
         experiment = self.plan.resolved.experiment
         inputs = {
@@ -86,7 +86,7 @@ class Starts:
                 self._failed[key] = error
                 raise
             history = json.loads((artefact.path / "history.json").read_text(encoding="utf-8"))
-            start = Start(
+            pretrained = Pretrained(
                 key,
                 lambda: load_weights(artefact.path / "weights.npz"),
                 history["seconds"],
@@ -94,9 +94,9 @@ class Starts:
                 images=len(history["loss"]) * settings.batch_size,
             )
         else:
-            start = Start(key, lambda: self._initial(split), 0.0, reused=False)
-        self._found[key] = start
-        return start
+            pretrained = Pretrained(key, lambda: self._initial(split), 0.0, reused=False)
+        self._found[key] = pretrained
+        return pretrained
 
     def judged_on(self, split: Split) -> str:
         """Return a digest of what checkpoints are judged on, and by what."""
@@ -116,9 +116,9 @@ class Starts:
     @functools.cached_property
     def _built_with(self) -> tuple[ModelPlugin, tuple[int, int, int], int]:
         # Importing TensorFlow takes seconds: worth a word to whoever watches.
-        self.listen(Event("backend", 0, 1))
+        self.on_event(Event("backend", 0, 1))
         tensorflow()
-        self.listen(Event("backend", 1, 1))
+        self.on_event(Event("backend", 1, 1))
         experiment, model = self.plan.resolved.experiment, self.plan.resolved.model
         return cast("ModelPlugin", model.plugin), shape(experiment.preprocess), experiment.model.embedding_dim
 
@@ -145,8 +145,8 @@ class Starts:
         scores: list[float] = []
         best: Weights = []
 
-        def tell(done: int, loss: float) -> None:
-            self.listen(Event("pretrain", done, ends[-1], "", split.seed, split.fold, loss))
+        def on_progress(done: int, loss: float) -> None:
+            self.on_event(Event("pretrain", done, ends[-1], "", split.seed, split.fold, loss))
 
         def judge() -> float:
             embeddings = self.network.embed(self.plan.images, split.validation, self.normalization(split))
@@ -167,7 +167,7 @@ class Starts:
             pretrain.batches(split.train, settings, augment, seed),
             self.normalization(split),
             ends[-1],
-            tell,
+            on_progress,
             halts=ends if settings.patience else (),
             go_on=improves,
         )
@@ -176,10 +176,10 @@ class Starts:
         written = {"loss": history, "validation": scores, "seconds": time.perf_counter() - began}
         (folder / "history.json").write_text(json.dumps(written), encoding="utf-8")
 
-    def features(self, split: Split, start: Start) -> tuple[Artefact, float]:
+    def features(self, split: Split, pretrained: Pretrained) -> tuple[Artefact, float]:
         """Return trunk features of all images, float32 (views, N, F); the second view is flipped."""
         views = 2 if self.plan.resolved.experiment.augment.flip else 1
-        inputs = {"start": start.key, "views": views, "images": self.plan.images_key}
+        inputs = {"start": pretrained.key, "views": views, "images": self.plan.images_key}
         key = digest(inputs)
         if key in self._features:
             artefact, seconds = self._features[key]
@@ -187,7 +187,7 @@ class Starts:
 
         def make(folder: Path) -> None:
             began = time.perf_counter()
-            self._extract(folder, split, start, views)
+            self._extract(folder, split, pretrained, views)
             (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - began), encoding="utf-8")
 
         artefact = self.store.get("features", inputs, make)
@@ -195,9 +195,9 @@ class Starts:
         self._features[key] = artefact, seconds
         return artefact, seconds
 
-    def _extract(self, folder: Path, split: Split, start: Start, views: int) -> None:
+    def _extract(self, folder: Path, split: Split, pretrained: Pretrained, views: int) -> None:
         images, normalization = self.plan.images, self.normalization(split)
-        self.network.put(start.load())
+        self.network.put(pretrained.load())
         out = np.lib.format.open_memmap(
             folder / "features.npy", mode="w+", dtype=np.float32, shape=(views, len(images), self.network.width)
         )
@@ -208,7 +208,7 @@ class Starts:
                 out[view, begin : begin + len(block)] = self.network.extract(block, normalization)
                 release(out)
                 release(images)
-                self.listen(Event("features", begin + len(block), len(images), "", split.seed, split.fold))
+                self.on_event(Event("features", begin + len(block), len(images), "", split.seed, split.fold))
         out.flush()
 
 

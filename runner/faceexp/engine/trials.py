@@ -26,21 +26,32 @@ from faceexp.engine.backend import derive_seed, versions
 from faceexp.engine.finetune import CHUNK, Finetuner, needs_images
 from faceexp.engine.inputs import PLAIN, Rows, Views, resident
 from faceexp.engine.pretrain import DivergedError
-from faceexp.engine.shared import Start, Starts, counted
-from faceexp.engine.workers import Work, side_by_side
+from faceexp.engine.shared import Pretrained, PretrainedStages, counted
+from faceexp.engine.workers import Work, train_in_processes
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS, UNTRAINED, Baseline
 from faceexp.store import Artefact, Store, digest
-from faceexp.values import Budget, Checkpoint, Event, Listener, Plan, ResolvedLoss, Score, TrainedTrial, Trial
+from faceexp.values import (
+    NETWORK_FILE,
+    Budget,
+    Checkpoint,
+    Event,
+    EventCallback,
+    Plan,
+    ResolvedLoss,
+    Score,
+    TrainedTrial,
+    Trial,
+)
 
 
-def train(plan: Plan, store: Store, score: Score, listen: Listener, jobs: int = 1) -> Iterator[TrainedTrial]:
+def train(plan: Plan, store: Store, score: Score, on_event: EventCallback, jobs: int = 1) -> Iterator[TrainedTrial]:
     """Yield each trial of a plan as it ends; a trial that fails says why and costs only itself.
 
     Args:
         plan: What to do.
         store: Where finished work is looked up and kept.
         score: Rates validation embeddings, labels and distance; the checkpoint with the highest value is kept.
-        listen: Hears of progress.
+        on_event: Is called with every step of progress.
         jobs: Processes; each takes a seed and fold at a time, and its share of the cores. Yet more would be idle.
     """
     groups: dict[tuple[int, int], list[Trial]] = {}
@@ -48,15 +59,15 @@ def train(plan: Plan, store: Store, score: Score, listen: Listener, jobs: int = 
         groups.setdefault((trial.seed, trial.fold), []).append(trial)
     jobs = min(jobs, len(groups))
     if jobs > 1:
-        yield from side_by_side(Work.of(plan, store, score), list(groups.values()), listen, jobs, _alone)
+        yield from train_in_processes(Work.of(plan, store, score), list(groups.values()), on_event, jobs, _alone)
         return
-    engine = Engine(plan, store, score, listen)
+    engine = Engine(plan, store, score, on_event)
     for trial in plan.trials:
         yield engine.run(trial)
 
 
-def _alone(work: Work, listen: Listener) -> Callable[[Trial], TrainedTrial]:
-    return Engine(work.whole(), work.store, work.score, listen).run
+def _alone(work: Work, on_event: EventCallback) -> Callable[[Trial], TrainedTrial]:
+    return Engine(work.whole(), work.store, work.score, on_event).run
 
 
 @dataclass
@@ -66,13 +77,13 @@ class Engine:
     plan: Plan
     store: Store
     score: Score
-    listen: Listener
+    on_event: EventCallback
     _tuners: dict[str, Finetuner] = field(default_factory=dict)
     _last_resident: tuple[str, Any] = ("", None)
 
     @functools.cached_property
-    def _shared(self) -> Starts:
-        return Starts(self.plan, self.store, self.score, self.listen)
+    def _shared(self) -> PretrainedStages:
+        return PretrainedStages(self.plan, self.store, self.score, self.on_event)
 
     def run(self, trial: Trial) -> TrainedTrial:
         """Return the trained trial, from the store or trained now."""
@@ -98,15 +109,15 @@ class Engine:
 
     def _loss(self, trial: Trial, resolved: ResolvedLoss) -> TrainedTrial:
         split = self._split(trial)
-        start = self._shared.of(split, resolved.entry.pretrain)
-        seconds = {"pretrain": start.seconds, "features": 0.0}
-        reused = ["pretrain"] if start.reused else []
+        pretrained = self._shared.of(split, resolved.entry.pretrain)
+        seconds = {"pretrain": pretrained.seconds, "features": 0.0}
+        reused = ["pretrain"] if pretrained.reused else []
         features: Artefact | None = None
         if not needs_images(resolved.entry.finetune, self.plan.resolved.experiment.augment):
-            features, seconds["features"] = self._shared.features(split, start)
+            features, seconds["features"] = self._shared.features(split, pretrained)
             reused += ["features"] if features.reused else []
         inputs = {
-            "start": start.key,
+            "start": pretrained.key,
             "loss": resolved.loss.identity,
             "sampler": resolved.sampler.identity,
             "finetune": resolved.entry.finetune.model_dump(exclude={"sampler"}),
@@ -116,7 +127,7 @@ class Engine:
             "parts": self._parts,
         }
         artefact = self.store.get(
-            "finetune", inputs, lambda folder: self._finetune(folder, trial, resolved, split, start, features)
+            "finetune", inputs, lambda folder: self._finetune(folder, trial, resolved, split, pretrained, features)
         )
         reused += ["finetune"] if artefact.reused else []
         outcome = json.loads((artefact.path / "outcome.json").read_text(encoding="utf-8"))
@@ -132,7 +143,7 @@ class Engine:
             "ok",
             embeddings={part: np.load(artefact.path / f"{part}.npy", allow_pickle=False) for part in self._parts},
             distance=resolved.traits.distance,
-            budget=Budget(start.images, steps, steps * supply.size, outcome["trainable_parameters"]),
+            budget=Budget(pretrained.images, steps, steps * supply.size, outcome["trainable_parameters"]),
             best_step=outcome["best_step"],
             curve=tuple(Checkpoint(*point) for point in outcome["curve"]),
             folder=artefact.path,
@@ -153,13 +164,13 @@ class Engine:
         trial: Trial,
         resolved: ResolvedLoss,
         split: Split,
-        start: Start,
+        pretrained: Pretrained,
         features: Artefact | None,
     ) -> None:
         began = time.perf_counter()
         outcome: dict[str, Any]
         try:
-            outcome = self._finetuned(folder, trial, resolved, split, start, features)
+            outcome = self._finetuned(folder, trial, resolved, split, pretrained, features)
         except DivergedError as error:
             # Training is deterministic: what diverged once need not be tried again.
             outcome = {"status": "diverged", "reason": str(error)}
@@ -172,13 +183,13 @@ class Engine:
         trial: Trial,
         resolved: ResolvedLoss,
         split: Split,
-        start: Start,
+        pretrained: Pretrained,
         features: Artefact | None,
     ) -> dict[str, Any]:
         settings, network = resolved.entry.finetune, self._shared.network
         labels = counted(self.plan.labels, split.train)
         tuner = self._finetuner(resolved, int(labels[split.train].max()) + 1)
-        tuner.reset(start.load(), derive_seed("loss", trial.seed, trial.fold))
+        tuner.reset(pretrained.load(), derive_seed("loss", trial.seed, trial.fold))
         normalization = self._shared.normalization(split)
         inputs = self._inputs(features)
         plain, source = inputs[PLAIN], self._resident(inputs, split, features)
@@ -190,8 +201,8 @@ class Engine:
                 raise DivergedError("the embeddings of the validation images are not finite")
             return self.score(embeddings, held_out, resolved.traits.distance, split.validation_pairs)
 
-        def tell(done: int, loss: float) -> None:
-            self.listen(Event("finetune", done, settings.steps, trial.label, trial.seed, trial.fold, loss))
+        def on_progress(done: int, loss: float) -> None:
+            self.on_event(Event("finetune", done, settings.steps, trial.label, trial.seed, trial.fold, loss))
 
         sampler = cast("SamplerPlugin", resolved.sampler.plugin)
         drawn = sampler.build(labels[split.train], derive_seed("batches", trial.seed, trial.fold))
@@ -204,7 +215,7 @@ class Engine:
             validate,
             steps=settings.steps,
             validate_every=settings.validate_every,
-            tell=tell,
+            on_progress=on_progress,
             chunk=rows.most(sampler.supply().size, CHUNK),
         )
         if not result.weights:
@@ -213,7 +224,7 @@ class Engine:
         for part in self._parts:
             embeddings = network.embed(plain, getattr(split, part), normalization)
             np.save(folder / f"{part}.npy", embeddings, allow_pickle=False)
-        network.save(folder / "model.keras", result.weights, normalization)
+        network.save(folder / NETWORK_FILE, result.weights, normalization)
         curve = [dataclasses.astuple(point) for point in result.curve]
         return {
             "status": "ok",
@@ -267,14 +278,14 @@ class Engine:
         settings = self.plan.resolved.experiment.pretrain
         if baseline == UNTRAINED:
             settings = settings.model_copy(update={"enabled": False})
-        start = self._shared.of(split, settings)
-        features, seconds = self._shared.features(split, start)
+        pretrained = self._shared.of(split, settings)
+        features, seconds = self._shared.features(split, pretrained)
         rows = np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False)[PLAIN]
         parts = {part: np.asarray(rows[getattr(split, part)]) for part in self._parts}
         if baseline == PHASE1:
-            kernel, bias = start.load()[-2:]
+            kernel, bias = pretrained.load()[-2:]
             parts = {part: values @ kernel + bias for part, values in parts.items()}
-        reused = ["pretrain"] if start.reused and settings.enabled else []
+        reused = ["pretrain"] if pretrained.reused and settings.enabled else []
         reused += ["features"] if features.reused else []
         return TrainedTrial(
             trial,
@@ -282,8 +293,8 @@ class Engine:
             "ok",
             embeddings=parts,
             distance=distance,
-            budget=Budget(start.images),
-            seconds={"pretrain": start.seconds, "features": seconds},
+            budget=Budget(pretrained.images),
+            seconds={"pretrain": pretrained.seconds, "features": seconds},
             reused=tuple(reused),
             key=digest([baseline.key, features.key]),
         )

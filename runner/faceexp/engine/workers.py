@@ -1,6 +1,6 @@
 """Several seeds and folds side by side, each in a process of its own with its share of the cores.
 
-A process is told which trial to run, sends what it would say to a listener, and then the trained trial. Whatever it
+A process is told which trial to run, sends the events of its progress, and then the trained trial. Whatever it
 finishes is in the store, as with a single process. One that dies costs the trial it was at; another takes its place.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 from faceexp.arrays import ByteArray
 from faceexp.engine.backend import THREADS, cores
 from faceexp.store import Store
-from faceexp.values import Event, Listener, Plan, Score, TrainedTrial, Trial
+from faceexp.values import Event, EventCallback, Plan, Score, TrainedTrial, Trial
 
 Run = Callable[[Trial], TrainedTrial]
 PATIENCE = 20.0  # seconds for a process to put its things away
@@ -62,15 +62,19 @@ def share(jobs: int) -> int:
     return max(1, cores() // jobs)
 
 
-def side_by_side(
-    work: Work, groups: Sequence[Sequence[Trial]], listen: Listener, jobs: int, start: Callable[[Work, Listener], Run]
+def train_in_processes(
+    work: Work,
+    groups: Sequence[Sequence[Trial]],
+    on_event: EventCallback,
+    jobs: int,
+    start: Callable[[Work, EventCallback], Run],
 ) -> Iterator[TrainedTrial]:
     """Yield each trial as it ends; groups run side by side, the trials of a group one after the other.
 
     Args:
         work: The same for every process.
         groups: The trials of each seed and fold, which share their phase 1.
-        listen: Hears of progress, in this process.
+        on_event: Is called with every step of progress, in this process.
         jobs: Processes.
         start: Gives what runs trials; called once in every process, to which it goes by its name.
     """
@@ -82,13 +86,13 @@ def side_by_side(
         while running:
             for connection in wait(list(running)):
                 slot = running[cast("Connection", connection)]
-                message = slot.hear()
+                message = slot.receive()
                 if isinstance(message, Event):
-                    listen(message)
+                    on_event(message)
                     continue
                 del running[slot.connection]
                 if message is not None:
-                    _proceed(running, slot, waiting)  # it goes on while whoever listens looks at the result
+                    _proceed(running, slot, waiting)  # it goes on while the caller looks at the result
                     yield message
                     continue
                 slot.end()
@@ -106,7 +110,7 @@ class _Slot:
     """A process, the trial it is at and those it will do next."""
 
     def __init__(
-        self, work: Work, start: Callable[[Work, Listener], Run], threads: int, group: deque[Trial] | None = None
+        self, work: Work, start: Callable[[Work, EventCallback], Run], threads: int, group: deque[Trial] | None = None
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self.group: deque[Trial] = deque() if group is None else group
@@ -117,7 +121,7 @@ class _Slot:
             self.process.start()
         theirs.close()  # so that the pipe ends when the process does
 
-    def hear(self) -> Event | TrainedTrial | None:
+    def receive(self) -> Event | TrainedTrial | None:
         """Return the next message, or nothing where the process is gone."""
         try:
             message: Event | TrainedTrial = self.connection.recv()
@@ -127,7 +131,7 @@ class _Slot:
 
     def give(self, trial: Trial) -> None:
         self.trial = trial
-        with contextlib.suppress(OSError):  # it is gone, which `hear` will notice
+        with contextlib.suppress(OSError):  # it is gone, which `receive` will notice
             self.connection.send(trial)
 
     def end(self, patience: float = 0.0) -> None:
@@ -178,7 +182,7 @@ def _threads(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(connection: Connection, work: Work, start: Callable[[Work, Listener], Run]) -> None:
+def _serve(connection: Connection, work: Work, start: Callable[[Work, EventCallback], Run]) -> None:
     """Run trials as they are asked for, until there are no more or nobody is left to ask."""
     # Being told to end is an interruption: what is half done is cleaned up on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -30,7 +30,7 @@ BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedPair:
     """A pair and what was said of it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Diagnostics:
     """The curves of one trial and its hardest pairs.
 
     Attributes:
@@ -67,7 +67,7 @@ class Evidence:
     edges: tuple[float, ...]
     similar: tuple[int, ...]
     different: tuple[int, ...]
-    hardest: tuple[Judged, ...]
+    hardest: tuple[JudgedPair, ...]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Map:
     explained: float
 
 
-def gather(measured: PairDistances, curve: Roc, threshold: float, pairs: IntArray | None, total: int) -> Evidence:
+def gather(measured: PairDistances, curve: Roc, threshold: float, pairs: IntArray | None, total: int) -> Diagnostics:
     """Return the curves and the hardest pairs of a trial.
 
     Args:
@@ -110,9 +110,9 @@ def gather(measured: PairDistances, curve: Roc, threshold: float, pairs: IntArra
         first, second = pairs[index] if pairs is not None else _pair(index, total)
         distance = float(measured.distance[index])
         hardest.append(
-            Judged(int(first), int(second), distance, bool(measured.similar[index]), bool(distance <= threshold))
+            JudgedPair(int(first), int(second), distance, bool(measured.similar[index]), bool(distance <= threshold))
         )
-    return Evidence(
+    return Diagnostics(
         far=_floats(curve.far[kept]),
         tar=_floats(curve.tar[kept]),
         edges=_floats(edges),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from faceexp.evaluation import retrieval, verification
-from faceexp.evaluation.diagnostics import Evidence, gather
+from faceexp.evaluation.diagnostics import Diagnostics, gather
 from faceexp.evaluation.pairs import pair_distances
 
 if TYPE_CHECKING:
@@ -19,19 +19,6 @@ if TYPE_CHECKING:
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
 
-HIGHER_IS_BETTER: dict[str, bool] = {
-    "accuracy": True,
-    "sim_diff_ratio": False,
-    "auc": True,
-    "eer": False,
-    "tar@far=0.01": True,
-    "tar@far=0.001": True,
-    "precision_at_1": True,
-    "r_precision": True,
-    "map_at_r": True,
-    "rank_1": True,
-}
-
 
 @dataclass(frozen=True)
 class Examined:
@@ -39,14 +26,14 @@ class Examined:
 
     Attributes:
         metrics: Rates and ratios without a unit; ``nan`` where the pairs or queries that a metric needs do not exist.
-        evidence: The curves and pairs behind them.
+        diagnostics: The curves and pairs behind them.
         n_similar: Similar pairs that were judged.
         n_different: Different pairs that were judged.
         rates: FAR and TAR at each of the further thresholds that were asked for.
     """
 
     metrics: dict[str, float]
-    evidence: Evidence
+    diagnostics: Diagnostics
     n_similar: int
     n_different: int
     rates: tuple[tuple[float, float], ...] = ()
@@ -67,7 +54,9 @@ def examine(
     pairs: IntArray | None = None,
     further: Sequence[float] = (),
 ) -> Examined:
-    """Return every metric of one trial with the keys of :data:`HIGHER_IS_BETTER`, but ``rank_1``, and its evidence.
+    """Return every metric of one trial, but ``rank_1``, and its diagnostics.
+
+    The metrics have the keys of :data:`~faceexp.evaluation.catalogue.METRICS`.
 
     Args:
         embeddings: float (N, D), of test images.
@@ -114,9 +103,9 @@ def _verification(
         "tar@far=0.01": verification.tar_at_far(curve, 0.01),
         "tar@far=0.001": verification.tar_at_far(curve, 0.001),
     }
-    shown = gather(measured, curve, threshold, pairs, len(labels))
+    diagnostics = gather(measured, curve, threshold, pairs, len(labels))
     rates = tuple(verification.rates(measured, other) for other in further)
-    return Examined(metrics, shown, curve.n_similar, curve.n_different, rates)
+    return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates)
 
 
 def calibrate(embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None) -> float:

@@ -18,10 +18,10 @@ from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
 from faceexp.store import Store, digest
-from faceexp.values import Event, Listener, Plan, Resolved
+from faceexp.values import Event, EventCallback, Note, Plan, Resolved
 
 
-def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
+def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     """Return the plan of a run: data loaded, images decoded, parts cut, every batch known to be possible.
 
     Raises:
@@ -34,7 +34,7 @@ def prepare(resolved: Resolved, store: Store, listen: Listener) -> Plan:
     listed = listed_images(data, resolved.pairs) if resolved.pairs else []
     named = data.labels[np.unique(np.concatenate(listed))] if listed else np.empty(0, np.int64)
     chosen = _choose_people(data, np.arange(len(data.labels)), experiment.protocol, named)
-    artefact = decoded_images(data, experiment, store, lambda done, total: listen(Event("images", done, total)))
+    artefact = decoded_images(data, experiment, store, lambda done, total: on_event(Event("images", done, total)))
     kept = np.load(artefact.path / "kept.npy", allow_pickle=False)
     keep = np.isin(kept, chosen)
     keep &= np.isin(kept, _choose_people(data, kept[keep], experiment.protocol, named))
@@ -132,20 +132,23 @@ def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...
 
 def _notes(
     data: FaceData, experiment: Experiment, kept: IntArray, labels: IntArray, parts: tuple[Split, ...], listed: int
-) -> Iterator[str]:
+) -> Iterator[Note]:
     people = len(np.unique(labels))
-    yield f"{people} people, {len(kept)} images; {data.source}"
+    yield Note("data", f"{people} people, {len(kept)} images; {data.source}")
     if len(kept) < len(data.images):
         left = len(data.images) - len(kept)
-        yield f"{left} of {len(data.images)} images left out (unreadable, or of people with too few images)"
+        text = f"{left} of {len(data.images)} images left out (unreadable, or of people with too few images)"
+        yield Note("left_out", text)
     if experiment.protocol.kind == "closed_set":
-        yield "closed set: the same people are in training and in test, so results say nothing about new people"
+        text = "closed set: the same people are in training and in test, so results say nothing about new people"
+        yield Note("closed_set", text)
     if experiment.protocol.kind == "pairs_file":
         first = [part for part in parts if part.seed == parts[0].seed]
         judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
         fewest = min(len(np.unique(labels[part.train])) for part in first)
         lost = f"; {listed - judged} pairs are lost with images that cannot be read" if judged < listed else ""
-        yield (
+        text = (
             f"{judged} listed pairs in {len(first)} folds, the threshold of each from pairs of the others; "
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
         )
+        yield Note("pairs_file", text)

@@ -12,7 +12,7 @@ from pydantic_core import to_jsonable_python
 
 from faceexp.contract import GROUPS, Plugin
 from faceexp.errors import InputError
-from faceexp.registry.import_cache import Known, recall, remember
+from faceexp.registry.import_cache import ImportCache, recall, remember
 from faceexp.registry.installed import BrokenPluginError, discover
 
 
@@ -24,7 +24,7 @@ def listing(memory: Path | None = None) -> dict[str, list[dict[str, str]]]:
     """
     began = time.time_ns()
     registry = discover()
-    known = recall(memory) if memory else Known()
+    known = recall(memory) if memory else ImportCache()
     imported = []
     found: dict[str, list[dict[str, str]]] = {kind: [] for kind in GROUPS}
     for plugin in registry.plugins:

@@ -19,7 +19,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from faceexp.registry.installed import Found
+from faceexp.registry.installed import InstalledPlugin
 from faceexp.store import write_text
 
 # File systems keep time more coarsely than the clock: what was written as lately may have been written later.
@@ -27,26 +27,26 @@ TICK = 100_000_000  # nanoseconds
 
 
 @dataclass(frozen=True)
-class Known:
+class ImportCache:
     """Plugins that import, and what must not have changed since they were imported."""
 
-    plugins: frozenset[Found] = frozenset()
+    plugins: frozenset[InstalledPlugin] = frozenset()
     watched: frozenset[str] = frozenset()
 
 
-def recall(file: Path) -> Known:
+def recall(file: Path) -> ImportCache:
     """Return what :func:`remember` wrote; nothing where something has changed since, or the file is lost or damaged."""
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         states = kept["states"]
         if _python() == kept["python"] and all(_state(name) == state for name, state in states.items()):
-            return Known(frozenset(Found(*plugin) for plugin in kept["plugins"]), frozenset(states))
+            return ImportCache(frozenset(InstalledPlugin(*plugin) for plugin in kept["plugins"]), frozenset(states))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
-    return Known()
+    return ImportCache()
 
 
-def remember(file: Path, known: Known, imported: Iterable[Found], began: int) -> None:
+def remember(file: Path, known: ImportCache, imported: Iterable[InstalledPlugin], began: int) -> None:
     """Remember that plugins were imported well, beside those that are known; a file that cannot be written is no harm.
 
     Args:

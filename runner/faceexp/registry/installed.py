@@ -26,7 +26,7 @@ BASES: dict[str, type[Plugin]] = {
 
 
 @dataclass(frozen=True)
-class Found:
+class InstalledPlugin:
     """A plugin as its distribution's metadata names it; nothing is imported until :meth:`load`."""
 
     kind: str
@@ -94,27 +94,27 @@ class Found:
 class BrokenPluginError(Exception):
     """A plugin is installed but cannot be used; only experiments that name it are affected."""
 
-    def __init__(self, found: Found, reason: str) -> None:
-        self.found, self.reason = found, " ".join(reason.split())
+    def __init__(self, found: InstalledPlugin, reason: str) -> None:
+        self.installed, self.reason = found, " ".join(reason.split())
         super().__init__(f"{found} is broken: {self.reason}")
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ConfiguredPlugin:
     """A plugin with the options an experiment gives it."""
 
-    found: Found
+    installed: InstalledPlugin
     plugin: Plugin
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything about the plugin that determines a result."""
         return {
-            "kind": self.found.kind,
-            "name": self.found.name,
-            "distribution": self.found.distribution,
-            "version": self.found.version,
-            "digest": self.found.digest,
+            "kind": self.installed.kind,
+            "name": self.installed.name,
+            "distribution": self.installed.distribution,
+            "version": self.installed.version,
+            "digest": self.installed.digest,
             "options": self.plugin.model_dump(mode="json"),
         }
 
@@ -123,13 +123,13 @@ class Chosen:
 class Registry:
     """Every plugin that is installed."""
 
-    plugins: tuple[Found, ...]
+    plugins: tuple[InstalledPlugin, ...]
 
     def names(self, kind: str) -> list[str]:
         """Return the names of one kind, sorted."""
         return sorted({found.name for found in self.plugins if found.kind == kind})
 
-    def find(self, kind: str, name: str) -> Found:
+    def find(self, kind: str, name: str) -> InstalledPlugin:
         """Return the plugin of that kind and name.
 
         Raises:
@@ -144,7 +144,7 @@ class Registry:
             raise InputError(f"{kind} {name!r} is offered by {offers}; uninstall one of them")
         return matches[0]
 
-    def choose(self, kind: str, name: str, options: Mapping[str, Any]) -> Chosen:
+    def choose(self, kind: str, name: str, options: Mapping[str, Any]) -> ConfiguredPlugin:
         """Return the plugin with options as a TOML file gives them.
 
         Raises:
@@ -153,7 +153,7 @@ class Registry:
         """
         found = self.find(kind, name)
         try:
-            return Chosen(found, found.load().from_toml(options))
+            return ConfiguredPlugin(found, found.load().from_toml(options))
         except ValidationError:
             raise
         except BrokenPluginError as error:
@@ -169,7 +169,7 @@ def discover() -> Registry:
                 with entrypoints.BadEntryPoint.err_to_warnings():
                     entry = entrypoints.EntryPoint.from_string(target, name)
                     plugins.add(
-                        Found(
+                        InstalledPlugin(
                             kind=kind,
                             name=name,
                             distribution=distribution.name.replace("_", "-"),
@@ -181,7 +181,7 @@ def discover() -> Registry:
     return Registry(tuple(sorted(plugins, key=_order)))
 
 
-def _order(found: Found) -> tuple[int, str, str, str]:
+def _order(found: InstalledPlugin) -> tuple[int, str, str, str]:
     return list(GROUPS).index(found.kind), found.name, found.distribution, found.version
 
 

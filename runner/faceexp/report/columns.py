@@ -1,200 +1,157 @@
-"""How metrics are called and written, the same in every report."""
+"""The table of a run: its columns and rows, and how means are written, the same in every report."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from faceexp.evaluation.catalogue import COLUMNS, LEADING, METRIC_OF, Metric
 from faceexp.experiment.baselines import PHASE1
+from faceexp.results.budgets import BUDGET_KINDS
+from faceexp.results.schema import RunRecord, SummaryRecord, TrialRecord
+from faceexp.values import Kind
 
 
-@dataclass(frozen=True)
-class Column:
-    """One metric as a column: its heading, what it is multiplied by, its digits, and which end is better."""
-
-    metric: str
-    heading: str
-    scale: float
-    digits: int
-    higher: bool
-    meaning: str
-
-    @property
-    def name(self) -> str:
-        """The heading without its unit."""
-        return self.heading.removesuffix(" %")
-
-
-# In order of importance: a narrow screen shows the first ones.
-COLUMNS = (
-    Column("accuracy", "accuracy %", 100, 1, True, "pairs judged right at the validation threshold, both kinds alike"),
-    Column("auc", "AUC", 1, 3, True, "probability that a similar pair is nearer than a different one"),
-    Column("eer", "EER %", 100, 1, False, "error where as many different pairs are accepted as similar ones rejected"),
-    Column("sim_diff_ratio", "sim/diff", 1, 2, False, "mean distance of similar over that of different pairs"),
-    Column("tar@far=0.01", "TAR@1%", 100, 1, True, "similar pairs accepted when 1 % of different ones are"),
-    Column("map_at_r", "MAP@R %", 100, 1, True, "mean average precision at R of retrieval"),
-    Column("precision_at_1", "P@1 %", 100, 1, True, "how often the nearest other image shows the same person"),
-    Column("r_precision", "R-prec. %", 100, 1, True, "share of the R nearest images that show the same person"),
-    Column("tar@far=0.001", "TAR@0.1%", 100, 1, True, "similar pairs accepted when 0.1 % of different ones are"),
-    Column("rank_1", "rank-1 %", 100, 1, True, "test images whose nearest enrolled image is of their person"),
-)
-
-
-def columns(document: Mapping[str, Any]) -> tuple[Column, ...]:
-    """Return the columns of the metrics that a run has (not every protocol gives all), all where it has none."""
-    present = {item["metric"] for item in document["summary"]}
-    return tuple(column for column in COLUMNS if column.metric in present) or COLUMNS
-
-
-def column_of(document: Mapping[str, Any], metric: str) -> Column:
-    """Return the column of a metric.
-
-    Raises:
-        KeyError: The run has no such metric; carries the names of those it has.
-    """
-    known = columns(document)
-    for column in known:
-        if column.metric == metric:
-            return column
-    raise KeyError(*(column.metric for column in known))
-
-
-BUDGETS = {
-    "pretrain_images": "images seen in phase 1",
-    "steps": "steps of phase 2",
-    "images": "images seen in them",
-    "trainable_parameters": "trainable parameters",
-    "settings_tried": "setting(s) tried",
-}
+def columns_of(run: RunRecord) -> tuple[Metric, ...]:
+    """Return the metrics that a run has, since not every protocol gives all; every metric where it has none."""
+    present = {row.metric for row in run.summary}
+    return tuple(metric for metric in COLUMNS if metric.key in present) or COLUMNS
 
 
 @dataclass(frozen=True)
 class Row:
-    """One label of a run: its summaries by metric, and how many of its trials ended well."""
+    """One label of a run.
+
+    Attributes:
+        label: The loss with its options, or the baseline.
+        kind: Whether it is a loss or a baseline.
+        summaries: Mean and interval by metric.
+        ok: How many of its trials ended well.
+        total: How many trials it has.
+        reason: Why the first one that failed did; ``None`` where none did.
+    """
 
     label: str
-    kind: str
-    summaries: Mapping[str, Mapping[str, Any]]
+    kind: Kind
+    summaries: Mapping[str, SummaryRecord]
     ok: int
     total: int
     reason: str | None
 
+    def mean(self, metric: Metric) -> float | None:
+        """Return the mean of a metric, ``None`` where there is none."""
+        summary = self.summaries.get(metric.key)
+        return summary.mean if summary else None
 
-def rows(document: Mapping[str, Any], sort: Column = COLUMNS[0]) -> list[Row]:
+    def letters(self, metric: Metric) -> str:
+        """Return the letters in a metric: rows that share one cannot be told apart."""
+        summary = self.summaries.get(metric.key)
+        return summary.group if summary else ""
+
+
+def rows_of(run: RunRecord, sort: Metric = LEADING) -> list[Row]:
     """Return the rows of a run, the best of a metric first, losses and baselines alike; those without it at the end."""
-    found: dict[str, dict[str, Any]] = {}
-    kinds: dict[str, str] = {}
-    for item in document["summary"]:
-        found.setdefault(item["label"], {})[item["metric"]] = item
-        kinds[item["label"]] = item["kind"]
-    trials: dict[str, list[Mapping[str, Any]]] = {}
-    for trial in document["trials"]:
-        trials.setdefault(trial["label"], []).append(trial)
-        kinds.setdefault(trial["label"], trial["kind"])
-    listed = []
-    for label, own in trials.items():
-        failed = [trial for trial in own if trial["status"] != "ok"]
-        reason = f"{failed[0]['status']}: {failed[0]['reason']}" if failed else None
-        listed.append(Row(label, kinds[label], found.get(label, {}), len(own) - len(failed), len(own), reason))
-    return sorted(listed, key=lambda row: (not row.ok, -_goodness(row, sort)))
+    summaries: dict[str, dict[str, SummaryRecord]] = {}
+    trials: dict[str, list[TrialRecord]] = {}
+    for summary in run.summary:
+        summaries.setdefault(summary.label, {})[summary.metric] = summary
+    for trial in run.trials:
+        trials.setdefault(trial.label, []).append(trial)
+    table = []
+    for label, of_label in trials.items():
+        failed = [trial for trial in of_label if trial.status != "ok"]
+        reason = f"{failed[0].status}: {failed[0].reason}" if failed else None
+        ok, total = len(of_label) - len(failed), len(of_label)
+        table.append(Row(label, of_label[0].kind, summaries.get(label, {}), ok, total, reason))
+    return sorted(table, key=lambda row: (not row.ok, -_goodness(row, sort)))
 
 
-def _goodness(row: Row, column: Column) -> float:
-    value = row.summaries.get(column.metric, {}).get("mean")
-    if value is None:
+def _goodness(row: Row, metric: Metric) -> float:
+    mean = row.mean(metric)
+    if mean is None:
         return float("-inf")
-    return float(value) if column.higher else -float(value)
+    return mean if metric.higher_is_better else -mean
 
 
-def best(listed: Sequence[Row], column: Column) -> float | None:
+def best(table: Sequence[Row], metric: Metric) -> float | None:
     """Return the best mean of a metric, or ``None`` where no row has one."""
-    means = [row.summaries[column.metric]["mean"] for row in listed if column.metric in row.summaries]
-    present = [mean for mean in means if mean is not None]
-    if not present:
-        return None
-    return float(max(present) if column.higher else min(present))
+    means = [mean for row in table if (mean := row.mean(metric)) is not None]
+    return (max if metric.higher_is_better else min)(means, default=None)
 
 
-def written(summary: Mapping[str, Any] | None, column: Column) -> str:
+def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
     """Return ``95.1 ±2.3``, or a hyphen where there is no value."""
-    if not summary or summary["mean"] is None:
-        return "-"
-    text = f"{summary['mean'] * column.scale:.{column.digits}f}"
-    if summary["ci95"]:
-        low, high = summary["ci95"]
-        text += f" ±{(high - low) / 2 * column.scale:.{column.digits}f}"
-    return text
+    return metric.text(summary.mean, summary.ci95) if summary else "-"
 
 
-def heading(document: Mapping[str, Any]) -> str:
+def heading(run: RunRecord) -> str:
     """Return the title of a run: its name, its protocol, its size."""
-    trials = document["trials"]
-    seeds, folds = len({t["seed"] for t in trials}), len({t["fold"] for t in trials})
-    protocol = str(document.get("protocol", "")).replace("_", " ")
-    return f"{document['name']}: {protocol}, {_count(seeds, 'seed')} x {_count(folds, 'fold')}"
+    seeds, folds = len({seed for seed, _ in run.cells}), len({fold for _, fold in run.cells})
+    protocol = run.protocol.replace("_", " ")
+    return f"{run.name}: {protocol}, {_count(seeds, 'seed')} x {_count(folds, 'fold')}"
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def group(row: Row, column: Column) -> str:
-    """Return the letters of a row in a metric."""
-    return str(row.summaries.get(column.metric, {}).get("group") or "")
-
-
-def legend(document: Mapping[str, Any], column: Column = COLUMNS[0]) -> str:
+def legend(run: RunRecord, metric: Metric = LEADING) -> str:
     """Return what the marks of a table mean, its letters being those of a metric."""
-    trials = document["trials"]
-    n = len({(t["seed"], t["fold"]) for t in trials})
-    if n < 2:
+    if len(run.cells) < 2:
         return "* best of its column. One seed and fold: no interval, and no difference can be called real."
     return (
         "* best of its column. ± 95 % interval of the mean over seeds and folds, Student t with the Nadeau-Bengio "
-        f"correction. Rows that share a letter cannot be told apart in {column.name} (paired t-test, Holm-corrected, "
+        f"correction. Rows that share a letter cannot be told apart in {metric.name} (paired t-test, Holm-corrected, "
         "5 %)."
     )
 
 
-def baseline_note(document: Mapping[str, Any]) -> list[str]:
-    """Return the losses that do not beat the phase-1 embedding in accuracy: often the finding."""
-    listed = {row.label: row for row in rows(document)}
-    reference = listed.get(PHASE1.label)
+def losses_below_phase1(run: RunRecord) -> list[str]:
+    """Return a sentence for each loss that does not beat the phase-1 embedding in accuracy: often the finding."""
+    table = {row.label: row for row in rows_of(run)}
+    reference = table.get(PHASE1.label)
     if reference is None:
         return []
     return [
-        f"{row.label} does not beat the {PHASE1.label} in accuracy"
-        for row in listed.values()
-        if row.kind == "loss" and row.ok and _goodness(row, COLUMNS[0]) <= _goodness(reference, COLUMNS[0])
+        f"{row.label} does not beat the {PHASE1.label} in {LEADING.name}"
+        for row in table.values()
+        if row.kind == "loss" and row.ok and _goodness(row, LEADING) <= _goodness(reference, LEADING)
     ]
 
 
-def budget(document: Mapping[str, Any]) -> str:
+def usual_budget(run: RunRecord) -> str:
     """Return in one line what most losses were given; those that were given something else are among the warnings."""
-    budgets = document.get("budgets") or []
-    if not budgets:
+    if not run.budgets:
         return ""
-    usual = {key: Counter(each[key] for each in budgets).most_common(1)[0][0] for key in budgets[0] if key in BUDGETS}
-    return "each loss: " + ", ".join(f"{value:,} {BUDGETS[key]}" for key, value in usual.items())
+    return "each loss: " + ", ".join(f"{kind.usual(run.budgets):,} {kind.words}" for kind in BUDGET_KINDS)
 
 
-def told_apart(document: Mapping[str, Any], metric: str = "accuracy") -> str:
+def told_apart(run: RunRecord, metric: Metric = LEADING) -> str:
     """Return the verdict of a run in one sentence: how many pairs of rows can be told apart."""
-    compared = [item for item in document["comparisons"] if item["metric"] == metric]
-    real = sum(item["verdict"] != "indistinguishable" for item in compared)
+    compared = [pair for pair in run.comparisons if pair.metric == metric.key]
+    real = sum(pair.verdict != "indistinguishable" for pair in compared)
     if not compared:
         return ""
-    name = next(column.name for column in COLUMNS if column.metric == metric)
-    return f"{real or 'none'} of the {len(compared)} pairs of rows can be told apart in {name}"
+    return f"{real or 'none'} of the {len(compared)} pairs of rows can be told apart in {metric.name}"
 
 
-def verdicts(document: Mapping[str, Any], metric: str) -> dict[tuple[str, str], str]:
+def verdicts(run: RunRecord, metric: Metric) -> dict[tuple[str, str], str]:
     """Return ``>`` (the first is better), ``<`` or ``=`` (cannot be told apart) for every ordered pair of labels."""
-    found = {}
     signs = {"a>b": (">", "<"), "b>a": ("<", ">"), "indistinguishable": ("=", "=")}
-    for item in document["comparisons"]:
-        if item["metric"] == metric:
-            found[item["a"], item["b"]], found[item["b"], item["a"]] = signs[item["verdict"]]
+    found = {}
+    for pair in run.comparisons:
+        if pair.metric == metric.key:
+            found[pair.a, pair.b], found[pair.b, pair.a] = signs[pair.verdict]
     return found
+
+
+def column_of(run: RunRecord, key: str) -> Metric:
+    """Return a metric of a run.
+
+    Raises:
+        KeyError: The run has no such metric; carries the names of those it has.
+    """
+    known = [metric.key for metric in columns_of(run)]
+    if key not in known:
+        raise KeyError(*known)
+    return METRIC_OF[key]

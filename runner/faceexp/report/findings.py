@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from faceexp.report.columns import COLUMNS, Row, rows, written
+from faceexp.evaluation.catalogue import LEADING
+from faceexp.report.columns import Row, mean_and_interval, rows_of
+from faceexp.results.schema import ComparisonRecord, PartRecord, RunRecord
 
-METRIC = COLUMNS[0]
 # What stands where there is no value, and before a negative one.
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
@@ -18,15 +18,15 @@ TOLD = 8
 NAMED = 6
 
 
-def verdict(document: Mapping[str, Any]) -> str:
+def verdict(run: RunRecord) -> str:
     """Return in a sentence or two which rows differ in accuracy; the first sentence is the finding."""
-    listed = rows(document)
-    compared = _accuracy(document)
-    tested = [item for item in compared if item["p_corrected"] is not None]
-    real = [item for item in tested if item["verdict"] != "indistinguishable"]
+    listed = rows_of(run)
+    compared = _accuracy(run)
+    tested = [item for item in compared if item.p_corrected is not None]
+    real = [item for item in tested if item.verdict != "indistinguishable"]
     what = f"in {_noun()} at 5 %"
     if not tested:
-        return f"Nothing can be told apart {what}: {_why_untested(document)}."
+        return f"Nothing can be told apart {what}: {_why_untested(run)}."
     if not real:
         return f"No two of the {len(listed)} rows can be told apart {what}."
     if len(real) <= TOLD:
@@ -35,14 +35,14 @@ def verdict(document: Mapping[str, Any]) -> str:
     return f"{len(real)} of the {len(compared)} pairs of rows differ {what}. {_of_the_best(listed, real)}"
 
 
-def _why_untested(document: Mapping[str, Any]) -> str:
-    cells = {(trial["seed"], trial["fold"]) for trial in document["trials"]}
+def _why_untested(run: RunRecord) -> str:
+    cells = {trial.cell for trial in run.trials}
     if len(cells) < 2:
         return "with one seed and fold there is no spread to judge a difference by"
     return "no two rows have enough trials in common"
 
 
-def _beaten(listed: Sequence[Row], real: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+def _beaten(listed: Sequence[Row], real: Sequence[ComparisonRecord]) -> Iterator[tuple[str, list[str]]]:
     """Yield each row that is better than another, with those it is better than, both in order of rank."""
     wins = {sides(item) for item in real}
     for row in listed:
@@ -51,7 +51,7 @@ def _beaten(listed: Sequence[Row], real: Sequence[Mapping[str, Any]]) -> Iterato
             yield row.label, losers
 
 
-def _of_the_best(listed: Sequence[Row], real: Sequence[Mapping[str, Any]]) -> str:
+def _of_the_best(listed: Sequence[Row], real: Sequence[ComparisonRecord]) -> str:
     """Return what the best mean is better than, and what not."""
     best = next((row for row in listed if row.kind == "loss" and row.ok), listed[0])
     wins = {sides(item) for item in real}
@@ -71,27 +71,27 @@ def _counted(listed: Sequence[Row]) -> str:
     return together([part for part in parts if not part.startswith("0 ")])
 
 
-def sides(comparison: Mapping[str, Any]) -> tuple[str, str]:
+def sides(comparison: ComparisonRecord) -> tuple[str, str]:
     """Return the labels of a real difference, the better one first."""
-    better = (comparison["a"], comparison["b"])
-    return better if comparison["verdict"] == "a>b" else better[::-1]
+    better = (comparison.a, comparison.b)
+    return better if comparison.verdict == "a>b" else better[::-1]
 
 
-def among_losses(document: Mapping[str, Any]) -> str | None:
+def among_losses(run: RunRecord) -> str | None:
     """Return how many pairs of losses differ, without the baselines; ``None`` where nothing was tested."""
-    own = [item for item in _between_losses(document) if item["p_corrected"] is not None]
-    real = sum(item["verdict"] != "indistinguishable" for item in own)
+    own = [item for item in _between_losses(run) if item.p_corrected is not None]
+    real = sum(item.verdict != "indistinguishable" for item in own)
     if not own:
         return None
-    losses = sum(row.kind == "loss" for row in rows(document))
+    losses = sum(row.kind == "loss" for row in rows_of(run))
     if not real:
         return f"Among the {losses} losses alone, without the baselines, no two can be told apart."
     return f"Among the {losses} losses alone, without the baselines, {real} of {len(own)} pairs differ."
 
 
-def sensitivity(document: Mapping[str, Any]) -> str | None:
+def sensitivity(run: RunRecord) -> str | None:
     """Return how large a difference between two losses had to be to be found; ``None`` where that is not known."""
-    found = [item["minimum_detectable_difference"] for item in _between_losses(document)]
+    found = [item.minimum_detectable_difference for item in _between_losses(run)]
     sizes = [size for size in found if size is not None]
     if not sizes:
         return None
@@ -105,30 +105,30 @@ def sensitivity(document: Mapping[str, Any]) -> str | None:
 
 def size_of(difference: float) -> str:
     """Return ``2.3 points``: a difference of the leading metric."""
-    return f"{difference * METRIC.scale:.{METRIC.digits}f} points"
+    return f"{difference * LEADING.scale:.{LEADING.digits}f} points"
 
 
-def sample(document: Mapping[str, Any]) -> str | None:
+def sample(run: RunRecord) -> str | None:
     """Return who was compared: people, images and pairs of the parts of a trial."""
-    parts = document.get("parts") or []
+    parts = run.parts
     if not parts:
         return None
     number = len(parts)
     text = (
         f"Every row had {'one trial' if number == 1 else f'{number} trials (seeds and folds)'}, "
-        f"trained on {_people(parts, 'train')}, "
-        f"with threshold and checkpoint chosen on {_people(parts, 'validation')}, "
-        f"tested on {_people(parts, 'test')}"
+        f"trained on {_people([split.train for split in parts])}, "
+        f"with threshold and checkpoint chosen on {_people([split.validation for split in parts])}, "
+        f"tested on {_people([split.test for split in parts])}"
     )
-    pairs = [part["test"].get("pairs") for part in parts]
-    if all(pair is not None for pair in pairs):
-        text += f": {between(pairs)} pairs, of which {between([part['test']['similar'] for part in parts])} similar"
+    pairs = [split.test.pairs for split in parts if split.test.pairs is not None]
+    similar = [split.test.similar for split in parts if split.test.similar is not None]
+    if len(pairs) == len(similar) == number:
+        text += f": {between(pairs)} pairs, of which {between(similar)} similar"
     return text + ("" if number == 1 else ", in each trial") + "."
 
 
-def _people(parts: Sequence[Mapping[str, Any]], name: str) -> str:
-    people = between([part[name]["people"] for part in parts])
-    return f"{people} people ({between([part[name]['images'] for part in parts])} images)"
+def _people(parts: Sequence[PartRecord]) -> str:
+    return f"{between([part.people for part in parts])} people ({between([part.images for part in parts])} images)"
 
 
 def between(values: Sequence[int]) -> str:
@@ -137,42 +137,42 @@ def between(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def leading(document: Mapping[str, Any]) -> str | None:
+def leading(run: RunRecord) -> str | None:
     """Return the loss with the best mean accuracy and that of the best baseline."""
-    listed = [row for row in rows(document) if row.ok and METRIC.metric in row.summaries]
+    listed = [row for row in rows_of(run) if row.ok and LEADING.key in row.summaries]
     best = {kind: next((row for row in listed if row.kind == kind), None) for kind in ("loss", "baseline")}
     texts = [
         f"{'Best mean among losses' if kind == 'loss' else 'best among baselines'}: {row.label}, "
-        f"{written(row.summaries[METRIC.metric], METRIC)} %"
+        f"{mean_and_interval(row.summaries[LEADING.key], LEADING)} %"
         for kind, row in best.items()
         if row
     ]
     return "; ".join(texts) + "." if texts else None
 
 
-def warnings(document: Mapping[str, Any]) -> list[str]:
+def warnings(run: RunRecord) -> list[str]:
     """Return what a reader has to know before believing the numbers."""
     found = []
-    if document.get("protocol") == "closed_set":
+    if run.protocol == "closed_set":
         found.append(
             "Closed set: the people of the test were seen in training, so results say nothing about new people."
         )
-    found += budget_warnings(document)
-    failed = sum(trial["status"] != "ok" for trial in document["trials"])
+    found += budget_warnings(run)
+    failed = sum(trial.status != "ok" for trial in run.trials)
     if failed:
-        total = len(document["trials"])
+        total = len(run.trials)
         found.append(f"{many(failed, 'trial')} of {total} did not end well; means are over the others.")
     return found
 
 
-def budget_warnings(document: Mapping[str, Any]) -> list[str]:
+def budget_warnings(run: RunRecord) -> list[str]:
     """Return the run's own warnings, about unequal budgets, as sentences."""
-    return [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in document.get("warnings") or []]
+    return [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in run.warnings]
 
 
-def notes(document: Mapping[str, Any]) -> list[str]:
+def notes(run: RunRecord) -> list[str]:
     """Return the notes that are no warnings."""
-    return [note for note in document.get("notes") or [] if not note.startswith("closed set")]
+    return [note.text for note in run.remarks if note.kind != "closed_set"]
 
 
 def together(words: Sequence[str]) -> str:
@@ -200,13 +200,13 @@ def signed(value: float | None, scale: float, digits: int) -> str:
 
 
 def _noun() -> str:
-    return METRIC.heading.removesuffix(" %")
+    return LEADING.name
 
 
-def _accuracy(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [item for item in document["comparisons"] if item["metric"] == METRIC.metric]
+def _accuracy(run: RunRecord) -> list[ComparisonRecord]:
+    return [item for item in run.comparisons if item.metric == LEADING.key]
 
 
-def _between_losses(document: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    losses = {row.label for row in rows(document) if row.kind == "loss"}
-    return [item for item in _accuracy(document) if item["a"] in losses and item["b"] in losses]
+def _between_losses(run: RunRecord) -> Iterable[ComparisonRecord]:
+    losses = {row.label for row in rows_of(run) if row.kind == "loss"}
+    return [item for item in _accuracy(run) if item.a in losses and item.b in losses]

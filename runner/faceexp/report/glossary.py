@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faceexp.report.columns import COLUMNS
+from faceexp.evaluation.catalogue import COLUMNS
 
 TERMS = {
     "identity": "a person; every image shows one",
@@ -52,7 +52,5 @@ TERMS = {
 
 def glossary() -> list[tuple[str, str]]:
     """Return terms and meanings, those of the metrics among them, by alphabet."""
-    metrics = {
-        column.heading: f"{column.meaning}; {'higher' if column.higher else 'lower'} is better" for column in COLUMNS
-    }
+    metrics = {column.heading: f"{column.meaning}; {column.better} is better" for column in COLUMNS}
     return sorted((TERMS | metrics).items(), key=lambda item: item[0].lower())

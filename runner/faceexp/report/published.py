@@ -4,105 +4,134 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
-from faceexp.report.columns import COLUMNS, Row, written
+from faceexp.evaluation.catalogue import ACCURACY, SIM_DIFF_RATIO
+from faceexp.report.columns import Row, mean_and_interval
 from faceexp.report.findings import NOTHING, probability, signed
+from faceexp.results.published import CountPairRecord, PublishedRecord, PublishedResultRecord
+from faceexp.results.record import Interval
+from faceexp.results.schema import RunRecord, SummaryRecord
 
-ACCURACY = next(column for column in COLUMNS if column.metric == "accuracy")
-RATIO = next(column for column in COLUMNS if column.metric == "sim_diff_ratio")
-VERDICTS = {
+VERDICTS: dict[Literal["distinguishable", "undecided", "indistinguishable"], str] = {
     "distinguishable": "told apart even if errors are unrelated",
     "undecided": "depends on which pairs each judged right",
     "indistinguishable": "not told apart even in the best case",
 }
 
 
-def beside(document: Mapping[str, Any], listed: Sequence[Row]) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class PublishedRow:
+    """One published loss: its name, and the cells of its line."""
+
+    label: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Published results beside those of a run, as text.
+
+    Attributes:
+        source: Where they were published.
+        total: How many test pairs there were.
+        table: A line for each loss.
+        remarks: What the numbers can show, in sentences.
+        comparisons: The cells of every two losses.
+    """
+
+    source: str
+    total: str
+    table: tuple[PublishedRow, ...]
+    remarks: tuple[str, ...]
+    comparisons: tuple[tuple[str, ...], ...]
+
+
+def beside(run: RunRecord, table: Sequence[Row]) -> Beside | None:
     """Return published results with those of this run, matched by label; ``None`` where there are none."""
-    published = document.get("published")
+    published = run.published
     if not published:
         return None
-    own = {row.label: row.summaries for row in listed}
-    intervals = {item["label"]: item["ci95"] for item in (published.get("power") or {}).get("losses", [])}
-    return {
-        "source": published["source"],
-        "total": f"{published['pairs']:,}",
-        "table": [
-            _line(item, published["pairs"], intervals, own.get(item["label"], {})) for item in published["results"]
-        ],
-        "remarks": remarks(published),
-        "comparisons": [_comparison(item) for item in (published.get("power") or {}).get("pairs", [])],
-    }
+    summaries = {row.label: row.summaries for row in table}
+    power = published.power
+    intervals = {loss.label: loss.ci95 for loss in power.losses} if power else {}
+    return Beside(
+        source=published.source,
+        total=f"{published.pairs:,}",
+        table=tuple(
+            _line(result, published.pairs, intervals.get(result.label), summaries.get(result.label, {}))
+            for result in published.results
+        ),
+        remarks=tuple(remarks(published)),
+        comparisons=tuple(_comparison(pair) for pair in power.pairs) if power else (),
+    )
 
 
 def _line(
-    item: Mapping[str, Any], pairs: int, intervals: Mapping[str, Sequence[float]], own: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    interval = intervals.get(item["label"])
-    return {
-        "label": item["label"],
-        "cells": [
-            f"{item['right']:,}",
-            f"{item['right'] / pairs * 100:.1f}",
+    result: PublishedResultRecord, pairs: int, interval: Interval | None, summaries: Mapping[str, SummaryRecord]
+) -> PublishedRow:
+    return PublishedRow(
+        result.label,
+        (
+            f"{result.right:,}",
+            f"{result.right / pairs * 100:.1f}",
             f"{interval[0] * 100:.1f} to {interval[1] * 100:.1f}" if interval else NOTHING,
-            NOTHING if item.get("sim_diff_ratio") is None else f"{item['sim_diff_ratio']:.2f}",
-            written(own.get(ACCURACY.metric), ACCURACY),
-            written(own.get(RATIO.metric), RATIO),
-        ],
-    }
+            NOTHING if result.sim_diff_ratio is None else f"{result.sim_diff_ratio:.2f}",
+            mean_and_interval(summaries.get(ACCURACY.key), ACCURACY),
+            mean_and_interval(summaries.get(SIM_DIFF_RATIO.key), SIM_DIFF_RATIO),
+        ),
+    )
 
 
-def remarks(published: Mapping[str, Any]) -> list[str]:
+def remarks(published: PublishedRecord) -> list[str]:
     """Return in words what the published numbers can show."""
-    power = published.get("power") or {}
-    found = []
-    pairs = power.get("pairs") or []
-    counts = Counter(item["verdict"] for item in pairs)
-    halves = [(item["ci95"][1] - item["ci95"][0]) / 2 for item in power.get("losses", [])]
-    if pairs and halves:
-        largest = max(abs(item["difference"]) for item in pairs)
-        winner = "no winner can be called" if largest < min(halves) else "that alone says nothing of a winner"
-        found.append(
-            f"With {published['pairs']:,} pairs each published accuracy is uncertain by "
-            f"\N{PLUS-MINUS SIGN}{_points(min(halves))} or more (95 %); the losses differ by at most "
-            f"{_points(largest)}: {winner}."
+    power = published.power
+    if power is None or not power.pairs:
+        return []
+    sentences = []
+    counts = Counter(pair.verdict for pair in power.pairs)
+    narrowest = min((loss.ci95[1] - loss.ci95[0]) / 2 for loss in power.losses)
+    largest = max(abs(pair.difference) for pair in power.pairs)
+    winner = "no winner can be called" if largest < narrowest else "that alone says nothing of a winner"
+    sentences.append(
+        f"With {published.pairs:,} pairs each published accuracy is uncertain by "
+        f"\N{PLUS-MINUS SIGN}{_points(narrowest)} or more (95 %); the losses differ by at most "
+        f"{_points(largest)}: {winner}."
+    )
+    if counts["indistinguishable"] == len(power.pairs):
+        sentences.append(
+            f"None of the {len(power.pairs)} pairs of published losses can be told apart at 5 % by McNemar's exact "
+            "test after Holm, not even if their errors were as alike as they can be."
         )
-    if pairs and counts["indistinguishable"] == len(pairs):
-        found.append(
-            f"None of the {len(pairs)} pairs of published losses can be told apart at 5 % by McNemar's exact test "
-            "after Holm, not even if their errors were as alike as they can be."
-        )
-    elif pairs:
+    else:
         parts = [f"{counts[verdict]} {words}" for verdict, words in VERDICTS.items() if counts[verdict]]
-        found.append(f"Of the {len(pairs)} pairs of published losses: {'; '.join(parts)} (5 %, after Holm).")
-    detectable = power.get("detectable") or {}
-    best, unrelated = (_points(detectable.get(f"{case}_corrected")) for case in ("nested", "unrelated"))
+        sentences.append(f"Of the {len(power.pairs)} pairs of published losses: {'; '.join(parts)} (5 %, after Holm).")
+    best, unrelated = (_points(power.detectable.nested_corrected), _points(power.detectable.unrelated_corrected))
     if best and unrelated:
-        found.append(
-            f"With {published['pairs']:,} test pairs, {power['power'] * 100:.0f} % of repetitions find a difference "
+        sentences.append(
+            f"With {published.pairs:,} test pairs, {power.power * 100:.0f} % of repetitions find a difference "
             f"from the best accuracy of {best} where every error of the better loss is one of the other too, and of "
             f"{unrelated} where errors are unrelated; both after correction."
         )
-    return found
+    return sentences
 
 
 def _points(value: float | None) -> str:
     return "" if value is None else f"{value * 100:.1f} points"
 
 
-def _comparison(item: Mapping[str, Any]) -> list[str]:
+def _comparison(pair: CountPairRecord) -> tuple[str, ...]:
     """Return the cells of two published losses."""
-    low, high = item["ci95"]
-    needed = item["pairs_needed"]
-    numbers = [needed.get(case) for case in ("nested", "unrelated")]
-    return [
-        item["a"],
-        item["b"],
-        signed(item["difference"], 100, 1),
+    low, high = pair.ci95
+    needed = (pair.pairs_needed.nested, pair.pairs_needed.unrelated)
+    return (
+        pair.a,
+        pair.b,
+        signed(pair.difference, 100, 1),
         f"{signed(low, 100, 1)} to {signed(high, 100, 1)}",
-        probability(item["p_corrected"]),
-        probability(item["best_case_p_corrected"]),
-        " to ".join(NOTHING if number is None else f"{number:,.0f}" for number in numbers),
-        {"distinguishable": "told apart", "indistinguishable": "not told apart"}.get(item["verdict"], item["verdict"]),
-    ]
+        probability(pair.p_corrected),
+        probability(pair.best_case_p_corrected),
+        " to ".join(NOTHING if number is None else f"{number:,.0f}" for number in needed),
+        {"distinguishable": "told apart", "indistinguishable": "not told apart"}.get(pair.verdict, pair.verdict),
+    )

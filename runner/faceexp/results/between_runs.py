@@ -7,13 +7,14 @@ could as well come from other people.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from faceexp.statistics.comparisons import Comparison, compare
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+from faceexp.evaluation.catalogue import Metric
+from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord
+from faceexp.statistics.comparisons import compare
+from faceexp.values import Kind
 
 
 @dataclass(frozen=True)
@@ -25,86 +26,70 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One label and what it reached in each run; ``None`` where it did not run.
+class RowInRuns:
+    """One row and what it reached in each run; ``None`` where it did not run.
 
     Attributes:
         label: The loss with its options, or the baseline.
-        kind: ``"loss"`` or ``"baseline"``.
-        summaries: Of each run, as in ``results.json``.
+        kind: Whether it is a loss or a baseline.
+        summaries: Of each run.
         tests: Of the first run with each of the others: a is the first, b the other; ``None`` where nothing is paired.
     """
 
     label: str
-    kind: str
-    summaries: tuple[Mapping[str, Any] | None, ...]
-    tests: tuple[Comparison | None, ...]
+    kind: Kind
+    summaries: tuple[SummaryRecord | None, ...]
+    tests: tuple[ComparisonRecord | None, ...]
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class RunComparison:
     """Runs beside each other, in one metric.
 
     Attributes:
         names: What each run is called.
         metric: The metric.
         differences: Between the experiment files.
-        lines: A line a label, in the order in which runs name them.
+        lines: A line for each row, in the order in which runs name them.
         remarks: Why runs cannot be tested against the first one, where they cannot.
     """
 
     names: tuple[str, ...]
     metric: str
     differences: tuple[Difference, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[RowInRuns, ...]
     remarks: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Cell:
-    label: str
-    kind: str
-    seed: int
-    fold: int
-    status: str
-    metrics: Mapping[str, float | None]
-
-
-def side_by_side(
-    names: Sequence[str],
-    specs: Sequence[Mapping[str, Any]],
-    documents: Sequence[Mapping[str, Any]],
-    metric: str,
-    *,
-    higher: bool,
-) -> SideBySide:
+def compare_records(
+    names: Sequence[str], specs: Sequence[Mapping[str, Any]], runs: Sequence[RunRecord], metric: Metric
+) -> RunComparison:
     """Return runs beside each other.
 
     Args:
         names: What each run is called.
-        specs: Their experiment files.
-        documents: Their ``results.json``.
+        specs: Their experiment files, as TOML data.
+        runs: What they found.
         metric: The metric to compare.
-        higher: Whether more of it is better.
     """
-    labels: dict[str, str] = {}
-    for document in documents:
-        for trial in document["trials"]:
-            labels.setdefault(trial["label"], trial["kind"])
-    tests: list[dict[str, Comparison]] = []
+    kinds: dict[str, Kind] = {}
+    for run in runs:
+        for trial in run.trials:
+            kinds.setdefault(trial.label, trial.kind)
+    tests: list[dict[str, ComparisonRecord]] = []
     remarks = []
-    for name, document in zip(names[1:], documents[1:], strict=True):
-        found, remark = _tests(documents[0], document, metric, higher=higher)
-        tests.append(found)
+    for name, other in zip(names[1:], runs[1:], strict=True):
+        tested, remark = _tests(runs[0], other, metric)
+        tests.append(tested)
         remarks += [f"{name}: {remark}"] if remark else []
-    summaries = [{s["label"]: s for s in d["summary"] if s["metric"] == metric} for d in documents]
-    return SideBySide(
+    summaries = [{row.label: row for row in run.summary if row.metric == metric.key} for run in runs]
+    return RunComparison(
         names=tuple(names),
-        metric=metric,
+        metric=metric.key,
         differences=tuple(differences(specs)),
         lines=tuple(
-            Line(label, kind, tuple(s.get(label) for s in summaries), tuple(t.get(label) for t in tests))
-            for label, kind in labels.items()
+            RowInRuns(label, kind, tuple(s.get(label) for s in summaries), tuple(t.get(label) for t in tests))
+            for label, kind in kinds.items()
         ),
         remarks=tuple(remarks),
     )
@@ -131,24 +116,26 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def _tests(
-    first: Mapping[str, Any], other: Mapping[str, Any], metric: str, *, higher: bool
-) -> tuple[dict[str, Comparison], str]:
+def _tests(first: RunRecord, other: RunRecord, metric: Metric) -> tuple[dict[str, ComparisonRecord], str]:
     """Return the comparison of each label that both runs have, or why there is none."""
-    keys = [{(part["seed"], part["fold"]): part.get("key") for part in d.get("parts", [])} for d in (first, other)]
+    keys = [{split.cell: split.key for split in run.parts} for run in (first, other)]
     shared = {cell for cell in keys[0] if cell in keys[1]}
     if not shared:
         return {}, "has no seed and fold in common with the first run, so nothing is tested"
     if any(keys[0][cell] is None or keys[0][cell] != keys[1][cell] for cell in shared):
         return {}, "cut other data, or cut them otherwise, than the first run, so nothing is tested"
-    cells = [
-        _Cell(f"{side} {t['label']}", t["kind"], t["seed"], t["fold"], t["status"], t["metrics"])
-        for side, document in enumerate((first, other))
-        for t in document["trials"]
-        if (t["seed"], t["fold"]) in shared
+    # A label in the first run and the same label in the other are compared as two losses of one run are.
+    trials = [
+        trial.model_copy(update={"label": f"{side} {trial.label}"})
+        for side, run in enumerate((first, other))
+        for trial in run.trials
+        if trial.cell in shared
     ]
-    known = {cell.label for cell in cells}
-    common = [t for t in dict.fromkeys(c.label[2:] for c in cells) if {f"0 {t}", f"1 {t}"} <= known]
-    ratio = max(first.get("test_train_ratio", 0.0), other.get("test_train_ratio", 0.0))
-    found = compare(cells, {metric: higher}, ratio, [(f"0 {label}", f"1 {label}") for label in common])
-    return {item.a[2:]: item for item in found}, ""
+    labels = {trial.label for trial in trials}
+    common = [
+        label for label in dict.fromkeys(trial.label[2:] for trial in trials) if {f"0 {label}", f"1 {label}"} <= labels
+    ]
+    ratio = max(first.test_train_ratio or 0.0, other.test_train_ratio or 0.0)
+    pairs = [(f"0 {label}", f"1 {label}") for label in common]
+    compared = compare(trials, {metric.key: metric.higher_is_better}, ratio, pairs)
+    return {pair.a[2:]: ComparisonRecord.model_validate(pair) for pair in compared}, ""

@@ -5,44 +5,62 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
 from faceexp.evaluation.calibration import calibrated
-from faceexp.evaluation.diagnostics import projection
-from faceexp.evaluation.metrics import Examined, examine
+from faceexp.evaluation.diagnostics import Diagnostics, projection
+from faceexp.evaluation.metrics import examine
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.retrieval import rank_1
-from faceexp.results.jsonable import to_json, to_jsonable
+from faceexp.results.jsonable import to_json
+from faceexp.results.record import Number, Record
+from faceexp.results.schema import (
+    BudgetRecord,
+    CalibrationRecord,
+    CheckpointRecord,
+    DiagnosticsRecord,
+    JudgedPairRecord,
+    MapRecord,
+    RatesRecord,
+    TrialFile,
+)
 from faceexp.store import Store, digest, source_digest
-from faceexp.values import Plan, TrainedTrial, TrialResult
+from faceexp.values import Plan, TrainedTrial
 
-# What of faceexp decides what is measured of a trial.
-SOURCES = ("evaluation", "results.measure")
-
-
+# What of faceexp decides what is measured of a trial, and in which form the store has it.
+SOURCES = ("evaluation", "results.measure", "results.record", "results.schema")
+# People whose embeddings are drawn: more colours nobody tells apart.
 SHOWN_PEOPLE = 20
+
+
+class Measurement(Record):
+    """What is measured of a trial that ended well, as the store has it."""
+
+    metrics: Mapping[str, Number]
+    threshold: Number
+    diagnostics: DiagnosticsRecord
+    calibration: CalibrationRecord
+    seconds: float = Field(description="How long it took when it was measured.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A trial's result, and what a report shows beside its numbers; ``None`` where it failed."""
+    """A trial with everything that is measured of it, and the images that its pictures show."""
 
-    result: TrialResult
-    evidence: dict[str, Any] | None = None
+    trial: TrialFile
     pictures: tuple[int, ...] = ()
-    calibration: dict[str, Any] | None = None
 
 
 def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Measured:
-    """Return a trial's metrics and evidence: the threshold from validation, everything else from test.
+    """Return a trial's metrics and diagnostics: the threshold from validation, everything else from test.
 
     The first seed and fold also gives the embeddings to draw and the images of its hardest pairs: they are the same
     people for every loss.
@@ -54,27 +72,26 @@ def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Me
     """
     began = time.perf_counter()
     if trained.status != "ok":
-        return Measured(_result(trained, {}, None, time.perf_counter() - began))
+        return Measured(_record(trained, None, time.perf_counter() - began))
     if store is None or not trained.key:
-        found = _judged(trained, plan)
-        seconds = time.perf_counter() - began
+        measurement = _measured(trained, plan, began)
     else:
 
         def make(folder: Path) -> None:
-            judged = _judged(trained, plan)
-            judged["seconds"] = time.perf_counter() - began
-            (folder / "judged.json").write_text(to_json(judged), encoding="utf-8")
+            made = _measured(trained, plan, began)
+            (folder / "measurement.json").write_text(to_json(made), encoding="utf-8")
 
-        artefact = store.get("evaluation", _judged_by(trained, plan), make)
-        found = json.loads((artefact.path / "judged.json").read_text(encoding="utf-8"))
-        seconds = found["seconds"]
+        artefact = store.get("evaluation", _inputs(trained, plan), make)
+        text = (artefact.path / "measurement.json").read_text(encoding="utf-8")
+        measurement = Measurement.model_validate_json(text)
         if artefact.reused:
             trained = dataclasses.replace(trained, reused=(*trained.reused, "evaluate"))
-    result = _result(trained, found["metrics"], found["threshold"], seconds)
-    return Measured(result, found["evidence"], tuple(found["pictures"]), found["calibration"])
+    hardest = measurement.diagnostics.hardest if _is_first(trained, plan) else ()
+    pictures = {image for pair in hardest for image in pair.images}
+    return Measured(_record(trained, measurement, measurement.seconds), tuple(sorted(pictures)))
 
 
-def _judged_by(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
+def _inputs(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
     """Return what determines a measurement."""
     split = trained.split
     parts = [split.train, split.validation, split.test]
@@ -83,7 +100,7 @@ def _judged_by(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
         "distance": trained.distance,
         "parts": digest([[part.tolist(), plan.labels[part].tolist()] for part in parts]),
         "pairs": digest([None if p is None else p.tolist() for p in (split.validation_pairs, split.test_pairs)]),
-        # The evidence names images and people.
+        # The diagnostics name images and people.
         "images": plan.images_key,
         "identities": digest(plan.identities),
         "first": _is_first(trained, plan),
@@ -102,8 +119,7 @@ def _code() -> str:
     return digest([*versions, source_digest(*SOURCES)])
 
 
-def _judged(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
-    """Return metrics, threshold, evidence, pictures and calibration, as JSON data."""
+def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
     split = trained.split
     validation, test = plan.labels[split.validation], plan.labels[split.test]
     embeddings = trained.embeddings
@@ -120,29 +136,22 @@ def _judged(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
         gallery = np.concatenate([embeddings["train"], embeddings["validation"]])
         enrolled = plan.labels[np.concatenate([split.train, split.validation])]
         metrics["rank_1"] = rank_1(gallery, enrolled, embeddings["test"], test, trained.distance)
-    first = _is_first(trained, plan)
-    evidence = _evidence(examined, split, plan)
     # What came of the false accept rates that validation aimed at.
-    evidence["met"] = {
-        aim: to_jsonable({"far": far, "tar": tar}) for aim, (far, tar) in zip(aims, examined.rates, strict=True)
-    }
-    if first:
-        evidence["map"] = _map(trained, test, plan)
-    pictures = {image for pair in evidence["hardest"] for image in pair["images"]} if first else set()
-    return {
-        "metrics": to_jsonable(metrics),
-        "threshold": to_jsonable(threshold),
-        "evidence": to_jsonable(evidence),
-        "pictures": sorted(pictures),
-        "calibration": to_jsonable(calibration),
-    }
+    met = {aim: RatesRecord(far=far, tar=tar) for aim, (far, tar) in zip(aims, examined.rates, strict=True)}
+    drawn = {"map": _map(trained, test, plan)} if _is_first(trained, plan) else {}
+    return Measurement(
+        metrics=metrics,
+        threshold=threshold,
+        diagnostics=_diagnostics(examined.diagnostics, split, plan, met, drawn),
+        calibration=CalibrationRecord.model_validate(calibration),
+        seconds=time.perf_counter() - began,
+    )
 
 
-def _result(
-    trained: TrainedTrial, metrics: Mapping[str, float | None], threshold: float | None, seconds: float
-) -> TrialResult:
+def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: float) -> TrialFile:
+    """Return the record of a trial; one that failed has no measurement."""
     trial = trained.trial
-    return TrialResult(
+    return TrialFile(
         id=trial.id,
         loss=trial.name,
         label=trial.label,
@@ -151,8 +160,8 @@ def _result(
         fold=trial.fold,
         status=trained.status,
         reason=trained.reason,
-        metrics=dict(metrics),
-        threshold=threshold,
+        metrics=measurement.metrics if measurement else {},
+        threshold=measurement.threshold if measurement else None,
         distance=trained.distance,
         best_step=trained.best_step,
         seconds={
@@ -161,25 +170,50 @@ def _result(
             "evaluate": seconds,
         },
         reused=trained.reused,
-        curve=trained.curve,
-        budget=trained.budget,
+        curve=tuple(CheckpointRecord.model_validate(point) for point in trained.curve),
+        budget=BudgetRecord.model_validate(trained.budget),
+        evidence=measurement.diagnostics if measurement else None,
+        calibration=measurement.calibration if measurement else None,
     )
 
 
-def _evidence(examined: Examined, split: Split, plan: Plan) -> dict[str, Any]:
-    """Return the evidence with rows of the test part replaced by images of the data set and names of people."""
-    found = to_jsonable(examined.evidence)
-    for pair in found["hardest"]:
-        images = [int(split.test[pair.pop("first")]), int(split.test[pair.pop("second")])]
-        pair |= {"images": images, "identities": [plan.identities[plan.labels[image]] for image in images]}
-    return cast("dict[str, Any]", found)
+def _diagnostics(
+    diagnostics: Diagnostics,
+    split: Split,
+    plan: Plan,
+    met: Mapping[str, RatesRecord],
+    drawn: Mapping[str, MapRecord | None],
+) -> DiagnosticsRecord:
+    """Return the diagnostics with rows of the test part replaced by images of the data set and names of people."""
+    hardest = []
+    for pair in diagnostics.hardest:
+        first, second = int(split.test[pair.first]), int(split.test[pair.second])
+        hardest.append(
+            JudgedPairRecord(
+                distance=pair.distance,
+                similar=pair.similar,
+                accepted=pair.accepted,
+                images=(first, second),
+                identities=(plan.identities[plan.labels[first]], plan.identities[plan.labels[second]]),
+            )
+        )
+    return DiagnosticsRecord(
+        far=diagnostics.far,
+        tar=diagnostics.tar,
+        edges=diagnostics.edges,
+        similar=diagnostics.similar,
+        different=diagnostics.different,
+        hardest=tuple(hardest),
+        met=met,
+        **drawn,
+    )
 
 
-def _map(trained: TrainedTrial, labels: IntArray, plan: Plan) -> dict[str, Any] | None:
-    """Return the embeddings of at most twenty people in the plane: more colours nobody tells apart."""
+def _map(trained: TrainedTrial, labels: IntArray, plan: Plan) -> MapRecord | None:
+    """Return the embeddings of at most :data:`SHOWN_PEOPLE` people in the plane; nothing where there is no plane."""
     chosen = np.isin(labels, np.unique(labels)[:SHOWN_PEOPLE])
     drawn = projection(trained.embeddings["test"], trained.distance, chosen)
     if drawn is None:
         return None
-    names = [plan.identities[labels[row]] for row in drawn.row]
-    return {"x": list(drawn.x), "y": list(drawn.y), "identity": names, "explained": drawn.explained}
+    names = tuple(plan.identities[labels[row]] for row in drawn.row)
+    return MapRecord(x=drawn.x, y=drawn.y, identity=names, explained=drawn.explained)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
 import shlex
 import shutil
@@ -11,78 +10,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from faceexp.data.images import shape
 from faceexp.errors import InputError, Problem
+from faceexp.evaluation.catalogue import COLUMNS
 from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import Experiment
 from faceexp.registry.installed import BrokenPluginError, discover
-from faceexp.report.columns import COLUMNS, written
-from faceexp.run import open_run, read_json
+from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of
+from faceexp.results.jsonable import to_json
+from faceexp.results.model_schema import ExportRecord, MeanRecord, OriginRecord, UsedPluginRecord
+from faceexp.results.schema import InstalledPluginRecord
 from faceexp.serving.model import FaceModel
 
-# What each format is called in a folder; see faceexp.serving.runtimes.
-FILES = {"onnx": "model.onnx", "tflite": "model.tflite", "keras": "model.keras", "saved_model": "saved_model"}
-
-
-class Used(BaseModel):
-    """A plugin that a model was made with."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    options: dict[str, Any] = {}
-    distribution: str = ""
-    version: str = ""
-
-
-class Origin(BaseModel):
-    """Where a model comes from, as far as it is known; kept in ``calibration.json``, so that it outlives the run.
-
-    Attributes:
-        run: Name of the run.
-        description: What the run was for.
-        spec_hash: Digest of its experiment.
-        trial: The trial that ended with this model.
-        best_step: The step of phase 2 whose weights were kept.
-        protocol: The table ``[protocol]`` of the experiment.
-        dataset: Its data set; ``licence`` and ``source`` are those that the installed plugin gives.
-        model: Its trunk.
-        loss: The loss of the trial.
-        embedding_dim: Width of the embedding.
-        notes: What the run says of its data.
-        parts: Images, people and pairs of the trial's parts.
-        metrics: Of the trial, on its test part.
-        summary: Mean, interval and number of trials of the label, by metric.
-        trials: How many trials the label had, and how many ended well.
-        budget: What the label was given.
-        warnings: Which budgets were unequal.
-        packages: Versions of what trained it.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    run: str | None = None
-    description: str = ""
-    spec_hash: str | None = None
-    trial: str | None = None
-    best_step: int | None = None
-    protocol: dict[str, Any] = {}
-    dataset: Used | None = None
-    licence: str | None = None
-    source: str | None = None
-    model: Used | None = None
-    loss: Used | None = None
-    embedding_dim: int | None = None
-    notes: tuple[str, ...] = ()
-    parts: dict[str, dict[str, int]] = {}
-    metrics: dict[str, float | None] = {}
-    summary: dict[str, dict[str, Any]] = {}
-    trials: tuple[int, int] | None = None
-    budget: dict[str, int] = {}
-    warnings: tuple[str, ...] = ()
-    packages: dict[str, str] = {}
+# What of the packages that trained a model its card names.
+PACKAGES = ("faceexp", "tensorflow", "keras", "numpy", "pillow")
+PARTS = ("train", "validation", "test")
 
 
 def size_of(path: Path) -> int:
@@ -91,21 +33,34 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def describe(model: FaceModel, made: Path, folder: str, deviations: Mapping[str, float]) -> None:
-    """Write what is beside the network: calibration with origin, spec, README, model card."""
+def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mapping[str, float]) -> None:
+    """Write what is beside the network: calibration with origin, spec, README, model card.
+
+    Args:
+        model: The model that was exported.
+        made: The folder to write to.
+        folder: The name that the folder will have.
+        deviations: By format, the largest difference from the Keras file's embeddings.
+    """
     import jinja2
 
-    run = _run_of(model.folder)
-    spec_file = (run or model.folder) / "spec.toml"
-    origin = _from_run(run, model) if run else _kept(model.calibration.get("origin"))
-    exported = {"faceexp": importlib.metadata.version("faceexp"), "deviations": dict(deviations)}
-    content = {**model.calibration, "origin": origin.model_dump(mode="json"), "exported": exported}
-    (made / "calibration.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    source = ModelFolder(model.folder)
+    run = run_of(source)
+    spec_file = run.spec if run else source.spec
+    origin = _from_run(run, model) if run else model.record.origin or OriginRecord()
+    exported = ExportRecord(faceexp=importlib.metadata.version("faceexp"), deviations=deviations)
+    # Of the origin every key is written, so that a reader sees what is not known.
+    content = {
+        **model.record.to_jsonable(),
+        "origin": origin.model_dump(mode="json"),
+        "exported": exported.to_jsonable(),
+    }
+    made.record.write_text(to_json(content), encoding="utf-8")
     if spec_file.is_file():
-        shutil.copyfile(spec_file, made / "spec.toml")
+        shutil.copyfile(spec_file, made.spec)
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("faceexp.serving"),
-        autoescape=False,  # noqa: S701 - it writes Python, not HTML
+        autoescape=False,  # noqa: S701 - it writes Markdown, not HTML
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,
@@ -118,22 +73,22 @@ def describe(model: FaceModel, made: Path, folder: str, deviations: Mapping[str,
         "in_python": json.dumps(folder),
         "label": _line(model.label),
         "origin": origin,
-        "calibration": model.calibration,
-        "known": model.calibration.get("calibration") or {},
+        "record": model.record,
+        "known": model.record.calibration,
         "preprocess": model.preprocess,
         "height": height,
         "width": width,
         "channels": shape(model.preprocess)[2],
         "distance": model.distance,
-        "files": {name: FILES[name] for name in deviations},
-        "sizes": {FILES[name]: f"{size_of(made / FILES[name]) / 1e6:.1f} MB" for name in deviations},
+        "files": {name: NETWORK_FILES[name] for name in deviations},
+        "sizes": {NETWORK_FILES[name]: f"{size_of(made.network(name)) / 1e6:.1f} MB" for name in deviations},
         "deviations": {name: f"{value:.1g}" for name, value in deviations.items()},
         "has_spec": spec_file.is_file(),
-        "version": exported["faceexp"],
+        "version": exported.faceexp,
         "metrics": _metrics(origin),
     }
     for name in ("README.md", "MODEL_CARD.md"):
-        (made / name).write_text(templates.get_template(f"{name}.j2").render(values), encoding="utf-8")
+        (made.root / name).write_text(templates.get_template(f"{name}.j2").render(values), encoding="utf-8")
 
 
 def _line(text: object) -> str:
@@ -141,78 +96,59 @@ def _line(text: object) -> str:
     return " ".join(str(text).split())
 
 
-def _metrics(origin: Origin) -> list[dict[str, str]]:
+def _metrics(origin: OriginRecord) -> list[dict[str, str]]:
     """Return the rows of the table of metrics."""
-    rows = []
-    for column in COLUMNS:
-        value, summary = origin.metrics.get(column.metric), origin.summary.get(column.metric)
+    table = []
+    for metric in COLUMNS:
+        value, summary = origin.metrics.get(metric.key), origin.summary.get(metric.key)
         if value is not None or summary:
-            rows.append(
+            table.append(
                 {
-                    "heading": column.heading,
-                    "own": "-" if value is None else f"{value * column.scale:.{column.digits}f}",
-                    "mean": written(summary, column),
-                    "better": "higher" if column.higher else "lower",
-                    "meaning": column.meaning,
+                    "heading": metric.heading,
+                    "own": metric.text(value, None),
+                    "mean": metric.text(summary.mean, summary.ci95) if summary else "-",
+                    "better": metric.better,
+                    "meaning": metric.meaning,
                 }
             )
-    return rows
+    return table
 
 
-def _kept(content: object) -> Origin:
-    """Return the origin that an exported folder carries; nothing where it carries none."""
-    try:
-        return Origin.model_validate(content or {})
-    except ValidationError:
-        return Origin()
-
-
-def _run_of(folder: Path) -> Path | None:
-    """Return the run that a model lies in, finished or not."""
-    inside = folder.resolve()
-    run = inside.parent.parent
-    return run if inside.parent.name == "models" and (run / "spec.toml").is_file() else None
-
-
-def _from_run(run: Path, model: FaceModel) -> Origin:
+def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
     """Return what a run says of one of its models."""
-    surroundings = read_json(run / "environment.json")
-    named = _from_spec(run / "spec.toml", model.label, surroundings.get("plugins") or [])
-    if not (run / "results.json").is_file():  # it was interrupted
-        return Origin(trial=model.folder.resolve().name, **named)
-    document = open_run(run).document
-    trial = next((t for t in document["trials"] if t["id"] == model.folder.resolve().name), None)
+    environment = run.read_environment()
+    from_spec = _from_spec(run.spec, model.label, environment.plugins)
+    trial_id = model.folder.resolve().name
+    if not run.results.is_file():  # it was interrupted
+        return OriginRecord(trial=trial_id, **from_spec)
+    results = run.read_results()
+    trial = next((trial for trial in results.trials if trial.id == trial_id), None)
     if trial is None:
-        raise InputError(Problem("its results.json knows no such model; run the experiment again", str(run)))
-    label, cell = trial["label"], (trial["seed"], trial["fold"])
-    own = [t for t in document["trials"] if t["label"] == label]
-    parts: Mapping[str, Any] = next((p for p in document.get("parts") or [] if (p["seed"], p["fold"]) == cell), {})
-    budget: Mapping[str, Any] = next((b for b in document.get("budgets") or [] if b["label"] == label), {})
-    packages = surroundings.get("packages") or {}
-    known = {name: packages[name] for name in ("faceexp", "tensorflow", "keras", "numpy", "pillow") if name in packages}
-    return Origin(
-        run=document["name"],
-        description=document.get("description") or "",
-        spec_hash=document["spec_hash"],
-        trial=trial["id"],
-        best_step=trial["best_step"],
-        notes=tuple(document.get("notes") or ()),
-        parts={part: parts[part] for part in ("train", "validation", "test") if part in parts},
-        metrics=trial["metrics"],
-        summary={
-            s["metric"]: {"mean": s["mean"], "ci95": s["ci95"], "n": s["n"]}
-            for s in document["summary"]
-            if s["label"] == label
-        },
-        trials=(sum(t["status"] == "ok" for t in own), len(own)),
-        budget={key: value for key, value in budget.items() if isinstance(value, int)},
-        warnings=tuple(document.get("warnings") or ()),
-        packages={"python": surroundings["python"], **known} if "python" in surroundings else known,
-        **named,
+        raise InputError(Problem("its results.json knows no such model; run the experiment again", str(run.root)))
+    of_loss = [each for each in results.trials if each.label == trial.label]
+    split = next((split for split in results.parts if split.cell == trial.cell), None)
+    budget = next((budget for budget in results.budgets if budget.label == trial.label), None)
+    packages = {name: environment.packages[name] for name in PACKAGES if name in environment.packages}
+    return OriginRecord(
+        run=results.name,
+        description=results.description,
+        spec_hash=results.spec_hash,
+        trial=trial.id,
+        best_step=trial.best_step,
+        notes=results.notes,
+        note_kinds=results.note_kinds,
+        parts={name: getattr(split, name).to_jsonable() for name in PARTS} if split else {},
+        metrics=trial.metrics,
+        summary={row.metric: MeanRecord.model_validate(row) for row in results.summary if row.label == trial.label},
+        trials=(sum(each.status == "ok" for each in of_loss), len(of_loss)),
+        budget=budget.model_dump(exclude={"label", "loss"}) if budget else {},
+        warnings=results.warnings,
+        packages={"python": environment.python, **packages} if environment.python else packages,
+        **from_spec,
     )
 
 
-def _from_spec(file: Path, label: str, plugins: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord]) -> dict[str, Any]:
     """Return what the experiment says; nothing where it is lost or of another version."""
     try:
         experiment, _, _ = parse.parse(toml.read(file))
@@ -220,15 +156,15 @@ def _from_spec(file: Path, label: str, plugins: Sequence[Mapping[str, str]]) -> 
         return {}
     if experiment is None:
         return {}
-    versions = {(plugin["kind"], plugin["name"]): plugin for plugin in plugins}
+    versions = {(plugin.kind, plugin.name): plugin for plugin in plugins}
 
-    def used(kind: str, name: str, options: Mapping[str, Any]) -> Used:
-        plugin = versions.get((kind, name), {})
-        return Used(
+    def used(kind: str, name: str, options: Mapping[str, Any]) -> UsedPluginRecord:
+        plugin = versions.get((kind, name))
+        return UsedPluginRecord(
             name=name,
-            options=dict(options),
-            distribution=plugin.get("distribution", ""),
-            version=plugin.get("version", ""),
+            options=options,
+            distribution=plugin.distribution if plugin else "",
+            version=plugin.version if plugin else "",
         )
 
     entry = next((entry for entry in experiment.losses if entry.label == label), None)

@@ -21,7 +21,8 @@ from faceexp.data.images import shape
 from faceexp.engine.backend import tensorflow
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.quiet import silence
-from faceexp.serving.card import FILES, describe, size_of
+from faceexp.results.folder import NETWORK_FILES, ModelFolder
+from faceexp.serving.card import describe, size_of
 from faceexp.serving.find import find
 from faceexp.serving.model import FaceModel, load_model
 from faceexp.serving.runtimes import network_of
@@ -55,22 +56,22 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
     Args:
         source: What :func:`faceexp.serving.load_model` opens, if it holds the Keras file.
         folder: The folder to write, new or empty.
-        formats: Of :data:`FILES`, in any order.
+        formats: Of :data:`~faceexp.results.folder.NETWORK_FILES`, in any order.
 
     Raises:
         InputError: There is no such model, a package is missing, the folder is in use, or the network has a layer that
             a format lacks.
     """
-    chosen = tuple(name for name in FILES if name in formats)
+    chosen = tuple(name for name in NETWORK_FILES if name in formats)
     target = Path(folder).resolve()
     problems = [*_unknown(formats), *_missing(chosen), *_in_the_way(target, str(folder))]
     if problems:
         raise InputError(problems)
-    own = find(str(source))
-    if not (own / FILES["keras"]).is_file():
+    trained = find(str(source))
+    if not trained.network("keras").is_file():
         message = "holds no model.keras, which every other format is made from; name the run, or export from there"
-        raise InputError(Problem(message, str(own)))
-    model = load_model(own)
+        raise InputError(Problem(message, str(trained.root)))
+    model = load_model(trained.root)
     # The nearest folder that exists: renaming works within one file system only, and no parent is made in vain.
     anchor = next(place for place in (target, *target.parents) if place.exists())
     try:
@@ -78,7 +79,7 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
             made = Path(temporary) / "model"
             made.mkdir()
             deviations = _convert(model, chosen, made, Path(temporary) / "work")
-            describe(model, made, target.name, deviations)
+            describe(model, ModelFolder(made), target.name, deviations)
             files = {path.name: size_of(path) for path in sorted(made.iterdir())}
             _place(made, target)
     except OSError as error:
@@ -90,8 +91,8 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
 
 
 def _unknown(formats: Sequence[str]) -> list[Problem]:
-    problems = [Problem(f"there is no format {name!r}; {did_you_mean(name, FILES)}") for name in formats]
-    return [problem for problem, name in zip(problems, formats, strict=True) if name not in FILES]
+    problems = [Problem(f"there is no format {name!r}; {did_you_mean(name, NETWORK_FILES)}") for name in formats]
+    return [problem for problem, name in zip(problems, formats, strict=True) if name not in NETWORK_FILES]
 
 
 def _missing(formats: Sequence[str]) -> list[Problem]:
@@ -127,7 +128,7 @@ def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -
     """Write the network in every format; return the deviation of each from the Keras file."""
     given = np.random.default_rng(0).integers(0, 256, (3, *shape(model.preprocess)), dtype=np.uint8)
     deviations = {}
-    source = model.folder / FILES["keras"]
+    source = ModelFolder(model.folder).network("keras")
     tf = tensorflow()
     with silence(), warnings.catch_warnings():
         # Keras and the converters warn about their own internals; nothing of ours runs in here.
@@ -142,18 +143,18 @@ def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -
             alone = work / name
             alone.mkdir(parents=True)
             try:
-                _write(name, network, source, alone / FILES[name])
+                _write(name, network, source, alone / NETWORK_FILES[name])
             except Exception as error:  # converters raise anything
                 message = f"cannot be converted to {name}: {_reason(error)}; export it to keras or saved_model"
                 raise InputError(Problem(message, str(source))) from error
-            converted = network_of(alone)
+            converted = network_of(ModelFolder(alone))
             # In two sizes of batches, either of which a converter may have fixed.
             found = np.concatenate([converted(given[:1]), converted(given[1:])])
             deviations[name] = float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
             if not deviations[name] <= TOLERANCE:
                 message = f"{name} gives embeddings that deviate by {deviations[name]:.2g}; export it to keras"
                 raise InputError(Problem(message, str(source)))
-            (alone / FILES[name]).rename(made / FILES[name])
+            (alone / NETWORK_FILES[name]).rename(made / NETWORK_FILES[name])
     return deviations
 
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 from faceexp.errors import InputError, Problem, did_you_mean
-
-if TYPE_CHECKING:
-    from faceexp.arrays import ByteArray
-
-    Photo = str | Path | Image.Image | ByteArray
+from faceexp.results.folder import ModelFolder, RunFolder
 
 
-def find(path: str) -> Path:
-    """Return the folder of the model that a path means; see :func:`load_model`.
+def find(path: str) -> ModelFolder:
+    """Return the folder of the model that a path means; see :func:`faceexp.load_model`.
 
     Raises:
         InputError: It means none.
@@ -31,22 +23,23 @@ def find(path: str) -> Path:
         raise InputError(
             Problem("no such folder; name a run, RUN:label, or a folder that `faceexp export` wrote", path)
         )
-    if label is None and (folder / "calibration.json").is_file():
-        return folder
-    if not (folder / "models").is_dir():
+    if label is None and ModelFolder(folder).record.is_file():
+        return ModelFolder(folder)
+    run = RunFolder(folder)
+    if not run.has_models:
         raise InputError(
             Problem("holds no model; name a run, RUN:label, or a folder that `faceexp export` wrote", path)
         )
-    return _best(folder, label, path)
+    return _best(run, label, path)
 
 
-def _best(run: Path, label: str | None, path: str) -> Path:
+def _best(run: RunFolder, label: str | None, path: str) -> ModelFolder:
     """Return the model of a run that did best on validation, of a loss or of the best loss."""
-    models: dict[str, list[tuple[float, Path]]] = {}
-    for file in sorted((run / "models").glob("*/calibration.json")):
-        info = read_calibration(file)
-        score = info.get("validation_auc")
-        models.setdefault(str(info.get("label")), []).append((-1.0 if score is None else float(score), file.parent))
+    models: dict[str, list[tuple[float, ModelFolder]]] = {}
+    for model in run.models():
+        record = model.read()
+        score = -1.0 if record.validation_auc is None else record.validation_auc
+        models.setdefault(record.label, []).append((score, model))
     if not models:
         raise InputError(Problem("no trial of this run ended with a model", path))
     if label is not None and label not in models:
@@ -54,21 +47,4 @@ def _best(run: Path, label: str | None, path: str) -> Path:
     if label is None:
         # The mean over seeds and folds: the luckiest trial of all is not the best loss.
         label = max(models, key=lambda name: sum(score for score, _ in models[name]) / len(models[name]))
-    return max(models[label], key=lambda item: item[0])[1]
-
-
-def read_calibration(file: Path) -> dict[str, Any]:
-    """Return the content of a ``calibration.json``.
-
-    Raises:
-        InputError: It cannot be read, or does not describe a model.
-    """
-    try:
-        if file.stat().st_size > 2**20:
-            raise InputError(Problem("is too large to describe a model", str(file)))
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(Problem(f"cannot be read: {error}; export the model again", str(file))) from None
-    if not isinstance(found, dict):
-        raise InputError(Problem("does not describe a model; export it again", str(file)))
-    return found
+    return max(models[label], key=lambda scored: scored[0])[1]

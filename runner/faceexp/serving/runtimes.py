@@ -15,18 +15,17 @@ import numpy as np
 
 from faceexp.errors import InputError, Problem
 from faceexp.quiet import silence
+from faceexp.results.folder import NETWORK_FILES, ModelFolder
 
 if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
 
 Network: TypeAlias = "Callable[[ByteArray], FloatArray]"
 
-# In this order, the quickest first, where a folder holds several.
-FILES = ("model.onnx", "model.tflite", "model.keras", "saved_model")
 MAX_MODEL_BYTES = 4 * 2**30
 
 
-def network_of(folder: Path) -> Network:
+def network_of(folder: ModelFolder) -> Network:
     """Return the network of a folder, from pixels uint8 (N, H, W, C) to embeddings float32 (N, D).
 
     It is loaded when it is first called, so that a photo that cannot be used is known before that. A damaged file then
@@ -35,31 +34,33 @@ def network_of(folder: Path) -> Network:
     Raises:
         InputError: There is none.
     """
-    file = _file(folder)
+    form, file = _network_file(folder)
     opened: list[Network] = []
 
     def run(pixels: ByteArray) -> FloatArray:
         if not opened:
-            opened.append(_open(file))
+            opened.append(_open(form, file))
         return opened[0](pixels)
 
     return run
 
 
-def _file(folder: Path) -> Path:
-    present = [name for name in FILES if (folder / name).exists()]
+def _network_file(folder: ModelFolder) -> tuple[str, Path]:
+    """Return format and file of a folder's network; where there are several, the one that opens most quickly."""
+    present = [(form, folder.network(form)) for form in NETWORK_FILES if folder.network(form).exists()]
     if not present:
-        raise InputError(Problem(f"holds none of {', '.join(FILES)}; export the model again", str(folder)))
-    file = folder / present[0]
+        names = ", ".join(NETWORK_FILES.values())
+        raise InputError(Problem(f"holds none of {names}; export the model again", str(folder.root)))
+    form, file = present[0]
     if file.is_file() and file.stat().st_size > MAX_MODEL_BYTES:
         raise InputError(Problem(f"is larger than {MAX_MODEL_BYTES:,} bytes", str(file)))
-    return file
+    return form, file
 
 
-def _open(file: Path) -> Network:
-    openers = {"model.onnx": _onnx, "model.tflite": _tflite, "model.keras": _keras, "saved_model": _saved_model}
+def _open(form: str, file: Path) -> Network:
+    openers = {"onnx": _onnx, "tflite": _tflite, "keras": _keras, "saved_model": _saved_model}
     try:
-        return openers[file.name](file)
+        return openers[form](file)
     except InputError:
         raise
     except Exception as error:  # a damaged file may make a library raise anything

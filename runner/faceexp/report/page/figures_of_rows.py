@@ -8,15 +8,16 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
-from faceexp.report.columns import Column, Row, written
+from faceexp.evaluation.catalogue import Metric
+from faceexp.report.columns import Row, mean_and_interval
 from faceexp.report.page.figures import COLOURS, GREY, Figure, Floats, plain_text, plotly_dash, short, vertical_line
+from faceexp.results.schema import SummaryRecord
 
 # Seven and six have no common divisor: 42 lines differ in colour or in dashes, neighbours in both.
 DASHES = ("", "7 3", "2 3", "12 4", "8 3 2 3", "14 3 2 3", "3 6")
@@ -80,31 +81,35 @@ def styles(listed: Sequence[Row]) -> list[Style]:
     return found
 
 
-def forest(listed: Sequence[Row], column: Column) -> Figure:
+def forest(listed: Sequence[Row], column: Metric) -> Figure:
     """Return the means of a metric with their 95 % intervals, a row a line, the best on top.
 
     Args:
         listed: The rows, the best first.
         column: The metric.
     """
-    present = [row for row in listed if row.summaries.get(column.metric, {}).get("mean") is not None]
+    present = [row for row in listed if row.mean(column) is not None]
     data = []
     for kind, colour, symbol in (("loss", COLOURS[0], 0), ("baseline", GREY, 102)):
         places = [place for place, row in enumerate(present) if row.kind == kind]
-        found = [present[place].summaries[column.metric] for place in places]
-        half = [_half(item) for item in found]
+        summaries = [present[place].summaries[column.key] for place in places]
+        half = [_half(summary) for summary in summaries]
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": kind,
-                "x": short(item["mean"] * column.scale for item in found),
+                "x": short(
+                    mean * column.scale
+                    for row in present
+                    if row.kind == kind and (mean := row.mean(column)) is not None
+                ),
                 "y": places,
                 "error_x": {"type": "data", "array": short(h * column.scale for h in half), "width": 0, "thickness": 2},
                 "marker": {"color": colour, "size": 9, "symbol": symbol},
                 "text": [
-                    f"{plain_text(present[p].label)}: {written(item, column)}"
-                    for p, item in zip(places, found, strict=True)
+                    f"{plain_text(present[place].label)}: {mean_and_interval(summary, column)}"
+                    for place, summary in zip(places, summaries, strict=True)
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
             }
@@ -114,7 +119,7 @@ def forest(listed: Sequence[Row], column: Column) -> Figure:
         "showlegend": False,
         "hovermode": "closest",
         "xaxis": {
-            "title": {"text": f"{plain_text(column.heading)}, {'higher' if column.higher else 'lower'} is better"},
+            "title": {"text": f"{plain_text(column.heading)}, {column.better} is better"},
             "range": _range(present, column),
             "zeroline": False,
         },
@@ -128,36 +133,36 @@ def forest(listed: Sequence[Row], column: Column) -> Figure:
             "fixedrange": True,
             "automargin": True,
         },
-        "shapes": [vertical_line(present[0].summaries[column.metric]["mean"] * column.scale)] if present else [],
+        "shapes": [vertical_line((present[0].mean(column) or 0.0) * column.scale)] if present else [],
     }
     return {"data": data, "layout": layout}
 
 
-def _half(summary: Mapping[str, Any]) -> float:
-    return float(summary["ci95"][1] - summary["ci95"][0]) / 2 if summary["ci95"] else 0.0
+def _half(summary: SummaryRecord) -> float:
+    return (summary.ci95[1] - summary.ci95[0]) / 2 if summary.ci95 else 0.0
 
 
-def _range(present: Sequence[Row], column: Column) -> list[float | None]:
+def _range(present: Sequence[Row], column: Metric) -> list[float | None]:
     """Return the ends of the axis: Plotly's own choice makes room for labels where they need none."""
-    found = [row.summaries[column.metric] for row in present]
-    low = min((item["mean"] - _half(item) for item in found), default=0.0)
-    high = max((item["mean"] + _half(item) for item in found), default=1.0)
+    ends = [(row.mean(column) or 0.0, _half(row.summaries[column.key])) for row in present]
+    low = min((mean - half for mean, half in ends), default=0.0)
+    high = max((mean + half for mean, half in ends), default=1.0)
     room = 0.04 * (high - low) or 0.04
     return short([(low - room) * column.scale, (high + room) * column.scale])
 
 
-def average(curves: Sequence[Mapping[str, Sequence[float]]]) -> Floats:
+def average(curves: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Floats:
     """Return the mean of ROC curves at the false accept rates :data:`FAR`: vertical averaging after Fawcett.
 
     Each curve is read off its polyline; where it rises straight up, its upper end counts.
 
     Args:
-        curves: Of each trial, ``far`` and ``tar`` of its vertices, ascending, from (0, 0) to (1, 1).
+        curves: Of each trial, FAR and TAR of its vertices, ascending, from (0, 0) to (1, 1).
 
     Returns:
         float (F,), mean true accept rates.
     """
-    return np.asarray(np.mean([np.interp(FAR, curve["far"], curve["tar"]) for curve in curves], axis=0), np.float64)
+    return np.asarray(np.mean([np.interp(FAR, far, tar) for far, tar in curves], axis=0), np.float64)
 
 
 def roc(curves: Sequence[Curve]) -> Figure:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from faceexp.report.page.figures import COLOURS, GREY, Figure, plain_text, plotly_dash, short, vertical_line
+from faceexp.results.schema import CalibrationRecord, DiagnosticsRecord, MapRecord, TrialRecord
 
 # Plotly's numbers for filled circle, square, diamond, cross, x, triangle and star: seven, for the same reason.
 SYMBOLS = (0, 1, 2, 3, 4, 5, 17)
@@ -20,18 +20,18 @@ SIMILAR, DIFFERENT = COLOURS[0], COLOURS[1]
 PROBABILITY_BINS = 10
 
 
-def histogram(evidence: Mapping[str, Any], threshold: float, distance: str) -> Figure:
+def histogram(diagnostics: DiagnosticsRecord, threshold: float, distance: str) -> Figure:
     """Return the distances of similar and of different pairs, each kind as shares of its own number.
 
     Args:
-        evidence: Of a trial: ``edges`` of the bins, and how many ``similar`` and ``different`` pairs are in each.
+        diagnostics: Of a trial: ``edges`` of the bins, and how many ``similar`` and ``different`` pairs are in each.
         threshold: Distance up to which a pair counts as similar.
         distance: ``"euclidean"`` or ``"cosine"``.
     """
-    edges = evidence["edges"]
+    edges = diagnostics.edges
     data = []
-    for kind, colour, dash in (("similar", SIMILAR, ""), ("different", DIFFERENT, "5 2")):
-        counts = evidence[kind]
+    kinds = (("similar", diagnostics.similar, SIMILAR, ""), ("different", diagnostics.different, DIFFERENT, "5 2"))
+    for kind, counts, colour, dash in kinds:
         shares = short(np.array(counts) / max(sum(counts), 1) * 100, 4)
         data.append(
             {
@@ -69,24 +69,24 @@ def histogram(evidence: Mapping[str, Any], threshold: float, distance: str) -> F
     return {"data": data, "layout": layout}
 
 
-def reliability(own: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> tuple[Figure, float]:
+def reliability(calibrated: Sequence[tuple[DiagnosticsRecord, CalibrationRecord]]) -> tuple[Figure, float]:
     """Return how often pairs that were given a probability are similar, and the mean distance from the diagonal.
 
     Every trial's two kinds of pairs weigh the same, as they do in the probability. Pairs are known by their bins of the
     histograms of distances, each at its middle.
 
     Args:
-        own: Of each trial: ``edges``, ``similar``, ``different``; and ``slope`` and ``intercept`` of the log odds.
+        calibrated: Of each trial: the histograms of its distances, and slope and intercept of the log odds.
     """
     weights = np.zeros((2, PROBABILITY_BINS))
     sums = np.zeros(PROBABILITY_BINS)
-    for evidence, calibration in own:
-        edges = np.asarray(evidence["edges"], dtype=float)
-        odds = calibration["intercept"] + calibration["slope"] * (edges[1:] + edges[:-1]) / 2
+    for diagnostics, calibration in calibrated:
+        edges = np.asarray(diagnostics.edges, dtype=float)
+        odds = (calibration.intercept or 0.0) + (calibration.slope or 0.0) * (edges[1:] + edges[:-1]) / 2
         given = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
         places = np.minimum((given * PROBABILITY_BINS).astype(int), PROBABILITY_BINS - 1)
-        for kind, name in enumerate(("different", "similar")):
-            counts = np.asarray(evidence[name], dtype=float)
+        for kind, pairs in enumerate((diagnostics.different, diagnostics.similar)):
+            counts = np.asarray(pairs, dtype=float)
             share = counts / max(counts.sum(), 1)
             np.add.at(weights[kind], places, share)
             np.add.at(sums, places, share * given)
@@ -124,20 +124,22 @@ def reliability(own: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> t
     return {"data": data, "layout": layout}, error
 
 
-def training(trials: Sequence[Mapping[str, Any]]) -> Figure:
+def training(trials: Sequence[TrialRecord]) -> Figure:
     """Return loss and validation AUC over the steps of phase 2, a thin line a trial, the kept step marked."""
     data: list[Figure] = []
     for trial in trials:
-        steps = [point["step"] for point in trial["curve"]]
-        name = f"seed {trial['seed']}, fold {trial['fold']}"
-        for key, axis, colour in (("loss", "y", COLOURS[1]), ("validation", "y2", COLOURS[0])):
+        steps = [point.step for point in trial.curve]
+        name = f"seed {trial.seed}, fold {trial.fold}"
+        losses = [point.loss for point in trial.curve]
+        scores = [point.validation for point in trial.curve]
+        for values, axis, colour in ((losses, "y", COLOURS[1]), (scores, "y2", COLOURS[0])):
             data.append(
                 {
                     "type": "scatter",
                     "mode": "lines" if len(steps) > 1 else "markers",
                     "name": name,
                     "x": steps,
-                    "y": short(point[key] for point in trial["curve"]),
+                    "y": short(values),
                     "xaxis": "x",
                     "yaxis": axis,
                     "line": {"color": colour, "width": 1.2},
@@ -145,14 +147,14 @@ def training(trials: Sequence[Mapping[str, Any]]) -> Figure:
                     "hovertemplate": f"{name}: %{{y:.4g}} at step %{{x}}<extra></extra>",
                 }
             )
-    kept = [(p["step"], p["validation"]) for t in trials for p in t["curve"] if p["step"] == t["best_step"]]
+    best = [point for trial in trials for point in trial.curve if point.step == trial.best_step]
     data.append(
         {
             "type": "scatter",
             "mode": "markers",
             "name": "kept",
-            "x": [step for step, _ in kept],
-            "y": short(value for _, value in kept),
+            "x": [point.step for point in best],
+            "y": short(point.validation for point in best),
             "xaxis": "x",
             "yaxis": "y2",
             "marker": {"color": COLOURS[0], "size": 8, "symbol": 0},
@@ -170,22 +172,22 @@ def training(trials: Sequence[Mapping[str, Any]]) -> Figure:
     return {"data": data, "layout": layout}
 
 
-def projection(points: Mapping[str, Any]) -> Figure:
+def projection(points: MapRecord) -> Figure:
     """Return embeddings in the plane of their largest variance, each identity in its own colour and shape.
 
     Args:
         points: ``x``, ``y``, ``identity`` of each, and the share of the variance that is ``explained``.
     """
     data = []
-    for place, identity in enumerate(dict.fromkeys(points["identity"])):
-        own = [index for index, name in enumerate(points["identity"]) if name == identity]
+    for place, identity in enumerate(dict.fromkeys(points.identity)):
+        own = [index for index, name in enumerate(points.identity) if name == identity]
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": plain_text(identity),
-                "x": short((points["x"][index] for index in own), 4),
-                "y": short((points["y"][index] for index in own), 4),
+                "x": short((points.x[index] for index in own), 4),
+                "y": short((points.y[index] for index in own), 4),
                 "marker": {
                     "color": COLOURS[place % len(COLOURS)],
                     "symbol": SYMBOLS[place % len(SYMBOLS)],

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from faceexp.report.columns import Column, written
+from faceexp.evaluation.catalogue import Metric
+from faceexp.report.columns import mean_and_interval
+from faceexp.results.between_runs import RunComparison
+from faceexp.results.schema import ComparisonRecord
 
 
-def runs(document: Mapping[str, Any], column: Column) -> RenderableType:
+def comparison_table(comparison: RunComparison, column: Metric) -> RenderableType:
     """Return the differences of the experiment files, then a row a label with what each run reached.
 
     Args:
-        document: A :class:`faceexp.results.collect.between_runs.SideBySide` as JSON data.
+        comparison: Of the runs.
         column: Of its metric.
     """
-    names = document["names"]
-    parts: list[RenderableType] = [_differences(document)]
+    names = comparison.names
+    parts: list[RenderableType] = [_differences(comparison)]
     table = Table(title=column.heading, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
     table.add_column("loss or baseline", overflow="fold", min_width=12)
     for name in names:
@@ -30,14 +30,14 @@ def runs(document: Mapping[str, Any], column: Column) -> RenderableType:
         table.add_column(f"{names[0]} minus {name}" if len(names) > 2 else "difference", justify="right")
         table.add_column("p", justify="right")
         table.add_column("verdict")
-    for line in document["lines"]:
-        cells = [Text(written(summary, column)) for summary in line["summaries"]]
-        for test, name in zip(line["tests"], names[1:], strict=True):
+    for line in comparison.lines:
+        cells = [Text(mean_and_interval(summary, column)) for summary in line.summaries]
+        for test, name in zip(line.tests, names[1:], strict=True):
             cells += _test(test, column, names[0], name)
-        table.add_row(Text(line["label"], style="dim italic" if line["kind"] == "baseline" else "bold"), *cells)
+        table.add_row(Text(line.label, style="dim italic" if line.kind == "baseline" else "bold"), *cells)
     parts.append(table)
-    parts += [Text(f"! {remark}", style="yellow") for remark in document["remarks"]]
-    if any(test for line in document["lines"] for test in line["tests"]):
+    parts += [Text(f"! {remark}", style="yellow") for remark in comparison.remarks]
+    if any(test for line in comparison.lines for test in line.tests):
         parts.append(
             Text(
                 "Same data, cut alike: trials are paired by seed and fold; p after Holm over the rows of the table.",
@@ -47,8 +47,8 @@ def runs(document: Mapping[str, Any], column: Column) -> RenderableType:
     return Group(*parts)
 
 
-def _differences(document: Mapping[str, Any]) -> RenderableType:
-    if not document["differences"]:
+def _differences(comparison: RunComparison) -> RenderableType:
+    if not comparison.differences:
         return Text("the experiment files do not differ", style="dim")
     table = Table(
         title="what differs in the experiments",
@@ -58,11 +58,11 @@ def _differences(document: Mapping[str, Any]) -> RenderableType:
         pad_edge=False,
     )
     table.add_column("key", overflow="fold")
-    for name in document["names"]:
+    for name in comparison.names:
         table.add_column(name, overflow="fold")
-    for difference in document["differences"]:
-        values = [Text("-" if value is None else _spelled(value)) for value in difference["values"]]
-        table.add_row(Text(difference["key"]), *values)
+    for difference in comparison.differences:
+        values = [Text("-" if value is None else _spelled(value)) for value in difference.values]
+        table.add_row(Text(difference.key), *values)
     return table
 
 
@@ -70,13 +70,13 @@ def _spelled(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _test(test: Mapping[str, Any] | None, column: Column, first: str, other: str) -> list[Text]:
-    if test is None or test["difference"] is None:
+def _test(test: ComparisonRecord | None, column: Metric, first: str, other: str) -> list[Text]:
+    if test is None or test.difference is None:
         return [Text("-"), Text("-"), Text("")]
-    text = f"{test['difference'] * column.scale:+.{column.digits}f}"
-    if test["ci95"]:
-        text += f" ±{(test['ci95'][1] - test['ci95'][0]) / 2 * column.scale:.{column.digits}f}"
-    p = "-" if test["p_corrected"] is None else f"{test['p_corrected']:.3f}"
+    text = f"{test.difference * column.scale:+.{column.digits}f}"
+    if test.ci95:
+        text += f" ±{(test.ci95[1] - test.ci95[0]) / 2 * column.scale:.{column.digits}f}"
+    p = "-" if test.p_corrected is None else f"{test.p_corrected:.3f}"
     words = {"a>b": f"{first} better", "b>a": f"{other} better", "indistinguishable": "cannot be told apart"}
-    style = "dim" if test["verdict"] == "indistinguishable" else "bold green"
-    return [Text(text), Text(p), Text(words[test["verdict"]], style=style)]
+    style = "dim" if test.verdict == "indistinguishable" else "bold green"
+    return [Text(text), Text(p), Text(words[test.verdict], style=style)]

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from faceexp.values import Event, Resolved, TrialResult
+from faceexp.results.events import TrialEnded
+from faceexp.results.schema import TrialRecord
+from faceexp.values import Event, Resolved
 
 if TYPE_CHECKING:
     # Imported where it is used: `faceexp validate` prints the outline alone, and Rich is a tenth of its time.
@@ -44,7 +46,7 @@ def outline(resolved: Resolved) -> str:
     )
 
 
-def ended(result: TrialResult, number: int, total: int) -> str:
+def ended(result: TrialRecord, number: int, total: int) -> str:
     """Return one line about a trial that has just ended, for logs."""
     place = f"[{number}/{total}] {result.label} (seed {result.seed}, fold {result.fold})"
     if result.status != "ok":
@@ -68,7 +70,7 @@ class _Shown:
 
 
 class Display:
-    """The live display; it hears events and is itself a renderable."""
+    """The live display; it takes events and is itself a renderable."""
 
     def __init__(self, resolved: Resolved) -> None:
         experiment = resolved.experiment
@@ -107,7 +109,7 @@ class Display:
             TextColumn("{task.fields[left]}", style="dim"),
         )
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Take an event into the display."""
         now = time.monotonic()
         if event.stage in STAGES:
@@ -116,12 +118,12 @@ class Display:
             self._spent[event.label] += now - self._last  # type: ignore[assignment]  # seconds, not whole counts
             self._under_way[event.label][event.seed, event.fold] = event.done
             self._advance(event.label, f"loss {event.value:.4g}" if event.value is not None else "")
-        elif event.stage == "trial" and event.finished:
+        elif isinstance(event, TrialEnded):
             self._done, self._total = event.done, event.total
             if event.label in self._loss_tasks:
                 self._ended[event.label] += 1
                 self._under_way[event.label].pop((event.seed, event.fold), None)
-                mark = "" if event.finished.status == "ok" else event.finished.status
+                mark = "" if event.trial.status == "ok" else event.trial.status
                 self._advance(event.label, mark)
         self._last = now
 

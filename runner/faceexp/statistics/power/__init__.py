@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from faceexp.statistics.power.counts import CountPower, from_counts
 from faceexp.statistics.power.question import UnanswerableError
-from faceexp.statistics.power.trials import RunPower, from_run, read_run
+from faceexp.statistics.power.trials import Design, RunPower, from_run
 
-__all__ = ["CountPower", "RunPower", "UnanswerableError", "from_counts", "from_run", "read_run"]
+__all__ = ["CountPower", "Design", "RunPower", "UnanswerableError", "from_counts", "from_run"]

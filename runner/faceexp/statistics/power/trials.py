@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from statistics import stdev
-from typing import Any
 
 from faceexp.statistics.power.question import ALPHA, POWER, UnanswerableError, check
 
@@ -120,41 +119,6 @@ class RunPower:
     asked: float | None
     design: Design
     rows: tuple[RunRow, ...]
-
-
-def read_run(document: Mapping[str, Any], metric: str) -> tuple[Table, set[str], Design]:
-    """Return label -> (seed, fold) -> value, the labels of losses, and the design, from a run's ``results.json``.
-
-    Raises:
-        UnanswerableError: The results do not tell how the data were cut.
-    """
-    table: dict[str, dict[Cell, float]] = {trial["label"]: {} for trial in document["trials"]}
-    for trial in document["trials"]:
-        value = trial["metrics"].get(metric) if trial["status"] == "ok" else None
-        if value is not None:
-            table[trial["label"]][trial["seed"], trial["fold"]] = value
-    parts = document.get("parts")
-    if not parts or "test_train_ratio" not in document:
-        raise UnanswerableError("these results do not tell how the data were cut; run the experiment again")
-
-    def mean(part: str, what: str) -> float:
-        return sum(float(cut[part][what]) for cut in parts) / len(parts)
-
-    train, validation, test = (mean(part, "images") for part in ("train", "validation", "test"))
-    images, people = train + validation + test, mean("test", "people")
-    # In an open set nobody is in two parts, and each fold tests two people at least.
-    everybody = sum(mean(part, "people") for part in ("train", "validation", "test"))
-    most_folds = everybody / 2 if document["protocol"] == "open_set" else images / people
-    design = Design(
-        test_train_ratio=document["test_train_ratio"],
-        test_share=test / images,
-        validation_share=validation / (train + validation),
-        test_people=people,
-        test_pairs=mean("test", "pairs"),
-        listed=document["protocol"] == "pairs_file",
-        most_folds=min(100, int(most_folds)),
-    )
-    return table, {trial["label"] for trial in document["trials"] if trial["kind"] == "loss"}, design
 
 
 def from_run(

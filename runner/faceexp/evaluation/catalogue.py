@@ -1,0 +1,84 @@
+"""Which metrics there are: what each is called, in which unit it is shown, which end is better, what it means.
+
+``metrics`` computes them. Whoever adds one adds it here and there; tables, pages, comparisons and documentation follow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        key: Its name in ``results.json``.
+        heading: Its name in tables, with the unit.
+        scale: What values are multiplied by before they are shown: 100 where the unit is per cent, else 1.
+        digits: Digits after the point that are shown.
+        higher_is_better: Its direction.
+        importance: Its place among the columns of a table, counted from 0: a narrow screen shows the first ones.
+        meaning: What it is, in half a sentence.
+    """
+
+    key: str
+    heading: str
+    scale: int
+    digits: int
+    higher_is_better: bool
+    importance: int
+    meaning: str
+
+    @property
+    def name(self) -> str:
+        """The heading without its unit."""
+        return self.heading.removesuffix(" %")
+
+    @property
+    def is_percentage(self) -> bool:
+        """Whether it is shown in per cent, so that differences are points."""
+        return self.scale == 100
+
+    def text(self, mean: float | None, interval: tuple[float, float] | None) -> str:
+        """Return ``95.1 ±2.3``, or a hyphen where there is no value."""
+        if mean is None:
+            return "-"
+        text = f"{mean * self.scale:.{self.digits}f}"
+        if interval:
+            low, high = interval
+            text += f" ±{(high - low) / 2 * self.scale:.{self.digits}f}"
+        return text
+
+    @property
+    def better(self) -> str:
+        """``"higher"`` or ``"lower"``, whichever is better."""
+        return "higher" if self.higher_is_better else "lower"
+
+
+ACCURACY = Metric(
+    "accuracy", "accuracy %", 100, 1, True, 0, "pairs judged right at the validation threshold, both kinds alike"
+)
+SIM_DIFF_RATIO = Metric(
+    "sim_diff_ratio", "sim/diff", 1, 2, False, 3, "mean distance of similar over that of different pairs"
+)
+# In the order in which results.json has them.
+METRICS = (
+    ACCURACY,
+    SIM_DIFF_RATIO,
+    Metric("auc", "AUC", 1, 3, True, 1, "probability that a similar pair is nearer than a different one"),
+    Metric(
+        "eer", "EER %", 100, 1, False, 2, "error where as many different pairs are accepted as similar ones rejected"
+    ),
+    Metric("tar@far=0.01", "TAR@1%", 100, 1, True, 4, "similar pairs accepted when 1 % of different ones are"),
+    Metric("tar@far=0.001", "TAR@0.1%", 100, 1, True, 8, "similar pairs accepted when 0.1 % of different ones are"),
+    Metric("precision_at_1", "P@1 %", 100, 1, True, 6, "how often the nearest other image shows the same person"),
+    Metric("r_precision", "R-prec. %", 100, 1, True, 7, "share of the R nearest images that show the same person"),
+    Metric("map_at_r", "MAP@R %", 100, 1, True, 5, "mean average precision at R of retrieval"),
+    Metric("rank_1", "rank-1 %", 100, 1, True, 9, "test images whose nearest enrolled image is of their person"),
+)
+# In order of importance: a narrow screen shows the first ones.
+COLUMNS = tuple(sorted(METRICS, key=lambda metric: metric.importance))
+METRIC_OF = {metric.key: metric for metric in METRICS}
+# The metric that a run is sorted, judged and summed up by where nobody asks for another.
+LEADING = ACCURACY
