@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from faceexp.results.between_runs import Difference, differences, side_by_side
+from faceexp.evaluation.catalogue import METRIC_OF
+from faceexp.results.between_runs import Difference, compare_records, differences
+from faceexp.results.schema import RunRecord
 
 RANDOM = np.random.default_rng(3)
 COMMON = RANDOM.normal(0.8, 0.1, size=6)
@@ -19,25 +21,48 @@ OTHER = {
 }
 
 
-def run(values, key="same", ratio=0.0, seeds=range(6)):
-    """Return the results of a run: label -> accuracy by seed."""
+def part():
+    return {"images": 1, "people": 1}
+
+
+def document(values, key="same", ratio=0.0, seeds=range(6)):
+    """Return the results of a run as JSON data: label -> accuracy by seed."""
     return {
+        "schema": 1,
+        "name": "made",
         "test_train_ratio": ratio,
-        "parts": [{"seed": seed, "fold": 0, "key": f"{key} {seed}"} for seed in seeds],
+        "parts": [
+            {"seed": seed, "fold": 0, "key": f"{key} {seed}", "train": part(), "validation": part(), "test": part()}
+            for seed in seeds
+        ],
         "trials": [
-            {"label": label, "kind": "loss", "seed": seed, "fold": 0, "status": "ok", "metrics": {"accuracy": value}}
+            {
+                "id": f"{label}-{seed}",
+                "label": label,
+                "kind": "loss",
+                "seed": seed,
+                "fold": 0,
+                "status": "ok",
+                "metrics": {"accuracy": value},
+            }
             for label, row in values.items()
             for seed, value in zip(seeds, row, strict=False)
         ],
         "summary": [
-            {"label": label, "metric": "accuracy", "mean": float(np.mean(row))} for label, row in values.items()
+            {"label": label, "kind": "loss", "metric": "accuracy", "mean": float(np.mean(row))}
+            for label, row in values.items()
         ],
+        "comparisons": [],
     }
 
 
-def beside(*documents, **rest):
-    names = tuple("abc"[: len(documents)])
-    return side_by_side(names, [{}] * len(documents), documents, "accuracy", higher=True, **rest)
+def run(values, **rest):
+    return RunRecord.model_validate(document(values, **rest))
+
+
+def beside(*runs):
+    names = tuple("abc"[: len(runs)])
+    return compare_records(names, [{}] * len(runs), runs, METRIC_OF["accuracy"])
 
 
 def test_differences_name_keys_of_tables_and_losses_by_label():
@@ -64,18 +89,18 @@ def test_differences_name_keys_of_tables_and_losses_by_label():
 
 
 def test_the_same_label_is_compared_across_runs_as_scipy_does():
-    found = beside(run(FIRST), run(OTHER))
-    assert [line.label for line in found.lines] == ["x", "y", "z"]
+    comparison = beside(run(FIRST), run(OTHER))
+    assert [line.label for line in comparison.lines] == ["x", "y", "z"]
     tests = {label: stats.ttest_rel(FIRST[label], OTHER[label]) for label in "xy"}
     corrected = multipletests([tests[label].pvalue for label in "xy"], method="holm")[1]
-    for line, p in zip(found.lines[:2], corrected, strict=True):
+    for line, p in zip(comparison.lines[:2], corrected, strict=True):
         (test,) = line.tests
         assert test.difference == pytest.approx(np.mean(FIRST[line.label] - OTHER[line.label]))
         assert test.p_corrected == pytest.approx(p)
-    assert [line.tests[0].verdict for line in found.lines[:2]] == ["b>a", "indistinguishable"]
-    assert found.lines[2].tests == (None,)
-    assert found.lines[2].summaries[0] is None
-    assert found.remarks == ()
+    assert [line.tests[0].verdict for line in comparison.lines[:2]] == ["b>a", "indistinguishable"]
+    assert comparison.lines[2].tests == (None,)
+    assert comparison.lines[2].summaries[0] is None
+    assert comparison.remarks == ()
 
 
 def test_the_correction_is_that_of_the_run_with_the_larger_overlap():
@@ -86,23 +111,25 @@ def test_the_correction_is_that_of_the_run_with_the_larger_overlap():
 
 
 def test_other_data_are_not_tested():
-    found = beside(run(FIRST), run(OTHER, key="elsewhere"), run(FIRST))
-    assert found.remarks == ("b: cut other data, or cut them otherwise, than the first run, so nothing is tested",)
-    assert [line.tests[0] for line in found.lines] == [None] * 3
-    assert found.lines[0].tests[1].p_corrected == 1.0
+    comparison = beside(run(FIRST), run(OTHER, key="elsewhere"), run(FIRST))
+    assert comparison.remarks == ("b: cut other data, or cut them otherwise, than the first run, so nothing is tested",)
+    assert [line.tests[0] for line in comparison.lines] == [None] * 3
+    assert comparison.lines[0].tests[1].p_corrected == 1.0
     nothing = beside(run(FIRST), run(OTHER, seeds=range(10, 16)))
     assert nothing.remarks == ("b: has no seed and fold in common with the first run, so nothing is tested",)
 
 
 def test_only_common_seeds_are_paired():
-    found = beside(run(FIRST), run({label: row[2:] for label, row in OTHER.items()}, seeds=range(2, 6)))
+    comparison = beside(run(FIRST), run({label: row[2:] for label, row in OTHER.items()}, seeds=range(2, 6)))
     expected = stats.ttest_rel(FIRST["x"][2:], OTHER["x"][2:]).confidence_interval()
-    assert found.lines[0].tests[0].ci95 == pytest.approx((expected.low, expected.high))
+    assert comparison.lines[0].tests[0].ci95 == pytest.approx((expected.low, expected.high))
 
 
 def test_a_run_of_an_older_version_without_keys_is_not_tested():
-    old = run(OTHER)
-    for part in old["parts"]:
-        del part["key"]
-    assert len(beside(run(FIRST), old).remarks) == 1
-    assert len(beside(run(FIRST), run(OTHER) | {"parts": []}).remarks) == 1
+    old = document(OTHER)
+    for split in old["parts"]:
+        del split["key"]
+    nothing = "b: cut other data, or cut them otherwise, than the first run, so nothing is tested"
+    assert beside(run(FIRST), RunRecord.model_validate(old)).remarks == (nothing,)
+    nothing = "b: has no seed and fold in common with the first run, so nothing is tested"
+    assert beside(run(FIRST), RunRecord.model_validate(document(OTHER) | {"parts": []})).remarks == (nothing,)
