@@ -174,11 +174,11 @@ def resolved(tiny, made, chosen) -> Callable[..., Resolved]:
             update={"losses": tuple(e.model_copy(update=(entries or {}).get(e.label, {})) for e in experiment.losses)}
         )
         reference = experiment.finetune.sampler
-        drawn = chosen("own", sampler) if sampler else registry.choose("sampler", reference.plugin, reference.options)
+        drawn = chosen("own", sampler) if sampler else registry.configure("sampler", reference.plugin, reference.options)
         return Resolved(
             experiment,
             chosen("own", dataset) if dataset else made(**(data or {})),
-            registry.choose("model", "thin_vgg", experiment.model.options),
+            registry.configure("model", "thin_vgg", experiment.model.options),
             tuple(
                 ResolvedLoss(entry, chosen(entry.plugin, losses[entry.plugin]), drawn, losses[entry.plugin].traits())
                 for entry in experiment.losses

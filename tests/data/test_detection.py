@@ -117,7 +117,7 @@ def exif(orientation):
 def test_without_opencv_it_says_what_to_install(monkeypatch, orl):
     detection._opencv.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
-    monkeypatch.setattr(detection._found, "cascades", {}, raising=False)
+    monkeypatch.setattr(detection._of_thread, "cascades", {}, raising=False)
     with pytest.raises(InputError, match=r"pip install 'faceexp\[detect\]'"):
         find(orl[0], DETECT)
     detection._opencv.cache_clear()

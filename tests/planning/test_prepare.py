@@ -29,6 +29,7 @@ from faceexp.planning.prepare import prepare
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.registry.installed import discover
 from faceexp.store import Store
+from faceexp.values import Note
 
 
 class Needy(LossPlugin):
@@ -92,7 +93,7 @@ class Fake:
     def __init__(self, chosen, **plugins):
         self.chosen, self.plugins = chosen, plugins
 
-    def choose(self, kind, name, options):
+    def configure(self, kind, name, options):
         return self.chosen(name, self.plugins[name].from_toml(options))
 
 
@@ -196,7 +197,7 @@ def test_a_plan_holds_images_labels_splits_and_trials(plan, faces):
     assert [(t.label, t.seed, t.kind, t.name) for t in found.trials] == [
         (label, seed, "loss" if label in ("one", "two") else "baseline", label) for seed in (3, 4) for label in each
     ]
-    assert found.notes == ("12 people, 72 images; arithmetic",)
+    assert found.notes == (Note("data", "12 people, 72 images; arithmetic"),)
 
 
 def test_each_fold_is_a_trial(plan):
@@ -225,8 +226,8 @@ def test_trial_ids_are_distinct_file_names(plan):
 
 def test_a_closed_set_says_what_its_results_do_not(plan):
     found = plan(protocol=Protocol(kind="closed_set"), data={"images": 10})
-    assert any("nothing about new people" in note for note in found.notes)
-    assert not any("closed set" in note for note in plan().notes)
+    assert any(note.kind == "closed_set" and "nothing about new people" in note.text for note in found.notes)
+    assert not any(note.kind == "closed_set" for note in plan().notes)
 
 
 def test_rgb_and_size(plan):
@@ -265,7 +266,7 @@ def test_min_images_leaves_people_out(plan):
     assert len(found.labels) == len(found.images) == 48
     assert sorted(set(found.labels)) == list(range(12))  # counted anew, without gaps
     np.testing.assert_array_equal(found.images[:, 0, 0, 0], np.repeat(np.arange(1, 13) * 10, 4))
-    assert found.notes[1] == "4 of 52 images left out (unreadable, or of people with too few images)"
+    assert found.notes[1].text == "4 of 52 images left out (unreadable, or of people with too few images)"
 
 
 def test_min_images_1_keeps_people_of_one_image_where_they_are_of_use(plan):
@@ -316,7 +317,7 @@ def test_unreadable_images_are_skipped_where_that_is_asked_for(plan, damaged, fa
     kept = np.setdiff1d(np.arange(72), [3, 30, 31, 32])
     np.testing.assert_array_equal(found.images, pixels[kept][..., None])
     np.testing.assert_array_equal(found.labels, labels[kept])
-    assert found.notes[1] == "4 of 72 images left out (unreadable, or of people with too few images)"
+    assert found.notes[1].text == "4 of 72 images left out (unreadable, or of people with too few images)"
     # And with the person who has too few left out, too.
     found = plan(dataset=folder_of(damaged), preprocess=skip, protocol=Protocol(kind="open_set", min_images=4))
     assert len(found.labels) == 65
@@ -471,7 +472,7 @@ def test_pairs_name_images_by_the_numbers_of_their_files(listed, numbered):
     assert [plan.identities[person] for person in sorted(set(plan.labels[first.train]))] == [
         f"p{number:02}" for number in range(4, 12)
     ]
-    assert plan.notes[1].startswith(
+    assert plan.notes[1].text.startswith(
         "4 listed pairs in 2 folds, the threshold of each from pairs of the others; 8 people"
     )
 

@@ -75,9 +75,9 @@ def test_a_broken_plugin_says_why_and_stops_nothing_else(install, number, source
         discover().find("loss", "broken").load()
     assert str(caught.value).startswith(f"loss 'broken' ({distribution} 0.5) is broken: {reason}")
     assert "\n" not in str(caught.value)
-    assert refused(discover().choose, "loss", "broken", {}).endswith(f"; reinstall or remove {distribution}")
+    assert refused(discover().configure, "loss", "broken", {}).endswith(f"; reinstall or remove {distribution}")
     assert refused(faceexp.plugin, "loss", "broken").endswith(f"; reinstall or remove {distribution}")
-    assert discover().choose("loss", "contrastive", {"margin": 2.0}).plugin.margin == 2.0
+    assert discover().configure("loss", "contrastive", {"margin": 2.0}).plugin.margin == 2.0
 
 
 def test_two_distributions_that_offer_one_name_are_both_named(install):
@@ -111,10 +111,10 @@ def test_the_hint_where_a_kind_has_no_plugin_at_all():
 
 def test_options_are_taken_as_toml_gives_them(install):
     install("outside-options", "loss", "made", LOSS)
-    assert discover().choose("loss", "made", {"weight": 2}).plugin.weight == 2.0
+    assert discover().configure("loss", "made", {"weight": 2}).plugin.weight == 2.0
     for options in ({"weight": "2"}, {"weight": -1.0}, {"wait": 1.0}):
         with pytest.raises(ValidationError):
-            discover().choose("loss", "made", options)
+            discover().configure("loss", "made", options)
 
 
 def test_the_digest_follows_the_source(install):
@@ -146,7 +146,7 @@ def test_a_module_that_is_gone_has_no_file_and_no_digest(install):
 
 def test_the_identity_of_a_plugin_is_all_that_determines_a_result(install):
     module = install("outside-identity", "loss", "made", LOSS, version="0.2")
-    chosen = discover().choose("loss", "made", {"weight": 2})
+    chosen = discover().configure("loss", "made", {"weight": 2})
     assert chosen.installed.file == module
     assert chosen.identity == {
         "kind": "loss",
@@ -161,7 +161,7 @@ def test_the_identity_of_a_plugin_is_all_that_determines_a_result(install):
 def test_defaults_belong_to_the_identity(install):
     install("outside-defaults", "loss", "made", LOSS)
     registry = discover()
-    assert registry.choose("loss", "made", {}).identity == registry.choose("loss", "made", {"weight": 1}).identity
+    assert registry.configure("loss", "made", {}).identity == registry.configure("loss", "made", {"weight": 1}).identity
 
 
 # From Python

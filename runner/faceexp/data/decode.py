@@ -22,7 +22,9 @@ from faceexp.store import Artefact, Store, source_digest
 
 # What of faceexp decides the pixels that an image becomes.
 SOURCES = ("data.images", "data.detection", "data.decode")
-BLOCK = 64  # images that a thread decodes before it looks for more
+# Images that a thread decodes before it asks for more: enough that asking costs nothing, few enough that threads end
+# at about the same time.
+BLOCK = 64
 
 Progress = Callable[[int, int], None]
 
@@ -61,12 +63,13 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
         return None
 
     def decode_block(start: int) -> list[tuple[int, Problem]]:
-        found = ((index, decode(index)) for index in range(start, min(start + BLOCK, count)))
-        return [(index, problem) for index, problem in found if problem]
+        outcomes = ((index, decode(index)) for index in range(start, min(start + BLOCK, count)))
+        return [(index, problem) for index, problem in outcomes if problem]
 
     problems: dict[int, Problem] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        # Odd metadata, large pictures: what matters of that is an error. Set here, since threads share the filters.
+        # Pillow warns of odd metadata and large pictures; where that matters, decoding raises an error. The filter is set
+        # here and not in the threads, which share it.
         warnings.filterwarnings("ignore", module="PIL")
         starts = range(0, count, BLOCK)
         for start, unusable in zip(starts, pool.map(decode_block, starts), strict=True):
@@ -75,19 +78,19 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
     progress(count, count)
     if problems and preprocess.on_unreadable == "error":
         raise InputError(problems.values())
-    kept = np.array([index for index in range(count) if index not in problems], dtype=np.int64)
+    readable = np.array([index for index in range(count) if index not in problems], dtype=np.int64)
     array.flush()
     if problems:
         everything = file.rename(folder / "everything.npy")
-        _copy_rows(everything, kept, file)
+        _copy_rows(everything, readable, file)
         everything.unlink()
-    np.save(folder / "kept.npy", kept, allow_pickle=False)
+    np.save(folder / "kept.npy", readable, allow_pickle=False)
     skipped = [str(problem) for problem in problems.values()]
     (folder / "skipped.json").write_text(json.dumps(skipped, indent=1), encoding="utf-8")
 
 
 def selected_images(artefact: Artefact, rows: IntArray, store: Store) -> Artefact:
-    """Return the artefact with some of the images; a file like the other, since they may not fit into memory."""
+    """Return an artefact with some of the images: a file of its own, since they may not fit into memory."""
     inputs = {"images": artefact.key, "rows": rows.tolist()}
     return store.get(
         "images", inputs, lambda folder: _copy_rows(artefact.path / "images.npy", rows, folder / "images.npy")

@@ -1,4 +1,4 @@
-"""From image files to arrays of pixels; the same code for training, evaluation and use."""
+"""From image files to arrays of pixels, by the same code in training, evaluation and use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from faceexp.data import detection
 from faceexp.errors import Problem
 from faceexp.experiment.schema import Detect, Preprocess
 
-# Files from outside are measured before they are decoded: a small file can claim to hold a huge picture.
+# The size of a file from outside is checked before it is decoded: a small file can claim to hold a huge picture, which
+# would fill the memory.
 MAX_FILE_BYTES = 64 * 2**20
 MAX_PIXELS = 64 * 10**6
 
@@ -30,7 +31,7 @@ class Picture:
 
     Attributes:
         pixels: uint8 (H, W, C).
-        faces: How many faces were found; 1 where none was looked for.
+        faces: How many faces the picture shows; 1 where no detector was used.
     """
 
     pixels: ByteArray
@@ -91,7 +92,7 @@ def _face(photo: Image.Image, detect: Detect) -> tuple[Image.Image, int]:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Return a picture that Pillow converts to grey or colour as one would expect."""
     if image.mode.startswith("I"):
-        # 16 bits a pixel; converting it directly would turn all but the darkest to white.
+        # 16 bits per pixel; Pillow's own conversion would turn all but the darkest pixels to white.
         return Image.fromarray((np.clip(np.asarray(image), 0, 0xFFFF) >> 8).astype(np.uint8))
     if image.mode == "F":
         raise UnreadableImageError("has floating-point pixels, whose range is not known")

@@ -1,6 +1,6 @@
 """Lists of pairs in the format of LFW's ``pairs.txt``: which images are compared, in folds.
 
-The first line holds the number of folds and the number of similar pairs a fold. Then, fold after fold, come so many
+The first line holds the number of folds and the number of similar pairs per fold. Then, fold after fold, come so many
 similar pairs, ``identity number number``, and as many different ones, ``identity number identity number``; numbers
 count the images of an identity from 1. Fields are separated by tabs, or by spaces where no name holds one.
 
@@ -96,7 +96,7 @@ def _parse(name: str, lines: list[str]) -> PairsFile:
 def _header(line: str) -> tuple[int, int]:
     fields = line.split()
     if len(fields) != 2 or not all(field.isdecimal() for field in fields):
-        raise _LineError("the first line has to hold the number of folds and the number of similar pairs a fold")
+        raise _LineError("the first line has to hold the number of folds and the number of similar pairs per fold")
     folds, similar = map(int, fields)
     if folds < 2 or similar < 1:
         raise _LineError(

@@ -1,7 +1,8 @@
 """Who is trained on and who is tested on.
 
-Every protocol cuts images into three parts without overlap: training; validation, for checkpoints and thresholds; and
-test, which nothing but the final measurement sees.
+Every protocol cuts the images into three parts that do not overlap: training; validation, which checkpoints and
+thresholds are chosen on; and test, which nothing but the final measurement sees. In an open set, and with a list of
+pairs, no person is in two parts: **this is the rule that forbids test people in training.**
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class UnservableError(Exception):
     """The data cannot be cut as the protocol asks."""
 
 
-def splits(labels: IntArray, protocol: Protocol, seed: int, listed: Folds = ()) -> tuple[Split, ...]:
-    """Return the splits of one seed, one a fold.
+def splits(labels: IntArray, protocol: Protocol, seed: int, listed_pairs: Folds = ()) -> tuple[Split, ...]:
+    """Return the splits of one seed, one per fold.
 
     ``open_set``: people are shuffled and dealt to the parts, so that no person is in two of them. ``closed_set``: the
     images of each person are shuffled and dealt, so that every person is in all of them. ``pairs_file``: each fold of
@@ -52,14 +53,16 @@ def splits(labels: IntArray, protocol: Protocol, seed: int, listed: Folds = ()) 
         labels: int (N,), the identity of each image.
         protocol: How to cut.
         seed: Of the shuffling.
-        listed: ``pairs_file``: for each fold int (P, 2), the images of each pair.
+        listed_pairs: ``pairs_file``: for each fold int (P, 2), the images of each pair.
 
     Raises:
         UnservableError: A part would lack the people or images that it needs.
     """
+    # Splits draw from a stream of their own (the word "split", as far as hexadecimal can spell it), so that no other
+    # random number of the program depends on how the data are cut, nor the other way round.
     random = np.random.default_rng([seed, 0x5B117])
     if protocol.kind == "pairs_file":
-        return tuple(_listed(labels, protocol, seed, fold, listed, random) for fold in range(len(listed)))
+        return tuple(_listed(labels, protocol, seed, fold, listed_pairs, random) for fold in range(len(listed_pairs)))
     deal = _open_set if protocol.kind == "open_set" else _closed_set
     parts = deal(labels, protocol, random)
     return tuple(
@@ -97,10 +100,11 @@ def _open_set(labels: IntArray, protocol: Protocol, random: np.random.Generator)
 
 def _closed_set(labels: IntArray, protocol: Protocol, random: np.random.Generator) -> list[Parts]:
     folds: list[tuple[list[IntArray], list[IntArray], list[IntArray]]] = [([], [], []) for _ in range(protocol.folds)]
-    for own in np.split(np.argsort(labels, kind="stable"), np.cumsum(np.unique(labels, return_counts=True)[1])[:-1]):
-        images = random.permutation(own)
+    ends = np.cumsum(np.unique(labels, return_counts=True)[1])[:-1]
+    for images_of_person in np.split(np.argsort(labels, kind="stable"), ends):
+        images = random.permutation(images_of_person)
         for fold, chunk in enumerate(_test_chunks(images, protocol)):
-            # However large the fractions: two images are left, one for validation and one for training.
+            # However large the fractions are, two images are left: one for validation and one for training.
             test = chunk[: len(images) - 2]
             rest = images[~np.isin(images, test)]
             held = min(max(1, round(len(rest) * protocol.validation_fraction)), len(rest) - 1)
@@ -120,13 +124,13 @@ def _closed_set(labels: IntArray, protocol: Protocol, random: np.random.Generato
 
 
 def _listed(
-    labels: IntArray, protocol: Protocol, seed: int, fold: int, listed: Folds, random: np.random.Generator
+    labels: IntArray, protocol: Protocol, seed: int, fold: int, listed_pairs: Folds, random: np.random.Generator
 ) -> Split:
-    tested = listed[fold]
+    tested = listed_pairs[fold]
     people = np.unique(labels[tested])
-    others = random.permutation([other for other in range(len(listed)) if other != fold])
+    others = random.permutation([other for other in range(len(listed_pairs)) if other != fold])
     held = others[: max(1, round(len(others) * protocol.validation_fraction))]
-    judged = np.concatenate([listed[other] for other in sorted(held)])
+    judged = np.concatenate([listed_pairs[other] for other in sorted(held)])
     judged = judged[~np.isin(labels[judged], people).any(axis=1)]
     similar = labels[judged[:, 0]] == labels[judged[:, 1]]
     if similar.all() or not similar.any():
@@ -154,6 +158,6 @@ def smallest(protocol: Protocol) -> int:
         return 1
     if protocol.kind == "open_set":
         return 2
-    # One for each part, and in cross-validation one for each fold's test part; two folds test on half of the images,
-    # and of three that would leave one.
+    # One image for each of three parts; in cross-validation one for the test part of each fold. Two folds test on half
+    # of the images, and half of three would leave only one for both other parts.
     return 4 if protocol.folds == 2 else max(3, protocol.folds)

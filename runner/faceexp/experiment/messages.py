@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a value, in one sentence that says what to do."""
+"""What is wrong with a value, in one sentence that says what to do, made from the errors of pydantic."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from faceexp.errors import did_you_mean
 
 
 def mistakes(error: ValidationError) -> list[Any]:
-    """Return the errors pydantic found, without those that only follow from others: a list short of its bad items."""
-    found = error.errors(include_url=False)
+    """Return the errors of pydantic, without those that only follow from others.
+
+    A list with a wrong item is also reported as too short, since pydantic leaves the item out.
+    """
+    errors = error.errors(include_url=False)
     return [
-        item
-        for item in found
-        if item["type"] != "too_short"
+        mistake
+        for mistake in errors
+        if mistake["type"] != "too_short"
         or not any(
-            len(other["loc"]) > len(item["loc"]) and other["loc"][: len(item["loc"])] == item["loc"] for other in found
+            len(other["loc"]) > len(mistake["loc"]) and other["loc"][: len(mistake["loc"])] == mistake["loc"]
+            for other in errors
         )
     ]
 
@@ -37,32 +41,32 @@ WANTED = {
 }
 
 
-def explain(item: Mapping[str, Any], known: list[str]) -> str:
-    """Say in one sentence what pydantic found wrong with a value, and what to do.
+def explain(mistake: Mapping[str, Any], known_keys: list[str]) -> str:
+    """Say in one sentence what is wrong with a value, and what to do.
 
     Args:
-        item: One of ``ValidationError.errors()``.
-        known: The keys that exist in its place.
+        mistake: One of ``ValidationError.errors()``.
+        known_keys: The keys that exist in its place.
     """
-    kind, loc = item["type"], item["loc"]
+    kind, loc = mistake["type"], mistake["loc"]
     if kind in WANTED:
-        return f"must be {WANTED[kind].format(**item.get('ctx', {}))}, not {short(item['input'])}"
+        return f"must be {WANTED[kind].format(**mistake.get('ctx', {}))}, not {short(mistake['input'])}"
     if kind == "extra_forbidden":
-        hint = did_you_mean(str(loc[-1]), known)
+        hint = did_you_mean(str(loc[-1]), known_keys)
         return f"unknown key{'; ' + hint if hint else ''}"
     if kind == "missing":
         table = len(loc) == 1 and loc[-1] in ("dataset", "model", "protocol", "finetune")
         add = f"add [{loc[-1]}]" if table else f"add {loc[-1]}"
         return f"is missing; {'the list is too short' if isinstance(loc[-1], int) else add}"
-    message, should_be = str(item["msg"]).removeprefix("Value error, "), "Input should be "
+    message, should_be = str(mistake["msg"]).removeprefix("Value error, "), "Input should be "
     if kind == "string_pattern_mismatch":
         message, should_be = "letters, digits, '.', '_' and '-', beginning with a letter or digit", ""
-    if kind == "value_error" and isinstance(item["input"], dict):
+    if kind == "value_error" and isinstance(mistake["input"], dict):
         # About several options together: the message names them.
         return message
     if message.startswith(should_be):
-        return f"must be {message.removeprefix(should_be)}, not {short(item['input'])}"
-    return f"{message[:1].lower()}{message[1:]} (is {short(item['input'])})"
+        return f"must be {message.removeprefix(should_be)}, not {short(mistake['input'])}"
+    return f"{message[:1].lower()}{message[1:]} (is {short(mistake['input'])})"
 
 
 def short(value: object) -> str:

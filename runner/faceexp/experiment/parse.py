@@ -38,8 +38,8 @@ class Reference:
 def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Reference]]:
     """Return the experiment, every mistake in it, and every place that names a plugin.
 
-    The experiment is ``None`` where there are mistakes; the references are found all the same, so that the plugins'
-    own options can be checked in the same pass.
+    The experiment is ``None`` where there are mistakes. The references are returned all the same, so that the options
+    of plugins can be checked in the same pass, and a person sees every mistake at once.
     """
     problems: list[Problem] = []
     data = dict(document.data)
@@ -54,9 +54,9 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
     try:
         experiment = Experiment.model_validate(data)
     except ValidationError as error:
-        # Losses are checked one by one below, where their place in the file is known.
+        # Losses are checked one by one in _losses, which knows their place in the file.
         problems += [
-            problem for item, problem in _explain(document, error, (), Experiment) if not (item and item[0] == "losses")
+            problem for path, problem in _explain(document, error, (), Experiment) if not (path and path[0] == "losses")
         ]
     return (None if problems else experiment), problems, references
 
@@ -80,18 +80,18 @@ def _plugin_table(
     references: list[Reference],
     kind: str,
 ) -> object:
-    """Move a plugin's own options out of the flat table into ``options``."""
+    """Move the options of a plugin, which the file has in one table with other keys, into ``options``."""
     if not isinstance(table, dict):
         return table
-    own = set(model.model_fields) - {"options"}
-    options = {key: value for key, value in table.items() if key not in own}
+    keys = set(model.model_fields) - {"options"}
+    options = {key: value for key, value in table.items() if key not in keys}
     if isinstance(table.get("plugin"), str):
         references.append(Reference(kind, table["plugin"], options, path))
     elif "plugin" not in table:
         problems.append(document.problem(path, f'names no plugin; add plugin = "..." ({kind}); {LISTED}'))
-        # Said once is enough.
-        return {**{key: table[key] for key in own & set(table)}, "options": options, "plugin": ""}
-    return {**{key: table[key] for key in own & set(table)}, "options": options}
+        # An empty name is not reported a second time.
+        return {**{key: table[key] for key in keys & set(table)}, "options": options, "plugin": ""}
+    return {**{key: table[key] for key in keys & set(table)}, "options": options}
 
 
 def _with_sampler(
@@ -202,17 +202,19 @@ def _override_table(
     problems: list[Problem],
 ) -> T | None:
     """Return a table with a loss's overrides; mistakes are reported where they were written."""
-    base, own = data.get(key, {}), table.get(key, {})
-    if not isinstance(base, dict):
+    shared, overrides = data.get(key, {}), table.get(key, {})
+    if not isinstance(shared, dict):
         return None
-    if not isinstance(own, dict):
+    if not isinstance(overrides, dict):
         problems.append(document.problem((*path, key), "must be a table"))
         return None
     try:
-        return model.model_validate({**base, **own})
+        return model.model_validate({**shared, **overrides})
     except ValidationError as error:
         problems += [
-            problem for item, problem in _explain(document, error, (*path, key), model) if item and item[0] in own
+            problem
+            for inner, problem in _explain(document, error, (*path, key), model)
+            if inner and inner[0] in overrides
         ]
         return None
 
@@ -225,31 +227,31 @@ def _override_finetune(
     problems: list[Problem],
     references: list[Reference],
 ) -> Finetune | None:
-    own = table.get("finetune")
-    if isinstance(own, dict) and isinstance(own.get("sampler"), dict):
-        sampler = own["sampler"]
+    overrides = table.get("finetune")
+    if isinstance(overrides, dict) and isinstance(overrides.get("sampler"), dict):
+        sampler = overrides["sampler"]
         base = document.data.get("finetune", {})
         inherited = base.get("sampler") if isinstance(base, dict) else None
         if "plugin" not in sampler and isinstance(inherited, dict):
-            # Options alone change the shared sampler; another plugin starts afresh.
+            # A table without a plugin changes options of the shared sampler; another plugin starts from its defaults.
             sampler = {**inherited, **sampler}
         here = (*path, "finetune", "sampler")
         moved = _plugin_table(document, sampler, here, PluginRef, problems, references, "sampler")
-        table = {**table, "finetune": {**own, "sampler": moved}}
+        table = {**table, "finetune": {**overrides, "sampler": moved}}
     return _override_table(document, data, table, path, "finetune", Finetune, problems)
 
 
 def _explain(
     document: Document, error: ValidationError, prefix: KeyPath, model: type[BaseModel]
 ) -> Iterator[tuple[KeyPath, Problem]]:
-    """Yield ``(path inside the table, problem)`` for every error pydantic found."""
-    for item in mistakes(error):
-        inner = tuple(part for part in item["loc"] if part != "options")
+    """Yield ``(path inside the table, problem)`` for every error of pydantic."""
+    for mistake in mistakes(error):
+        inner = tuple(part for part in mistake["loc"] if part != "options")
         path = (*prefix, *inner)
-        yield inner, document.problem(path, explain(item, _known(model, inner)))
+        yield inner, document.problem(path, explain(mistake, _keys_beside(model, inner)))
 
 
-def _known(model: type[BaseModel], path: KeyPath) -> list[str]:
+def _keys_beside(model: type[BaseModel], path: KeyPath) -> list[str]:
     """Return the keys that exist beside the last one of a path."""
     current: Any = model
     for part in path[:-1]:

@@ -1,4 +1,4 @@
-"""An experiment file as text: read, overridden by ``--set``, each key with its line; and written again."""
+"""The text of an experiment file: it is read, overridden by ``--set``, and written; every key has its line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Document:
     """A TOML file as it was read.
 
     Attributes:
-        name: How the file is called in messages.
+        name: Name of the file, as messages give it.
         text: Its text.
         data: Its content, with ``--set`` overrides applied.
         overrides: Where each overridden value was written.
@@ -75,7 +75,7 @@ def locate(text: str) -> dict[KeyPath, int]:
     before parse as TOML. What it defines belongs to the last header; inside an array of tables, to its last table.
     """
     lines = text.split("\n")
-    found: dict[KeyPath, int] = {}
+    lines_of_keys: dict[KeyPath, int] = {}
     tables: dict[KeyPath, int] = {}
     header: KeyPath = ()
     start = 0
@@ -90,9 +90,9 @@ def locate(text: str) -> dict[KeyPath, int]:
         else:
             new = [(*header, *path) for path in _paths(statement)]
         for path in new:
-            found.setdefault(path, start + 1)
+            lines_of_keys.setdefault(path, start + 1)
         start = end
-    return found
+    return lines_of_keys
 
 
 def _enter(statement: Mapping[str, Any], tables: dict[KeyPath, int]) -> KeyPath:

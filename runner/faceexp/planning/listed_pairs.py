@@ -23,10 +23,10 @@ def listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
     ends = np.cumsum(np.bincount(data.labels, minlength=len(data.identities)))
     everyone = np.split(np.argsort(data.labels, kind="stable"), ends[:-1])
     for name, rows in zip(data.identities, everyone, strict=True):
-        own = rows.tolist()
-        for number, index in zip(_numbers(data, own), own, strict=True):
+        indices = rows.tolist()
+        for number, index in zip(_numbers(data, indices), indices, strict=True):
             places[name, number] = index
-    known = set(data.identities)
+    identities = set(data.identities)
     folds: list[IntArray] = []
     problems: list[Problem] = []
     for fold in pairs.folds:
@@ -36,8 +36,8 @@ def listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
             for name, number in lost[:1]:
                 message = (
                     f"the data set has no image {number} of {name!r}"
-                    if name in known
-                    else f"the data set has nobody called {name!r}; {did_you_mean(name, known, always_list=False)}"
+                    if name in identities
+                    else f"the data set has nobody called {name!r}; {did_you_mean(name, identities, always_list=False)}"
                 )
                 problems.append(pairs.problem(pair, message.removesuffix("; ")))
             if not lost:
@@ -49,8 +49,11 @@ def listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
     return folds
 
 
-def _numbers(data: FaceData, own: list[int]) -> list[int]:
-    """Return the numbers of a person's images: those at the end of the files' names if all have one, else 1, 2, ..."""
-    names = [source.stem for source in (data.images[index] for index in own) if isinstance(source, Path)]
-    found = [int(match[1]) for match in (re.search(r"(\d{1,9})$", name) for name in names) if match]
-    return found if len(set(found)) == len(own) else list(range(1, len(own) + 1))
+def _numbers(data: FaceData, indices: list[int]) -> list[int]:
+    """Return the numbers by which a list names a person's images.
+
+    They are those at the end of the files' names where every name has a different one, else 1, 2, 3, ...
+    """
+    stems = [source.stem for source in (data.images[index] for index in indices) if isinstance(source, Path)]
+    numbers = [int(match[1]) for match in (re.search(r"(\d{1,9})$", stem) for stem in stems) if match]
+    return numbers if len(set(numbers)) == len(indices) else list(range(1, len(indices) + 1))

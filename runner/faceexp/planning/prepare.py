@@ -30,23 +30,24 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     """
     experiment = resolved.experiment
     data = cast("DatasetPlugin", resolved.dataset.plugin).build(seed=0)
-    # Before decoding, which is slow; and again after it, since images that are skipped count no more.
-    listed = listed_images(data, resolved.pairs) if resolved.pairs else []
-    named = data.labels[np.unique(np.concatenate(listed))] if listed else np.empty(0, np.int64)
-    chosen = _choose_people(data, np.arange(len(data.labels)), experiment.protocol, named)
+    pairs_of_folds = listed_images(data, resolved.pairs) if resolved.pairs else []
+    named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
+    # People are checked before decoding, which is slow; and again after it, since unreadable images do not count.
+    of_people = _choose_people(data, np.arange(len(data.labels)), experiment.protocol, named)
     artefact = decoded_images(data, experiment, store, lambda done, total: on_event(Event("images", done, total)))
-    kept = np.load(artefact.path / "kept.npy", allow_pickle=False)
-    keep = np.isin(kept, chosen)
-    keep &= np.isin(kept, _choose_people(data, kept[keep], experiment.protocol, named))
-    images_key = digest([artefact.key, kept[keep].tolist()])
-    if not keep.all():
-        artefact, kept = selected_images(artefact, np.flatnonzero(keep), store), kept[keep]
+    readable = np.load(artefact.path / "kept.npy", allow_pickle=False)
+    is_used = np.isin(readable, of_people)
+    is_used &= np.isin(readable, _choose_people(data, readable[is_used], experiment.protocol, named))
+    used = readable[is_used]
+    images_key = digest([artefact.key, used.tolist()])
+    if not is_used.all():
+        artefact = selected_images(artefact, np.flatnonzero(is_used), store)
     pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
     # Labels count from 0 without gaps among the people who are left.
-    people, counted = np.unique(data.labels[kept], return_inverse=True)
+    people, counted = np.unique(data.labels[used], return_inverse=True)
     labels = counted.astype(np.int32)
-    # A pair whose image could not be read is a pair less.
-    judged = tuple(np.searchsorted(kept, pairs[np.isin(pairs, kept).all(axis=1)]) for pairs in listed)
+    # A pair one of whose images cannot be read is left out.
+    judged = tuple(np.searchsorted(used, pairs[np.isin(pairs, used).all(axis=1)]) for pairs in pairs_of_folds)
     parts = _all_splits(labels, experiment, judged)
     _check_batches(resolved, labels, parts)
     return Plan(
@@ -58,7 +59,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         identities=tuple(data.identities[person] for person in people),
         splits=parts,
         trials=tuple(trials_of(resolved)),
-        notes=tuple(_notes(data, experiment, kept, labels, parts, sum(map(len, listed)))),
+        notes=tuple(_notes(data, experiment, used, labels, parts, sum(map(len, pairs_of_folds)))),
     )
 
 
@@ -86,9 +87,9 @@ def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol, named: 
     return usable[enough[data.labels[usable]]]
 
 
-def _all_splits(labels: IntArray, experiment: Experiment, listed: tuple[IntArray, ...]) -> tuple[Split, ...]:
+def _all_splits(labels: IntArray, experiment: Experiment, pairs_of_folds: tuple[IntArray, ...]) -> tuple[Split, ...]:
     try:
-        cut = (splits(labels, experiment.protocol, seed, listed) for seed in experiment.seeds)
+        cut = (splits(labels, experiment.protocol, seed, pairs_of_folds) for seed in experiment.seeds)
         return tuple(itertools.chain.from_iterable(cut))
     except UnservableError as error:
         raise UnplannableError([Issue(("protocol",), str(error))]) from error
@@ -111,9 +112,9 @@ def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...
     counts = [np.bincount(labels[part.train]) for part in parts]
     for loss in resolved.losses:
         supply = cast("SamplerPlugin", loss.sampler.plugin).supply()
-        own = loss.entry.finetune != experiment.finetune
+        overrides = loss.entry.finetune != experiment.finetune
         place: tuple[str | int, ...] = (
-            ("losses", loss.entry.index, "finetune", "sampler") if own else ("finetune", "sampler")
+            ("losses", loss.entry.index, "finetune", "sampler") if overrides else ("finetune", "sampler")
         )
         able = min(int((count >= supply.images_per_class).sum()) for count in counts)
         if able < supply.classes:
@@ -131,12 +132,17 @@ def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...
 
 
 def _notes(
-    data: FaceData, experiment: Experiment, kept: IntArray, labels: IntArray, parts: tuple[Split, ...], listed: int
+    data: FaceData,
+    experiment: Experiment,
+    used: IntArray,
+    labels: IntArray,
+    parts: tuple[Split, ...],
+    listed_pairs: int,
 ) -> Iterator[Note]:
     people = len(np.unique(labels))
-    yield Note("data", f"{people} people, {len(kept)} images; {data.source}")
-    if len(kept) < len(data.images):
-        left = len(data.images) - len(kept)
+    yield Note("data", f"{people} people, {len(used)} images; {data.source}")
+    if len(used) < len(data.images):
+        left = len(data.images) - len(used)
         text = f"{left} of {len(data.images)} images left out (unreadable, or of people with too few images)"
         yield Note("left_out", text)
     if experiment.protocol.kind == "closed_set":
@@ -146,7 +152,9 @@ def _notes(
         first = [part for part in parts if part.seed == parts[0].seed]
         judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
         fewest = min(len(np.unique(labels[part.train])) for part in first)
-        lost = f"; {listed - judged} pairs are lost with images that cannot be read" if judged < listed else ""
+        lost = (
+            f"; {listed_pairs - judged} pairs are lost with images that cannot be read" if judged < listed_pairs else ""
+        )
         text = (
             f"{judged} listed pairs in {len(first)} folds, the threshold of each from pairs of the others; "
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"

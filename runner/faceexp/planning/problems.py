@@ -21,9 +21,9 @@ def plugin_problems(document: Document, references: Iterable[Reference], registr
     problems = []
     for reference in references:
         try:
-            registry.choose(reference.kind, reference.name, reference.options)
+            registry.configure(reference.kind, reference.name, reference.options)
         except InputError as error:
-            problems += [document.problem((*reference.path, "plugin"), item.message) for item in error.problems]
+            problems += [document.problem((*reference.path, "plugin"), problem.message) for problem in error.problems]
         except ValidationError as error:
             problems += list(_option_problems(document, reference, registry, error))
     return problems
@@ -32,18 +32,18 @@ def plugin_problems(document: Document, references: Iterable[Reference], registr
 def _option_problems(
     document: Document, reference: Reference, registry: Registry, error: ValidationError
 ) -> Iterable[Problem]:
-    found = registry.find(reference.kind, reference.name)
-    known = sorted(found.load().model_fields)
-    for item in mistakes(error):
-        key = item["loc"]
-        # An option that the grid varies is written there.
+    plugin = registry.find(reference.kind, reference.name)
+    options = sorted(plugin.load().model_fields)
+    for mistake in mistakes(error):
+        key = mistake["loc"]
+        # An option that the grid varies is written in the grid, so its line is there.
         varied = bool(key) and _in_grid(document, (*reference.path, "grid", key[0]))
         place = (*reference.path, "grid", key[0]) if varied else (*reference.path, *key)
-        if item["type"] == "extra_forbidden":
-            hint = did_you_mean(str(key[-1]), known)
-            yield document.problem(place, f"unknown option of {found}{'; ' + hint if hint else '; it has none'}")
+        if mistake["type"] == "extra_forbidden":
+            hint = did_you_mean(str(key[-1]), options)
+            yield document.problem(place, f"unknown option of {plugin}{'; ' + hint if hint else '; it has none'}")
         else:
-            yield document.problem(place, f"{explain(item, known)}; option of {found}")
+            yield document.problem(place, f"{explain(mistake, options)}; option of {plugin}")
 
 
 def _in_grid(document: Document, path: tuple[str | int, ...]) -> bool:
@@ -62,11 +62,11 @@ def only_labels(experiment: Experiment, labels: Sequence[str]) -> Experiment:
     Raises:
         InputError: With every label that no loss has.
     """
-    known = [entry.label for entry in experiment.losses]
+    existing = [entry.label for entry in experiment.losses]
     problems = [
-        Problem(f"no loss has the label {label!r}; {did_you_mean(label, known)}", "--only")
+        Problem(f"no loss has the label {label!r}; {did_you_mean(label, existing)}", "--only")
         for label in labels
-        if label not in known
+        if label not in existing
     ]
     if problems:
         raise InputError(problems)

@@ -1,4 +1,4 @@
-"""An experiment's plugins found and checked against each other; no data are touched, and nothing slow is imported."""
+"""The plugins of an experiment, looked up and checked against each other, before any data are touched."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
     issues: list[Issue] = []
     losses = []
     for entry in experiment.losses:
-        loss = registry.choose("loss", entry.plugin, entry.options)
-        sampler = registry.choose("sampler", entry.finetune.sampler.plugin, entry.finetune.sampler.options)
+        loss = registry.configure("loss", entry.plugin, entry.options)
+        sampler = registry.configure("sampler", entry.finetune.sampler.plugin, entry.finetune.sampler.options)
         traits = cast("LossPlugin", loss.plugin).traits()
         supply = cast("SamplerPlugin", sampler.plugin).supply()
         lack = _lack(traits.needs, supply)
@@ -58,8 +58,8 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         raise UnplannableError(issues)
     return Resolved(
         experiment,
-        registry.choose("dataset", experiment.dataset.plugin, experiment.dataset.options),
-        registry.choose("model", experiment.model.plugin, experiment.model.options),
+        registry.configure("dataset", experiment.dataset.plugin, experiment.dataset.options),
+        registry.configure("model", experiment.model.plugin, experiment.model.options),
         tuple(losses),
     )
 

@@ -20,54 +20,54 @@ def listing(memory: Path | None = None) -> dict[str, list[dict[str, str]]]:
     """Return every installed plugin by kind; a broken one has an ``error``.
 
     Args:
-        memory: A file that keeps which plugins imported well, so that they need not be imported the next time.
+        memory: A file that keeps which plugins were imported without error, so that the next listing is quicker.
     """
     began = time.time_ns()
     registry = discover()
-    known = recall(memory) if memory else ImportCache()
+    cache = recall(memory) if memory else ImportCache()
     imported = []
-    found: dict[str, list[dict[str, str]]] = {kind: [] for kind in GROUPS}
+    by_kind: dict[str, list[dict[str, str]]] = {kind: [] for kind in GROUPS}
     for plugin in registry.plugins:
-        item = {key: getattr(plugin, key) for key in ("name", "distribution", "version", "module")}
+        entry = {key: getattr(plugin, key) for key in ("name", "distribution", "version", "module")}
         try:
             registry.find(plugin.kind, plugin.name)
-            if plugin not in known.plugins:
+            if plugin not in cache.plugins:
                 plugin.load()
                 imported.append(plugin)
         except BrokenPluginError as error:
-            item["error"] = error.reason
+            entry["error"] = error.reason
         except InputError as error:
-            item["error"] = str(error)
-        found[plugin.kind].append(item)
+            entry["error"] = str(error)
+        by_kind[plugin.kind].append(entry)
     if memory and imported:
-        remember(memory, known, imported, began)
-    return found
+        remember(memory, cache, imported, began)
+    return by_kind
 
 
 def describe(kind: str, name: str) -> dict[str, Any]:
-    """Return summary, options, facts and file of one plugin.
+    """Return summary, options, facts and file of one plugin, as JSON data.
 
     Raises:
-        InputError: It is not installed, or broken.
+        InputError: It is not installed, or it is broken.
     """
-    found = discover().find(kind, name)
+    plugin = discover().find(kind, name)
     try:
-        cls = found.load()
+        cls = plugin.load()
     except BrokenPluginError as error:
-        raise InputError(f"{error}; reinstall or remove {found.distribution}") from error
+        raise InputError(f"{error}; reinstall or remove {plugin.distribution}") from error
     summary, _, text = (inspect.getdoc(cls) or "").partition("\n")
     return {
         "kind": kind,
         "name": name,
         "summary": summary,
         "text": text.strip(),
-        "facts": {**_facts(cls), "distribution": f"{found.distribution} {found.version}", "file": str(found.file)},
+        "facts": {**_facts(cls), "distribution": f"{plugin.distribution} {plugin.version}", "file": str(plugin.file)},
         "options": _options(cls),
     }
 
 
 def _facts(cls: type[Plugin]) -> dict[str, str]:
-    """Return what the class says about itself in class variables, in the reader's words."""
+    """Return what the class says about itself in its class variables, by the names that a reader sees."""
     facts = {}
     for name in ("reference", "distance", "licence", "source"):
         value = getattr(cls, name, None)
@@ -87,11 +87,11 @@ def _facts(cls: type[Plugin]) -> dict[str, str]:
 
 def _options(cls: type[Plugin]) -> list[dict[str, Any]]:
     schema = cls.model_json_schema()
-    named = schema.get("$defs", {})
-    # What a property refers to, a list of choices for instance, is as good as written in its place.
+    definitions = schema.get("$defs", {})
+    # A property may refer to a definition, a list of choices for instance; here that is written in its place.
     properties = {
-        name: {**named.get(str(own.get("$ref", "")).rpartition("/")[2], {}), **own}
-        for name, own in schema.get("properties", {}).items()
+        name: {**definitions.get(str(described.get("$ref", "")).rpartition("/")[2], {}), **described}
+        for name, described in schema.get("properties", {}).items()
     }
     return [
         {
@@ -123,6 +123,6 @@ def _type_name(schema: Mapping[str, Any]) -> str:
 def _bounds(schema: Mapping[str, Any]) -> str:
     signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
     lengths = {"minItems": "items >=", "maxItems": "items <=", "minLength": "letters >=", "maxLength": "letters <="}
-    own = [f"{sign} {schema[key]:g}" for key, sign in {**signs, **lengths}.items() if key in schema]
+    outer = [f"{sign} {schema[key]:g}" for key, sign in {**signs, **lengths}.items() if key in schema]
     inner = [_bounds(item) for item in [schema.get("items", {}), *schema.get("anyOf", [])] if item]
-    return ", ".join(text for text in [*own, *inner] if text)
+    return ", ".join(text for text in [*outer, *inner] if text)

@@ -1,4 +1,4 @@
-"""Plugins as they are installed: entry points of the four groups, found through the ``entrypoints`` package."""
+"""The installed plugins: entry points of the four groups, discovered through the ``entrypoints`` package."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BASES: dict[str, type[Plugin]] = {
 
 @dataclass(frozen=True)
 class InstalledPlugin:
-    """A plugin as its distribution's metadata names it; nothing is imported until :meth:`load`."""
+    """A plugin as the metadata of its distribution name it; its module is imported by :meth:`load` only."""
 
     kind: str
     name: str
@@ -43,7 +43,7 @@ class InstalledPlugin:
             BrokenPluginError: It cannot be imported, or is no plugin of its kind.
         """
         try:
-            # BaseException: a module that exits or is interrupted by its own assertion costs only itself, too.
+            # SystemExit as well: a module that exits while it is imported must not end the whole program.
             loaded = entrypoints.EntryPoint(self.name, self.module, self.attribute).load()
         except (Exception, SystemExit) as error:
             raise BrokenPluginError(self, f"{type(error).__name__}: {error}") from error
@@ -77,7 +77,7 @@ class InstalledPlugin:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the module, or of the whole package around it: edited code is other code under any version."""
+        """Digest of the module's source, or of the whole package around it: edited code counts as other code."""
         spec = importlib.util.find_spec(self.module.partition(".")[0])
         folders = [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
         files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
@@ -94,9 +94,9 @@ class InstalledPlugin:
 class BrokenPluginError(Exception):
     """A plugin is installed but cannot be used; only experiments that name it are affected."""
 
-    def __init__(self, found: InstalledPlugin, reason: str) -> None:
-        self.installed, self.reason = found, " ".join(reason.split())
-        super().__init__(f"{found} is broken: {self.reason}")
+    def __init__(self, plugin: InstalledPlugin, reason: str) -> None:
+        self.plugin, self.reason = plugin, " ".join(reason.split())
+        super().__init__(f"{plugin} is broken: {self.reason}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Registry:
 
     def names(self, kind: str) -> list[str]:
         """Return the names of one kind, sorted."""
-        return sorted({found.name for found in self.plugins if found.kind == kind})
+        return sorted({plugin.name for plugin in self.plugins if plugin.kind == kind})
 
     def find(self, kind: str, name: str) -> InstalledPlugin:
         """Return the plugin of that kind and name.
@@ -135,29 +135,29 @@ class Registry:
         Raises:
             InputError: There is none (near names are listed), or two distributions offer it (both are named).
         """
-        matches = [found for found in self.plugins if found.kind == kind and found.name == name]
+        matches = [plugin for plugin in self.plugins if (plugin.kind, plugin.name) == (kind, name)]
         if not matches:
             hint = did_you_mean(name, self.names(kind))
             raise InputError(f"no {kind} plugin {name!r} is installed; {hint or f'no {kind} plugin is'}")
         if len(matches) > 1:
-            offers = " and ".join(f"{found.distribution} {found.version}" for found in matches)
+            offers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in matches)
             raise InputError(f"{kind} {name!r} is offered by {offers}; uninstall one of them")
         return matches[0]
 
-    def choose(self, kind: str, name: str, options: Mapping[str, Any]) -> ConfiguredPlugin:
+    def configure(self, kind: str, name: str, options: Mapping[str, Any]) -> ConfiguredPlugin:
         """Return the plugin with options as a TOML file gives them.
 
         Raises:
             InputError: See :meth:`find`; or the plugin is broken.
             pydantic.ValidationError: The options are wrong.
         """
-        found = self.find(kind, name)
+        installed = self.find(kind, name)
         try:
-            return ConfiguredPlugin(found, found.load().from_toml(options))
+            return ConfiguredPlugin(installed, installed.load().from_toml(options))
         except ValidationError:
             raise
         except BrokenPluginError as error:
-            raise InputError(f"{error}; reinstall or remove {found.distribution}") from error
+            raise InputError(f"{error}; reinstall or remove {installed.distribution}") from error
 
 
 def discover() -> Registry:
@@ -181,8 +181,8 @@ def discover() -> Registry:
     return Registry(tuple(sorted(plugins, key=_order)))
 
 
-def _order(found: InstalledPlugin) -> tuple[int, str, str, str]:
-    return list(GROUPS).index(found.kind), found.name, found.distribution, found.version
+def _order(plugin: InstalledPlugin) -> tuple[int, str, str, str]:
+    return list(GROUPS).index(plugin.kind), plugin.name, plugin.distribution, plugin.version
 
 
 def plugin(kind: str, name: str, /, **options: Any) -> Plugin:  # noqa: ANN401 - whatever the plugin takes
@@ -196,8 +196,8 @@ def plugin(kind: str, name: str, /, **options: Any) -> Plugin:  # noqa: ANN401 -
     """
     if kind not in GROUPS:
         raise InputError(Problem(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, GROUPS)}"))
-    found = discover().find(kind, name)
+    installed = discover().find(kind, name)
     try:
-        return found.load()(**options)
+        return installed.load()(**options)
     except BrokenPluginError as error:
-        raise InputError(f"{error}; reinstall or remove {found.distribution}") from error
+        raise InputError(f"{error}; reinstall or remove {installed.distribution}") from error

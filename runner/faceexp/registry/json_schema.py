@@ -12,10 +12,12 @@ from faceexp.contract import Plugin
 from faceexp.errors import InputError
 from faceexp.registry.installed import BrokenPluginError, Registry, discover
 
+JsonSchema = dict[str, Any]
 
-def schema() -> dict[str, Any]:
+
+def schema() -> JsonSchema:
     """Return the JSON schema of experiment files, with the options of every installed plugin."""
-    # It takes a while to import, and listing does without it.
+    # Imported here: it takes a tenth of a second, which the other commands about plugins do without.
     from faceexp.experiment.schema import Experiment, ModelRef, PluginRef
 
     registry = discover()
@@ -43,57 +45,55 @@ def _classes(kind: str, registry: Registry) -> dict[str, type[Plugin]]:
     return classes
 
 
-def _plugin_schema(
-    kind: str, registry: Registry, table: type[BaseModel], definitions: dict[str, Any]
-) -> dict[str, Any]:
-    own = table.model_json_schema()["properties"]
-    own.pop("options", None)
-    return _any_of([_one(name, cls, own, definitions) for name, cls in _classes(kind, registry).items()])
+def _plugin_schema(kind: str, registry: Registry, table: type[BaseModel], definitions: JsonSchema) -> JsonSchema:
+    keys = table.model_json_schema()["properties"]
+    keys.pop("options", None)
+    return _one_of([_one(name, cls, keys, definitions) for name, cls in _classes(kind, registry).items()])
 
 
-def _any_of(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    # Where nothing is installed, nothing is right; an empty list would be no schema.
+def _one_of(tables: Sequence[JsonSchema]) -> JsonSchema:
+    # Where no plugin is installed, no table is valid; an empty list would not be a JSON schema.
     return {"type": "object", "oneOf": list(tables) or [False]}
 
 
-def _one(name: str, cls: type[Plugin], own: Mapping[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def _one(name: str, cls: type[Plugin], keys: Mapping[str, Any], definitions: JsonSchema) -> JsonSchema:
     options = cls.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
     definitions.update({f"{name}.{key}": value for key, value in options.get("$defs", {}).items()})
     return {
         "title": name,
         "description": (inspect.getdoc(cls) or "").partition("\n")[0],
         "type": "object",
-        "properties": {**options.get("properties", {}), **own, "plugin": {"const": name}},
+        "properties": {**options.get("properties", {}), **keys, "plugin": {"const": name}},
         "required": ["plugin", *options.get("required", [])],
         "additionalProperties": False,
     }
 
 
-def _loss_schema(registry: Registry, definitions: dict[str, Any]) -> dict[str, Any]:
+def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
     from faceexp.experiment.schema import Finetune, Pretrain
 
-    # A loss may give any part of these tables.
+    # A loss may override any part of these tables, so that none of their keys is required.
     for model in (Pretrain, Finetune):
         part = {**definitions[model.__name__], "required": []}
         definitions[f"{model.__name__}Overrides"] = part
-    # Without a name they are options of the shared sampler, whichever that is.
+    # A sampler table without a plugin overrides options of the shared sampler, whichever that is.
     sampler = {"anyOf": [{"$ref": "#/$defs/sampler"}, {"type": "object", "not": {"required": ["plugin"]}}]}
     definitions["FinetuneOverrides"]["properties"] = {
         **definitions["FinetuneOverrides"]["properties"],
         "sampler": sampler,
     }
-    own = {
-        "label": {"type": "string", "description": "How the row is called."},
+    keys = {
+        "label": {"type": "string", "description": "Name of the row."},
         "pretrain": {"$ref": "#/$defs/PretrainOverrides"},
         "finetune": {"$ref": "#/$defs/FinetuneOverrides"},
     }
     tables = []
     for name, cls in _classes("loss", registry).items():
-        table = _one(name, cls, own, definitions)
-        options = {key: value for key, value in table["properties"].items() if key not in {*own, "plugin"}}
+        table = _one(name, cls, keys, definitions)
+        options = {key: value for key, value in table["properties"].items() if key not in {*keys, "plugin"}}
         grid = {key: {"type": "array", "minItems": 1, "items": value} for key, value in options.items()}
         table["properties"]["grid"] = {"type": "object", "properties": grid, "additionalProperties": False}
-        # The grid may give what is required, too.
+        # An option that the plugin requires may be given by the grid instead.
         table["required"] = ["plugin"]
         tables.append(table)
-    return _any_of(tables)
+    return _one_of(tables)
