@@ -1,6 +1,6 @@
-"""The command line: the only package that prints or exits; a file for each topic.
+"""The command line: the only package that prints or exits. Each of its files has the commands of one topic.
 
-``main`` names every command; ``console`` owns the two streams.
+``main`` lists every command; ``console`` owns standard output and standard error.
 """
 
 from faceexp.cli.main import main

@@ -1,4 +1,4 @@
-"""``cache``: where finished work is kept."""
+"""``cache``: where finished work is kept, and how much room it takes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,30 +7,32 @@ import typer
 
 from faceexp.cli.console import JsonFlag, show
 
-# In the store: which plugins are known to import.
+# A file in the store that says which plugins were imported without error, so that they need not be imported again.
 MEMORY = "plugins.json"
 
 
 def cache(
     store: Annotated[
         Path | None,
-        typer.Option("--store", metavar="DIR", envvar="FACEEXP_STORE", help="The store; by default the user's."),
+        typer.Option("--store", metavar="DIR", envvar="FACEEXP_STORE", help="The store; by default that of the user."),
     ] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Remove everything in it; runs keep their own files.")] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove everything in it. The folders of runs are not touched.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show where finished work is kept and how much room it takes, or remove it."""
     from faceexp.report.terminal.cache import store_contents
     from faceexp.store import Store, default_root
 
-    kept = Store(store or default_root())
-    found = kept.contents()
+    opened = Store(store or default_root())
+    contents = opened.contents()
     if clear:
-        kept.clear()
-        (kept.root / MEMORY).unlink(missing_ok=True)
+        opened.clear()
+        (opened.root / MEMORY).unlink(missing_ok=True)
     data = {
-        "store": str(kept.root),
-        "kinds": {kind: {"artefacts": number, "bytes": size} for kind, (number, size) in found.items()},
+        "store": str(opened.root),
+        "kinds": {kind: {"artefacts": number, "bytes": size} for kind, (number, size) in contents.items()},
         "cleared": clear,
     }
-    show(store_contents(data), data, as_json=as_json)
+    show(store_contents(str(opened.root), contents, cleared=clear), data, as_json=as_json)

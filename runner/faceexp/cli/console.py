@@ -1,4 +1,4 @@
-"""The two streams: what is printed where, what is kept quiet, and how progress is shown."""
+"""The two streams: what is printed where, what is kept off the screen, and how progress is shown."""
 
 import contextlib
 import gc
@@ -15,27 +15,28 @@ from faceexp.errors import InputError, Problem
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")]
 
-
+# How often Python usually looks for garbage; ``main`` changes that for a while.
 GARBAGE = gc.get_threshold()
+# Characters in a line where nobody looks at a screen: a table of a run with all its columns needs about as many.
+FILE_WIDTH = 140
 
 
 def fail(error: InputError) -> NoReturn:
-    """Print one line for each mistake on standard error, and exit with code 2."""
-    # Not through Rich: each mistake stays one line, whatever the width of the screen.
+    """Print one line per mistake on standard error, and exit with code 2."""
+    # Rich would fold long lines; without it each mistake stays on one line, whatever the width of the screen.
     for problem in error.problems:
         print(f"error: {problem}", file=sys.stderr)
     sys.exit(2)
 
 
 def output_console() -> "Console":
-    """Return the console of standard output; a file or a pipe gets lines wide enough for the table."""
+    """Return the console of standard output; in a file or a pipe, lines are wide enough for the table of a run."""
     from rich.console import Console
 
     console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=140)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=FILE_WIDTH)
 
 
 def error_console() -> "Console":
@@ -46,7 +47,7 @@ def error_console() -> "Console":
 
 
 def show(renderable: "RenderableType", data: object, *, as_json: bool) -> None:
-    """Print an answer on standard output: drawn for people, or one JSON document for programs."""
+    """Print an answer on standard output: as people read it, or as one JSON document for programs."""
     if as_json:
         from faceexp.results.jsonable import to_json
 
@@ -56,7 +57,10 @@ def show(renderable: "RenderableType", data: object, *, as_json: bool) -> None:
 
 
 def settle() -> None:
-    """Look for garbage as often as Python usually does, beside what is there to stay: old networks hold much memory."""
+    """Look for garbage as often as Python usually does, since networks that are no longer used hold much memory.
+
+    What exists by now stays until the end, so it is left out of the search.
+    """
     if gc.get_threshold() != GARBAGE:
         gc.freeze()
         gc.set_threshold(*GARBAGE)
@@ -64,10 +68,10 @@ def settle() -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator["Console"]:
-    """Keep what libraries write to standard error from the screen, and give a console that still reaches it.
+    """Keep what libraries write to standard error off the screen, and yield a console that still writes to it.
 
-    TensorFlow's greetings come from C++, past Python's ``sys.stderr``; so the file descriptor itself is redirected.
-    Should the run end in an error of ours, what was kept back is shown: it may say why.
+    TensorFlow writes its messages from C++, past Python's ``sys.stderr``; so the file descriptor itself is redirected.
+    If the command ends in an error that is not the user's, what was held back is shown, since it may say why.
     """
     import tempfile
 
@@ -75,16 +79,16 @@ def quiet() -> Iterator["Console"]:
 
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as kept, os.fdopen(os.dup(saved), "w", encoding="utf-8") as screen:
-        os.dup2(kept.fileno(), 2)
+    with tempfile.TemporaryFile() as held_back, os.fdopen(os.dup(saved), "w", encoding="utf-8") as screen:
+        os.dup2(held_back.fileno(), 2)
         python_stderr, sys.stderr = sys.stderr, screen
         try:
             yield Console(file=screen)
         except (InputError, typer.Exit):
             raise
         except BaseException:
-            kept.seek(0)
-            screen.write(kept.read().decode(errors="replace"))
+            held_back.seek(0)
+            screen.write(held_back.read().decode(errors="replace"))
             raise
         finally:
             screen.flush()
@@ -95,7 +99,7 @@ def quiet() -> Iterator["Console"]:
 
 @contextlib.contextmanager
 def writing(option: str, file: Path | None) -> Iterator[None]:
-    """Say which file cannot be written."""
+    """Turn an error from writing a file into one that names the option and the file."""
     try:
         yield
     except OSError as error:
@@ -106,7 +110,7 @@ def writing(option: str, file: Path | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def counting(stderr: "Console", words: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is told how many are done; on a terminal it moves a bar with the time left."""
+    """Yield a function to call with the number that is done; on a terminal it moves a bar that shows the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     if not stderr.is_terminal:

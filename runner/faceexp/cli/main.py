@@ -1,6 +1,7 @@
 """The commands of ``faceexp``, in the order in which its help shows them, and what surrounds each of them."""
 
-# Annotations are no texts in this package: typer would evaluate those of every command on each start.
+# No file of this package has `from __future__ import annotations`: it would turn annotations into text, which typer
+# would have to evaluate again, for every command, on each start.
 
 import atexit
 import gc
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Annotated
 
-# pydantic looks through every installed package for plugins of its own, which nobody here has, on each start.
+# pydantic would look through every installed package for plugins of pydantic, on each start; nobody here uses any.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
@@ -52,9 +53,10 @@ for name, command in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line; bad input ends with one line for each mistake and exit code 2."""
-    # What is made while modules are imported lives until the end. Looking for garbage among it every 700 objects, and
-    # once more at the end, takes a sixth of a short command's time and a fifth of TensorFlow's import.
+    """Run the command line; wrong input ends with one line per mistake and exit code 2."""
+    # Whatever is made while modules are imported lives until the end. To look for garbage in it after every 700 new
+    # objects, and once more at the end, would take a sixth of the time of a short command and a fifth of the import of
+    # TensorFlow.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     try:
@@ -62,7 +64,7 @@ def main() -> None:
     except InputError as error:
         fail(error)
     except BrokenPipeError:
-        # The reader, `head` for instance, has seen enough.
+        # The program that reads the output, `head` for instance, has seen enough and closed the pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     finally:

@@ -1,4 +1,4 @@
-"""``verify``, ``identify``, ``embed`` and ``export``: a trained model at work."""
+"""``verify``, ``identify``, ``embed`` and ``export``: a trained model is used."""
 
 import contextlib
 import sys
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
     from faceexp.serving.model import FaceModel
 
-
 Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A run (its best loss by validation), RUN:label or an exported folder.",
+        help="A run (of which the best loss on validation pairs is taken), RUN:label, or an exported folder.",
         show_default=False,
     ),
 ]
 
-
 Far = Annotated[
     float | None,
-    typer.Option("--far", metavar="RATE", help="Take the threshold at this false accept rate, e.g. 0.001."),
+    typer.Option(
+        "--far", metavar="RATE", help="Use the threshold for this false accept rate (FAR, also called FMR), e.g. 0.001."
+    ),
 ]
 
 
@@ -43,9 +43,9 @@ def verify(
     far: Far = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Say whether two photos show the same person, with a probability and the threshold's false accept rate.
+    """Say whether two photos show the same person, with a probability and the false accept rate of the threshold.
 
-    With --pairs, one line a pair goes to standard output as CSV, and a summary to standard error.
+    With --pairs, one line per pair goes to standard output as CSV, and a summary goes to standard error.
     """
     given = photos or []
     if (pairs is None) == (not given) or (given and len(given) != 2):
@@ -63,7 +63,7 @@ def _verify_two(path: str, first: Path, second: Path, far: float | None, *, as_j
 
     with quiet() as stderr:
         model = load_model(path)
-        # The network is loaded when it is first used, which takes seconds: one word is said meanwhile.
+        # The network is loaded when it is first used, which takes seconds; on a terminal a word says so meanwhile.
         with stderr.status("loading the model") if stderr.is_terminal else contextlib.nullcontext():
             answer = model.verify(first, second, far)
         _warn_of_several_faces(stderr, dict(zip((str(first), str(second)), answer.faces, strict=True)))
@@ -111,13 +111,19 @@ def identify(
     model: Model,
     gallery: Annotated[
         Path,
-        typer.Argument(metavar="GALLERY", help="A folder a person, or one photo each, so named.", show_default=False),
+        typer.Argument(
+            metavar="GALLERY",
+            help="A folder with one subfolder per person, or one photo per person, named after them.",
+            show_default=False,
+        ),
     ],
-    photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="Whom to look for.", show_default=False)],
+    photo: Annotated[
+        Path, typer.Argument(metavar="PHOTO", help="The photo of the person to look for.", show_default=False)
+    ],
     far: Far = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Rank the people of a gallery by how near they are to a photo; it may also show nobody of them."""
+    """Rank the people of a gallery by their distance from a photo, and say whether it shows one of them or nobody."""
     from faceexp.report.terminal.decisions import identification
     from faceexp.serving.answers import as_json as answer_as_json
     from faceexp.serving.model import load_model
@@ -139,7 +145,7 @@ def embed(
     ] = Path("embeddings.parquet"),
     as_json: JsonFlag = False,
 ) -> None:
-    """Write the embedding of every photo in a folder; one that cannot be used is left out and named."""
+    """Write the embedding of every photo in a folder; a photo that cannot be used is left out and named."""
     from faceexp.serving.model import load_model
     from faceexp.serving.photos import photos_in, writer_of
 
@@ -148,34 +154,34 @@ def embed(
     with quiet() as stderr:
         opened = load_model(model)
         with counting(stderr, "embedding photos", len(files)) as on_progress:
-            kept, embeddings, problems = opened.embed_files(files, on_progress)
+            embedded, embeddings, problems = opened.embed_files(files, on_progress)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
-    if not kept:
+    if not embedded:
         raise InputError(Problem("none of its photos can be used", str(folder)))
     with writing("--output", output):
-        write([str(file.relative_to(folder)) for file in kept], embeddings)
-    done = {"model": _about(opened), "output": str(output), "photos": len(kept), "width": int(embeddings.shape[1])}
-    text = f"{len(kept):,} embeddings of {embeddings.shape[1]} numbers in {output}"
+        write([str(file.relative_to(folder)) for file in embedded], embeddings)
+    done = {"model": _about(opened), "output": str(output), "photos": len(embedded), "width": int(embeddings.shape[1])}
+    text = f"{len(embedded):,} embeddings of {embeddings.shape[1]} numbers in {output}"
     show(text, done | {"left_out": [str(problem) for problem in problems]}, as_json=as_json)
     if problems:
         raise typer.Exit(1)
 
 
 def _about(model: "FaceModel") -> dict[str, str]:
-    """Return what JSON says of a model beside its answers."""
+    """Return what the JSON document says about the model, beside its answers."""
     return {"label": model.label, "folder": str(model.folder), "distance": model.distance}
 
 
 def _warn_of_several_faces(stderr: "Console", faces: dict[str, int]) -> None:
-    """Say of which photos the largest of several faces was taken."""
+    """Name the photos that show several faces, of which the largest is used."""
     for photo, count in faces.items():
         if count > 1:
             stderr.print(f"{photo} shows {count} faces; the largest is compared", style="yellow", soft_wrap=True)
 
 
 class ModelFormat(StrEnum):
-    """What ``export`` writes the network as."""
+    """The formats in which ``export`` can write the network."""
 
     ONNX = "onnx"
     TFLITE = "tflite"
@@ -185,21 +191,23 @@ class ModelFormat(StrEnum):
 
 def export(
     model: Model,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write, new or empty.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to write to; it must be new or empty.", show_default=False)
+    ],
     to: Annotated[
         list[ModelFormat] | None,
-        typer.Option("--to", help="How to write the network; by default onnx. Repeatable.", show_default=False),
+        typer.Option("--to", help="The format of the network; by default onnx. Repeatable.", show_default=False),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Write a model for others to use: network, preprocessing and threshold, with README and model card."""
+    """Write a model for others to use: network, preprocessing and threshold, with a README and a model card."""
     from rich.markup import escape
 
     from faceexp.serving.export import export_model
 
     with quiet() as stderr, stderr.status("converting") if stderr.is_terminal else contextlib.nullcontext():
-        done = export_model(model, folder, [form.value for form in to or (ModelFormat.ONNX,)])
-    data = {"folder": str(done.folder), "bytes": dict(done.files), "deviations": dict(done.deviations)}
-    sizes = ", ".join(f"{name} ({size / 1e6:.2f} MB)" for name, size in done.files.items() if size > 10**5)
-    said = f"{done.folder} holds {sizes or ', '.join(done.files)}; its README.md says how to use it"
-    show(escape(said), data, as_json=as_json)
+        exported = export_model(model, folder, [form.value for form in to or (ModelFormat.ONNX,)])
+    data = {"folder": str(exported.folder), "bytes": dict(exported.files), "deviations": dict(exported.deviations)}
+    sizes = ", ".join(f"{name} ({size / 1e6:.2f} MB)" for name, size in exported.files.items() if size > 10**5)
+    text = f"{exported.folder} holds {sizes or ', '.join(exported.files)}; its README.md says how to use it"
+    show(escape(text), data, as_json=as_json)

@@ -1,4 +1,4 @@
-"""``list-plugins``, ``describe``, ``new-plugin`` and ``schema``: what is installed, and what it takes."""
+"""``list-plugins``, ``describe``, ``new-plugin`` and ``schema``: what is installed, and which options it has."""
 
 import json
 import shlex
@@ -18,8 +18,8 @@ def list_plugins(as_json: JsonFlag = False) -> None:
     from faceexp.report.terminal.plugins import plugin_list
     from faceexp.store import default_root
 
-    listed = descriptions.listing(default_root() / MEMORY)
-    show(plugin_list(listed), listed, as_json=as_json)
+    by_kind = descriptions.listing(default_root() / MEMORY)
+    show(plugin_list(by_kind), by_kind, as_json=as_json)
 
 
 def describe(
@@ -27,7 +27,7 @@ def describe(
     name: Annotated[str, typer.Argument(help="The plugin's name.", show_default=False)],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what a plugin does and every option it takes."""
+    """Show what a plugin does and every option that it has."""
     from faceexp.contract import GROUPS
     from faceexp.registry import describe as descriptions
     from faceexp.report.terminal.plugins import plugin_description
@@ -40,12 +40,12 @@ def describe(
 
 def new_plugin(
     kind: Annotated[str, typer.Argument(help="loss, model, dataset or sampler.", show_default=False)],
-    name: Annotated[str, typer.Argument(help="How experiment files will name it.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="The name that experiment files will use.", show_default=False)],
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="Folder that gets the plugin's own folder.")
+        Path, typer.Option("--out", metavar="DIR", help="The folder in which the folder of the plugin is made.")
     ] = Path(),
 ) -> None:
-    """Write a new plugin: a small package that installs, and passes its tests, as it stands."""
+    """Write a new plugin: a small package that can be installed and passes its tests before you change anything."""
     from faceexp.registry import scaffold
 
     folder = scaffold.new_plugin(kind, name, out)
@@ -57,7 +57,7 @@ def new_plugin(
 
 
 def schema() -> None:
-    """Print the JSON schema of experiment files, installed plugins included, for editors that check TOML."""
+    """Print the JSON schema of experiment files, including all installed plugins, for editors that check TOML."""
     from faceexp.registry import json_schema
 
     print(json.dumps(json_schema.schema(), indent=1))

@@ -1,4 +1,4 @@
-"""``report``, ``compare`` and ``power``: what finished runs say."""
+"""``report``, ``compare`` and ``power``: what finished runs show."""
 
 import io
 from enum import StrEnum
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from faceexp.evaluation.catalogue import Metric
     from faceexp.results.schema import RunRecord
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 
 class Format(StrEnum):
-    """How ``report`` writes the table."""
+    """The formats in which ``report`` can write the table."""
 
     TABLE = "table"
     MARKDOWN = "markdown"
@@ -33,18 +33,21 @@ def report(
         str | None,
         typer.Option("--sort", metavar="METRIC", help="The metric whose best row comes first."),
     ] = None,
-    form: Annotated[Format, typer.Option("--format", help="How to write the table.")] = Format.TABLE,
+    form: Annotated[Format, typer.Option("--format", help="The format of the table.")] = Format.TABLE,
     matrix: Annotated[
         bool,
-        typer.Option("--matrix", help="Show which row beats which in that metric, and what each was given."),
+        typer.Option(
+            "--matrix", help="Also show which row is better than which in that metric, and what each loss was given."
+        ),
     ] = False,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Also write the page with its pictures anew.")
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Also write the page with its charts and pictures again."),
     ] = None,
     svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Also save the table as a picture.")] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Draw the table of a finished run again, without training."""
+    """Show the table of a finished run again, without training."""
     from rich.console import Console
 
     from faceexp import run as runs
@@ -52,54 +55,56 @@ def report(
     from faceexp.report.terminal import run as terminal
 
     finished = runs.open_run(folder)
-    column = _column(finished.results, sort, "--sort")
+    metric = _metric(finished.results, sort, "--sort")
     with writing("--html", html):
         if html:
             finished.write_page(html)
     if svg:
         picture = Console(record=True, width=120, file=io.StringIO())
-        picture.print(terminal.run_table(finished.results, picture.width, column))
+        picture.print(terminal.run_table(finished.results, picture.width, metric))
         with writing("--svg", svg):
             picture.save_svg(str(svg), title="faceexp report", code_format=terminal.SVG_FORMAT)
     writers = {Format.MARKDOWN: formats.markdown, Format.LATEX: formats.latex, Format.CSV: formats.table_csv}
     if form in writers:
-        print(writers[form](finished.results, column))
+        print(writers[form](finished.results, metric))
         return
     as_json = as_json or form is Format.JSON
-    show(terminal.run_table(finished.results, output_console().width, column), finished.results, as_json=as_json)
+    show(terminal.run_table(finished.results, output_console().width, metric), finished.results, as_json=as_json)
     if matrix and not as_json:
-        output_console().print(terminal.matrix(finished.results, column), soft_wrap=True)
+        output_console().print(terminal.matrix(finished.results, metric), soft_wrap=True)
         output_console().print(terminal.budgets(finished.results))
 
 
-def _column(run: "RunRecord", metric: str | None, option: str) -> "Metric":
-    """Return the column of a metric that a run has; of its first one where none is named."""
-    from faceexp.report.columns import column_of, columns_of
+def _metric(run: "RunRecord", key: str | None, option: str) -> "Metric":
+    """Return the metric of a run that an option names; where it names none, the most important one that the run has."""
+    from faceexp.report.columns import columns_of, metric_of
 
-    if metric is None:
+    if key is None:
         return columns_of(run)[0]
     try:
-        return column_of(run, metric)
+        return metric_of(run, key)
     except KeyError as error:
-        message = f"the run has no metric {metric!r}; {did_you_mean(metric, error.args)}"
-        raise InputError(Problem(message, f"{option} {metric}")) from None
+        message = f"the run has no metric {key!r}; {did_you_mean(key, error.args)}"
+        raise InputError(Problem(message, f"{option} {key}")) from None
 
 
 def compare(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Folders of runs.", show_default=False)],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="The folders of two or more runs.", show_default=False)
+    ],
     metric: Annotated[str, typer.Option("--metric", help="The metric to compare.")] = "accuracy",
     as_json: JsonFlag = False,
 ) -> None:
-    """Put runs side by side: what differs in their experiments, and in what the same rows reached."""
+    """Put runs side by side: what differs in their experiments, and what the same rows reached in each."""
     from faceexp import run as runs
     from faceexp.report.terminal.between_runs import comparison_table
 
     if len(folders) < 2:
         raise InputError("one run alone cannot be compared; name two or more")
     opened = runs.open_runs(folders)
-    columns = [_column(finished.results, metric, "--metric") for finished in opened]
+    metrics = [_metric(finished.results, metric, "--metric") for finished in opened]
     comparison = runs.compare_runs(opened, metric)
-    show(comparison_table(comparison, columns[0]), comparison, as_json=as_json)
+    show(comparison_table(comparison, metrics[0]), comparison, as_json=as_json)
 
 
 def power(
@@ -107,11 +112,13 @@ def power(
         list[str],
         typer.Argument(
             metavar="RUN | COUNT COUNT...",
-            help="A run's folder; or how many of the same pairs each loss judged right: 114 110, or 114/134 110/134.",
+            help="The folder of a run, or how many of the same pairs each loss judged right: 114 110 or 114/134 110/134.",
             show_default=False,
         ),
     ],
-    of: Annotated[int | None, typer.Option("--of", metavar="PAIRS", help="Of how many pairs the counts are.")] = None,
+    of: Annotated[
+        int | None, typer.Option("--of", metavar="PAIRS", help="The number of pairs that every loss judged.")
+    ] = None,
     metric: Annotated[
         str | None, typer.Option("--metric", help="The metric of a run to ask about; by default accuracy.")
     ] = None,
@@ -119,12 +126,16 @@ def power(
         float | None,
         typer.Option(
             "--difference",
-            help="A difference to ask about: in points of percentages, else in units of the metric; by default those "
-            "observed.",
+            help="A difference to ask about, in points for a percentage and else in units of the metric; by default those "
+            "that were observed.",
         ),
     ] = None,
-    target: Annotated[float, typer.Option("--power", help="Probability with which a difference is to be found.")] = 0.8,
-    alpha: Annotated[float, typer.Option("--alpha", help="Two-sided level of a single comparison.")] = 0.05,
+    target: Annotated[
+        float, typer.Option("--power", help="The probability with which a difference is to be found.")
+    ] = 0.8,
+    alpha: Annotated[
+        float, typer.Option("--alpha", help="The two-sided significance level of a single comparison.")
+    ] = 0.05,
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a study could have told apart, and how many pairs, people, seeds or folds it would have taken."""
@@ -141,29 +152,29 @@ def power(
                 raise InputError(
                     Problem("counts give an accuracy and nothing else; leave it out", f"--metric {metric}")
                 )
-            asked = None if difference is None else difference / 100
-            of_counts = from_counts(*_counts(study, of), alpha, target, asked)
+            share = None if difference is None else difference / 100
+            of_counts = from_counts(*_counts(study, of), alpha, target, share)
             show(tables.counts_power(of_counts), of_counts, as_json=as_json)
             return
         results = open_run(folder).results
-        column = _column(results, metric or "accuracy", "--metric")
+        asked_metric = _metric(results, metric or "accuracy", "--metric")
         of_run = from_run(
-            values_of(results, column.key),
+            values_of(results, asked_metric.key),
             design_of(results),
-            column.key,
-            higher_is_better=column.higher_is_better,
+            asked_metric.key,
+            higher_is_better=asked_metric.higher_is_better,
             losses=losses_of(results),
-            difference=None if difference is None else difference / column.scale,
+            difference=None if difference is None else difference / asked_metric.scale,
             alpha=alpha,
             power=target,
         )
     except UnanswerableError as error:
         raise InputError(Problem(str(error), study[0] if is_run else "")) from None
-    show(tables.run_power(of_run, column), of_run, as_json=as_json)
+    show(tables.run_power(of_run, asked_metric), of_run, as_json=as_json)
 
 
 def _counts(study: list[str], of: int | None) -> tuple[dict[str, int], int]:
-    """Return how many pairs each loss judged right, named by its count, and of how many."""
+    """Return how many pairs each loss judged right, by a name made of its count, and how many pairs there were."""
     totals = set() if of is None else {of}
     for text in study:
         count, slash, total = text.partition("/")

@@ -1,4 +1,4 @@
-"""``run`` and ``validate``: an experiment file is trained, or only checked."""
+"""``run`` and ``validate``: the losses of an experiment file are trained, or the file is only checked."""
 
 import contextlib
 import json
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from faceexp.pipeline import Study
     from faceexp.values import Event, EventCallback
 
-
 Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a TOML file.", show_default=False)]
-
 
 Overrides = Annotated[
     list[str] | None,
@@ -29,7 +27,6 @@ Overrides = Annotated[
     ),
 ]
 
-
 Only = Annotated[
     list[str] | None, typer.Option("--only", metavar="LABEL", help="Run only the loss with this label. Repeatable.")
 ]
@@ -37,9 +34,9 @@ Only = Annotated[
 
 def run(
     spec: Spec,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder that gets the run's own folder.")] = Path(
-        "runs"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The folder in which the folder of the run is made.")
+    ] = Path("runs"),
     store: Annotated[
         Path | None,
         typer.Option(
@@ -54,16 +51,16 @@ def run(
             min=1,
             max=256,
             metavar="N",
-            help="Processes that seeds, folds and cores are divided among.",
+            help="The number of processes among which seeds, folds and cores are divided.",
         ),
     ] = 1,
     overrides: Overrides = None,
     only: Only = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train and compare the losses of an experiment; what was finished before is not done again.
+    """Train and compare the losses of an experiment; work that was finished before is not done again.
 
-    Exit code 0: done; 1: ran, but some trial failed; 2: the input is wrong.
+    Exit code 0: done; 1: some trial did not end well; 2: the input is wrong.
     """
     from faceexp import pipeline
     from faceexp.report.terminal import progress
@@ -104,7 +101,7 @@ def _check_writable(folders: dict[str, Path | None]) -> None:
 
 @contextlib.contextmanager
 def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]:
-    """Yield a callback that shows a live display on a terminal, and a line for each trial in a log."""
+    """Yield a callback that shows the events: on a terminal as a live display, in a log as one line per trial."""
     from rich.live import Live
 
     from faceexp.report.terminal.progress import Display, ended
@@ -124,7 +121,7 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
 
 
 def _restoring_collection(on_event: "EventCallback") -> "EventCallback":
-    """Return a callback that also restores garbage collection once TensorFlow is loaded."""
+    """Return a callback that also restores garbage collection as soon as TensorFlow is loaded."""
 
     def restore_and_forward(event: "Event") -> None:
         if event.stage == "backend" and event.done == event.total:
@@ -135,7 +132,7 @@ def _restoring_collection(on_event: "EventCallback") -> "EventCallback":
 
 
 def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
-    """Check an experiment file, its plugins and their options, without loading data or training."""
+    """Check an experiment file, its plugins and their options, without loading data or training anything."""
     from faceexp import pipeline
     from faceexp.report.terminal import progress
 
@@ -150,6 +147,6 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
     if as_json:
         print(json.dumps({"valid": True, "problems": [], "outline": outline}, indent=1))
     else:
-        # Not through Rich, which would take a tenth of this command's time; but as Rich decides about colours.
+        # Rich would take a tenth of the time of this command, so it is not used; colours are left out where Rich would.
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         typer.echo(f"{typer.style('valid', fg='green')}  {outline}", color=False if plain else None)

@@ -1,1 +1,1 @@
-"""From records to what people see: tables, sentences, a page. Nothing here prints."""
+"""From records to what people see: tables, sentences and a page. Nothing here prints."""

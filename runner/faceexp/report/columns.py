@@ -1,4 +1,4 @@
-"""The table of a run: its columns and rows, and how means are written, the same in every report."""
+"""The table of a run: its columns, its rows and how its means are written, which is the same in every report."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from dataclasses import dataclass
 
 from faceexp.evaluation.catalogue import COLUMNS, LEADING, METRIC_OF, Metric
 from faceexp.experiment.baselines import PHASE1
+from faceexp.report.words import many
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord, SummaryRecord, TrialRecord
 from faceexp.values import Kind
 
 
 def columns_of(run: RunRecord) -> tuple[Metric, ...]:
-    """Return the metrics that a run has, since not every protocol gives all; every metric where it has none."""
+    """Return the metrics that a run has, since no protocol gives them all; every metric where the run has none."""
     present = {row.metric for row in run.summary}
     return tuple(metric for metric in COLUMNS if metric.key in present) or COLUMNS
 
 
 @dataclass(frozen=True)
 class Row:
-    """One label of a run.
+    """One row of the table: everything that a run found about one label.
 
     Attributes:
         label: The loss with its options, or the baseline.
         kind: Whether it is a loss or a baseline.
-        summaries: Mean and interval by metric.
+        summaries: The mean and its interval, by the key of the metric.
         ok: How many of its trials ended well.
         total: How many trials it has.
-        reason: Why the first one that failed did; ``None`` where none did.
+        reason: Why the first of its trials that did not end well did not; ``None`` where all of them did.
     """
 
     label: str
@@ -39,43 +40,44 @@ class Row:
     reason: str | None
 
     def mean(self, metric: Metric) -> float | None:
-        """Return the mean of a metric, ``None`` where there is none."""
+        """Return the mean of a metric; ``None`` where the row has none."""
         summary = self.summaries.get(metric.key)
         return summary.mean if summary else None
 
     def letters(self, metric: Metric) -> str:
-        """Return the letters in a metric: rows that share one cannot be told apart."""
+        """Return the letters of a metric: two rows that share a letter cannot be told apart in it."""
         summary = self.summaries.get(metric.key)
         return summary.group if summary else ""
 
 
 def rows_of(run: RunRecord, sort: Metric = LEADING) -> list[Row]:
-    """Return the rows of a run, the best of a metric first, losses and baselines alike; those without it at the end."""
+    """Return the rows of a run, losses and baselines alike: the best in a metric first, those without a value last."""
     summaries: dict[str, dict[str, SummaryRecord]] = {}
     trials: dict[str, list[TrialRecord]] = {}
     for summary in run.summary:
         summaries.setdefault(summary.label, {})[summary.metric] = summary
     for trial in run.trials:
         trials.setdefault(trial.label, []).append(trial)
-    table = []
+    rows = []
     for label, of_label in trials.items():
         failed = [trial for trial in of_label if trial.status != "ok"]
         reason = f"{failed[0].status}: {failed[0].reason}" if failed else None
         ok, total = len(of_label) - len(failed), len(of_label)
-        table.append(Row(label, of_label[0].kind, summaries.get(label, {}), ok, total, reason))
-    return sorted(table, key=lambda row: (not row.ok, -_goodness(row, sort)))
+        rows.append(Row(label, of_label[0].kind, summaries.get(label, {}), ok, total, reason))
+    return sorted(rows, key=lambda row: (not row.ok, -_goodness(row, sort)))
 
 
 def _goodness(row: Row, metric: Metric) -> float:
+    """Return the mean of a metric, turned so that more is better; minus infinity where there is none."""
     mean = row.mean(metric)
     if mean is None:
         return float("-inf")
     return mean if metric.higher_is_better else -mean
 
 
-def best(table: Sequence[Row], metric: Metric) -> float | None:
+def best(rows: Sequence[Row], metric: Metric) -> float | None:
     """Return the best mean of a metric, or ``None`` where no row has one."""
-    means = [mean for row in table if (mean := row.mean(metric)) is not None]
+    means = [mean for row in rows if (mean := row.mean(metric)) is not None]
     return (max if metric.higher_is_better else min)(means, default=None)
 
 
@@ -85,18 +87,14 @@ def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
 
 
 def heading(run: RunRecord) -> str:
-    """Return the title of a run: its name, its protocol, its size."""
+    """Return the title of a run: its name, its protocol, and its numbers of seeds and folds."""
     seeds, folds = len({seed for seed, _ in run.cells}), len({fold for _, fold in run.cells})
     protocol = run.protocol.replace("_", " ")
-    return f"{run.name}: {protocol}, {_count(seeds, 'seed')} x {_count(folds, 'fold')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{run.name}: {protocol}, {many(seeds, 'seed')} x {many(folds, 'fold')}"
 
 
 def legend(run: RunRecord, metric: Metric = LEADING) -> str:
-    """Return what the marks of a table mean, its letters being those of a metric."""
+    """Return what the marks of a table mean; its letters are those of the given metric."""
     if len(run.cells) < 2:
         return "* best of its column. One seed and fold: no interval, and no difference can be called real."
     return (
@@ -107,20 +105,23 @@ def legend(run: RunRecord, metric: Metric = LEADING) -> str:
 
 
 def losses_below_phase1(run: RunRecord) -> list[str]:
-    """Return a sentence for each loss that does not beat the phase-1 embedding in accuracy: often the finding."""
-    table = {row.label: row for row in rows_of(run)}
-    reference = table.get(PHASE1.label)
+    """Return a sentence for each loss that does not beat the phase-1 embedding in accuracy.
+
+    Every loss starts from that embedding, so a loss that does not beat it has taught the network nothing.
+    """
+    rows = {row.label: row for row in rows_of(run)}
+    reference = rows.get(PHASE1.label)
     if reference is None:
         return []
     return [
         f"{row.label} does not beat the {PHASE1.label} in {LEADING.name}"
-        for row in table.values()
+        for row in rows.values()
         if row.kind == "loss" and row.ok and _goodness(row, LEADING) <= _goodness(reference, LEADING)
     ]
 
 
 def usual_budget(run: RunRecord) -> str:
-    """Return in one line what most losses were given; those that were given something else are among the warnings."""
+    """Return in one line what most losses were given; the run's warnings name those that were given something else."""
     if not run.budgets:
         return ""
     return "each loss: " + ", ".join(f"{kind.usual(run.budgets):,} {kind.words}" for kind in BUDGET_KINDS)
@@ -128,28 +129,28 @@ def usual_budget(run: RunRecord) -> str:
 
 def told_apart(run: RunRecord, metric: Metric = LEADING) -> str:
     """Return the verdict of a run in one sentence: how many pairs of rows can be told apart."""
-    compared = [pair for pair in run.comparisons if pair.metric == metric.key]
-    real = sum(pair.verdict != "indistinguishable" for pair in compared)
-    if not compared:
+    pairs = [pair for pair in run.comparisons if pair.metric == metric.key]
+    real = sum(pair.verdict != "indistinguishable" for pair in pairs)
+    if not pairs:
         return ""
-    return f"{real or 'none'} of the {len(compared)} pairs of rows can be told apart in {metric.name}"
+    return f"{real or 'none'} of the {len(pairs)} pairs of rows can be told apart in {metric.name}"
 
 
 def verdicts(run: RunRecord, metric: Metric) -> dict[tuple[str, str], str]:
     """Return ``>`` (the first is better), ``<`` or ``=`` (cannot be told apart) for every ordered pair of labels."""
-    signs = {"a>b": (">", "<"), "b>a": ("<", ">"), "indistinguishable": ("=", "=")}
-    found = {}
+    both_ways = {"a>b": (">", "<"), "b>a": ("<", ">"), "indistinguishable": ("=", "=")}
+    signs = {}
     for pair in run.comparisons:
         if pair.metric == metric.key:
-            found[pair.a, pair.b], found[pair.b, pair.a] = signs[pair.verdict]
-    return found
+            signs[pair.a, pair.b], signs[pair.b, pair.a] = both_ways[pair.verdict]
+    return signs
 
 
-def column_of(run: RunRecord, key: str) -> Metric:
-    """Return a metric of a run.
+def metric_of(run: RunRecord, key: str) -> Metric:
+    """Return the metric of a run that has this key.
 
     Raises:
-        KeyError: The run has no such metric; carries the names of those it has.
+        KeyError: The run has no such metric; the error carries the keys of those that it has.
     """
     known = [metric.key for metric in columns_of(run)]
     if key not in known:

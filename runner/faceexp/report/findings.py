@@ -1,127 +1,125 @@
-"""What a run found, in words: the first thing a reader of the page sees."""
+"""What a run found, in words: the first thing that a reader of the page sees."""
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from faceexp.evaluation.catalogue import LEADING
 from faceexp.report.columns import Row, mean_and_interval, rows_of
+from faceexp.report.words import between, many, together
 from faceexp.results.schema import ComparisonRecord, PartRecord, RunRecord
 
-# What stands where there is no value, and before a negative one.
-NOTHING = "\N{EN DASH}"
-MINUS = "\N{MINUS SIGN}"
-# Up to so many real differences are told one by one.
+# Up to this many real differences are told one by one. With more, the sentence would fill the screen before the table
+# comes into sight, so they are only counted; the matrix shows them all.
 TOLD = 8
+# Up to this many rows are named in such a sentence; more are counted by kind, for the same reason.
 NAMED = 6
 
 
 def verdict(run: RunRecord) -> str:
     """Return in a sentence or two which rows differ in accuracy; the first sentence is the finding."""
-    listed = rows_of(run)
-    compared = _accuracy(run)
-    tested = [item for item in compared if item.p_corrected is not None]
-    real = [item for item in tested if item.verdict != "indistinguishable"]
-    what = f"in {_noun()} at 5 %"
+    rows = rows_of(run)
+    pairs = _pairs(run)
+    tested = [pair for pair in pairs if pair.p_corrected is not None]
+    real = [pair for pair in tested if pair.verdict != "indistinguishable"]
+    what = f"in {LEADING.name} at 5 %"
     if not tested:
         return f"Nothing can be told apart {what}: {_why_untested(run)}."
     if not real:
-        return f"No two of the {len(listed)} rows can be told apart {what}."
+        return f"No two of the {len(rows)} rows can be told apart {what}."
     if len(real) <= TOLD:
-        told = "; ".join(f"{winner} is better than {together(losers)}" for winner, losers in _beaten(listed, real))
-        return f"{told}, {what}. No other two of the {len(listed)} rows can be told apart."
-    return f"{len(real)} of the {len(compared)} pairs of rows differ {what}. {_of_the_best(listed, real)}"
+        wins = "; ".join(f"{winner} is better than {together(losers)}" for winner, losers in _winners(rows, real))
+        return f"{wins}, {what}. No other two of the {len(rows)} rows can be told apart."
+    return f"{len(real)} of the {len(pairs)} pairs of rows differ {what}. {_of_the_best(rows, real)}"
 
 
 def _why_untested(run: RunRecord) -> str:
-    cells = {trial.cell for trial in run.trials}
-    if len(cells) < 2:
+    if len(run.cells) < 2:
         return "with one seed and fold there is no spread to judge a difference by"
     return "no two rows have enough trials in common"
 
 
-def _beaten(listed: Sequence[Row], real: Sequence[ComparisonRecord]) -> Iterator[tuple[str, list[str]]]:
+def _winners(rows: Sequence[Row], real: Sequence[ComparisonRecord]) -> Iterator[tuple[str, list[str]]]:
     """Yield each row that is better than another, with those it is better than, both in order of rank."""
-    wins = {sides(item) for item in real}
-    for row in listed:
-        losers = [other.label for other in listed if (row.label, other.label) in wins]
+    wins = {sides(pair) for pair in real}
+    for row in rows:
+        losers = [other.label for other in rows if (row.label, other.label) in wins]
         if losers:
             yield row.label, losers
 
 
-def _of_the_best(listed: Sequence[Row], real: Sequence[ComparisonRecord]) -> str:
-    """Return what the best mean is better than, and what not."""
-    best = next((row for row in listed if row.kind == "loss" and row.ok), listed[0])
-    wins = {sides(item) for item in real}
-    beaten = [row for row in listed if (best.label, row.label) in wins]
-    equal = [row for row in listed if row.label != best.label and row not in beaten and row.ok]
-    text = f"The loss with the best mean, {best.label}, is better than {_counted(beaten)}"
-    return f"{text}; it cannot be told apart from {_counted(equal)}." if equal else f"{text}."
+def _of_the_best(rows: Sequence[Row], real: Sequence[ComparisonRecord]) -> str:
+    """Return which rows the loss with the best mean is better than, and which it cannot be told apart from."""
+    best = next((row for row in rows if row.kind == "loss" and row.ok), rows[0])
+    wins = {sides(pair) for pair in real}
+    beaten = [row for row in rows if (best.label, row.label) in wins]
+    equal = [row for row in rows if row.label != best.label and row not in beaten and row.ok]
+    text = f"The loss with the best mean, {best.label}, is better than {_named_or_counted(beaten)}"
+    return f"{text}; it cannot be told apart from {_named_or_counted(equal)}." if equal else f"{text}."
 
 
-def _counted(listed: Sequence[Row]) -> str:
-    if not listed:
+def _named_or_counted(rows: Sequence[Row]) -> str:
+    """Return the labels of a few rows, or how many losses and baselines they are."""
+    if not rows:
         return "no other row"
-    if len(listed) <= NAMED:
-        return together([row.label for row in listed])
-    losses = sum(row.kind == "loss" for row in listed)
-    parts = [many(losses, "loss", "losses"), many(len(listed) - losses, "baseline")]
-    return together([part for part in parts if not part.startswith("0 ")])
+    if len(rows) <= NAMED:
+        return together([row.label for row in rows])
+    losses = sum(row.kind == "loss" for row in rows)
+    counts = [many(losses, "loss", "losses"), many(len(rows) - losses, "baseline")]
+    return together([count for count in counts if not count.startswith("0 ")])
 
 
-def sides(comparison: ComparisonRecord) -> tuple[str, str]:
+def sides(pair: ComparisonRecord) -> tuple[str, str]:
     """Return the labels of a real difference, the better one first."""
-    better = (comparison.a, comparison.b)
-    return better if comparison.verdict == "a>b" else better[::-1]
+    return (pair.a, pair.b) if pair.verdict == "a>b" else (pair.b, pair.a)
 
 
 def among_losses(run: RunRecord) -> str | None:
     """Return how many pairs of losses differ, without the baselines; ``None`` where nothing was tested."""
-    own = [item for item in _between_losses(run) if item.p_corrected is not None]
-    real = sum(item.verdict != "indistinguishable" for item in own)
-    if not own:
+    tested = [pair for pair in _pairs_of_losses(run) if pair.p_corrected is not None]
+    real = sum(pair.verdict != "indistinguishable" for pair in tested)
+    if not tested:
         return None
     losses = sum(row.kind == "loss" for row in rows_of(run))
     if not real:
         return f"Among the {losses} losses alone, without the baselines, no two can be told apart."
-    return f"Among the {losses} losses alone, without the baselines, {real} of {len(own)} pairs differ."
+    return f"Among the {losses} losses alone, without the baselines, {real} of {len(tested)} pairs differ."
 
 
 def sensitivity(run: RunRecord) -> str | None:
     """Return how large a difference between two losses had to be to be found; ``None`` where that is not known."""
-    found = [item.minimum_detectable_difference for item in _between_losses(run)]
-    sizes = [size for size in found if size is not None]
+    of_pairs = [pair.minimum_detectable_difference for pair in _pairs_of_losses(run)]
+    sizes = [size for size in of_pairs if size is not None]
     if not sizes:
         return None
     smallest, middle = min(sizes), statistics.median(sizes)
     return (
         "How large must a difference between two losses be to be found in 80 % of repetitions, before the correction "
-        f"for the number of pairs? {size_of(middle)} for the median pair, {size_of(smallest)} for the one with the "
+        f"for the number of pairs? {_points(middle)} for the median pair, {_points(smallest)} for the one with the "
         "least spread. “Cannot be told apart” means that no difference was shown, not that there is none."
     )
 
 
-def size_of(difference: float) -> str:
-    """Return ``2.3 points``: a difference of the leading metric."""
+def _points(difference: float) -> str:
+    """Return ``2.3 points``: a difference in the leading metric."""
     return f"{difference * LEADING.scale:.{LEADING.digits}f} points"
 
 
 def sample(run: RunRecord) -> str | None:
-    """Return who was compared: people, images and pairs of the parts of a trial."""
-    parts = run.parts
-    if not parts:
+    """Return what was compared: how many people, images and pairs each part of a trial had."""
+    splits = run.parts
+    if not splits:
         return None
-    number = len(parts)
+    number = len(splits)
     text = (
         f"Every row had {'one trial' if number == 1 else f'{number} trials (seeds and folds)'}, "
-        f"trained on {_people([split.train for split in parts])}, "
-        f"with threshold and checkpoint chosen on {_people([split.validation for split in parts])}, "
-        f"tested on {_people([split.test for split in parts])}"
+        f"trained on {_people([split.train for split in splits])}, "
+        f"with threshold and checkpoint chosen on {_people([split.validation for split in splits])}, "
+        f"tested on {_people([split.test for split in splits])}"
     )
-    pairs = [split.test.pairs for split in parts if split.test.pairs is not None]
-    similar = [split.test.similar for split in parts if split.test.similar is not None]
+    pairs = [split.test.pairs for split in splits if split.test.pairs is not None]
+    similar = [split.test.similar for split in splits if split.test.similar is not None]
     if len(pairs) == len(similar) == number:
         text += f": {between(pairs)} pairs, of which {between(similar)} similar"
     return text + ("" if number == 1 else ", in each trial") + "."
@@ -131,20 +129,14 @@ def _people(parts: Sequence[PartRecord]) -> str:
     return f"{between([part.people for part in parts])} people ({between([part.images for part in parts])} images)"
 
 
-def between(values: Sequence[int]) -> str:
-    """Return ``780``, or ``741 to 780``."""
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
 def leading(run: RunRecord) -> str | None:
-    """Return the loss with the best mean accuracy and that of the best baseline."""
-    listed = [row for row in rows_of(run) if row.ok and LEADING.key in row.summaries]
-    best = {kind: next((row for row in listed if row.kind == kind), None) for kind in ("loss", "baseline")}
+    """Return the loss with the best mean accuracy, and the baseline with the best one."""
+    rows = [row for row in rows_of(run) if row.ok and LEADING.key in row.summaries]
+    best_of_kind = {kind: next((row for row in rows if row.kind == kind), None) for kind in ("loss", "baseline")}
     texts = [
         f"{'Best mean among losses' if kind == 'loss' else 'best among baselines'}: {row.label}, "
         f"{mean_and_interval(row.summaries[LEADING.key], LEADING)} %"
-        for kind, row in best.items()
+        for kind, row in best_of_kind.items()
         if row
     ]
     return "; ".join(texts) + "." if texts else None
@@ -152,61 +144,34 @@ def leading(run: RunRecord) -> str | None:
 
 def warnings(run: RunRecord) -> list[str]:
     """Return what a reader has to know before believing the numbers."""
-    found = []
+    sentences = []
     if run.protocol == "closed_set":
-        found.append(
+        sentences.append(
             "Closed set: the people of the test were seen in training, so results say nothing about new people."
         )
-    found += budget_warnings(run)
-    failed = sum(trial.status != "ok" for trial in run.trials)
-    if failed:
-        total = len(run.trials)
-        found.append(f"{many(failed, 'trial')} of {total} did not end well; means are over the others.")
-    return found
+    sentences += budget_warnings(run)
+    if run.failed:
+        sentences.append(
+            f"{many(len(run.failed), 'trial')} of {len(run.trials)} did not end well; means are over the others."
+        )
+    return sentences
 
 
 def budget_warnings(run: RunRecord) -> list[str]:
-    """Return the run's own warnings, about unequal budgets, as sentences."""
+    """Return the run's own warnings, which are about unequal budgets, as sentences."""
     return [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in run.warnings]
 
 
 def notes(run: RunRecord) -> list[str]:
-    """Return the notes that are no warnings."""
+    """Return the notes that the page shows as notes: the one about a closed set is already among the warnings."""
     return [note.text for note in run.remarks if note.kind != "closed_set"]
 
 
-def together(words: Sequence[str]) -> str:
-    """Return ``a, b and c``."""
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+def _pairs(run: RunRecord) -> list[ComparisonRecord]:
+    """Return the comparisons in the leading metric."""
+    return [pair for pair in run.comparisons if pair.metric == LEADING.key]
 
 
-def many(number: int, noun: str, plural: str = "") -> str:
-    """Return ``1 trial`` or ``2 trials``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def probability(value: float | None) -> str:
-    """Return a p-value as it is printed."""
-    if value is None:
-        return NOTHING
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def signed(value: float | None, scale: float, digits: int) -> str:
-    """Return a difference with its sign, a real minus; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    return f"{value * scale:+.{digits}f}".replace("-", MINUS)
-
-
-def _noun() -> str:
-    return LEADING.name
-
-
-def _accuracy(run: RunRecord) -> list[ComparisonRecord]:
-    return [item for item in run.comparisons if item.metric == LEADING.key]
-
-
-def _between_losses(run: RunRecord) -> Iterable[ComparisonRecord]:
+def _pairs_of_losses(run: RunRecord) -> list[ComparisonRecord]:
     losses = {row.label for row in rows_of(run) if row.kind == "loss"}
-    return [item for item in _accuracy(run) if item.a in losses and item.b in losses]
+    return [pair for pair in _pairs(run) if pair.a in losses and pair.b in losses]

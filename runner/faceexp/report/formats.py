@@ -1,4 +1,4 @@
-"""The table of a run as text for other programs: Markdown, LaTeX, CSV."""
+"""The table of a run as text for other programs: Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from faceexp.evaluation.catalogue import LEADING, Metric
 from faceexp.report.columns import best, columns_of, heading, legend, mean_and_interval, rows_of
 from faceexp.results.schema import RunRecord
 
-# What LaTeX takes for a command; the backslash goes first, since the others bring new ones.
+# What LaTeX would take for a command, and what stands for it. All are replaced in one pass, so that the backslashes
+# that come with a replacement are not replaced again.
 LATEX = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -24,26 +25,25 @@ LATEX = {
 
 
 def _cells(run: RunRecord, sort: Metric, mark: Callable[[str], str]) -> list[list[str]]:
-    """Return the table's rows; the best value of each metric is marked."""
-    listed = rows_of(run, sort)
-    found = []
-    for row in listed:
+    """Return the cells of each row; the best value of each metric is marked."""
+    rows = rows_of(run, sort)
+    table = []
+    for row in rows:
         cells = [row.label, f"{row.ok}/{row.total}"]
-        for column in columns_of(run):
-            summary = row.summaries.get(column.key)
-            text = mean_and_interval(summary, column)
-            top = summary is not None and summary.mean is not None and summary.mean == best(listed, column)
-            cells.append(mark(text) if top else text)
-        found.append([*cells, row.letters(sort)])
-    return found
+        for metric in columns_of(run):
+            text = mean_and_interval(row.summaries.get(metric.key), metric)
+            mean = row.mean(metric)
+            cells.append(mark(text) if mean is not None and mean == best(rows, metric) else text)
+        table.append([*cells, row.letters(sort)])
+    return table
 
 
 def _headings(run: RunRecord) -> list[str]:
-    return ["loss or baseline", "ok", *(column.heading for column in columns_of(run)), "group"]
+    return ["loss or baseline", "ok", *(metric.heading for metric in columns_of(run)), "group"]
 
 
 def markdown(run: RunRecord, sort: Metric = LEADING) -> str:
-    """Return a table in GitHub's Markdown, and the legend below it."""
+    """Return a table in GitHub's Markdown, with the legend below it."""
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(re.sub(r"([\\|`<>])", r"\\\1", cell) for cell in cells) + " |"
@@ -64,12 +64,12 @@ def latex(run: RunRecord, sort: Metric = LEADING) -> str:
         return " & ".join(cells) + r" \\"
 
     names = _headings(run)
-    # Marks are set around the escaped text: a sign that no label holds stands for them until then.
+    # The best values become bold after their text is escaped; until then, a character that no label holds marks them.
     body = []
     for cells in _cells(run, sort, lambda text: f"\0{text}"):
-        shown = [escaped(cell.removeprefix("\0")) for cell in cells]
+        texts = [escaped(cell.removeprefix("\0")) for cell in cells]
         body.append(
-            line([rf"\textbf{{{text}}}" if cell[:1] == "\0" else text for cell, text in zip(cells, shown, strict=True)])
+            line([rf"\textbf{{{text}}}" if cell[:1] == "\0" else text for cell, text in zip(cells, texts, strict=True)])
         )
     return "\n".join(
         [
@@ -87,16 +87,16 @@ def latex(run: RunRecord, sort: Metric = LEADING) -> str:
 
 
 def table_csv(run: RunRecord, sort: Metric = LEADING) -> str:
-    """Return every mean with its interval in full precision, a row a label; nothing where there is no value."""
+    """Return every mean with its interval in full precision, one row per label; a cell without a value is empty."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    shown = columns_of(run)
-    values = [f"{column.key}{end}" for column in shown for end in ("", " ci95 low", " ci95 high")]
-    writer.writerow(["label", "kind", "ok", "trials", *values, "group"])
+    metrics = columns_of(run)
+    names = [f"{metric.key}{end}" for metric in metrics for end in ("", " ci95 low", " ci95 high")]
+    writer.writerow(["label", "kind", "ok", "trials", *names, "group"])
     for row in rows_of(run, sort):
         cells: list[object] = [row.label, row.kind, row.ok, row.total]
-        for column in shown:
-            summary = row.summaries.get(column.key)
-            cells += [row.mean(column), *((summary.ci95 if summary else None) or (None, None))]
+        for metric in metrics:
+            summary = row.summaries.get(metric.key)
+            cells += [row.mean(metric), *((summary.ci95 if summary else None) or (None, None))]
         writer.writerow([*cells, row.letters(sort)])
     return file.getvalue().removesuffix("\n")

@@ -1,4 +1,4 @@
-"""Results of others: beside those of a run, and what they can show by themselves."""
+"""Results that others have published: beside those of a run, and what they can show by themselves."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Literal
 
 from faceexp.evaluation.catalogue import ACCURACY, SIM_DIFF_RATIO
 from faceexp.report.columns import Row, mean_and_interval
-from faceexp.report.findings import NOTHING, probability, signed
+from faceexp.report.words import NOTHING, probability, signed
 from faceexp.results.published import CountPairRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import Interval
 from faceexp.results.schema import RunRecord, SummaryRecord
 
+# What each verdict means, in the words of a sentence that counts the pairs of published losses.
 VERDICTS: dict[Literal["distinguishable", "undecided", "indistinguishable"], str] = {
     "distinguishable": "told apart even if errors are unrelated",
     "undecided": "depends on which pairs each judged right",
@@ -23,7 +24,7 @@ VERDICTS: dict[Literal["distinguishable", "undecided", "indistinguishable"], str
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One published loss: its name, and the cells of its line."""
+    """One published loss: its name, and the cells of its row."""
 
     label: str
     cells: tuple[str, ...]
@@ -36,31 +37,31 @@ class Beside:
     Attributes:
         source: Where they were published.
         total: How many test pairs there were.
-        table: A line for each loss.
+        rows: One row per loss.
         remarks: What the numbers can show, in sentences.
-        comparisons: The cells of every two losses.
+        comparisons: The cells of one row per pair of losses.
     """
 
     source: str
     total: str
-    table: tuple[PublishedRow, ...]
+    rows: tuple[PublishedRow, ...]
     remarks: tuple[str, ...]
     comparisons: tuple[tuple[str, ...], ...]
 
 
-def beside(run: RunRecord, table: Sequence[Row]) -> Beside | None:
-    """Return published results with those of this run, matched by label; ``None`` where there are none."""
+def beside(run: RunRecord, rows: Sequence[Row]) -> Beside | None:
+    """Return published results with those of this run that have the same label; ``None`` where none are given."""
     published = run.published
     if not published:
         return None
-    summaries = {row.label: row.summaries for row in table}
+    summaries = {row.label: row.summaries for row in rows}
     power = published.power
     intervals = {loss.label: loss.ci95 for loss in power.losses} if power else {}
     return Beside(
         source=published.source,
         total=f"{published.pairs:,}",
-        table=tuple(
-            _line(result, published.pairs, intervals.get(result.label), summaries.get(result.label, {}))
+        rows=tuple(
+            _row(result, published.pairs, intervals.get(result.label), summaries.get(result.label, {}))
             for result in published.results
         ),
         remarks=tuple(remarks(published)),
@@ -68,7 +69,7 @@ def beside(run: RunRecord, table: Sequence[Row]) -> Beside | None:
     )
 
 
-def _line(
+def _row(
     result: PublishedResultRecord, pairs: int, interval: Interval | None, summaries: Mapping[str, SummaryRecord]
 ) -> PublishedRow:
     return PublishedRow(

@@ -1,1 +1,1 @@
-"""The report as one HTML file: ``html`` fills the templates, ``figures`` makes its charts."""
+"""The report as one HTML file: ``html`` fills the template, the modules named ``figures`` make its charts."""

@@ -1,7 +1,7 @@
-"""What the charts of the page share: they are Plotly figures in plain data.
+"""What the charts of the page share: each is a Plotly figure, as plain data.
 
-A figure is ``{"data": [...], "layout": {...}}``, as ``plotly.graph_objects.Figure`` takes it. What depends on where it
-is shown - colours of text and grid, margins - is the page's business.
+A figure is ``{"data": [...], "layout": {...}}``, as ``plotly.graph_objects.Figure`` takes it. Whatever depends on where
+it is shown, such as margins and the colours of text and grid, is added by the page's script.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Figure = dict[str, Any]
-
-
+# A part of the one block of JSON that the page's script reads.
+PageJson = dict[str, Any]
+Figure = PageJson
 Floats = npt.NDArray[np.float64]
 
-
-# Those of Okabe and Ito that show on white and on black.
+# Those colours of Okabe and Ito that can be seen on white and on black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-
-
 GREY = "#7F7F7F"
+# Pixels of strokes and gaps of a dotted line.
+DOTS = "2px 3px"
 
 
 def vertical_line(x: float) -> Figure:
@@ -36,7 +35,7 @@ def vertical_line(x: float) -> Figure:
         "y0": 0,
         "y1": 1,
         "layer": "below",
-        "line": {"color": GREY, "width": 1, "dash": "2px 3px"},
+        "line": {"color": GREY, "width": 1, "dash": DOTS},
     }
 
 
@@ -46,10 +45,10 @@ def plotly_dash(lengths: str) -> str:
 
 
 def short(values: Iterable[float | None], digits: int = 5) -> list[float | None]:
-    """Return numbers with as many digits as a chart can show; what is none stays so."""
+    """Return numbers with only as many digits as a chart can show, since each digit makes the page larger."""
     return [None if value is None else float(f"{value:.{digits}g}") for value in values]
 
 
 def plain_text(label: object) -> str:
-    """Return text as Plotly shows it unchanged: it reads a few tags."""
+    """Return text so that Plotly shows it unchanged: it would take parts of it for tags."""
     return html.escape(str(label), quote=False)

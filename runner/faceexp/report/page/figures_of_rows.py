@@ -1,4 +1,4 @@
-"""Charts that compare rows: means with intervals, ROC, DET.
+"""Charts that compare rows: means with intervals, ROC and DET curves.
 
 References:
     Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27 (2006): vertical averaging.
@@ -16,34 +16,42 @@ import numpy as np
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.columns import Row, mean_and_interval
-from faceexp.report.page.figures import COLOURS, GREY, Figure, Floats, plain_text, plotly_dash, short, vertical_line
+from faceexp.report.page.figures import (
+    COLOURS,
+    DOTS,
+    GREY,
+    Figure,
+    Floats,
+    plain_text,
+    plotly_dash,
+    short,
+    vertical_line,
+)
 from faceexp.results.schema import SummaryRecord
 
-# Seven and six have no common divisor: 42 lines differ in colour or in dashes, neighbours in both.
+# There are seven of them and six colours, and 7 and 6 have no common divisor: so 42 lines in a row differ from each
+# other in colour or in dashes, and two neighbours differ in both.
 DASHES = ("", "7 3", "2 3", "12 4", "8 3 2 3", "14 3 2 3", "3 6")
-
-
-# Where curves of several trials are averaged.
+# The false accept rates at which the curves of several trials are averaged: close to each other near 0, where the ROC
+# rises steeply and the DET has its left half, and evenly spread over the rest.
 FAR = np.unique(np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 61), np.linspace(0.0, 1.0, 41)]))
-
-
+# Rates in per cent that are marked on the DET axes.
 DET_TICKS = (0.1, 1, 5, 10, 20, 40, 60, 80, 95)
-
-
-# The ends of the DET axes, as rates; what is beyond runs out of the picture.
+# The ends of the DET axes, as rates. The axes have no end of their own, since the normal quantiles of 0 and 1 are
+# infinite; what lies beyond these rates runs out of the picture.
 DET_FAR = (0.0006, 0.5)
-
-
 DET_FRR = (0.003, 0.97)
+# What stands for a rate of 0, and 1 minus it for a rate of 1: far outside these ends, and with a finite quantile.
+ALMOST_NEVER = 1e-6
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a row is drawn in every chart that has several.
+    """How a row is drawn in every chart that shows several rows.
 
     Attributes:
-        colour: As CSS writes it.
-        dash: Lengths in pixels of strokes and gaps, as SVG's ``stroke-dasharray`` takes them; empty: a solid line.
+        colour: The colour, as CSS writes it.
+        dash: Lengths of strokes and gaps in pixels, as SVG's ``stroke-dasharray`` takes them; empty for a solid line.
     """
 
     colour: str
@@ -55,60 +63,56 @@ class Curve:
     """The mean ROC of a row.
 
     Attributes:
-        label: The row.
+        label: The label of the row.
         style: How it is drawn.
         tar: float (F,), mean true accept rates at the false accept rates :data:`FAR`.
-        shown: Whether it is drawn before anybody asks for it.
+        drawn_at_first: Whether it is drawn before the reader chooses any lines.
     """
 
     label: str
     style: Style
     tar: Floats
-    shown: bool
+    drawn_at_first: bool
 
 
-def styles(listed: Sequence[Row]) -> list[Style]:
+def styles(rows: Sequence[Row]) -> list[Style]:
     """Return how each row is drawn: losses in colours, baselines in grey."""
-    found = []
+    of_rows = []
     losses = baselines = 0
-    for row in listed:
+    for row in rows:
         if row.kind == "loss":
-            found.append(Style(COLOURS[losses % len(COLOURS)], DASHES[losses % len(DASHES)]))
+            of_rows.append(Style(COLOURS[losses % len(COLOURS)], DASHES[losses % len(DASHES)]))
             losses += 1
         else:
-            found.append(Style(GREY, DASHES[baselines % len(DASHES)]))
+            of_rows.append(Style(GREY, DASHES[baselines % len(DASHES)]))
             baselines += 1
-    return found
+    return of_rows
 
 
-def forest(listed: Sequence[Row], column: Metric) -> Figure:
-    """Return the means of a metric with their 95 % intervals, a row a line, the best on top.
+def forest(rows: Sequence[Row], metric: Metric) -> Figure:
+    """Return the means of a metric with their 95 % intervals, one line per row, the best on top.
 
     Args:
-        listed: The rows, the best first.
-        column: The metric.
+        rows: The rows, the best first; those without a mean are left out.
+        metric: The metric.
     """
-    present = [row for row in listed if row.mean(column) is not None]
+    present = [row for row in rows if row.mean(metric) is not None]
     data = []
     for kind, colour, symbol in (("loss", COLOURS[0], 0), ("baseline", GREY, 102)):
         places = [place for place, row in enumerate(present) if row.kind == kind]
-        summaries = [present[place].summaries[column.key] for place in places]
-        half = [_half(summary) for summary in summaries]
+        summaries = [present[place].summaries[metric.key] for place in places]
+        halves = [_half(summary) * metric.scale for summary in summaries]
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": kind,
-                "x": short(
-                    mean * column.scale
-                    for row in present
-                    if row.kind == kind and (mean := row.mean(column)) is not None
-                ),
+                "x": short((present[place].mean(metric) or 0.0) * metric.scale for place in places),
                 "y": places,
-                "error_x": {"type": "data", "array": short(h * column.scale for h in half), "width": 0, "thickness": 2},
+                "error_x": {"type": "data", "array": short(halves), "width": 0, "thickness": 2},
                 "marker": {"color": colour, "size": 9, "symbol": symbol},
                 "text": [
-                    f"{plain_text(present[place].label)}: {mean_and_interval(summary, column)}"
+                    f"{plain_text(present[place].label)}: {mean_and_interval(summary, metric)}"
                     for place, summary in zip(places, summaries, strict=True)
                 ],
                 "hovertemplate": "%{text}<extra></extra>",
@@ -119,8 +123,8 @@ def forest(listed: Sequence[Row], column: Metric) -> Figure:
         "showlegend": False,
         "hovermode": "closest",
         "xaxis": {
-            "title": {"text": f"{plain_text(column.heading)}, {column.better} is better"},
-            "range": _range(present, column),
+            "title": {"text": f"{plain_text(metric.heading)}, {metric.better} is better"},
+            "range": _range(present, metric),
             "zeroline": False,
         },
         "yaxis": {
@@ -133,22 +137,23 @@ def forest(listed: Sequence[Row], column: Metric) -> Figure:
             "fixedrange": True,
             "automargin": True,
         },
-        "shapes": [vertical_line((present[0].mean(column) or 0.0) * column.scale)] if present else [],
+        "shapes": [vertical_line((present[0].mean(metric) or 0.0) * metric.scale)] if present else [],
     }
     return {"data": data, "layout": layout}
 
 
 def _half(summary: SummaryRecord) -> float:
+    """Return half the width of the interval of a mean; 0 where it has none."""
     return (summary.ci95[1] - summary.ci95[0]) / 2 if summary.ci95 else 0.0
 
 
-def _range(present: Sequence[Row], column: Metric) -> list[float | None]:
-    """Return the ends of the axis: Plotly's own choice makes room for labels where they need none."""
-    ends = [(row.mean(column) or 0.0, _half(row.summaries[column.key])) for row in present]
+def _range(present: Sequence[Row], metric: Metric) -> list[float | None]:
+    """Return the ends of the axis; those that Plotly would choose leave room for labels that stand elsewhere here."""
+    ends = [(row.mean(metric) or 0.0, _half(row.summaries[metric.key])) for row in present]
     low = min((mean - half for mean, half in ends), default=0.0)
     high = max((mean + half for mean, half in ends), default=1.0)
     room = 0.04 * (high - low) or 0.04
-    return short([(low - room) * column.scale, (high + room) * column.scale])
+    return short([(low - room) * metric.scale, (high + room) * metric.scale])
 
 
 def average(curves: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Floats:
@@ -166,7 +171,7 @@ def average(curves: Sequence[tuple[Sequence[float], Sequence[float]]]) -> Floats
 
 
 def roc(curves: Sequence[Curve]) -> Figure:
-    """Return true accept rate over false accept rate, one line a row."""
+    """Return the true accept rate over the false accept rate, one line per row."""
     data = [
         _trace(curve) | {"x": short(FAR * 100), "y": short(curve.tar * 100), "hovertemplate": _rates("TAR")}
         for curve in curves
@@ -178,7 +183,7 @@ def roc(curves: Sequence[Curve]) -> Figure:
         "x1": 100,
         "y1": 100,
         "layer": "below",
-        "line": {"color": GREY, "width": 1, "dash": "2px 3px"},
+        "line": {"color": GREY, "width": 1, "dash": DOTS},
     }
     layout = {
         "height": 420,
@@ -192,7 +197,7 @@ def roc(curves: Sequence[Curve]) -> Figure:
 
 
 def det(curves: Sequence[Curve]) -> Figure:
-    """Return false reject rate over false accept rate, both axes scaled by the normal distribution's quantiles."""
+    """Return the false reject rate over the false accept rate, both as quantiles of the normal distribution."""
     data = []
     for curve in curves:
         frr = 1 - curve.tar
@@ -222,9 +227,9 @@ def det(curves: Sequence[Curve]) -> Figure:
 
 
 def deviates(rates: Floats) -> Floats:
-    """Return the standard normal quantiles of rates; those of 0 and 1 as of rates far outside the picture."""
+    """Return the standard normal quantiles of rates; those of 0 and 1 are finite and far outside the picture."""
     normal = NormalDist()
-    return np.array([normal.inv_cdf(float(rate)) for rate in np.clip(rates, 1e-6, 1 - 1e-6)])
+    return np.array([normal.inv_cdf(float(rate)) for rate in np.clip(rates, ALMOST_NEVER, 1 - ALMOST_NEVER)])
 
 
 def _trace(curve: Curve) -> Figure:
@@ -232,7 +237,7 @@ def _trace(curve: Curve) -> Figure:
         "type": "scatter",
         "mode": "lines",
         "name": plain_text(curve.label),
-        "visible": curve.shown,
+        "visible": curve.drawn_at_first,
         "line": {"color": curve.style.colour, "width": 2, "dash": plotly_dash(curve.style.dash)},
     }
 

@@ -1,4 +1,4 @@
-"""Charts of the trials of one row: distances, reliability, training, embeddings."""
+"""Charts of the trials of one row: distances, reliability, training and embeddings."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from faceexp.report.page.figures import COLOURS, GREY, Figure, plain_text, plotly_dash, short, vertical_line
 from faceexp.results.schema import CalibrationRecord, DiagnosticsRecord, MapRecord, TrialRecord
 
-# Plotly's numbers for filled circle, square, diamond, cross, x, triangle and star: seven, for the same reason.
+# Plotly's numbers for filled circle, square, diamond, cross, x, triangle and star. Like the dashes of lines they are
+# seven, so that 42 identities differ from each other in colour or in shape.
 SYMBOLS = (0, 1, 2, 3, 4, 5, 17)
-
-
 SIMILAR, DIFFERENT = COLOURS[0], COLOURS[1]
-
-
+# Bins of the reliability curve: more of them would leave too few pairs in each for a small test part.
 PROBABILITY_BINS = 10
+# The log odds beyond which a probability is 0 or 1 anyway, and the exponential function would overflow.
+LARGEST_ODDS = 500
 
 
 def histogram(diagnostics: DiagnosticsRecord, threshold: float, distance: str) -> Figure:
     """Return the distances of similar and of different pairs, each kind as shares of its own number.
 
     Args:
-        diagnostics: Of a trial: ``edges`` of the bins, and how many ``similar`` and ``different`` pairs are in each.
-        threshold: Distance up to which a pair counts as similar.
+        diagnostics: Those of a trial; ``edges``, ``similar`` and ``different`` give its histograms.
+        threshold: The distance up to which a pair counts as similar.
         distance: ``"euclidean"`` or ``"cosine"``.
     """
     edges = diagnostics.edges
@@ -38,7 +38,7 @@ def histogram(diagnostics: DiagnosticsRecord, threshold: float, distance: str) -
                 "type": "scatter",
                 "mode": "lines",
                 "name": f"{kind} pairs ({sum(counts):,})",
-                # Steps: the first edge to the second at the first share, and down to nothing at both ends.
+                # A line of steps: each share holds from one edge to the next, and both ends go down to 0.
                 "x": [edges[0], *edges],
                 "y": [0, *shares, 0],
                 "customdata": [0, *counts, 0],
@@ -48,7 +48,7 @@ def histogram(diagnostics: DiagnosticsRecord, threshold: float, distance: str) -
                 "hovertemplate": f"{kind}: %{{customdata}} pairs, %{{y:.3g}} %<extra></extra>",
             }
         )
-    marked = vertical_line(threshold) | {"layer": "above", "line": {"color": GREY, "width": 2}}
+    line = vertical_line(threshold) | {"layer": "above", "line": {"color": GREY, "width": 2}}
     words = {
         "x": short([threshold])[0],
         "y": 1,
@@ -62,7 +62,7 @@ def histogram(diagnostics: DiagnosticsRecord, threshold: float, distance: str) -
         "hovermode": "x",
         "xaxis": {"title": {"text": f"{distance} distance"}, "zeroline": False},
         "yaxis": {"title": {"text": "share of the kind's pairs, %"}, "rangemode": "tozero"},
-        "shapes": [marked],
+        "shapes": [line],
         "annotations": [words],
         "legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top", "itemclick": False},
     }
@@ -72,18 +72,18 @@ def histogram(diagnostics: DiagnosticsRecord, threshold: float, distance: str) -
 def reliability(calibrated: Sequence[tuple[DiagnosticsRecord, CalibrationRecord]]) -> tuple[Figure, float]:
     """Return how often pairs that were given a probability are similar, and the mean distance from the diagonal.
 
-    Every trial's two kinds of pairs weigh the same, as they do in the probability. Pairs are known by their bins of the
-    histograms of distances, each at its middle.
+    In every trial, similar and different pairs weigh the same, as they do in the probability. Only the histograms of
+    the distances are known, so each pair counts as if it lay in the middle of its bin.
 
     Args:
-        calibrated: Of each trial: the histograms of its distances, and slope and intercept of the log odds.
+        calibrated: Diagnostics and calibration of each trial: the histograms of its distances, and its log odds.
     """
     weights = np.zeros((2, PROBABILITY_BINS))
     sums = np.zeros(PROBABILITY_BINS)
     for diagnostics, calibration in calibrated:
         edges = np.asarray(diagnostics.edges, dtype=float)
         odds = (calibration.intercept or 0.0) + (calibration.slope or 0.0) * (edges[1:] + edges[:-1]) / 2
-        given = 1 / (1 + np.exp(-np.clip(odds, -500, 500)))
+        given = 1 / (1 + np.exp(-np.clip(odds, -LARGEST_ODDS, LARGEST_ODDS)))
         places = np.minimum((given * PROBABILITY_BINS).astype(int), PROBABILITY_BINS - 1)
         for kind, pairs in enumerate((diagnostics.different, diagnostics.similar)):
             counts = np.asarray(pairs, dtype=float)
@@ -125,7 +125,7 @@ def reliability(calibrated: Sequence[tuple[DiagnosticsRecord, CalibrationRecord]
 
 
 def training(trials: Sequence[TrialRecord]) -> Figure:
-    """Return loss and validation AUC over the steps of phase 2, a thin line a trial, the kept step marked."""
+    """Return loss and validation AUC over the steps of phase 2, one line per trial; dots mark the kept steps."""
     data: list[Figure] = []
     for trial in trials:
         steps = [point.step for point in trial.curve]
@@ -176,21 +176,21 @@ def projection(points: MapRecord) -> Figure:
     """Return embeddings in the plane of their largest variance, each identity in its own colour and shape.
 
     Args:
-        points: ``x``, ``y``, ``identity`` of each, and the share of the variance that is ``explained``.
+        points: The embeddings in that plane, with their identities.
     """
     data = []
-    for place, identity in enumerate(dict.fromkeys(points.identity)):
-        own = [index for index, name in enumerate(points.identity) if name == identity]
+    for number, identity in enumerate(dict.fromkeys(points.identity)):
+        places = [place for place, name in enumerate(points.identity) if name == identity]
         data.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": plain_text(identity),
-                "x": short((points.x[index] for index in own), 4),
-                "y": short((points.y[index] for index in own), 4),
+                "x": short((points.x[place] for place in places), 4),
+                "y": short((points.y[place] for place in places), 4),
                 "marker": {
-                    "color": COLOURS[place % len(COLOURS)],
-                    "symbol": SYMBOLS[place % len(SYMBOLS)],
+                    "color": COLOURS[number % len(COLOURS)],
+                    "symbol": SYMBOLS[number % len(SYMBOLS)],
                     "size": 8,
                     "opacity": 0.85,
                 },

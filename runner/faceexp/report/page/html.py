@@ -1,13 +1,15 @@
-"""The report as one self-contained page: it asks nobody for anything, and may not.
+"""The report as one self-contained page: it loads nothing from elsewhere, and its own policy forbids it to.
 
-Tables are there without JavaScript; charts, sorting and choosing need it. What the scripts read is one block of JSON.
+The tables are there without JavaScript; charts, sorting and choosing need it. What the page's script reads is one block
+of JSON.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jinja2
 import markupsafe
@@ -27,14 +29,96 @@ from faceexp.report.columns import (
 from faceexp.report.glossary import glossary
 from faceexp.report.page import figures_of_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
+from faceexp.report.page.figures import PageJson
 from faceexp.report.published import beside
+from faceexp.report.words import NOTHING, probability, signed
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
 
-# Longer tables of comparisons are folded away until somebody asks.
+# A table of comparisons with more lines than this is folded until the reader opens it: it would be longer than
+# everything below it, which nobody would then find.
 UNFOLDED = 60
-# Lines of losses drawn in ROC and DET before anybody asks for more; baselines are always drawn.
+# So many losses, the best ones, are drawn in ROC and DET before the reader chooses any: more lines than these and the
+# baselines, which are always drawn, cannot be told from each other.
 DRAWN_LOSSES = 4
+
+
+class PairCells(NamedTuple):
+    """Two rows compared in one metric, ready to show; in JSON it is an array, since there are thousands of them.
+
+    Attributes:
+        a: Place of one row.
+        b: Place of the other.
+        difference: Mean of a minus b.
+        interval: Its 95 % interval.
+        p: The corrected p-value.
+        effect_size: The effect size.
+        detectable: The minimum detectable difference.
+        decided: 1 where a is better, -1 where b is, 0 where no difference is shown, ``None`` where there was no test.
+    """
+
+    a: int
+    b: int
+    difference: str
+    interval: str
+    p: str
+    effect_size: str
+    detectable: str
+    decided: int | None
+
+
+@dataclass(frozen=True)
+class MeanCell:
+    """A mean in the leaderboard, with half the width of its interval, and whether it is the best of its column."""
+
+    mean: str
+    interval: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class LeaderboardRow:
+    """A row of the leaderboard.
+
+    Attributes:
+        label: The loss with its options, or the baseline.
+        kind: Whether it is a loss or a baseline.
+        count: How many of its trials ended well, of how many.
+        complete: Whether all did.
+        group: Its letters in the leading metric.
+        cells: One cell per metric.
+    """
+
+    label: str
+    kind: str
+    count: str
+    complete: bool
+    group: str
+    cells: tuple[MeanCell, ...]
+
+
+@dataclass(frozen=True)
+class BudgetCell:
+    """What a loss was given of one kind of budget, and whether most losses were given something else."""
+
+    text: str
+    unusual: bool
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """What a loss was given: one cell per kind of budget."""
+
+    label: str
+    cells: tuple[BudgetCell, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line in ROC and DET: the place of its row, and how it is drawn."""
+
+    place: int
+    curve: figures_of_rows.Curve
 
 
 def page(
@@ -43,40 +127,21 @@ def page(
     """Return ``report.html``.
 
     Args:
-        run: What it found.
+        run: What the run found.
         environment: What it was made with; may be empty.
         trials: The trials with their diagnostics, by id; what is missing is not shown.
-        pictures: PNG files of the images that the diagnostics name, by number.
+        pictures: The images that the diagnostics name, by number, as PNG files.
     """
     from plotly.offline import get_plotlyjs
 
-    listed = rows_of(run)
-    shown = columns_of(run)
-    compared = {column.key: _compared(run, listed, column) for column in shown}
-    places = {row.label: place for place, row in enumerate(listed)}
-    orders = {column.key: [places[row.label] for row in rows_of(run, column)] for column in shown}
-    styles = figures_of_rows.styles(listed)
-    curves = _curves(run, listed, styles, trials)
-    first = LEADING
-    data = {
-        "labels": [row.label for row in listed],
-        "kinds": [row.kind for row in listed],
-        "metrics": {column.key: _unit(column) for column in shown},
-        "orders": orders,
-        "groups": {column.key: [row.letters(column) for row in listed] for column in shown},
-        "compared": compared,
-        "forest": {
-            column.key: figures_of_rows.forest([listed[place] for place in orders[column.key]], column)
-            for column in shown
-        },
-        "roc": figures_of_rows.roc([curve for _, curve in curves]),
-        "det": figures_of_rows.det([curve for _, curve in curves]),
-        "chosen": [chosen_row(run, row, trials, pictures) for row in listed],
-        "pictures": {
-            str(image): f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
-            for image, png in pictures.items()
-        },
-    }
+    rows = rows_of(run)
+    metrics = columns_of(run)
+    places = {row.label: place for place, row in enumerate(rows)}
+    orders = {metric.key: [places[row.label] for row in rows_of(run, metric)] for metric in metrics}
+    pairs = {metric.key: _pairs(run, places, metric) for metric in metrics}
+    lines = _lines(run, rows, trials)
+    order, leading_pairs = orders.get(LEADING.key, []), pairs.get(LEADING.key, [])
+    remarks = (findings.leading(run), findings.among_losses(run), findings.sensitivity(run), findings.sample(run))
     return (
         _templates()
         .get_template("report.html.j2")
@@ -84,44 +149,77 @@ def page(
             title=heading(run),
             description=run.description,
             verdict=findings.verdict(run),
-            remarks=[
-                text
-                for text in (
-                    findings.leading(run),
-                    findings.among_losses(run),
-                    findings.sensitivity(run),
-                    findings.sample(run),
-                )
-                if text
-            ],
+            remarks=[text for text in remarks if text],
             warnings=findings.warnings(run),
             budget_warnings=findings.budget_warnings(run),
             unbeaten=losses_below_phase1(run),
             notes=findings.notes(run),
-            columns=shown,
-            table=_leaderboard(listed, shown),
+            metrics=metrics,
+            leaderboard=_leaderboard(rows, metrics),
             legend=legend(run),
-            labels=[row.label for row in listed],
-            kinds=[row.kind for row in listed],
-            order=orders.get(first.key, []),
-            matrix=_matrix(orders.get(first.key, []), compared.get(first.key, [])),
-            compared=compared.get(first.key, []),
-            unfolded=len(compared.get(first.key, [])) <= UNFOLDED,
-            curves=[{"place": place, "style": curve.style, "shown": curve.shown} for place, curve in curves],
+            labels=[row.label for row in rows],
+            kinds=[row.kind for row in rows],
+            order=order,
+            matrix=_matrix(order, leading_pairs),
+            pairs=leading_pairs,
+            unfolded=len(leading_pairs) <= UNFOLDED,
+            lines=lines,
             grid=len(figures_of_rows.FAR),
-            start=next((place for place, row in enumerate(listed) if row.kind == "loss" and row.ok), 0),
+            start=next((place for place, row in enumerate(rows) if row.kind == "loss" and row.ok), 0),
             budgets=_budgets(run),
-            budget_columns=[kind.words for kind in BUDGET_KINDS],
-            published=beside(run, listed),
+            budget_kinds=BUDGET_KINDS,
+            published=beside(run, rows),
             failures=run.failed,
             environment=environment if environment.python else None,
             method=run.method,
             ratio=run.test_train_ratio,
             glossary=glossary(),
-            data=data,
+            data=_script_data(run, rows, orders, pairs, lines)
+            | {
+                "chosen": [chosen_row(run, row, trials, pictures) for row in rows],
+                "pictures": {str(image): _address(png) for image, png in pictures.items()},
+            },
             plotly=markupsafe.Markup(get_plotlyjs()),  # noqa: S704 - a library's own code
         )
     )
+
+
+def _script_data(
+    run: RunRecord,
+    rows: Sequence[Row],
+    orders: Mapping[str, Sequence[int]],
+    pairs: Mapping[str, Sequence[PairCells]],
+    lines: Sequence[Line],
+) -> PageJson:
+    """Return what the page's script reads about all rows: names, orders, comparisons and charts, by metric."""
+    metrics = columns_of(run)
+    curves = [line.curve for line in lines]
+    return {
+        "labels": [row.label for row in rows],
+        "kinds": [row.kind for row in rows],
+        "metrics": {
+            metric.key: {
+                "heading": metric.heading,
+                "unit": "points" if metric.is_percentage else "",
+                "higher": metric.higher_is_better,
+            }
+            for metric in metrics
+        },
+        "orders": orders,
+        "groups": {metric.key: [row.letters(metric) for row in rows] for metric in metrics},
+        "compared": pairs,
+        "forest": {
+            metric.key: figures_of_rows.forest([rows[place] for place in orders[metric.key]], metric)
+            for metric in metrics
+        },
+        "roc": figures_of_rows.roc(curves),
+        "det": figures_of_rows.det(curves),
+    }
+
+
+def _address(png: bytes) -> str:
+    """Return a picture as an address that holds the picture itself, so that nothing is loaded."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def _templates() -> jinja2.Environment:
@@ -132,112 +230,83 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # Not the filter's own habit of sorting keys: metrics and labels have an order.
+    # By default the filter sorts keys; here the order of metrics and labels has a meaning.
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return templates
 
 
-def _unit(column: Metric) -> dict[str, Any]:
-    return {
-        "heading": column.heading,
-        "unit": "points" if column.is_percentage else "",
-        "higher": column.higher_is_better,
-    }
-
-
-def _leaderboard(listed: Sequence[Row], shown: Sequence[Metric]) -> list[dict[str, Any]]:
-    champions = {column.key: best(listed, column) for column in shown}
+def _leaderboard(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[LeaderboardRow]:
+    champions = {metric.key: best(rows, metric) for metric in metrics}
     return [
-        {
-            "label": row.label,
-            "kind": row.kind,
-            "count": f"{row.ok}/{row.total}",
-            "complete": row.ok == row.total,
-            "group": row.letters(LEADING),
-            "cells": [_cell(row, column, champions[column.key]) for column in shown],
-        }
-        for row in listed
+        LeaderboardRow(
+            row.label,
+            row.kind,
+            f"{row.ok}/{row.total}",
+            row.ok == row.total,
+            row.letters(LEADING),
+            tuple(_mean_cell(row, metric, champions[metric.key]) for metric in metrics),
+        )
+        for row in rows
     ]
 
 
-def _cell(row: Row, column: Metric, champion: float | None) -> dict[str, Any]:
-    summary = row.summaries.get(column.key)
-    mean, _, interval = mean_and_interval(summary, column).partition(" ")
-    return {
-        "mean": mean,
-        "interval": interval,
-        "best": champion is not None and summary is not None and summary.mean == champion,
-    }
+def _mean_cell(row: Row, metric: Metric, champion: float | None) -> MeanCell:
+    mean, _, interval = mean_and_interval(row.summaries.get(metric.key), metric).partition(" ")
+    return MeanCell(mean, interval, champion is not None and row.mean(metric) == champion)
 
 
-def _compared(run: RunRecord, listed: Sequence[Row], column: Metric) -> list[list[Any]]:
-    """Return the comparisons of a metric, ready to show.
-
-    Each is ``[a, b, difference, interval, p, effect size, detectable difference, verdict]``: places of two rows, texts,
-    and 1 where a is better, -1 where b is, 0 where no difference is shown, ``None`` where there was no test.
-    """
-    places = {row.label: place for place, row in enumerate(listed)}
-    found = []
+def _pairs(run: RunRecord, places: Mapping[str, int], metric: Metric) -> list[PairCells]:
+    """Return the comparisons of a metric; ``places`` are those of the rows, by label."""
+    cells = []
     for pair in run.comparisons:
-        if pair.metric != column.key:
+        if pair.metric != metric.key:
             continue
-        low, high = pair.ci95 or (None, None)
+        low, high = (signed(end, metric.scale, metric.digits) for end in pair.ci95 or (None, None))
         smallest = pair.minimum_detectable_difference
-        found.append(
-            [
+        cells.append(
+            PairCells(
                 places[pair.a],
                 places[pair.b],
-                findings.signed(pair.difference, column.scale, column.digits),
-                f"{_signed(low, column)} to {_signed(high, column)}" if pair.ci95 else findings.NOTHING,
-                findings.probability(pair.p_corrected),
-                findings.signed(pair.effect_size, 1, 2),
-                findings.NOTHING if smallest is None else f"{smallest * column.scale:.{column.digits}f}",
+                signed(pair.difference, metric.scale, metric.digits),
+                f"{low} to {high}" if pair.ci95 else NOTHING,
+                probability(pair.p_corrected),
+                signed(pair.effect_size, 1, 2),
+                NOTHING if smallest is None else f"{smallest * metric.scale:.{metric.digits}f}",
                 None if pair.p_corrected is None else {"a>b": 1, "b>a": -1}.get(pair.verdict, 0),
-            ]
+            )
         )
-    return found
+    return cells
 
 
-def _signed(value: float | None, column: Metric) -> str:
-    return findings.signed(value, column.scale, column.digits)
-
-
-def _matrix(order: Sequence[int], compared: Sequence[Sequence[Any]]) -> list[list[str]]:
+def _matrix(order: Sequence[int], pairs: Sequence[PairCells]) -> list[list[str]]:
     """Return a mark for each row (down) and row (across), in order: better, worse, not told apart, no test."""
     marks: dict[tuple[int, int], str] = {}
-    for a, b, *_, decided in compared:
-        marks[a, b] = "·" if decided is None else "<=>"[decided + 1]
-        marks[b, a] = "·" if decided is None else "<=>"[1 - decided]
+    for pair in pairs:
+        marks[pair.a, pair.b] = "·" if pair.decided is None else "<=>"[pair.decided + 1]
+        marks[pair.b, pair.a] = "·" if pair.decided is None else "<=>"[1 - pair.decided]
     return [["" if a == b else marks.get((a, b), "·") for b in order] for a in order]
 
 
-def _curves(
-    run: RunRecord, listed: Sequence[Row], styles: Sequence[figures_of_rows.Style], trials: Mapping[str, TrialFile]
-) -> list[tuple[int, figures_of_rows.Curve]]:
-    """Return place and mean ROC of every row that has diagnostics."""
-    losses = [row.label for row in listed if row.kind == "loss" and row.ok]
-    drawn = set(losses[:DRAWN_LOSSES])
-    curves = []
-    for place, row in enumerate(listed):
-        trials_of_row = [
-            (each.far, each.tar) for _, each in with_diagnostics(run, row, trials) if each.far and each.tar
-        ]
-        if trials_of_row:
-            shown = row.kind != "loss" or row.label in drawn
-            mean = figures_of_rows.average(trials_of_row)
-            curves.append((place, figures_of_rows.Curve(row.label, styles[place], mean, shown)))
-    return curves
+def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile]) -> list[Line]:
+    """Return the mean ROC of every row that has diagnostics."""
+    losses = [row.label for row in rows if row.kind == "loss" and row.ok]
+    best_losses = set(losses[:DRAWN_LOSSES])
+    lines = []
+    for place, (row, style) in enumerate(zip(rows, figures_of_rows.styles(rows), strict=True)):
+        of_trials = [(each.far, each.tar) for _, each in with_diagnostics(run, row, trials) if each.far and each.tar]
+        if of_trials:
+            drawn_at_first = row.kind != "loss" or row.label in best_losses
+            mean = figures_of_rows.average(of_trials)
+            lines.append(Line(place, figures_of_rows.Curve(row.label, style, mean, drawn_at_first)))
+    return lines
 
 
-def _budgets(run: RunRecord) -> list[dict[str, Any]]:
+def _budgets(run: RunRecord) -> list[BudgetRow]:
     """Return what each loss was given; values unlike those of most losses are marked."""
     return [
-        {
-            "label": budget.label,
-            "cells": [
-                {"text": f"{kind.of(budget):,}", "unusual": kind.is_unusual(budget, run.budgets)}
-                for kind in BUDGET_KINDS
-            ],
-        }
+        BudgetRow(
+            budget.label,
+            tuple(BudgetCell(f"{kind.of(budget):,}", kind.is_unusual(budget, run.budgets)) for kind in BUDGET_KINDS),
+        )
         for budget in run.budgets
     ]

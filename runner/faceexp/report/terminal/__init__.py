@@ -1,1 +1,1 @@
-"""What people see in a terminal, as Rich renderables; nothing here prints."""
+"""What people see in a terminal, as parts that Rich can draw; nothing here prints."""

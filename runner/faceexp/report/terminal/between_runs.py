@@ -1,28 +1,27 @@
-"""Runs side by side, as Rich renderables."""
+"""Runs side by side, in a terminal."""
 
 from __future__ import annotations
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.columns import mean_and_interval
+from faceexp.report.terminal.tables import plain_table
 from faceexp.results.between_runs import RunComparison
 from faceexp.results.schema import ComparisonRecord
 
 
-def comparison_table(comparison: RunComparison, column: Metric) -> RenderableType:
-    """Return the differences of the experiment files, then a row a label with what each run reached.
+def comparison_table(comparison: RunComparison, metric: Metric) -> RenderableType:
+    """Return the differences between the experiment files, then one row per label with what each run reached.
 
     Args:
-        comparison: Of the runs.
-        column: Of its metric.
+        comparison: The runs side by side.
+        metric: The metric in which they are compared.
     """
     names = comparison.names
     parts: list[RenderableType] = [_differences(comparison)]
-    table = Table(title=column.heading, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
+    table = plain_table(metric.heading)
     table.add_column("loss or baseline", overflow="fold", min_width=12)
     for name in names:
         table.add_column(name, justify="right", overflow="fold")
@@ -31,16 +30,16 @@ def comparison_table(comparison: RunComparison, column: Metric) -> RenderableTyp
         table.add_column("p", justify="right")
         table.add_column("verdict")
     for line in comparison.lines:
-        cells = [Text(mean_and_interval(summary, column)) for summary in line.summaries]
+        cells = [Text(mean_and_interval(summary, metric)) for summary in line.summaries]
         for test, name in zip(line.tests, names[1:], strict=True):
-            cells += _test(test, column, names[0], name)
+            cells += _test(test, metric, names[0], name)
         table.add_row(Text(line.label, style="dim italic" if line.kind == "baseline" else "bold"), *cells)
     parts.append(table)
     parts += [Text(f"! {remark}", style="yellow") for remark in comparison.remarks]
     if any(test for line in comparison.lines for test in line.tests):
         parts.append(
             Text(
-                "Same data, cut alike: trials are paired by seed and fold; p after Holm over the rows of the table.",
+                "Same data, cut alike: trials are paired by seed and fold; p is corrected (Holm) for the rows of this table.",
                 style="dim",
             )
         )
@@ -50,13 +49,7 @@ def comparison_table(comparison: RunComparison, column: Metric) -> RenderableTyp
 def _differences(comparison: RunComparison) -> RenderableType:
     if not comparison.differences:
         return Text("the experiment files do not differ", style="dim")
-    table = Table(
-        title="what differs in the experiments",
-        box=box.SIMPLE_HEAD,
-        title_style="bold",
-        title_justify="left",
-        pad_edge=False,
-    )
+    table = plain_table("what differs in the experiments")
     table.add_column("key", overflow="fold")
     for name in comparison.names:
         table.add_column(name, overflow="fold")
@@ -70,12 +63,12 @@ def _spelled(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _test(test: ComparisonRecord | None, column: Metric, first: str, other: str) -> list[Text]:
+def _test(test: ComparisonRecord | None, metric: Metric, first: str, other: str) -> list[Text]:
     if test is None or test.difference is None:
         return [Text("-"), Text("-"), Text("")]
-    text = f"{test.difference * column.scale:+.{column.digits}f}"
+    text = f"{test.difference * metric.scale:+.{metric.digits}f}"
     if test.ci95:
-        text += f" ±{(test.ci95[1] - test.ci95[0]) / 2 * column.scale:.{column.digits}f}"
+        text += f" ±{(test.ci95[1] - test.ci95[0]) / 2 * metric.scale:.{metric.digits}f}"
     p = "-" if test.p_corrected is None else f"{test.p_corrected:.3f}"
     words = {"a>b": f"{first} better", "b>a": f"{other} better", "indistinguishable": "cannot be told apart"}
     style = "dim" if test.verdict == "indistinguishable" else "bold green"

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from faceexp.report.terminal.tables import plain_table
 
-def store_contents(data: Mapping[str, Any]) -> RenderableType:
-    """Return what a store holds, kind by kind."""
-    kinds = data["kinds"]
-    table = Table(title=data["store"], box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
+
+def store_contents(root: str, contents: Mapping[str, tuple[int, int]], *, cleared: bool) -> RenderableType:
+    """Return what a store holds, or held before it was cleared, with one row per kind.
+
+    Args:
+        root: Where the store is.
+        contents: By kind, how many artefacts there are and how many bytes they take.
+        cleared: Whether they have been removed.
+    """
+    table = plain_table(root)
     table.add_column("kind")
     table.add_column("artefacts", justify="right")
     table.add_column("MB", justify="right")
-    for kind, held in kinds.items():
-        table.add_row(kind, f"{held['artefacts']:,}", f"{held['bytes'] / 1e6:,.1f}")
-    number, size = (sum(held[key] for held in kinds.values()) for key in ("artefacts", "bytes"))
-    words = "removed" if data["cleared"] else "kept"
-    return Group(table, Text(f"{number:,} artefacts, {size / 1e6:,.1f} MB {words}", style="bold"))
+    for kind, (artefacts, size) in contents.items():
+        table.add_row(kind, f"{artefacts:,}", f"{size / 1e6:,.1f}")
+    artefacts, size = (sum(numbers[place] for numbers in contents.values()) for place in (0, 1))
+    words = "removed" if cleared else "kept"
+    return Group(table, Text(f"{artefacts:,} artefacts, {size / 1e6:,.1f} MB {words}", style="bold"))

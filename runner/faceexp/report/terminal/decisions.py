@@ -1,25 +1,26 @@
-"""What a model says of photos, as people read it."""
+"""What a model says about photos, in a terminal."""
 
 from __future__ import annotations
 
 import math
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from faceexp.report.terminal.tables import facts_table, plain_table
 from faceexp.serving.answers import Identification, Tally, Verification
 from faceexp.serving.model import FaceModel
 
+# Up to so many people of a gallery are listed: a short screen shows this many without scrolling, and whom a photo
+# shows is decided by the first of them alone.
 SHOWN = 10
 
 
 def verification(answer: Verification, model: FaceModel) -> RenderableType:
-    """Return the decision on two photos, and what it rests on."""
+    """Return the decision about two photos, and what it is based on."""
     same = answer.same
     head = Text("the same person" if same else "not the same person", style="bold green" if same else "bold red")
-    facts = _facts()
+    facts = facts_table()
     facts.add_row("distance", f"{answer.distance:.4g} ({model.distance})")
     facts.add_row("threshold", Text(_threshold(answer.threshold, answer.far)))
     facts.add_row("probability", Text(_probability(answer.probability)))
@@ -28,7 +29,7 @@ def verification(answer: Verification, model: FaceModel) -> RenderableType:
 
 
 def identification(answer: Identification, model: FaceModel) -> RenderableType:
-    """Return who a photo may show: the nearest people, or that it is nobody of the gallery."""
+    """Return whom a photo may show: the nearest people of the gallery, or nobody in it."""
     candidates = answer.candidates
     nearest = candidates[0]
     head = (
@@ -36,7 +37,7 @@ def identification(answer: Identification, model: FaceModel) -> RenderableType:
         if answer.somebody
         else Text("nobody in the gallery", style="bold red")
     )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = plain_table()
     table.add_column("rank", justify="right")
     table.add_column("person", overflow="fold")
     table.add_column("distance", justify="right")
@@ -56,7 +57,7 @@ def identification(answer: Identification, model: FaceModel) -> RenderableType:
         parts.append(Text(f"and {len(candidates) - SHOWN} more people", style="dim"))
     note = f"Threshold {_threshold(answer.threshold, answer.far)}"
     if not math.isnan(answer.far) and len(candidates) > 1:
-        # People of a gallery are so many chances to be taken for somebody.
+        # Each person in the gallery is one more chance for a stranger to be taken for somebody.
         stranger = 1 - (1 - answer.far) ** len(candidates)
         note += f"; a stranger meets {len(candidates)} people here and is taken for one of them in up to {stranger:.2g}"
     parts.append(Text(f"{note}. Model {model.label}, {model.folder}", style="dim"))
@@ -64,20 +65,13 @@ def identification(answer: Identification, model: FaceModel) -> RenderableType:
 
 
 def pairs_summary(tally: Tally) -> RenderableType:
-    """Return how many pairs were judged, and how many rightly where that is known."""
+    """Return how many pairs were judged and, where that is known, how many of them rightly."""
     text = f"{tally.pairs:,} pairs, {tally.accepted:,} judged to show one person"
     if tally.accuracy is not None:
         text += f"; balanced accuracy {tally.accuracy * 100:.2f} %, right {tally.right:,} of {tally.known:,}"
     elif tally.right is not None:
         text += f"; right {tally.right:,} of {tally.known:,}"
     return Text(text, style="bold")
-
-
-def _facts() -> Table:
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
-    return facts
 
 
 def _threshold(threshold: float, far: float) -> str:
@@ -89,7 +83,7 @@ def _threshold(threshold: float, far: float) -> str:
 def _percent(probability: float) -> str:
     if math.isnan(probability):
         return "-"
-    # Never certain: a model that says 100 % knows no more than one that says 99.9.
+    # No model is certain: the fit behind the probability cannot tell 99.9 % from 100 %.
     return f"{min(max(probability, 0.001), 0.999) * 100:.1f} %"
 
 

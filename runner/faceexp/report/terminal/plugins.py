@@ -5,41 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
+
+from faceexp.report.terminal.tables import facts_table, plain_table
 
 
 def plugin_list(kinds: Mapping[str, Sequence[Mapping[str, str]]]) -> RenderableType:
-    """Return the installed plugins, grouped by kind; broken ones say why."""
+    """Return the installed plugins, grouped by kind; for each broken one, a line says why it is broken."""
     parts: list[RenderableType] = []
-    for kind, found in kinds.items():
-        table = Table(
-            title=f"{kind} plugins", box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False
-        )
+    for kind, plugins in kinds.items():
+        table = plain_table(f"{kind} plugins")
         for name in ("name", "distribution", "version", "module"):
             table.add_column(name, overflow="fold")
-        for item in found:
-            table.add_row(*(escape(item[key]) for key in ("name", "distribution", "version", "module")))
+        for plugin in plugins:
+            table.add_row(*(escape(plugin[key]) for key in ("name", "distribution", "version", "module")))
         parts.append(table)
-        if not found:
+        if not plugins:
             parts.append(Text("none installed", style="dim"))
         parts += [
-            Text(f"x {item['name']} ({item['distribution']} {item['version']}) is broken: {item['error']}", style="red")
-            for item in found
-            if item.get("error")
+            Text(
+                f"x {plugin['name']} ({plugin['distribution']} {plugin['version']}) is broken: {plugin['error']}",
+                style="red",
+            )
+            for plugin in plugins
+            if plugin.get("error")
         ]
     return Group(*parts)
 
 
 def plugin_description(info: Mapping[str, Any]) -> RenderableType:
-    """Return everything there is to know about one plugin."""
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="dim")
-    facts.add_column(overflow="fold")
+    """Return everything there is to know about one plugin, from the JSON data that describe it."""
+    facts = facts_table()
     for name, value in info["facts"].items():
         facts.add_row(name, Text(str(value)))
     parts: list[RenderableType] = [
@@ -49,7 +48,7 @@ def plugin_description(info: Mapping[str, Any]) -> RenderableType:
     if info["text"]:
         parts.append(Padding(Text(info["text"]), (0, 0, 1, 0)))
     if info["options"]:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        table = plain_table()
         for name in ("option", "type", "default", "bounds", "unit", "description"):
             table.add_column(name, overflow="fold")
         for option in info["options"]:

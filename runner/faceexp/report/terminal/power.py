@@ -1,20 +1,21 @@
-"""What a study could have told apart and what it would take, as Rich renderables."""
+"""What a study could have told apart and what that would have taken, in a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
+from faceexp.report.terminal.tables import plain_table
 from faceexp.statistics.power.counts import Cases, Count, CountPower
 from faceexp.statistics.power.trials import Answer, RunPower
 
+# Numbers up to ten are words in a sentence, as in print.
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-# What a larger study would have had, each with the rest as it was.
+# The four sizes of a study of which each alone could have been larger, in the order of the columns.
 SIZES: tuple[Callable[[Answer], float | None], ...] = (
     lambda answer: answer.seeds,
     lambda answer: answer.folds,
@@ -25,11 +26,7 @@ NESTED = "the more accurate of two judged right every pair that the other did"
 
 
 def counts_power(power: CountPower) -> RenderableType:
-    """Return what counts of right answers can show.
-
-    Args:
-        power: Of the counts.
-    """
+    """Return what counts of right answers can show: a verdict, two tables of pairs of losses, and what they assume."""
     comparisons = len(power.pairs)
     apart = _table("losses", "difference, points", "p, unrelated", "p, best case")
     target = _percent(power.power)
@@ -66,14 +63,10 @@ def counts_power(power: CountPower) -> RenderableType:
 
 
 def verdict(power: CountPower) -> str:
-    """Return in a sentence or two which of the losses can be told apart.
-
-    Args:
-        power: Of the counts.
-    """
+    """Return in a sentence or two which of the losses can be told apart by their counts."""
     pairs, losses, level = power.pairs, len(power.losses), _percent(power.alpha)
-    told, undecided = (sum(p.verdict == kind for p in pairs) for kind in ("distinguishable", "undecided"))
-    if not told and not undecided:
+    apart, undecided = (sum(p.verdict == kind for p in pairs) for kind in ("distinguishable", "undecided"))
+    if not apart and not undecided:
         closest = min(pairs, key=lambda pair: pair.best_case_p)
         uncorrected = closest.best_case_p > power.alpha
         p = _p(closest.best_case_p if uncorrected else closest.best_case_p_corrected)
@@ -84,35 +77,35 @@ def verdict(power: CountPower) -> str:
             f"even if {NESTED}: McNemar's exact test would then{correction} give p = {p}{for_whom}."
         )
     if losses == 2:
-        if told:
+        if apart:
             return f"The two can be told apart at {level}, even if their errors are unrelated."
         return f"Whether the two can be told apart at {level} depends on which pairs each judged right."
-    certainty = ", even if their errors are unrelated" if told else " from the counts alone"
-    count = _word(told).capitalize() if told else "None"
+    certainty = ", even if their errors are unrelated" if apart else " from the counts alone"
+    count = _word(apart).capitalize() if apart else "None"
     sentences = [f"{count} of {len(pairs)} pairs of losses can be told apart at {level}{certainty}."]
     if undecided:
         sentences.append(f"For {_word(undecided)} it depends on which pairs each judged right.")
-    if left := len(pairs) - told - undecided:
+    if left := len(pairs) - apart - undecided:
         sentences.append(f"For {_word(left)} it is out of reach, even if {NESTED}.")
     return " ".join(sentences)
 
 
-def run_power(power: RunPower, column: Metric) -> RenderableType:
-    """Return what a run could have found, and what it would take.
+def run_power(power: RunPower, metric: Metric) -> RenderableType:
+    """Return what a run could have found, and what it would have taken to find more.
 
     Args:
-        power: Of the run.
-        column: How its metric is written.
+        power: What the analysis of the run gave.
+        metric: The metric that was asked about.
     """
-    digits = column.digits if column.is_percentage else column.digits + 1
+    digits = metric.digits if metric.is_percentage else metric.digits + 1
 
     def written(value: float | None) -> str:
-        return "-" if value is None else f"{column.scale * value:.{digits}f}"
+        return "-" if value is None else f"{metric.scale * value:.{digits}f}"
 
     def with_unit(value: float) -> str:
-        return _points(value) if column.is_percentage else f"{value:g}"
+        return _points(value) if metric.is_percentage else f"{value:g}"
 
-    unit = ", points" if column.is_percentage else ""
+    unit = ", points" if metric.is_percentage else ""
     could = _table("best against", "trials", f"difference{unit}", f"detectable{unit}", "power")
     asked = "the difference observed" if power.asked is None else f"a difference of {with_unit(power.asked)}"
     title = f"What it would have taken for {_percent(power.power)} power, to find {asked}"
@@ -134,7 +127,7 @@ def run_power(power: RunPower, column: Metric) -> RenderableType:
     design = power.design
     floor = "no number suffices, since all trials draw on the same images" if design.test_train_ratio else "none"
     return Group(
-        Text(_run_verdict(power, column, written, asked), style="bold"),
+        Text(_run_verdict(power, metric, written, asked), style="bold"),
         could,
         needed,
         _assumptions(
@@ -144,9 +137,9 @@ def run_power(power: RunPower, column: Metric) -> RenderableType:
             _in_parentheses(power.alpha, power.comparisons),
             "Paired t-test over seeds and folds with the variance of Nadeau and Bengio; the spread of the differences "
             "that was seen is taken for the true one.",
-            f"Each answer changes one thing and leaves the rest; none: {floor}. Folds: of the same people, the "
-            "variance of a trial's difference being inverse to the size of its test part. Test people: that variance "
-            "falls as 1 / people, and training people grow along.",
+            f"Each answer changes one thing and leaves the rest as it was; none: {floor}. More folds cut the same "
+            "people into smaller test parts; the variance of a trial's difference is taken to be inverse to the size of "
+            "its test part. With more test people that variance falls as 1 / people, and training people grow along.",
             "Power at the observed difference only restates the p-value; --difference asks for one that would matter."
             if power.asked is None
             else "",
@@ -154,22 +147,23 @@ def run_power(power: RunPower, column: Metric) -> RenderableType:
     )
 
 
-def _run_verdict(power: RunPower, column: Metric, written: Callable[[float | None], str], asked: str) -> str:
-    judged = [(row.asked, row.corrected.detectable) for row in power.rows if row.corrected]
-    detectable = [size for _, size in judged]
-    found_in = sum(asked_of_row is not None and asked_of_row >= size for asked_of_row, size in judged)
+def _run_verdict(power: RunPower, metric: Metric, written: Callable[[float | None], str], asked: str) -> str:
+    """Return which differences the run finds, and against how many rows that is enough for the one asked about."""
+    answered = [(row.asked, row.corrected.detectable) for row in power.rows if row.corrected]
+    detectable = [size for _, size in answered]
+    large_enough = sum(asked_of_row is not None and asked_of_row >= size for asked_of_row, size in answered)
     ends = [written(end) for end in (min(detectable), max(detectable))]
-    span = " to ".join(dict.fromkeys(ends)) + (" points" if column.is_percentage else "")
-    of_rows = f"{found_in or 'none'} of {_count(len(judged), 'other row')}"
+    span = " to ".join(dict.fromkeys(ends)) + (" points" if metric.is_percentage else "")
+    of_rows = f"{large_enough or 'none'} of {_count(len(answered), 'other row')}"
     return (
-        f"{power.best} has the best {column.heading.removesuffix(' %')} of the losses, {written(power.mean)}. "
+        f"{power.best} has the best {metric.name} of the losses, {written(power.mean)}. "
         f"Corrected for {_count(power.comparisons, 'comparison')}, the run finds differences of {span} in "
         f"{_percent(power.power)} of repetitions: {asked} against {of_rows}."
     )
 
 
 def _table(*headings: str, title: str | None = None) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
+    table = plain_table(title)
     table.add_column(headings[0], overflow="fold", min_width=12)
     for heading in headings[1:]:
         table.add_column(heading, justify="right")
@@ -177,7 +171,7 @@ def _table(*headings: str, title: str | None = None) -> Table:
 
 
 def _both(answers: tuple[Answer | None, Answer | None], written: Callable[[Answer], str]) -> str:
-    """Return ``12 (25)``: the answer at alpha, and after correction."""
+    """Return ``12 (25)``: the answer at alpha, and in parentheses that after correction."""
     return _with_corrected(*(written(answer) if answer else "-" for answer in answers))
 
 
@@ -219,7 +213,7 @@ def _accuracy(loss: Count) -> str:
 
 
 def _about(value: float | None) -> str:
-    """Return a number of pairs, people, seeds or folds with two digits that count; small ones in full."""
+    """Return a number of pairs, people, seeds or folds, rounded to two digits where it has more."""
     if value is None:
         return "none"
     size = 10 ** max(0, len(str(int(value))) - 2)

@@ -1,10 +1,10 @@
-"""What a run shows while it goes on: phase 1, then one line a loss with its loss value and the time left."""
+"""What a run shows while it goes on: phase 1, then one line per loss with its loss value and the time left."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ from faceexp.results.schema import TrialRecord
 from faceexp.values import Event, Resolved
 
 if TYPE_CHECKING:
-    # Imported where it is used: `faceexp validate` prints the outline alone, and Rich is a tenth of its time.
+    # Elsewhere Rich is imported only where it is used: `faceexp validate` needs nothing but the outline, and importing
+    # Rich would take a tenth of its time.
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
@@ -23,7 +24,7 @@ STAGES = {
     "pretrain": "phase 1",
     "features": "trunk features",
 }
-# These stages belong to no seed and fold.
+# All seeds and folds share these stages, so their bars name none.
 SHARED = ("images", "backend")
 
 
@@ -47,21 +48,28 @@ def outline(resolved: Resolved) -> str:
 
 
 def ended(result: TrialRecord, number: int, total: int) -> str:
-    """Return one line about a trial that has just ended, for logs."""
+    """Return one line for a log about a trial that has just ended."""
     place = f"[{number}/{total}] {result.label} (seed {result.seed}, fold {result.fold})"
     if result.status != "ok":
         return f"{place}: {result.status}: {result.reason}"
     accuracy, auc = result.metrics.get("accuracy"), result.metrics.get("auc")
     numbers = f"accuracy {accuracy:.3f}, AUC {auc:.3f}" if accuracy is not None and auc is not None else "ok"
-    # What another trial, or another run, has paid for is not counted again.
+    # The time of what was found in the store is not counted: another trial, or another run, has spent it.
     spent = sum(seconds for stage, seconds in result.seconds.items() if stage not in result.reused)
     source = "from the store" if "finetune" in result.reused else f"{spent:.1f} s"
     return f"{place}: {numbers}, {source}"
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """What a bar shows: a stage, of which seed and fold, since when and from how many units on."""
+class _StageBar:
+    """What the bar of a stage shows at present.
+
+    Attributes:
+        stage: The stage.
+        name: The stage as it is shown, with its seed and fold; empty as long as nothing was shown.
+        began: When the first event of that name came.
+        first: How many units had been done by then.
+    """
 
     stage: str
     name: str
@@ -70,7 +78,7 @@ class _Shown:
 
 
 class Display:
-    """The live display; it takes events and is itself a renderable."""
+    """The live display: it takes the events of a run, and Rich draws it as it is at that moment."""
 
     def __init__(self, resolved: Resolved) -> None:
         experiment = resolved.experiment
@@ -83,8 +91,8 @@ class Display:
         self._ended: Counter[str] = Counter()
         self._stages = self._bars()
         self._losses = self._bars()
-        # A bar for each stage, more where seeds run side by side: what it shows, and when and where that began.
-        self._stage_tasks: dict[TaskID, _Shown] = {}
+        # One bar per stage, and more where seeds run side by side.
+        self._stage_bars: dict[TaskID, _StageBar] = {}
         self._loss_tasks = {
             loss.entry.label: self._losses.add_task(
                 loss.entry.label, total=loss.entry.finetune.steps * self._runs, value="", left=""
@@ -92,7 +100,7 @@ class Display:
             for loss in resolved.losses
         }
         self._steps = {loss.entry.label: loss.entry.finetune.steps for loss in resolved.losses}
-        # Steps that the trials of a loss have done which have not ended; by seed and fold.
+        # By label, then by seed and fold: how many steps the trials that have not ended yet have done.
         self._under_way: dict[str, dict[tuple[int, int], int]] = {label: {} for label in self._steps}
         self._spent: Counter[str] = Counter()
 
@@ -128,16 +136,17 @@ class Display:
         self._last = now
 
     def _stage(self, event: Event) -> None:
+        """Move the bar of a stage."""
         name = STAGES[event.stage]
         if event.stage not in SHARED:
             name += f", seed {event.seed} fold {event.fold}"
         now = time.monotonic()
         task = self._bar(event, name)
-        shown = self._stage_tasks[task]
-        if shown.name != name:
-            # The first word of a stage is also when its clock starts: what went before was something else.
-            shown = self._stage_tasks[task] = _Shown(event.stage, name, now, event.done)
-        began, first = shown.began, shown.first
+        bar = self._stage_bars[task]
+        if bar.name != name:
+            # The clock of a stage starts with its first event: the time before belongs to something else.
+            bar = self._stage_bars[task] = _StageBar(event.stage, name, now, event.done)
+        began, first = bar.began, bar.first
         left = ""
         if first < event.done < event.total:
             left = f"{clock((now - began) / (event.done - first) * (event.total - event.done))} left"
@@ -145,27 +154,29 @@ class Display:
         self._stages.update(task, description=name, completed=event.done, total=event.total, value=value, left=left)
 
     def _bar(self, event: Event, name: str) -> TaskID:
-        """Return the bar that shows this already, else one of the same stage that is done with, else a new one."""
-        own = [task for task, shown in self._stage_tasks.items() if shown.stage == event.stage]
-        showing = [task for task in own if self._stage_tasks[task].name == name]
-        free = [task for task in own if self._stages.tasks[self._stages.task_ids.index(task)].finished]
-        for task in showing + free:
+        """Return the bar that already shows this name, or else a finished one of the same stage, or else a new one."""
+        of_stage = [task for task, bar in self._stage_bars.items() if bar.stage == event.stage]
+        of_name = [task for task in of_stage if self._stage_bars[task].name == name]
+        finished = [task for task in of_stage if self._stages.tasks[self._stages.task_ids.index(task)].finished]
+        for task in of_name + finished:
             return task
         task = self._stages.add_task(name, total=event.total, value="", left="")
-        self._stage_tasks[task] = _Shown(event.stage, "", 0.0, 0)
+        self._stage_bars[task] = _StageBar(event.stage, "", 0.0, 0)
         return task
 
     def _advance(self, label: str, value: str) -> None:
+        """Move the bar of a loss to what its trials have done in all; ``value`` is what it shows beside."""
         done = self._ended[label] * self._steps[label] + sum(self._under_way[label].values())
         whole = self._steps[label] * self._runs
         spent = float(self._spent[label])
         left = f"{clock(spent / done * (whole - done))} left" if 0 < done < whole and spent else ""
         task = self._loss_tasks[label]
-        kept = value or self._losses.tasks[list(self._loss_tasks).index(label)].fields["value"]
-        self._losses.update(task, completed=done, value=kept, left=left)
+        # A step without a loss value leaves the last one on the screen.
+        text = value or self._losses.tasks[list(self._loss_tasks).index(label)].fields["value"]
+        self._losses.update(task, completed=done, value=text, left=left)
 
     def __rich__(self) -> RenderableType:
-        """Return the display as it is now."""
+        """Return the display as it is at this moment."""
         from rich.console import Group
 
         return Group(*self._parts())
@@ -173,7 +184,7 @@ class Display:
     def _parts(self) -> Iterator[RenderableType]:
         from rich.text import Text
 
-        if self._stage_tasks:
+        if self._stage_bars:
             yield self._stages
         yield self._losses
         spent = time.monotonic() - self._began
@@ -183,11 +194,3 @@ class Display:
             if self._done < self._total:
                 text += f", about {clock(spent / self._done * (self._total - self._done))} left"
         yield Text(text, style="dim")
-
-
-def notes(plan_notes: Sequence[str]) -> RenderableType:
-    """Return what a reader should know about the data."""
-    from rich.console import Group
-    from rich.text import Text
-
-    return Group(*(Text(note, style="dim") for note in plan_notes))

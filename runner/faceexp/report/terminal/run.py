@@ -1,13 +1,12 @@
-"""The tables of a run in a terminal: leaderboard, verdict matrix, budgets."""
+"""The tables of a run in a terminal: its rows, the matrix of verdicts, the budgets."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from rich import box
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import LEADING, Metric
@@ -24,51 +23,50 @@ from faceexp.report.columns import (
     verdicts,
 )
 from faceexp.report.published import remarks
+from faceexp.report.terminal.tables import plain_table
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord
 
-# Rich's picture, but for the fonts that it would fetch from elsewhere: a monospaced one is on every machine.
+# Rich's picture without the fonts that it would load from elsewhere: every machine has a monospaced one of its own.
 SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
-
-
+# Characters that labels get. Longer labels are folded, since each metric more on the screen says more than the end of a
+# long label on the same line. Screens with room for four metrics give labels the larger width.
 LABEL_WIDTH = 24
-
-
-WIDE_LABEL_WIDTH = 32  # on screens that have room; longer labels are folded
-
-
+WIDE_LABEL_WIDTH = 32
+WIDE_SCREEN = 100
+# Characters that a metric takes: the longest is "*100.0 ±10.0", and two spaces stand between columns.
 COLUMN_WIDTH = 14
+# Characters that the columns "ok" and "group" take together.
+OTHER_COLUMNS_WIDTH = 14
+# From this width on, two metrics are shown even if the label folds; on a narrower screen a second one would be cut.
+TWO_METRICS_WIDTH = 60
 
 
 def run_table(run: RunRecord, width: int, sort: Metric = LEADING) -> RenderableType:
-    """Return the table of a run: a row a loss and a baseline, mean and interval, best values marked, failures shown.
+    """Return the table of a run, and below it what a reader has to know about its numbers.
+
+    It has one row per loss or baseline with means and intervals; the best value of each metric is marked.
 
     Args:
-        run: What it found.
-        width: Columns of the screen; metrics that do not fit are left out, the least important first.
+        run: What the run found.
+        width: Characters in a line of the screen; metrics that do not fit are left out, the least important first.
         sort: The metric whose best row comes first; it is shown whatever the width.
     """
-    listed = rows_of(run, sort)
-    # Labels fold before a second number goes; below 60 columns it would be cut.
-    longest = max((len(row.label) for row in listed), default=0)
-    label_width = max(LABEL_WIDTH, min(longest, WIDE_LABEL_WIDTH)) if width >= 100 else LABEL_WIDTH
-    fitting = max(2 if width >= 60 else 1, (width - label_width - 14) // COLUMN_WIDTH)
-    shown = columns_of(run)
-    fitted = [column for column in shown if column in (sort, *shown[: fitting - (sort not in shown[:fitting])])]
-    table = Table(title=heading(run), box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
+    rows = rows_of(run, sort)
+    metrics = _fitting(columns_of(run), sort, width, max((len(row.label) for row in rows), default=0))
+    table = plain_table(heading(run))
     table.add_column("loss or baseline", overflow="fold", min_width=12)
     table.add_column("ok", justify="right", no_wrap=True)
-    for column in fitted:
-        table.add_column(column.heading, justify="right", no_wrap=True)
+    for metric in metrics:
+        table.add_column(metric.heading, justify="right", no_wrap=True)
     table.add_column("group", justify="left")
-    for row in listed:
+    for row in rows:
         cells: list[RenderableType] = []
-        for column in fitted:
-            summary = row.summaries.get(column.key)
-            text = Text(mean_and_interval(summary, column))
-            if summary and summary.mean is not None and summary.mean == best(listed, column):
-                text = Text(f"*{text.plain}", style="bold green")
-            cells.append(text)
+        for metric in metrics:
+            text = mean_and_interval(row.summaries.get(metric.key), metric)
+            mean = row.mean(metric)
+            is_best = mean is not None and mean == best(rows, metric)
+            cells.append(Text(f"*{text}", style="bold green") if is_best else Text(text))
         label = Text(row.label, style="dim italic" if row.kind == "baseline" else "bold")
         count = Text(f"{row.ok}/{row.total}", style="red" if row.ok < row.total else "")
         table.add_row(label, count, *cells, Text(row.letters(sort)))
@@ -77,38 +75,43 @@ def run_table(run: RunRecord, width: int, sort: Metric = LEADING) -> RenderableT
     parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]
     parts += _published(run)
     parts += [Text(note, style="dim") for note in run.notes]
-    parts += [Text(line, style="dim") for line in (usual_budget(run),) if line]
+    if budget := usual_budget(run):
+        parts.append(Text(budget, style="dim"))
     parts.append(Text(legend(run, sort), style="dim"))
     parts.append(Text(told_apart(run, sort), style="bold"))
     return Group(*parts)
 
 
+def _fitting(metrics: Sequence[Metric], sort: Metric, width: int, longest_label: int) -> list[Metric]:
+    """Return the metrics that fit on a screen: the most important ones, and always that by which rows are sorted."""
+    label_width = max(LABEL_WIDTH, min(longest_label, WIDE_LABEL_WIDTH)) if width >= WIDE_SCREEN else LABEL_WIDTH
+    least = 2 if width >= TWO_METRICS_WIDTH else 1
+    number = max(least, (width - label_width - OTHER_COLUMNS_WIDTH) // COLUMN_WIDTH)
+    if sort not in metrics[:number]:
+        number -= 1
+    return [metric for metric in metrics if metric is sort or metric in metrics[:number]]
+
+
 def _published(run: RunRecord) -> list[RenderableType]:
-    """Return the results of others in the layout of their table, and what they can show."""
+    """Return the published results in the layout of their own table, and what they can show."""
     published = run.published
     if not published:
         return []
-    table = Table(
-        title=f"published: {published.source}",
-        box=box.SIMPLE_HEAD,
-        title_style="bold",
-        title_justify="left",
-        pad_edge=False,
-    )
+    table = plain_table(f"published: {published.source}")
     table.add_column("loss", overflow="fold", min_width=12)
     table.add_column(f"right of {published.pairs:,}", justify="right")
     table.add_column("accuracy %", justify="right")
     table.add_column("sim/diff", justify="right")
-    for item in published.results:
-        ratio = item.sim_diff_ratio
-        accuracy = f"{item.right / published.pairs * 100:.1f}"
-        table.add_row(Text(item.label), f"{item.right:,}", accuracy, "-" if ratio is None else f"{ratio:.2f}")
+    for result in published.results:
+        ratio = result.sim_diff_ratio
+        accuracy = f"{result.right / published.pairs * 100:.1f}"
+        table.add_row(Text(result.label), f"{result.right:,}", accuracy, "-" if ratio is None else f"{ratio:.2f}")
     return [table, *(Text(f"! {remark}", style="yellow") for remark in remarks(published))]
 
 
 def budgets(run: RunRecord) -> RenderableType:
-    """Return what each loss was given."""
-    table = Table(title="budgets", box=box.SIMPLE_HEAD, title_style="bold", title_justify="left", pad_edge=False)
+    """Return what each loss was given, one row per loss."""
+    table = plain_table("budgets")
     table.add_column("loss", overflow="fold", min_width=12)
     for kind in BUDGET_KINDS:
         table.add_column(kind.heading, justify="right")
@@ -117,29 +120,29 @@ def budgets(run: RunRecord) -> RenderableType:
     return table
 
 
-def matrix(run: RunRecord, column: Metric) -> RenderableType:
-    """Return who is better than whom in a metric: a row and a numbered column for each label, the best first."""
-    listed = [row.label for row in rows_of(run, column) if row.ok]
-    found = verdicts(run, column)
-    digits = len(str(len(listed)))
+def matrix(run: RunRecord, metric: Metric) -> RenderableType:
+    """Return which row is better than which in a metric: one row and one numbered column per label, the best first."""
+    labels = [row.label for row in rows_of(run, metric) if row.ok]
+    signs = verdicts(run, metric)
+    digits = len(str(len(labels)))
     styles = {">": "bold green", "<": "red", "=": "dim"}
-    label_width = min(WIDE_LABEL_WIDTH, max(map(len, listed), default=0))
+    label_width = min(WIDE_LABEL_WIDTH, max(map(len, labels), default=0))
     head = Text(" " * (label_width + digits + 2), style="bold")
-    head.append(" ".join(f"{number:>{digits}}" for number in range(1, len(listed) + 1)))
-    lines = [Text(f"verdicts in {column.name}", style="bold"), head]
-    for number, label in enumerate(listed, 1):
+    head.append(" ".join(f"{number:>{digits}}" for number in range(1, len(labels) + 1)))
+    lines = [Text(f"verdicts in {metric.name}", style="bold"), head]
+    for number, label in enumerate(labels, 1):
         short = label if len(label) <= label_width else label[: label_width - 1] + "…"
         line = Text(f"{number:>{digits}} {short:<{label_width}} ")
-        for other in listed:
-            sign = "·" if other == label else found.get((label, other), "?")
+        for other in labels:
+            sign = "·" if other == label else signs.get((label, other), "?")
             line.append(f"{sign:>{digits}} ", style=styles.get(sign, "dim"))
         line.rstrip()
         lines.append(line)
     lines.append(
         Text("> better than the column's row, < worse, = cannot be told apart (5 %, Holm-corrected)", style="dim")
     )
-    lines.append(Text(told_apart(run, column), style="bold"))
-    return Group(*(line for line in lines))
+    lines.append(Text(told_apart(run, metric), style="bold"))
+    return Group(*lines)
 
 
 def _failures(run: RunRecord) -> list[Text]:

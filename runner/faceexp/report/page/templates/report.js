@@ -72,8 +72,8 @@
     Plotly.react(place, figure.data, layout, config);
   }
 
-  // Labels beside the marks leave a telephone no room for these: there, they stand above them. Plotly's own labels inside
-  // a chart would hide those of the other axis.
+  // On a telephone, labels beside the marks would leave no room for the marks, so there they stand above them. They are
+  // annotations, since labels that Plotly itself puts inside a chart hide those of the other axis.
   function fit(layout) {
     if (!narrow.matches) return;
     const { tickvals, ticktext } = layout.yaxis;
@@ -109,9 +109,9 @@
   function value(row, column, kind) {
     const text = row.cells[column].textContent.trim();
     if (kind === "text") return text;
-    const found = text.replaceAll("−", "-").replaceAll(",", "").match(/[-+]?\d*\.?\d+(e[-+]?\d+)?/);
+    const number = text.replaceAll("−", "-").replaceAll(",", "").match(/[-+]?\d*\.?\d+(e[-+]?\d+)?/);
     // "< 0.001" stands before 0.001.
-    return found ? Number(found[0]) - (text.startsWith("<") ? 1e-9 : 0) : null;
+    return number ? Number(number[0]) - (text.startsWith("<") ? 1e-9 : 0) : null;
   }
 
   function sort(table, heading) {
@@ -174,12 +174,12 @@
   function matrix(metric) {
     const table = find("matrix");
     const order = data.orders[metric] || [];
-    const found = new Map();
+    const decisions = new Map();
     for (const comparison of data.compared[metric] || []) {
       const [a, b] = comparison;
       const decided = comparison.at(-1);
-      found.set(`${a} ${b}`, [decided, comparison]);
-      found.set(`${b} ${a}`, [decided === null ? null : -decided, comparison]);
+      decisions.set(`${a} ${b}`, [decided, comparison]);
+      decisions.set(`${b} ${a}`, [decided === null ? null : -decided, comparison]);
     }
     const marks = new Map([[1, [">", "more"]], [-1, ["<", "less"]], [0, ["=", ""]], [null, ["·", ""]]]);
     const head = element("tr", {}, element("th", { scope: "col", class: "text" }, "row"));
@@ -195,7 +195,7 @@
           row.append(element("td", { class: "self", tabindex: "-1", "aria-label": `${data.labels[a]} itself` }));
           continue;
         }
-        const [decided, comparison] = found.get(`${a} ${b}`) || [null, null];
+        const [decided, comparison] = decisions.get(`${a} ${b}`) || [null, null];
         const [mark, kind] = marks.get(decided);
         const words = comparison ? sentence(metric, comparison) : "no comparison";
         row.append(element("td", { class: kind || null, tabindex: "-1", title: words, "aria-label": words }, mark));
@@ -235,8 +235,8 @@
     const label = find("pairs-label").value;
     const real = find("pairs-real").checked;
     const all = data.compared[metric] || [];
-    const shown = all.filter((item) => (!label || item[0] === +label || item[1] === +label) && (!real || item.at(-1)));
-    const rows = shown.map(([a, b, ...rest]) => {
+    const chosen = all.filter((pair) => (!label || pair[0] === +label || pair[1] === +label) && (!real || pair.at(-1)));
+    const rows = chosen.map(([a, b, ...rest]) => {
       const decided = rest.pop();
       return element(
         "tr",
@@ -250,8 +250,8 @@
     const table = find("pairs-table");
     table.tBodies[0].replaceChildren(...rows);
     for (const heading of table.tHead.rows[0].cells) heading.setAttribute("aria-sort", "none");
-    const of = shown.length === all.length ? "" : ` of ${all.length}`;
-    find("pairs-count").textContent = `${shown.length}${of} pairs in ${data.metrics[metric]?.heading}`;
+    const of = chosen.length === all.length ? "" : ` of ${all.length}`;
+    find("pairs-count").textContent = `${chosen.length}${of} pairs in ${data.metrics[metric]?.heading}`;
   }
 
   for (const id of ["pairs-metric", "pairs-label", "pairs-real"]) find(id).addEventListener("change", comparisons);
@@ -290,27 +290,27 @@
   }
 
   function choose(place) {
-    const found = data.chosen[place];
-    if (!found) return;
+    const row = data.chosen[place];
+    if (!row) return;
     const lost = "The evidence of this row is not there.";
-    draw("histogram", found.histogram, lost);
-    draw("training", found.training, data.kinds[place] === "baseline" ? "A baseline is not trained in phase 2." : lost);
-    draw("map", found.map, lost);
-    const unknown = found.where ? "This row has no probability." : lost;
-    draw("reliability", found.reliability, unknown);
-    find("calibration-error").textContent = found.calibration ? found.calibration.error : "unknown";
-    const met = (found.calibration ? found.calibration.met : []).map(({ aim, far, tar }) =>
+    draw("histogram", row.histogram, lost);
+    draw("training", row.training, data.kinds[place] === "baseline" ? "A baseline is not trained in phase 2." : lost);
+    draw("map", row.map, lost);
+    const unknown = row.where ? "This row has no probability." : lost;
+    draw("reliability", row.reliability, unknown);
+    find("calibration-error").textContent = row.calibration ? row.calibration.error : "unknown";
+    const met = (row.calibration ? row.calibration.met : []).map(({ aim, far, tar }) =>
       element("tr", {}, ...[aim, far, tar].map((text) => element("td", {}, text))),
     );
     find("met").tBodies[0].replaceChildren(...met);
-    for (const span of document.querySelectorAll(".where")) span.textContent = found.where || "none";
-    find("explained").textContent = found.explained || "an unknown share";
-    const groups = (found.hardest || []).map(({ title, shown }) =>
+    for (const span of document.querySelectorAll(".where")) span.textContent = row.where || "none";
+    find("explained").textContent = row.explained || "an unknown share";
+    const groups = (row.hardest || []).map(({ title, pairs }) =>
       element(
         "div",
         { class: "group" },
         element("h4", {}, title),
-        shown.length ? element("ul", { class: "faces" }, ...shown.map(pair)) : element("p", { class: "muted" }, "None."),
+        pairs.length ? element("ul", { class: "faces" }, ...pairs.map(pair)) : element("p", { class: "muted" }, "None."),
       ),
     );
     find("pairs").replaceChildren(...(groups.length ? groups : [element("p", { class: "muted" }, lost)]));
