@@ -112,7 +112,7 @@ def power(
         list[str],
         typer.Argument(
             metavar="RUN | COUNT COUNT...",
-            help="The folder of a run, or how many of the same pairs each loss judged right: 114 110 or 114/134 110/134.",
+            help="The folder of a run; or how many of the same pairs each loss got right: 114 110, or 114/134 110/134.",
             show_default=False,
         ),
     ],
@@ -126,7 +126,7 @@ def power(
         float | None,
         typer.Option(
             "--difference",
-            help="A difference to ask about, in points for a percentage and else in units of the metric; by default those "
+            help="A difference to ask about: in points for a percentage, else in units of the metric; by default those "
             "that were observed.",
         ),
     ] = None,

@@ -39,7 +39,7 @@ def comparison_table(comparison: RunComparison, metric: Metric) -> RenderableTyp
     if any(test for line in comparison.lines for test in line.tests):
         parts.append(
             Text(
-                "Same data, cut alike: trials are paired by seed and fold; p is corrected (Holm) for the rows of this table.",
+                "Same data, cut alike: trials are paired by seed and fold; p after Holm over the rows of the table.",
                 style="dim",
             )
         )
