@@ -139,7 +139,7 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
             "that was seen is taken for the true one.",
             f"Each answer changes one thing and leaves the rest as it was; none: {floor}. More folds cut the same "
             "people into smaller test parts; the variance of a trial's difference is taken to be inverse to the size "
-            "of its test part. With more test people that variance falls as 1 / people, and training people grow along.",
+            "of its test part. With more test people that variance falls as 1 / people; training people grow along.",
             "Power at the observed difference only restates the p-value; --difference asks for one that would matter."
             if power.asked is None
             else "",
