@@ -14,7 +14,7 @@ from faceexp.contract import LossPlugin, ModelPlugin
 from faceexp.engine import finetune, network, pretrain
 from faceexp.engine.augment import Augmentation, blurred
 from faceexp.engine.backend import compiled, derive_seed, many_steps, tensorflow
-from faceexp.engine.inputs import Rows
+from faceexp.engine.inputs import TrainingInputs
 from faceexp.engine.trials import Engine, train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.schema import Augment, Pretrain
@@ -108,6 +108,17 @@ def plan_of(resolved, chosen, tiny):
     return build
 
 
+class Scores:
+    """Judges checkpoints as it was told to, and keeps the embeddings that it saw."""
+
+    def __init__(self, *values):
+        self.values, self.seen, self.key = iter(values), [], f"the scores {values}"
+
+    def __call__(self, embeddings, labels, distance, pairs):
+        self.seen.append(embeddings)
+        return next(self.values)
+
+
 SCORE = ValidationAuc()
 
 
@@ -117,7 +128,7 @@ def trained(plan, store, score=SCORE):
 
 def start_of(plan, store):
     made = Engine(plan, Store(store), ValidationAuc(), lambda event: None)
-    return made._shared.of(plan.splits[0], plan.resolved.experiment.pretrain).load()
+    return made._shared.pretrained(plan.splits[0], plan.resolved.experiment.pretrain).load()
 
 
 def model_of(result):
@@ -262,14 +273,14 @@ def test_phase_2_on_images_is_a_plain_keras_loop(resolved, faces):
     made = network.Network(Remembers(), (16, 16, 1), 8)
     tuner = finetune.Finetuner(made, given.losses[0], EVERYTHING, 6)
     pixels, labels = faces(6, 4)
-    start = made.take()
+    start = made.get_weights()
     tuner.reset(start, seed=5)
 
     def drawn():
         return (np.arange(k, k + 8) % 24 for k in itertools.count(0, 5))
 
     outcome = tuner.run(
-        Rows([pixels[..., None]], np.arange(len(pixels)), seed=0),
+        TrainingInputs([pixels[..., None]], np.arange(len(pixels)), seed=0),
         labels,
         drawn(),
         NORMAL,
@@ -278,7 +289,7 @@ def test_phase_2_on_images_is_a_plain_keras_loop(resolved, faces):
         validate_every=6,
         on_progress=lambda done, loss: None,
     )
-    made.put(start)
+    made.set_weights(start)
     augmentation = Augmentation(EVERYTHING)
     augmentation.reset(derive_seed("augment", 5))
     optimizer = tf.keras.optimizers.Adam(given.losses[0].entry.finetune.learning_rate)
@@ -291,29 +302,24 @@ def test_phase_2_on_images_is_a_plain_keras_loop(resolved, faces):
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         losses.append(float(loss))
     assert outcome.curve[0].loss == pytest.approx(np.mean(losses), rel=1e-4)
-    for found, expected in zip(outcome.weights, made.take(), strict=True):
+    for found, expected in zip(outcome.weights, made.get_weights(), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_validation_and_test_images_are_never_changed(plan_of, tmp_path):
     """With a loss that changes nothing, every checkpoint sees the embeddings of phase 1, exactly."""
-    seen = []
-
-    def score(embeddings, labels, distance, pairs):
-        seen.append(embeddings)
-        return 1.0
-
+    score = Scores(1.0, 1.0)
     plan = plan_of(tmp_path, {"still": Still()}, EVERYTHING, baselines=("phase1",))
     found = trained(plan, tmp_path, score)
     still, before = found["still-s0-f0"], found["phase-1-embedding-s0-f0"]
     assert still.reused == ("pretrain",)  # and no features
-    assert len(seen) == 2
-    np.testing.assert_array_equal(seen[0], seen[1])
+    assert len(score.seen) == 2
+    np.testing.assert_array_equal(*score.seen)
     for part in ("validation", "test"):
         np.testing.assert_allclose(still.embeddings[part], before.embeddings[part], rtol=1e-4, atol=1e-4)
     # Features too are those of images as they are, through statistics as they were kept.
     made = network.Network(Remembers(), (16, 16, 1), 8)
-    made.put(start_of(plan, tmp_path))
+    made.set_weights(start_of(plan, tmp_path))
     normal = network.Normalization.of(plan.images, plan.splits[0].train)
     expected = made.trunk.predict((plan.images.astype(np.float32) - normal.mean) / normal.deviation, verbose=0)
     (features,) = (tmp_path / "features").glob("*/features.npy")
@@ -400,9 +406,8 @@ def test_the_best_checkpoint_has_its_own_statistics(plan, tmp_path):
     trial = next(trial for trial in plan.trials if trial.id == "one-all-s0-f0")
     kept = []
     for values in ((1.0, 0.0), (0.0, 1.0)):
-        scores = iter(values)
         store = Store(tmp_path / str(values))
-        result = Engine(plan, store, lambda *_, scores=scores: next(scores), lambda event: None).run(trial)
+        result = Engine(plan, store, Scores(*values), lambda event: None).run(trial)
         images = plan.images[result.split.test].astype(np.float32)
         found = model_of(result).predict(images, verbose=0)
         np.testing.assert_allclose(found, result.embeddings["test"], rtol=1e-4, atol=1e-4)
@@ -417,7 +422,7 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
     made = network.Network(Remembers(), (16, 16, 1), 8)
     pixels, labels = faces(6, 4)
     images = pixels[..., None]
-    start = made.take()
+    start = made.get_weights()
     tiny_rate = 1e-12  # the convolution stays, so that only statistics move
     if phase == 1:
         settings = Pretrain(batch_size=24, learning_rate=tiny_rate)
@@ -433,7 +438,7 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
         tuner = finetune.Finetuner(made, loss, Augment(), 6)
         tuner.reset(start, 0)
         tuner.run(
-            Rows([images], np.arange(len(images)), seed=0),
+            TrainingInputs([images], np.arange(len(images)), seed=0),
             labels,
             itertools.repeat(np.arange(24)),
             NORMAL,
@@ -447,6 +452,6 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
     for _ in range(3):
         mean = 0.8 * mean + 0.2 * convolved.mean(axis=(0, 1, 2))
         variance = 0.8 * variance + 0.2 * convolved.var(axis=(0, 1, 2))
-    found = made.take()[STATISTICS]
+    found = made.get_weights()[STATISTICS]
     np.testing.assert_allclose(found[0], mean, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(found[1], variance, rtol=1e-2)

@@ -17,7 +17,7 @@ import pytest
 from faceexp.contract import BatchSupply, LossPlugin, ModelPlugin, SamplerPlugin, option
 from faceexp.engine import baselines, finetune, network, pretrain, trials
 from faceexp.engine.backend import derive_seed, tensorflow, versions
-from faceexp.engine.inputs import Rows, resident
+from faceexp.engine.inputs import TrainingInputs, resident
 from faceexp.engine.trials import Engine, train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.baselines import BASELINES
@@ -164,7 +164,7 @@ class NotFlat(ModelPlugin):
 
 
 class InTurn(SamplerPlugin):
-    """Rows in their order, over and over."""
+    """TrainingInputs in their order, over and over."""
 
     size: int = 8
 
@@ -278,7 +278,7 @@ def results(plan, home, events):
 def start(results, plan, home):
     """The weights that phase 1 left for seed 0."""
     made = Engine(plan, Store(home), ValidationAuc(), ignore)
-    return made._shared.of(plan.splits[0], plan.resolved.experiment.pretrain).load()
+    return made._shared.pretrained(plan.splits[0], plan.resolved.experiment.pretrain).load()
 
 
 # The start -----------------------------------------------------------------------------------------------------------
@@ -397,7 +397,7 @@ def test_a_trunk_that_is_not_flat_is_a_failure_with_its_reason(resolved, chosen,
     plan = prepare(wanted, Store(tmp_path), ignore)
     (result,) = trained(plan, tmp_path).values()
     assert result.status == "failed"
-    assert "not one flat feature vector an image" in result.reason
+    assert "not one flat feature vector per image" in result.reason
 
 
 # Losses with weights of their own --------------------------------------------------------------------------------------
@@ -605,9 +605,9 @@ def test_flipped_views_are_the_features_of_mirrored_images(plan_of, tmp_path):
     views = np.load(folder / "features.npy", allow_pickle=False)
     assert views.shape == (2, 72, 8 * 8 * 4)
     made = network.Network(plan.resolved.model.plugin, (16, 16, 1), 8)
-    made.put(
+    made.set_weights(
         Engine(plan, Store(tmp_path), ValidationAuc(), ignore)
-        ._shared.of(plan.splits[0], plan.resolved.experiment.pretrain)
+        ._shared.pretrained(plan.splits[0], plan.resolved.experiment.pretrain)
         .load()
     )
     normal = network.Normalization.of(plan.images, plan.splits[0].train)
@@ -619,12 +619,12 @@ def test_flipped_views_are_the_features_of_mirrored_images(plan_of, tmp_path):
 
 def test_large_batches_are_read_a_few_at_a_time(monkeypatch):
     monkeypatch.setattr("faceexp.engine.inputs.RESIDENT_BYTES", 1000)
-    given = Rows([np.zeros((20, 5), np.float32)], np.arange(20), seed=0)
+    given = TrainingInputs([np.zeros((20, 5), np.float32)], np.arange(20), seed=0)
     # A batch of ten rows of five numbers of four bytes each takes 200.
-    assert [given.most(10, wanted) for wanted in (50, 4)] == [5, 4]
-    assert given.most(1000, 50) == 1
+    assert [given.batches_per_read(10, wanted) for wanted in (50, 4)] == [5, 4]
+    assert given.batches_per_read(1000, 50) == 1
     given.source = "in memory"
-    assert given.most(10, 50) == 50
+    assert given.batches_per_read(10, 50) == 50
 
 
 @pytest.mark.parametrize("fits", [True, False], ids=["resident", "read"])
@@ -638,12 +638,12 @@ def test_rows_come_from_both_views(fits, monkeypatch):
     def drawn(views, seed=1):
         source = resident(views, train, 17)
         assert (source is not None) == fits
-        given = Rows(views, train, seed, source)
+        given = TrainingInputs(views, train, seed, source)
         # Two chunks, the first of which is not full.
         return np.concatenate([chunk_of(given, index[:4]), chunk_of(given, index[4:])])
 
     def chunk_of(given, part):
-        inputs, places = given.chunk(part, 5)
+        inputs, places = given.read(part, 5)
         assert places.shape == (5, 8)
         return np.asarray(inputs)[places[: len(part)]]
 
@@ -785,7 +785,7 @@ NORMAL = network.Normalization(np.array([120.0], np.float32), np.array([40.0], n
 def finetuned(tuner, inputs, labels, weights, *, steps=7, every=7, **rest):
     tuner.reset(weights, seed=0)
     return tuner.run(
-        Rows([inputs], np.arange(len(inputs)), seed=0),
+        TrainingInputs([inputs], np.arange(len(inputs)), seed=0),
         labels,
         InTurn().build(labels, 0),
         NORMAL,
@@ -802,7 +802,7 @@ def test_phase_2_is_adam_on_the_embedding_layer(tuner_of):
     made, tuner = tuner_of(Square())
     inputs = np.random.default_rng(0).normal(size=(20, made.width)).astype(np.float32)
     labels = np.arange(20, dtype=np.int32) % 6
-    start = made.take()
+    start = made.get_weights()
     outcome = finetuned(tuner, inputs, labels, start)
     kernel, bias = (weight.astype(np.float64) for weight in start[-2:])
     moments = [[np.zeros_like(w), np.zeros_like(w)] for w in (kernel, bias)]
@@ -831,12 +831,12 @@ def test_phase_2_is_a_plain_keras_loop(tuner_of, faces, trainable):
     made, tuner = tuner_of(plugin, trainable)
     pixels, _ = faces(6, 4)
     labels = np.arange(24, dtype=np.int32) % 4  # rows i and i + 4 of a batch match
-    start = made.take()
+    start = made.get_weights()
     images = (pixels[..., None].astype(np.float32) - 120) / 40
     inputs = pixels[..., None] if trainable == "all" else made.trunk(images).numpy()
     outcome = finetuned(tuner, inputs, labels, start)
 
-    made.put(start)
+    made.set_weights(start)
     loss = plugin.build(None)
     variables = made.embedding.trainable_variables
     if trainable == "all":
@@ -848,7 +848,7 @@ def test_phase_2_is_a_plain_keras_loop(tuner_of, faces, trainable):
             value = loss(tf.constant(labels[index]), made.embedding(made.trunk(images[index])))
         optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
         losses.append(float(value))
-    for found, expected, before in zip(outcome.weights, made.take(), start, strict=True):
+    for found, expected, before in zip(outcome.weights, made.get_weights(), start, strict=True):
         # Adam divides a gradient by its own size: where that is nearly zero, rounding decides the direction.
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=5e-3 * np.abs(expected - before).max())
     assert outcome.curve[0].loss == pytest.approx(np.mean(losses), rel=1e-4)
@@ -858,10 +858,10 @@ def test_how_often_one_looks_does_not_change_what_is_trained(tuner_of):
     made, tuner = tuner_of(Pull())
     inputs = np.random.default_rng(0).normal(size=(20, made.width)).astype(np.float32)
     labels = np.arange(20, dtype=np.int32) % 6
-    start = made.take()
+    start = made.get_weights()
     seldom = finetuned(tuner, inputs, labels, start, steps=finetune.CHUNK + 10, every=finetune.CHUNK + 10)
     tuner.reset(start, seed=0)
-    made.put(start)
+    made.set_weights(start)
     best = finetuned(tuner, inputs, labels, start, steps=finetune.CHUNK + 10, every=20)
     assert [point.step for point in best.curve] == [20, 40, 60]
     assert np.mean([point.loss for point in best.curve]) == pytest.approx(seldom.curve[0].loss, rel=1e-5)
@@ -900,7 +900,7 @@ def test_features_are_those_of_the_trunk(resolved, faces):
 
     made = network.Network(Stack(), (16, 16, 1), 8)
     random = np.random.default_rng(0)
-    made.put([random.normal(size=weight.shape).astype(np.float32) ** 2 for weight in made.take()])
+    made.set_weights([random.normal(size=weight.shape).astype(np.float32) ** 2 for weight in made.get_weights()])
     images = faces(6, 4)[0][..., None].astype(np.float32) / 50 - 2
     for training in (False, True):
         outcomes = []
@@ -921,7 +921,7 @@ def test_phase_1_is_a_plain_keras_loop(resolved, faces):
     settings = Pretrain(epochs=1, batch_size=8, learning_rate=1e-2, dropout=0.0)
     made = network.Network(resolved({"still": Still()}).model.plugin, (16, 16, 1), 8)
     pixels, labels = faces(6, 4)
-    start = made.take()
+    start = made.get_weights()
     classifier = pretrain.Classifier(made, settings, Augment(), 6)
     classifier.reset(start, seed=3)
     head = [variable.numpy() for variable in classifier.head.variables]
@@ -932,10 +932,10 @@ def test_phase_1_is_a_plain_keras_loop(resolved, faces):
 
     told = []
     history = classifier.run(pixels[..., None], labels, drawn(), NORMAL, 5, lambda *heard: told.append(heard))
-    found = [*made.take(), *(variable.numpy() for variable in classifier.head.variables)]
+    found = [*made.get_weights(), *(variable.numpy() for variable in classifier.head.variables)]
     assert [done for done, _ in told][-1] == len(history) == 5
 
-    made.put(start)
+    made.set_weights(start)
     for variable, value in zip(classifier.head.variables, head, strict=True):
         variable.assign(value)
     variables = [*made.trunk.trainable_variables, *made.embedding.trainable_variables, *classifier.head.variables]
@@ -950,7 +950,7 @@ def test_phase_1_is_a_plain_keras_loop(resolved, faces):
             loss = tf.reduce_mean(losses)
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         assert history[step] == pytest.approx(float(loss), rel=1e-3)
-    expected = [*made.take(), *(variable.numpy() for variable in classifier.head.variables)]
+    expected = [*made.get_weights(), *(variable.numpy() for variable in classifier.head.variables)]
     for now, then in zip(found, expected, strict=True):
         np.testing.assert_allclose(now, then, rtol=1e-3, atol=1e-4)
 
@@ -959,7 +959,7 @@ def test_phase_1_starts_anew_for_every_seed(resolved, faces):
     settings = Pretrain(epochs=1, batch_size=8, dropout=0.5)
     made = network.Network(resolved({"still": Still()}).model.plugin, (16, 16, 1), 8)
     pixels, labels = faces(6, 4)
-    start = made.take()
+    start = made.get_weights()
     classifier = pretrain.Classifier(made, settings, Augment(), 6)
     histories = []
     for seed in (3, 4, 3):

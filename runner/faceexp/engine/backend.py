@@ -1,4 +1,4 @@
-"""TensorFlow as the engine wants it: silent, deterministic, quick; and what of the software determines results."""
+"""TensorFlow as the engine needs it: silent, deterministic and fast; and which software determines the results."""
 
 from __future__ import annotations
 
@@ -8,22 +8,32 @@ import importlib.metadata
 import logging
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from faceexp.store import source_digest
 
-# What of faceexp decides the weights that training ends with.
+# TensorFlow and Keras have no types that a checker can use. These names at least tell a reader what a value is.
+TensorFlowModule: TypeAlias = Any  # the module ``tensorflow``
+Tensor: TypeAlias = Any  # a tensor, or whatever TensorFlow takes for one, such as a NumPy array
+Variable: TypeAlias = Any  # a variable of TensorFlow or of Keras
+KerasLayer: TypeAlias = Any  # a layer of Keras, or a whole stack of them
+Compiled: TypeAlias = Any  # a function after ``tf.function``: called like the plain one
+LossCallable: TypeAlias = Any  # what a loss plugin builds: a function, or a layer of Keras with weights of its own
+
+# The parts of faceexp whose source code decides which weights training ends with.
 SOURCES = ("engine", "tensors", "layers")
 THREADS = "TF_NUM_INTRAOP_THREADS"
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-# By itself TensorFlow takes oneDNN's convolutions, three times as fast, only on processors with AVX-512 VNNI. It reads
-# this once, as it is imported, which a data set may do before the engine does.
+# By default TensorFlow uses the convolutions of oneDNN, which are three times as fast, only on processors with AVX-512
+# VNNI. TensorFlow reads this setting once, when it is imported. A data set may import it before the engine does, so
+# the setting is made here, when this module is imported.
 os.environ.setdefault(ONEDNN, "1")
 
 
 @functools.cache
-def tensorflow() -> Any:  # noqa: ANN401 - a module without types
-    """Import TensorFlow, which takes seconds, with deterministic operations."""
+def tensorflow() -> TensorFlowModule:
+    """Import TensorFlow, which takes seconds, and make its operations deterministic."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
@@ -32,26 +42,35 @@ def tensorflow() -> Any:  # noqa: ANN401 - a module without types
     return tf
 
 
-def compiled(function: Any, *, xla: bool = False) -> Any:  # noqa: ANN401 - TensorFlow has no types
-    """Compile a function; without AutoGraph, which does not read the sources of every Python version."""
+def compiled(function: Callable[..., Tensor], *, xla: bool = False) -> Compiled:
+    """Compile a function.
+
+    AutoGraph is off: it reads the source code of functions, which fails for some versions of Python.
+    """
     return tensorflow().function(function, jit_compile=xla, autograph=False, reduce_retracing=True)
 
 
-def many_steps(step: Any, chunk: int) -> Any:  # noqa: ANN401
-    """Return ``steps(source, index, labels, mean, deviation, count)``: up to ``chunk`` steps in one compiled loop.
+def many_steps(step: Callable[..., Tensor], chunk: int) -> Callable[..., Tensor]:
+    """Return a function that makes up to ``chunk`` training steps in one loop, which can be compiled as a whole.
+
+    The function is ``steps(source, index, labels, mean, deviation, count)``. Its arguments are:
+
+    - ``source``: the inputs (N, ...) that batches are rows of;
+    - ``index``: which rows each batch consists of, int32 (chunk, B);
+    - ``labels``: the labels of each batch, int32 (chunk, B);
+    - ``mean`` and ``deviation``: what images are normalised with;
+    - ``count``: how many of the ``chunk`` batches to use.
+
+    It returns the loss of each step, float32 (chunk,); the values from ``count`` on are 0.
 
     Args:
-        step: ``(rows, labels, mean, deviation) -> loss``, which updates the weights it trains.
-        chunk: Length of the first axis of index and labels.
-
-    Returns:
-        A function of the inputs that batches are rows of (N, ...), the rows of each batch, int32 (chunk, B), and
-        their labels, int32 (chunk, B). It gives the loss of each step, float32 (chunk,), zero from ``count`` on.
+        step: ``(rows, labels, mean, deviation) -> loss``; it also updates the weights that are trained.
+        chunk: Length of the first axis of ``index`` and ``labels``.
     """
     tf = tensorflow()
 
-    def steps(source: Any, index: Any, labels: Any, mean: Any, deviation: Any, count: Any) -> Any:  # noqa: ANN401
-        def body(number: Any, losses: Any) -> Any:  # noqa: ANN401
+    def steps(source: Tensor, index: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor, count: Tensor) -> Tensor:
+        def body(number: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
             rows = tf.gather(source, tf.gather(index, number))
             value = step(rows, tf.gather(labels, number), mean, deviation)
             return number + 1, tf.tensor_scatter_nd_update(losses, [[number]], [tf.cast(value, tf.float32)])
@@ -62,35 +81,50 @@ def many_steps(step: Any, chunk: int) -> Any:  # noqa: ANN401
 
 
 def threads() -> int:
-    """Return the threads that an operation runs on: those asked for in the environment, else one for each core."""
+    """Return how many threads an operation runs on: as many as the environment asks for, else one per core."""
     asked = os.environ.get(THREADS, "")
     return int(asked) if asked.isdecimal() and int(asked) else cores()
 
 
 def cores() -> int:
-    """Return the processor cores that this process may use."""
+    """Return how many processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """Return what of the software determines the numbers, without importing any of it."""
-    found = {name: importlib.metadata.version(name) for name in ("tensorflow", "keras", "numpy", "scikit-learn")}
-    # In which order sums are made, and by whose routines, decides their last bits.
-    found |= {"threads": str(threads()), "onednn": os.environ[ONEDNN]}
-    # The sources themselves, rather than a version number that someone has to remember to change.
-    found["engine"] = source_digest(*SOURCES)
-    return found
+    """Return which software determines the numbers, without importing any of it."""
+    packages = ("tensorflow", "keras", "numpy", "scikit-learn")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    # The order in which numbers are added, and the library that adds them, decide the last bits of a sum.
+    versions |= {"threads": str(threads()), "onednn": os.environ[ONEDNN]}
+    # The source code itself: a version number would have to be changed by hand, and somebody would forget it.
+    versions["engine"] = source_digest(*SOURCES)
+    return versions
 
 
-def restart(layer: Any, seed: int) -> None:  # noqa: ANN401 - a Keras layer, or any callable
-    """Start the random numbers of a layer, and of the layers in it, over; weights do not hold where they are."""
+def reseed(layer: KerasLayer, seed: int) -> None:
+    """Start over the random numbers of a layer and of all layers inside it.
+
+    The weights of a layer do not include the state of its random numbers, so setting weights does not reset it.
+
+    Args:
+        layer: A Keras layer; any other callable has no such state, and nothing happens.
+        seed: What the new states are derived from.
+    """
     states = [variable for variable in getattr(layer, "variables", []) if variable.name == "seed_generator_state"]
     for position, state in enumerate(states):
         state.assign([derive_seed("random state", seed, position), 0])
 
 
 def derive_seed(*parts: object) -> int:
-    """Return a seed for one purpose: different purposes get unrelated numbers, the same purpose the same one."""
+    """Return a seed for one purpose.
+
+    The same purpose always gets the same seed, and different purposes get unrelated ones, so that drawing more numbers
+    for one of them changes nothing for the others.
+
+    Args:
+        parts: What names the purpose, such as ``"batches", seed, fold``.
+    """
     text = "/".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % (2**31 - 1)

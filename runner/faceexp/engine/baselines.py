@@ -1,19 +1,43 @@
-"""Embeddings that cost no metric loss: what every loss has to beat."""
+"""Embeddings that need no metric loss. Every loss has to beat them."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray, IntArray
+from faceexp.data.images import release
+from faceexp.data.splits import Split
+from faceexp.engine.backend import versions
+from faceexp.engine.inputs import PLAIN
+from faceexp.engine.shared import PretrainedStages
+from faceexp.experiment.baselines import PCA, PHASE1, PIXELS, UNTRAINED, Baseline
+from faceexp.store import Store, digest
+from faceexp.values import Budget, Plan, TrainedTrial, Trial
 
+# Studies of eigenfaces keep on the order of a hundred components; those of small variance are mostly noise.
 PCA_COMPONENTS = 128
-# Of more training images than that, so many are drawn: PCA holds them as floats, and its axes hardly change.
+# With more training images than this, PCA is fitted on a random choice of so many. PCA needs all of them as floats in
+# memory at once, while its axes hardly change any more.
 PCA_IMAGES = 10_000
+# Up to so many images the exact solver is cheap; its work grows with the cube of their number.
+EXACT_IMAGES = 2000
+# Images that are projected at once: enough for a fast matrix product, few enough that their floats need little memory.
 BLOCK = 4096
 
 
 def raw_pixels(images: ByteArray, rows: IntArray) -> ByteArray:
-    """Return some of the images, uint8 (N, H, W, C), as vectors of grey or colour values, in 255ths: uint8 (n, D)."""
+    """Return some of the images as vectors of grey or colour values, uint8 (n, D).
+
+    They stay bytes, since floats would take four times the memory; evaluation reads a byte as so many 255ths.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        rows: int (n,), which images.
+    """
     return images[rows].reshape(len(rows), -1)
 
 
@@ -22,11 +46,12 @@ def eigenfaces(images: ByteArray, train: IntArray, *others: IntArray) -> list[Fl
 
     Args:
         images: uint8 (N, H, W, C).
-        train: Rows to fit on; of more than :data:`PCA_IMAGES` a random choice, the same every time.
-        others: Rows to transform.
+        train: The rows to fit on. If there are more than :data:`PCA_IMAGES`, a random choice is used, which is the
+            same every time.
+        others: The rows to transform; any number of index arrays.
 
     Returns:
-        float32 (n, components) for each of the others.
+        For each of the others, float32 (n, components).
     """
     from sklearn.decomposition import PCA
 
@@ -34,8 +59,8 @@ def eigenfaces(images: ByteArray, train: IntArray, *others: IntArray) -> list[Fl
         train = np.sort(np.random.default_rng(0).choice(train, PCA_IMAGES, replace=False))
     flat = _floats(images, train)
     components = min(PCA_COMPONENTS, len(flat) - 1, flat.shape[1])
-    # Exact where it is cheap; beyond that the randomised solver, seeded.
-    solver = "full" if len(flat) <= 2000 else "randomized"
+    # Beyond the exact solver's reach, the randomised one is used; its seed is fixed.
+    solver = "full" if len(flat) <= EXACT_IMAGES else "randomized"
     pca = PCA(n_components=components, svd_solver=solver, random_state=0, copy=False).fit(flat)
 
     def transformed(rows: IntArray) -> FloatArray:
@@ -47,3 +72,81 @@ def eigenfaces(images: ByteArray, train: IntArray, *others: IntArray) -> list[Fl
 
 def _floats(images: ByteArray, rows: IntArray) -> FloatArray:
     return raw_pixels(images, rows).astype(np.float32) / np.float32(255)
+
+
+@dataclass(frozen=True)
+class BaselineTrials:
+    """The trials of baselines.
+
+    Attributes:
+        plan: The plan of the run.
+        store: Where finished work is looked up and kept.
+        shared: The network, pretrained weights and features, which losses use as well.
+        parts: The parts whose embeddings are evaluated.
+    """
+
+    plan: Plan
+    store: Store
+    shared: PretrainedStages
+    parts: Sequence[str]
+
+    def run(self, trial: Trial, baseline: Baseline, split: Split) -> TrainedTrial:
+        """Return the embeddings of one baseline on one split as a trained trial."""
+        distance = baseline.distance
+        if baseline == PIXELS:
+            pixels = {part: raw_pixels(self.plan.images, getattr(split, part)) for part in self.parts}
+            release(self.plan.images)
+            key = digest([baseline.key, self.plan.images_key])
+            return TrainedTrial(trial, split, "ok", embeddings=pixels, distance=distance, key=key)
+        if baseline == PCA:
+            key, components = self._eigenfaces(split)
+            return TrainedTrial(trial, split, "ok", embeddings=components, distance=distance, key=key)
+        settings = self.plan.resolved.experiment.pretrain
+        if baseline == UNTRAINED:
+            settings = settings.model_copy(update={"enabled": False})
+        pretrained = self.shared.pretrained(split, settings)
+        features, seconds = self.shared.features(split, pretrained)
+        rows = np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False)[PLAIN]
+        embeddings = {part: np.asarray(rows[getattr(split, part)]) for part in self.parts}
+        if baseline == PHASE1:
+            # The embedding layer is dense and has no activation, so its output is one matrix product away.
+            kernel, bias = pretrained.load()[-2:]
+            embeddings = {part: values @ kernel + bias for part, values in embeddings.items()}
+        reused = ["pretrain"] if pretrained.reused and settings.enabled else []
+        reused += ["features"] if features.reused else []
+        return TrainedTrial(
+            trial,
+            split,
+            "ok",
+            embeddings=embeddings,
+            distance=distance,
+            budget=Budget(pretrained.images),
+            seconds={"pretrain": pretrained.seconds, "features": seconds},
+            reused=tuple(reused),
+            key=digest([baseline.key, features.key]),
+        )
+
+    def _eigenfaces(self, split: Split) -> tuple[str, dict[str, FloatArray]]:
+        """Return the key of the principal components in the store, and those of each part's images.
+
+        They are kept in the store because even importing the library that computes them is slow.
+        """
+        rows = [split.train.tolist(), split.validation.tolist(), split.test.tolist()]
+        inputs = {
+            "baseline": PCA.key,
+            "images": self.plan.images_key,
+            "split": digest(rows),
+            "parts": self.parts,
+            "versions": versions(),
+        }
+
+        def make(folder: Path) -> None:
+            others = [getattr(split, part) for part in self.parts]
+            components = eigenfaces(self.plan.images, split.train, *others)
+            release(self.plan.images)
+            for part, values in zip(self.parts, components, strict=True):
+                np.save(folder / f"{part}.npy", values, allow_pickle=False)
+
+        artefact = self.store.get("baseline", inputs, make)
+        embeddings = {part: np.load(artefact.path / f"{part}.npy", allow_pickle=False) for part in self.parts}
+        return artefact.key, embeddings

@@ -1,45 +1,101 @@
-"""Phase 2: the metric loss, on cached features or on images; many steps in one compiled call."""
+"""Phase 2 (fine-tuning): training with the metric loss, on cached features or on images.
+
+Many steps are made in one compiled call, since a single step may take less time than the way from Python into
+TensorFlow.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Literal, cast
 
 import numpy as np
 
 from faceexp.arrays import FloatArray, IntArray
 from faceexp.contract import LossContext, LossPlugin
 from faceexp.engine.augment import Augmentation
-from faceexp.engine.backend import compiled, derive_seed, many_steps, restart, tensorflow
-from faceexp.engine.inputs import Rows
+from faceexp.engine.backend import (
+    LossCallable,
+    Tensor,
+    Variable,
+    compiled,
+    derive_seed,
+    many_steps,
+    reseed,
+    tensorflow,
+)
+from faceexp.engine.inputs import TrainingInputs
 from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.engine.optimizer import Adam
 from faceexp.engine.pretrain import DivergedError
 from faceexp.experiment.schema import Augment, Finetune
 from faceexp.values import Checkpoint, ResolvedLoss
 
+# Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
+# progress is reported often. The number changes nothing of what is trained.
 CHUNK = 50
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What phase 2 leaves: the weights of the best checkpoint, when it was, and the curve."""
+    """What fine-tuning ends with.
+
+    Attributes:
+        weights: Those of the best checkpoint; empty if no checkpoint has a score that is a number.
+        best_step: After which step that checkpoint was made.
+        curve: All checkpoints.
+    """
 
     weights: Weights
     best_step: int
     curve: tuple[Checkpoint, ...]
 
 
+@dataclass(frozen=True)
+class FinetuneRecord:
+    """What the store keeps of a fine-tuning in ``outcome.json``, beside embeddings and network."""
+
+    status: Literal["ok", "diverged"]
+    reason: str | None = None
+    best_step: int = 0
+    curve: tuple[Checkpoint, ...] = ()
+    trainable_parameters: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> str:
+        """Return it as JSON; a checkpoint is the list of its three numbers."""
+        curve = [dataclasses.astuple(point) for point in self.curve]
+        return json.dumps(vars(self) | {"curve": curve}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> FinetuneRecord:
+        """Read what :meth:`to_json` returned."""
+        values = json.loads(text)
+        return cls(**values | {"curve": tuple(Checkpoint(*point) for point in values["curve"])})
+
+
 def needs_images(settings: Finetune, augment: Augment) -> bool:
-    """Return whether the trunk runs at every step: it is trained itself, or no image comes twice as it was."""
+    """Return whether the trunk has to run at every step, so that its features cannot be cached.
+
+    That is so if the trunk itself is trained, or if images are changed at random in fine-tuning. Mirroring alone does
+    not need the trunk, since the features of both views can be cached.
+    """
     return settings.trainable == "all" or (augment.phase2 and augment.beyond_flip)
 
 
 class Finetuner:
-    """The compiled training step of one loss; compiled once, used for every seed and fold of the same size.
+    """The training step of one loss. It is compiled once, and used for every seed and fold of the same size.
 
-    The inputs are images, uint8, where :func:`needs_images` says so, else feature rows.
+    It trains on images, uint8, where :func:`needs_images` says so, else on features.
+
+    Args:
+        network: What is trained.
+        resolved: The loss and its settings.
+        augment: The experiment's ``[augment]``.
+        num_classes: Number of training people.
     """
 
     def __init__(self, network: Network, resolved: ResolvedLoss, augment: Augment, num_classes: int) -> None:
@@ -50,38 +106,40 @@ class Finetuner:
         self.augmentation = Augmentation(augment if augment.phase2 else Augment())
         self.num_classes = num_classes
         self.loss = self._build_loss(seed=0)
-        self.trained = [*network.embedding.trainable_variables, *_weights(self.loss)]
+        self.trained = [*network.embedding.trainable_variables, *_trainable_variables(self.loss)]
         if whole:
             self.trained = [*network.trunk.trainable_variables, *self.trained]
         self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
 
-        def step(rows: Any, labels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
+        def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
+                features = inputs
                 if on_images:
-                    # A frozen trunk is in all respects the one that features are computed with.
-                    rows = network.features(self.augmentation(rows, mean, deviation), training=whole)
-                loss = self.loss(labels, network.embedding(rows))
+                    # A frozen trunk runs as outside training, exactly as it does when features are cached.
+                    features = network.features(self.augmentation(inputs, mean, deviation), training=whole)
+                loss = self.loss(labels, network.embedding(features))
             self.optimizer.apply(tape.gradient(loss, self.trained))
             return loss
 
-        # XLA makes little of convolutions on a CPU, but much of the loss and of the embedding layer.
+        # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU.
         self._steps = compiled(many_steps(step, CHUNK), xla=resolved.traits.xla and not on_images)
 
-    def _build_loss(self, seed: int) -> Any:  # noqa: ANN401 - any callable
+    def _build_loss(self, seed: int) -> LossCallable:
         tf = tensorflow()
         dim = int(self.network.embedding.units)
         loss = self.plugin.build(LossContext(self.num_classes, dim, seed))
+        # A layer may create its weights only when it is called; the optimiser has to know them before the first step.
         if isinstance(loss, tf.keras.layers.Layer) and not loss.built:
             loss(tf.zeros(2, tf.int32), tf.zeros((2, dim)))
         return loss
 
     def reset(self, weights: Weights, seed: int) -> None:
-        """Start over: given weights, the loss's own weights drawn with the seed, a fresh optimiser."""
-        self.network.put(weights)
-        restart(self.network.trunk, derive_seed("trunk", seed))
-        restart(self.loss, derive_seed("loss", seed))
+        """Start over: from the given weights, with the loss's own weights drawn anew and a fresh optimiser."""
+        self.network.set_weights(weights)
+        reseed(self.network.trunk, derive_seed("trunk", seed))
+        reseed(self.loss, derive_seed("loss", seed))
         self.augmentation.reset(derive_seed("augment", seed))
-        # Weights that are not trained too: a loss may count or average in them.
+        # All weights of the loss, not only those that are trained: a loss may also count or average in some of them.
         if getattr(self.loss, "weights", []):
             for variable, drawn in zip(self.loss.weights, self._build_loss(seed).weights, strict=True):
                 variable.assign(drawn)
@@ -89,12 +147,12 @@ class Finetuner:
 
     @property
     def trainable_parameters(self) -> int:
-        """Numbers that a step changes, the loss's own included."""
+        """How many numbers a step changes, including those of the loss."""
         return sum(int(np.prod(variable.shape)) for variable in self.trained)
 
     def run(
         self,
-        rows: Rows,
+        inputs: TrainingInputs,
         labels: IntArray,
         batches: Iterator[IntArray],
         normalization: Normalization,
@@ -105,61 +163,63 @@ class Finetuner:
         on_progress: Callable[[int, float], None],
         chunk: int = CHUNK,
     ) -> Outcome:
-        """Train, and keep the checkpoint that scores best on validation.
+        """Train, and keep the checkpoint with the best validation score; of equal ones, the first.
 
         Args:
-            rows: The inputs of training images.
-            labels: int32, labels 0..num_classes-1 of the training images.
-            batches: Yields index arrays.
-            normalization: Of the images, where the inputs are images.
-            validate: Gives the score of the weights as they are; higher is better.
-            steps: Optimiser steps.
-            validate_every: Steps between checkpoints.
-            on_progress: Hears how many steps are done, and the loss.
-            chunk: Steps in one compiled call, ``CHUNK`` at most.
+            inputs: The inputs of the training images.
+            labels: int32, the training images' labels, from 0 to num_classes - 1.
+            batches: Yields the images of each batch, as positions in the training part.
+            normalization: Of the images, if the inputs are images.
+            validate: Returns the score of the network as it is; higher is better.
+            steps: How many optimiser steps to make.
+            validate_every: How many steps lie between two checkpoints.
+            on_progress: Is called with the number of steps that are done, and the mean loss of the latest ones.
+            chunk: Steps per compiled call, at most ``CHUNK``.
 
         Raises:
-            DivergedError: A loss value or an embedding is not finite.
+            DivergedError: A loss value is not finite. ``validate`` may raise it, too.
         """
         curve: list[Checkpoint] = []
         best: Weights = []
         best_step, best_score, done = 0, -np.inf, 0
-        since: list[float] = []
+        losses: list[float] = []  # since the last checkpoint
         while done < steps:
             count = min(chunk, validate_every - done % validate_every, steps - done)
-            values = self._chunk(rows, labels, batches, normalization, count, chunk)
+            values = self._make_steps(inputs, labels, batches, normalization, count, chunk)
             if not np.isfinite(values).all():
                 bad = done + 1 + int(np.flatnonzero(~np.isfinite(values))[0])
                 raise DivergedError(f"the loss is not finite at step {bad}")
-            since += [float(value) for value in values]
+            losses += [float(value) for value in values]
             done += count
             on_progress(done, float(np.mean(values)))
             if done % validate_every == 0 or done == steps:
                 score = validate()
-                curve.append(Checkpoint(done, float(np.mean(since)), score))
-                since = []
+                curve.append(Checkpoint(done, float(np.mean(losses)), score))
+                losses = []
                 if score > best_score:
-                    best, best_step, best_score = self.network.take(), done, score
+                    best, best_step, best_score = self.network.get_weights(), done, score
         return Outcome(best, best_step, tuple(curve))
 
-    def _chunk(
+    def _make_steps(
         self,
-        rows: Rows,
+        inputs: TrainingInputs,
         labels: IntArray,
         batches: Iterator[IntArray],
         normalization: Normalization,
         count: int,
         length: int,
     ) -> FloatArray:
+        """Make ``count`` steps in one call that has room for ``length``; return the loss of each."""
         chosen = np.stack([next(batches) for _ in range(count)])
         targets = np.zeros((length, chosen.shape[1]), np.int32)
         targets[:count] = labels[chosen]
-        source, places = rows.chunk(chosen, length)
-        # A tensor: each Python number would be compiled anew.
+        source, places = inputs.read(chosen, length)
+        # A tensor, since TensorFlow would compile the loop anew for each Python number.
         number = tensorflow().constant(count)
         losses = self._steps(source, places, targets, normalization.mean, normalization.deviation, number)
         return np.asarray(losses.numpy()[:count])
 
 
-def _weights(loss: Any) -> list[Any]:  # noqa: ANN401 - any callable
+def _trainable_variables(loss: LossCallable) -> list[Variable]:
+    """Return the trainable weights of a loss; a plain function has none."""
     return list(getattr(loss, "trainable_variables", []))

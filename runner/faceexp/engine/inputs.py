@@ -1,84 +1,94 @@
-"""The inputs of phase 2, feature rows or images: in memory where they are small, else read a chunk at a time."""
+"""The inputs of fine-tuning, features or images: in memory where they are small, else read a few batches at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray, IntArray
-from faceexp.engine.backend import tensorflow
+from faceexp.engine.backend import Tensor, tensorflow
 
 PLAIN, FLIPPED = 0, 1
-# Beyond this, rows stay in their memory-mapped file.
+# Inputs that take more than this stay in their memory-mapped file, so that memory does not grow with the data set. Most
+# data sets are far smaller; for them, nothing is read again while a loss trains.
 RESIDENT_BYTES = 256 * 2**20
 
+# The same inputs of all images, seen plain and, if images are mirrored in training, mirrored.
 Views = Sequence[FloatArray | ByteArray]
 
 
-def resident(views: Views, train: IntArray, padded: int) -> Any | None:  # noqa: ANN401 - a tensor
-    """Return the views of the training images one below the other, (views x padded, ...), or ``None`` if too large.
+def resident(views: Views, train: IntArray, padded: int) -> Tensor | None:
+    """Return the training images' inputs as one tensor, or ``None`` where they are too large for memory.
+
+    The views lie one below the other, so the shape is (views x padded, ...).
 
     Args:
-        views: Plain and, maybe, flipped inputs of all images.
+        views: The inputs of all images.
         train: Which images are trained on.
-        padded: Rows to give each view, so that parts of all seeds and folds have one shape and compile once.
+        padded: To how many rows each view is filled up with zeros. With the same number for all seeds and folds, all
+            have the same shape, and the training step is compiled only once.
     """
     shape = views[PLAIN].shape[1:]
     if len(views) * padded * int(np.prod(shape)) * views[PLAIN].itemsize > RESIDENT_BYTES:
         return None
     stacked = np.zeros((len(views), padded, *shape), views[PLAIN].dtype)
-    for view, inputs in zip(stacked, views, strict=True):
-        view[: len(train)] = inputs[train]
+    for target, view in zip(stacked, views, strict=True):
+        target[: len(train)] = view[train]
     return tensorflow().constant(stacked.reshape(-1, *shape))
 
 
 @dataclass
-class Rows:
-    """What gives the inputs of training images by their place in ``train``, each from a view drawn at random.
+class TrainingInputs:
+    """The inputs of training images; each time an image is asked for, one of its views is drawn at random.
 
     Attributes:
-        views: Plain and, maybe, flipped inputs of all images.
+        views: The inputs of all images.
         train: Which images are trained on.
-        seed: Of the draws.
-        source: What :func:`resident` gave.
+        seed: Of the random choices between views.
+        source: What :func:`resident` returned: the inputs in memory, or ``None`` where they are read from the views.
     """
 
     views: Views
     train: IntArray
     seed: int
-    source: Any | None = None
+    source: Tensor | None = None
     _random: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
         self._random = np.random.default_rng(self.seed)
 
-    def most(self, batch_size: int, wanted: int) -> int:
-        """Return how many batches to read at a time, at most as many as wanted: fewer where they would be large."""
-        if self.source is not None:
-            return wanted
-        row = int(np.prod(self.views[PLAIN].shape[1:])) * self.views[PLAIN].itemsize
-        return max(1, min(wanted, RESIDENT_BYTES // (batch_size * row)))
-
-    def chunk(self, index: IntArray, length: int) -> tuple[Any, IntArray]:
-        """Return inputs and which of them the batches are, int32 (length, B).
+    def batches_per_read(self, batch_size: int, at_most: int) -> int:
+        """Return how many batches to ask for at a time: as many as fit into memory, at least one.
 
         Args:
-            index: int (n, B), places in ``train``; n is ``length`` at most.
-            length: The compiled loop's; batches that are missing are all of row 0, and are not used.
+            batch_size: Images per batch.
+            at_most: More than this are never asked for.
+        """
+        if self.source is not None:
+            return at_most
+        row_bytes = int(np.prod(self.views[PLAIN].shape[1:])) * self.views[PLAIN].itemsize
+        return max(1, min(at_most, RESIDENT_BYTES // (batch_size * row_bytes)))
+
+    def read(self, index: IntArray, length: int) -> tuple[Tensor, IntArray]:
+        """Return inputs, and which of their rows each batch consists of, int32 (length, B).
+
+        Args:
+            index: int (n, B), the images of each batch as positions in ``train``; n is at most ``length``.
+            length: How many batches the compiled loop takes. Missing batches are filled up with row 0; the loop does
+                not use them.
         """
         several = len(self.views) > 1
-        view = self._random.integers(len(self.views), size=index.shape) if several else np.zeros_like(index)
+        view_of = self._random.integers(len(self.views), size=index.shape) if several else np.zeros_like(index)
         places = np.zeros((length, index.shape[1]), np.int32)
         if self.source is not None:
-            places[: len(index)] = view * (len(self.source) // len(self.views)) + index
+            places[: len(index)] = view_of * (len(self.source) // len(self.views)) + index
             return self.source, places
         inputs = np.zeros((places.size, *self.views[PLAIN].shape[1:]), self.views[PLAIN].dtype)
-        wanted, drawn = self.train[index.ravel()], view.ravel()
-        for number, each in enumerate(self.views):
+        images, drawn = self.train[index.ravel()], view_of.ravel()
+        for number, view in enumerate(self.views):
             (chosen,) = np.nonzero(drawn == number)
-            inputs[chosen] = each[wanted[chosen]]
+            inputs[chosen] = view[images[chosen]]
         places[: len(index)] = np.arange(index.size).reshape(index.shape)
         return inputs, places

@@ -1,4 +1,4 @@
-"""The network: normalisation, the plugin's trunk, and the dense embedding behind it."""
+"""The network: normalisation, the trunk that a model plugin builds, and the dense embedding layer behind it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray
-from faceexp.engine.backend import compiled, tensorflow
+from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, tensorflow
 from faceexp.engine.optimizer import Moments, zero_moments
 
 if TYPE_CHECKING:
@@ -20,33 +20,54 @@ if TYPE_CHECKING:
     from faceexp.contract import ModelPlugin
 
 Weights = list[FloatArray]
+# Images that go through the network in one call outside training. Larger blocks need more memory for the values between
+# layers and are hardly faster. A different size may change the last bits of features.
 BLOCK = 256
+# Images whose pixels are float64 at the same time while mean and deviation are measured. Another size adds the numbers
+# in another order, which changes the last bits of both.
+MEASURED_AT_ONCE = 512
+# Standard deviations below this, in grey levels, count as this: pixels that are all alike must not be divided by 0.
+SMALLEST_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """Pixels minus the mean, over the standard deviation, of the training part; one value a channel."""
+    """What pixels are normalised with: minus the mean, over the standard deviation, of the training images.
+
+    Attributes:
+        mean: float32 (C,), one value per channel, in grey levels from 0 to 255.
+        deviation: float32 (C,), likewise.
+    """
 
     mean: FloatArray
     deviation: FloatArray
 
     @classmethod
     def of(cls, pixels: ByteArray, train: IntArray) -> Normalization:
-        """Measure the training images, rows ``train`` of uint8 (N, H, W, C), in blocks."""
+        """Measure the training images, rows ``train`` of uint8 (N, H, W, C), a block at a time."""
         channels = pixels.shape[-1]
         count, total, squares = 0, np.zeros(channels), np.zeros(channels)
-        for start in range(0, len(train), 512):
-            block = pixels[train[start : start + 512]].reshape(-1, channels).astype(np.float64)
+        for start in range(0, len(train), MEASURED_AT_ONCE):
+            block = pixels[train[start : start + MEASURED_AT_ONCE]].reshape(-1, channels).astype(np.float64)
             count += len(block)
             total += block.sum(axis=0)
             squares += (block**2).sum(axis=0)
         mean = total / count
         deviation = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
-        return cls(mean.astype(np.float32), np.maximum(deviation, 1e-3).astype(np.float32))
+        return cls(mean.astype(np.float32), np.maximum(deviation, SMALLEST_DEVIATION).astype(np.float32))
 
 
 class Network:
-    """Trunk and embedding, with weights that can be put in and taken out."""
+    """The trunk and the embedding layer. There is one network per run; whoever uses it sets its weights first.
+
+    Args:
+        model: Builds the trunk.
+        shape: (H, W, C) of images.
+        embedding_dim: Numbers per embedding.
+
+    Raises:
+        ValueError: The trunk does not return one flat feature vector per image.
+    """
 
     def __init__(self, model: ModelPlugin, shape: tuple[int, int, int], embedding_dim: int) -> None:
         tf = tensorflow()
@@ -55,20 +76,21 @@ class Network:
         self.trunk = model.build(shape)
         self.width = int(self.trunk.output_shape[-1])
         if len(self.trunk.output_shape) != 2:
-            raise ValueError(f"the trunk gives {self.trunk.output_shape}, not one flat feature vector an image")
+            raise ValueError(f"the trunk gives {self.trunk.output_shape}, not one flat feature vector per image")
         self.embedding = keras.layers.Dense(int(embedding_dim), name="embedding")
         self.embedding.build((None, self.width))
 
     @property
-    def variables(self) -> list[Any]:
-        """Every weight, the trunk's first."""
+    def variables(self) -> list[Variable]:
+        """Every weight, those of the trunk first."""
         return [*self.trunk.weights, *self.embedding.weights]
 
-    def features(self, images: Any, *, training: bool) -> Any:  # noqa: ANN401 - tensors
-        """Return what the trunk makes of normalised images, (B, H, W, C) to (B, F).
+    def features(self, images: Tensor, *, training: bool) -> Tensor:
+        """Return the output of the trunk for normalised images, (B, H, W, C) to (B, F).
 
-        In a plain stack, the bias of a convolution before a max pooling is added after it: it raises the whole window
-        alike, so that the values are the same to the last bit, and three quarters of the additions are saved.
+        If the trunk is a plain stack of layers, the bias of a convolution that is followed by max pooling is added
+        after the pooling. A bias raises every value of a window by the same amount, so the largest one stays the
+        largest and the result is the same to the last bit, while three quarters of the additions are saved.
         """
         tf = tensorflow()
         layers = tf.keras.layers
@@ -79,55 +101,68 @@ class Network:
             if type(layer) is layers.Conv2D and type(following) is layers.MaxPooling2D and _adds_bias_last(layer):
                 images, bias = layer.convolution_op(images, layer.kernel), layer.bias
             else:
-                images = layer(images, **({"training": training} if _behaves_otherwise_in_training(layer) else {}))
+                images = layer(images, **({"training": training} if _distinguishes_training(layer) else {}))
                 images, bias = images if bias is None else tf.nn.bias_add(images, bias), None
         return images
 
     def embed(self, inputs: FloatArray | ByteArray, rows: IntArray, normalization: Normalization) -> FloatArray:
-        """Return embeddings of some of the feature rows, (N, F), or of the images, uint8 (N, H, W, C), in blocks."""
+        """Return embeddings, float32 (n, D), a block at a time.
+
+        Args:
+            inputs: Features, float32 (N, F), or images, uint8 (N, H, W, C).
+            rows: int (n,), which of them.
+            normalization: Of images; not used for features.
+        """
         blocks = (inputs[rows[start : start + BLOCK]] for start in range(0, len(rows), BLOCK))
         if inputs.dtype == np.uint8:
             mean, deviation = normalization.mean, normalization.deviation
-            found = [self._embedded_images(block, mean, deviation) for block in blocks]
+            embeddings = [self._embedded_images(block, mean, deviation) for block in blocks]
         else:
-            found = [self._embedded_features(block) for block in blocks]
-        return np.concatenate([block.numpy() for block in found])
+            embeddings = [self._embedded_features(block) for block in blocks]
+        return np.concatenate([block.numpy() for block in embeddings])
 
     def extract(self, pixels: ByteArray, normalization: Normalization) -> FloatArray:
-        """Return trunk features of a block of images, uint8 (B, H, W, C)."""
+        """Return the trunk features of one block of images, uint8 (B, H, W, C) to float32 (B, F)."""
         return np.asarray(self._extracted(pixels, normalization.mean, normalization.deviation).numpy())
 
     @functools.cached_property
-    def _extracted(self) -> Any:  # noqa: ANN401
-        return compiled(lambda *given: self.features(normalized(*given), training=False))
+    def _extracted(self) -> Compiled:
+        return compiled(lambda *arguments: self.features(normalized(*arguments), training=False))
 
     @functools.cached_property
-    def _embedded_images(self) -> Any:  # noqa: ANN401
-        return compiled(lambda *given: self.embedding(self.features(normalized(*given), training=False)))
+    def _embedded_images(self) -> Compiled:
+        return compiled(lambda *arguments: self.embedding(self.features(normalized(*arguments), training=False)))
 
     @functools.cached_property
-    def _embedded_features(self) -> Any:  # noqa: ANN401
+    def _embedded_features(self) -> Compiled:
         return compiled(self.embedding)
 
     @functools.cached_property
     def moments(self) -> dict[int, Moments]:
-        """Adam's moments of the weights, by ``id``: the same memory for every training, since each starts from zero."""
+        """Adam's moments of the weights, by ``id`` of the variable.
+
+        Every training starts from zero moments, so all of them can use the same memory.
+        """
         trained = [*self.trunk.trainable_variables, *self.embedding.trainable_variables]
         return {id(variable): zero_moments(variable) for variable in trained}
 
-    def take(self) -> Weights:
-        """Return the weights as they are."""
+    def get_weights(self) -> Weights:
+        """Return the values of all weights as they are now, in the order of ``variables``."""
         return [np.asarray(variable.numpy()) for variable in self.variables]
 
-    def put(self, weights: Weights) -> None:
-        """Set the weights."""
+    def set_weights(self, weights: Weights) -> None:
+        """Set the weights to what :meth:`get_weights` returned."""
         for variable, value in zip(self.variables, weights, strict=True):
             variable.assign(value)
 
     def save(self, path: Path, weights: Weights, normalization: Normalization) -> None:
-        """Write one Keras file from pixels 0..255 to embeddings; it holds standard layers only."""
+        """Set the weights, and write one Keras file that maps pixels from 0 to 255 to embeddings.
+
+        The file holds standard layers only: normalisation becomes a rescaling layer, so Keras can read it without
+        faceexp.
+        """
         keras = tensorflow().keras
-        self.put(weights)
+        self.set_weights(weights)
         pixels = keras.Input(self.shape, name="pixels")
         scale = 1.0 / normalization.deviation
         rescaled = keras.layers.Rescaling(
@@ -138,11 +173,13 @@ class Network:
         keras.Model(pixels, self.embedding(self.trunk(rescaled, training=False)), name="faceexp").save(path)
 
 
-def _behaves_otherwise_in_training(layer: Any) -> bool:  # noqa: ANN401
+def _distinguishes_training(layer: KerasLayer) -> bool:
+    """Return whether a layer, such as dropout, works differently in training."""
     return "training" in inspect.signature(layer.call).parameters
 
 
-def _adds_bias_last(convolution: Any) -> bool:  # noqa: ANN401
+def _adds_bias_last(convolution: KerasLayer) -> bool:
+    """Return whether adding its bias is the last thing that a convolution does, so that it can be added later."""
     keras = tensorflow().keras
     linear = convolution.activation is keras.activations.linear
     plain = convolution.data_format == "channels_last" and convolution.compute_dtype == convolution.variable_dtype
@@ -150,19 +187,19 @@ def _adds_bias_last(convolution: Any) -> bool:  # noqa: ANN401
 
 
 def initial_weights(model: ModelPlugin, shape: tuple[int, int, int], embedding_dim: int, seed: int) -> Weights:
-    """Return freshly drawn weights; the same for the same seed."""
+    """Return freshly drawn weights of a network; the same ones for the same seed."""
     tensorflow().keras.utils.set_random_seed(seed)
-    return Network(model, shape, embedding_dim).take()
+    return Network(model, shape, embedding_dim).get_weights()
 
 
-def normalized(pixels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401 - tensors
-    """Return float32 images from bytes."""
+def normalized(pixels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Return normalised float32 images from bytes."""
     tf = tensorflow()
     return (tf.cast(pixels, tf.float32) - mean) / deviation
 
 
 def save_weights(path: Path, weights: Weights) -> None:
-    """Write weights as plain arrays, in order."""
+    """Write weights as plain NumPy arrays; their names count them, so that they can be read in the same order."""
     np.savez(path, **cast("dict[str, Any]", {f"{index:04d}": value for index, value in enumerate(weights)}))
 
 

@@ -1,30 +1,33 @@
-"""Adam in one pass over the weights, by TensorFlow's own operation."""
+"""The Adam optimiser in one pass over the weights, by an operation of TensorFlow itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from faceexp.engine.backend import tensorflow
+from faceexp.engine.backend import Tensor, Variable, tensorflow
 
+# The defaults of Keras.
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
-Moments = tuple[Any, Any]
+# The running means of a variable's gradient and of its square.
+Moments = tuple[Variable, Variable]
 
 
 class Adam:
     """Adam (Kingma, Ba: Adam: a method for stochastic optimization. ICLR 2015) with the defaults of Keras.
 
-    ``w -= rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + 1e-7)``, where m and v are the running means of the gradient
-    and of its square. Keras computes the same in ten operations, each a pass over memory, unless XLA fuses them.
+    ``w -= rate sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + 1e-7)``, where t counts the steps from 1, and m and v are the
+    running means of the gradient and of its square. Keras computes the same in ten operations, each of which is a pass
+    over memory unless XLA fuses them.
 
     Args:
         learning_rate: The rate.
-        variables: What is trained.
-        shared: Moments that exist already, by the variable's ``id``; all trainings of a network use the same memory.
+        variables: The variables that are trained.
+        shared: Moments that exist already, by ``id`` of their variable. All trainings of a network use the same memory
+            for them, since each starts from zero.
     """
 
-    def __init__(self, learning_rate: float, variables: Sequence[Any], shared: Mapping[int, Moments]) -> None:
+    def __init__(self, learning_rate: float, variables: Sequence[Variable], shared: Mapping[int, Moments]) -> None:
         tf = tensorflow()
         self.learning_rate = learning_rate
         self.steps = tf.Variable(0.0, trainable=False)
@@ -32,16 +35,16 @@ class Adam:
         self._variables = list(variables)
 
     def reset(self) -> None:
-        """Start over: no step was made."""
+        """Start over, as if no step had been made."""
         self.steps.assign(0.0)
-        for moment in (each for pair in self.moments for each in pair):
+        for moment in (moment for pair in self.moments for moment in pair):
             moment.assign(tensorflow().zeros_like(moment))
 
-    def apply(self, gradients: Sequence[Any]) -> None:
-        """Make a step; a variable whose gradient is ``None`` stays as it is.
+    def apply(self, gradients: Sequence[Tensor | None]) -> None:
+        """Make a step. A variable whose gradient is ``None`` stays as it is.
 
         Args:
-            gradients: One for each variable, in the same order.
+            gradients: One per variable, in the same order.
 
         Raises:
             ValueError: Every gradient is ``None``.
@@ -63,20 +66,21 @@ class Adam:
                 beta1=BETA_1,
                 beta2=BETA_2,
                 epsilon=EPSILON,
-                # A gradient may come as the few rows that are not zero.
+                # TensorFlow may give a gradient as the few rows that are not zero; the operation wants all of them.
                 grad=tf.convert_to_tensor(gradient),
             )
             if getattr(variable, "constraint", None) is not None:
                 variable.assign(variable.constraint(variable))
 
 
-def zero_moments(variable: Any) -> Moments:  # noqa: ANN401 - a variable of Keras or of TensorFlow
-    """Return fresh moments of a variable."""
+def zero_moments(variable: Variable) -> Moments:
+    """Return the moments of a variable before the first step."""
     tf = tensorflow()
     mean, square = (tf.Variable(tf.zeros(variable.shape, variable.dtype), trainable=False) for _ in range(2))
     return mean, square
 
 
-def _handle(variable: Any) -> Any:  # noqa: ANN401
+def _handle(variable: Variable) -> Tensor:
+    """Return what TensorFlow's own operations know a variable by; Keras wraps the variables of TensorFlow."""
     keras = tensorflow().keras
     return variable.value.handle if isinstance(variable, keras.Variable) else variable.handle

@@ -1,28 +1,41 @@
-"""Phase 1: softmax classification of the training people, all weights."""
+"""Phase 1 (pretraining): the whole network learns to classify the training people, with softmax cross-entropy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
-from faceexp.arrays import ByteArray, IntArray
+from faceexp.arrays import BoolArray, ByteArray, IntArray
 from faceexp.engine.augment import Augmentation
-from faceexp.engine.backend import compiled, derive_seed, many_steps, restart, tensorflow
+from faceexp.engine.backend import Tensor, compiled, derive_seed, many_steps, reseed, tensorflow
 from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.engine.optimizer import Adam
 from faceexp.experiment.schema import Augment, Pretrain
 
+# Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
+# their images, which are copied together for the call, need little memory and progress is reported often.
 CHUNK = 16
+
+# Which images a batch consists of, as rows, and which of them are mirrored.
+Batch = tuple[IntArray, BoolArray]
 
 
 class DivergedError(Exception):
-    """A loss value or a weight stopped being a number."""
+    """A loss value or an embedding is not a finite number any more."""
 
 
 class Classifier:
-    """The compiled training step of phase 1; compiled once, used for every seed and fold of the same size."""
+    """The training step of pretraining. It is compiled once, and used for every seed and fold of the same size.
+
+    The classification head is one dense layer behind ReLU and dropout. It is thrown away after pretraining.
+
+    Args:
+        network: What is trained.
+        settings: The experiment's ``[pretrain]``.
+        augment: The experiment's ``[augment]``.
+        num_classes: Number of training people.
+    """
 
     def __init__(self, network: Network, settings: Pretrain, augment: Augment, num_classes: int) -> None:
         tf = tensorflow()
@@ -38,7 +51,7 @@ class Classifier:
         self.trained += self.head.trainable_variables
         self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
 
-        def step(pixels: Any, labels: Any, mean: Any, deviation: Any) -> Any:  # noqa: ANN401
+        def step(pixels: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
                 features = network.features(self.augmentation(pixels, mean, deviation), training=True)
                 hidden = self.dropout(tf.nn.relu(network.embedding(features)), training=True)
@@ -51,17 +64,21 @@ class Classifier:
         self._steps = compiled(many_steps(step, CHUNK))
 
     def reset(self, weights: Weights, seed: int) -> None:
-        """Start over: given weights, a fresh head, a fresh optimiser."""
+        """Start over: from the given weights, with a fresh head, a fresh optimiser and fresh random numbers.
+
+        The head is drawn as Keras draws it (Glorot and Bengio, 2010: uniform, with a limit that keeps the variance from
+        layer to layer), but with a seed.
+        """
         tf = tensorflow()
-        self.network.put(weights)
-        restart(self.network.trunk, derive_seed("trunk", seed))
+        self.network.set_weights(weights)
+        reseed(self.network.trunk, derive_seed("trunk", seed))
         self.augmentation.reset(derive_seed("augment", seed))
         fan_in, classes = self.head.kernel.shape
         limit = np.sqrt(6.0 / (fan_in + classes))
-        draw = np.random.default_rng(derive_seed("head", seed)).uniform(-limit, limit, (fan_in, classes))
-        self.head.kernel.assign(draw.astype(np.float32))
+        kernel = np.random.default_rng(derive_seed("head", seed)).uniform(-limit, limit, (fan_in, classes))
+        self.head.kernel.assign(kernel.astype(np.float32))
         self.head.bias.assign(tf.zeros_like(self.head.bias))
-        if self.dropout.rate:  # without it, Keras keeps no random state
+        if self.dropout.rate:  # at a rate of 0, Keras keeps no random state
             state = self.dropout.seed_generator.state
             state.assign(np.array([derive_seed("dropout", seed), 0]).astype(state.dtype))
         self.optimizer.reset()
@@ -70,7 +87,7 @@ class Classifier:
         self,
         pixels: ByteArray,
         labels: IntArray,
-        batches: Iterator[tuple[IntArray, np.ndarray[Any, np.dtype[np.bool_]]]],
+        batches: Iterator[Batch],
         normalization: Normalization,
         steps: int,
         on_progress: Callable[[int, float], None],
@@ -81,13 +98,13 @@ class Classifier:
 
         Args:
             pixels: uint8 (N, H, W, C), all images.
-            labels: int (N,), people of the training part, from 0.
-            batches: Yields rows and flips.
+            labels: int (N,); the people of the training part are counted from 0.
+            batches: Yields the batches.
             normalization: Of the images.
-            steps: Steps to make at most.
-            on_progress: Hears how many steps are done, and the loss.
+            steps: How many steps to make at most.
+            on_progress: Is called with the number of steps that are done, and the latest loss.
             halts: After which steps to ask whether to go on.
-            go_on: Is asked then; looks at the network as it is.
+            go_on: Returns the answer. It may look at the network as it is then.
 
         Raises:
             DivergedError: A loss value is not finite.
@@ -98,11 +115,11 @@ class Classifier:
             done = len(history)
             count = min(CHUNK, min((halt for halt in halts if halt > done), default=steps) - done, steps - done)
             chosen = [next(batches) for _ in range(count)]
-            # The compiled call takes CHUNK batches; the last ones may be repeated, and are not used.
+            # The compiled call takes CHUNK batches. Where fewer are left, the last one is repeated; it is not used.
             padded = chosen + [chosen[-1]] * (CHUNK - count)
             images = np.stack([_flipped(pixels[rows], flips) for rows, flips in padded])
             targets = np.stack([labels[rows] for rows, _ in padded]).astype(np.int32)
-            # A tensor: each Python number would be compiled anew.
+            # A tensor, since TensorFlow would compile the loop anew for each Python number.
             number = tensorflow().constant(count)
             source = images.reshape(-1, *images.shape[2:])
             losses = self._steps(source, places, targets, normalization.mean, normalization.deviation, number)
@@ -116,16 +133,18 @@ class Classifier:
         return history
 
 
-def _flipped(images: ByteArray, flips: np.ndarray[Any, np.dtype[np.bool_]]) -> ByteArray:
+def _flipped(images: ByteArray, flips: BoolArray) -> ByteArray:
     if flips.any():
         images = np.where(flips[:, None, None, None], images[:, :, ::-1], images)
     return images
 
 
-def batches(
-    train: IntArray, settings: Pretrain, augment: Augment, seed: int
-) -> Iterator[tuple[IntArray, np.ndarray[Any, np.dtype[np.bool_]]]]:
-    """Yield rows and flips; every image once an epoch, batches running across the ends of epochs."""
+def batches(train: IntArray, settings: Pretrain, augment: Augment, seed: int) -> Iterator[Batch]:
+    """Yield batches without end.
+
+    Every image comes once per epoch, in a new random order. A batch may begin in one epoch and end in the next, so that
+    all batches have the same size and no image is left out.
+    """
     random = np.random.default_rng(derive_seed("pretrain", seed))
     waiting = np.zeros(0, dtype=np.int64)
     while True:
@@ -137,5 +156,5 @@ def batches(
 
 
 def ends_of_epochs(images: int, settings: Pretrain) -> list[int]:
-    """Return the steps that are done at the end of each epoch; the last is how many there are in all."""
+    """Return after which step each epoch ends; the last number is how many steps there are in all."""
     return [max(1, round(epoch * images / settings.batch_size)) for epoch in range(1, settings.epochs + 1)]

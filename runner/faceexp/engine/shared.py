@@ -1,4 +1,4 @@
-"""What all losses of a seed and fold share: the network, the weights of phase 1, trunk features of every image."""
+"""What all losses of a seed and fold share: the network, its pretrained weights, and the features of every image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,15 @@ from faceexp.values import Event, EventCallback, Plan, Score
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Where phase 2 starts: weights, the time and reuse of the stages that made them, and the images these saw."""
+    """The weights that fine-tuning starts from.
+
+    Attributes:
+        key: Digest of everything that determines the weights.
+        load: Returns the weights.
+        seconds: How long it took to make them, whether now or in an earlier run.
+        reused: Whether they were there already, in the store or in this run.
+        images: How many images pretraining has seen, repetitions counted; 0 without pretraining.
+    """
 
     key: str
     load: Callable[[], Weights]
@@ -40,22 +48,33 @@ class Pretrained:
 
 @dataclass
 class PretrainedStages:
-    """The starts of a run; each is looked up in the store or made once, when it is first asked for."""
+    """The stages that come before fine-tuning. Each result is looked up in the store, or made on the first request.
+
+    Attributes:
+        plan: The plan of the run.
+        store: Where finished work is looked up and kept.
+        score: Judges the epochs of pretraining, if there is early stopping.
+        on_event: Is called with every step of progress.
+    """
 
     plan: Plan
     store: Store
     score: Score
     on_event: EventCallback
-    # A pretrained is shared by the trials of a seed and fold: whether it was reused is news only once.
-    _found: dict[str, Pretrained] = field(default_factory=dict)
+    # The trials of a seed and fold share a result: only the first one is told whether it came from the store.
+    _pretrained: dict[str, Pretrained] = field(default_factory=dict)
     _features: dict[str, tuple[Artefact, float]] = field(default_factory=dict)
     _normalizations: dict[tuple[int, int], Normalization] = field(default_factory=dict)
     _classifiers: dict[str, pretrain.Classifier] = field(default_factory=dict)
-    # A phase 1 that failed is not tried again for every loss that would have started from it.
-    _failed: dict[str, Exception] = field(default_factory=dict)
+    # A pretraining that failed is not tried again for every loss that would have started from it.
+    _failures: dict[str, Exception] = field(default_factory=dict)
 
-    def of(self, split: Split, settings: Pretrain) -> Pretrained:
-        """Return where phase 2 starts under these settings: from phase 1, or from the initial weights without it."""
+    def pretrained(self, split: Split, settings: Pretrain) -> Pretrained:
+        """Return where fine-tuning starts: from pretrained weights, or from the initial ones if pretraining is off.
+
+        Raises:
+            DivergedError: The loss of pretraining is not finite.
+        """
         experiment = self.plan.resolved.experiment
         inputs = {
             "images": self.plan.images_key,
@@ -75,15 +94,15 @@ class PretrainedStages:
             if settings.patience:
                 inputs["validation"] = self.judged_on(split)
         key = digest(inputs)
-        if key in self._found:
-            return dataclasses.replace(self._found[key], reused=True)
-        if key in self._failed:
-            raise self._failed[key]
+        if key in self._pretrained:
+            return dataclasses.replace(self._pretrained[key], reused=True)
+        if key in self._failures:
+            raise self._failures[key]
         if settings.enabled:
             try:
                 artefact = self.store.get("pretrain", inputs, lambda folder: self._pretrain(folder, split, settings))
             except Exception as error:
-                self._failed[key] = error
+                self._failures[key] = error
                 raise
             history = json.loads((artefact.path / "history.json").read_text(encoding="utf-8"))
             pretrained = Pretrained(
@@ -95,27 +114,27 @@ class PretrainedStages:
             )
         else:
             pretrained = Pretrained(key, lambda: self._initial(split), 0.0, reused=False)
-        self._found[key] = pretrained
+        self._pretrained[key] = pretrained
         return pretrained
 
     def judged_on(self, split: Split) -> str:
-        """Return a digest of what checkpoints are judged on, and by what."""
+        """Return a digest of the images and pairs that checkpoints are judged on, and of what judges them."""
         pairs = None if split.validation_pairs is None else split.validation_pairs.tolist()
         people = self.plan.labels[split.validation].tolist()
         return digest([split.validation.tolist(), people, pairs, self.score.key])
 
     def _initial(self, split: Split) -> Weights:
         seed = derive_seed("weights", split.seed, split.fold)
-        return initial_weights(*self._built_with, seed)
+        return initial_weights(*self._network_arguments, seed)
 
     @functools.cached_property
     def network(self) -> Network:
-        """The network; there is one, and whoever uses it puts weights in first."""
-        return Network(*self._built_with)
+        """The network. There is only one, so whoever uses it sets its weights first."""
+        return Network(*self._network_arguments)
 
     @functools.cached_property
-    def _built_with(self) -> tuple[ModelPlugin, tuple[int, int, int], int]:
-        # Importing TensorFlow takes seconds: worth a word to whoever watches.
+    def _network_arguments(self) -> tuple[ModelPlugin, tuple[int, int, int], int]:
+        # Importing TensorFlow takes seconds, so whoever watches the run is told.
         self.on_event(Event("backend", 0, 1))
         tensorflow()
         self.on_event(Event("backend", 1, 1))
@@ -123,7 +142,7 @@ class PretrainedStages:
         return cast("ModelPlugin", model.plugin), shape(experiment.preprocess), experiment.model.embedding_dim
 
     def normalization(self, split: Split) -> Normalization:
-        """Return mean and deviation of the training part."""
+        """Return mean and standard deviation of the training images."""
         key = split.seed, split.fold
         if key not in self._normalizations:
             self._normalizations[key] = Normalization.of(self.plan.images, split.train)
@@ -131,8 +150,12 @@ class PretrainedStages:
         return self._normalizations[key]
 
     def _pretrain(self, folder: Path, split: Split, settings: Pretrain) -> None:
+        """Pretrain, and write weights and history into a folder of the store.
+
+        With patience, the weights are those of the epoch with the best validation score; without, those at the end.
+        """
         began = time.perf_counter()
-        labels = counted(self.plan.labels, split.train)
+        labels = training_labels(self.plan.labels, split.train)
         num_classes = int(labels[split.train].max()) + 1
         augment = self.plan.resolved.experiment.augment
         key = digest([settings.model_dump(), num_classes])
@@ -153,15 +176,15 @@ class PretrainedStages:
             people = self.plan.labels[split.validation]
             return self.score(embeddings, people, PHASE1.distance, split.validation_pairs)
 
-        def improves() -> bool:
+        def may_improve() -> bool:
             nonlocal best
             scores.append(judge())
-            first = int(np.nanargmax(scores)) if not np.isnan(scores).all() else 0
-            if first == len(scores) - 1:
-                best = self.network.take()
-            return len(scores) - 1 - first < cast("int", settings.patience)
+            best_epoch = int(np.nanargmax(scores)) if not np.isnan(scores).all() else 0
+            if best_epoch == len(scores) - 1:
+                best = self.network.get_weights()
+            return len(scores) - 1 - best_epoch < cast("int", settings.patience)
 
-        history = classifier.run(
+        losses = classifier.run(
             self.plan.images,
             labels,
             pretrain.batches(split.train, settings, augment, seed),
@@ -169,15 +192,19 @@ class PretrainedStages:
             ends[-1],
             on_progress,
             halts=ends if settings.patience else (),
-            go_on=improves,
+            go_on=may_improve,
         )
         release(self.plan.images)
-        save_weights(folder / "weights.npz", best or self.network.take())
-        written = {"loss": history, "validation": scores, "seconds": time.perf_counter() - began}
-        (folder / "history.json").write_text(json.dumps(written), encoding="utf-8")
+        save_weights(folder / "weights.npz", best or self.network.get_weights())
+        history = {"loss": losses, "validation": scores, "seconds": time.perf_counter() - began}
+        (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
 
     def features(self, split: Split, pretrained: Pretrained) -> tuple[Artefact, float]:
-        """Return trunk features of all images, float32 (views, N, F); the second view is flipped."""
+        """Return where the trunk features of all images are stored, and how many seconds it took to compute them.
+
+        The file ``features.npy`` is float32 (views, N, F). The second view is that of mirrored images; it is there only
+        if images are mirrored in training.
+        """
         views = 2 if self.plan.resolved.experiment.augment.flip else 1
         inputs = {"start": pretrained.key, "views": views, "images": self.plan.images_key}
         key = digest(inputs)
@@ -197,7 +224,7 @@ class PretrainedStages:
 
     def _extract(self, folder: Path, split: Split, pretrained: Pretrained, views: int) -> None:
         images, normalization = self.plan.images, self.normalization(split)
-        self.network.put(pretrained.load())
+        self.network.set_weights(pretrained.load())
         out = np.lib.format.open_memmap(
             folder / "features.npy", mode="w+", dtype=np.float32, shape=(views, len(images), self.network.width)
         )
@@ -206,14 +233,15 @@ class PretrainedStages:
                 block = np.asarray(images[begin : begin + BLOCK])
                 block = block[:, :, ::-1] if view == FLIPPED else block
                 out[view, begin : begin + len(block)] = self.network.extract(block, normalization)
+                # Both files are mapped into memory; without this, all of what was read and written would stay there.
                 release(out)
                 release(images)
                 self.on_event(Event("features", begin + len(block), len(images), "", split.seed, split.fold))
         out.flush()
 
 
-def counted(labels: IntArray, train: IntArray) -> IntArray:
-    """Return labels that count the people of the training part from 0; -1 for all others."""
-    counted = np.full(len(labels), -1, dtype=np.int32)
-    counted[train] = np.unique(labels[train], return_inverse=True)[1]
-    return counted
+def training_labels(labels: IntArray, train: IntArray) -> IntArray:
+    """Return labels that count the people of the training part from 0, int32 (N,); -1 for all other images."""
+    numbers = np.full(len(labels), -1, dtype=np.int32)
+    numbers[train] = np.unique(labels[train], return_inverse=True)[1]
+    return numbers

@@ -1,39 +1,37 @@
 """The two-phase engine: from a plan to trained trials.
 
-For each seed and fold: phase 1 once; trunk features once; then phase 2 for each loss, from the very same weights.
-Everything is looked up in the store first, and TensorFlow is imported only when something is missing there.
+For each seed and fold, the engine pretrains once and computes the features of the trunk once; then it fine-tunes with
+each loss, from the very same weights. Everything is looked up in the store first, and TensorFlow is imported only if
+something is missing there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray
 from faceexp.contract import SamplerPlugin
-from faceexp.data.images import release
 from faceexp.data.splits import Split
-from faceexp.engine import baselines
-from faceexp.engine.backend import derive_seed, versions
-from faceexp.engine.finetune import CHUNK, Finetuner, needs_images
-from faceexp.engine.inputs import PLAIN, Rows, Views, resident
+from faceexp.engine.backend import Tensor, derive_seed
+from faceexp.engine.baselines import BaselineTrials
+from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
+from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
-from faceexp.engine.shared import Pretrained, PretrainedStages, counted
+from faceexp.engine.shared import Pretrained, PretrainedStages, training_labels
 from faceexp.engine.workers import Work, train_in_processes
-from faceexp.experiment.baselines import PCA, PHASE1, PIXELS, UNTRAINED, Baseline
+from faceexp.experiment.baselines import Baseline
 from faceexp.store import Artefact, Store, digest
 from faceexp.values import (
     NETWORK_FILE,
     Budget,
-    Checkpoint,
     Event,
     EventCallback,
     Plan,
@@ -45,14 +43,15 @@ from faceexp.values import (
 
 
 def train(plan: Plan, store: Store, score: Score, on_event: EventCallback, jobs: int = 1) -> Iterator[TrainedTrial]:
-    """Yield each trial of a plan as it ends; a trial that fails says why and costs only itself.
+    """Yield each trial of a plan as it ends. A trial that fails says why; the others go on.
 
     Args:
-        plan: What to do.
+        plan: The trials to do, and everything they need.
         store: Where finished work is looked up and kept.
-        score: Rates validation embeddings, labels and distance; the checkpoint with the highest value is kept.
+        score: Judges checkpoints on validation images; the one with the highest value is kept.
         on_event: Is called with every step of progress.
-        jobs: Processes; each takes a seed and fold at a time, and its share of the cores. Yet more would be idle.
+        jobs: How many processes work side by side. Each takes one seed and fold at a time and its share of the cores.
+            With more processes than seeds and folds, some would have nothing to do, so they are not started.
     """
     groups: dict[tuple[int, int], list[Trial]] = {}
     for trial in plan.trials:
@@ -72,26 +71,38 @@ def _alone(work: Work, on_event: EventCallback) -> Callable[[Trial], TrainedTria
 
 @dataclass
 class Engine:
-    """One run: the plan, the store, and what was compiled or loaded so far."""
+    """One run: the plan, the store, and what was compiled or loaded so far.
+
+    Attributes:
+        plan: The trials to do, and everything they need.
+        store: Where finished work is looked up and kept.
+        score: Judges checkpoints on validation images.
+        on_event: Is called with every step of progress.
+    """
 
     plan: Plan
     store: Store
     score: Score
     on_event: EventCallback
-    _tuners: dict[str, Finetuner] = field(default_factory=dict)
-    _last_resident: tuple[str, Any] = ("", None)
+    _finetuners: dict[str, Finetuner] = field(default_factory=dict)
+    # Only the latest inputs are kept: all losses of a seed and fold train on the same ones, one after the other.
+    _resident: tuple[str, Tensor | None] = ("", None)
 
     @functools.cached_property
     def _shared(self) -> PretrainedStages:
         return PretrainedStages(self.plan, self.store, self.score, self.on_event)
 
+    @functools.cached_property
+    def _baselines(self) -> BaselineTrials:
+        return BaselineTrials(self.plan, self.store, self._shared, self._parts)
+
     def run(self, trial: Trial) -> TrainedTrial:
         """Return the trained trial, from the store or trained now."""
         try:
-            return (
-                self._loss(trial, trial.loss) if trial.loss else self._baseline(trial, cast("Baseline", trial.baseline))
-            )
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and costs only its own trials
+            if trial.loss:
+                return self._run_loss(trial, trial.loss)
+            return self._baselines.run(trial, cast("Baseline", trial.baseline), self._split(trial))
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; only its own trials fail
             cause = _cause(error)
             diverged = isinstance(cause, DivergedError)
             reason = " ".join(str(cause).split())[:500]
@@ -105,11 +116,9 @@ class Engine:
     def _split(self, trial: Trial) -> Split:
         return next(split for split in self.plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))
 
-    # One trial -----------------------------------------------------------------------------------------------------
-
-    def _loss(self, trial: Trial, resolved: ResolvedLoss) -> TrainedTrial:
+    def _run_loss(self, trial: Trial, resolved: ResolvedLoss) -> TrainedTrial:
         split = self._split(trial)
-        pretrained = self._shared.of(split, resolved.entry.pretrain)
+        pretrained = self._shared.pretrained(split, resolved.entry.pretrain)
         seconds = {"pretrain": pretrained.seconds, "features": 0.0}
         reused = ["pretrain"] if pretrained.reused else []
         features: Artefact | None = None
@@ -130,11 +139,9 @@ class Engine:
             "finetune", inputs, lambda folder: self._finetune(folder, trial, resolved, split, pretrained, features)
         )
         reused += ["finetune"] if artefact.reused else []
-        outcome = json.loads((artefact.path / "outcome.json").read_text(encoding="utf-8"))
-        if outcome["status"] != "ok":
-            return TrainedTrial(
-                trial, split, outcome["status"], outcome["reason"], seconds=seconds, reused=tuple(reused)
-            )
+        record = FinetuneRecord.from_json((artefact.path / "outcome.json").read_text(encoding="utf-8"))
+        if record.status != "ok":
+            return TrainedTrial(trial, split, record.status, record.reason, seconds=seconds, reused=tuple(reused))
         supply = cast("SamplerPlugin", resolved.sampler.plugin).supply()
         steps = resolved.entry.finetune.steps
         return TrainedTrial(
@@ -143,18 +150,22 @@ class Engine:
             "ok",
             embeddings={part: np.load(artefact.path / f"{part}.npy", allow_pickle=False) for part in self._parts},
             distance=resolved.traits.distance,
-            budget=Budget(pretrained.images, steps, steps * supply.size, outcome["trainable_parameters"]),
-            best_step=outcome["best_step"],
-            curve=tuple(Checkpoint(*point) for point in outcome["curve"]),
+            budget=Budget(pretrained.images, steps, steps * supply.size, record.trainable_parameters),
+            best_step=record.best_step,
+            curve=record.curve,
             folder=artefact.path,
-            seconds={**seconds, "finetune": outcome["seconds"]},
+            seconds={**seconds, "finetune": record.seconds},
             reused=tuple(reused),
             key=artefact.key,
         )
 
     @property
     def _parts(self) -> list[str]:
-        """The parts whose embeddings are evaluated; training images are a gallery where their people are tested."""
+        """The parts whose embeddings are evaluated.
+
+        In a closed set, people are tested whom the network was trained on. Then their training images are the gallery
+        in which they are identified, so the embeddings of these are needed, too.
+        """
         closed = self.plan.resolved.experiment.protocol.kind == "closed_set"
         return ["validation", "test", "train"] if closed else ["validation", "test"]
 
@@ -167,15 +178,15 @@ class Engine:
         pretrained: Pretrained,
         features: Artefact | None,
     ) -> None:
+        """Fine-tune, and write everything that is kept of it into a folder of the store."""
         began = time.perf_counter()
-        outcome: dict[str, Any]
         try:
-            outcome = self._finetuned(folder, trial, resolved, split, pretrained, features)
+            record = self._finetuned(folder, trial, resolved, split, pretrained, features)
         except DivergedError as error:
-            # Training is deterministic: what diverged once need not be tried again.
-            outcome = {"status": "diverged", "reason": str(error)}
-        outcome["seconds"] = time.perf_counter() - began
-        (folder / "outcome.json").write_text(json.dumps(outcome, indent=1), encoding="utf-8")
+            # Training is deterministic, so what diverged once would diverge again: the store keeps that, too.
+            record = FinetuneRecord("diverged", str(error))
+        record = dataclasses.replace(record, seconds=time.perf_counter() - began)
+        (folder / "outcome.json").write_text(record.to_json(), encoding="utf-8")
 
     def _finetuned(
         self,
@@ -185,14 +196,14 @@ class Engine:
         split: Split,
         pretrained: Pretrained,
         features: Artefact | None,
-    ) -> dict[str, Any]:
+    ) -> FinetuneRecord:
         settings, network = resolved.entry.finetune, self._shared.network
-        labels = counted(self.plan.labels, split.train)
-        tuner = self._finetuner(resolved, int(labels[split.train].max()) + 1)
-        tuner.reset(pretrained.load(), derive_seed("loss", trial.seed, trial.fold))
+        labels = training_labels(self.plan.labels, split.train)
+        finetuner = self._finetuner(resolved, int(labels[split.train].max()) + 1)
+        finetuner.reset(pretrained.load(), derive_seed("loss", trial.seed, trial.fold))
         normalization = self._shared.normalization(split)
-        inputs = self._inputs(features)
-        plain, source = inputs[PLAIN], self._resident(inputs, split, features)
+        views = self._views(features)
+        plain, source = views[PLAIN], self._resident_views(views, split, features)
         held_out = self.plan.labels[split.validation]
 
         def validate() -> float:
@@ -205,35 +216,35 @@ class Engine:
             self.on_event(Event("finetune", done, settings.steps, trial.label, trial.seed, trial.fold, loss))
 
         sampler = cast("SamplerPlugin", resolved.sampler.plugin)
-        drawn = sampler.build(labels[split.train], derive_seed("batches", trial.seed, trial.fold))
-        rows = Rows(inputs, split.train, derive_seed("flips", trial.seed, trial.fold), source)
-        result = tuner.run(
-            rows,
+        batches = sampler.build(labels[split.train], derive_seed("batches", trial.seed, trial.fold))
+        inputs = TrainingInputs(views, split.train, derive_seed("flips", trial.seed, trial.fold), source)
+        outcome = finetuner.run(
+            inputs,
             labels[split.train],
-            drawn,
+            batches,
             normalization,
             validate,
             steps=settings.steps,
             validate_every=settings.validate_every,
             on_progress=on_progress,
-            chunk=rows.most(sampler.supply().size, CHUNK),
+            chunk=inputs.batches_per_read(sampler.supply().size, CHUNK),
         )
-        if not result.weights:
+        if not outcome.weights:
             raise DivergedError("no checkpoint has a validation score that is a number")
-        network.put(result.weights)
+        network.set_weights(outcome.weights)
         for part in self._parts:
             embeddings = network.embed(plain, getattr(split, part), normalization)
             np.save(folder / f"{part}.npy", embeddings, allow_pickle=False)
-        network.save(folder / NETWORK_FILE, result.weights, normalization)
-        curve = [dataclasses.astuple(point) for point in result.curve]
-        return {
-            "status": "ok",
-            "best_step": result.best_step,
-            "curve": curve,
-            "trainable_parameters": tuner.trainable_parameters,
-        }
+        network.save(folder / NETWORK_FILE, outcome.weights, normalization)
+        return FinetuneRecord(
+            "ok",
+            best_step=outcome.best_step,
+            curve=outcome.curve,
+            trainable_parameters=finetuner.trainable_parameters,
+        )
 
     def _finetuner(self, resolved: ResolvedLoss, num_classes: int) -> Finetuner:
+        """Return the compiled training step of a loss; compiled once for all seeds and folds of the same size."""
         sampler = cast("SamplerPlugin", resolved.sampler.plugin)
         key = digest(
             [
@@ -243,87 +254,32 @@ class Engine:
                 num_classes,
             ]
         )
-        if key not in self._tuners:
+        if key not in self._finetuners:
             augment = self.plan.resolved.experiment.augment
-            self._tuners[key] = Finetuner(self._shared.network, resolved, augment, num_classes)
-        return self._tuners[key]
+            self._finetuners[key] = Finetuner(self._shared.network, resolved, augment, num_classes)
+        return self._finetuners[key]
 
-    def _inputs(self, features: Artefact | None) -> list[FloatArray | ByteArray]:
-        """Return the views that phase 2 reads rows of: cached features, or the images themselves."""
+    def _views(self, features: Artefact | None) -> list[FloatArray | ByteArray]:
+        """Return what fine-tuning trains on: cached features, or the images themselves; plain, and maybe mirrored."""
         if features:
             return list(np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False))
         flip = self.plan.resolved.experiment.augment.flip
         return [self.plan.images, self.plan.images[:, :, ::-1]] if flip else [self.plan.images]
 
-    def _resident(self, views: Views, split: Split, features: Artefact | None) -> Any | None:  # noqa: ANN401 - a tensor
-        """Return the inputs in memory where they fit; kept for the next loss, which trains on the same ones."""
+    def _resident_views(self, views: Views, split: Split, features: Artefact | None) -> Tensor | None:
+        """Return the training images' inputs in memory, if they fit; else ``None``."""
         key = digest([features.key if features else "images", split.seed, split.fold])
-        if self._last_resident[0] != key:
-            padded = max(len(each.train) for each in self.plan.splits)
-            self._last_resident = key, resident(views, split.train, padded)
-        return self._last_resident[1]
-
-    # Baselines -----------------------------------------------------------------------------------------------------
-
-    def _baseline(self, trial: Trial, baseline: Baseline) -> TrainedTrial:
-        split, distance = self._split(trial), baseline.distance
-        if baseline == PIXELS:
-            pixels = {part: baselines.raw_pixels(self.plan.images, getattr(split, part)) for part in self._parts}
-            release(self.plan.images)
-            key = digest([baseline.key, self.plan.images_key])
-            return TrainedTrial(trial, split, "ok", embeddings=pixels, distance=distance, key=key)
-        if baseline == PCA:
-            key, components = self._eigenfaces(split)
-            return TrainedTrial(trial, split, "ok", embeddings=components, distance=distance, key=key)
-        settings = self.plan.resolved.experiment.pretrain
-        if baseline == UNTRAINED:
-            settings = settings.model_copy(update={"enabled": False})
-        pretrained = self._shared.of(split, settings)
-        features, seconds = self._shared.features(split, pretrained)
-        rows = np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False)[PLAIN]
-        parts = {part: np.asarray(rows[getattr(split, part)]) for part in self._parts}
-        if baseline == PHASE1:
-            kernel, bias = pretrained.load()[-2:]
-            parts = {part: values @ kernel + bias for part, values in parts.items()}
-        reused = ["pretrain"] if pretrained.reused and settings.enabled else []
-        reused += ["features"] if features.reused else []
-        return TrainedTrial(
-            trial,
-            split,
-            "ok",
-            embeddings=parts,
-            distance=distance,
-            budget=Budget(pretrained.images),
-            seconds={"pretrain": pretrained.seconds, "features": seconds},
-            reused=tuple(reused),
-            key=digest([baseline.key, features.key]),
-        )
-
-    def _eigenfaces(self, split: Split) -> tuple[str, dict[str, FloatArray]]:
-        """Return each part's images as principal components, kept since even importing the library is slow."""
-        rows = [split.train.tolist(), split.validation.tolist(), split.test.tolist()]
-        inputs = {
-            "baseline": PCA.key,
-            "images": self.plan.images_key,
-            "split": digest(rows),
-            "parts": self._parts,
-            "versions": versions(),
-        }
-
-        def make(folder: Path) -> None:
-            wanted = [getattr(split, part) for part in self._parts]
-            found = baselines.eigenfaces(self.plan.images, split.train, *wanted)
-            release(self.plan.images)
-            for part, values in zip(self._parts, found, strict=True):
-                np.save(folder / f"{part}.npy", values, allow_pickle=False)
-
-        artefact = self.store.get("baseline", inputs, make)
-        found = {part: np.load(artefact.path / f"{part}.npy", allow_pickle=False) for part in self._parts}
-        return artefact.key, found
+        if self._resident[0] != key:
+            padded = max(len(other.train) for other in self.plan.splits)
+            self._resident = key, resident(views, split.train, padded)
+        return self._resident[1]
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return what a plugin raised, without the account of TensorFlow's own sources that AutoGraph wraps it in."""
+    """Return the exception that a plugin raised.
+
+    Where AutoGraph is at work, TensorFlow wraps it in one whose message describes TensorFlow's own source code.
+    """
     while str(error).startswith("in user code:") and error.__context__:
         error = error.__context__
     return error

@@ -1,7 +1,8 @@
-"""Several seeds and folds side by side, each in a process of its own with its share of the cores.
+"""Several seeds and folds side by side, each in a worker process with its share of the cores.
 
-A process is told which trial to run, sends the events of its progress, and then the trained trial. Whatever it
-finishes is in the store, as with a single process. One that dies costs the trial it was at; another takes its place.
+A worker is told which trial to run. It sends back the events of its progress, and then the trained trial. Whatever it
+finishes is in the store, as with a single process. If a worker dies, the trial that it was running is lost; another
+worker takes its place and goes on with the other trials.
 """
 
 from __future__ import annotations
@@ -26,13 +27,25 @@ from faceexp.engine.backend import THREADS, cores
 from faceexp.store import Store
 from faceexp.values import Event, EventCallback, Plan, Score, TrainedTrial, Trial
 
+# What runs one trial.
 Run = Callable[[Trial], TrainedTrial]
-PATIENCE = 20.0  # seconds for a process to put its things away
+# What a worker begins with: it returns what runs the worker's trials.
+Start = Callable[["Work", EventCallback], Run]
+# Seconds that a worker gets to end by itself, such as to remove files that are half written, before it is killed.
+PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a process needs: the plan, whose images it maps into memory itself, and where results go."""
+    """Everything that a worker needs for its trials.
+
+    Attributes:
+        plan: The plan, without its images.
+        images: The file of the images, which each worker maps into its memory itself; or the images, if they are in no
+            file.
+        store: Where finished work is looked up and kept.
+        score: Judges checkpoints.
+    """
 
     plan: Plan
     images: Path | ByteArray
@@ -41,24 +54,24 @@ class Work:
 
     @classmethod
     def of(cls, plan: Plan, store: Store, score: Score) -> Work:
-        """Leave out what is large: images that lie in a file, and the sources they were decoded from."""
+        """Return what to send to workers. What is large is left out: images that are in a file, and their sources."""
         file = plan.images.filename if isinstance(plan.images, np.memmap) else None
-        empty: list[Path] = []
+        no_sources: list[Path] = []
         bare = dataclasses.replace(
-            plan, images=np.zeros(0, np.uint8), data=dataclasses.replace(plan.data, images=empty)
+            plan, images=np.zeros(0, np.uint8), data=dataclasses.replace(plan.data, images=no_sources)
         )
         return cls(bare, Path(file) if file else plan.images, store, score)
 
     def whole(self) -> Plan:
         """Return the plan with its images."""
-        found: ByteArray = (
+        images: ByteArray = (
             np.load(self.images, mmap_mode="r", allow_pickle=False) if isinstance(self.images, Path) else self.images
         )
-        return dataclasses.replace(self.plan, images=found)
+        return dataclasses.replace(self.plan, images=images)
 
 
 def share(jobs: int) -> int:
-    """Return the threads that each of so many processes gets."""
+    """Return how many threads each of ``jobs`` workers gets: its share of the cores, at least one."""
     return max(1, cores() // jobs)
 
 
@@ -67,51 +80,50 @@ def train_in_processes(
     groups: Sequence[Sequence[Trial]],
     on_event: EventCallback,
     jobs: int,
-    start: Callable[[Work, EventCallback], Run],
+    start: Start,
 ) -> Iterator[TrainedTrial]:
-    """Yield each trial as it ends; groups run side by side, the trials of a group one after the other.
+    """Yield each trial as it ends. Groups run side by side, and the trials of a group one after the other.
 
     Args:
-        work: The same for every process.
-        groups: The trials of each seed and fold, which share their phase 1.
+        work: What every worker needs.
+        groups: The trials of each seed and fold, which share their pretraining.
         on_event: Is called with every step of progress, in this process.
-        jobs: Processes.
-        start: Gives what runs trials; called once in every process, to which it goes by its name.
+        jobs: How many workers there are.
+        start: Returns what runs trials. Each worker calls it once; it is sent there by its name, so it has to be a
+            function of a module.
     """
     waiting = deque(deque(group) for group in groups)
-    running: dict[Connection, _Slot] = {}
+    running: dict[Connection, _Worker] = {}
     try:
         for _ in range(min(jobs, len(waiting))):
-            _proceed(running, _Slot(work, start, share(jobs)), waiting)
+            _proceed(running, _Worker(work, start, share(jobs)), waiting)
         while running:
             for connection in wait(list(running)):
-                slot = running[cast("Connection", connection)]
-                message = slot.receive()
+                worker = running[cast("Connection", connection)]
+                message = worker.receive()
                 if isinstance(message, Event):
                     on_event(message)
                     continue
-                del running[slot.connection]
+                del running[worker.connection]
                 if message is not None:
-                    _proceed(running, slot, waiting)  # it goes on while the caller looks at the result
+                    _proceed(running, worker, waiting)  # the worker goes on while the caller looks at the result
                     yield message
                     continue
-                slot.end()
-                if slot.group or waiting:
-                    _proceed(running, _Slot(work, start, share(jobs), slot.group), waiting)
-                yield _lost(work.plan, slot)
+                worker.end()
+                if worker.group or waiting:
+                    _proceed(running, _Worker(work, start, share(jobs), worker.group), waiting)
+                yield _lost(work.plan, worker)
     finally:
-        for slot in running.values():
-            slot.process.terminate()
-        for slot in running.values():
-            slot.end()
+        for worker in running.values():
+            worker.process.terminate()
+        for worker in running.values():
+            worker.end()
 
 
-class _Slot:
-    """A process, the trial it is at and those it will do next."""
+class _Worker:
+    """A worker process, the trial that it is running, and the trials of its group that come next."""
 
-    def __init__(
-        self, work: Work, start: Callable[[Work, EventCallback], Run], threads: int, group: deque[Trial] | None = None
-    ) -> None:
+    def __init__(self, work: Work, start: Start, threads: int, group: deque[Trial] | None = None) -> None:
         context = multiprocessing.get_context("spawn")
         self.group: deque[Trial] = deque() if group is None else group
         self.trial: Trial | None = None
@@ -119,10 +131,10 @@ class _Slot:
         self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, work, start), daemon=True)
         with _threads(threads):
             self.process.start()
-        theirs.close()  # so that the pipe ends when the process does
+        theirs.close()  # the worker has the only open end now, so the pipe ends when the worker does
 
     def receive(self) -> Event | TrainedTrial | None:
-        """Return the next message, or nothing where the process is gone."""
+        """Return the next message of the worker, or ``None`` if it is gone."""
         try:
             message: Event | TrainedTrial = self.connection.recv()
         except (EOFError, OSError):
@@ -131,11 +143,15 @@ class _Slot:
 
     def give(self, trial: Trial) -> None:
         self.trial = trial
-        with contextlib.suppress(OSError):  # it is gone, which `receive` will notice
+        with contextlib.suppress(OSError):  # the worker is gone; `receive` will notice that
             self.connection.send(trial)
 
     def end(self, patience: float = 0.0) -> None:
-        """Wait for the process to end, then make it, first politely."""
+        """Wait for the worker to end by itself; then ask it to end; then kill it.
+
+        Args:
+            patience: Seconds to wait before it is asked.
+        """
         self.process.join(patience)
         self.process.terminate()
         self.process.join(PATIENCE)
@@ -144,22 +160,23 @@ class _Slot:
         self.connection.close()
 
 
-def _proceed(running: dict[Connection, _Slot], slot: _Slot, waiting: deque[deque[Trial]]) -> None:
-    """Give a process its next trial, of its own group while there are any, or let it go."""
-    if not slot.group and waiting:
-        slot.group = waiting.popleft()
-    if slot.group:
-        slot.give(slot.group.popleft())
-        running[slot.connection] = slot
+def _proceed(running: dict[Connection, _Worker], worker: _Worker, waiting: deque[deque[Trial]]) -> None:
+    """Give a worker its next trial: of its own group while there are any, else of the next group. Or let it end."""
+    if not worker.group and waiting:
+        worker.group = waiting.popleft()
+    if worker.group:
+        worker.give(worker.group.popleft())
+        running[worker.connection] = worker
     else:
         with contextlib.suppress(OSError):
-            slot.connection.send(None)
-        slot.end(PATIENCE)
+            worker.connection.send(None)
+        worker.end(PATIENCE)
 
 
-def _lost(plan: Plan, slot: _Slot) -> TrainedTrial:
-    trial, code = slot.trial, slot.process.exitcode
-    assert trial is not None  # noqa: S101 - it was running
+def _lost(plan: Plan, worker: _Worker) -> TrainedTrial:
+    """Return the trial that a worker was running when it died, as a failed one."""
+    trial, code = worker.trial, worker.process.exitcode
+    assert trial is not None  # noqa: S101 - a worker that is lost was running one
     split = next(split for split in plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))
     how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
     hint = "; it may have run out of memory: try fewer jobs" if code == -signal.SIGKILL else ""
@@ -168,7 +185,10 @@ def _lost(plan: Plan, slot: _Slot) -> TrainedTrial:
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Set what libraries read, as they are loaded, of how many threads to use."""
+    """Set the number of threads for processes that are started inside this context.
+
+    Libraries read these environment variables when they are loaded, which is when a new process imports them.
+    """
     names = (THREADS, "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, str(count)))
@@ -182,9 +202,9 @@ def _threads(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(connection: Connection, work: Work, start: Callable[[Work, EventCallback], Run]) -> None:
-    """Run trials as they are asked for, until there are no more or nobody is left to ask."""
-    # Being told to end is an interruption: what is half done is cleaned up on the way out.
+def _serve(connection: Connection, work: Work, start: Start) -> None:
+    """Be a worker: run trials as they are asked for, until there are no more or the asking process is gone."""
+    # Being asked to end becomes a KeyboardInterrupt, so that half-written files are removed on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
         run = start(work, connection.send)
