@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
@@ -16,7 +18,10 @@ from faceexp.contract import (
     LossPlugin,
     ModelPlugin,
     SamplerPlugin,
+    files_fingerprint,
     option,
+    pair_traits,
+    user_path,
 )
 
 
@@ -109,6 +114,37 @@ def test_a_plugin_is_frozen():
 def test_traits_are_the_class_variables_unless_overridden():
     traits = Example(steps=1).traits()
     assert (traits.distance, traits.needs, traits.xla) == ("cosine", BatchNeeds(classes=2, images_per_class=1), True)
+
+
+@pytest.mark.parametrize(
+    ("normalize", "halves", "distance", "needs"),
+    [
+        (False, False, "euclidean", BatchNeeds(classes=2, images_per_class=1)),
+        (True, False, "cosine", BatchNeeds(classes=2, images_per_class=1)),
+        (False, True, "euclidean", BatchNeeds(classes=2, images_per_class=1, halves="mixed")),
+    ],
+)
+def test_traits_of_a_loss_of_pairs_follow_its_options(normalize, halves, distance, needs):
+    traits = pair_traits(Example(steps=1), normalize=normalize, halves=halves)
+    assert (traits.distance, traits.needs, traits.xla) == (distance, needs, True)
+
+
+def test_the_fingerprint_of_files_is_that_of_their_names_and_contents_in_order(tmp_path):
+    (tmp_path / "a").write_bytes(b"first")
+    (tmp_path / "b").write_bytes(b"second")
+    files = {"x/a": tmp_path / "a", "x/b": tmp_path / "b"}
+    parts = [b"x/a\0", hashlib.sha256(b"first").digest(), b"x/b\0", hashlib.sha256(b"second").digest()]
+    assert files_fingerprint(files) == hashlib.sha256(b"".join(parts)).hexdigest()
+    others = [dict(reversed(files.items())), {"x/a": tmp_path / "a"}, {"x/a": tmp_path / "b", "x/b": tmp_path / "a"}]
+    assert len({files_fingerprint(other) for other in (files, *others)}) == 4
+
+
+def test_a_users_path_is_absolute_and_knows_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert user_path("faces") == tmp_path / "faces"
+    assert user_path("~/faces") == Path("/home/somebody/faces")
+    assert user_path("~no_such_user/faces") == tmp_path / "~no_such_user" / "faces"
 
 
 def test_a_batch_needs_and_promises_little_by_default():
