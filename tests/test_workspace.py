@@ -189,7 +189,6 @@ def test_every_plugin_is_made_alike(folder):
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["name"] == f"faceexp-{kind}-{name.replace('_', '-')}"
     assert project["description"]
-    assert "faceexp" in project["dependencies"]
     assert list(project["entry-points"]) == [GROUPS[kind]]
     # One plugin of the package's name; or, around one library, several that begin with it.
     entries = project["entry-points"][GROUPS[kind]]
