@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -150,6 +151,14 @@ def test_a_users_path_is_absolute_and_knows_the_home_folder(tmp_path, monkeypatc
 def test_a_batch_needs_and_promises_little_by_default():
     assert BatchNeeds() == BatchNeeds(classes=2, images_per_class=1, halves=None)
     assert BatchSupply(size=8) == BatchSupply(size=8, classes=1, images_per_class=1, halves=None)
+
+
+@pytest.mark.parametrize(("images", "halves"), [(1, None), (2, "similar"), (3, None), (4, "similar")])
+def test_rows_ordered_by_image_have_similar_halves_where_images_are_even(images, halves):
+    labels = np.tile(np.arange(5), images)
+    half = len(labels) // 2
+    assert (halves == "similar") == (len(labels) % 2 == 0 and (labels[:half] == labels[half:]).all())
+    assert BatchSupply.by_image(5, images) == BatchSupply(5 * images, classes=5, images_per_class=images, halves=halves)
 
 
 @pytest.mark.parametrize("base", [LossPlugin, ModelPlugin, DatasetPlugin, SamplerPlugin])

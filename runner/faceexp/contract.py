@@ -128,6 +128,14 @@ class BatchSupply:
     images_per_class: int = 1
     halves: Halves | None = None
 
+    @classmethod
+    def by_image(cls, classes: int, images_per_class: int) -> Self:
+        """Return what rows ordered by image hold: first images of all identities, then their second images, and so on.
+
+        Where each identity has an even number of images, rows i and i + B/2 show the same one.
+        """
+        return cls(classes * images_per_class, classes, images_per_class, None if images_per_class % 2 else "similar")
+
 
 @dataclass(frozen=True)
 class LossTraits:
