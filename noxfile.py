@@ -62,3 +62,17 @@ def bench(session: nox.Session) -> None:
     _need(session, "test")
     for path in sorted(Path("benchmarks").glob("*.py")):
         _python(session, str(path))
+
+
+@nox.session(name="sync-plugins")
+def sync_plugins(session: nox.Session) -> None:
+    """Write pyproject.toml and README.md of every shipped plugin anew from the template for new plugins."""
+    _need(session, "test")
+    _python(session, "tools/sync_plugins.py")
+
+
+@nox.session
+def bump(session: nox.Session) -> None:
+    """Set the version of the core, of every plugin, and of the core that they require: ``nox -s bump -- 0.2.0``."""
+    _need(session, "test")
+    _python(session, "tools/sync_plugins.py", "--version", *session.posargs)

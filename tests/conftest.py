@@ -174,7 +174,9 @@ def resolved(tiny, made, chosen) -> Callable[..., Resolved]:
             update={"losses": tuple(e.model_copy(update=(entries or {}).get(e.label, {})) for e in experiment.losses)}
         )
         reference = experiment.finetune.sampler
-        drawn = chosen("own", sampler) if sampler else registry.configure("sampler", reference.plugin, reference.options)
+        drawn = (
+            chosen("own", sampler) if sampler else registry.configure("sampler", reference.plugin, reference.options)
+        )
         return Resolved(
             experiment,
             chosen("own", dataset) if dataset else made(**(data or {})),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import ClassVar, Literal
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -16,7 +19,10 @@ from faceexp.contract import (
     LossPlugin,
     ModelPlugin,
     SamplerPlugin,
+    files_fingerprint,
     option,
+    pair_traits,
+    user_path,
 )
 
 
@@ -111,9 +117,48 @@ def test_traits_are_the_class_variables_unless_overridden():
     assert (traits.distance, traits.needs, traits.xla) == ("cosine", BatchNeeds(classes=2, images_per_class=1), True)
 
 
+@pytest.mark.parametrize(
+    ("normalize", "halves", "distance", "needs"),
+    [
+        (False, False, "euclidean", BatchNeeds(classes=2, images_per_class=1)),
+        (True, False, "cosine", BatchNeeds(classes=2, images_per_class=1)),
+        (False, True, "euclidean", BatchNeeds(classes=2, images_per_class=1, halves="mixed")),
+    ],
+)
+def test_traits_of_a_loss_of_pairs_follow_its_options(normalize, halves, distance, needs):
+    traits = pair_traits(Example(steps=1), normalize=normalize, halves=halves)
+    assert (traits.distance, traits.needs, traits.xla) == (distance, needs, True)
+
+
+def test_the_fingerprint_of_files_is_that_of_their_names_and_contents_in_order(tmp_path):
+    (tmp_path / "a").write_bytes(b"first")
+    (tmp_path / "b").write_bytes(b"second")
+    files = {"x/a": tmp_path / "a", "x/b": tmp_path / "b"}
+    parts = [b"x/a\0", hashlib.sha256(b"first").digest(), b"x/b\0", hashlib.sha256(b"second").digest()]
+    assert files_fingerprint(files) == hashlib.sha256(b"".join(parts)).hexdigest()
+    others = [dict(reversed(files.items())), {"x/a": tmp_path / "a"}, {"x/a": tmp_path / "b", "x/b": tmp_path / "a"}]
+    assert len({files_fingerprint(other) for other in (files, *others)}) == 4
+
+
+def test_a_users_path_is_absolute_and_knows_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert user_path("faces") == tmp_path / "faces"
+    assert user_path("~/faces") == Path("/home/somebody/faces")
+    assert user_path("~no_such_user/faces") == tmp_path / "~no_such_user" / "faces"
+
+
 def test_a_batch_needs_and_promises_little_by_default():
     assert BatchNeeds() == BatchNeeds(classes=2, images_per_class=1, halves=None)
     assert BatchSupply(size=8) == BatchSupply(size=8, classes=1, images_per_class=1, halves=None)
+
+
+@pytest.mark.parametrize(("images", "halves"), [(1, None), (2, "similar"), (3, None), (4, "similar")])
+def test_rows_ordered_by_image_have_similar_halves_where_images_are_even(images, halves):
+    labels = np.tile(np.arange(5), images)
+    half = len(labels) // 2
+    assert (halves == "similar") == (len(labels) % 2 == 0 and (labels[:half] == labels[half:]).all())
+    assert BatchSupply.by_image(5, images) == BatchSupply(5 * images, classes=5, images_per_class=images, halves=halves)
 
 
 @pytest.mark.parametrize("base", [LossPlugin, ModelPlugin, DatasetPlugin, SamplerPlugin])

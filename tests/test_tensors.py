@@ -15,6 +15,7 @@ from faceexp.tensors import (
     cosine_logits,
     image_numbers,
     inner_products,
+    normalized,
     pair_distances,
     pairwise_distances,
     replace_targets,
@@ -213,6 +214,15 @@ def test_nothing_has_an_angle_to_zero():
     value, gradient = value_and_gradient(lambda x: cosine_logits(x, drawn(1, 5)), x, np.ones((3, 5)))
     np.testing.assert_array_equal(value[0], 0)
     np.testing.assert_array_equal(gradient[0], 0)
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_rows_are_normalised_when_told(how):
+    x = drawn(0, scale=3.0)
+    np.testing.assert_allclose(
+        run(lambda x: normalized(x, when=True), x, how=how), x / np.linalg.norm(x, axis=1, keepdims=True), rtol=1e-6
+    )
+    assert np.array_equal(run(lambda x: normalized(x, when=False), x, how=how), x)
 
 
 @pytest.mark.parametrize("how", HOWS)

@@ -17,10 +17,12 @@ imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -147,6 +149,14 @@ class BatchSupply:
     images_per_class: int = 1
     halves: Halves | None = None
 
+    @classmethod
+    def by_image(cls, classes: int, images_per_class: int) -> Self:
+        """Return what rows ordered by image hold: first images of all identities, then their second images, and so on.
+
+        Where each identity has an even number of images, rows i and i + B/2 show the same one.
+        """
+        return cls(classes * images_per_class, classes, images_per_class, None if images_per_class % 2 else "similar")
+
 
 @dataclass(frozen=True)
 class LossTraits:
@@ -183,6 +193,19 @@ class LossPlugin(Plugin, ABC):
         A loss with weights returns a ``keras.layers.Layer`` that is called the same way; its trainable variables are
         trained along with the embedding.
         """
+
+
+def pair_traits(loss: LossPlugin, *, normalize: bool, halves: bool = False) -> LossTraits:
+    """Return the traits of a loss that has an option to normalise, and maybe one to compare the halves of a batch.
+
+    Args:
+        loss: The loss, whose own ``traits`` calls this.
+        normalize: Whether it divides embeddings by their length: then it is made for the cosine, else for the
+            Euclidean distance.
+        halves: Whether its pairs are the rows i and i + B/2, of which some have to show the same identity, others not.
+    """
+    needs = replace(loss.needs, halves="mixed") if halves else loss.needs
+    return LossTraits("cosine" if normalize else "euclidean", needs, loss.xla)
 
 
 class ModelPlugin(Plugin, ABC):
@@ -237,6 +260,30 @@ class DatasetPlugin(Plugin, ABC):
         Raises:
             InputError: Something is missing or unusable; one problem each, naming the path.
         """
+
+
+def user_path(text: str) -> Path:
+    """Return the absolute path that a user means by an option's text; ~ is the home folder.
+
+    Absolute, because images are decoded later, maybe by a process that started in another folder. A ~name without such
+    a user is left as it is, and is then reported as a file that is missing, where ``Path.expanduser`` would raise.
+    """
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - as the docstring says
+
+
+def files_fingerprint(files: Mapping[str, Path]) -> str:
+    """Return the SHA-256 over names of images and the SHA-256 of their content, which is read in chunks.
+
+    Args:
+        files: The file of each image by a name that is the same on every machine, such as its path inside the data
+            set's folder; in the order of the images.
+    """
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        digest.update(os.fsencode(name) + b"\0")
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 class SamplerPlugin(Plugin, ABC):

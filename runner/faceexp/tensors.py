@@ -130,6 +130,21 @@ def unit_rows(x: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(x, row_norms(x)[:, None])
 
 
+def normalized(x: tf.Tensor, *, when: bool) -> tf.Tensor:
+    """Rows divided by their L2 norm when the option says so, else as they are.
+
+    As TensorFlow does it: norms below 1e-6 count as 1e-6, so that the gradient at a row of zeros is large, where that
+    of :func:`unit_rows` is zero.
+
+    Args:
+        x: float32 (N, D).
+        when: A loss's option ``normalize``.
+    """
+    import tensorflow as tf
+
+    return tf.math.l2_normalize(x, axis=1) if when else x
+
+
 def pair_masks(labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Which ordered pairs i, j with i != j are similar, and which different.
 

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ConfigDict, field_validator, model_validator
 
 import faceexp
 from faceexp import testing
@@ -29,8 +30,9 @@ from faceexp.contract import (
     ModelPlugin,
     SamplerPlugin,
     option,
+    pair_traits,
 )
-from faceexp.tensors import pair_distances
+from faceexp.tensors import pair_distances, unit_rows
 from faceexp.testing import DatasetContract, LossContract, ModelContract, PluginContract, SamplerContract
 
 pytest_plugins = ["pytester"]
@@ -98,16 +100,50 @@ class Halves(LossPlugin):
         return loss
 
 
+class WithoutXla(Pull):
+    """The same, which promises not to compile under XLA: most defects show without, and compiling takes long."""
+
+    xla: ClassVar[bool] = False
+
+
+class Scaled(Pull):
+    """The same with an option of every kind that the checks of options tell apart."""
+
+    normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
+    power: float = option(1.0, "Of the value.", ge=0, le=3)
+    steps: int = option(3, "As many times the value.", ge=1, lt=10)
+    sign: Literal["plus", "minus"] = option("plus", "Of the value.")
+    order: Literal[1, 2] = option(1, "Divides the value.")
+    name: str = option("x", "Nothing depends on it.", min_length=1)
+    weights: tuple[float, ...] = option((1.0,), "Factors of the value.", min_length=1)
+    offset: float | None = option(None, "Added to the value.", ge=0)
+
+    def traits(self):
+        return pair_traits(self, normalize=self.normalize)
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        pull, sign = super().build(ctx), 1.0 if self.sign == "plus" else -1.0
+        factor = sign * self.steps * sum(self.weights) / self.order
+
+        def loss(labels, x):
+            x = unit_rows(x) if self.normalize else x
+            return factor * tf.pow(1.0 + pull(labels, x), self.power) + (self.offset or 0.0)
+
+        return loss
+
+
 class Proxies(LossPlugin):
     """Softmax over inner products with one weight vector a class."""
 
     reference: ClassVar[str] = "this test"
     distance: ClassVar[str] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
+    trained: ClassVar[bool] = True
 
     seeded: bool = option(default=True, description="Draw the weights with the seed.")
     scale: bool = option(default=False, description="Train a scale, too.")
-    trained: bool = option(default=True, description="Let gradients reach the weights.")
 
     def build(self, ctx):
         import keras
@@ -130,6 +166,12 @@ class Proxies(LossPlugin):
                 return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
 
         return Layer()
+
+
+class Untrained(Proxies):
+    """No gradient reaches its weights."""
+
+    trained: ClassVar[bool] = False
 
 
 class Flat(ModelPlugin):
@@ -191,13 +233,19 @@ def test_a_healthy_plugin_passes(kind, tmp_path):
     ("plugin", "skipped"),
     [
         (Halves(), {"test_same_under_xla"}),
+        (Scaled(), set()),
         (Proxies(), set()),
         (Proxies(scale=True), {"test_names_of_identities_do_not_matter"}),
     ],
-    ids=["halves, no XLA", "weights", "two weights"],
+    ids=["halves, no XLA", "options", "weights", "two weights"],
 )
 def test_other_healthy_losses_pass(plugin, skipped, tmp_path):
     assert run(LossContract, plugin, tmp_path) == (set(), skipped)
+
+
+def rows(tf, x):
+    """The number of rows as a float, also where it is unknown when the loss is compiled."""
+    return tf.cast(tf.shape(x)[0], tf.float32)
 
 
 # Planted defects: for each suite and check, a plugin and which checks fail, if there are others.
@@ -215,7 +263,7 @@ def planted(kind, check, *others):
     return register
 
 
-def spoiled(check, *others, base=Pull):
+def spoiled(check, *others, base=WithoutXla):
     """Register a loss whose value is spoiled by a function ``(tf, ctx, labels, x, value) -> value``."""
 
     def register(spoil):
@@ -264,6 +312,56 @@ def plant_everywhere(kind):
 
         number: int = 1
 
+    @planted(kind, "test_options_out_of_bounds_are_refused")
+    class Tolerant(base):
+        """Options that there are not are ignored."""
+
+        model_config = ConfigDict(extra="ignore")
+
+    @planted(kind, "test_options_out_of_bounds_are_refused")
+    class Infinite(base):
+        """A number may be infinite, or none at all."""
+
+        model_config = ConfigDict(allow_inf_nan=True)
+
+        number: float = option(1.0, "A number.")
+
+    @planted(kind, "test_options_out_of_bounds_are_refused")
+    def forgiving():
+        class Forgiving(base):
+            """What has to be given is made up where it is left out."""
+
+            number: int = option(..., "A number that has to be given.")
+
+            @model_validator(mode="before")
+            @classmethod
+            def _make_up(cls, options):
+                return {"number": 1, **options}
+
+        return Forgiving(number=1)
+
+    @planted(kind, "test_options_out_of_bounds_are_refused")
+    class Clipped(base):
+        """What is out of bounds is moved to the nearest bound, without a word."""
+
+        number: float = option(1.0, "A number.", ge=0, le=1)
+
+        @field_validator("number", mode="before")
+        @classmethod
+        def _clip(cls, value):
+            return min(max(value, 0.0), 1.0) if isinstance(value, float) and abs(value) < 2 else value
+
+    @planted(kind, "test_options_out_of_bounds_are_refused")
+    class Guessing(base):
+        """Any word is taken for the first."""
+
+        word: Literal["one", "two"] = option("one", "A choice.")
+
+        @field_validator("word", mode="before")
+        @classmethod
+        def _guess(cls, value):
+            return value if value == "two" else "one"
+
     @planted(kind, "test_says_what_it_is")
     class Silent(base):
         pass
@@ -294,18 +392,40 @@ class Unreferenced(Pull):
 
 
 @planted("loss", "test_says_what_it_is_made_for")
-class Manhattan(Pull):
+class Manhattan(WithoutXla):
     """Nobody measures this distance."""
 
     distance: ClassVar[str] = "manhattan"
 
 
 @planted("loss", "test_says_what_it_is_made_for")
-class Demanding(Pull):
+class Demanding(WithoutXla):
     """It says with another type what it needs."""
 
     def traits(self):
         return LossTraits("cosine", self.needs, xla=1)
+
+
+@planted("loss", "test_says_what_it_is_made_for")
+class NoIdentity(WithoutXla):
+    """It asks for a batch without images."""
+
+    needs: ClassVar[BatchNeeds] = BatchNeeds(classes=0)
+
+
+@planted("loss", "test_says_what_it_is_made_for")
+class SimilarHalvesOfSingleImages(WithoutXla):
+    """No image is similar to itself."""
+
+    needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=1, halves="similar")
+
+
+@planted("loss", "test_says_what_it_is_made_for")
+class OtherThanItsClass(WithoutXla):
+    """It is made for the cosine, but people read of Euclidean distances."""
+
+    def traits(self):
+        return LossTraits("cosine", self.needs, self.xla)
 
 
 @spoiled("test_gives_a_float32_scalar")
@@ -328,7 +448,7 @@ def infinite_unless_identities_have_as_many_images(tf, ctx, labels, x, value):
 def root_without_gradient_at_zero(tf, ctx, labels, x, value):
     inner, norms = tf.matmul(x, x, transpose_b=True), tf.reduce_sum(x**2, axis=1)
     squared = tf.nn.relu(norms[:, None] + norms - 2 * inner)
-    return value + tf.reduce_mean(tf.sqrt(squared + tf.eye(x.shape[0])))
+    return value + tf.reduce_mean(tf.sqrt(squared + tf.eye(tf.shape(x)[0])))
 
 
 @spoiled("test_finite_on_duplicates")
@@ -343,12 +463,12 @@ def mean_over_different_pairs(tf, ctx, labels, x, value):
 
 @spoiled("test_finite_on_distinct_identities", "test_finite_on_two_rows")
 def mean_over_similar_pairs(tf, ctx, labels, x, value):
-    return value / (tf.reduce_sum(tf.cast(labels[:, None] == labels, tf.float32)) - labels.shape[0])
+    return value / (tf.reduce_sum(tf.cast(labels[:, None] == labels, tf.float32)) - rows(tf, labels))
 
 
 @spoiled("test_finite_on_two_rows")
 def two_degrees_of_freedom(tf, ctx, labels, x, value):
-    return value / (labels.shape[0] - 2.0)
+    return value / (rows(tf, labels) - 2.0)
 
 
 @spoiled("test_finite_on_large_embeddings")
@@ -361,6 +481,73 @@ def exponential_in_classes(tf, ctx, labels, x, value):
     return value + 1e-3 * tf.exp(ctx.num_classes / 100)
 
 
+@spoiled("test_finite_on_large_embeddings")
+def fourth_power_of_the_exponent(tf, ctx, labels, x, value):
+    # Infinite only for embeddings that are about as long as those of a training that diverges.
+    return value + 1e-30 * tf.reduce_mean(x**2) ** 8
+
+
+@planted("loss", "test_finite_whatever_the_options")
+class DividesByZero(WithoutXla):
+    """Its bounds allow a temperature of zero."""
+
+    temperature: float = option(0.5, "Divides the value.", ge=0)
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        loss = super().build(ctx)
+        return lambda labels, x: loss(labels, x) / tf.constant(self.temperature)
+
+
+@planted("loss", "test_finite_whatever_the_options")
+class OneChoiceIsBroken(WithoutXla):
+    """One of its choices has no gradient at zero."""
+
+    length: Literal["squared", "plain"] = option("squared", "What is added to the value.")
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        loss = super().build(ctx)
+        add = (
+            (lambda x: tf.reduce_sum(x**2))
+            if self.length == "squared"
+            else (lambda x: tf.reduce_sum(tf.norm(x, axis=1)))
+        )
+        return lambda labels, x: loss(labels, x) + add(x)
+
+
+class ScaledWithoutXla(Scaled):
+    """The loss with options, without XLA."""
+
+    xla: ClassVar[bool] = False
+
+
+@planted("loss", "test_normalises_only_when_told")
+class ForgetsToNormalise(ScaledWithoutXla):
+    """It forgets its option."""
+
+    def build(self, ctx):
+        return Scaled(**self.model_dump() | {"normalize": False}).build(ctx)
+
+
+@planted("loss", "test_normalises_only_when_told")
+class NormalisesTwice(ScaledWithoutXla):
+    """It always normalises."""
+
+    def build(self, ctx):
+        return Scaled(**self.model_dump() | {"normalize": True}).build(ctx)
+
+
+@planted("loss", "test_normalises_only_when_told")
+class Unmoved(ScaledWithoutXla):
+    """It normalises, but says that Euclidean distances are what it is made for."""
+
+    def traits(self):
+        return LossTraits(self.distance, self.needs, self.xla)
+
+
 @spoiled("test_not_a_number_shows")
 def hides_what_is_no_number(tf, ctx, labels, x, value):
     return tf.where(tf.math.is_nan(value), 0.0, value)
@@ -368,7 +555,7 @@ def hides_what_is_no_number(tf, ctx, labels, x, value):
 
 @spoiled("test_order_of_rows_does_not_matter")
 def later_rows_weigh_more(tf, ctx, labels, x, value):
-    return value + tf.reduce_mean(tf.range(x.shape[0], dtype=tf.float32) * x[:, 0])
+    return value + tf.reduce_mean(tf.range(rows(tf, x), dtype=tf.float32) * x[:, 0])
 
 
 @spoiled("test_names_of_identities_do_not_matter")
@@ -376,22 +563,21 @@ def higher_labels_weigh_more(tf, ctx, labels, x, value):
     return value + tf.reduce_mean(tf.cast(labels, tf.float32) * x[:, 0])
 
 
-class WithoutXla(Pull):
-    """A loss that XLA does not compile."""
-
-    xla: ClassVar[bool] = False
-
-
-@spoiled("test_same_as_a_graph", base=WithoutXla)
+@spoiled("test_same_as_a_graph")
 def another_value_as_a_graph(tf, ctx, labels, x, value):
     return value if tf.executing_eagerly() else 1.01 * value
 
 
-@spoiled("test_same_under_xla")
+@spoiled("test_same_under_xla", base=Pull)
 def integer_overflow(tf, ctx, labels, x, value):
     # What does not fit into an integer is the lowest one, but under XLA the highest.
     too_large = tf.cast(3e9 + 0 * tf.stop_gradient(tf.reduce_sum(tf.math.multiply_no_nan(x, 0.0))), tf.int32)
     return value + 1e-10 * tf.cast(too_large, tf.float32)
+
+
+@spoiled("test_same_under_xla", base=Pull)
+def another_value_for_an_unknown_number_of_rows(tf, ctx, labels, x, value):
+    return value if x.shape[0] else 1.01 * value
 
 
 @spoiled("test_the_seed_decides")
@@ -706,17 +892,27 @@ def test_a_healthy_dataset_of_files_passes(tmp_path):
 # Defects that many checks find
 
 
-def test_a_loss_that_does_not_compile_is_found(tmp_path):
-    class Written(Pull):
-        """XLA knows no text."""
+class Written(Pull):
+    """XLA knows no text."""
 
-        def build(self, ctx):
-            import tensorflow as tf
+    def build(self, ctx):
+        import tensorflow as tf
 
-            loss = super().build(ctx)
-            return lambda labels, x: loss(labels, x) * tf.strings.to_number(tf.strings.as_string(1 + 0 * labels[0]))
+        loss = super().build(ctx)
+        return lambda labels, x: loss(labels, x) * tf.strings.to_number(tf.strings.as_string(1 + 0 * labels[0]))
 
-    failed, _ = run(LossContract, Written(), tmp_path)
+
+class OfKnownSize(Pull):
+    """It wants to know how many rows there are when it is compiled."""
+
+    def build(self, ctx):
+        loss = super().build(ctx)
+        return lambda labels, x: loss(labels, x) * x.shape[0]
+
+
+@pytest.mark.parametrize("plugin", [Written(), OfKnownSize()], ids=["text", "size"])
+def test_a_loss_that_does_not_compile_is_found(plugin, tmp_path):
+    failed, _ = run(LossContract, plugin, tmp_path)
     assert "test_same_under_xla" in failed
     assert "test_same_as_a_graph" not in failed
 
@@ -724,7 +920,7 @@ def test_a_loss_that_does_not_compile_is_found(tmp_path):
 @pytest.mark.parametrize(
     ("plugin", "message"),
     [
-        (Proxies(trained=False), "no gradient reaches one of the loss's own weights"),
+        (Untrained(), "no gradient reaches one of the loss's own weights"),
         (Pull.model_construct(margin=None), "None"),
     ],
 )
@@ -769,6 +965,6 @@ def test_only_checks_can_be_skipped():
 
 def test_nothing_else_of_the_core_needs_pytest():
     names = [module.name for module in pkgutil.walk_packages(faceexp.__path__, "faceexp.")]
-    names = [name for name in names if name not in ("faceexp.testing", "faceexp.__main__")]
+    names = [name for name in names if name != "faceexp.__main__" and not name.startswith("faceexp.testing")]
     code = "import importlib, sys; sys.modules['pytest'] = None; [importlib.import_module(n) for n in sys.argv[1:]]"
     subprocess.run([sys.executable, "-c", code, *names], check=True, timeout=120)

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from faceexp.contract import DatasetPlugin, FaceData, option
+from faceexp.contract import DatasetPlugin, FaceData, files_fingerprint, option, user_path
 from faceexp.errors import InputError, Problem, did_you_mean
 
 Edition = Literal["color", "gray"]
@@ -94,7 +94,7 @@ class Feret(DatasetPlugin):
         None, "Folder for unpacked copies of .bz2 files; one in your cache if not given.", min_length=1
     )
 
-    def build(self, seed: int) -> FaceData:  # noqa: ARG002 - the data are found, not made
+    def build(self, seed: int) -> FaceData:
         """Return the absolute paths of unpacked images, by identity and name; each is read once for the fingerprint.
 
         Raises:
@@ -103,14 +103,13 @@ class Feret(DatasetPlugin):
         import numpy as np
         import platformdirs
 
-        root = _absolute(self.path)
-        cache = _absolute(self.unpacked) if self.unpacked else Path(platformdirs.user_cache_dir("faceexp"), "feret")
+        root = user_path(self.path)
+        cache = user_path(self.unpacked) if self.unpacked else Path(platformdirs.user_cache_dir("faceexp"), "feret")
         try:
             chosen = self._chosen(root)
             images = unpack([photograph.file for photograph in chosen], cache)
-            digest = hashlib.sha256()
-            for photograph, image in zip(chosen, images, strict=True):
-                digest.update(photograph.name.encode() + b"\0" + hashlib.sha256(image.read_bytes()).digest())
+            names = [photograph.name for photograph in chosen]
+            fingerprint = files_fingerprint(dict(zip(names, images, strict=True)))
         except OSError as error:
             message = f"cannot be read: {error.strerror or error}"
             raise InputError(Problem(message, where=str(error.filename or root))) from error
@@ -119,7 +118,7 @@ class Feret(DatasetPlugin):
             images=images,
             labels=labels.astype(np.int32),
             identities=tuple(identities.tolist()),
-            fingerprint=digest.hexdigest(),
+            fingerprint=fingerprint,
             licence=self.licence,
             source=f"FERET ({chosen[0].edition}), poses {', '.join(self.poses)}; {self.source}",
         )
@@ -162,11 +161,6 @@ class Feret(DatasetPlugin):
             asked = f" in {self.edition}" if self.edition else ""
             raise InputError(Problem(f"no FERET image{asked} of size {self.size!r} in it; {there}", where))
         return wanted
-
-
-def _absolute(path: str) -> Path:
-    # Absolute, because images are decoded later, maybe by a process that started elsewhere.
-    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 - Path's own raises for an unknown ~user
 
 
 def find(root: Path, size: str) -> list[Photograph]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from faceexp.contract import DatasetPlugin, FaceData, option
+from faceexp.contract import DatasetPlugin, FaceData, files_fingerprint, option, user_path
 from faceexp.errors import InputError, Problem, did_you_mean
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def image_extensions() -> frozenset[str]:
@@ -35,16 +31,6 @@ def list_folder(folder: Path, extensions: frozenset[str]) -> tuple[list[Path], l
     return [folder / name for name in sorted(folders)], [folder / name for name in sorted(images)]
 
 
-def fingerprint(root: Path, images: Iterable[Path]) -> str:
-    """Return the SHA-256 over each image's name relative to the root and the SHA-256 of its bytes, read in chunks."""
-    digest = hashlib.sha256()
-    for image in images:
-        digest.update(os.fsencode(image.relative_to(root).as_posix()) + b"\0")
-        with image.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
-
-
 class ImageFolder(DatasetPlugin):
     """One folder per identity, named after it, with images of any format that Pillow reads.
 
@@ -62,14 +48,13 @@ class ImageFolder(DatasetPlugin):
     )
     min_images: int = option(1, "Leave out identities with fewer images.", unit="images", ge=1)
 
-    def build(self, seed: int) -> FaceData:  # noqa: ARG002 - the data are found, not made
+    def build(self, seed: int) -> FaceData:
         """Return the absolute paths of the images, by identity and name; each file is read once for the fingerprint.
 
         Raises:
             InputError: The folder is missing or not laid out as one folder of images per identity.
         """
-        # Absolute, because images are decoded later, maybe by a process that started elsewhere.
-        root = Path(os.path.expanduser(self.path)).absolute()  # noqa: PTH111 - Path's own raises for an unknown ~user
+        root = user_path(self.path)
         try:
             return self._found(root)
         except OSError as error:
@@ -91,7 +76,7 @@ class ImageFolder(DatasetPlugin):
             images=images,
             labels=np.repeat(np.arange(len(people), dtype=np.int32), counts),
             identities=tuple(people),
-            fingerprint=fingerprint(root, images),
+            fingerprint=files_fingerprint({image.relative_to(root).as_posix(): image for image in images}),
             licence=self.licence,
             source=f"folder {self.path}",
         )

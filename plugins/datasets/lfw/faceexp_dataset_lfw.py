@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from faceexp.contract import DatasetPlugin, FaceData, option
+from faceexp.contract import DatasetPlugin, FaceData, files_fingerprint, option, user_path
 from faceexp.errors import InputError, Problem
 
 Variant = Literal["funneled", "original"]
@@ -56,16 +56,7 @@ FOLDERS: dict[str, str] = {"funneled": "lfw_funneled", "original": "lfw"}
 def data_folder(data_home: str | None) -> Path:
     """Return scikit-learn's data folder, without making it as its own function does."""
     folder = data_home or os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data"
-    return Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111 - Path's own raises for an unknown ~user
-
-
-def fingerprint(folder: Path, images: Iterable[Path]) -> str:
-    """Return the SHA-256 over each image's name relative to the folder and the SHA-256 of its bytes."""
-    digest = hashlib.sha256()
-    for image in images:
-        digest.update(image.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(image.read_bytes()).digest())
-    return digest.hexdigest()
+    return user_path(folder)
 
 
 class Lfw(DatasetPlugin):
@@ -98,7 +89,7 @@ class Lfw(DatasetPlugin):
     min_images: int = option(1, "Leave out identities with fewer images.", unit="images", ge=1)
     download: bool = option(False, "Fetch what is missing from the network, once; nothing is fetched otherwise.")
 
-    def build(self, seed: int) -> FaceData:  # noqa: ARG002 - the data are found, not made
+    def build(self, seed: int) -> FaceData:
         """Return the paths of the images, by identity and number; each file is read once for the fingerprint.
 
         Raises:
@@ -125,7 +116,7 @@ class Lfw(DatasetPlugin):
                 images=images,
                 labels=np.repeat(np.arange(len(people), dtype=np.int32), [len(found) for found in people.values()]),
                 identities=tuple(people),
-                fingerprint=fingerprint(folder, images),
+                fingerprint=files_fingerprint({image.relative_to(folder).as_posix(): image for image in images}),
                 licence=self.licence,
                 source=f"LFW ({self.variant}), {self.source}",
             )

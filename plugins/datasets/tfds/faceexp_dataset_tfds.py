@@ -47,7 +47,7 @@ class Tfds(DatasetPlugin):
     cache_dir: str | None = option(None, "Folder for extracted images; your cache folder if not given.", min_length=1)
     download: bool = option(default=False, description="Fetch and prepare the set if it is missing.")
 
-    def build(self, seed: int) -> FaceData:  # noqa: ARG002 - the data are found, not made
+    def build(self, seed: int) -> FaceData:
         """Return the paths of the extracted images, in the order of the records.
 
         Raises:

@@ -56,8 +56,6 @@ def adaface(
 
     Returns:
         float32 scalar, the mean over rows.
-
-    Reference: Kim, Jain, Liu, AdaFace: quality adaptive margin for face recognition, CVPR 2022.
     """
     import tensorflow as tf
 

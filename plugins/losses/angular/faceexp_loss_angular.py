@@ -35,8 +35,6 @@ def angular(labels: tf.Tensor, embeddings: tf.Tensor, alpha: float) -> tf.Tensor
 
     Returns:
         float32 scalar; 0 for a batch without positives or without negatives.
-
-    Reference: Wang et al., Deep metric learning with angular loss, ICCV 2017, equation 7.
     """
     import tensorflow as tf
 
@@ -89,13 +87,13 @@ class Angular(LossPlugin):
     """
 
     reference: ClassVar[str] = (
-        "J. Wang, F. Zhou, S. Wen, X. Liu, Y. Lin: Deep metric learning with angular loss. ICCV 2017"
+        "J. Wang, F. Zhou, S. Wen, X. Liu, Y. Lin: Deep metric learning with angular loss. ICCV 2017, equation 7"
     )
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
     alpha: float = option(40.0, "Upper bound of the angle at the negative, in degrees.", unit="degrees", gt=0, lt=90)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: angular(labels, embeddings, self.alpha)

@@ -30,8 +30,6 @@ def arcface(labels: tf.Tensor, embeddings: tf.Tensor, proxies: tf.Tensor, margin
 
     Returns:
         float32 scalar, the mean over rows; at an angle of exactly 0 or pi the sine has gradient 0.
-
-    Reference: Deng, Guo, Xue, Zafeiriou, ArcFace: additive angular margin loss for deep face recognition, CVPR 2019.
     """
     cosines = cosine_logits(embeddings, proxies)
     targets = arc_margin(target_logits(labels, cosines), margin)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option
-from faceexp.tensors import Pairs, pair_distances
+from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option, pair_traits
+from faceexp.tensors import Pairs, normalized, pair_distances
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,8 +26,6 @@ def balanced_l2(labels: tf.Tensor, embeddings: tf.Tensor, threshold: float, pair
 
     Returns:
         float32 scalar; a kind of which the batch holds no pair contributes 0.
-
-    Reference: the study of 2018 that faceexp generalises, which calls it "balanced L2".
     """
     import tensorflow as tf
 
@@ -42,7 +40,7 @@ def balanced_l2(labels: tf.Tensor, embeddings: tf.Tensor, threshold: float, pair
 class BalancedL2(LossPlugin):
     """Balanced L2 loss: mean distance of similar pairs and mean shortfall of different ones, weighted equally."""
 
-    reference: ClassVar[str] = "the source study of 2018, there called balanced L2"
+    reference: ClassVar[str] = "the study of 2018 that faceexp generalises, there called balanced L2"
     distance: ClassVar[Distance] = "euclidean"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
@@ -52,16 +50,10 @@ class BalancedL2(LossPlugin):
 
     def traits(self) -> LossTraits:
         """Return what the loss is made for: cosine where it normalises, halves of both kinds where it uses halves."""
-        distance: Distance = "cosine" if self.normalize else self.distance
-        needs = BatchNeeds(2, 2, "mixed") if self.pairs == "halves" else self.needs
-        return LossTraits(distance, needs, self.xla)
+        return pair_traits(self, normalize=self.normalize, halves=self.pairs == "halves")
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
-        import tensorflow as tf
-
-        def loss(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
-            x = tf.math.l2_normalize(embeddings, axis=1) if self.normalize else embeddings
-            return balanced_l2(labels, x, self.threshold, self.pairs)
-
-        return loss
+        return lambda labels, embeddings: balanced_l2(
+            labels, normalized(embeddings, when=self.normalize), self.threshold, self.pairs
+        )

@@ -28,8 +28,6 @@ def center(
 
     Returns:
         float32 scalar.
-
-    Reference: Wen, Zhang, Li, Qiao, A discriminative feature learning approach for deep face recognition, ECCV 2016.
     """
     import tensorflow as tf
 

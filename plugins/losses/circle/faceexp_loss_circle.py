@@ -28,8 +28,6 @@ def circle(labels: tf.Tensor, embeddings: tf.Tensor, m: float, gamma: float) -> 
 
     Returns:
         float32 scalar; 0 for a batch without positives or without negatives.
-
-    Reference: Sun et al., Circle loss: a unified perspective of pair similarity optimization, CVPR 2020.
     """
     import tensorflow as tf
 
@@ -58,6 +56,6 @@ class Circle(LossPlugin):
     m: float = option(0.4, "Relaxation: optima are 1 + m and -m, margins 1 - m and m.", unit="cosine", ge=0, le=1)
     gamma: float = option(80.0, "Scale of the exponents.", unit="1 / squared cosine", gt=0)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: circle(labels, embeddings, self.m, self.gamma)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option
-from faceexp.tensors import pairwise_distances
+from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option, pair_traits
+from faceexp.tensors import normalized, pairwise_distances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -254,8 +254,6 @@ def cluster_loss(labels: tf.Tensor, embeddings: tf.Tensor, margin_multiplier: fl
 
     Returns:
         float32 scalar, a sum over the batch.
-
-    Reference: Song, Jegelka, Rathod, Murphy, Deep metric learning via facility location, CVPR 2017, arXiv 1612.01213.
     """
     import tensorflow as tf
 
@@ -282,14 +280,10 @@ class Cluster(LossPlugin):
 
     def traits(self) -> LossTraits:
         """Return what the loss is made for: cosine where it normalises."""
-        return LossTraits("cosine" if self.normalize else self.distance, self.needs, self.xla)
+        return pair_traits(self, normalize=self.normalize)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
-        import tensorflow as tf
-
-        def loss(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
-            x = tf.math.l2_normalize(embeddings, axis=1) if self.normalize else embeddings
-            return cluster_loss(labels, x, self.margin_multiplier, pam=self.pam)
-
-        return loss
+        return lambda labels, embeddings: cluster_loss(
+            labels, normalized(embeddings, when=self.normalize), self.margin_multiplier, pam=self.pam
+        )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option
-from faceexp.tensors import Pairs, pair_distances
+from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option, pair_traits
+from faceexp.tensors import Pairs, normalized, pair_distances
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,8 +26,6 @@ def contrastive(labels: tf.Tensor, embeddings: tf.Tensor, margin: float, pairs: 
 
     Returns:
         float32 scalar; 0 for a batch without pairs.
-
-    Reference: Hadsell, Chopra, LeCun, Dimensionality reduction by learning an invariant mapping, CVPR 2006.
     """
     import tensorflow as tf
 
@@ -51,16 +49,10 @@ class Contrastive(LossPlugin):
 
     def traits(self) -> LossTraits:
         """Return what the loss is made for: cosine where it normalises, halves of both kinds where it uses halves."""
-        distance: Distance = "cosine" if self.normalize else self.distance
-        needs = BatchNeeds(2, 2, "mixed") if self.pairs == "halves" else self.needs
-        return LossTraits(distance, needs, self.xla)
+        return pair_traits(self, normalize=self.normalize, halves=self.pairs == "halves")
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
-        import tensorflow as tf
-
-        def loss(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
-            x = tf.math.l2_normalize(embeddings, axis=1) if self.normalize else embeddings
-            return contrastive(labels, x, self.margin, self.pairs)
-
-        return loss
+        return lambda labels, embeddings: contrastive(
+            labels, normalized(embeddings, when=self.normalize), self.margin, self.pairs
+        )

@@ -26,8 +26,6 @@ def cosface(labels: tf.Tensor, embeddings: tf.Tensor, proxies: tf.Tensor, margin
 
     Returns:
         float32 scalar, the mean over rows.
-
-    Reference: Wang et al., CosFace: large margin cosine loss for deep face recognition, CVPR 2018.
     """
     cosines = cosine_logits(embeddings, proxies)
     targets = target_logits(labels, cosines) - margin

@@ -48,8 +48,6 @@ def curricularface(
 
     Returns:
         ``(loss, t)``, float32 scalars: the mean over rows, and the moving mean with this batch.
-
-    Reference: Huang et al., CurricularFace: adaptive curriculum learning loss for deep face recognition, CVPR 2020.
     """
     import tensorflow as tf
 

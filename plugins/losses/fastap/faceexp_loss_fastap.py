@@ -28,8 +28,6 @@ def fastap(labels: tf.Tensor, embeddings: tf.Tensor, num_bins: int) -> tf.Tensor
 
     Returns:
         float32 scalar; 0 for a batch without positives.
-
-    Reference: Cakir et al., Deep metric learning to rank, CVPR 2019.
     """
     import tensorflow as tf
 
@@ -59,6 +57,6 @@ class FastAP(LossPlugin):
 
     num_bins: int = option(10, "Steps of the histograms.", unit="bins", ge=1, le=100)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: fastap(labels, embeddings, self.num_bins)

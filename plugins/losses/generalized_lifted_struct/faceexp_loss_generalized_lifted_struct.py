@@ -29,8 +29,6 @@ def generalized_lifted_struct(
 
     Returns:
         float32 scalar; where a row has no positives or no negatives, that part of it is 0.
-
-    Reference: Hermans, Beyer, Leibe, In defense of the triplet loss for person re-identification, 2017, equation 6.
     """
     import tensorflow as tf
 
@@ -59,6 +57,6 @@ class GeneralizedLiftedStruct(LossPlugin):
     neg_margin: float = option(1.0, "Distance beyond which a negative weighs little.", unit="distance")
     pos_margin: float = option(0.0, "Distance within which a positive weighs little.", unit="distance")
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, x: generalized_lifted_struct(labels, x, self.neg_margin, self.pos_margin)

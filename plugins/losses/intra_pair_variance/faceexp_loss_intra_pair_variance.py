@@ -27,8 +27,6 @@ def intra_pair_variance(labels: tf.Tensor, embeddings: tf.Tensor, pos_eps: float
 
     Returns:
         float32 scalar; a kind of which the batch holds no pair contributes 0.
-
-    Reference: Yu and Tao, Deep metric learning with tuplet margin loss, ICCV 2019.
     """
     import tensorflow as tf
 
@@ -52,6 +50,6 @@ class IntraPairVariance(LossPlugin):
     pos_eps: float = option(0.01, "Part of its mean that a similar pair's cosine may fall short.", ge=0, le=1)
     neg_eps: float = option(0.01, "Part of its mean that a different pair's cosine may exceed.", ge=0, le=1)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: intra_pair_variance(labels, embeddings, self.pos_eps, self.neg_eps)

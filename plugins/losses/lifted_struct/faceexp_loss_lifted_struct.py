@@ -27,8 +27,6 @@ def lifted_struct(labels: tf.Tensor, embeddings: tf.Tensor, margin: float) -> tf
     Returns:
         float32 scalar; 0 for a batch without similar or without different pairs, where the reference implementation
         in TensorFlow 1 gives no number.
-
-    Reference: Song, Xiang, Jegelka, Savarese, Deep metric learning via lifted structured feature embedding, CVPR 2016.
     """
     import tensorflow as tf
 
@@ -54,6 +52,6 @@ class LiftedStruct(LossPlugin):
 
     margin: float = option(1.0, "Distance beyond which a negative weighs little.", unit="distance", gt=0)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: lifted_struct(labels, embeddings, self.margin)

@@ -43,9 +43,6 @@ def magface(
 
     Returns:
         float32 scalar, the mean over rows.
-
-    Reference: Meng, Zhao, Huang, Zhou, MagFace: a universal representation for face recognition and quality
-    assessment, CVPR 2021.
     """
     import tensorflow as tf
 

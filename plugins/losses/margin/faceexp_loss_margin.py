@@ -25,8 +25,6 @@ def margin_of_all(labels: tf.Tensor, excess: tf.Tensor, margin: float) -> tf.Ten
 
     Returns:
         float32 scalar; 0 for a batch without triplets.
-
-    Reference: Wu, Manmatha, Smola, Kraehenbuehl, Sampling matters in deep embedding learning, ICCV 2017.
     """
     import tensorflow as tf
 
@@ -75,7 +73,7 @@ def chances_by_distance(
 ) -> tf.Tensor:
     """Chances of negatives inverse to how many there are at their distance, so that all distances are drawn alike.
 
-    Points on a sphere in D dimensions are at distance d from each other with density
+    This is section 4 of the paper. Points on a sphere in D dimensions are at distance d from each other with density
     ``q(d) = d^(D-2) (1 - d^2/4)^((D-3)/2)``.
 
     Args:
@@ -88,8 +86,6 @@ def chances_by_distance(
 
     Returns:
         float32 (B, B), rows sum to 1; all 0 in a batch of one identity.
-
-    Reference: Wu et al., ICCV 2017, section 4.
     """
     import tensorflow as tf
 

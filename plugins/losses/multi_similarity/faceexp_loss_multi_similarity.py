@@ -60,8 +60,6 @@ def multi_similarity(
 
     Returns:
         float32 scalar.
-
-    Reference: Wang et al., Multi-similarity loss with general pair weighting for deep metric learning, CVPR 2019.
     """
     import tensorflow as tf
 
@@ -93,7 +91,7 @@ class MultiSimilarity(LossPlugin):
     miner: Miner = option("none", "Pairs: all, or those that are not told apart by more than epsilon.")
     epsilon: float = option(0.1, "Slack of the miner.", unit="cosine", ge=0)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: multi_similarity(
             labels, embeddings, self.alpha, self.beta, self.base, None if self.miner == "none" else self.epsilon

@@ -17,7 +17,8 @@ def nca(labels: tf.Tensor, embeddings: tf.Tensor, softmax_scale: float) -> tf.Te
     """Neighbourhood components analysis: ``mean_i -log(sum_p exp(-s d_ip^2) / sum_{j != i} exp(-s d_ij^2))``.
 
     ``d_ij`` is the Euclidean distance of the normalised embeddings i and j; p runs over the positives of row i. The
-    mean is over rows that have one.
+    mean is over rows that have one. The paper maximises the probabilities themselves; this is the form with a
+    logarithm.
 
     Args:
         labels: int32 (B,).
@@ -26,8 +27,6 @@ def nca(labels: tf.Tensor, embeddings: tf.Tensor, softmax_scale: float) -> tf.Te
 
     Returns:
         float32 scalar; 0 for a batch without positives (where the reference is not a number) or without negatives.
-
-    Reference: Goldberger et al., Neighbourhood components analysis, NIPS 2004; in the form with a logarithm.
     """
     import tensorflow as tf
 
@@ -51,6 +50,6 @@ class NCA(LossPlugin):
 
     softmax_scale: float = option(1.0, "Factor of squared distances in the softmax.", unit="1 / squared distance", gt=0)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: nca(labels, embeddings, self.softmax_scale)

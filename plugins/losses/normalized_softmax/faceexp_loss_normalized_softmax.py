@@ -25,8 +25,6 @@ def normalized_softmax(labels: tf.Tensor, embeddings: tf.Tensor, proxies: tf.Ten
 
     Returns:
         float32 scalar, the mean over rows.
-
-    Reference: Zhai, Wu, Classification is a strong baseline for deep metric learning, BMVC 2019.
     """
     return softmax_cross_entropy(labels, cosine_logits(embeddings, proxies) / temperature)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, option
+from faceexp.tensors import normalized
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,8 +27,6 @@ def npairs(labels: tf.Tensor, embeddings: tf.Tensor, reg_lambda: float) -> tf.Te
 
     Returns:
         float32 scalar, the mean over anchors.
-
-    Reference: Sohn, Improved deep metric learning with multi-class N-pair loss objective, NIPS 2016.
     """
     import tensorflow as tf
 
@@ -58,12 +57,6 @@ class NPairs(LossPlugin):
     reg_lambda: float = option(0.002, "Weight of the squared norms of the embeddings.", ge=0)
     normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
-        import tensorflow as tf
-
-        def loss(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
-            x = tf.math.l2_normalize(embeddings, axis=1) if self.normalize else embeddings
-            return npairs(labels, x, self.reg_lambda)
-
-        return loss
+        return lambda labels, embeddings: npairs(labels, normalized(embeddings, when=self.normalize), self.reg_lambda)

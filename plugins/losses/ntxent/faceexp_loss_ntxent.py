@@ -26,8 +26,6 @@ def ntxent(labels: tf.Tensor, embeddings: tf.Tensor, temperature: float) -> tf.T
 
     Returns:
         float32 scalar; 0 for a batch without positives or without negatives.
-
-    Reference: Chen et al., A simple framework for contrastive learning of visual representations, ICML 2020.
     """
     import tensorflow as tf
 
@@ -52,6 +50,6 @@ class NTXent(LossPlugin):
 
     temperature: float = option(0.07, "Divides cosines; smaller ones weigh hard pairs more.", unit="cosine", gt=0)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: ntxent(labels, embeddings, self.temperature)

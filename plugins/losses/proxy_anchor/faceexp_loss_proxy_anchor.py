@@ -31,8 +31,6 @@ def proxy_anchor(
 
     Returns:
         float32 scalar; an empty sum contributes 0.
-
-    Reference: Kim, Kim, Cho, Kwak, Proxy anchor loss for deep metric learning, CVPR 2020.
     """
     import tensorflow as tf
 

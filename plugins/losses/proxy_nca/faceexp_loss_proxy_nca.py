@@ -28,8 +28,6 @@ def proxy_nca(labels: tf.Tensor, embeddings: tf.Tensor, proxies: tf.Tensor, soft
 
     Returns:
         float32 scalar, the mean over rows.
-
-    Reference: Movshovitz-Attias et al., No fuss distance metric learning using proxies, ICCV 2017.
     """
     return softmax_cross_entropy(labels, 2.0 * softmax_scale * cosine_logits(embeddings, proxies))
 

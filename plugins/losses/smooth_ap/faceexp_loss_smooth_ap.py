@@ -49,8 +49,6 @@ def smooth_ap(labels: tf.Tensor, embeddings: tf.Tensor, temperature: float) -> t
 
     Returns:
         float32 scalar, within [0, 1].
-
-    Reference: Brown et al., Smooth-AP: smoothing the path towards large-scale image retrieval, ECCV 2020.
     """
     import tensorflow as tf
 
@@ -101,7 +99,7 @@ class SmoothAP(LossPlugin):
     temperature: float = option(0.01, "Width of the sigmoids.", unit="cosine", gt=0)
     positives: Positives = option("identity", "What a row should find: its identity, or its block of the batch.")
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: smooth_ap(
             labels if self.positives == "identity" else blocks(labels), embeddings, self.temperature

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option
+from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option, pair_traits
 from faceexp.tensors import masked_mean, pair_masks, squared_distances, unit_rows
 
 if TYPE_CHECKING:
@@ -43,8 +43,6 @@ def snr_contrastive(labels: tf.Tensor, embeddings: tf.Tensor, pos_margin: float,
 
     Returns:
         float32 scalar; a kind of which no pair is above zero contributes 0.
-
-    Reference: Yuan et al., Signal-to-noise ratio: a robust distance metric for deep metric learning, CVPR 2019.
     """
     import tensorflow as tf
 
@@ -79,9 +77,9 @@ class SNRContrastive(LossPlugin):
 
     def traits(self) -> LossTraits:
         """Return what the loss is made for: cosine where it normalises."""
-        return LossTraits("cosine" if self.normalize else "euclidean", self.needs, self.xla)
+        return pair_traits(self, normalize=self.normalize)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         import tensorflow as tf
 

@@ -39,8 +39,6 @@ def soft_triple(
 
     Returns:
         float32 scalar, the mean over rows; without the paper's optional regulariser, which merges centres.
-
-    Reference: Qian, Shang, Sun, Hu, Li, Jin, SoftTriple loss: deep metric learning without triplet sampling, ICCV 2019.
     """
     import tensorflow as tf
 

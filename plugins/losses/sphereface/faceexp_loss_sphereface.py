@@ -31,8 +31,6 @@ def sphereface(labels: tf.Tensor, embeddings: tf.Tensor, proxies: tf.Tensor, mar
 
     Returns:
         float32 scalar, the mean over rows.
-
-    Reference: Liu et al., SphereFace: deep hypersphere embedding for face recognition, CVPR 2017.
     """
     import tensorflow as tf
 

@@ -33,9 +33,6 @@ def subcenter_arcface(
 
     Returns:
         float32 scalar, the mean over rows; at an angle of exactly 0 or pi the sine has gradient 0.
-
-    Reference: Deng, Guo, Liu, Gong, Zafeiriou, Sub-center ArcFace: boosting face recognition by large-scale noisy web
-    faces, ECCV 2020.
     """
     import tensorflow as tf
 

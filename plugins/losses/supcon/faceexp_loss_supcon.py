@@ -27,8 +27,6 @@ def supcon(labels: tf.Tensor, embeddings: tf.Tensor, temperature: float) -> tf.T
 
     Returns:
         float32 scalar; 0 for a batch without positives or without negatives.
-
-    Reference: Khosla et al., Supervised contrastive learning, NeurIPS 2020, equation 2.
     """
     import tensorflow as tf
 
@@ -52,6 +50,6 @@ class SupCon(LossPlugin):
 
     temperature: float = option(0.1, "Divides cosines; smaller ones weigh hard pairs more.", unit="cosine", gt=0)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: supcon(labels, embeddings, self.temperature)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option
+from faceexp.contract import BatchNeeds, LossContext, LossPlugin, LossTraits, option, pair_traits
 from faceexp.quiet import silence
 from faceexp.tensors import unit_rows
 
@@ -59,14 +59,13 @@ class TfsimLoss(LossPlugin):
 
     def traits(self) -> LossTraits:
         """Return what the loss is made for: cosine where it normalises or measures the angle itself."""
-        made_for: Distance = "cosine" if self.normalize or self.distance == "cosine" else "euclidean"
-        return LossTraits(made_for, self.needs, self.xla)
+        return pair_traits(self, normalize=self.normalize or self.distance == "cosine")
 
     def adapt(self, distances: tf.Tensor) -> tf.Tensor:
         """Return the distances (B, B) as the loss shall see them."""
         return distances
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         import tensorflow as tf
 
@@ -197,6 +196,9 @@ class TfsimSoftNearestNeighbor(TfsimLoss):
         """Count distances from each row's nearest other row: the same quotients of exponentials, none of them 0 / 0."""
         import tensorflow as tf
 
-        others = tf.linalg.set_diag(distances, tf.fill(tf.shape(distances)[:1], distances.dtype.max))
+        # By a mask: XLA does not compile the gradient of tf.linalg.set_diag where the size of batches is unknown.
+        row = tf.range(tf.shape(distances)[0])
+        diagonal = row[:, None] == row[None, :]
+        others = tf.where(diagonal, distances.dtype.max, distances)
         nearest = tf.stop_gradient(tf.reduce_min(others, axis=1, keepdims=True))
-        return tf.linalg.set_diag(distances - nearest, tf.zeros(tf.shape(distances)[:1]))
+        return tf.where(diagonal, 0.0, distances - nearest)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option
+from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option, pair_traits
 from faceexp.tensors import (
     masked_mean,
     pair_masks,
@@ -51,10 +51,6 @@ def triplet_margin(
         float32 scalar; 0 for a batch without triplets, or where none costs anything.
 
     Time is O(B^2) times the images of the largest identity, the number of triplets at most; memory is O(B^2).
-
-    References: Schroff, Kalenichenko, Philbin, FaceNet, CVPR 2015 (semi-hard). Hermans, Beyer, Leibe, In defense of
-    the triplet loss for person re-identification, 2017 (batch hard, smooth, mean of what is not zero). Balntas, Riba,
-    Ponsa, Mikolajczyk, Learning local feature descriptors with triplets, BMVC 2016 (swap).
     """
     import tensorflow as tf
 
@@ -89,7 +85,10 @@ class TripletMargin(LossPlugin):
     """
 
     reference: ClassVar[str] = (
-        "A. Hermans, L. Beyer, B. Leibe: In defense of the triplet loss for person re-identification. 2017"
+        "A. Hermans, L. Beyer, B. Leibe: In defense of the triplet loss for person re-identification. 2017 (batch "
+        "hard, smooth, mean of what is not zero); F. Schroff, D. Kalenichenko, J. Philbin: FaceNet: a unified "
+        "embedding for face recognition and clustering. CVPR 2015 (semi-hard); V. Balntas, E. Riba, D. Ponsa, "
+        "K. Mikolajczyk: Learning local feature descriptors with triplets. BMVC 2016 (swap)"
     )
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
@@ -108,9 +107,9 @@ class TripletMargin(LossPlugin):
 
     def traits(self) -> LossTraits:
         """Return what the loss is made for: cosine where it normalises."""
-        return LossTraits("cosine" if self.normalize else "euclidean", self.needs, self.xla)
+        return pair_traits(self, normalize=self.normalize)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         measure = pairwise_distances if self.power == 1 else squared_distances
         options = self.model_dump(exclude={"power", "normalize"})

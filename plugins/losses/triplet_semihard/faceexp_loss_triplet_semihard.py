@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option
+from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option, pair_traits
 from faceexp.tensors import pair_masks, squared_distances, sum_over_positives, unit_rows
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ def triplet_semihard(labels: tf.Tensor, embeddings: tf.Tensor, margin: float) ->
         ``d_in`` is taken as 0, as the reference implementation in TensorFlow 1 does.
 
     Time is O(B^2) times the images of the largest identity, memory O(B^2).
-
-    Reference: Schroff, Kalenichenko, Philbin, FaceNet: a unified embedding for face recognition and clustering,
-    CVPR 2015.
     """
     import tensorflow as tf
 
@@ -72,9 +69,9 @@ class TripletSemihard(LossPlugin):
 
     def traits(self) -> LossTraits:
         """Return what the loss is made for: cosine where it normalises."""
-        return LossTraits("cosine" if self.normalize else self.distance, self.needs, self.xla)
+        return pair_traits(self, normalize=self.normalize)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
 
         def loss(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:

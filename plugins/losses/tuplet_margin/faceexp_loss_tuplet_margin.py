@@ -28,8 +28,6 @@ def tuplet_margin(labels: tf.Tensor, embeddings: tf.Tensor, margin: float, scale
     Returns:
         float32 scalar; 0 for a batch without similar or without different pairs. Finite also where embeddings of one
         identity coincide, and rounding gives the reference implementation a cosine beyond 1.
-
-    Reference: Yu, Tao, Deep metric learning with tuplet margin loss, ICCV 2019.
     """
     import tensorflow as tf
 
@@ -59,6 +57,6 @@ class TupletMargin(LossPlugin):
     )
     scale: float = option(64.0, "Factor of the cosines.", gt=0)
 
-    def build(self, ctx: LossContext) -> LossFunction:  # noqa: ARG002 - the loss has no weights
+    def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
         return lambda labels, embeddings: tuplet_margin(labels, embeddings, self.margin, self.scale)

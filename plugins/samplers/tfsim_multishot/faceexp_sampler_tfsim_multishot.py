@@ -41,8 +41,7 @@ class TfsimMultishot(SamplerPlugin):
 
     def supply(self) -> BatchSupply:
         """Return P K rows of P identities, K images each; the halves are similar where K is even."""
-        p, k = self.classes_per_batch, self.images_per_class
-        return BatchSupply(size=p * k, classes=p, images_per_class=k, halves=None if k % 2 else "similar")
+        return BatchSupply.by_image(self.classes_per_batch, self.images_per_class)
 
     def build(self, labels: IntArray, seed: int) -> Iterator[IntArray]:
         """Return an endless iterator of int64 (P K,).

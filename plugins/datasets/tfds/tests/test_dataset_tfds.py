@@ -262,9 +262,7 @@ def test_what_was_extracted_needs_no_tensorflow(options):
     assert done.stdout == "6 set()\n"
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"name": "huggingface:faces"}, {"name": "../faces"}, {"name": "Faces"}, {"split": ""}, {"shuffle": True}]
-)
-def test_options_out_of_bounds_are_refused(options, wrong):
-    with pytest.raises(ValidationError):
-        Tfds(**{**options, **wrong})
+@pytest.mark.parametrize("name", ["huggingface:faces", "../faces", "Faces"])
+def test_a_name_is_one_that_the_library_may_have(options, name):
+    with pytest.raises(ValidationError, match="should match pattern"):
+        Tfds(**options | {"name": name})

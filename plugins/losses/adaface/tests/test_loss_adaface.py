@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 from faceexp_loss_adaface import AdaFace
-from pydantic import ValidationError
 
-from faceexp.contract import BatchNeeds, LossContext
+from faceexp.contract import LossContext
 from faceexp.testing import LossContract
 
 
@@ -63,14 +62,3 @@ def test_statistics_are_weights_that_are_not_trained():
     loss = AdaFace().build(LossContext(num_classes=5, embedding_dim=4))
     assert [tuple(variable.shape) for variable in loss.trainable_variables] == [(5, 4)]
     assert [variable.numpy().tolist() for variable in loss.non_trainable_variables] == [[0, 0, 0]]
-
-
-def test_traits():
-    assert AdaFace().traits().distance == "cosine"
-    assert AdaFace().traits().needs == BatchNeeds(classes=1)
-
-
-@pytest.mark.parametrize("options", [{"m": -0.1}, {"h": -1.0}, {"scale": 0.0}, {"momentum": 1.0}, {"margin": 1.0}])
-def test_refuses_options_out_of_bounds(options):
-    with pytest.raises(ValidationError):
-        AdaFace(**options)

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 from faceexp_loss_center import Center
-from pydantic import ValidationError
 
-from faceexp.contract import BatchNeeds, LossContext
+from faceexp.contract import LossContext
 from faceexp.testing import LossContract
 
 
@@ -46,14 +45,3 @@ def test_trains_a_classifier_and_moves_centers():
     loss = Center().build(LossContext(num_classes=5, embedding_dim=4))
     assert [tuple(variable.shape) for variable in loss.trainable_variables] == [(5, 4), (5,)]
     assert [tuple(variable.shape) for variable in loss.non_trainable_variables] == [(5, 4)]
-
-
-def test_traits():
-    assert Center().traits().distance == "euclidean"
-    assert Center().traits().needs == BatchNeeds(classes=1)
-
-
-@pytest.mark.parametrize("options", [{"weight": -1.0}, {"alpha": 1.1}, {"alpha": -0.1}, {"margin": 1.0}])
-def test_refuses_options_out_of_bounds(options):
-    with pytest.raises(ValidationError):
-        Center(**options)

@@ -3,7 +3,6 @@ from functools import cache
 import numpy as np
 import pytest
 from faceexp_loss_cluster import Cluster, choose_facilities
-from pydantic import ValidationError
 from sklearn.metrics import normalized_mutual_info_score
 
 from faceexp.contract import LossContext
@@ -167,22 +166,5 @@ def test_a_perfect_clustering_costs_nothing(evaluate):
     assert np.abs(gradient).max() == 0
 
 
-def test_normalises_only_when_told(evaluate):
-    labels, x = random_batch(0)
-    value, _ = evaluate(Cluster(normalize=True).build(CTX), labels, 7 * x)
-    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    assert value == pytest.approx(evaluate(Cluster().build(CTX), labels, unit)[0], rel=1e-4)
-    assert value != pytest.approx(evaluate(Cluster().build(CTX), labels, 7 * x)[0], rel=0.1)
-
-
-def test_options_and_traits():
+def test_defaults():
     assert Cluster() == Cluster(margin_multiplier=1.0, pam=True, normalize=False)
-    assert Cluster().traits().distance == "euclidean"
-    assert Cluster(normalize=True).traits().distance == "cosine"
-    assert Cluster().traits().xla
-
-
-@pytest.mark.parametrize("options", [{"margin_multiplier": -1.0}, {"pam": "perhaps"}, {"margin": 1.0}])
-def test_refuses_options_out_of_bounds(options):
-    with pytest.raises(ValidationError):
-        Cluster(**options)

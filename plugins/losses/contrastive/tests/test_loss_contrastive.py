@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from faceexp_loss_contrastive import Contrastive
-from pydantic import ValidationError
 
 from faceexp.contract import BatchNeeds, LossContext
 from faceexp.testing import LossContract
@@ -40,22 +39,5 @@ def test_formula(evaluate, pairs):
     assert value == pytest.approx(np.mean(terms), rel=1e-5)
 
 
-def test_normalises_only_when_told(evaluate):
-    labels, x = batch()
-    value, _ = evaluate(Contrastive(normalize=True).build(CTX), labels, 7 * x)
-    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    assert value == pytest.approx(evaluate(Contrastive().build(CTX), labels, unit)[0], rel=1e-5)
-    assert value != pytest.approx(evaluate(Contrastive().build(CTX), labels, 7 * x)[0], rel=0.1)
-
-
-def test_traits():
-    assert Contrastive().traits().distance == "euclidean"
-    assert Contrastive(normalize=True).traits().distance == "cosine"
-    assert Contrastive(pairs="all").traits().needs == BatchNeeds(classes=2, images_per_class=2)
-    assert Contrastive(pairs="halves").traits().needs.halves == "mixed"
-
-
-@pytest.mark.parametrize("options", [{"margin": 0.0}, {"margin": -1.0}, {"pairs": "some"}, {"margn": 1.0}])
-def test_refuses_options_out_of_bounds(options):
-    with pytest.raises(ValidationError):
-        Contrastive(**options)
+def test_halves_need_both_kinds_of_pairs():
+    assert Contrastive(pairs="halves").traits().needs == BatchNeeds(classes=2, images_per_class=2, halves="mixed")

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 from faceexp_loss_curricularface import CurricularFace
-from pydantic import ValidationError
 
-from faceexp.contract import BatchNeeds, LossContext
+from faceexp.contract import LossContext
 from faceexp.testing import LossContract
 
 
@@ -52,14 +51,3 @@ def test_the_moving_mean_is_a_weight_that_is_not_trained():
     loss = CurricularFace().build(LossContext(num_classes=5, embedding_dim=4))
     assert [tuple(variable.shape) for variable in loss.trainable_variables] == [(5, 4)]
     assert [variable.numpy() for variable in loss.non_trainable_variables] == [0]
-
-
-def test_traits():
-    assert CurricularFace().traits().distance == "cosine"
-    assert CurricularFace().traits().needs == BatchNeeds(classes=1)
-
-
-@pytest.mark.parametrize("options", [{"margin": -1.0}, {"margin": 4.0}, {"scale": 0.0}, {"momentum": 1.0}, {"m": 1.0}])
-def test_refuses_options_out_of_bounds(options):
-    with pytest.raises(ValidationError):
-        CurricularFace(**options)

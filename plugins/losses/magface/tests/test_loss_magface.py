@@ -3,7 +3,7 @@ import pytest
 from faceexp_loss_magface import MagFace
 from pydantic import ValidationError
 
-from faceexp.contract import BatchNeeds, LossContext
+from faceexp.contract import LossContext
 from faceexp.testing import LossContract
 
 
@@ -14,7 +14,7 @@ class TestMagFaceContract(LossContract):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_formula(proxy_batch, evaluate, runs_everywhere, with_proxies, unit, cross_entropy, central_differences, seed):
+def test_formula(proxy_batch, evaluate, with_proxies, unit, cross_entropy, central_differences, seed):
     labels, x, proxies = proxy_batch()
     x = np.random.default_rng(seed).normal(size=x.shape) * 2.5
     kinds = set()
@@ -38,7 +38,6 @@ def test_formula(proxy_batch, evaluate, runs_everywhere, with_proxies, unit, cro
     assert value == pytest.approx(naive(x), rel=1e-4)
     np.testing.assert_allclose(gradient, central_differences(naive, x), rtol=1e-3, atol=1e-5)
     assert kinds == {"beyond", "within", "short", "long", "-"}
-    runs_everywhere(loss, labels, x)
 
 
 def test_defaults_are_the_papers():
@@ -52,15 +51,7 @@ def test_one_variable_of_proxies():
     assert [tuple(variable.shape) for variable in loss.weights] == [(5, 4)]
 
 
-def test_traits():
-    assert MagFace().traits().distance == "cosine"
-    assert MagFace().traits().needs == BatchNeeds(classes=1)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"l_a": 0.0}, {"l_a": 110.0}, {"u_m": 0.4}, {"l_m": -1.0}, {"u_m": 4.0}, {"lambda_g": -1.0}, {"scale": 0.0}],
-)
-def test_refuses_options_out_of_bounds(options):
-    with pytest.raises(ValidationError):
+@pytest.mark.parametrize("options", [{"l_a": 110.0}, {"l_a": 20.0, "u_a": 10.0}, {"u_m": 0.4}])
+def test_lower_bounds_lie_below_upper_ones(options):
+    with pytest.raises(ValidationError, match="must"):
         MagFace(**options)

@@ -263,9 +263,3 @@ def test_a_file_that_unpacks_to_too_much_is_refused(path, tmp_path, monkeypatch)
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
     with pytest.raises(ValidationError, match="unpacks to more than the 1,000 bytes that are read"):
         KerasFile(path=path)
-
-
-@pytest.mark.parametrize("options", [{"path": ""}, {"scale": 0.0}, {"offset": float("nan")}, {"custom_objects": {}}])
-def test_options_out_of_bounds_are_refused(path, options):
-    with pytest.raises(ValidationError):
-        KerasFile(**{"path": path, **options})

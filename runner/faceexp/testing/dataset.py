@@ -1,0 +1,81 @@
+"""What every data set has to keep."""
+
+from __future__ import annotations
+
+import functools
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from faceexp.contract import DatasetPlugin, FaceData
+from faceexp.testing.plugin import PluginContract, PluginKey
+
+
+class DatasetContract(PluginContract):
+    """What every data set has to keep; the subclass gives a fixture ``plugin``.
+
+    Class variables:
+        decoded: How many images are decoded, evenly spread over all.
+    """
+
+    decoded: ClassVar[int] = 100
+
+    def test_labels_count_from_zero(self, plugin: DatasetPlugin) -> None:
+        """Check that labels are int32 (N,), one an image, and that each of 0..C-1 occurs."""
+        faces = _faces(plugin)
+        labels = np.asarray(faces.labels)
+        assert labels.dtype == np.int32, f"labels are {labels.dtype}"
+        assert labels.shape == (len(faces.images),), f"labels {labels.shape} for {len(faces.images)} images"
+        assert np.array_equal(np.unique(labels), np.arange(len(faces.identities))), "labels are not 0..C-1"
+
+    def test_identities_are_unique(self, plugin: DatasetPlugin) -> None:
+        """Check that people have names, no two of them the same."""
+        identities = _faces(plugin).identities
+        assert all(identities), "an identity has no name"
+        twice = sorted({name for name in identities if identities.count(name) > 1})
+        assert not twice, f"two identities are called {twice[0]!r}"
+
+    def test_images_can_be_read(self, plugin: DatasetPlugin) -> None:
+        """Check that images are uint8 (N, H, W) or (N, H, W, 3), or paths of files that Pillow decodes."""
+        from PIL import Image
+
+        images = _faces(plugin).images
+        assert len(images), "there are no images"
+        if isinstance(images, np.ndarray):
+            assert images.dtype == np.uint8, f"images are {images.dtype}"
+            right = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
+            assert right, f"images have shape {images.shape}"
+            return
+        missing = [path for path in images if not path.is_file()]
+        assert not missing, f"{len(missing)} files are missing, the first is {missing[0]}"
+        for at in np.linspace(0, len(images) - 1, min(self.decoded, len(images))).astype(int):
+            try:
+                with Image.open(images[at]) as image:
+                    image.load()
+            except (OSError, SyntaxError, ValueError) as error:
+                pytest.fail(f"{images[at]} cannot be decoded: {error}")
+
+    def test_two_builds_are_the_same(self, plugin: DatasetPlugin) -> None:
+        """Build it twice with one seed: same fingerprint, same labels, same names."""
+        first, second = _faces(plugin), plugin.build(seed=0)
+        assert first.fingerprint, "the fingerprint is empty"
+        assert first.fingerprint == second.fingerprint, "two builds have different fingerprints"
+        assert np.array_equal(first.labels, second.labels), "two builds have different labels"
+        assert first.identities == second.identities, "two builds have different identities"
+
+    def test_licence_and_source_are_given(self, plugin: DatasetPlugin) -> None:
+        """Check that the data say where they come from, and under which terms they may be used."""
+        faces = _faces(plugin)
+        assert faces.licence.strip(), "the licence is empty"
+        assert faces.source.strip(), "the source is empty"
+
+
+def _faces(plugin: DatasetPlugin) -> FaceData:
+    return _shared_faces(PluginKey.of(plugin))
+
+
+@functools.lru_cache(maxsize=4)
+def _shared_faces(key: PluginKey) -> FaceData:
+    faces: FaceData = key.plugin.build(seed=0)
+    return faces

@@ -1,0 +1,95 @@
+"""What every model has to keep."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from faceexp.contract import ModelPlugin
+from faceexp.testing.plugin import Array, PluginContract, PluginKey, assert_same, random_state_kept
+
+
+class ModelContract(PluginContract):
+    """What every model has to keep; the subclass gives a fixture ``plugin``.
+
+    Class variables:
+        shapes: Two shapes of images, (height, width, channels), that it is built for.
+    """
+
+    shapes: ClassVar[tuple[tuple[int, int, int], tuple[int, int, int]]] = ((48, 48, 1), (64, 40, 3))
+
+    def test_gives_flat_features(self, plugin: ModelPlugin) -> None:
+        """Check that images (B, H, W, C) become finite float32 (B, F), F known when it is built."""
+        self._flat(plugin, self.shapes[0])
+
+    def test_takes_images_of_another_shape(self, plugin: ModelPlugin) -> None:
+        """Check the same for images of another height, width and number of channels."""
+        self._flat(plugin, self.shapes[1])
+
+    @staticmethod
+    def _flat(plugin: ModelPlugin, shape: tuple[int, int, int]) -> None:
+        model = _model(plugin, shape)
+        assert tuple(model.input_shape) == (None, *shape), f"built for {shape}, it takes {model.input_shape}"
+        assert len(model.output_shape) == 2, f"{model.output_shape} is not one feature vector an image"
+        assert model.output_shape[1], f"{model.output_shape} does not say how many features there are"
+        features = np.asarray(model(_images(shape), training=False))
+        assert features.shape == (3, model.output_shape[1]), f"the features have shape {features.shape}"
+        assert features.dtype == np.float32, f"the features are {features.dtype}"
+        assert np.isfinite(features).all(), "some feature is not finite"
+
+    def test_the_seed_decides(self, plugin: ModelPlugin) -> None:
+        """Build it twice after ``keras.utils.set_random_seed``: same weights, same features; another seed, others."""
+        import keras
+
+        built = []
+        with random_state_kept():
+            for seed in (1, 1, 2):
+                keras.utils.set_random_seed(seed)
+                built.append(plugin.build(self.shapes[0]))
+        first, second, other = ([np.asarray(weight) for weight in model.weights] for model in built)
+        for here, there in zip(first, second, strict=True):
+            assert np.array_equal(here, there), "two builds after one seed draw different weights"
+        same = all(np.array_equal(here, there) for here, there in zip(first, other, strict=True))
+        assert not first or not same, "another seed draws the same weights"
+        images = _images(self.shapes[0])
+        once, again = (np.asarray(built[0](images, training=False)) for _ in range(2))
+        assert np.array_equal(once, again), "the same images give different features"
+
+    def test_has_no_lambda_layers(self, plugin: ModelPlugin) -> None:
+        """Find no ``Lambda`` layer: a saved model is data, not code."""
+        import keras
+
+        def layers(model: Any) -> Iterator[Any]:  # noqa: ANN401 - Keras has no types
+            for layer in getattr(model, "layers", ()):
+                yield layer
+                yield from layers(layer)
+
+        model = _model(plugin, self.shapes[0])
+        names = [layer.name for layer in layers(model) if isinstance(layer, keras.layers.Lambda)]
+        assert not names, f"{', '.join(names)}: write it with layers or operations of Keras"
+
+    def test_saves_and_loads(self, plugin: ModelPlugin, tmp_path: Path) -> None:
+        """Save it as one ``.keras`` file and load that in safe mode: the same features."""
+        import keras
+
+        model, images = _model(plugin, self.shapes[0]), _images(self.shapes[0])
+        model.save(tmp_path / "model.keras")
+        again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True, compile=False)
+        assert_same("what the loaded model gives", np.asarray(again(images)), np.asarray(model(images)))
+
+
+def _images(shape: tuple[int, int, int]) -> Array:
+    return np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+
+
+def _model(plugin: ModelPlugin, shape: tuple[int, int, int]) -> Any:  # noqa: ANN401 - Keras has no types
+    return _shared_model(PluginKey.of(plugin), shape)
+
+
+@functools.lru_cache(maxsize=4)
+def _shared_model(key: PluginKey, shape: tuple[int, int, int]) -> Any:  # noqa: ANN401 - Keras has no types
+    return key.plugin.build(shape)

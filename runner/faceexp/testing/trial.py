@@ -1,0 +1,144 @@
+"""A loss on trial: built once, and evaluated in every way in which training may run it."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from faceexp.contract import BatchNeeds, LossContext, LossPlugin
+from faceexp.testing.plugin import Array, PluginKey
+
+# Small, and the same for almost every check: what is compiled for one serves the others.
+DIM = 8
+PEOPLE = 4
+IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Value of a loss, its gradient in the embeddings, and those in its trainable weights."""
+
+    value: Any
+    gradient: Array
+    weights: tuple[Array, ...]
+
+
+class Trial:
+    """A loss, built; every evaluation starts from its initial weights."""
+
+    def __init__(self, plugin: LossPlugin, *, num_classes: int | None = None, dim: int = DIM, seed: int = 0) -> None:
+        import tensorflow as tf
+
+        self.tf, traits = tf, plugin.traits()
+        self.needs: BatchNeeds = traits.needs
+        self.ways = ["eager", "graph", "xla"] if traits.xla else ["eager", "graph"]
+        self.as_trained = ["eager", self.ways[-1]]
+        self.dim = dim
+        self.people = max(PEOPLE, self.needs.classes)
+        self.images = 2 * ((max(IMAGES, self.needs.images_per_class) + 1) // 2)
+        # As many classes as rows, so that every row may show another identity.
+        self.num_classes = num_classes or self.people * self.images
+        self.loss = plugin.build(LossContext(self.num_classes, dim, seed))
+        if isinstance(self.loss, tf.keras.layers.Layer) and not self.loss.built:
+            self.loss(tf.zeros(2, tf.int32), tf.zeros((2, dim)))
+        self.variables = list(getattr(self.loss, "weights", []))
+        self.trainable = list(getattr(self.loss, "trainable_variables", []))
+        self.initial = [variable.numpy() for variable in self.variables]
+        # Training compiles a step anew for batches of another size, and then for any size. As a graph the loss sees the
+        # shape, under XLA it does not: together they find what depends on it.
+        unknown = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.float32)]
+        compiled = functools.partial(tf.function, self._value_and_gradients, autograph=False)
+        self._run = {
+            "eager": self._value_and_gradients,
+            "graph": compiled(),
+            "xla": compiled(jit_compile=True, input_signature=unknown),
+        }
+
+    def ordinary(self, seed: int = 0) -> tuple[Array, Array]:
+        """Return labels and embeddings that hold what the loss needs, as a sampler would put them."""
+        labels = np.tile(np.arange(self.people, dtype=np.int32), self.images)
+        if self.needs.halves == "mixed":
+            last = 3 * len(labels) // 4
+            labels[last:] = np.roll(labels[last:], 1)
+        x = np.random.default_rng(seed).normal(size=(len(labels), self.dim))
+        return labels, x.astype(np.float32)
+
+    def __call__(self, labels: Array, x: Array, how: str = "eager", weights: Sequence[Array] | None = None) -> Outcome:
+        """Evaluate the loss on a batch: eagerly, as a graph, or under XLA; with its initial weights or with others."""
+        for variable, value in zip(self.variables, self.initial if weights is None else weights, strict=True):
+            variable.assign(value)
+        tf = self.tf
+        value, gradient, inner = self._run[how](tf.constant(labels, tf.int32), tf.constant(x, tf.float32))
+        return Outcome(value.numpy(), gradient.numpy(), tuple(part.numpy() for part in inner))
+
+    def _value_and_gradients(self, labels: Any, x: Any) -> Any:  # noqa: ANN401 - tensors
+        tf = self.tf
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = tf.convert_to_tensor(self.loss(labels, x))
+        gradients = tape.gradient(value, [x, *self.trainable])
+        assert gradients[0] is not None, "no gradient reaches the embeddings"
+        assert all(part is not None for part in gradients), "no gradient reaches one of the loss's own weights"
+        gradient, *inner = (tf.convert_to_tensor(part) for part in gradients)
+        return value, gradient, inner
+
+    def stays_finite(self, name: str, labels: Array, x: Array, ways: Sequence[str] = ()) -> None:
+        """Assert that value and gradients are finite on a batch."""
+        for how in ways or self.as_trained:
+            outcome = self(labels, x, how)
+            assert np.isfinite(outcome.value).all(), f"{name} ({how}): the value is {outcome.value}"
+            assert np.isfinite(outcome.gradient).all(), f"{name} ({how}): the gradient is not finite"
+            for gradient in outcome.weights:
+                assert np.isfinite(gradient).all(), f"{name} ({how}): the gradient of a weight is not finite"
+
+
+def shared_trial(plugin: LossPlugin) -> Trial:
+    """Return the loss, built and compiled once for all checks of a plugin."""
+    return _built_once(PluginKey.of(plugin))
+
+
+@functools.lru_cache(maxsize=4)
+def _built_once(key: PluginKey) -> Trial:
+    return Trial(key.plugin)
+
+
+@contextmanager
+def memory_growth(stop_at: int) -> Iterator[Callable[[], int]]:
+    """Watch, every millisecond, how many bytes more the process occupies than at first; gives what tells the most.
+
+    Beyond ``stop_at`` the system refuses memory, so that a loss that wants too much fails instead of the machine.
+    """
+    import resource
+
+    page = resource.getpagesize()
+    done = threading.Event()
+
+    def pages() -> tuple[int, int]:
+        size, resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[:2]
+        return int(size), int(resident)
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.append(pages()[1])
+            time.sleep(0.001)
+
+    size, first = pages()
+    seen = [first]
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size * page + stop_at, limits[1]))
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield lambda: (max(seen) - first) * page
+    finally:
+        done.set()
+        watcher.join()
+        resource.setrlimit(resource.RLIMIT_AS, limits)
