@@ -8,14 +8,15 @@ import re
 
 import pytest
 
+from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.report import formats
-from faceexp.report.columns import COLUMNS
+from faceexp.results.schema import RunRecord
 
 ODD = r"a_b|c <d> 50% & {e} \ ~^#$"
 
 
 @pytest.fixture
-def document():
+def run():
     """Two losses and a baseline; the odd one is better in accuracy and worse in EER."""
     means = {ODD: (0.9, 0.2, "a"), "plain": (0.8, 0.1, "b"), "raw pixels": (0.5, None, "c")}
     summary, trials = [], []
@@ -23,27 +24,18 @@ def document():
         kind = "baseline" if label == "raw pixels" else "loss"
         for metric, mean in (("accuracy", accuracy), ("eer", eer)):
             interval = None if mean is None else [mean - 0.01, mean + 0.03]
-            own = {
-                "label": label,
-                "kind": kind,
-                "metric": metric,
-                "mean": mean,
-                "ci95": interval,
-                "n": 2,
-                "group": group,
-            }
-            summary.append(own)
-        own = {"label": label, "kind": kind, "fold": 0, "status": "ok", "reason": None}
-        trials += [own | {"seed": seed} for seed in (0, 1)]
-    return {"name": "study", "protocol": "open_set", "trials": trials, "summary": summary, "comparisons": []}
+            summary.append(
+                {"label": label, "kind": kind, "metric": metric, "mean": mean, "ci95": interval, "n": 2, "group": group}
+            )
+        trial = {"label": label, "kind": kind, "fold": 0, "status": "ok", "reason": None}
+        trials += [trial | {"id": f"{label}-{seed}", "seed": seed} for seed in (0, 1)]
+    return RunRecord.model_validate(
+        {"schema": 1, "name": "study", "protocol": "open_set", "trials": trials, "summary": summary, "comparisons": []}
+    )
 
 
-def column(metric):
-    return next(column for column in COLUMNS if column.metric == metric)
-
-
-def test_markdown_is_a_table_whose_cells_stay_apart(document):
-    lines = formats.markdown(document).splitlines()
+def test_markdown_is_a_table_whose_cells_stay_apart(run):
+    lines = formats.markdown(run).splitlines()
     assert lines[0] == "**study: open set, 2 seeds x 1 fold**"
     table = [line for line in lines if line.startswith("|")]
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table]
@@ -60,8 +52,8 @@ def test_markdown_is_a_table_whose_cells_stay_apart(document):
     assert [cell.strip() for cell in cells[4]][2:4] == ["50.0 ±2.0", "-"]
 
 
-def test_latex_escapes_what_it_would_take_for_commands(document):
-    text = formats.latex(document)
+def test_latex_escapes_what_it_would_take_for_commands(run):
+    text = formats.latex(run)
     lines = text.splitlines()
     rows = [line for line in lines if line.endswith(r"\\")]
     assert rows[0] == r"loss or baseline & ok & accuracy \% & EER \% & group \\"
@@ -72,8 +64,8 @@ def test_latex_escapes_what_it_would_take_for_commands(document):
     assert lines[0] == "% study: open set, 2 seeds x 1 fold"
 
 
-def test_csv_has_every_digit(document):
-    rows = list(csv.DictReader(io.StringIO(formats.table_csv(document))))
+def test_csv_has_every_digit(run):
+    rows = list(csv.DictReader(io.StringIO(formats.table_csv(run))))
     assert [row["label"] for row in rows] == [ODD, "plain", "raw pixels"]
     assert float(rows[0]["accuracy"]) == 0.9
     assert float(rows[0]["accuracy ci95 high"]) == 0.9 + 0.03
@@ -81,8 +73,8 @@ def test_csv_has_every_digit(document):
 
 
 @pytest.mark.parametrize("write", [formats.markdown, formats.latex, formats.table_csv])
-def test_the_best_of_the_sorted_metric_comes_first_and_what_has_none_last(document, write):
-    text = write(document, column("eer"))
+def test_the_best_of_the_sorted_metric_comes_first_and_what_has_none_last(run, write):
+    text = write(run, METRIC_OF["eer"])
     assert text.index("plain") < text.index("a") or text.index("plain") < text.index("50")
     places = [text.index(sign) for sign in ("plain", "50", "raw pixels")]
     assert places == sorted(places)
