@@ -44,6 +44,10 @@ def test_a_metric_that_is_no_number_is_null():
     assert trial.metrics["auc"] is None
     assert trial.metrics["precision_at_1"] == 1
     assert math.isfinite(trial.threshold)
+    # All test images show one person: no pair can be accepted wrongly, and so the ROC has no false accept rate.
+    content = json.loads(to_json(trial))["evidence"]
+    assert content["far"] == []
+    assert content["tar"][-1] == 1
     split = Split(0, 0, part(), validation=one, test=both)
     text = to_json(measure(trained(split), plan_of(labels, split)).trial)
     assert json.loads(text)["threshold"] is None

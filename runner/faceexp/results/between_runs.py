@@ -1,8 +1,8 @@
-"""Runs side by side: what differs in their experiment files, and what the same rows reached in each.
+"""Runs side by side: where their experiment files differ, and what the same rows reached in each run.
 
-Where two runs cut the same data alike, their trials are paired by seed and fold, and the same label in both is compared
-as two losses of one run are. Where they did not, numbers stand beside each other and nothing is tested: a difference
-could as well come from other people.
+If two runs cut the same data in the same way, their trials are paired by seed and fold. The same label in both runs is
+then compared as two losses of one run are. If they did not, their numbers stand beside each other and nothing is
+tested, because a difference could come from other people in the test part.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from faceexp.values import Kind
 
 @dataclass(frozen=True)
 class Difference:
-    """A key of the experiment files that is not the same in all runs; ``None`` where a run has no such key."""
+    """A key of the experiment files that is not the same in all runs. The value is ``None`` for a run without it."""
 
     key: str
     values: tuple[Any, ...]
@@ -27,13 +27,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class RowInRuns:
-    """One row and what it reached in each run; ``None`` where it did not run.
+    """One row and what it reached in each run.
 
     Attributes:
         label: The loss with its options, or the baseline.
         kind: Whether it is a loss or a baseline.
-        summaries: Of each run.
-        tests: Of the first run with each of the others: a is the first, b the other; ``None`` where nothing is paired.
+        summaries: Its mean in each run; ``None`` for a run without that row.
+        tests: The tests of the first run against each of the others: a is the first run, b the other; ``None`` where
+            nothing could be paired.
     """
 
     label: str
@@ -48,10 +49,10 @@ class RunComparison:
 
     Attributes:
         names: What each run is called.
-        metric: The metric.
-        differences: Between the experiment files.
-        lines: A line for each row, in the order in which runs name them.
-        remarks: Why runs cannot be tested against the first one, where they cannot.
+        metric: The name of the metric.
+        differences: The keys in which the experiment files differ.
+        lines: A line for each row, in the order in which the runs name the rows.
+        remarks: Sentences that say which runs could not be tested against the first one, and why.
     """
 
     names: tuple[str, ...]
@@ -68,8 +69,8 @@ def compare_records(
 
     Args:
         names: What each run is called.
-        specs: Their experiment files, as TOML data.
-        runs: What they found.
+        specs: The experiment file of each run, as TOML data.
+        runs: The results of each run.
         metric: The metric to compare.
     """
     kinds: dict[str, Kind] = {}
@@ -96,7 +97,7 @@ def compare_records(
 
 
 def differences(specs: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
-    """Yield the keys in which experiment files differ; losses are known by their labels, other lists are one value."""
+    """Yield the keys in which experiment files differ. A loss is found by its label, any other list is one value."""
     flat = [dict(_flat(spec)) for spec in specs]
     for key in dict.fromkeys(key for each in flat for key in each):
         values = tuple(each.get(key) for each in flat)
@@ -105,11 +106,13 @@ def differences(specs: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every key of nested tables, as ``table.key``, and its value."""
     for key, value in table.items():
         if key == "losses" and not prefix:
             for loss in value:
+                options = {name: option for name, option in loss.items() if name != "label"}
                 yield f"losses[{loss['label']}]", True
-                yield from _flat({k: v for k, v in loss.items() if k != "label"}, f"losses[{loss['label']}].")
+                yield from _flat(options, f"losses[{loss['label']}].")
         elif isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:
@@ -117,14 +120,14 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def _tests(first: RunRecord, other: RunRecord, metric: Metric) -> tuple[dict[str, ComparisonRecord], str]:
-    """Return the comparison of each label that both runs have, or why there is none."""
+    """Return the comparison of each label that both runs have, and why there is none if nothing can be tested."""
     keys = [{split.cell: split.key for split in run.parts} for run in (first, other)]
     shared = {cell for cell in keys[0] if cell in keys[1]}
     if not shared:
         return {}, "has no seed and fold in common with the first run, so nothing is tested"
     if any(keys[0][cell] is None or keys[0][cell] != keys[1][cell] for cell in shared):
         return {}, "cut other data, or cut them otherwise, than the first run, so nothing is tested"
-    # A label in the first run and the same label in the other are compared as two losses of one run are.
+    # The run is put in front of the label, so that the tests see the same label in two runs as two losses of one run.
     trials = [
         trial.model_copy(update={"label": f"{side} {trial.label}"})
         for side, run in enumerate((first, other))

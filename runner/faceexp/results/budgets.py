@@ -1,6 +1,6 @@
-"""What losses are given: the kinds of budget, what most losses have, and who has something else.
+"""How much training losses are given: the kinds of budget, what most losses have, and which losses have something else.
 
-A comparison is fair where losses were given the same, so every table of results says where they were not.
+A comparison is fair where all losses were given the same, so every table of results names the losses that were not.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from faceexp.results.schema import LossBudgetRecord, TrialRecord
 
 @dataclass(frozen=True)
 class BudgetKind:
-    """One thing that a loss is given.
+    """One kind of budget, for example the steps of phase 2.
 
     Attributes:
         key: Its key in ``results.json``.
-        words: What is counted, as it is said in a sentence: ``600 steps of phase 2``.
-        heading: The same, short enough for a table.
-        slack: Share of the usual number by which a loss may differ and still counts as having the same.
+        words: What is counted, as a sentence says it: ``600 steps of phase 2``.
+        heading: The same in few words, for the heading of a table.
+        slack: A loss whose number differs by no more than this share of the usual number counts as having the same.
     """
 
     key: str
@@ -29,16 +29,16 @@ class BudgetKind:
     slack: float = 0.0
 
     def of(self, budget: LossBudgetRecord) -> int:
-        """Return what a loss was given of this kind."""
+        """Return how much of this budget a loss was given."""
         return int(getattr(budget, self.key))
 
     def usual(self, budgets: Sequence[LossBudgetRecord]) -> int:
-        """Return the number that most losses were given; 0 where there is no loss."""
-        counted = Counter(self.of(budget) for budget in budgets).most_common(1)
-        return counted[0][0] if counted else 0
+        """Return the number that most losses were given, or 0 if there is no loss."""
+        most_common = Counter(self.of(budget) for budget in budgets).most_common(1)
+        return most_common[0][0] if most_common else 0
 
     def is_unusual(self, budget: LossBudgetRecord, budgets: Sequence[LossBudgetRecord]) -> bool:
-        """Return whether a loss was given another number than most."""
+        """Return whether a loss was given another number than most losses."""
         usual = self.usual(budgets)
         return abs(self.of(budget) - usual) > self.slack * usual
 
@@ -47,14 +47,15 @@ BUDGET_KINDS = (
     BudgetKind("pretrain_images", "images seen in phase 1", "phase-1 images"),
     BudgetKind("steps", "steps of phase 2", "steps"),
     BudgetKind("images", "images seen in phase 2", "images"),
-    # The weights of proxies and class centres belong to their losses; below a tenth more they are no other budget.
+    # Some losses train proxies or class centres of their own. They are part of the loss, so up to a tenth more weights
+    # than usual are no other budget.
     BudgetKind("trainable_parameters", "trainable parameters", "trainable", slack=0.1),
     BudgetKind("settings_tried", "settings tried", "settings"),
 )
 
 
 def budgets_of(trials: Sequence[TrialRecord]) -> Iterator[LossBudgetRecord]:
-    """Yield what each loss was given, as the mean over its trials that ended well."""
+    """Yield how much each loss was given, as the mean over its trials that ended well."""
     tried = Counter(loss for loss, _ in {(trial.loss, trial.label) for trial in trials if trial.kind == "loss"})
     by_label: dict[str, list[TrialRecord]] = {}
     for trial in trials:
@@ -67,7 +68,7 @@ def budgets_of(trials: Sequence[TrialRecord]) -> Iterator[LossBudgetRecord]:
 
 
 def unequal_budgets(budgets: Sequence[LossBudgetRecord]) -> Iterator[str]:
-    """Yield a sentence for each kind of budget that differs between losses: who has another than most, and which."""
+    """Yield a sentence for each kind of budget that is not equal; it names the losses with another number than most."""
     for kind in BUDGET_KINDS:
         others = [budget for budget in budgets if kind.is_unusual(budget, budgets)]
         if others:

@@ -1,4 +1,4 @@
-"""From the records of all trials to that of their run: means, comparisons, parts and budgets."""
+"""From the records of all trials to the record of their run: means, comparisons, parts and budgets."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
     Args:
         name: Name of the experiment.
         spec_hash: Digest of the experiment.
-        trials: Every trial, in the plan's order.
-        plan: What they are the trials of.
+        trials: Every trial, in the order of the plan.
+        plan: The plan that they are the trials of.
     """
     experiment = plan.resolved.experiment
     began = time.perf_counter()
-    # Trials share people between training parts; how much decides how far their spread understates the truth.
+    # The training parts of different trials share images, so the spread of the trials is too small. This ratio says how
+    # much the statistics have to correct it.
     ratio = sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits)
-    measured = {metric for trial in trials for metric in trial.metrics}
-    directions = {metric.key: metric.higher_is_better for metric in METRICS if metric.key in measured}
+    measured_metrics = {metric for trial in trials for metric in trial.metrics}
+    directions = {metric.key: metric.higher_is_better for metric in METRICS if metric.key in measured_metrics}
     comparisons = statistics.compare(trials, directions, ratio)
     summary = statistics.summarise(trials, directions, ratio, comparisons)
     budgets = tuple(budgets_of(trials))
@@ -68,7 +69,7 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
 
 
 def _split_record(split: Split, labels: IntArray, fingerprint: str) -> SplitRecord:
-    """Return how much is in each part, and a key that two runs share if they cut the same data alike."""
+    """Return how much data each part holds, and a key that two runs share if they cut the same data in the same way."""
     cut = [part.tolist() for part in (split.train, split.validation, split.test)]
     judged = None if split.test_pairs is None else split.test_pairs.tolist()
     return SplitRecord(
@@ -82,7 +83,7 @@ def _split_record(split: Split, labels: IntArray, fingerprint: str) -> SplitReco
 
 
 def _judged_part(labels: IntArray, pairs: IntArray | None) -> PartRecord:
-    """Return how much is in a part whose pairs are judged: those that a list names, or every two images."""
+    """Return how much data a part holds whose pairs are judged: the pairs that a list names, or every two images."""
     if pairs is not None:
         similar, total = int((labels[pairs[:, 0]] == labels[pairs[:, 1]]).sum()), len(pairs)
     else:
@@ -92,10 +93,11 @@ def _judged_part(labels: IntArray, pairs: IntArray | None) -> PartRecord:
 
 
 def _published(published: Published) -> PublishedRecord:
-    right = {row.label: row.right for row in published.results}
+    """Return the results of others with what their counts of right answers can show."""
+    right_pairs = {row.label: row.right for row in published.results}
     return PublishedRecord(
         source=published.source,
         pairs=published.pairs,
         results=tuple(PublishedResultRecord.model_validate(row) for row in published.results),
-        power=CountPowerRecord.model_validate(power.from_counts(right, published.pairs)),
+        power=CountPowerRecord.model_validate(power.from_counts(right_pairs, published.pairs)),
     )

@@ -1,4 +1,4 @@
-"""How a run was designed, as the analysis of power wants it: values by seed and fold, and the size of each part."""
+"""What the analysis of power wants to know of a run: its values by seed and fold, and how large its parts are."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from faceexp.statistics.power import Design, UnanswerableError
 
 Cell = tuple[int, int]
 
+# More folds than this no experiment file may ask for.
+MOST_FOLDS = 100
+
 
 def values_of(run: RunRecord, metric: str) -> dict[str, dict[Cell, float]]:
-    """Return label -> (seed, fold) -> value of a metric; a label without any value has an empty row."""
+    """Return label -> (seed, fold) -> value of a metric. A label that has no value has an empty row."""
     table: dict[str, dict[Cell, float]] = {trial.label: {} for trial in run.trials}
     for trial in run.trials:
         value = trial.metrics.get(metric) if trial.status == "ok" else None
@@ -24,10 +27,10 @@ def losses_of(run: RunRecord) -> set[str]:
 
 
 def design_of(run: RunRecord) -> Design:
-    """Return how a run was cut, as means over its seeds and folds.
+    """Return how the data of a run were cut, as means over its seeds and folds.
 
     Raises:
-        UnanswerableError: The results do not tell.
+        UnanswerableError: The results do not say it, because an older version wrote them.
     """
     splits = run.parts
     if not splits or run.test_train_ratio is None:
@@ -38,7 +41,10 @@ def design_of(run: RunRecord) -> Design:
         for parts in zip(*((split.train, split.validation, split.test) for split in splits), strict=True)
     )
     images, people = train + validation + test, sum(split.test.people for split in splits) / count
-    # In an open set nobody is in two parts, and each fold tests two people at least.
+    if not train + validation or not people:
+        raise UnanswerableError("these results name parts without images; run the experiment again")
+    # In an open set nobody is in two parts, and each fold has to test at least two people. In other protocols
+    # each fold has to test at least one image of each person.
     everybody = sum(part.people for split in splits for part in (split.train, split.validation, split.test)) / count
     most_folds = everybody / 2 if run.protocol == "open_set" else images / people
     return Design(
@@ -48,5 +54,5 @@ def design_of(run: RunRecord) -> Design:
         test_people=people,
         test_pairs=sum(split.test.pairs or 0 for split in splits) / count,
         listed=run.protocol == "pairs_file",
-        most_folds=min(100, int(most_folds)),
+        most_folds=min(MOST_FOLDS, int(most_folds)),
     )

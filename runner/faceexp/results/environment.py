@@ -13,13 +13,13 @@ from faceexp.values import Resolved
 
 
 def environment(resolved: Resolved, jobs: int = 1) -> EnvironmentRecord:
-    """Return the machine, the packages and the plugins a run used, and among how many processes it was divided."""
+    """Return the machine, the packages and the plugins that a run uses, and how many processes share the work."""
     chosen = [resolved.dataset, resolved.model]
     chosen += [plugin for loss in resolved.losses for plugin in (loss.loss, loss.sampler)]
-    plugins = {(c.installed.kind, c.installed.name): c.installed for c in chosen}
-    packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
-    order = list(GROUPS)
-    used = sorted(plugins.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    # Losses may share a sampler, which is named once.
+    plugins = {(plugin.installed.kind, plugin.installed.name): plugin.installed for plugin in chosen}
+    packages = {package.metadata["Name"]: package.version for package in importlib.metadata.distributions()}
+    kinds = list(GROUPS)
     return EnvironmentRecord(
         python=platform.python_version(),
         platform=platform.platform(),
@@ -27,17 +27,20 @@ def environment(resolved: Resolved, jobs: int = 1) -> EnvironmentRecord:
         cores=os.cpu_count(),
         jobs=jobs,
         plugins=tuple(
-            InstalledPluginRecord(kind=kind, name=name, distribution=found.distribution, version=found.version)
-            for (kind, name), found in used
+            InstalledPluginRecord(
+                kind=plugin.kind, name=plugin.name, distribution=plugin.distribution, version=plugin.version
+            )
+            for plugin in sorted(plugins.values(), key=lambda plugin: (kinds.index(plugin.kind), plugin.name))
         ),
-        packages=dict(sorted(packages.items(), key=lambda item: item[0].lower())),
+        packages={name: packages[name] for name in sorted(packages, key=str.lower)},
     )
 
 
 def _processor() -> str:
+    """Return the name of the processor. On Linux, Python itself knows only its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor()

@@ -1,4 +1,4 @@
-"""The event that only results can on_progress: a trial has ended, and this is what came of it."""
+"""The one event that needs a record: a trial has ended, and this is what came of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TrialEnded(Event):
     """A trial has just ended.
 
     Attributes:
-        trial: Its record.
+        trial: The record of the trial.
     """
 
     trial: TrialRecord

@@ -12,15 +12,15 @@ from faceexp.results.record import Record
 
 
 def to_jsonable(value: object) -> Any:  # noqa: ANN401 - JSON
-    """Return a frozen value as JSON data; numbers that are none become null."""
+    """Return a frozen value as JSON data. Infinity, and a result that is no number, become null."""
     if isinstance(value, Record):
         return value.to_jsonable()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_jsonable(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {field.name: to_jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): to_jsonable(item) for key, item in value.items()}
+        return {str(key): to_jsonable(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [to_jsonable(item) for item in value]
+        return [to_jsonable(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -1,4 +1,4 @@
-"""From a trained trial to what is known of it: metrics, threshold, diagnostics, calibration; kept in the store."""
+"""From a trained trial to its metrics, threshold, diagnostics and calibration. The store keeps what was measured."""
 
 from __future__ import annotations
 
@@ -35,40 +35,41 @@ from faceexp.results.schema import (
 from faceexp.store import Store, digest, source_digest
 from faceexp.values import Plan, TrainedTrial
 
-# What of faceexp decides what is measured of a trial, and in which form the store has it.
+# The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
+# trials are measured again.
 SOURCES = ("evaluation", "results.measure", "results.record", "results.schema")
-# People whose embeddings are drawn: more colours nobody tells apart.
+# The embeddings of so many people are drawn. Nobody could tell the colours of more people apart.
 SHOWN_PEOPLE = 20
 
 
 class Measurement(Record):
-    """What is measured of a trial that ended well, as the store has it."""
+    """What is measured of a trial that ended well, as the store keeps it."""
 
     metrics: Mapping[str, Number]
     threshold: Number
     diagnostics: DiagnosticsRecord
     calibration: CalibrationRecord
-    seconds: float = Field(description="How long it took when it was measured.")
+    seconds: float = Field(description="How long the measuring took when it was done.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A trial with everything that is measured of it, and the images that its pictures show."""
+    """A trial with everything that is measured of it, and the numbers of the images of its hardest pairs."""
 
     trial: TrialFile
     pictures: tuple[int, ...] = ()
 
 
 def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Measured:
-    """Return a trial's metrics and diagnostics: the threshold from validation, everything else from test.
+    """Return the record of a trial with its metrics: the threshold is chosen on validation, all else measured on test.
 
-    The first seed and fold also gives the embeddings to draw and the images of its hardest pairs: they are the same
-    people for every loss.
+    Trials of the first seed and fold also give the embeddings to draw and the images of their hardest pairs. A reader
+    can compare the losses by them, because their test people are the same for every loss.
 
     Args:
         trained: The trial and its embeddings.
-        plan: What it is part of.
-        store: Where the same measurement is looked up, and kept.
+        plan: The plan that it is part of.
+        store: Where a measurement of the same trial is looked up, and where a new one is kept.
     """
     began = time.perf_counter()
     if trained.status != "ok":
@@ -92,7 +93,7 @@ def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Me
 
 
 def _inputs(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
-    """Return what determines a measurement."""
+    """Return everything that a measurement depends on."""
     split = trained.split
     parts = [split.train, split.validation, split.test]
     return {
@@ -100,7 +101,7 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
         "distance": trained.distance,
         "parts": digest([[part.tolist(), plan.labels[part].tolist()] for part in parts]),
         "pairs": digest([None if p is None else p.tolist() for p in (split.validation_pairs, split.test_pairs)]),
-        # The diagnostics name images and people.
+        # The diagnostics name images and people, so they depend on how both are called.
         "images": plan.images_key,
         "identities": digest(plan.identities),
         "first": _is_first(trained, plan),
@@ -109,21 +110,23 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
 
 
 def _is_first(trained: TrainedTrial, plan: Plan) -> bool:
+    """Return whether a trial belongs to the first seed and fold."""
     return (trained.trial.seed, trained.trial.fold) == (plan.splits[0].seed, plan.splits[0].fold)
 
 
 @functools.cache
 def _code() -> str:
-    """Digest of everything that measures: another metric, and all trials are measured again, but none is trained."""
+    """Return a digest of all code that measures. If it changes, trials are measured again, but not trained again."""
     versions = [importlib.metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")]
     return digest([*versions, source_digest(*SOURCES)])
 
 
 def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
+    """Return what is measured of a trial that ended well."""
     split = trained.split
     validation, test = plan.labels[split.validation], plan.labels[split.test]
     embeddings = trained.embeddings
-    # Their distances have no name here, so that they are gone before those of test take as much memory.
+    # The distances of validation get no name, so that their memory is free before those of test need as much.
     calibration = calibrated(
         pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
     )
@@ -132,11 +135,11 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
     examined = examine(embeddings["test"], test, threshold, trained.distance, split.test_pairs, list(aims.values()))
     metrics = dict(examined.metrics)
     if "train" in embeddings:
-        # Whoever is tested was enrolled with the images that are not tested.
+        # The people who are tested are enrolled with their images that are not tested.
         gallery = np.concatenate([embeddings["train"], embeddings["validation"]])
         enrolled = plan.labels[np.concatenate([split.train, split.validation])]
         metrics["rank_1"] = rank_1(gallery, enrolled, embeddings["test"], test, trained.distance)
-    # What came of the false accept rates that validation aimed at.
+    # The rates on test at the thresholds that validation chose for certain false accept rates.
     met = {aim: RatesRecord(far=far, tar=tar) for aim, (far, tar) in zip(aims, examined.rates, strict=True)}
     drawn = {"map": _map(trained, test, plan)} if _is_first(trained, plan) else {}
     return Measurement(
@@ -149,7 +152,7 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
 
 
 def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: float) -> TrialFile:
-    """Return the record of a trial; one that failed has no measurement."""
+    """Return the record of a trial. A trial that did not end well has no measurement."""
     trial = trained.trial
     return TrialFile(
         id=trial.id,
@@ -184,7 +187,7 @@ def _diagnostics(
     met: Mapping[str, RatesRecord],
     drawn: Mapping[str, MapRecord | None],
 ) -> DiagnosticsRecord:
-    """Return the diagnostics with rows of the test part replaced by images of the data set and names of people."""
+    """Return the diagnostics, where rows of the test part become images of the data set and names of people."""
     hardest = []
     for pair in diagnostics.hardest:
         first, second = int(split.test[pair.first]), int(split.test[pair.second])
@@ -210,7 +213,7 @@ def _diagnostics(
 
 
 def _map(trained: TrainedTrial, labels: IntArray, plan: Plan) -> MapRecord | None:
-    """Return the embeddings of at most :data:`SHOWN_PEOPLE` people in the plane; nothing where there is no plane."""
+    """Return the embeddings of at most :data:`SHOWN_PEOPLE` people in a plane, or nothing if there is no such plane."""
     chosen = np.isin(labels, np.unique(labels)[:SHOWN_PEOPLE])
     drawn = projection(trained.embeddings["test"], trained.distance, chosen)
     if drawn is None:

@@ -1,4 +1,4 @@
-"""The record of a model: what ``calibration.json`` holds, in a run's ``models/`` and in an exported folder."""
+"""The record of a model: what ``calibration.json`` holds, in the ``models/`` of a run and in an exported folder."""
 
 from __future__ import annotations
 
@@ -9,92 +9,125 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field
 
 from faceexp.contract import Distance
 from faceexp.experiment.schema import Preprocess
-from faceexp.results.record import Number, Record
-from faceexp.results.schema import CalibrationRecord, remarks
+from faceexp.results.record import Interval, Number, Record
+from faceexp.results.schema import BudgetRecord, CalibrationRecord, PartRecord, remarks
 from faceexp.values import Note, NoteKind
 
 
 class UsedPluginRecord(Record):
-    """A plugin that a model was made with, and its options."""
+    """A plugin that the model was made with, and its options."""
 
-    name: str = Field(description="Its name in experiment files.")
-    options: Mapping[str, Any] = Field(default_factory=dict, description="The options it was given.")
-    distribution: str = Field("", description="The package that brought it.")
-    version: str = Field("", description="That package's version.")
+    name: str = Field(description="The name of the plugin in experiment files.")
+    options: Mapping[str, Any] = Field(default_factory=dict, description="The options that the plugin was given.")
+    distribution: str = Field("", description="The package that the plugin was installed with.")
+    version: str = Field("", description="The version of that package.")
 
 
 class MeanRecord(Record):
     """The mean of a metric over the trials of a loss."""
 
-    mean: Number = Field(description="Mean over the trials.")
-    ci95: tuple[float, float] | None = Field(None, description="Its 95 % interval.")
-    n: int = Field(description="Trials that count.")
+    mean: Number = Field(description="The mean over the trials that have a value.")
+    ci95: Interval | None = Field(None, description="The 95 % interval of the mean; null for fewer than two trials.")
+    n: int = Field(description="The number of trials that have a value.")
+
+
+class OriginBudgetRecord(BudgetRecord):
+    """How much training the loss of the model was given, as the mean over its trials that ended well."""
+
+    settings_tried: int = Field(1, description="How many rows of the run have the same loss plugin.")
 
 
 class OriginRecord(Record):
-    """Where a model comes from, as far as it is known; an exported folder carries it, so that it outlives the run."""
+    """Where a model comes from, as far as that is known. An exported folder carries it, so it outlives the run."""
 
-    run: str | None = Field(None, description="Name of the run.")
+    run: str | None = Field(None, description="The name of the run.")
     description: str = Field("", description="What the run was for.")
-    spec_hash: str | None = Field(None, description="Digest of its experiment.")
-    trial: str | None = Field(None, description="The trial that ended with this model.")
-    best_step: int | None = Field(None, description="The step of phase 2 whose weights were kept.")
-    protocol: Mapping[str, Any] = Field(default_factory=dict, description="The table [protocol] of the experiment.")
-    dataset: UsedPluginRecord | None = Field(None, description="The data set.")
-    licence: str | None = Field(None, description="Terms of the data, as the installed plugin gives them.")
-    source: str | None = Field(None, description="Where the data come from, as the installed plugin says.")
-    model: UsedPluginRecord | None = Field(None, description="The trunk.")
+    spec_hash: str | None = Field(None, description="The digest of the experiment.")
+    trial: str | None = Field(None, description="The id of the trial that ended with this model.")
+    best_step: int | None = Field(None, description="The step of phase 2 whose weights are kept.")
+    protocol: Mapping[str, Any] = Field(
+        default_factory=dict, description="The table `[protocol]` of the experiment file, without paths."
+    )
+    dataset: UsedPluginRecord | None = Field(None, description="The data set, without its options.")
+    licence: str | None = Field(None, description="The terms of the data, as the plugin of the data set states them.")
+    source: str | None = Field(None, description="Where the data come from, as that plugin states it.")
+    model: UsedPluginRecord | None = Field(None, description="The trunk of the network.")
     loss: UsedPluginRecord | None = Field(None, description="The loss.")
-    embedding_dim: int | None = Field(None, description="Width of the embedding.")
-    notes: tuple[str, ...] = Field((), description="What the run says of its data.")
-    note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about.")
-    parts: Mapping[str, Mapping[str, int]] = Field(default_factory=dict, description="Size of each part of the trial.")
-    metrics: Mapping[str, Number] = Field(default_factory=dict, description="Of the trial, on its test part.")
-    summary: Mapping[str, MeanRecord] = Field(default_factory=dict, description="Of the loss, by metric.")
-    trials: tuple[int, int] | None = Field(None, description="Trials of the loss that ended well, and all of them.")
-    budget: Mapping[str, int] = Field(default_factory=dict, description="What the loss was given.")
-    warnings: tuple[str, ...] = Field((), description="Which budgets were unequal.")
-    packages: Mapping[str, str] = Field(default_factory=dict, description="Versions of what trained it.")
+    embedding_dim: int | None = Field(None, description="How many numbers an embedding has.")
+    notes: tuple[str, ...] = Field((), description="The sentences of the run about its data.")
+    note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about, in the same order.")
+    parts: Mapping[str, PartRecord] = Field(
+        default_factory=dict, description="The size of the parts `train`, `validation` and `test` of the trial."
+    )
+    metrics: Mapping[str, Number] = Field(
+        default_factory=dict, description="The metrics of the trial on its test part."
+    )
+    summary: Mapping[str, MeanRecord] = Field(
+        default_factory=dict, description="The means of the loss over its trials. Each name is that of a metric."
+    )
+    trials: tuple[int, int] | None = Field(
+        None, description="How many trials of the loss ended well, and how many there were."
+    )
+    budget: OriginBudgetRecord | None = Field(None, description="How much training the loss was given.")
+    warnings: tuple[str, ...] = Field((), description="Sentences that name unequal budgets of the run.")
+    packages: Mapping[str, str] = Field(
+        default_factory=dict, description="The versions of the packages that matter most for training."
+    )
 
     @property
     def remarks(self) -> tuple[Note, ...]:
-        """The notes, with what each is about."""
+        """The notes, each with what it is about."""
         return remarks(self.notes, self.note_kinds)
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _unknown_if_empty(cls, given: object) -> object:
+        """Older versions wrote an empty table where the budget is not known."""
+        return given or None
+
+    @field_serializer("parts")
+    def _as_given(self, parts: Mapping[str, PartRecord]) -> dict[str, Any]:
+        """Leave out the pairs of the training part, which has none, as ``results.json`` does."""
+        return {name: part.to_jsonable() for name, part in parts.items()}
 
 
 class ExportRecord(Record):
     """How an exported folder was made."""
 
-    faceexp: str = Field(description="The version that exported it.")
+    faceexp: str = Field(description="The version of faceexp that exported it.")
     deviations: Mapping[str, float] = Field(
-        default_factory=dict, description="By format, the largest difference from the Keras file's embeddings."
+        default_factory=dict,
+        description="The largest difference from the embeddings of the Keras file, as a share of the largest value in "
+        "any embedding. Each name is that of a format.",
     )
 
 
 class ModelRecord(Record):
     """``calibration.json``: how photos become pixels, which distance decides, and where the model comes from."""
 
-    label: str = Field(description="Name of the row: the loss with its options.")
-    seed: int | None = Field(None, description="The seed of its trial.")
-    fold: int | None = Field(None, description="The fold of its trial.")
+    label: str = Field(description="The name of the row: the loss with the options in which it differs.")
+    seed: int | None = Field(None, description="The seed of the trial.")
+    fold: int | None = Field(None, description="The fold of the trial.")
     distance: Distance = Field(description="The distance by which embeddings are compared.")
-    threshold: Number = Field(description="Distance up to which two photos count as of one person.")
-    criterion: str = Field("", description="How the threshold was chosen.")
-    calibration: CalibrationRecord | None = Field(None, description="Thresholds and probability, from validation.")
-    validation_auc: Number = Field(None, description="Area under the ROC on validation images.")
+    threshold: Number = Field(description="Up to this distance two photos count as of one person.")
+    criterion: str = Field("", description="How the threshold was chosen, in words.")
+    calibration: CalibrationRecord | None = Field(
+        None, description="Other thresholds and what a probability is computed from."
+    )
+    validation_auc: Number = Field(None, description="The area under the ROC curve on validation images.")
     preprocess: Preprocess = Field(description="How photos become pixels.")
-    origin: OriginRecord | None = Field(None, description="Exported folders only: where the model comes from.")
-    exported: ExportRecord | None = Field(None, description="Exported folders only: how it was written.")
+    origin: OriginRecord | None = Field(None, description="Where the model comes from; in exported folders only.")
+    exported: ExportRecord | None = Field(None, description="How the folder was written; in exported folders only.")
 
     @field_serializer("preprocess")
     def _whole(self, preprocess: Preprocess) -> dict[str, Any]:
-        """Write every key of it, also those that the experiment left at their defaults: the model rests on them."""
+        """Write every key, also those that the experiment file left out, because the network rests on all of them."""
         return preprocess.model_dump(mode="json")
 
     @field_validator("origin", mode="wrap")
     @classmethod
     def _without_what_is_damaged(cls, given: object, validated: ValidatorFunctionWrapHandler) -> OriginRecord | None:
-        """A model can be used without knowing where it comes from."""
+        """Ignore an origin that cannot be read: a model can be used without knowing where it comes from."""
         try:
             return cast("OriginRecord | None", validated(given))
         except ValidationError:

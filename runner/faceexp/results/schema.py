@@ -1,10 +1,11 @@
 """The records of a run: what ``results.json``, ``trials/<id>.json`` and ``environment.json`` hold, with their types.
 
-Whatever writes or reads these files does it through a record, so that a key has one spelling, one type and one
-description. ``docs/results.md`` and ``docs/results.schema.json`` are made from the descriptions here.
+All code that writes or reads these files does it through a record, so that each key has one spelling, one type and one
+description. ``docs/results.md`` and ``docs/results.schema.json`` are made from the descriptions here; after a change,
+run ``python -m faceexp.results.describe_files docs``.
 
-Keys may be added at any time. A key that is removed, or whose meaning changes, raises :data:`SCHEMA`, and the old form
-is still read. Keys with a default below are those that older runs do not have.
+Keys may be added at any time. When a key is removed, or when the meaning of a key changes, :data:`SCHEMA` has to rise.
+The keys that have a default below are those that older versions did not write, so that their files can still be read.
 """
 
 from __future__ import annotations
@@ -15,224 +16,279 @@ from pydantic import Field
 
 from faceexp.contract import Distance
 from faceexp.results.published import PublishedRecord
-from faceexp.results.record import Interval, Number, Record
+from faceexp.results.record import Curve, Interval, Number, Record
 from faceexp.statistics.comparisons import Verdict
 from faceexp.values import Kind, Note, NoteKind, Status
 
-# The only statement of it: the first key of results.json.
+# The number of the form of all these files. It is the first key of results.json, so that a program can check it before
+# it reads anything else.
 SCHEMA = 1
 
 
 class CheckpointRecord(Record):
-    """A point of a training curve."""
+    """One point of the training curve of phase 2."""
 
-    step: int = Field(description="Optimiser steps done.")
-    loss: Number = Field(description="Mean loss since the point before.")
-    validation: Number = Field(description="Area under the ROC on validation images; the highest is kept.")
+    step: int = Field(description="How many optimiser steps were done.")
+    loss: Number = Field(description="The mean value of the loss since the point before.")
+    validation: Number = Field(
+        description="The area under the ROC curve on validation images. The point with the highest value is kept."
+    )
 
 
 class BudgetRecord(Record):
-    """What a trial was given."""
+    """How much training a trial was given. A comparison is fair where all losses were given the same."""
 
-    pretrain_images: int = Field(0, description="Images seen in phase 1, repetitions counted.")
-    steps: int = Field(0, description="Optimiser steps of phase 2.")
-    images: int = Field(0, description="Images seen in phase 2, repetitions counted.")
-    trainable_parameters: int = Field(0, description="Weights that phase 2 trains, those of the loss included.")
+    pretrain_images: int = Field(
+        0, description="How many images phase 1 saw. An image that is seen twice counts twice."
+    )
+    steps: int = Field(0, description="The number of optimiser steps of phase 2.")
+    images: int = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
+    trainable_parameters: int = Field(
+        0, description="The number of weights that phase 2 trains, with those of the loss."
+    )
 
 
 class TrialRecord(Record):
-    """One loss or baseline, trained and tested with one seed and fold."""
+    """One loss or one baseline that was trained and tested with one seed and one fold."""
 
-    id: str = Field(description="Names the trial's files: label, seed and fold.")
-    loss: str = Field("", description="Name of the loss plugin, or of the baseline.")
-    label: str = Field(description="Name of the row: the loss with the options that distinguish it, or the baseline.")
-    kind: Kind = Field(description="Whether it is a loss or a baseline.")
-    seed: int = Field(description="The seed of split, weights and batches.")
+    id: str = Field(description="The name of the trial's files. It is made of label, seed and fold.")
+    loss: str = Field("", description="The name of the loss plugin or of the baseline.")
+    label: str = Field(
+        description="The name of the row in tables: the loss with the options in which it differs, or the baseline."
+    )
+    kind: Kind = Field(description="Whether this is a loss or a baseline.")
+    seed: int = Field(description="The seed from which split, first weights and batches are drawn.")
     fold: int = Field(description="The fold, counted from 0.")
-    status: Status = Field(description="ok; diverged: a number was not finite; failed: something was raised.")
-    reason: str | None = Field(None, description="Why it is not ok.")
+    status: Status = Field(
+        description="How it ended. `diverged`: a number was not finite; `failed`: an error was raised."
+    )
+    reason: str | None = Field(None, description="Why the status is not `ok`.")
     metrics: Mapping[str, Number] = Field(
-        default_factory=dict, description="Each metric on the test part, by name; null where it is not defined."
+        default_factory=dict,
+        description="The value of each metric on the test part. It is null where it is not defined.",
     )
-    threshold: Number = Field(None, description="Distance up to which a pair is accepted; from validation pairs.")
+    threshold: Number = Field(
+        None, description="Up to this distance a pair is accepted. It is chosen on validation pairs."
+    )
     distance: Distance | None = Field(None, description="The distance by which embeddings are compared.")
-    best_step: int = Field(0, description="The step of phase 2 whose weights were kept.")
+    best_step: int = Field(0, description="The step of phase 2 whose weights are kept.")
     seconds: Mapping[str, float] = Field(
-        default_factory=dict, description="Time of each stage, also of one that was found in the store."
+        default_factory=dict,
+        description="The time that each stage took when it was computed, even if it was found in the store later.",
     )
-    reused: tuple[str, ...] = Field((), description="Stages that were found in the store.")
-    curve: tuple[CheckpointRecord, ...] = Field((), description="The training curve of phase 2.")
-    budget: BudgetRecord | None = Field(None, description="What the trial was given.")
+    reused: tuple[str, ...] = Field((), description="The stages whose results were found in the store.")
+    curve: tuple[CheckpointRecord, ...] = Field((), description="The training curve of phase 2; empty for a baseline.")
+    budget: BudgetRecord | None = Field(None, description="How much training it was given.")
 
     @property
     def cell(self) -> tuple[int, int]:
-        """Seed and fold; trials of one cell are paired."""
+        """Seed and fold. Trials with the same cell share their split, so a test pairs them."""
         return self.seed, self.fold
 
 
 class JudgedPairRecord(Record):
-    """A pair of test images and what was said of it."""
+    """A pair of test images and how it was judged."""
 
-    distance: float = Field(description="Between the two embeddings.")
-    similar: bool = Field(description="Whether both images show one person.")
-    accepted: bool = Field(description="Whether the threshold says so.")
-    images: tuple[int, int] = Field(description="The images, as pictures/<number>.png where they are kept.")
-    identities: tuple[str, str] = Field(description="Whom the images show.")
+    distance: float = Field(description="The distance of the two embeddings.")
+    similar: bool = Field(description="Whether both images show the same person.")
+    accepted: bool = Field(description="Whether the distance is at most the threshold.")
+    images: tuple[int, int] = Field(
+        description="The numbers of the two images; `pictures/<number>.png` shows them if it exists."
+    )
+    identities: tuple[str, str] = Field(description="The names of the people that the images show.")
 
 
 class RatesRecord(Record):
-    """Two rates at one threshold."""
+    """The false and the true accept rate at one threshold."""
 
-    far: Number = Field(description="Share of different pairs that are accepted (FMR).")
-    tar: Number = Field(description="Share of similar pairs that are accepted (1 - FNMR).")
+    far: Number = Field(description="The share of different pairs that are accepted, also called FMR.")
+    tar: Number = Field(description="The share of similar pairs that are accepted, which is 1 - FNMR.")
 
 
 class MapRecord(Record):
-    """Embeddings in the plane of their largest variance."""
+    """Embeddings of test images, drawn in the plane of their largest variance. Each list has one entry per image."""
 
-    x: tuple[float, ...] = Field(description="First principal component of each image.")
-    y: tuple[float, ...] = Field(description="Second principal component.")
-    identity: tuple[str, ...] = Field(description="Whom each image shows.")
-    explained: float = Field(description="Share of the variance that the plane shows.")
+    x: tuple[float, ...] = Field(description="The first principal component.")
+    y: tuple[float, ...] = Field(description="The second principal component.")
+    identity: tuple[str, ...] = Field(description="The name of the person that the image shows.")
+    explained: float = Field(description="The share of the whole variance that lies in this plane.")
 
 
 class DiagnosticsRecord(Record):
-    """What lies behind a trial's metrics: curves, histograms, telling pairs."""
+    """What lies behind the metrics of a trial: the ROC curve, the histograms of distances, and the hardest pairs."""
 
-    far: tuple[float, ...] = Field((), description="False accept rates at vertices of the ROC, ascending.")
-    tar: tuple[float, ...] = Field((), description="True accept rates at the same vertices.")
-    edges: tuple[float, ...] = Field((), description="Borders of the bins of the histograms, in units of distance.")
-    similar: tuple[int, ...] = Field((), description="Similar pairs in each bin.")
-    different: tuple[int, ...] = Field((), description="Different pairs in each bin.")
-    hardest: tuple[JudgedPairRecord, ...] = Field((), description="The hardest pairs of each kind of decision.")
-    met: Mapping[str, RatesRecord] = Field(
-        default_factory=dict, description="By the false accept rate aimed at on validation: what came of it on test."
+    far: Curve = Field(
+        (), description="False accept rates at the corners of the ROC curve, ascending; empty without different pairs."
     )
-    map: MapRecord | None = Field(None, description="The first seed and fold only: embeddings of at most 20 people.")
+    tar: Curve = Field((), description="True accept rates at the same corners; empty without similar pairs.")
+    edges: tuple[float, ...] = Field((), description="The borders of the bins of both histograms, as distances.")
+    similar: tuple[int, ...] = Field((), description="The number of similar pairs in each bin.")
+    different: tuple[int, ...] = Field((), description="The number of different pairs in each bin.")
+    hardest: tuple[JudgedPairRecord, ...] = Field(
+        (), description="The hardest pairs of each kind: rightly and wrongly accepted, rightly and wrongly refused."
+    )
+    met: Mapping[str, RatesRecord] = Field(
+        default_factory=dict,
+        description="The rates on test pairs. Each name is the false accept rate that validation pairs aimed at.",
+    )
+    map: MapRecord | None = Field(
+        None, description="The embeddings of at most 20 people, in trials of the first seed and fold only."
+    )
 
 
 class CalibrationRecord(Record):
-    """What validation pairs say about distances."""
+    """What the pairs of the validation part say about distances."""
 
-    threshold: Number = Field(description="Distance of best balanced accuracy.")
-    far: Number = Field(None, description="Share of different validation pairs that it accepts.")
-    tar: Number = Field(None, description="Share of similar ones.")
+    threshold: Number = Field(description="The distance that gives the best balanced accuracy.")
+    far: Number = Field(None, description="The share of different pairs that this threshold accepts.")
+    tar: Number = Field(None, description="The share of similar pairs that this threshold accepts.")
     thresholds: Mapping[str, Number] = Field(
-        default_factory=dict, description="Distance threshold by false accept rate; null where pairs are too few."
+        default_factory=dict,
+        description="The threshold for each false accept rate, which is its name; null where there are too few pairs.",
     )
-    slope: Number = Field(None, description="Of the log odds that a pair is similar, for each unit of distance.")
-    intercept: Number = Field(None, description="The log odds at distance 0.")
-    n_similar: int | None = Field(None, description="Similar validation pairs.")
-    n_different: int | None = Field(None, description="Different validation pairs.")
+    slope: Number = Field(None, description="How much the log odds that a pair is similar change per unit of distance.")
+    intercept: Number = Field(None, description="The log odds that a pair at distance 0 is similar.")
+    n_similar: int | None = Field(None, description="The number of similar pairs.")
+    n_different: int | None = Field(None, description="The number of different pairs.")
 
 
 class TrialFile(TrialRecord):
-    """``trials/<id>.json``: the trial, and what a report shows beside its numbers."""
+    """``trials/<id>.json``: a trial with everything that a report shows of it."""
 
-    evidence: DiagnosticsRecord | None = Field(None, description="Curves, histograms and pairs; null if it failed.")
-    calibration: CalibrationRecord | None = Field(None, description="Thresholds and probability; null if it failed.")
+    evidence: DiagnosticsRecord | None = Field(
+        None, description="Curves, histograms and pairs; null if the trial did not end well."
+    )
+    calibration: CalibrationRecord | None = Field(
+        None, description="Thresholds and probability; null if the trial did not end well."
+    )
 
     def alone(self) -> TrialRecord:
-        """Return the trial as ``results.json`` has it."""
+        """Return the trial without what only its own file holds, as it is in ``results.json``."""
         return TrialRecord.model_validate({name: getattr(self, name) for name in TrialRecord.model_fields})
 
 
 class PartRecord(Record):
-    """How much is in a part of a split."""
+    """How much data one part of a split holds."""
 
-    images: int = Field(description="Images.")
-    people: int = Field(description="Different identities.")
-    pairs: int | None = Field(None, description="Pairs that are judged; not of the training part.")
-    similar: int | None = Field(None, description="Those of them that show one person.")
+    images: int = Field(description="The number of images.")
+    people: int = Field(description="The number of people that they show.")
+    pairs: int | None = Field(None, description="The number of pairs that are judged. The training part has none.")
+    similar: int | None = Field(None, description="How many of these pairs show the same person.")
 
 
 class SplitRecord(Record):
-    """How the data were cut for one seed and fold."""
+    """How the data were cut into parts for one seed and one fold."""
 
-    seed: int = Field(description="The seed.")
-    fold: int = Field(description="The fold.")
-    key: str | None = Field(None, description="The same in two runs that cut the same data alike.")
-    train: PartRecord = Field(description="What is trained on.")
-    validation: PartRecord = Field(description="What threshold and checkpoint are chosen on.")
-    test: PartRecord = Field(description="What is judged.")
+    seed: int = Field(description="The seed of the trials that use this split.")
+    fold: int = Field(description="The fold of these trials, counted from 0.")
+    key: str | None = Field(
+        None,
+        description="A digest of the data and the cut. Two runs with the same key can be tested against each other.",
+    )
+    train: PartRecord = Field(description="The part that networks are trained on.")
+    validation: PartRecord = Field(description="The part that threshold and checkpoint are chosen on.")
+    test: PartRecord = Field(description="The part that metrics are computed on.")
 
     @property
     def cell(self) -> tuple[int, int]:
-        """Seed and fold."""
+        """Seed and fold of the trials that use this split."""
         return self.seed, self.fold
 
 
 class LossBudgetRecord(Record):
-    """What a loss was given: the mean over its trials."""
+    """How much training a loss was given, as the mean over its trials that ended well."""
 
-    label: str = Field(description="Name of the row.")
-    loss: str = Field(description="Name of the loss plugin.")
-    pretrain_images: int = Field(0, description="Images seen in phase 1, repetitions counted.")
-    steps: int = Field(0, description="Optimiser steps of phase 2.")
-    images: int = Field(0, description="Images seen in phase 2, repetitions counted.")
-    trainable_parameters: int = Field(0, description="Weights that phase 2 trains, those of the loss included.")
-    settings_tried: int = Field(1, description="Rows of the same loss plugin in this run.")
+    label: str = Field(description="The name of the row.")
+    loss: str = Field(description="The name of the loss plugin.")
+    pretrain_images: int = Field(
+        0, description="How many images phase 1 saw. An image that is seen twice counts twice."
+    )
+    steps: int = Field(0, description="The number of optimiser steps of phase 2.")
+    images: int = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
+    trainable_parameters: int = Field(
+        0, description="The number of weights that phase 2 trains, with those of the loss."
+    )
+    settings_tried: int = Field(
+        1, description="How many rows of this run have the same loss plugin. Trying more settings is a budget, too."
+    )
 
 
 class SummaryRecord(Record):
-    """One metric of one row over its trials."""
+    """One metric of one row, over all trials of that row."""
 
-    label: str = Field(description="Name of the row.")
+    label: str = Field(description="The name of the row.")
     kind: Kind = Field(description="Whether it is a loss or a baseline.")
-    metric: str = Field(description="Name of the metric.")
-    mean: Number = Field(description="Mean over the trials that count.")
-    ci95: Interval | None = Field(None, description="Its 95 % interval; null for fewer than two trials.")
-    n: int = Field(0, description="Trials that count.")
-    group: str = Field("", description="Letters: rows that share one cannot be told apart.")
+    metric: str = Field(description="The name of the metric.")
+    mean: Number = Field(description="The mean over the trials that have a value.")
+    ci95: Interval | None = Field(None, description="The 95 % interval of the mean; null for fewer than two trials.")
+    n: int = Field(0, description="The number of trials that have a value.")
+    group: str = Field("", description="Letters. Two rows that share a letter cannot be told apart by the tests.")
 
 
 class ComparisonRecord(Record):
-    """One metric of two rows over the trials they have in common."""
+    """One metric of two rows, over the seeds and folds that both have."""
 
-    metric: str = Field(description="Name of the metric.")
-    a: str = Field(description="One row.")
-    b: str = Field(description="The other.")
-    difference: Number = Field(description="Mean of a minus b.")
-    ci95: Interval | None = Field(None, description="95 % interval of the difference, of this pair alone.")
-    p_corrected: Number = Field(None, description="p of the paired test after Holm's correction; null without a test.")
-    verdict: Verdict = Field(description="a>b: a is better, in the direction of the metric, at 5 %.")
-    effect_size: Number = Field(None, description="Difference over the deviation of the paired differences.")
+    metric: str = Field(description="The name of the metric.")
+    a: str = Field(description="The name of one row.")
+    b: str = Field(description="The name of the other row.")
+    difference: Number = Field(description="The mean of a minus b.")
+    ci95: Interval | None = Field(
+        None, description="The 95 % interval of the difference. It is not widened for the number of comparisons."
+    )
+    p_corrected: Number = Field(
+        None, description="The p-value of the paired test after Holm's correction; null where nothing was tested."
+    )
+    verdict: Verdict = Field(
+        description="`a>b`: a is better than b, and the corrected p-value is 5 % or less. Better may mean lower."
+    )
+    effect_size: Number = Field(
+        None, description="The difference divided by the standard deviation of the paired differences (Cohen's d_z)."
+    )
     minimum_detectable_difference: Number = Field(
-        None, description="What an uncorrected test finds in 80 % of repetitions, given the spread that was seen."
+        None,
+        description="The difference that the test, before the correction, would find in 80 % of repeated runs.",
     )
 
 
 def remarks(notes: Sequence[str], kinds: Sequence[NoteKind]) -> tuple[Note, ...]:
-    """Return notes with what each is about; in older files, which do not on_progress, the sentence's beginning does."""
+    """Return each note with what it is about. Older files do not say it, so the beginning of the sentence decides."""
     if len(kinds) == len(notes):
         return tuple(Note(kind, text) for kind, text in zip(kinds, notes, strict=True))
     return tuple(Note("closed_set" if text.startswith("closed set") else "data", text) for text in notes)
 
 
 class RunRecord(Record):
-    """``results.json``: everything a run found."""
+    """``results.json``: everything that a run found."""
 
-    schema_number: int = Field(SCHEMA, alias="schema", description="Number of this form of the file.")
-    name: str = Field(description="Name of the experiment.")
-    description: str = Field("", description="What the experiment is for.")
-    spec_hash: str = Field("", description="Digest of the experiment; the folder's name ends in its beginning.")
-    protocol: str = Field("", description="open_set, closed_set or pairs_file.")
-    notes: tuple[str, ...] = Field((), description="What a reader should know about the data, in sentences.")
-    note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about.")
-    warnings: tuple[str, ...] = Field((), description="Which losses were given other budgets than most.")
-    method: str = Field("", description="How intervals and comparisons are computed.")
-    test_train_ratio: float | None = Field(None, description="Test images for each training image, n_test / n_train.")
-    parts: tuple[SplitRecord, ...] = Field((), description="How the data were cut, for each seed and fold.")
-    budgets: tuple[LossBudgetRecord, ...] = Field((), description="What each loss was given.")
-    published: PublishedRecord | None = Field(None, description="Results of others.")
-    trials: tuple[TrialRecord, ...] = Field(description="Every trial, in the plan's order.")
-    summary: tuple[SummaryRecord, ...] = Field(description="Mean and interval of each row and metric.")
-    comparisons: tuple[ComparisonRecord, ...] = Field(description="Every pair of rows, metric by metric.")
-    seconds: Mapping[str, float] = Field(default_factory=dict, description="Time of what follows the trials.")
+    schema_number: int = Field(alias="schema", description="The number of the form that the files have.")
+    name: str = Field(description="The name of the experiment.")
+    description: str = Field("", description="What the experiment is for, in its author's words.")
+    spec_hash: str = Field(
+        "", description="A digest of the experiment. The name of the folder ends in its first eight digits."
+    )
+    protocol: str = Field("", description="The kind of protocol: `open_set`, `closed_set` or `pairs_file`.")
+    notes: tuple[str, ...] = Field((), description="Sentences that a reader should know about the data.")
+    note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about, in the same order.")
+    warnings: tuple[str, ...] = Field(
+        (), description="Sentences that name the losses which were given another budget than most."
+    )
+    method: str = Field("", description="How intervals and comparisons are computed, in words.")
+    test_train_ratio: float | None = Field(
+        None, description="The number of test images divided by that of training images."
+    )
+    parts: tuple[SplitRecord, ...] = Field((), description="How the data were cut for each seed and fold.")
+    budgets: tuple[LossBudgetRecord, ...] = Field((), description="How much training each loss was given.")
+    published: PublishedRecord | None = Field(None, description="Results of others that the experiment file gives.")
+    trials: tuple[TrialRecord, ...] = Field(description="Every trial, in the order in which they were planned.")
+    summary: tuple[SummaryRecord, ...] = Field(description="The mean and its interval for each row and each metric.")
+    comparisons: tuple[ComparisonRecord, ...] = Field(description="The comparison of every two rows, metric by metric.")
+    seconds: Mapping[str, float] = Field(
+        default_factory=dict, description="The time that the steps after the trials took."
+    )
 
     @property
     def remarks(self) -> tuple[Note, ...]:
-        """The notes, with what each is about."""
+        """The notes, each with what it is about."""
         return remarks(self.notes, self.note_kinds)
 
     @property
@@ -247,21 +303,21 @@ class RunRecord(Record):
 
 
 class InstalledPluginRecord(Record):
-    """A plugin that a run used."""
+    """A plugin that the run used."""
 
-    kind: str = Field(description="loss, model, dataset or sampler.")
-    name: str = Field(description="Its name in experiment files.")
-    distribution: str = Field(description="The package that brought it.")
-    version: str = Field(description="That package's version.")
+    kind: str = Field(description="The kind of plugin: `loss`, `model`, `dataset` or `sampler`.")
+    name: str = Field(description="The name of the plugin in experiment files.")
+    distribution: str = Field(description="The package that the plugin was installed with.")
+    version: str = Field(description="The version of that package.")
 
 
 class EnvironmentRecord(Record):
-    """``environment.json``: what a run was made with; everything is empty where the file is lost."""
+    """``environment.json``: the machine and the software that the run was made with."""
 
-    python: str = Field("", description="Version of Python.")
+    python: str = Field("", description="The version of Python.")
     platform: str = Field("", description="The operating system.")
     processor: str = Field("", description="The processor.")
-    cores: int | None = Field(None, description="Cores of the machine.")
-    jobs: int = Field(1, description="Processes among which the run was divided.")
-    plugins: tuple[InstalledPluginRecord, ...] = Field((), description="The plugins that were used.")
-    packages: Mapping[str, str] = Field(default_factory=dict, description="Every installed package and its version.")
+    cores: int | None = Field(None, description="The number of processor cores.")
+    jobs: int = Field(1, description="The number of processes that shared the work.")
+    plugins: tuple[InstalledPluginRecord, ...] = Field((), description="The plugins that the run used.")
+    packages: Mapping[str, str] = Field(default_factory=dict, description="The version of every installed package.")
