@@ -1,68 +1,63 @@
-"""Power against statsmodels, brute force and simulation; what is said of it; the command."""
+"""Power against statsmodels, brute force and simulation."""
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import re
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from rich.console import Console
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 
-from faceexp.report.columns import COLUMNS
-from faceexp.report.terminal import power as shown
+from faceexp.report.terminal.power import verdict as verdict_in_words
+from faceexp.results.schema import TrialRecord
 from faceexp.statistics.comparisons import compare
-from faceexp.statistics.power import UnanswerableError, from_counts, from_run, read_run
+from faceexp.statistics.power import UnanswerableError, from_counts, from_run
 from faceexp.statistics.power.counts import pairs_needed
 from faceexp.statistics.power.trials import MOST_SEEDS, Design, t_test_power
 
 STUDY = {"balanced L2": 111, "contrastive": 110, "npairs": 114, "cluster": 112}  # right of 134
-ACCURACY = next(column for column in COLUMNS if column.metric == "accuracy")
-RATIO = next(column for column in COLUMNS if column.metric == "sim_diff_ratio")
 
 
 # Counts of right answers
 
 
 def test_no_two_losses_of_the_source_study_can_be_told_apart():
-    found = from_counts(STUDY, 134)
-    assert {pair.verdict for pair in found.pairs} == {"indistinguishable"}
-    assert [(pair.a, pair.b) for pair in found.pairs[:2]] == [("npairs", "contrastive"), ("npairs", "balanced L2")]
-    assert len(found.pairs) == 6
-    assert min(pair.best_case_p for pair in found.pairs) == 0.125 > found.alpha
-    assert min(pair.p_corrected for pair in found.pairs) == 1
-    assert all(low < 0 < high for low, high in (pair.ci95 for pair in found.pairs))
+    power = from_counts(STUDY, 134)
+    assert {pair.verdict for pair in power.pairs} == {"indistinguishable"}
+    assert [(pair.a, pair.b) for pair in power.pairs[:2]] == [("npairs", "contrastive"), ("npairs", "balanced L2")]
+    assert len(power.pairs) == 6
+    assert min(pair.best_case_p for pair in power.pairs) == 0.125 > power.alpha
+    assert min(pair.p_corrected for pair in power.pairs) == 1
+    assert all(low < 0 < high for low, high in (pair.ci95 for pair in power.pairs))
     # It would have taken many times its 134 pairs, and it could have found only large differences.
-    needed = found.pairs[0].pairs_needed
+    needed = power.pairs[0].pairs_needed
     assert (needed.nested, needed.unrelated) == (261, 2420)
-    assert found.detectable.nested > 0.05
-    assert found.detectable.unrelated > 0.14
+    assert power.detectable.nested > 0.05
+    assert power.detectable.unrelated > 0.14
 
 
 def test_p_values_and_intervals_of_counts_are_statsmodels():
     right = {"x": 90, "y": 80, "z": 97}
-    found = from_counts(right, 100)
-    tables = [[[right[label], 100 - right[label]] for label in (pair.a, pair.b)] for pair in found.pairs]
+    power = from_counts(right, 100)
+    tables = [[[right[label], 100 - right[label]] for label in (pair.a, pair.b)] for pair in power.pairs]
     fisher = multipletests([stats.fisher_exact(table).pvalue for table in tables], method="holm")[1]
-    assert [pair.p_corrected for pair in found.pairs] == pytest.approx(fisher)
+    assert [pair.p_corrected for pair in power.pairs] == pytest.approx(fisher)
     # Nested errors: of the pairs on which the two differ, all are right of one and wrong of the other.
-    nested = [mcnemar([[right[p.b], right[p.a] - right[p.b]], [0, 0]], exact=True).pvalue for p in found.pairs]
-    assert [pair.best_case_p for pair in found.pairs] == pytest.approx(nested)
-    assert [pair.best_case_p_corrected for pair in found.pairs] == pytest.approx(
+    nested = [mcnemar([[right[p.b], right[p.a] - right[p.b]], [0, 0]], exact=True).pvalue for p in power.pairs]
+    assert [pair.best_case_p for pair in power.pairs] == pytest.approx(nested)
+    assert [pair.best_case_p_corrected for pair in power.pairs] == pytest.approx(
         multipletests(nested, method="holm")[1]
     )
-    for loss in found.losses:
+    for loss in power.losses:
         assert loss.ci95 == pytest.approx(proportion_confint(loss.right, 100, method="wilson"))
-    ends = {loss.label: (loss.accuracy, *loss.ci95) for loss in found.losses}
-    for pair in found.pairs:
+    ends = {loss.label: (loss.accuracy, *loss.ci95) for loss in power.losses}
+    for pair in power.pairs:
         (a, a_low, a_high), (b, b_low, b_high) = ends[pair.a], ends[pair.b]
         newcombe = (a - b - math.hypot(a - a_low, b_high - b), a - b + math.hypot(a_high - a, b - b_low))
         assert pair.ci95 == pytest.approx(newcombe)
@@ -90,7 +85,7 @@ def test_holm_can_put_a_difference_out_of_reach():
     many = from_counts({"a": 30, "b": 24, "c": 27, "d": 28}, 40)
     assert (two.pairs[0].best_case_p, two.pairs[0].verdict) == (0.03125, "undecided")
     assert (many.pairs[0].best_case_p, many.pairs[0].verdict) == (0.03125, "indistinguishable")
-    assert "corrected for six comparisons, give p = 0.188 for a against b" in shown.verdict(asdict(many))
+    assert "corrected for six comparisons, give p = 0.188 for a against b" in verdict_in_words(many)
 
 
 def test_equal_counts_need_no_number_of_pairs():
@@ -133,15 +128,15 @@ def test_so_many_pairs_of_nested_errors_find_the_difference_in_80_percent(differ
 
 
 def test_the_detectable_difference_is_the_one_that_needs_these_pairs():
-    found = from_counts(STUDY, 134)
-    for case, difference in asdict(found.detectable).items():
+    power = from_counts(STUDY, 134)
+    for case, difference in asdict(power.detectable).items():
         needed = from_counts(STUDY, 134, difference=difference).pairs_needed
         assert getattr(needed, case) == pytest.approx(134, abs=1)
 
 
 def test_counts_too_few_to_find_any_difference():
-    found = from_counts({"a": 2, "b": 1}, 3)
-    assert set(asdict(found.detectable).values()) == {None}
+    power = from_counts({"a": 2, "b": 1}, 3)
+    assert set(asdict(power.detectable).values()) == {None}
     assert set(asdict(from_counts({"a": 0, "b": 0}, 1000).detectable).values()) == {None}
 
 
@@ -235,16 +230,16 @@ def power_by_simulation(difference, spread, n, ratio, alpha=0.05, repetitions=40
 
 def test_the_best_loss_is_compared_with_every_other_row():
     table = trials(good=0.9, better=0.95, pixels=0.97, bad=0.7)
-    found = asked(table, losses={"good", "better", "bad"})
-    assert (found.metric, found.best, found.comparisons, found.seeds, found.folds) == ("accuracy", "better", 6, 3, 5)
-    assert found.mean == pytest.approx(np.mean([*table["better"].values()]))
-    assert [row.label for row in found.rows] == ["pixels", "good", "bad"]
-    for row in found.rows:
+    power = asked(table, losses={"good", "better", "bad"})
+    assert (power.metric, power.best, power.comparisons, power.seeds, power.folds) == ("accuracy", "better", 6, 3, 5)
+    assert power.mean == pytest.approx(np.mean([*table["better"].values()]))
+    assert [row.label for row in power.rows] == ["pixels", "good", "bad"]
+    for row in power.rows:
         difference = np.mean([table["better"][cell] - value for cell, value in table[row.label].items()])
         assert row.difference == pytest.approx(difference)
         assert row.asked == pytest.approx(abs(difference))
         assert (row.n, row.single.alpha, row.corrected.alpha) == (15, 0.05, 0.05 / 6)
-    assert found.rows[0].difference < 0  # a baseline may be better than every loss
+    assert power.rows[0].difference < 0  # a baseline may be better than every loss
     assert asked(table).best == "pixels"
     lowest = asked(table, higher_is_better=False)
     assert (lowest.best, [row.label for row in lowest.rows]) == ("bad", ["good", "better", "pixels"])
@@ -253,15 +248,20 @@ def test_the_best_loss_is_compared_with_every_other_row():
 
 def test_the_detectable_difference_is_that_of_the_comparison():
     table = trials(a=0.9, b=0.88)
-
-    class Result:
-        def __init__(self, label, cell, value):
-            self.label, self.kind, self.status = label, "loss", "ok"
-            self.seed, self.fold = cell
-            self.metrics = {"accuracy": value}
-
-    results = [Result(label, cell, value) for label, row in table.items() for cell, value in row.items()]
-    (expected,) = compare(results, {"accuracy": True}, test_train_ratio=1 / 3)
+    records = [
+        TrialRecord(
+            id=f"{label}-{seed}-{fold}",
+            label=label,
+            kind="loss",
+            seed=seed,
+            fold=fold,
+            status="ok",
+            metrics={"accuracy": value},
+        )
+        for label, row in table.items()
+        for (seed, fold), value in row.items()
+    ]
+    (expected,) = compare(records, {"accuracy": True}, test_train_ratio=1 / 3)
     (row,) = asked(table).rows
     assert row.difference == pytest.approx(expected.difference)
     assert row.single.detectable == pytest.approx(expected.minimum_detectable_difference, rel=1e-4)
@@ -271,16 +271,16 @@ def test_the_detectable_difference_is_that_of_the_comparison():
 @pytest.mark.parametrize("ratio", [0.0, 1 / 3])
 def test_power_of_the_run_by_simulation(ratio):
     table = trials(a=0.9, b=0.88, c=0.85)
-    found = asked(table, replace(DESIGN, test_train_ratio=ratio), difference=0.03)
-    for row in found.rows:
+    power = asked(table, replace(DESIGN, test_train_ratio=ratio), difference=0.03)
+    for row in power.rows:
         spread = spread_of(table, "a", row.label)
         for answer in (row.single, row.corrected):
             simulated = power_by_simulation(0.03, spread, 15, ratio, answer.alpha)
             assert answer.power == pytest.approx(simulated, abs=0.01)
             detected = power_by_simulation(answer.detectable, spread, 15, ratio, answer.alpha)
             assert detected == pytest.approx(0.8, abs=0.01)
-    assert found.asked == 0.03
-    assert 0.05 < found.rows[0].corrected.power < found.rows[0].single.power < 1
+    assert power.asked == 0.03
+    assert 0.05 < power.rows[0].corrected.power < power.rows[0].single.power < 1
 
 
 def test_so_many_seeds_find_the_difference_in_80_percent():
@@ -347,14 +347,14 @@ def test_rows_without_an_answer_say_so():
         "once": {(0, 0): 0.5},
         "shifted": {c: v - 0.1 for c, v in table["a"].items()},
     }
-    found = asked(table, losses={"a", "b"})
-    rows = {row.label: row for row in found.rows}
+    power = asked(table, losses={"a", "b"})
+    rows = {row.label: row for row in power.rows}
     assert [label for label, row in rows.items() if row.single is None] == ["copy", "shifted", "once", "dead"]
     assert [(rows[label].n, rows[label].asked) for label in ("copy", "dead")] == [(15, None), (0, None)]
     assert rows["dead"].difference is None
     assert rows["once"].n == 1
-    assert found.comparisons == 6  # of a, b, copy and shifted
-    json.dumps(asdict(found), allow_nan=False)
+    assert power.comparisons == 6  # of a, b, copy and shifted
+    json.dumps(asdict(power), allow_nan=False)
 
 
 @pytest.mark.parametrize(
@@ -372,240 +372,3 @@ def test_rows_without_an_answer_say_so():
 def test_runs_without_an_answer(table, options, message):
     with pytest.raises(UnanswerableError, match=message):
         asked(table, **options)
-
-
-# What is read of results.json
-
-
-def document(table, protocol="open_set", baselines=("pixels",)):
-    part = {
-        "train": {"images": 120, "people": 12},
-        "validation": {"images": 40, "people": 4, "pairs": 780, "similar": 180},
-        "test": {"images": 40, "people": 4, "pairs": 780, "similar": 180},
-    }
-    cells = sorted({cell for row in table.values() for cell in row})
-    found = [
-        {
-            "label": label,
-            "kind": "baseline" if label in baselines else "loss",
-            "seed": seed,
-            "fold": fold,
-            "status": "ok",
-            "reason": None,
-            "metrics": {"accuracy": value, "sim_diff_ratio": 1 - value, "auc": None},
-        }
-        for label, row in table.items()
-        for (seed, fold), value in row.items()
-    ]
-    return {
-        "schema": 1,
-        "name": "made",
-        "protocol": protocol,
-        "test_train_ratio": 1 / 3,
-        "parts": [{"seed": seed, "fold": fold, **part} for seed, fold in cells],
-        "trials": found,
-        "summary": [{"metric": metric} for metric in ("accuracy", "sim_diff_ratio", "auc")],
-    }
-
-
-def test_trials_and_cut_are_read_from_the_results():
-    table = trials(a=0.9, pixels=0.8)
-    results = document(table)
-    results["trials"][0] |= {"status": "diverged", "metrics": {}}
-    results["parts"][0]["test"] = {"images": 40, "people": 19, "pairs": 1530}
-    read, losses, design = read_run(results, "accuracy")
-    assert read == {
-        "a": {cell: value for cell, value in table["a"].items() if cell != (0, 0)},
-        "pixels": table["pixels"],
-    }
-    assert losses == {"a"}
-    assert design == Design(1 / 3, 0.2, 0.25, test_people=5, test_pairs=830, listed=False, most_folds=10)
-    assert read_run(results, "auc")[0] == {"a": {}, "pixels": {}}
-
-
-def test_folds_are_limited_by_the_protocol():
-    table = trials(a=0.9, pixels=0.8)
-    assert read_run(document(table), "accuracy")[2].most_folds == 10  # 20 people, two a fold
-    assert read_run(document(table, "closed_set"), "accuracy")[2].most_folds == 50  # 200 images of 4 people
-    assert read_run(document(table, "pairs_file"), "accuracy")[2].listed
-
-
-@pytest.mark.parametrize("missing", ["parts", "test_train_ratio"])
-def test_results_that_do_not_tell_how_the_data_were_cut(missing):
-    results = document(trials(a=0.9, pixels=0.8))
-    del results[missing]
-    with pytest.raises(UnanswerableError, match="run the experiment again"):
-        read_run(results, "accuracy")
-
-
-# What is said
-
-
-def drawn(renderable, width):
-    console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(renderable)
-    return console.file.getvalue()
-
-
-def unfolded(text):
-    return " ".join(text.split())
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_counts_as_people_read_them(width):
-    text = drawn(shown.counts(asdict(from_counts(STUDY, 134, difference=0.02))), width)
-    assert all(len(line) <= width for line in text.splitlines())
-    assert unfolded(text).startswith(
-        "No two of the four can be told apart at 5 %, not even if the more accurate of two judged right every pair that "
-        "the other did: McNemar's exact test would then give p = 0.125 for npairs against contrastive, and no less for "
-        "any others."
-    )
-    lines = [unfolded(line) for line in text.splitlines()]
-    assert "npairs - contrastive 3.0 (-6.0 to 11.9) 1.000 0.125" in lines
-    assert "npairs - contrastive 260 (400) 2,400 (3,700)" in lines
-    assert any(line.startswith("2 points below the best 390 (600) ") for line in lines)
-    assert "With 134 pairs the study finds, in 80 % of repetitions, a loss that is 5.8 (8.8) points" in unfolded(text)
-    assert "balanced L2 82.8 ±6.4 %" in unfolded(text)
-    assert "Pairs that share people or images count for less than their number" in unfolded(text)
-
-
-@pytest.mark.parametrize(
-    ("right", "total", "expected"),
-    [
-        ({"a": 82, "b": 80}, 100, "The two cannot be told apart at 5 %, not even if .* give p = 0.500.$"),
-        (
-            {"a": 90, "b": 80},
-            100,
-            "^Whether the two can be told apart at 5 % depends on which pairs each judged right.$",
-        ),
-        (
-            {"a": 90, "b": 80, "c": 85},
-            100,
-            "^None of 3 pairs of losses can be told apart at 5 % from the counts alone. For one it depends",
-        ),
-        (
-            {"a": 80, "b": 90, "c": 95, "d": 99},
-            100,
-            "^Three of 6 pairs of losses can be told apart at 5 %, even if their errors are unrelated. For one it depends on "
-            "which pairs each judged right. For two it is out of reach, even if the more accurate",
-        ),
-        ({"a": 10, "b": 90}, 100, "^The two can be told apart at 5 %, even if their errors are unrelated.$"),
-    ],
-)
-def test_verdicts_of_counts(right, total, expected):
-    assert re.search(expected, shown.verdict(asdict(from_counts(right, total))))
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_a_run_as_people_read_it(width):
-    table = trials(**{"contrastive(margin=30)": 0.9, "npairs": 0.93, "pixels": 0.7, "dead": 0.0})
-    found = asdict(asked(table | {"dead": {}}, losses={"contrastive(margin=30)", "npairs"}))
-    text = drawn(shown.run(found, ACCURACY), width)
-    assert all(len(line) <= width for line in text.splitlines())
-    row = found["rows"][0]
-    said = unfolded(text)
-    assert said.startswith(
-        f"npairs has the best accuracy of the losses, {100 * found['mean']:.1f}. Corrected for 3 comparisons"
-    )
-    assert "the difference observed against 1 of 2 other rows." in said
-    answer, corrected = row["single"], row["corrected"]
-    assert f"{100 * answer['detectable']:.1f} ({100 * corrected['detectable']:.1f})" in said
-    assert f"{100 * answer['power']:.0f} % ({100 * corrected['power']:.0f} %)" in said
-    assert "dead 0 - - -" in said
-    assert "3 seeds x 5 folds, 20 people and 5,000 pairs in a test part" in said
-    assert "none: no number suffices" in said
-    assert "restates the p-value" in said
-    wanted = unfolded(drawn(shown.run(asdict(asked(table, difference=0.01)), ACCURACY), width))
-    assert "to find a difference of 1 point" in wanted
-    assert "restates the p-value" not in wanted
-
-
-def test_a_ratio_is_written_in_its_own_units():
-    table = trials(spread=0.05, a=0.4, b=0.45)
-    text = drawn(shown.run(asdict(asked(table, metric="sim_diff_ratio", higher_is_better=False)), RATIO), 100)
-    assert "points" not in text
-    assert "a has the best sim/diff of the losses, 0." in text
-
-
-def test_numbers_have_two_digits_that_count():
-    written = [shown._about(value) for value in (None, 3, 99, 100, 261, 2420, 14_372, 999_999, 31_400_000)]
-    assert written == ["none", "3", "99", "100", "260", "2,400", "14,000", "1 M", "31 M"]
-
-
-# The command
-
-
-@pytest.fixture
-def faceexp(command, monkeypatch):
-    """Run a command on a narrow screen; return exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "100")
-    return command
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A finished run of two losses and a baseline."""
-    run = tmp_path / "runs" / "made-12345678"
-    run.mkdir(parents=True)
-    (run / "results.json").write_text(json.dumps(document(trials(x=0.9, y=0.85, pixels=0.7))))
-    return run
-
-
-def test_power_of_counts(faceexp):
-    code, out, err = faceexp("power", 111, 110, 114, 112, "--of", 134)
-    assert (code, err) == (0, "")
-    assert out.startswith("No two of the four can be told apart at 5 %")
-    assert "114/134 - 110/134" in out
-    assert faceexp("power", "111/134", "110/134", "114/134", 112) == (code, out, err)
-    code, out, err = faceexp("power", 111, 110, 110, "--of", 134, "--difference", 2, "--power", 0.9, "--json")
-    assert (code, err) == (0, "")
-    right = {"111/134": 111, "110/134": 110, "110/134 (2)": 110}
-    assert json.loads(out) == json.loads(json.dumps(asdict(from_counts(right, 134, 0.05, 0.9, 0.02))))
-
-
-def test_power_of_a_run(faceexp, folder):
-    code, out, err = faceexp("power", folder, "--difference", 1)
-    assert (code, err) == (0, "")
-    assert out.startswith("x has the best accuracy of the losses")
-    code, out, err = faceexp(
-        "power", folder, "--metric", "sim_diff_ratio", "--difference", 0.1, "--alpha", 0.1, "--json"
-    )
-    assert (code, err) == (0, "")
-    table, losses, design = read_run(json.loads((folder / "results.json").read_text()), "sim_diff_ratio")
-    expected = asked(table, design, "sim_diff_ratio", False, losses=losses, difference=0.1, alpha=0.1)
-    assert json.loads(out) == json.loads(json.dumps(asdict(expected)))
-    assert json.loads(out)["best"] == "x"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("135 110 --of 134", "135/134: 135 right of 134 pairs is not possible"),
-        ("111 110", "of how many pairs? say so: 111 110 --of PAIRS"),
-        ("111/134 110/130", "the losses must have judged the same pairs, not 130 and 134 of them"),
-        ("111 --of 134", "one count has nothing to be compared with; give the counts of two losses or more"),
-        ("111", "of how many pairs? say so: 111 --of PAIRS"),
-        ("111 x --of 134", "'x' is no count of right answers; name one run, or counts such as 114 110 --of 134"),
-        ("RUN RUN", "'RUN' is no count of right answers; name one run, or counts such as 114 110 --of 134"),
-        ("111 110 --of 134 --difference 0", "the difference must be above 0"),
-        ("111 110 --of 134 --power 1.5", "it must be 0 < alpha < power < 1, not alpha 0.05 and power 1.5"),
-        ("111 110 --of 134 --metric auc", "--metric auc: counts give an accuracy and nothing else; leave it out"),
-        ("missing", "missing: holds no results.json; name the folder that `faceexp run` printed"),
-        ("RUN --metric acuracy", "--metric acuracy: the run has no metric 'acuracy'; did you mean 'accuracy'?"),
-        ("RUN --metric auc", "RUN: no loss has a trial with a value of auc"),
-        ("RUN --difference -1", "RUN: the difference must be above 0"),
-    ],
-)
-def test_a_question_without_an_answer_ends_with_one_line(faceexp, folder, arguments, message):
-    given = [str(folder) if part == "RUN" else part for part in arguments.split()]
-    assert faceexp("power", *given) == (2, "", f"error: {message.replace('RUN', str(folder))}\n")
-
-
-def test_a_run_of_one_trial_has_no_variance(faceexp, folder):
-    (folder / "results.json").write_text(json.dumps(document(trials(1, 1, x=0.9, y=0.85))))
-    code, out, err = faceexp("power", folder)
-    assert (code, out) == (2, "")
-    assert err == (
-        f"error: {folder}: there is no variance to judge by: x and another row need two trials at least whose difference "
-        "in accuracy varies; run with more seeds or folds\n"
-    )

@@ -1,0 +1,122 @@
+"""What a study could have told apart, as people read it in a terminal."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from faceexp.evaluation.catalogue import ACCURACY, SIM_DIFF_RATIO
+from faceexp.report.terminal import power as terminal
+from faceexp.statistics.power import Design, from_counts, from_run
+
+STUDY = {"balanced L2": 111, "contrastive": 110, "npairs": 114, "cluster": 112}  # right of 134
+DESIGN = Design(
+    test_train_ratio=1 / 3,
+    test_share=0.2,
+    validation_share=0.25,
+    test_people=20,
+    test_pairs=5000,
+    listed=False,
+    most_folds=50,
+)
+
+
+def trials(spread=0.02, **means):
+    """Return means with noise on three seeds and five folds, trials of one seed and fold alike in part."""
+    rng = np.random.default_rng(0)
+    cells = [(seed, fold) for seed in range(3) for fold in range(5)]
+    common = rng.normal(scale=0.05, size=len(cells))
+    return {
+        label: dict(zip(cells, map(float, mean + common + rng.normal(scale=spread, size=len(cells))), strict=True))
+        for label, mean in means.items()
+    }
+
+
+def unfolded(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_counts_as_people_read_them(width, drawn):
+    text = drawn(terminal.counts_power(from_counts(STUDY, 134, difference=0.02)), width)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert unfolded(text).startswith(
+        "No two of the four can be told apart at 5 %, not even if the more accurate of two judged right every pair that "
+        "the other did: McNemar's exact test would then give p = 0.125 for npairs against contrastive, and no less for "
+        "any others."
+    )
+    lines = [unfolded(line) for line in text.splitlines()]
+    assert "npairs - contrastive 3.0 (-6.0 to 11.9) 1.000 0.125" in lines
+    assert "npairs - contrastive 260 (400) 2,400 (3,700)" in lines
+    assert any(line.startswith("2 points below the best 390 (600) ") for line in lines)
+    assert "With 134 pairs the study finds, in 80 % of repetitions, a loss that is 5.8 (8.8) points" in unfolded(text)
+    assert "balanced L2 82.8 ±6.4 %" in unfolded(text)
+    assert "Pairs that share people or images count for less than their number" in unfolded(text)
+
+
+@pytest.mark.parametrize(
+    ("right", "total", "expected"),
+    [
+        ({"a": 82, "b": 80}, 100, "The two cannot be told apart at 5 %, not even if .* give p = 0.500.$"),
+        (
+            {"a": 90, "b": 80},
+            100,
+            "^Whether the two can be told apart at 5 % depends on which pairs each judged right.$",
+        ),
+        (
+            {"a": 90, "b": 80, "c": 85},
+            100,
+            "^None of 3 pairs of losses can be told apart at 5 % from the counts alone. For one it depends",
+        ),
+        (
+            {"a": 80, "b": 90, "c": 95, "d": 99},
+            100,
+            "^Three of 6 pairs of losses can be told apart at 5 %, even if their errors are unrelated. For one it depends on "
+            "which pairs each judged right. For two it is out of reach, even if the more accurate",
+        ),
+        ({"a": 10, "b": 90}, 100, "^The two can be told apart at 5 %, even if their errors are unrelated.$"),
+    ],
+)
+def test_verdicts_of_counts(right, total, expected):
+    assert re.search(expected, terminal.verdict(from_counts(right, total)))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_run_as_people_read_it(width, drawn):
+    table = trials(**{"contrastive(margin=30)": 0.9, "npairs": 0.93, "pixels": 0.7, "dead": 0.0})
+    losses = {"contrastive(margin=30)", "npairs"}
+    power = from_run(table | {"dead": {}}, DESIGN, "accuracy", higher_is_better=True, losses=losses)
+    text = drawn(terminal.run_power(power, ACCURACY), width)
+    assert all(len(line) <= width for line in text.splitlines())
+    row = power.rows[0]
+    said = unfolded(text)
+    assert said.startswith(
+        f"npairs has the best accuracy of the losses, {100 * power.mean:.1f}. Corrected for 3 comparisons"
+    )
+    assert "the difference observed against 1 of 2 other rows." in said
+    answer, corrected = row.single, row.corrected
+    assert f"{100 * answer.detectable:.1f} ({100 * corrected.detectable:.1f})" in said
+    assert f"{100 * answer.power:.0f} % ({100 * corrected.power:.0f} %)" in said
+    assert "dead 0 - - -" in said
+    assert "3 seeds x 5 folds, 20 people and 5,000 pairs in a test part" in said
+    assert "none: no number suffices" in said
+    assert "restates the p-value" in said
+    power = from_run(table, DESIGN, "accuracy", higher_is_better=True, difference=0.01)
+    wanted = unfolded(drawn(terminal.run_power(power, ACCURACY), width))
+    assert "to find a difference of 1 point" in wanted
+    assert "restates the p-value" not in wanted
+
+
+def test_a_ratio_is_written_in_its_own_units(drawn):
+    table = trials(spread=0.05, a=0.4, b=0.45)
+    power = from_run(table, DESIGN, "sim_diff_ratio", higher_is_better=False)
+    text = drawn(terminal.run_power(power, SIM_DIFF_RATIO), 100)
+    assert "points" not in text
+    assert "a has the best sim/diff of the losses, 0." in text
+
+
+def test_numbers_have_two_digits_that_count():
+    written = [terminal._about(value) for value in (None, 3, 99, 100, 261, 2420, 14_372, 999_999, 31_400_000)]
+    assert written == ["none", "3", "99", "100", "260", "2,400", "14,000", "1 M", "31 M"]
