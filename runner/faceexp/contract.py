@@ -63,7 +63,7 @@ __all__ = [
 Distance = Literal["euclidean", "cosine"]
 Halves = Literal["similar", "mixed"]
 
-# Keys of a [[losses]] table that are the experiment's own: no loss may use them for an option.
+# Keys of a [[losses]] table that belong to the experiment: no loss may use them for an option.
 RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
 
 GROUPS: dict[str, str] = {

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Of mistakes of one kind, so many are listed; the last line then says how many more there are.
+# So many mistakes of one kind are listed: a longer list helps nobody. The last line then says how many more there are.
 MAX_LISTED = 20
 
 
@@ -28,7 +28,7 @@ class Problem:
 
 
 class InputError(Exception):
-    """The input is wrong; carries every mistake that was found."""
+    """The input is wrong; it carries every mistake."""
 
     def __init__(self, problems: Iterable[Problem] | Problem | str) -> None:
         if isinstance(problems, str):

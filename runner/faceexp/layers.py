@@ -24,7 +24,7 @@ def proxy_layer(
         ctx: Numbers of classes and dimensions, and the seed of the first values.
         function: ``(labels, embeddings, proxies) -> scalar``; with ``moving``,
             ``(labels, embeddings, proxies, moving) -> (scalar, next value of moving)``.
-        per_class: Proxies of a class.
+        per_class: Proxies for each class.
         moving: Shape of a weight that is not trained, such as a moving average, and that every call replaces; it
             starts with zeros.
     """

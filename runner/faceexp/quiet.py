@@ -12,13 +12,13 @@ from pathlib import Path
 def silence() -> Iterator[None]:
     """Discard what Python writes to standard output and error, and what C++ writes past it while libraries load."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        kept = {number: os.dup(number) for number in (1, 2)}
+        saved = {number: os.dup(number) for number in (1, 2)}
         try:
-            for number in kept:
+            for number in saved:
                 os.dup2(nowhere.fileno(), number)
             with redirect_stdout(nowhere), redirect_stderr(nowhere):
                 yield
         finally:
-            for number, duplicate in kept.items():
+            for number, duplicate in saved.items():
                 os.dup2(duplicate, number)
                 os.close(duplicate)

@@ -1,7 +1,7 @@
 """Artefacts on disk, addressed by everything that determines them.
 
 An artefact is a folder. It is written under a temporary name, its files are checksummed in ``manifest.json``, and then
-it is renamed into place, so that what is there is whole. A lock for each artefact lets several runs share one store:
+it is renamed into place, so that whatever is in its place is complete. A lock for each artefact lets several runs share one store:
 the second waits for the first and finds the result.
 """
 
@@ -91,7 +91,7 @@ class Store:
         if not path.is_dir():
             return None
         if not _whole(path):
-            # A damaged artefact costs only itself: it is computed again.
+            # A damaged artefact is removed and computed again; nothing else is affected.
             shutil.rmtree(path, ignore_errors=True)
             return None
         return Artefact(path, key, reused=True)
@@ -100,9 +100,9 @@ class Store:
         """Return the artefact of these inputs, made by ``make(folder)`` where it is missing."""
         key = digest(inputs)
         with self._lock(kind, key):
-            found = self.find(kind, inputs)
-            if found:
-                return found
+            artefact = self.find(kind, inputs)
+            if artefact:
+                return artefact
             path = self._path(kind, key)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -117,14 +117,14 @@ class Store:
 
     def contents(self) -> dict[str, tuple[int, int]]:
         """Return how many artefacts of each kind there are, and their bytes together."""
-        found = {}
+        held = {}
         for folder in sorted(self.root.glob("*/")):
             if folder.name == "locks":
                 continue
             artefacts = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
             size = sum(file.stat().st_size for path in artefacts for file in path.rglob("*") if file.is_file())
-            found[folder.name] = (len(artefacts), size)
-        return found
+            held[folder.name] = (len(artefacts), size)
+        return held
 
     def clear(self) -> None:
         """Remove every artefact; one that is being made at this moment is waited for."""
@@ -178,7 +178,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        # mkstemp makes files private; results are for whoever may read the folder.
+        # mkstemp makes files that only their owner can read; results are for whoever may read the folder.
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

@@ -257,7 +257,7 @@ def sum_over_positives(
     return value, count
 
 
-# Classification: a row's logits, one for each class; its own class, or target, is that of its label.
+# Classification: a row's logits, one for each class; the class of its label is its target.
 
 
 def cosine_logits(embeddings: tf.Tensor, proxies: tf.Tensor) -> tf.Tensor:
@@ -304,7 +304,7 @@ def arc_margin(cosines: tf.Tensor, margin: tf.Tensor | float) -> tf.Tensor:
 
 
 def target_logits(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Logit of each row's own class.
+    """Logit of the class of each row's label.
 
     Args:
         labels: int32 (B,), within 0..C-1.
@@ -315,12 +315,12 @@ def target_logits(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    own = labels[:, None] == tf.range(tf.shape(logits)[1])[None, :]
-    return tf.reduce_sum(tf.where(own, logits, 0.0), axis=1)
+    is_target = labels[:, None] == tf.range(tf.shape(logits)[1])[None, :]
+    return tf.reduce_sum(tf.where(is_target, logits, 0.0), axis=1)
 
 
 def replace_targets(labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Logits with other values for each row's own class; the other classes keep theirs.
+    """Logits with another value for the class of each row's label; the other classes keep theirs.
 
     Args:
         labels: int32 (B,), within 0..C-1.
@@ -329,12 +329,12 @@ def replace_targets(labels: tf.Tensor, logits: tf.Tensor, targets: tf.Tensor) ->
     """
     import tensorflow as tf
 
-    own = labels[:, None] == tf.range(tf.shape(logits)[1])[None, :]
-    return tf.where(own, targets[:, None], logits)
+    is_target = labels[:, None] == tf.range(tf.shape(logits)[1])[None, :]
+    return tf.where(is_target, targets[:, None], logits)
 
 
 def softmax_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """Mean over rows of ``-log softmax(logits)`` at each row's own class.
+    """Mean over rows of ``-log softmax(logits)`` at the class of each row's label.
 
     Args:
         labels: int32 (B,), within 0..C-1.

@@ -53,7 +53,7 @@ class Resolved:
 
     @property
     def folds(self) -> int:
-        """Folds of a seed: as many as the list of pairs has, where there is one."""
+        """Folds per seed: as many as the list of pairs has, where the protocol takes its folds from a list."""
         return len(self.pairs.folds) if self.pairs else self.experiment.protocol.folds
 
 
@@ -113,7 +113,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a trial was given; a comparison is fair where losses were given the same.
+    """What a trial was given; a comparison is fair where all losses were given the same.
 
     Attributes:
         pretrain_images: Images seen in phase 1, repetitions counted.
@@ -139,7 +139,7 @@ class TrainedTrial:
         distance: The distance these embeddings are compared by.
         folder: Where the trained model lies in the store, if it has one.
         seconds: Time of each stage.
-        reused: Stages that were found in the store.
+        reused: Stages that were taken from the store.
         key: Digest of what determined the embeddings; empty if the trial failed.
     """
 
@@ -160,7 +160,7 @@ class TrainedTrial:
 
 @dataclass(frozen=True)
 class Event:
-    """Something a person watching a run would want to see.
+    """Progress of a run, for whoever watches it.
 
     Attributes:
         stage: ``images``, ``backend`` (TensorFlow starts), ``pretrain``, ``features``, ``finetune``,

@@ -95,7 +95,7 @@ class Protocol(Table):
         None, min_length=1, description="pairs_file: the list of pairs; relative to the current directory."
     )
     folds: int = Field(
-        1, ge=1, le=100, description="Cross-validation folds a seed; 1 is a single split. pairs_file has its own."
+        1, ge=1, le=100, description="Cross-validation folds per seed; 1 is a single split. pairs_file takes them from its list."
     )
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="Share of people (open_set) or of each person's images (closed_set); folds = 1."
@@ -139,13 +139,13 @@ class ModelRef(PluginRef):
 
 
 class Pretrain(Table):
-    """Phase 1: softmax classification of the training people, all weights; once a seed and fold."""
+    """Phase 1: softmax classification of the training people, all weights; it runs once per seed and fold."""
 
     enabled: bool = Field(True, description="False starts phase 2 from random weights.")
     epochs: int = Field(15, ge=1, description="Passes over the training part.")
-    batch_size: int = Field(64, ge=1, description="Images a step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Share dropped between embedding and classifier.")
+    batch_size: int = Field(64, ge=1, description="Images per step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Share of the embedding that dropout sets to 0 before the classifier.")
     patience: int | None = Field(
         None,
         ge=1,
@@ -157,12 +157,12 @@ class Pretrain(Table):
 class Finetune(Table):
     """Phase 2: the metric loss."""
 
-    sampler: PluginRef = Field(description="How batches are drawn.")
+    sampler: PluginRef = Field(description="How training batches are drawn.")
     trainable: Literal["embedding", "all"] = Field(
         "embedding", description="Only the dense embedding layer, on features computed once, or all weights."
     )
     steps: int = Field(600, ge=1, description="Optimiser steps.")
-    learning_rate: float = Field(1e-3, gt=0, description="Of Adam.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam.")
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
@@ -209,7 +209,7 @@ class Experiment(Table):
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, strict=False), AfterValidator(_unique)
     ] = Field((0,), description="Each seed has its own split, weights and batches.")
-    dataset: PluginRef = Field(description="Where faces come from.")
+    dataset: PluginRef = Field(description="Where the faces come from.")
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
     protocol: Protocol
@@ -217,7 +217,7 @@ class Experiment(Table):
     pretrain: Pretrain = Pretrain()
     finetune: Finetune
     baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(_unique)] = Field(
-        tuple(BASELINES), description="Rows to compare losses with."
+        tuple(BASELINES), description="Baselines to compare the losses with."
     )
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
     losses: tuple[LossEntry, ...]
