@@ -1,8 +1,8 @@
 """Artefacts on disk, addressed by everything that determines them.
 
 An artefact is a folder. It is written under a temporary name, its files are checksummed in ``manifest.json``, and then
-it is renamed into place, so that whatever is in its place is complete. A lock for each artefact lets several runs share one store:
-the second waits for the first and finds the result.
+it is renamed into place, so that whatever is in its place is complete. A lock per artefact lets several runs share one
+store: the second run waits for the first, and then uses its result.
 """
 
 from __future__ import annotations

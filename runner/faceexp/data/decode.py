@@ -68,8 +68,8 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
 
     problems: dict[int, Problem] = {}
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        # Pillow warns of odd metadata and large pictures; where that matters, decoding raises an error. The filter is set
-        # here and not in the threads, which share it.
+        # Pillow warns of odd metadata and large pictures; where that matters, decoding raises an error. The filter is
+        # set here and not in the threads, which share it.
         warnings.filterwarnings("ignore", module="PIL")
         starts = range(0, count, BLOCK)
         for start, unusable in zip(starts, pool.map(decode_block, starts), strict=True):

@@ -95,7 +95,7 @@ class Protocol(Table):
         None, min_length=1, description="pairs_file: the list of pairs; relative to the current directory."
     )
     folds: int = Field(
-        1, ge=1, le=100, description="Cross-validation folds per seed; 1 is a single split. pairs_file takes them from its list."
+        1, ge=1, le=100, description="Cross-validation folds per seed; 1 is a single split. pairs_file has its own."
     )
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="Share of people (open_set) or of each person's images (closed_set); folds = 1."
@@ -145,7 +145,9 @@ class Pretrain(Table):
     epochs: int = Field(15, ge=1, description="Passes over the training part.")
     batch_size: int = Field(64, ge=1, description="Images per step.")
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Share of the embedding that dropout sets to 0 before the classifier.")
+    dropout: float = Field(
+        0.2, ge=0, lt=1, description="Share of the embedding that dropout sets to 0 before the classifier."
+    )
     patience: int | None = Field(
         None,
         ge=1,
