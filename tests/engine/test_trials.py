@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from faceexp.contract import BatchSupply, LossPlugin, ModelPlugin, SamplerPlugin, option
-from faceexp.engine import baselines, finetune, network, pretrain, trials
-from faceexp.engine.backend import derive_seed, tensorflow, versions
-from faceexp.engine.inputs import TrainingInputs, resident
+from faceexp.contract import LossPlugin, ModelPlugin, option
+from faceexp.engine import network, pretrain, trials
+from faceexp.engine.backend import derive_seed, tensorflow
 from faceexp.engine.trials import Engine, train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.baselines import BASELINES
@@ -142,17 +137,6 @@ class Broken(LossPlugin):
         return loss
 
 
-class Square(LossPlugin):
-    """Mean square of all embeddings."""
-
-    reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
-
-    def build(self, ctx):
-        tf = tensorflow()
-        return lambda labels, embeddings: tf.reduce_mean(tf.square(embeddings))
-
-
 class NotFlat(ModelPlugin):
     """Forgets to flatten."""
 
@@ -161,18 +145,6 @@ class NotFlat(ModelPlugin):
     def build(self, input_shape):
         keras = tensorflow().keras
         return keras.Sequential([keras.Input(input_shape), keras.layers.Conv2D(2, 3)])
-
-
-class InTurn(SamplerPlugin):
-    """TrainingInputs in their order, over and over."""
-
-    size: int = 8
-
-    def supply(self):
-        return BatchSupply(self.size, classes=1)
-
-    def build(self, labels, seed):
-        return (np.arange(k, k + self.size) % len(labels) for k in itertools.count(0, self.size))
 
 
 def contrastive(**options):
@@ -617,109 +589,6 @@ def test_flipped_views_are_the_features_of_mirrored_images(plan_of, tmp_path):
     assert not np.allclose(views[0], views[1])
 
 
-def test_large_batches_are_read_a_few_at_a_time(monkeypatch):
-    monkeypatch.setattr("faceexp.engine.inputs.RESIDENT_BYTES", 1000)
-    given = TrainingInputs([np.zeros((20, 5), np.float32)], np.arange(20), seed=0)
-    # A batch of ten rows of five numbers of four bytes each takes 200.
-    assert [given.batches_per_read(10, wanted) for wanted in (50, 4)] == [5, 4]
-    assert given.batches_per_read(1000, 50) == 1
-    given.source = "in memory"
-    assert given.batches_per_read(10, 50) == 50
-
-
-@pytest.mark.parametrize("fits", [True, False], ids=["resident", "read"])
-def test_rows_come_from_both_views(fits, monkeypatch):
-    """Whether inputs are in memory or are read a chunk at a time, batches are the same."""
-    monkeypatch.setattr("faceexp.engine.inputs.RESIDENT_BYTES", 2**20 if fits else 0)
-    views = [np.arange(40.0).reshape(20, 2), -np.arange(40.0).reshape(20, 2)]
-    train = np.arange(5, 20)
-    index = np.random.default_rng(0).integers(0, 15, (9, 8))
-
-    def drawn(views, seed=1):
-        source = resident(views, train, 17)
-        assert (source is not None) == fits
-        given = TrainingInputs(views, train, seed, source)
-        # Two chunks, the first of which is not full.
-        return np.concatenate([chunk_of(given, index[:4]), chunk_of(given, index[4:])])
-
-    def chunk_of(given, part):
-        inputs, places = given.read(part, 5)
-        assert places.shape == (5, 8)
-        return np.asarray(inputs)[places[: len(part)]]
-
-    found, plain = drawn(views), views[0][train[index]]
-    np.testing.assert_array_equal(np.abs(found), plain)
-    flipped = found[..., 1] < 0
-    assert 0.3 < flipped.mean() < 0.7
-    np.testing.assert_array_equal(flipped, np.random.default_rng(1).integers(2, size=index.shape) == 1)
-    np.testing.assert_array_equal(drawn(views[:1]), plain)
-
-
-# Parts ------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("images", [1, 30, 1100])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_normalization_is_mean_and_deviation(images, channels):
-    pixels = np.random.default_rng(images).integers(0, 256, (images + 5, 9, 7, channels)).astype(np.uint8)
-    chosen = np.random.default_rng(0).permutation(images + 5)[:images]
-    found = network.Normalization.of(pixels, chosen)
-    pixels = pixels[chosen]
-    assert found.mean.dtype == found.deviation.dtype == np.float32
-    np.testing.assert_allclose(found.mean, pixels.mean(axis=(0, 1, 2)), rtol=1e-6)
-    np.testing.assert_allclose(found.deviation, pixels.std(axis=(0, 1, 2)), rtol=1e-5)
-
-
-def test_normalization_of_one_colour_divides_by_no_zero():
-    found = network.Normalization.of(np.full((4, 8, 8, 1), 200, np.uint8), np.arange(4))
-    assert found.mean == 200
-    assert found.deviation > 0
-
-
-@pytest.mark.parametrize("flip", [False, True])
-@pytest.mark.parametrize("size", [1, 4, 10, 25])
-def test_phase_1_visits_every_image_equally(size, flip):
-    train = np.arange(10, 30)
-    drawn = pretrain.batches(train, Pretrain(batch_size=size), Augment(flip=flip), seed=0)
-    rows, flips = zip(*(next(drawn) for _ in range(20 * 20 // size)), strict=True)
-    assert {len(row) for row in rows} == {size}
-    visits = np.bincount(np.concatenate(rows), minlength=30)
-    np.testing.assert_array_equal(visits, [0] * 10 + [20] * 20)
-    mirrored = np.concatenate(flips).mean()
-    assert 0.4 < mirrored < 0.6 if flip else mirrored == 0
-    again = pretrain.batches(train, Pretrain(batch_size=size), Augment(flip=flip), seed=0)
-    other = pretrain.batches(train, Pretrain(batch_size=20), Augment(flip=flip), seed=1)
-    np.testing.assert_array_equal(next(again)[0], rows[0])
-    assert not np.array_equal(next(other)[0], np.concatenate(rows)[:20])
-
-
-def test_ends_of_epochs():
-    """Batches run across the ends of epochs: an epoch ends with the batch that ends nearest to it."""
-    assert pretrain.ends_of_epochs(48, Pretrain(epochs=3, batch_size=16)) == [3, 6, 9]
-    assert pretrain.ends_of_epochs(50, Pretrain(epochs=4, batch_size=20)) == [2, 5, 8, 10]
-    assert pretrain.ends_of_epochs(50, Pretrain(epochs=1, batch_size=100)) == [1]
-    assert pretrain.ends_of_epochs(10, Pretrain(epochs=1, batch_size=100)) == [1]
-
-
-def test_seeds_for_different_purposes_differ():
-    drawn = [
-        derive_seed(name, seed, fold) for name in ("weights", "batches") for seed in range(50) for fold in range(5)
-    ]
-    assert len(set(drawn)) == len(drawn)
-    assert all(0 <= seed < 2**31 for seed in drawn)
-    assert derive_seed("weights", 0, 0) == drawn[0]
-
-
-def test_versions_name_what_determines_numbers():
-    assert {"tensorflow", "keras", "numpy", "engine"} <= set(versions())
-
-
-def test_weights_survive_a_file(tmp_path):
-    given = [np.random.default_rng(k).normal(size=(k + 1, 2)).astype(np.float32) for k in range(12)]
-    network.save_weights(tmp_path / "w.npz", given)
-    identical(network.load_weights(tmp_path / "w.npz"), given)
-
-
 def test_raw_pixels(results, plan):
     found = results["raw-pixels-s0-f0"]
     # Bytes, since they are many: evaluation counts them in 255ths.
@@ -735,241 +604,3 @@ def test_eigenfaces_are_the_principal_axes_of_training_images(results, plan):
     found = results["PCA-eigenfaces-s0-f0"].embeddings["test"]
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-2, atol=1e-3)  # axes have no sign
-
-
-def test_many_images_use_the_seeded_solver():
-    pixels = np.random.default_rng(0).integers(0, 256, (2001, 2, 2, 1)).astype(np.uint8)
-    everyone = np.arange(2001)
-    (first,), (again,) = (baselines.eigenfaces(pixels, everyone, everyone[:5]) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    assert first.shape == (5, 4)
-
-
-def test_eigenfaces_of_very_many_images_are_those_of_a_random_choice(monkeypatch):
-    """Transformed in blocks, too; the axes of a choice are close to the axes of all."""
-    pixels = np.random.default_rng(0).integers(0, 256, (600, 2, 2, 1)).astype(np.uint8)
-    pixels[:, 0] //= 4  # so that axes differ in what they explain
-    pixels[:, 0, 0] //= 4
-    everyone = np.arange(600)
-    whole, _ = baselines.eigenfaces(pixels, everyone, everyone, everyone[:7])
-    monkeypatch.setattr(baselines, "PCA_IMAGES", 300)
-    monkeypatch.setattr(baselines, "BLOCK", 64)
-    some, few = baselines.eigenfaces(pixels, everyone, everyone, everyone[:7])
-    np.testing.assert_allclose(some[:7], few, rtol=1e-5, atol=1e-6)
-    assert not np.array_equal(some, whole)
-    smallest = whole.std(axis=0)[2:]
-    np.testing.assert_allclose(some.std(axis=0)[2:], smallest, rtol=0.1)
-
-
-# Against plain loops ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def tuner_of(resolved):
-    """``tuner_of(loss plugin, trainable)``: a new network and the compiled training of the loss."""
-
-    def build(plugin, trainable="embedding", learning_rate=1e-2):
-        wanted = resolved({"loss": plugin}, sampler=InTurn())
-        (loss,) = wanted.losses
-        settings = loss.entry.finetune.model_copy(update={"trainable": trainable, "learning_rate": learning_rate})
-        object.__setattr__(loss, "entry", loss.entry.model_copy(update={"finetune": settings}))
-        made = network.Network(wanted.model.plugin, (16, 16, 1), 8)
-        return made, finetune.Finetuner(made, loss, Augment(), 6)
-
-    return build
-
-
-NORMAL = network.Normalization(np.array([120.0], np.float32), np.array([40.0], np.float32))
-
-
-def finetuned(tuner, inputs, labels, weights, *, steps=7, every=7, **rest):
-    tuner.reset(weights, seed=0)
-    return tuner.run(
-        TrainingInputs([inputs], np.arange(len(inputs)), seed=0),
-        labels,
-        InTurn().build(labels, 0),
-        NORMAL,
-        lambda: 1.0,
-        steps=steps,
-        validate_every=every,
-        on_progress=lambda done, loss: None,
-        **rest,
-    )
-
-
-def test_phase_2_is_adam_on_the_embedding_layer(tuner_of):
-    """Seven steps against NumPy: mean square of X W + b, by Kingma and Ba's update."""
-    made, tuner = tuner_of(Square())
-    inputs = np.random.default_rng(0).normal(size=(20, made.width)).astype(np.float32)
-    labels = np.arange(20, dtype=np.int32) % 6
-    start = made.get_weights()
-    outcome = finetuned(tuner, inputs, labels, start)
-    kernel, bias = (weight.astype(np.float64) for weight in start[-2:])
-    moments = [[np.zeros_like(w), np.zeros_like(w)] for w in (kernel, bias)]
-    losses = []
-    for step in range(1, 8):
-        x = inputs[np.arange(8 * (step - 1), 8 * step) % 20].astype(np.float64)
-        y = x @ kernel + bias
-        losses.append((y**2).mean())
-        slope = 2 * y / y.size
-        for weight, moment, gradient in zip((kernel, bias), moments, (x.T @ slope, slope.sum(axis=0)), strict=True):
-            moment[0] = 0.9 * moment[0] + 0.1 * gradient
-            moment[1] = 0.999 * moment[1] + 0.001 * gradient**2
-            rate = 1e-2 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-            weight -= rate * moment[0] / (np.sqrt(moment[1]) + 1e-7)
-    np.testing.assert_allclose(outcome.weights[-2], kernel, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(outcome.weights[-1], bias, rtol=1e-4, atol=1e-5)
-    identical(outcome.weights[:-2], start[:-2])
-    assert outcome.curve[0].loss == pytest.approx(np.mean(losses), rel=1e-4)
-
-
-@pytest.mark.parametrize("trainable", ["embedding", "all"])
-def test_phase_2_is_a_plain_keras_loop(tuner_of, faces, trainable):
-    tf = tensorflow()
-    keras = tf.keras
-    plugin = discover().find("loss", "npairs").load()()
-    made, tuner = tuner_of(plugin, trainable)
-    pixels, _ = faces(6, 4)
-    labels = np.arange(24, dtype=np.int32) % 4  # rows i and i + 4 of a batch match
-    start = made.get_weights()
-    images = (pixels[..., None].astype(np.float32) - 120) / 40
-    inputs = pixels[..., None] if trainable == "all" else made.trunk(images).numpy()
-    outcome = finetuned(tuner, inputs, labels, start)
-
-    made.set_weights(start)
-    loss = plugin.build(None)
-    variables = made.embedding.trainable_variables
-    if trainable == "all":
-        variables = made.trunk.trainable_variables + variables
-    optimizer = keras.optimizers.Adam(1e-2)
-    losses = []
-    for index in itertools.islice(InTurn().build(labels, 0), 7):
-        with tf.GradientTape() as tape:
-            value = loss(tf.constant(labels[index]), made.embedding(made.trunk(images[index])))
-        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
-        losses.append(float(value))
-    for found, expected, before in zip(outcome.weights, made.get_weights(), start, strict=True):
-        # Adam divides a gradient by its own size: where that is nearly zero, rounding decides the direction.
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=5e-3 * np.abs(expected - before).max())
-    assert outcome.curve[0].loss == pytest.approx(np.mean(losses), rel=1e-4)
-
-
-def test_how_often_one_looks_does_not_change_what_is_trained(tuner_of):
-    made, tuner = tuner_of(Pull())
-    inputs = np.random.default_rng(0).normal(size=(20, made.width)).astype(np.float32)
-    labels = np.arange(20, dtype=np.int32) % 6
-    start = made.get_weights()
-    seldom = finetuned(tuner, inputs, labels, start, steps=finetune.CHUNK + 10, every=finetune.CHUNK + 10)
-    tuner.reset(start, seed=0)
-    made.set_weights(start)
-    best = finetuned(tuner, inputs, labels, start, steps=finetune.CHUNK + 10, every=20)
-    assert [point.step for point in best.curve] == [20, 40, 60]
-    assert np.mean([point.loss for point in best.curve]) == pytest.approx(seldom.curve[0].loss, rel=1e-5)
-    # Nor does how many steps are made in one call.
-    few = finetuned(tuner, inputs, labels, start, steps=finetune.CHUNK + 10, every=20, chunk=7)
-    assert few.curve == best.curve
-    identical(few.weights, best.weights)
-
-
-def test_features_are_those_of_the_trunk(resolved, faces):
-    """A stack is run layer by layer, biases after poolings: the same values to the last bit, the same gradients."""
-    tf = tensorflow()
-    layers = tf.keras.layers
-
-    class Stack(ModelPlugin):
-        """One of every case: bias added last, an activation between, no bias, no pooling, a layer for training only."""
-
-        reference: ClassVar[str] = "here"
-
-        def build(self, input_shape):
-            return tf.keras.Sequential(
-                [
-                    tf.keras.Input(input_shape),
-                    layers.Conv2D(4, 3, padding="same"),
-                    layers.MaxPooling2D(2),
-                    layers.Conv2D(4, 3, activation="relu"),
-                    layers.MaxPooling2D(2),
-                    layers.Conv2D(4, 2, use_bias=False, padding="same"),
-                    layers.MaxPooling2D(2, padding="same"),
-                    layers.Conv2D(4, 2, padding="same"),
-                    layers.BatchNormalization(),
-                    layers.Dropout(0.5, seed=0),
-                    layers.Flatten(),
-                ]
-            )
-
-    made = network.Network(Stack(), (16, 16, 1), 8)
-    random = np.random.default_rng(0)
-    made.set_weights([random.normal(size=weight.shape).astype(np.float32) ** 2 for weight in made.get_weights()])
-    images = faces(6, 4)[0][..., None].astype(np.float32) / 50 - 2
-    for training in (False, True):
-        outcomes = []
-        for run in (made.trunk, made.features):
-            made.trunk.layers[-2].seed_generator.state.assign([1, 2])
-            with tf.GradientTape() as tape:
-                found = run(images, training=training)
-                loss = tf.reduce_sum(tf.square(found))
-            outcomes.append([found, *tape.gradient(loss, made.trunk.trainable_variables)])
-        np.testing.assert_array_equal(outcomes[0][0], outcomes[1][0])
-        for expected, gradient in zip(*outcomes, strict=True):
-            np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-
-
-def test_phase_1_is_a_plain_keras_loop(resolved, faces):
-    tf = tensorflow()
-    keras = tf.keras
-    settings = Pretrain(epochs=1, batch_size=8, learning_rate=1e-2, dropout=0.0)
-    made = network.Network(resolved({"still": Still()}).model.plugin, (16, 16, 1), 8)
-    pixels, labels = faces(6, 4)
-    start = made.get_weights()
-    classifier = pretrain.Classifier(made, settings, Augment(), 6)
-    classifier.reset(start, seed=3)
-    head = [variable.numpy() for variable in classifier.head.variables]
-    assert not head[1].any()
-
-    def drawn():
-        return pretrain.batches(np.arange(24), settings, Augment(flip=True), seed=1)
-
-    told = []
-    history = classifier.run(pixels[..., None], labels, drawn(), NORMAL, 5, lambda *heard: told.append(heard))
-    found = [*made.get_weights(), *(variable.numpy() for variable in classifier.head.variables)]
-    assert [done for done, _ in told][-1] == len(history) == 5
-
-    made.set_weights(start)
-    for variable, value in zip(classifier.head.variables, head, strict=True):
-        variable.assign(value)
-    variables = [*made.trunk.trainable_variables, *made.embedding.trainable_variables, *classifier.head.variables]
-    optimizer = keras.optimizers.Adam(1e-2)
-    for step, (drawn_rows, flips) in enumerate(itertools.islice(drawn(), 5)):
-        images = np.stack([pixels[r][:, ::-1] if f else pixels[r] for r, f in zip(drawn_rows, flips, strict=True)])
-        with tf.GradientTape() as tape:
-            hidden = tf.nn.relu(made.embedding(made.trunk((images[..., None].astype(np.float32) - 120) / 40)))
-            losses = keras.losses.sparse_categorical_crossentropy(
-                labels[drawn_rows], classifier.head(hidden), from_logits=True
-            )
-            loss = tf.reduce_mean(losses)
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        assert history[step] == pytest.approx(float(loss), rel=1e-3)
-    expected = [*made.get_weights(), *(variable.numpy() for variable in classifier.head.variables)]
-    for now, then in zip(found, expected, strict=True):
-        np.testing.assert_allclose(now, then, rtol=1e-3, atol=1e-4)
-
-
-def test_phase_1_starts_anew_for_every_seed(resolved, faces):
-    settings = Pretrain(epochs=1, batch_size=8, dropout=0.5)
-    made = network.Network(resolved({"still": Still()}).model.plugin, (16, 16, 1), 8)
-    pixels, labels = faces(6, 4)
-    start = made.get_weights()
-    classifier = pretrain.Classifier(made, settings, Augment(), 6)
-    histories = []
-    for seed in (3, 4, 3):
-        classifier.reset(start, seed)
-        drawn = pretrain.batches(np.arange(24), settings, Augment(), seed=1)
-        histories.append(classifier.run(pixels[..., None], labels, drawn, NORMAL, 4, lambda *_: None))
-    assert histories[0] == histories[2]
-    assert histories[0] != histories[1]
-
-
-def test_importing_the_engine_does_not_import_tensorflow(tmp_path):
-    code = "import sys, faceexp.engine, faceexp.pipeline; sys.exit('tensorflow' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60, cwd=Path(tmp_path)).returncode == 0

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import auc, roc_curve
 from sklearn.neighbors import KNeighborsClassifier
 
-from faceexp.evaluation import diagnostics as e
+from faceexp.evaluation import diagnostics
 from faceexp.evaluation.diagnostics import projection
 from faceexp.evaluation.metrics import examine
 from faceexp.evaluation.pairs import pair_distances
@@ -37,14 +37,14 @@ def naive_pairs(rows, labels):
 def test_the_hardest_pairs_are_those_a_loop_finds():
     rows, labels = embedded()
     threshold = 2.0
-    found = examine(rows, labels, threshold, "euclidean").evidence.hardest
+    found = examine(rows, labels, threshold, "euclidean").diagnostics.hardest
     pairs = naive_pairs(rows, labels)
     expected = []
     for similar, accepted in ((True, False), (True, True), (False, True), (False, False)):
         own = [pair for pair in pairs if (pair[3], pair[2] <= threshold) == (similar, accepted)]
         own.sort(key=lambda pair: -pair[2] if pair[3] else pair[2])
-        expected += own[: e.PAIRS_OF_A_KIND]
-    assert len(found) == 4 * e.PAIRS_OF_A_KIND
+        expected += own[: diagnostics.PAIRS_OF_A_KIND]
+    assert len(found) == 4 * diagnostics.PAIRS_OF_A_KIND
     for mine, (first, second, distance, similar) in zip(found, expected, strict=True):
         assert (mine.first, mine.second, mine.similar) == (first, second, similar)
         assert mine.distance == pytest.approx(distance)
@@ -53,16 +53,18 @@ def test_the_hardest_pairs_are_those_a_loop_finds():
 
 def test_blocks_do_not_matter(monkeypatch):
     rows, labels = embedded()
-    whole = examine(rows, labels, 2.0, "euclidean").evidence
-    monkeypatch.setattr(e, "BLOCK", 97)
-    assert examine(rows, labels, 2.0, "euclidean").evidence == whole
+    whole = examine(rows, labels, 2.0, "euclidean").diagnostics
+    monkeypatch.setattr(diagnostics, "BLOCK", 97)
+    assert examine(rows, labels, 2.0, "euclidean").diagnostics == whole
 
 
 def test_listed_pairs_are_named_by_their_own_rows():
     rows, labels = embedded()
     listed = np.array([[5, 3], [10, 2], [7, 1], [0, 11]])
     found = examine(rows, labels, 2.0, "euclidean", listed)
-    assert sorted((pair.first, pair.second) for pair in found.evidence.hardest) == sorted(map(tuple, listed.tolist()))
+    assert sorted((pair.first, pair.second) for pair in found.diagnostics.hardest) == sorted(
+        map(tuple, listed.tolist())
+    )
     assert (found.n_similar, found.n_different) == (
         sum(labels[listed[:, 0]] == labels[listed[:, 1]]),
         4 - sum(labels[listed[:, 0]] == labels[listed[:, 1]]),
@@ -71,7 +73,7 @@ def test_listed_pairs_are_named_by_their_own_rows():
 
 def test_the_curve_is_the_exact_one_where_it_is_short():
     rows, labels = embedded(people=5, images=4)
-    found = examine(rows, labels, 2.0, "euclidean").evidence
+    found = examine(rows, labels, 2.0, "euclidean").diagnostics
     pairs = naive_pairs(rows, labels)
     far, tar, _ = roc_curve([pair[3] for pair in pairs], [-pair[2] for pair in pairs])
     assert auc(found.far, found.tar) == pytest.approx(auc(far, tar), abs=1e-5)
@@ -84,9 +86,9 @@ def test_a_long_curve_keeps_vertices_of_the_exact_one_close_together():
     from faceexp.evaluation.verification import roc
 
     curve = roc(measured)
-    found = e.gather(measured, curve, 1.0, None, len(rows))
-    assert len(curve.far) > 2 * e.VERTICES
-    assert len(found.far) <= e.VERTICES
+    found = diagnostics.diagnose(measured, curve, 1.0, None, len(rows))
+    assert len(curve.far) > 2 * diagnostics.VERTICES
+    assert len(found.far) <= diagnostics.VERTICES
     exact = {(float(f"{far:.6g}"), float(f"{tar:.6g}")) for far, tar in zip(curve.far, curve.tar, strict=True)}
     assert set(zip(found.far, found.tar, strict=True)) <= exact
     assert np.max(np.diff(found.tar)) < 0.03
@@ -97,9 +99,9 @@ def test_a_long_curve_keeps_vertices_of_the_exact_one_close_together():
 
 def test_histograms_count_every_pair_once():
     rows, labels = embedded()
-    found = examine(rows, labels, 2.0, "euclidean").evidence
+    found = examine(rows, labels, 2.0, "euclidean").diagnostics
     pairs = naive_pairs(rows, labels)
-    assert (len(found.edges), len(found.similar)) == (e.BINS + 1, e.BINS)
+    assert (len(found.edges), len(found.similar)) == (diagnostics.BINS + 1, diagnostics.BINS)
     for similar, counts in ((True, found.similar), (False, found.different)):
         own = [pair[2] for pair in pairs if pair[3] == similar]
         assert sum(counts) == len(own)
@@ -129,7 +131,7 @@ def test_a_map_of_next_to_nothing():
     assert (point.x, point.y, point.explained) == ((0.0,) * 4, (0.0,) * 4, 1.0)
     line = projection(np.arange(5, dtype=np.float32)[:, None], "euclidean")
     assert (set(line.y), line.explained) == ({0.0}, 1.0)
-    assert len(projection(np.random.default_rng(0).normal(size=(900, 3)), "euclidean").x) == e.POINTS
+    assert len(projection(np.random.default_rng(0).normal(size=(900, 3)), "euclidean").x) == diagnostics.POINTS
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
@@ -153,6 +155,6 @@ def test_rank_1_of_equally_near_people_and_of_strangers_is_a_miss():
 
 def test_one_kind_of_pair_has_a_curve_of_nothing():
     rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
-    found = examine(rows, np.arange(4), 1.0, "euclidean").evidence
+    found = examine(rows, np.arange(4), 1.0, "euclidean").diagnostics
     assert all(np.isnan(tar) for tar in found.tar)
     assert sum(found.similar) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import cosine_distances
@@ -71,7 +71,7 @@ def test_embeddings_that_are_made_ready_block_by_block_have_the_same_distances(m
     whole = pair_distances(x, y, distance)
     monkeypatch.setattr(embeddings_module, "_WHOLE_ELEMENTS", 0)
     monkeypatch.setattr(embeddings_module, "BLOCK_ELEMENTS", 100)
-    assert isinstance(prepare(x, distance).values, module.Converted)
+    assert isinstance(prepare(x, distance).values, module.Float64OnDemand)
     found = pair_distances(x, y, distance)
     np.testing.assert_allclose(found.distance, whole.distance, rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(found.similar, whole.similar)
@@ -91,7 +91,7 @@ def test_pixels_count_in_255ths(monkeypatch, many, distance):
     if many:
         monkeypatch.setattr(embeddings_module, "_WHOLE_ELEMENTS", 0)
         monkeypatch.setattr(embeddings_module, "BLOCK_ELEMENTS", 100)
-        assert isinstance(prepare(pixels, distance).values, module.Bytes)
+        assert isinstance(prepare(pixels, distance).values, module.ScaledPixels)
     found = pair_distances(pixels, labels, distance).distance
     direct = pair_distances((pixels / 255).astype(np.float64), labels, distance).distance
     np.testing.assert_allclose(found, direct, rtol=1e-6, atol=1e-12)
@@ -120,6 +120,7 @@ def test_near_rows_far_from_the_origin_keep_their_digits():
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_copies_of_a_row_tie_exactly(distance, seed):
     rng = np.random.default_rng(seed)

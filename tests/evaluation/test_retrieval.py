@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceexp.evaluation import embeddings as embeddings_module
@@ -66,6 +66,7 @@ def naive(distance, labels):
     return {key: np.mean([value[key] for value in values]) for key in values[0]}
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), classes=st.integers(1, 12))
 def test_naive_re_derivation(seed, classes):
     rng = np.random.default_rng(seed)
@@ -77,6 +78,7 @@ def test_naive_re_derivation(seed, classes):
     } == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_order_of_rows_does_not_matter_even_with_ties(seed):
     rng = np.random.default_rng(seed)

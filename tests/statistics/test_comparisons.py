@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -197,6 +197,7 @@ LABELS = list(string.ascii_uppercase[:7])
 EDGES = [frozenset(pair) for pair in combinations(LABELS, 2)]
 
 
+@settings(deadline=None)
 @given(st.permutations(LABELS), st.sets(st.sampled_from(EDGES)))
 def test_labels_share_a_letter_if_and_only_if_they_are_not_different(ranked, different):
     shown = letters(ranked, different)

@@ -1,5 +1,5 @@
 """From embeddings to metrics.
 
-Validation images give the threshold and choose the checkpoint; test images are only judged. NumPy alone is used, but
-for the logistic regression of ``calibration``.
+Validation images give the threshold and choose the checkpoint; test images are only judged. Everything is computed with
+NumPy alone, except for the logistic regression of ``calibration``, which is scikit-learn's.
 """

@@ -23,12 +23,21 @@ if TYPE_CHECKING:
     from faceexp.arrays import FloatArray
     from faceexp.evaluation.pairs import PairDistances
 
+# The false accept rates for which a threshold is chosen: 10 % as a lenient one, and the two at which tables report the
+# true accept rate.
 FARS = (0.1, 0.01, 0.001)
-# So many false accepts are expected at least: with fewer, the rate that was aimed at is not the one that is met.
+# A rate gets a threshold only if this many false accepts are expected at it. With ten of them, chance alone moves the
+# rate by about a third (one over the square root of ten); with fewer, the rate that is met may be any other.
 SUPPORT = 10
+# The logistic regression is fitted on at most this many pairs of each kind. It has two parameters, which more pairs
+# hardly change, while the fit would take longer.
 MOST_PAIRS = 100_000
-# Beyond that, sorting takes longer than the fit gains by it.
+# Of each kind, at most about this many pairs are sorted before they are thinned out; of more pairs, evenly spaced ones
+# are taken first. Sorting all of them would take longer than everything else in the fit.
 MOST_SORTED = 1 << 24
+# Inverse strength of the regression's penalty, for distances in units of their spread: so weak that the fit of ordinary
+# pairs hardly changes, but enough to keep the slope finite if a threshold separates the two kinds perfectly.
+INVERSE_PENALTY = 100.0
 
 
 @dataclass(frozen=True)
@@ -36,16 +45,16 @@ class Calibration:
     """What validation pairs say about distances.
 
     Attributes:
-        threshold: Distance of best balanced accuracy; ``nan`` where there is one kind of pair only.
-        far: Share of different validation pairs that it accepts.
-        tar: Share of similar ones.
-        thresholds: By the false accept rate, as text: the distance threshold that accepts no more different pairs and
-            then the most similar ones; ``None`` where fewer than :data:`SUPPORT` different pairs would be accepted, so
-            that the rate could not be checked.
-        slope: Of the log odds, a unit of distance; negative where similar pairs are nearer.
+        threshold: The distance threshold with the best balanced accuracy; ``nan`` if only one kind of pair exists.
+        far: Share of the different validation pairs that this threshold accepts.
+        tar: Share of the similar validation pairs that it accepts.
+        thresholds: By false accept rate, as text: of the distance thresholds that accept at most this share of the
+            different pairs, one that accepts the most similar pairs. ``None`` if fewer than :data:`SUPPORT` false
+            accepts would be expected, so that the rate could not be checked.
+        slope: Change of the log odds per unit of distance; negative if similar pairs are nearer.
         intercept: The log odds at distance 0.
-        n_similar: Validation pairs of one identity.
-        n_different: Validation pairs of two.
+        n_similar: Number of similar validation pairs.
+        n_different: Number of different validation pairs.
     """
 
     threshold: float
@@ -59,7 +68,7 @@ class Calibration:
 
 
 def calibrated(measured: PairDistances) -> Calibration:
-    """Return thresholds and probability from the distances of validation pairs."""
+    """Return the thresholds and the probability that follow from the distances of validation pairs."""
     curve = verification.roc(measured)
     threshold = verification.balanced_threshold(curve)
     true_accepts, false_accepts, _ = verification.accepts(measured, threshold)
@@ -82,39 +91,47 @@ def calibrated(measured: PairDistances) -> Calibration:
 def probability(distance: float, slope: float, intercept: float) -> float:
     """Return the probability that a pair is similar, ``1 / (1 + exp(-(intercept + slope distance)))``.
 
-    It is that of a world in which similar and different pairs are equally frequent.
+    It is the probability if similar and different pairs are equally frequent.
+
+    Args:
+        distance: Distance of the pair.
+        slope: See :class:`Calibration`.
+        intercept: See :class:`Calibration`.
     """
     log_odds = intercept + slope * distance
-    # Written so that neither side overflows.
+    # There are two forms of the same formula, so that the exponential never overflows.
     return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 
 
 def _log_odds(measured: PairDistances) -> tuple[float, float]:
-    """Return slope and intercept of a logistic regression in which both kinds of pairs weigh the same."""
+    """Return slope and intercept of a logistic regression in which both kinds of pairs have the same weight."""
     from sklearn.linear_model import LogisticRegression
 
     kinds = [_thinned(_of_kind(measured, similar=similar)) for similar in (False, True)]
     distances = np.concatenate(kinds)
     labels = np.repeat([0, 1], [len(kind) for kind in kinds])
     weights = np.concatenate([np.full(len(kind), len(distances) / (2 * len(kind))) for kind in kinds])
-    # In units of the spread, so that the slight regularisation, which keeps separable pairs finite, has one meaning.
+    # Distances are measured in units of their spread, so that the penalty means the same for every loss.
     centre, spread = float(np.mean(distances)), float(np.std(distances)) or 1.0
-    fitted = LogisticRegression(C=100.0).fit(((distances - centre) / spread)[:, None], labels, weights)
+    fitted = LogisticRegression(C=INVERSE_PENALTY).fit(((distances - centre) / spread)[:, None], labels, weights)
     slope = float(fitted.coef_[0, 0]) / spread
     return slope, float(fitted.intercept_[0]) - slope * centre
 
 
 def _of_kind(measured: PairDistances, *, similar: bool) -> FloatArray:
-    """Return the distances of one kind of pair; of more than :data:`MOST_SORTED`, every so manieth: they are enough."""
+    """Return the distances of one kind of pair; if there are too many to sort, evenly spaced ones of them.
+
+    With k times :data:`MOST_SORTED` pairs of this kind, k rounded up, every k-th pair of each chunk is taken.
+    """
     chunks = measured.chunks(CHUNK)
     total = sum(int(np.count_nonzero(chunk.similar == similar)) for chunk in chunks)
     step = -(-total // MOST_SORTED) or 1
-    # Copies, since a view would keep what it is a view of.
+    # Copies, since a view would keep all of its chunk's distances in memory.
     return np.concatenate([chunk.distance[chunk.similar == similar][::step].copy() for chunk in chunks])
 
 
 def _thinned(distances: FloatArray) -> FloatArray:
-    """Return at most :data:`MOST_PAIRS` distances, evenly by rank: the fit sees the same distribution in less time."""
+    """Return at most :data:`MOST_PAIRS` distances, evenly spaced by rank, so that their distribution is the same."""
     ordered = np.sort(distances)
     step = -(-len(ordered) // MOST_PAIRS) or 1
     return ordered[::step].astype(np.float64)

@@ -1,6 +1,7 @@
-"""Which metrics there are: what each is called, in which unit it is shown, which end is better, what it means.
+"""Which metrics there are: what each is called, in which unit it is shown, which direction is better, what it means.
 
-``metrics`` computes them. Whoever adds one adds it here and there; tables, pages, comparisons and documentation follow.
+The module ``metrics`` computes them. A new metric is added here and there; tables, pages, comparisons and documentation
+follow by themselves.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ class Metric:
     Attributes:
         key: Its name in ``results.json``.
         heading: Its name in tables, with the unit.
-        scale: What values are multiplied by before they are shown: 100 where the unit is per cent, else 1.
-        digits: Digits after the point that are shown.
-        higher_is_better: Its direction.
-        importance: Its place among the columns of a table, counted from 0: a narrow screen shows the first ones.
+        scale: What values are multiplied by before they are shown: 100 if the unit is per cent, else 1.
+        digits: How many digits after the decimal point are shown.
+        higher_is_better: Whether higher values are better than lower ones.
+        importance: Its position among the columns of a table, counted from 0. A narrow screen shows only the first
+            columns.
         meaning: What it is, in half a sentence.
     """
 
@@ -41,7 +43,12 @@ class Metric:
         return self.scale == 100
 
     def text(self, mean: float | None, interval: tuple[float, float] | None) -> str:
-        """Return ``95.1 ±2.3``, or a hyphen where there is no value."""
+        """Return a value with half the width of its interval, such as ``95.1 ±2.3``; a hyphen if there is no value.
+
+        Args:
+            mean: The value, not scaled yet.
+            interval: Lower and upper end of its interval, if there is one.
+        """
         if mean is None:
             return "-"
         text = f"{mean * self.scale:.{self.digits}f}"
@@ -77,8 +84,8 @@ METRICS = (
     Metric("map_at_r", "MAP@R %", 100, 1, True, 5, "mean average precision at R of retrieval"),
     Metric("rank_1", "rank-1 %", 100, 1, True, 9, "test images whose nearest enrolled image is of their person"),
 )
-# In order of importance: a narrow screen shows the first ones.
+# In order of importance, as the columns of a table.
 COLUMNS = tuple(sorted(METRICS, key=lambda metric: metric.importance))
 METRIC_OF = {metric.key: metric for metric in METRICS}
-# The metric that a run is sorted, judged and summed up by where nobody asks for another.
+# The metric by which a run is sorted, judged and summed up unless somebody asks for another.
 LEADING = ACCURACY

@@ -1,4 +1,4 @@
-"""What chooses a checkpoint: the area under the ROC on validation images."""
+"""How a checkpoint is chosen: by the area under the ROC curve on validation images."""
 
 from __future__ import annotations
 
@@ -17,49 +17,60 @@ if TYPE_CHECKING:
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
 
-# The modules that decide the value of a checkpoint. Metrics are elsewhere: a new one must not train every loss anew.
+# The modules whose source code decides the value of a checkpoint. Those of other metrics are not among them: a new
+# metric must not cause every loss to be trained anew.
 SOURCES = ("evaluation.checkpoints", "evaluation.embeddings", "evaluation.pairs", "evaluation.verification")
-# Of more validation images than that, so many choose the checkpoint: pairs grow with their square, and each checkpoint
-# looks at all.
+# With more validation images than this, about this many choose the checkpoint. Every checkpoint measures all of their
+# pairs, whose number grows with the square of the images: 5,000 images have 12.5 million pairs.
 CHECKPOINT_IMAGES = 5000
-# People whom that choice leaves, or else images are left out instead.
+# Images are left out person by person, so that those who stay keep all of their similar pairs. If fewer people than
+# this would stay, the area would depend on who they are; then single images are left out instead.
 CHECKPOINT_PEOPLE = 100
 
 
 @dataclass(frozen=True)
 class ValidationAuc:
-    """:func:`validation_auc` as the engine takes it: with a key of what determines its values."""
+    """:func:`validation_auc` in the form that the engine needs: with a key of what determines its values."""
 
     @cached_property
     def key(self) -> str:
-        """Return a digest of the sources and of NumPy's version."""
+        """Return a digest of the source code and of the version of NumPy."""
         return digest([np.__version__, source_digest(*SOURCES)])
 
     def __call__(
         self, embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None
     ) -> float:
-        """Return the area under the ROC; see :func:`validation_auc`."""
+        """Return the area under the ROC curve; see :func:`validation_auc`."""
         return validation_auc(embeddings, labels, distance, pairs)
 
 
 def validation_auc(
     embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None
 ) -> float:
-    """Return the area under the ROC on validation images, by which checkpoints are chosen.
+    """Return the area under the ROC curve on validation images, by which checkpoints are chosen.
 
-    The arguments are those of :func:`faceexp.evaluation.evaluate`. Where there are no listed pairs, at most about
-    :data:`CHECKPOINT_IMAGES` images are looked at: those of every second, third, ... identity.
+    Without listed pairs, at most about :data:`CHECKPOINT_IMAGES` images are looked at: with up to twice as many images,
+    those of every second identity; with up to three times as many, those of every third identity; and so on.
+
+    Args:
+        embeddings: float (N, D), of validation images.
+        labels: int (N,), their identities.
+        distance: The distance that the loss is made for.
+        pairs: int (P, 2), the pairs that a protocol lists; ``None``: every pair.
+
+    Raises:
+        ValueError: See :func:`faceexp.evaluation.pairs.pair_distances`.
     """
     if pairs is None and len(labels) > CHECKPOINT_IMAGES:
-        chosen = _some(labels)
+        chosen = _evenly_chosen(labels)
         embeddings, labels = embeddings[chosen], labels[chosen]
     return verification.auc(verification.roc(pair_distances(embeddings, labels, distance, pairs)))
 
 
-def _some(labels: IntArray) -> IntArray:
-    """Return rows of evenly chosen identities; where few would be left, evenly chosen rows."""
+def _evenly_chosen(labels: IntArray) -> IntArray:
+    """Return the rows of evenly chosen identities; if few identities would be left, evenly chosen rows."""
     step = -(-len(labels) // CHECKPOINT_IMAGES)
     people = np.unique(labels)[::step]
-    return (
-        np.flatnonzero(np.isin(labels, people)) if len(people) >= CHECKPOINT_PEOPLE else np.arange(len(labels))[::step]
-    )
+    if len(people) < CHECKPOINT_PEOPLE:
+        return np.arange(len(labels))[::step]
+    return np.flatnonzero(np.isin(labels, people))

@@ -1,6 +1,6 @@
-"""What a reader may want to see of one trial beside its metrics: curves, histograms, telling pairs, a map.
+"""What a report shows of one trial beside its metrics: curves, histograms, the hardest pairs, a map of embeddings.
 
-Everything is small, however many pairs there are, so that a report can hold it for every trial.
+All of it is small, no matter how many pairs there are, so that a report can hold it for every trial.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceexp.evaluation.embeddings import as_float64, normalise
-from faceexp.evaluation.pairs import each
+from faceexp.evaluation.pairs import map_in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,23 +22,28 @@ if TYPE_CHECKING:
     from faceexp.evaluation.pairs import PairDistances
     from faceexp.evaluation.verification import Roc
 
+# Points of a ROC curve that are kept: a line through so many looks on a screen like the exact curve.
 VERTICES = 200
+# Bars of a histogram: enough to show its shape, few enough that those of a small test part are not mostly noise.
 BINS = 40
+# Pairs of each kind that are shown as pictures: enough to see what they have in common, few enough for a small page.
 PAIRS_OF_A_KIND = 6
+# Embeddings that are drawn in the plane: with more, points hide each other and the file grows.
 POINTS = 500
+# Pairs that are looked at at a time, since arrays of their indices take more memory than their distances.
 BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """A pair and what was said of it.
+    """A pair of images and the decision on it.
 
     Attributes:
         first: Row of one image.
         second: Row of the other.
-        distance: Between their embeddings.
+        distance: Distance between their embeddings.
         similar: Whether they show the same identity.
-        accepted: Whether the threshold says so.
+        accepted: Whether the threshold says that they do.
     """
 
     first: int
@@ -56,10 +61,11 @@ class Diagnostics:
         far: False accept rates of at most :data:`VERTICES` vertices of the exact ROC polyline, ascending.
         tar: True accept rates at the same vertices.
         edges: Borders of the :data:`BINS` bins of the histograms, in units of the distance.
-        similar: Similar pairs in each bin.
-        different: Different pairs in each bin.
-        hardest: Of right and wrong decisions on similar and on different pairs, those furthest on the wrong side of the
-            threshold, or nearest to it; :data:`PAIRS_OF_A_KIND` of each of the four kinds, the hardest first.
+        similar: Number of similar pairs in each bin.
+        different: Number of different pairs in each bin.
+        hardest: The hardest pairs of each of four kinds: similar pairs that are judged wrongly, or rightly; different
+            pairs that are judged wrongly, or rightly. Wrong ones are hard if they are far on the wrong side of the
+            threshold, right ones if they are close to it. :data:`PAIRS_OF_A_KIND` of each kind, the hardest first.
     """
 
     far: tuple[float, ...]
@@ -71,13 +77,13 @@ class Diagnostics:
 
 
 @dataclass(frozen=True)
-class Map:
-    """Embeddings in the plane of their two first principal components.
+class Projection:
+    """Embeddings in the plane of their first two principal components.
 
     Attributes:
-        row: Row of each point.
+        row: The row that each point stands for.
         x: First coordinate of each point.
-        y: Second coordinate.
+        y: Second coordinate of each point.
         explained: Share of the variance of these embeddings that the plane shows.
     """
 
@@ -87,34 +93,36 @@ class Map:
     explained: float
 
 
-def gather(measured: PairDistances, curve: Roc, threshold: float, pairs: IntArray | None, total: int) -> Diagnostics:
+def diagnose(measured: PairDistances, curve: Roc, threshold: float, pairs: IntArray | None, total: int) -> Diagnostics:
     """Return the curves and the hardest pairs of a trial.
 
     Args:
         measured: The distances of its pairs.
-        curve: Their ROC.
+        curve: Their ROC curve.
         threshold: Distance up to which a pair counts as similar.
         pairs: int (P, 2), the pairs that were measured; ``None``: all, in the order of ``np.triu_indices(total, 1)``.
         total: Number of rows.
     """
-    kept = _telling(curve.far, curve.tar)
+    vertices = _vertices_to_draw(curve.far, curve.tar)
     ends = (float(measured.distance.min(initial=np.inf)), float(measured.distance.max(initial=0.0)))
     span = ends if len(measured.distance) else None
-    counted = list(each(lambda chunk: np.histogram(chunk.distance, BINS, span), measured.chunks(BLOCK)))
-    edges = counted[0][1]
-    together = np.sum([counts for counts, _ in counted], axis=0)
+    chunks = measured.chunks(BLOCK)
+    histograms = list(map_in_threads(lambda chunk: np.histogram(chunk.distance, BINS, span), chunks))
+    edges = histograms[0][1]
+    together = np.sum([counts for counts, _ in histograms], axis=0)
     similar = np.histogram(measured.distance[measured.similar], BINS, (edges[0], edges[-1]))[0]
-    different = together - similar  # counting them would cost a copy of nearly all distances
+    # The difference, since counting different pairs would need a copy of nearly all distances.
+    different = together - similar
     hardest = []
-    for index in _hardest(measured, threshold):
-        first, second = pairs[index] if pairs is not None else _pair(index, total)
+    for index in _hardest_pairs(measured, threshold):
+        first, second = pairs[index] if pairs is not None else _rows_of_pair(index, total)
         distance = float(measured.distance[index])
         hardest.append(
             JudgedPair(int(first), int(second), distance, bool(measured.similar[index]), bool(distance <= threshold))
         )
     return Diagnostics(
-        far=_floats(curve.far[kept]),
-        tar=_floats(curve.tar[kept]),
+        far=_floats(curve.far[vertices]),
+        tar=_floats(curve.tar[vertices]),
         edges=_floats(edges),
         similar=tuple(int(count) for count in similar),
         different=tuple(int(count) for count in different),
@@ -122,8 +130,11 @@ def gather(measured: PairDistances, curve: Roc, threshold: float, pairs: IntArra
     )
 
 
-def _telling(far: FloatArray, tar: FloatArray) -> IntArray:
-    """Return the vertices to keep: evenly spread over TAR, and over FAR on a logarithmic scale."""
+def _vertices_to_draw(far: FloatArray, tar: FloatArray) -> IntArray:
+    """Return which vertices to keep: half of them spread evenly over TAR, half over FAR on a logarithmic scale.
+
+    A page may draw the curve with either scale; both shall look smooth.
+    """
     if len(far) <= VERTICES:
         return np.arange(len(far))
     half = VERTICES // 2 - 1
@@ -134,30 +145,31 @@ def _telling(far: FloatArray, tar: FloatArray) -> IntArray:
     return np.unique(np.clip(np.concatenate([[0], by_far, by_tar, [last]]), 0, last))
 
 
-def _hardest(measured: PairDistances, threshold: float) -> Iterator[int]:
+def _hardest_pairs(measured: PairDistances, threshold: float) -> Iterator[int]:
+    """Yield the hardest pairs of each kind, in the order of ``Diagnostics.hardest``, as positions among all pairs."""
     kinds = [(similar, right) for similar in (True, False) for right in (False, True)]
 
     def hardest_from(start: int) -> list[IntArray]:
         distance = measured.distance[start : start + BLOCK]
-        shown = measured.similar[start : start + BLOCK]
+        is_similar = measured.similar[start : start + BLOCK]
         accepted = distance <= threshold
-        chosen = [np.flatnonzero((shown == similar) & (accepted == (similar == right))) for similar, right in kinds]
-        return [
-            start + own[_furthest(distance[own], similar=similar)]
-            for own, (similar, _) in zip(chosen, kinds, strict=True)
-        ]
+        hardest: list[IntArray] = []
+        for similar, right in kinds:
+            of_kind = np.flatnonzero((is_similar == similar) & (accepted == (similar == right)))
+            hardest.append(start + of_kind[_furthest(distance[of_kind], similar=similar)])
+        return hardest
 
-    # By blocks, since the indices of millions of pairs would need more memory than their distances.
-    found = list(each(hardest_from, range(0, max(1, len(measured.distance)), BLOCK)))
+    hardest_of_blocks = list(map_in_threads(hardest_from, range(0, max(1, len(measured.distance)), BLOCK)))
     for kind, (similar, _) in enumerate(kinds):
-        candidates = np.concatenate([block[kind] for block in found])
+        candidates = np.concatenate([block[kind] for block in hardest_of_blocks])
         yield from candidates[_furthest(measured.distance[candidates], similar=similar)].tolist()
 
 
 def _furthest(distance: FloatArray, *, similar: bool) -> IntArray:
-    """Return the places of the hardest pairs, the hardest first, of equals the first.
+    """Return the positions of the hardest pairs of one kind, the hardest first; of equally hard ones, the first.
 
-    A similar pair is the harder the further apart, a different pair the nearer, whether it was judged rightly or not.
+    A similar pair is harder the larger its distance is, and a different pair the smaller its distance is, whether it
+    was judged rightly or wrongly.
     """
     hardness = distance if similar else -distance
     candidates = np.arange(len(hardness))
@@ -167,44 +179,44 @@ def _furthest(distance: FloatArray, *, similar: bool) -> IntArray:
     return candidates[np.argsort(-hardness[candidates], kind="stable")][:PAIRS_OF_A_KIND]
 
 
-def _pair(index: int, total: int) -> tuple[int, int]:
-    """Return the rows of pair ``index`` in the order of ``np.triu_indices(total, 1)``."""
+def _rows_of_pair(index: int, total: int) -> tuple[int, int]:
+    """Return the two rows of pair number ``index``, in the order of ``np.triu_indices(total, 1)``."""
     starts = np.cumsum(np.arange(total - 1, 0, -1))
     first = int(np.searchsorted(starts, index, side="right"))
     before = int(starts[first - 1]) if first else 0
     return first, first + 1 + index - before
 
 
-def projection(embeddings: Embeddings, distance: Distance, chosen: BoolArray | None = None) -> Map | None:
-    """Return embeddings projected onto the plane of largest variance; at most :data:`POINTS`, the first ones.
+def projection(embeddings: Embeddings, distance: Distance, chosen: BoolArray | None = None) -> Projection | None:
+    """Return embeddings projected onto the plane of largest variance; at most :data:`POINTS` of them, the first ones.
 
-    Cosine distances are those of rows of unit length, so these are what is projected then.
+    For cosine distances, rows are brought to unit length before, since only their directions matter.
 
     Args:
         embeddings: float (N, D).
-        distance: What the embeddings are compared by.
+        distance: The distance by which embeddings are compared.
         chosen: bool (N,), the rows to show; ``None``: all.
 
     Returns:
-        ``None`` for fewer than three rows: there is no plane to choose.
+        The projection, or ``None`` for fewer than three rows, which lie in one plane anyway.
     """
     rows = np.flatnonzero(chosen)[:POINTS] if chosen is not None else np.arange(embeddings.shape[0])[:POINTS]
     if len(rows) < 3:
         return None
-    shown = embeddings[rows]
-    values: FloatArray = (normalise(shown) if distance == "cosine" else as_float64(shown))[:]
+    drawn = embeddings[rows]
+    values: FloatArray = (normalise(drawn) if distance == "cosine" else as_float64(drawn))[:]
     values = values - values.mean(axis=0)
     left, singular, _ = np.linalg.svd(values, full_matrices=False)
     plane = np.zeros((len(rows), 2))
     plane[:, : min(2, left.shape[1])] = (left * singular)[:, :2]
-    # A singular vector has no sign of its own; this one does not depend on the machine.
+    # The sign of a singular vector is arbitrary. Here the largest coordinate is positive, on every machine.
     signs = np.sign(plane[np.abs(plane).argmax(axis=0), [0, 1]])
     plane *= np.where(signs == 0, 1, signs)
     variance = float((singular**2).sum())
     explained = float((singular[:2] ** 2).sum()) / variance if variance else 1.0
-    return Map(tuple(rows.tolist()), _floats(plane[:, 0]), _floats(plane[:, 1]), explained)
+    return Projection(tuple(rows.tolist()), _floats(plane[:, 0]), _floats(plane[:, 1]), explained)
 
 
 def _floats(values: FloatArray) -> tuple[float, ...]:
-    """Return six significant digits: what a picture can show, and half the size of a file."""
+    """Return six significant digits of each value, which is more than a picture can show, and halves the file."""
     return tuple(float(f"{value:.6g}") for value in values)

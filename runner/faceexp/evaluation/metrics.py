@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from faceexp.evaluation import retrieval, verification
-from faceexp.evaluation.diagnostics import Diagnostics, gather
+from faceexp.evaluation.diagnostics import Diagnostics, diagnose
 from faceexp.evaluation.pairs import pair_distances
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ class Examined:
     """What is known of a trial's test embeddings.
 
     Attributes:
-        metrics: Rates and ratios without a unit; ``nan`` where the pairs or queries that a metric needs do not exist.
-        diagnostics: The curves and pairs behind them.
-        n_similar: Similar pairs that were judged.
-        n_different: Different pairs that were judged.
+        metrics: Rates and ratios without a unit; ``nan`` if the pairs or queries that a metric needs do not exist.
+        diagnostics: The curves and pairs behind the metrics.
+        n_similar: How many similar pairs were judged.
+        n_different: How many different pairs were judged.
         rates: FAR and TAR at each of the further thresholds that were asked for.
     """
 
@@ -54,7 +54,7 @@ def examine(
     pairs: IntArray | None = None,
     further: Sequence[float] = (),
 ) -> Examined:
-    """Return every metric of one trial, but ``rank_1``, and its diagnostics.
+    """Return every metric of one trial except ``rank_1``, which needs a gallery, and the diagnostics.
 
     The metrics have the keys of :data:`~faceexp.evaluation.catalogue.METRICS`.
 
@@ -62,15 +62,16 @@ def examine(
         embeddings: float (N, D), of test images.
         labels: int (N,), their identities.
         threshold: Distance up to which a pair counts as similar, from :func:`calibrate`.
-        distance: The loss's own, for everything but ``sim_diff_ratio``, which is Euclidean on L2-normalised rows.
-        pairs: int (P, 2), the pairs a protocol lists; ``None``: every pair. Retrieval always uses all rows.
-        further: Thresholds of which FAR and TAR are wanted, too.
+        distance: The distance that the loss is made for. Only ``sim_diff_ratio`` does not use it: its distances are
+            Euclidean, on L2-normalised rows.
+        pairs: int (P, 2), the pairs that a protocol lists; ``None``: every pair. Retrieval always uses all rows.
+        further: Further thresholds whose FAR and TAR are wanted.
 
     Raises:
         ValueError: A shape does not fit, or the embeddings are not finite.
     """
     verified = _verification(embeddings, labels, threshold, distance, pairs, further)
-    found = retrieval.ranks(embeddings, labels, distance)
+    ranks = retrieval.ranks(embeddings, labels, distance)
     metrics = {
         "accuracy": verified.metrics["accuracy"],
         "sim_diff_ratio": verification.sim_diff_ratio(embeddings, labels, pairs),
@@ -78,9 +79,9 @@ def examine(
         "eer": verified.metrics["eer"],
         "tar@far=0.01": verified.metrics["tar@far=0.01"],
         "tar@far=0.001": verified.metrics["tar@far=0.001"],
-        "precision_at_1": retrieval.precision_at_1(found),
-        "r_precision": retrieval.r_precision(found),
-        "map_at_r": retrieval.map_at_r(found),
+        "precision_at_1": retrieval.precision_at_1(ranks),
+        "r_precision": retrieval.r_precision(ranks),
+        "map_at_r": retrieval.map_at_r(ranks),
     }
     return replace(verified, metrics=metrics)
 
@@ -93,7 +94,10 @@ def _verification(
     pairs: IntArray | None,
     further: Sequence[float],
 ) -> Examined:
-    """Its own function, so that the distances are freed before retrieval computes its own."""
+    """Return what follows from the pairs.
+
+    This is a function of its own so that the memory of its distances is free before retrieval needs as much.
+    """
     measured = pair_distances(embeddings, labels, distance, pairs)
     curve = verification.roc(measured)
     metrics = {
@@ -103,7 +107,7 @@ def _verification(
         "tar@far=0.01": verification.tar_at_far(curve, 0.01),
         "tar@far=0.001": verification.tar_at_far(curve, 0.001),
     }
-    diagnostics = gather(measured, curve, threshold, pairs, len(labels))
+    diagnostics = diagnose(measured, curve, threshold, pairs, len(labels))
     rates = tuple(verification.rates(measured, other) for other in further)
     return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates)
 
@@ -111,6 +115,6 @@ def _verification(
 def calibrate(embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None) -> float:
     """Return the threshold of best balanced accuracy on validation images, in units of the distance.
 
-    See :func:`faceexp.evaluation.verification.balanced_threshold`; the arguments are those of :func:`evaluate`.
+    See :func:`faceexp.evaluation.verification.balanced_threshold`. The arguments are those of :func:`examine`.
     """
     return verification.balanced_threshold(verification.roc(pair_distances(embeddings, labels, distance, pairs)))

@@ -1,9 +1,9 @@
 """Distances between pairs of embeddings.
 
-Everything is computed in float64 by blocks of rows, so that memory grows with the number of pairs alone; more than
-``_FLOAT64_PAIRS`` distances are kept as float32. Squared distances come out of one matrix product a block; where that
-product cancels (rows close to one another) they are computed again from the difference itself. Embeddings of more than
-``_WHOLE_ELEMENTS`` numbers are never in memory as float64 all at once: see ``embeddings``.
+Everything is computed in float64 by blocks of rows, so that only the distances themselves need memory that grows with
+the number of pairs; more than ``_FLOAT64_PAIRS`` of them are kept as float32. Squared distances come out of one matrix
+product per block. Where two rows are so close that this product loses digits, the distance is computed again from the
+difference of the rows. Large embeddings are never in memory as float64 all at once: see ``embeddings``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 
 from faceexp.evaluation.embeddings import (
     SPLIT,
-    Bytes,
-    Converted,
     Embeddings,
-    Values,
+    Float64OnDemand,
+    Float64Rows,
+    ScaledPixels,
     as_float64,
     blocks,
     normalise,
@@ -36,31 +36,27 @@ if TYPE_CHECKING:
     from faceexp.arrays import BoolArray, FloatArray, IntArray
     from faceexp.contract import Distance
 
-
 Item = TypeVar("Item")
-
-
 Result = TypeVar("Result")
 
-
-TILE_ELEMENTS = 1 << 20  # 8 MiB of float64: what is done to each distance after the product is done in the cache
-
-
+# Products that are turned into distances at a time, 8 MiB as float64: they stay in the processor's cache meanwhile.
+TILE_ELEMENTS = 1 << 20
+# More distances than this are kept as float32, which halves their memory. These 16.8 million pairs, 128 MiB, are those
+# of about 5,800 images; with so many pairs, no metric notices the seventh digit of a distance.
 _FLOAT64_PAIRS = 1 << 24
-
-
-CHUNK = 1 << 22  # pairs
-
-
-_CANCELS_BELOW = 1e-3  # of the sum of the squared norms: nearer than that, the difference itself is more exact
+# Pairs that are looked at at a time, 32 MiB as float64: several such chunks are at work in threads.
+CHUNK = 1 << 22
+# Rows whose squared distance is below this share of the sum of their squared norms are close to each other. There the
+# matrix product would lose three or more of its 16 digits, so the difference of the rows is computed instead.
+_CANCELS_BELOW = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
 class PairDistances:
-    """The distance of each pair, and whether it shows one identity.
+    """The distance of each pair, and whether both images show the same identity.
 
     Attributes:
-        distance: float (P,), at least 0; float32 where there are more than 16.8 million pairs, else float64.
+        distance: float (P,), at least 0; float64, or float32 if there are more than 16.8 million pairs.
         similar: bool (P,), true where both images show the same identity.
     """
 
@@ -68,7 +64,7 @@ class PairDistances:
     similar: BoolArray
 
     def chunks(self, size: int) -> list[PairDistances]:
-        """Return views of so many pairs each, or fewer; one, though it be empty, at least."""
+        """Return views of at most ``size`` consecutive pairs each; without pairs, a single empty one."""
         starts = range(0, max(1, len(self.distance)), size)
         return [
             PairDistances(self.distance[start : start + size], self.similar[start : start + size]) for start in starts
@@ -76,17 +72,18 @@ class PairDistances:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Embeddings made ready for a distance.
+class PreparedRows:
+    """Embeddings that are prepared for measuring one kind of distance.
 
     Attributes:
-        values: float64 (N, D): centred (Euclidean) or of unit length (cosine); made block by block where they are many.
-        squares: float64 (N,), their squared norms; 1 for the cosine, also for a row of zeros, whose cosine with
-            anything is then 0.
-        distance: The distance they are ready for.
+        values: float64 (N, D), or what makes blocks of that: centred for Euclidean distances, of unit length for
+            cosine distances.
+        squares: float64 (N,), the squared norms of the rows. For cosine distances they are 1 even for a row of zeros,
+            so that its cosine with anything is 0.
+        distance: The kind of distance.
     """
 
-    values: Values
+    values: Float64Rows
     squares: FloatArray
     distance: Distance
 
@@ -95,8 +92,11 @@ class Rows:
         return len(self.squares)
 
 
-def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Yield ``function(item)`` for each item, in order; several in threads, since NumPy lets them run side by side."""
+def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Yield ``function(item)`` for each item, in order, computed in several threads.
+
+    That is faster because NumPy lets other threads run while it computes.
+    """
     if len(items) < 2:
         yield from map(function, items)
         return
@@ -105,63 +105,69 @@ def each(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[
         waiting: deque[Future[Result]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > workers:  # no more than that: each result may be large
+            if len(waiting) > workers:  # not more at a time, since each result may be large
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def prepare(embeddings: Embeddings | Values, distance: Distance) -> Rows:
+def prepare(embeddings: Embeddings | Float64Rows, distance: Distance) -> PreparedRows:
     """Return the rows from which :func:`distances_from` measures.
 
     Args:
-        embeddings: float (N, D), or pixels, uint8 (N, D), which count in 255ths.
+        embeddings: float (N, D); or pixels, uint8 (N, D), of which 255 counts as 1.
         distance: ``"euclidean"``: ``||x - y||``; ``"cosine"``: ``1 - x.y / (||x|| ||y||)``, which is half the squared
             Euclidean distance of the normalised rows.
 
     Raises:
-        ValueError: The embeddings are no matrix or not finite, or the distance is unknown.
+        ValueError: The embeddings are not a matrix or not finite, or the distance is unknown.
     """
     if len(embeddings.shape) != 2:
         raise ValueError(f"embeddings must have the shape (N, D), not {embeddings.shape}")
     if not all(np.isfinite(embeddings[piece]).all() for piece in pieces(embeddings)):
         raise ValueError("embeddings must be finite")
     if distance == "cosine":
-        return Rows(normalise(embeddings), np.ones(embeddings.shape[0]), distance)
+        return PreparedRows(normalise(embeddings), np.ones(embeddings.shape[0]), distance)
     if distance != "euclidean":
         raise ValueError(f"unknown distance {distance!r}; known: 'cosine', 'euclidean'")
     values = _centred(as_float64(embeddings))
-    return Rows(values, squared_norms(values), distance)
+    return PreparedRows(values, squared_norms(values), distance)
 
 
-def _centred(values: Values) -> Values:
-    """Take the mean from all rows: a common offset changes no distance, but costs digits in the matrix product."""
-    if isinstance(values, Bytes):
-        return values  # there it costs none
-    if isinstance(values, Converted):
+def _centred(values: Float64Rows) -> Float64Rows:
+    """Subtract the mean of all rows: a common offset changes no distance, but costs the matrix product digits."""
+    if isinstance(values, ScaledPixels):
+        return values  # their products are exact, so an offset costs nothing
+    if isinstance(values, Float64OnDemand):
         total = np.sum([values[piece].sum(axis=0) for piece in pieces(values)], axis=0)
-        return Converted(values, mean=total / values.shape[0])
+        return Float64OnDemand(values, mean=total / values.shape[0])
     if len(values):
         values -= values.mean(axis=0)
     return values
 
 
 def distances_from(
-    rows: Rows, start: int, stop: int, first: int = 0, then: Callable[[int, FloatArray], None] | None = None
+    rows: PreparedRows,
+    start: int,
+    stop: int,
+    first: int = 0,
+    then: Callable[[int, FloatArray], None] | None = None,
 ) -> FloatArray:
     """Return the distances from rows ``start:stop`` to rows ``first:``, float64 (stop - start, N - first).
 
     Args:
-        rows: From :func:`prepare`.
-        start: First row to measure from.
-        stop: Row behind the last one.
-        first: First row to measure to.
-        then: Hears of each row that is measured from, and its distances, while the cache has them.
+        rows: What :func:`prepare` returned.
+        start: The first row to measure from.
+        stop: The row behind the last one.
+        first: The first row to measure to.
+        then: Is called for each row that is measured from, with its number and its distances, while these are still in
+            the processor's cache.
     """
     products = _products(rows.values, start, stop, first)
     right = np.arange(first, len(rows))[None, :]
     height = max(1, TILE_ELEMENTS // max(1, products.shape[1]))
-    # Not in threads: those of the matrix product wait for the next one in a busy loop, and take their cores.
+    # Not in threads: the threads of the matrix product stay busy while they wait for the next one, so there are no
+    # cores left for others.
     for top in range(0, len(products), height):
         tile = products[top : top + height]
         _from_products(rows, tile, np.arange(start + top, start + top + len(tile))[:, None], right)
@@ -171,7 +177,7 @@ def distances_from(
     return products
 
 
-def _products(values: Values, start: int, stop: int, first: int) -> FloatArray:
+def _products(values: Float64Rows, start: int, stop: int, first: int) -> FloatArray:
     if not isinstance(values, np.ndarray):
         return values.products(start, stop, first)
     products: FloatArray = values[start:stop] @ values[first:].T
@@ -179,9 +185,9 @@ def _products(values: Values, start: int, stop: int, first: int) -> FloatArray:
 
 
 def pair_distances(
-    embeddings: Embeddings | Values, labels: IntArray, distance: Distance, pairs: IntArray | None = None
+    embeddings: Embeddings | Float64Rows, labels: IntArray, distance: Distance, pairs: IntArray | None = None
 ) -> PairDistances:
-    """Return the distance of every pair ``i < j`` in the order of ``np.triu_indices(N, 1)``, or of the listed pairs.
+    """Return the distances of the listed pairs, or of every pair ``i < j`` in the order of ``np.triu_indices(N, 1)``.
 
     Args:
         embeddings: float (N, D).
@@ -190,7 +196,7 @@ def pair_distances(
         pairs: int (P, 2), row indices; ``None``: all ``N (N - 1) / 2`` pairs.
 
     Raises:
-        ValueError: A shape does not fit, an index is out of range, or see :func:`prepare`.
+        ValueError: A shape does not fit, or an index is out of range; or see :func:`prepare`.
     """
     if labels.shape != embeddings.shape[:1]:
         raise ValueError(f"labels must have the shape {embeddings.shape[:1]}, not {labels.shape}")
@@ -198,24 +204,25 @@ def pair_distances(
     return _all_pairs(rows, labels) if pairs is None else _listed_pairs(rows, labels, pairs)
 
 
-def _all_pairs(rows: Rows, labels: IntArray) -> PairDistances:
+def _all_pairs(rows: PreparedRows, labels: IntArray) -> PairDistances:
     total = len(labels)
     count = total * (total - 1) // 2
     distance: FloatArray = np.empty(count, np.float64 if count <= _FLOAT64_PAIRS else np.float32)
     similar = np.empty(count, np.bool_)
 
-    def keep(row: int, distances: FloatArray) -> None:
+    def store(row: int, distances: FloatArray) -> None:
+        """Copy the distances from a row to all later rows to where these pairs belong."""
         later = total - row - 1
         end = count - later * (later - 1) // 2
         distance[end - later : end] = distances[len(distances) - later :]
         np.equal(labels[row], labels[row + 1 :], out=similar[end - later : end])
 
     for start, stop in blocks(total, total):
-        distances_from(rows, start, stop, first=start, then=keep)
+        distances_from(rows, start, stop, first=start, then=store)
     return PairDistances(distance, similar)
 
 
-def _listed_pairs(rows: Rows, labels: IntArray, pairs: IntArray) -> PairDistances:
+def _listed_pairs(rows: PreparedRows, labels: IntArray, pairs: IntArray) -> PairDistances:
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise ValueError(f"pairs must have the shape (P, 2), not {pairs.shape}")
     if pairs.size and not 0 <= pairs.min() <= pairs.max() < len(labels):
@@ -229,10 +236,16 @@ def _listed_pairs(rows: Rows, labels: IntArray, pairs: IntArray) -> PairDistance
     return PairDistances(distance, labels[pairs[:, 0]] == labels[pairs[:, 1]])
 
 
-def _from_products(rows: Rows, products: FloatArray, left: IntArray, right: IntArray) -> None:
-    """Put in the place of inner products the distances of rows ``left`` and ``right``, which broadcast to their shape.
+def _from_products(rows: PreparedRows, products: FloatArray, left: IntArray, right: IntArray) -> None:
+    """Overwrite inner products with distances.
 
-    In place: blocks are large, and each new array costs as much as the arithmetic.
+    It works in place: blocks are large, and each new array costs as much time as the arithmetic.
+
+    Args:
+        rows: What the products are of.
+        products: Inner products of rows ``left`` and ``right``.
+        left: Row indices; together with ``right``, they broadcast to the shape of the products.
+        right: Row indices.
     """
     scale = rows.squares[left] + rows.squares[right]
     squared = products
@@ -249,7 +262,7 @@ def _from_products(rows: Rows, products: FloatArray, left: IntArray, right: IntA
     _merge_ties(squared)
 
 
-def _squared_differences(values: Values, left: IntArray, right: IntArray) -> FloatArray:
+def _squared_differences(values: Float64Rows, left: IntArray, right: IntArray) -> FloatArray:
     squared = np.empty(len(left), np.float64)
     for start, stop in blocks(len(left), values.shape[1]):
         difference = values[left[start:stop]] - values[right[start:stop]]
@@ -258,7 +271,11 @@ def _squared_differences(values: Values, left: IntArray, right: IntArray) -> Flo
 
 
 def _merge_ties(distance: FloatArray) -> None:
-    """Round to 36 bits (Veltkamp's splitting): equal distances shall tie, whichever block their product came from."""
+    """Round to 36 bits, in place (Veltkamp's splitting).
+
+    The last bits of a distance depend on the block that its product was computed in. Without them, equal distances are
+    equal numbers.
+    """
     scaled = SPLIT * distance
     rest = scaled - distance
     np.subtract(scaled, rest, out=distance)

@@ -1,8 +1,10 @@
 """Retrieval: which other images are nearest to an image, and do they show the same identity?
 
-Every row is a query against all other rows. A row without another row of its identity is no query, but stays a
-reference. Every metric here is a mean over queries of something that follows from the *ranks* of the same-identity
-rows alone, so these are computed once. Without any query a metric is ``nan``.
+Every row is a query: all other rows are ordered by their distance to it. A row whose identity has no other row has no
+right answer, so it is not a query; but it stays among the rows that other queries may find.
+
+Every metric here is a mean over queries. What is averaged follows from the *ranks* of the rows of the query's identity
+alone, so the ranks are computed once for all metrics. Without any query, a metric is ``nan``.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
 
-# Up to so many rows of an identity, going through all distances once for each is faster than sorting them.
+# Sorting all distances of a query costs about as much as going through them this many times. With fewer rows of the
+# query's identity, going through the distances once per row is faster.
 _COUNTED = 32
 
 
@@ -30,8 +33,8 @@ class Ranks:
     """At which ranks the queries find the other rows of their identity.
 
     Attributes:
-        rank: int (M,), query after query, ascending within each; 1 is the nearest other row.
-        count: int (Q,), how many of them belong to each query (its R), at least 1.
+        rank: int (M,), query after query, ascending within each query; rank 1 is the nearest other row.
+        count: int (Q,), how many of these ranks belong to each query (its R), at least 1.
     """
 
     rank: IntArray
@@ -39,7 +42,7 @@ class Ranks:
 
     @property
     def starts(self) -> IntArray:
-        """Where each query begins in ``rank``, int (Q,)."""
+        """The position in ``rank`` at which each query begins, int (Q,)."""
         return np.cumsum(self.count) - self.count
 
     @property
@@ -51,8 +54,8 @@ class Ranks:
 def ranks(embeddings: Embeddings, labels: IntArray, distance: Distance) -> Ranks:
     """Return the ranks of the same-identity rows of every query.
 
-    A row of the same identity ranks behind the rows of others at the same distance, so that an embedding gains nothing
-    by mapping everything onto one point, and the order of rows does not matter.
+    Of rows at the same distance, those of the query's identity rank last. So an embedding gains nothing by mapping
+    everything onto one point, and the order of rows does not matter.
 
     Args:
         embeddings: float (N, D).
@@ -65,67 +68,78 @@ def ranks(embeddings: Embeddings, labels: IntArray, distance: Distance) -> Ranks
     if labels.shape != embeddings.shape[:1]:
         raise ValueError(f"labels must have the shape {embeddings.shape[:1]}, not {labels.shape}")
     rows = prepare(embeddings, distance)
-    found: list[IntArray] = [np.empty(0, np.int64)] * len(labels)
+    by_query: list[IntArray] = [np.empty(0, np.int64)] * len(labels)
 
     def rank(query: int, distances: FloatArray) -> None:
-        found[query] = _query_ranks(distances, labels, query)
+        by_query[query] = _query_ranks(distances, labels, query)
 
     for start, stop in blocks(len(labels), len(labels)):
         distances_from(rows, start, stop, then=rank)
-    count = np.array([len(rank) for rank in found], np.int64)
-    return Ranks(np.concatenate(found) if found else np.empty(0, np.int64), count[count > 0])
+    count = np.array([len(rank) for rank in by_query], np.int64)
+    return Ranks(np.concatenate(by_query) if by_query else np.empty(0, np.int64), count[count > 0])
 
 
 def _query_ranks(distance: FloatArray, labels: IntArray, query: int) -> IntArray:
+    """Return the ranks of the rows of a query's identity, int (R,), ascending.
+
+    The rank of the k-th nearest of them is k plus the number of rows of other identities that are not farther away.
+    """
     same = labels == labels[query]
-    own = np.sort(distance[same & (np.arange(len(labels)) != query)])
-    if len(own) <= _COUNTED:
-        identity = distance[same]
-        counts = [np.count_nonzero(distance <= each) - np.count_nonzero(identity <= each) for each in own]
-        nearer = np.array(counts, np.int64)
+    matches = np.sort(distance[same & (np.arange(len(labels)) != query)])
+    if len(matches) <= _COUNTED:
+        of_identity = distance[same]
+        counts = [np.count_nonzero(distance <= match) - np.count_nonzero(of_identity <= match) for match in matches]
+        others_before = np.array(counts, np.int64)
     else:
-        nearer = np.searchsorted(np.sort(distance[~same]), own, side="right")
-    return np.arange(1, len(own) + 1) + nearer
+        others_before = np.searchsorted(np.sort(distance[~same]), matches, side="right")
+    return np.arange(1, len(matches) + 1) + others_before
 
 
-def precision_at_1(found: Ranks) -> float:
-    """Return the part of queries whose nearest other row shows the same identity."""
-    return recall_at_k(found, 1)
+def precision_at_1(ranks: Ranks) -> float:
+    """Return the share of queries whose nearest other row shows the same identity."""
+    return recall_at_k(ranks, 1)
 
 
-def recall_at_k(found: Ranks, k: int) -> float:
-    """Return the part of queries with any row of the same identity among the ``k`` nearest other rows."""
-    return _mean(found.rank[found.starts] <= k)
+def recall_at_k(ranks: Ranks, k: int) -> float:
+    """Return the share of queries with any row of the same identity among the ``k`` nearest other rows."""
+    return _mean(ranks.rank[ranks.starts] <= k)
 
 
-def r_precision(found: Ranks) -> float:
-    """Return the mean part of the R nearest other rows that show the query's identity, R = rows that could."""
-    return _mean(_query_means(found, found.rank <= np.repeat(found.count, found.count)))
+def r_precision(ranks: Ranks) -> float:
+    """Return the mean share of the R nearest other rows that show the query's identity, R = other rows that show it."""
+    return _mean(_query_means(ranks, ranks.rank <= np.repeat(ranks.count, ranks.count)))
 
 
-def map_at_r(found: Ranks) -> float:
-    """Return MAP@R: the mean over queries of ``(1/R) sum_{i<=R} P@i rel_i``, P@i = precision among the i nearest."""
-    within = found.rank <= np.repeat(found.count, found.count)
-    return _mean(_query_means(found, np.where(within, found.position / found.rank, 0.0)))
+def map_at_r(ranks: Ranks) -> float:
+    """Return MAP@R, the mean over queries of ``(1/R) sum_{i<=R} P@i rel_i``.
+
+    P@i is the precision among the i nearest other rows; rel_i is 1 if the i-th of them shows the query's identity, else
+    0.
+
+    References:
+        Musgrave, Belongie and Lim, "A Metric Learning Reality Check", ECCV (2020).
+    """
+    within = ranks.rank <= np.repeat(ranks.count, ranks.count)
+    return _mean(_query_means(ranks, np.where(within, ranks.position / ranks.rank, 0.0)))
 
 
-def mean_average_precision(found: Ranks) -> float:
-    """Return the mean over queries of ``(1/R) sum_i P@i rel_i`` over the whole ranking."""
-    return _mean(_query_means(found, found.position / found.rank))
+def mean_average_precision(ranks: Ranks) -> float:
+    """Return the mean over queries of ``(1/R) sum_i P@i rel_i`` over all other rows; see :func:`map_at_r`."""
+    return _mean(_query_means(ranks, ranks.position / ranks.rank))
 
 
-def mean_reciprocal_rank(found: Ranks) -> float:
+def mean_reciprocal_rank(ranks: Ranks) -> float:
     """Return the mean over queries of ``1 / rank`` of the nearest row of the same identity."""
-    return _mean(1 / found.rank[found.starts])
+    return _mean(1 / ranks.rank[ranks.starts])
 
 
 def rank_1(
     gallery: Embeddings, gallery_labels: IntArray, probes: Embeddings, labels: IntArray, distance: Distance
 ) -> float:
-    """Return the part of probes whose nearest gallery row shows their identity: closed-set identification, rank 1.
+    """Return the share of probes whose nearest gallery row shows their identity: closed-set identification at rank 1.
 
-    Where the nearest rows of the own and of another identity are equally near, the probe counts as missed. Without
-    probes, ``nan``.
+    If a row of another identity is as near as the nearest one of the probe's identity, the probe counts as missed.
+    Without probes, the value is ``nan``.
 
     Args:
         gallery: float (G, D), embeddings of enrolled images.
@@ -142,17 +156,18 @@ def rank_1(
     hits = np.zeros(len(labels), np.bool_)
     for start, stop in blocks(len(labels), first + len(labels)):
         block = distances_from(rows, first + start, first + stop)[:, :first]
-        own = gallery_labels[None, :] == labels[start:stop, None]
-        nearest_own = np.min(block, axis=1, where=own, initial=np.inf)
-        hits[start:stop] = nearest_own < np.min(block, axis=1, where=~own, initial=np.inf)
+        same = gallery_labels[None, :] == labels[start:stop, None]
+        nearest_same = np.min(block, axis=1, where=same, initial=np.inf)
+        hits[start:stop] = nearest_same < np.min(block, axis=1, where=~same, initial=np.inf)
     return _mean(hits)
 
 
-def _query_means(found: Ranks, values: FloatArray | BoolArray) -> FloatArray:
-    if not len(found.count):  # reduceat wants one start at least
+def _query_means(ranks: Ranks, values: FloatArray | BoolArray) -> FloatArray:
+    """Return the mean of values (M,) over the ranks of each query, float64 (Q,)."""
+    if not len(ranks.count):  # np.add.reduceat refuses an empty list of starts
         return np.empty(0)
-    sums: FloatArray = np.add.reduceat(values.astype(np.float64), found.starts)
-    return sums / found.count
+    sums: FloatArray = np.add.reduceat(values.astype(np.float64), ranks.starts)
+    return sums / ranks.count
 
 
 def _mean(values: FloatArray | BoolArray) -> float:

@@ -1,7 +1,12 @@
-"""Verification: are these two images of one identity? Answered by *similar iff distance <= threshold*.
+"""Verification: do two images show the same identity? The answer is yes if and only if *distance <= threshold*.
 
-TAR (true accept rate) is the accepted part of the similar pairs, FAR (false accept rate) that of the different pairs.
-Where only one kind of pair exists, whatever needs both is ``nan``.
+A *similar* pair shows the same identity, a *different* pair two identities; biometrics calls them genuine pairs and
+impostor pairs. A pair whose answer is yes is *accepted*. The true accept rate (TAR) is the accepted share of the
+similar pairs, the false accept rate (FAR) the accepted share of the different pairs, and the false reject rate (FRR)
+is 1 - TAR. Since each pair is a single comparison, FAR and FRR are here what standards of biometrics (ISO/IEC 19795-1)
+call the false match rate (FMR) and the false non-match rate (FNMR).
+
+If only one kind of pair exists, whatever needs both kinds is ``nan``.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceexp.evaluation.embeddings import normalise
-from faceexp.evaluation.pairs import CHUNK, each, pair_distances
+from faceexp.evaluation.pairs import CHUNK, map_in_threads, pair_distances
 
 if TYPE_CHECKING:
     from faceexp.arrays import FloatArray, IntArray
@@ -23,17 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Roc:
-    """The exact polyline of (FAR, TAR) over all thresholds, from accepting none to accepting all.
+    """The ROC curve: the exact polyline of (FAR, TAR) over all thresholds, from accepting none to accepting all pairs.
 
-    Pairs of one distance are accepted together. Vertices inside a run of different pairs are left out: the line is
-    straight there and nothing is best there. So there are at most twice as many vertices as distinct similar distances,
-    plus two.
+    Pairs at the same distance are accepted together. Where only different pairs follow each other, the line is straight
+    and no threshold is best, so the vertices in between are left out. Hence there are at most twice as many vertices as
+    distinct distances of similar pairs, plus two.
 
     Attributes:
-        accepted: float (K,), the largest distance accepted at each vertex; ``-inf`` where none is.
-        rejected: float (K,), the smallest distance rejected at each vertex; ``inf`` where none is.
-        true_accepts: int (K,), similar pairs accepted.
-        false_accepts: int (K,), different pairs accepted.
+        accepted: float (K,), the largest distance that is accepted at each vertex; ``-inf`` if none is.
+        rejected: float (K,), the smallest distance that is rejected at each vertex; ``inf`` if none is.
+        true_accepts: int (K,), how many similar pairs are accepted.
+        false_accepts: int (K,), how many different pairs are accepted.
         n_similar: Number of similar pairs.
         n_different: Number of different pairs.
     """
@@ -62,16 +67,16 @@ class Roc:
 
 
 def roc(pairs: PairDistances) -> Roc:
-    """Return the ROC polyline of *similar iff distance <= threshold* over all thresholds."""
+    """Return the ROC curve of some pairs."""
     similar = np.sort(pairs.distance[pairs.similar])
     steps = np.unique(similar)
     true = np.repeat(np.concatenate([[0], np.searchsorted(similar, steps, side="right")]), 2)
     false = np.zeros(len(true), np.int64)
     below, above = np.full(len(true), -np.inf), np.full(len(true), np.inf)
-    # By chunks, since all different pairs in order would need as much memory again as the distances themselves.
-    # Each is searched for all steps, so that many steps want larger ones.
+    # Different pairs are sorted chunk by chunk: sorting them together would need as much memory again as the distances
+    # themselves. All steps are looked up in each chunk, so chunks are larger if there are many steps.
     chunks = pairs.chunks(max(CHUNK, 4 * len(steps)))
-    for count, before, after in each(lambda chunk: _false_accepts(chunk, steps), chunks):
+    for count, before, after in map_in_threads(lambda chunk: _false_accepts(chunk, steps), chunks):
         false += count
         np.maximum(below, before, out=below)
         np.minimum(above, after, out=above)
@@ -88,9 +93,18 @@ def roc(pairs: PairDistances) -> Roc:
 
 
 def _false_accepts(pairs: PairDistances, steps: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Return how many different pairs are nearer than each step, and how many at most as far; none first, all last.
+    """Return how many different pairs are accepted just before and just after each step, int (2 K + 2,).
 
-    With each number, (2 K + 2,), go the largest distance among these pairs and the smallest among the others.
+    That is: how many are nearer than the step, and how many are at most as far away. The first number is 0, for
+    accepting none, and the last one is the number of all.
+
+    Args:
+        pairs: The pairs.
+        steps: The K distinct distances of similar pairs, ascending.
+
+    Returns:
+        These numbers; for each of them, the largest distance among so many nearest pairs; and the smallest distance
+        among all the others.
     """
     different = pairs.distance[~pairs.similar]
     different.sort()
@@ -100,21 +114,24 @@ def _false_accepts(pairs: PairDistances, steps: FloatArray) -> tuple[IntArray, F
 
 
 def _before(ordered: FloatArray, counts: IntArray) -> FloatArray:
-    """Return the last of the first ``counts`` values, ``-inf`` for none."""
+    """Return the last of the first ``counts`` values; ``-inf`` where ``counts`` is 0."""
     values = np.full(len(counts), -np.inf)
     values[counts > 0] = ordered[counts[counts > 0] - 1]
     return values
 
 
 def _after(ordered: FloatArray, counts: IntArray) -> FloatArray:
-    """Return the value after the first ``counts`` ones, ``inf`` for none."""
+    """Return the value after the first ``counts`` values; ``inf`` where there is none."""
     values = np.full(len(counts), np.inf)
     values[counts < len(ordered)] = ordered[counts[counts < len(ordered)]]
     return values
 
 
 def auc(curve: Roc) -> float:
-    """Return the area under the ROC: the chance that a similar pair is nearer than a different one, ties half."""
+    """Return the area under the ROC curve.
+
+    It is the probability that a similar pair is nearer than a different one; if both are equally near, it counts half.
+    """
     if not curve.both_kinds:
         return math.nan
     twice = np.diff(curve.false_accepts) * (curve.true_accepts[1:] + curve.true_accepts[:-1])
@@ -122,7 +139,7 @@ def auc(curve: Roc) -> float:
 
 
 def eer(curve: Roc) -> float:
-    """Return the equal error rate: the FAR where the ROC polyline crosses ``FAR = 1 - TAR``, linear in between."""
+    """Return the equal error rate: the FAR at which it equals the FRR, with the ROC curve linear between vertices."""
     if not curve.both_kinds:
         return math.nan
     surplus = curve.far - (1 - curve.tar)  # rises from -1 to 1
@@ -133,10 +150,10 @@ def eer(curve: Roc) -> float:
 
 
 def tar_at_far(curve: Roc, far: float) -> float:
-    """Return the largest TAR over operating points with ``FAR <= far``; nothing is interpolated.
+    """Return the largest TAR of any threshold with ``FAR <= far``; nothing is interpolated.
 
     Raises:
-        ValueError: ``far`` is negative: not even accepting none reaches that.
+        ValueError: ``far`` is negative, so that not even accepting no pair would be allowed.
     """
     if far < 0:
         raise ValueError(f"far must be at least 0, not {far}")
@@ -149,8 +166,8 @@ def tar_at_far(curve: Roc, far: float) -> float:
 def threshold_at_far(curve: Roc, far: float) -> float:
     """Return a distance threshold with ``FAR <= far`` and the TAR of :func:`tar_at_far`.
 
-    Of the thresholds that accept so many similar pairs it is one that accepts the fewest different ones, midway between
-    the neighbouring observed distances.
+    Of the thresholds that accept as many similar pairs, it is one that accepts the fewest different ones. It lies
+    midway between the neighbouring distances.
 
     Raises:
         ValueError: ``far`` is negative.
@@ -164,9 +181,10 @@ def threshold_at_far(curve: Roc, far: float) -> float:
 
 
 def best_accuracy(curve: Roc) -> float:
-    """Return the largest part of all pairs that any threshold gets right, accepting none included.
+    """Return the largest share of all pairs that any threshold gets right, including one that accepts none.
 
-    This chooses its threshold on the pairs it judges: a bound, not an estimate. Compare :func:`balanced_accuracy`.
+    The threshold is chosen on the pairs that it judges, so this is an upper bound and not an estimate; for an estimate,
+    see :func:`balanced_accuracy`.
     """
     total = curve.n_similar + curve.n_different
     right = curve.true_accepts + (curve.n_different - curve.false_accepts)
@@ -174,7 +192,10 @@ def best_accuracy(curve: Roc) -> float:
 
 
 def average_precision(curve: Roc) -> float:
-    """Return ``sum_n (TAR_n - TAR_n-1) precision_n`` over distinct distances, precision = similar part of accepted."""
+    """Return ``sum_n (TAR_n - TAR_n-1) precision_n`` over distinct distances.
+
+    The precision is the share of similar pairs among the accepted ones.
+    """
     if not curve.both_kinds:
         return math.nan
     accepts = np.maximum(curve.true_accepts + curve.false_accepts, 1)
@@ -185,13 +206,13 @@ def average_precision(curve: Roc) -> float:
 def balanced_threshold(curve: Roc) -> float:
     """Return the distance threshold that maximises ``(TAR + 1 - FAR) / 2``.
 
-    It lies midway between the neighbouring observed distances. Where several gaps are best, the widest between two
-    observed distances is taken, the first of equals. If accepting none (or all) is the only best choice, it is just
-    below the smallest (or at the largest) distance.
+    It lies midway in a gap between two distances. If several gaps are best, the widest one is taken; of equally wide
+    gaps, the first. If only accepting no pair is best, the threshold is just below the smallest distance; if only
+    accepting all pairs is best, it is the largest distance.
     """
     if not curve.both_kinds:
         return math.nan
-    # In integers, so that equally good thresholds are equal.
+    # Computed in whole numbers, so that thresholds which are equally good have equal values.
     surplus = curve.true_accepts * curve.n_different - curve.false_accepts * curve.n_similar
     best = np.flatnonzero(surplus == surplus.max())
     width = curve.rejected[best] - curve.accepted[best]
@@ -200,6 +221,7 @@ def balanced_threshold(curve: Roc) -> float:
 
 
 def _midway(accepted: float, rejected: float) -> float:
+    """Return a threshold that accepts one distance and rejects another, larger one: if possible, their middle."""
     if accepted == -math.inf:
         return math.nextafter(rejected, -math.inf)
     middle = accepted + (rejected - accepted) / 2
@@ -207,18 +229,18 @@ def _midway(accepted: float, rejected: float) -> float:
 
 
 def balanced_accuracy(pairs: PairDistances, threshold: float) -> float:
-    """Return ``(TAR + 1 - FAR) / 2`` at a threshold: similar and different pairs count the same, however many.
+    """Return ``(TAR + 1 - FAR) / 2`` at a threshold: both kinds of pairs have the same weight, however many there are.
 
     Args:
-        pairs: The pairs to judge, not those on which the threshold was chosen.
-        threshold: A distance; ``nan`` (there was nothing to choose it on) gives ``nan``.
+        pairs: The pairs to judge. They must not be the pairs on which the threshold was chosen.
+        threshold: A distance. If it is ``nan``, because there were no pairs to choose it on, so is the result.
     """
     far, tar = rates(pairs, threshold)
     return (tar + 1 - far) / 2
 
 
 def rates(pairs: PairDistances, threshold: float) -> tuple[float, float]:
-    """Return FAR and TAR at a threshold; both ``nan`` if it is, or if one kind of pair is missing."""
+    """Return FAR and TAR at a threshold; both are ``nan`` if the threshold is, or if one kind of pair is missing."""
     true_accepts, false_accepts, n_similar = accepts(pairs, threshold)
     n_different = len(pairs.similar) - n_similar
     if math.isnan(threshold) or n_similar == 0 or n_different == 0:
@@ -227,15 +249,16 @@ def rates(pairs: PairDistances, threshold: float) -> tuple[float, float]:
 
 
 def accepts(pairs: PairDistances, threshold: float) -> tuple[int, int, int]:
-    """Return how many similar and how many different pairs a threshold accepts, and how many similar ones there are."""
+    """Return how many similar and how many different pairs a threshold accepts, and how many similar pairs exist."""
     counts = np.zeros(3, np.int64)
-    for true, either, similar in each(lambda chunk: _counts(chunk, threshold), pairs.chunks(CHUNK)):
+    for true, either, similar in map_in_threads(lambda chunk: _counts(chunk, threshold), pairs.chunks(CHUNK)):
         counts += true, either - true, similar
     true_accepts, false_accepts, n_similar = counts.tolist()
     return true_accepts, false_accepts, n_similar
 
 
 def _counts(pairs: PairDistances, threshold: float) -> tuple[int, int, int]:
+    """Return how many similar pairs are accepted, how many pairs are accepted, and how many similar pairs exist."""
     accepted = pairs.distance <= threshold
     either = np.count_nonzero(accepted)
     accepted &= pairs.similar
@@ -243,11 +266,11 @@ def _counts(pairs: PairDistances, threshold: float) -> tuple[int, int, int]:
 
 
 def distance_ratio(pairs: PairDistances) -> float:
-    """Return mean distance of similar pairs / mean distance of different pairs; ``nan`` if the latter is 0."""
+    """Return the mean distance of similar pairs over that of different pairs; ``nan`` if the latter is 0."""
     if pairs.similar.all() or not pairs.similar.any():
         return math.nan
     sums = np.zeros(2)
-    for chunk in each(_sums, pairs.chunks(4 * CHUNK)):
+    for chunk in map_in_threads(_sums, pairs.chunks(4 * CHUNK)):
         sums += chunk
     n_similar = int(np.count_nonzero(pairs.similar))
     similar, different = sums / [n_similar, len(pairs.similar) - n_similar]
@@ -255,14 +278,16 @@ def distance_ratio(pairs: PairDistances) -> float:
 
 
 def _sums(pairs: PairDistances) -> tuple[float, float]:
-    """Return the sums of similar and of different distances."""
+    """Return the sum of the distances of similar pairs, and that of different pairs."""
     kinds = (pairs.similar, ~pairs.similar)
     similar, different = (float(np.sum(pairs.distance, where=kind, dtype=np.float64)) for kind in kinds)
     return similar, different
 
 
 def sim_diff_ratio(embeddings: Embeddings, labels: IntArray, pairs: IntArray | None = None) -> float:
-    """Return :func:`distance_ratio` of the Euclidean distances of L2-normalised rows, comparable between losses.
+    """Return :func:`distance_ratio` of the Euclidean distances of L2-normalised rows.
+
+    Losses may scale embeddings as they like; on rows of length 1, the ratios of different losses can be compared.
 
     Args:
         embeddings: float (N, D), not normalised yet.
