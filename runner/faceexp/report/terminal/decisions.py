@@ -59,7 +59,7 @@ def identification(answer: Identification, model: FaceModel) -> RenderableType:
     if not math.isnan(answer.far) and len(candidates) > 1:
         # Each person in the gallery is one more chance for a stranger to be taken for somebody.
         stranger = 1 - (1 - answer.far) ** len(candidates)
-        note += f"; a stranger meets {len(candidates)} people here and is taken for one of them in up to {stranger:.2g}"
+        note += f"; up to {stranger * 100:.2g} % of strangers are taken for one of the {len(candidates)} people here"
     parts.append(Text(f"{note}. Model {model.label}, {model.folder}", style="dim"))
     return Group(*parts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,16 +47,16 @@ def outline(resolved: Resolved) -> str:
     )
 
 
-def ended(result: TrialRecord, number: int, total: int) -> str:
+def ended(trial: TrialRecord, number: int, total: int) -> str:
     """Return one line for a log about a trial that has just ended."""
-    place = f"[{number}/{total}] {result.label} (seed {result.seed}, fold {result.fold})"
-    if result.status != "ok":
-        return f"{place}: {result.status}: {result.reason}"
-    accuracy, auc = result.metrics.get("accuracy"), result.metrics.get("auc")
+    place = f"[{number}/{total}] {trial.label} (seed {trial.seed}, fold {trial.fold})"
+    if trial.status != "ok":
+        return f"{place}: {trial.status}: {trial.reason}"
+    accuracy, auc = trial.metrics.get("accuracy"), trial.metrics.get("auc")
     numbers = f"accuracy {accuracy:.3f}, AUC {auc:.3f}" if accuracy is not None and auc is not None else "ok"
     # The time of what was found in the store is not counted: another trial, or another run, has spent it.
-    spent = sum(seconds for stage, seconds in result.seconds.items() if stage not in result.reused)
-    source = "from the store" if "finetune" in result.reused else f"{spent:.1f} s"
+    spent = sum(seconds for stage, seconds in trial.seconds.items() if stage not in trial.reused)
+    source = "from the store" if "finetune" in trial.reused else f"{spent:.1f} s"
     return f"{place}: {numbers}, {source}"
 
 
@@ -86,7 +86,6 @@ class Display:
         self._runs = len(experiment.seeds) * resolved.folds
         self._done = 0
         self._total = 0
-        self._fresh: list[float] = []
         self._last = self._began
         self._ended: Counter[str] = Counter()
         self._stages = self._bars()
@@ -102,7 +101,8 @@ class Display:
         self._steps = {loss.entry.label: loss.entry.finetune.steps for loss in resolved.losses}
         # By label, then by seed and fold: how many steps the trials that have not ended yet have done.
         self._under_way: dict[str, dict[tuple[int, int], int]] = {label: {} for label in self._steps}
-        self._spent: Counter[str] = Counter()
+        # Seconds that the fine-tuning of a loss has taken, in all trials, as far as its events tell.
+        self._spent: defaultdict[str, float] = defaultdict(float)
 
     @staticmethod
     def _bars() -> Progress:
@@ -123,7 +123,7 @@ class Display:
         if event.stage in STAGES:
             self._stage(event)
         elif event.stage == "finetune":
-            self._spent[event.label] += now - self._last  # type: ignore[assignment]  # seconds, not whole counts
+            self._spent[event.label] += now - self._last
             self._under_way[event.label][event.seed, event.fold] = event.done
             self._advance(event.label, f"loss {event.value:.4g}" if event.value is not None else "")
         elif isinstance(event, TrialEnded):
@@ -168,7 +168,7 @@ class Display:
         """Move the bar of a loss to what its trials have done in all; ``value`` is what it shows beside."""
         done = self._ended[label] * self._steps[label] + sum(self._under_way[label].values())
         whole = self._steps[label] * self._runs
-        spent = float(self._spent[label])
+        spent = self._spent[label]
         left = f"{clock(spent / done * (whole - done))} left" if 0 < done < whole and spent else ""
         task = self._loss_tasks[label]
         # A step without a loss value leaves the last one on the screen.

@@ -1,0 +1,50 @@
+"""Runs side by side, as people read them in a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from faceexp.evaluation.catalogue import ACCURACY
+from faceexp.report.terminal.between_runs import comparison_table
+from faceexp.results.between_runs import Difference, RowInRuns, RunComparison
+from faceexp.results.schema import ComparisonRecord, SummaryRecord
+
+
+def summary(mean):
+    return SummaryRecord(label="x", kind="loss", metric="accuracy", mean=mean, ci95=(mean - 0.02, mean + 0.02))
+
+
+def paired(verdict):
+    return ComparisonRecord(
+        metric="accuracy", a="x", b="x", difference=0.031, ci95=(0.011, 0.051), p_corrected=0.0123, verdict=verdict
+    )
+
+
+def compared(*lines, differences=(), remarks=()):
+    return RunComparison(("old", "new"), "accuracy", tuple(differences), tuple(lines), tuple(remarks))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [("a>b", "old better"), ("b>a", "new better"), ("indistinguishable", "cannot be told apart")],
+)
+def test_a_row_of_two_runs_has_means_difference_p_and_verdict(drawn, verdict, words):
+    line = RowInRuns("x", "loss", (summary(0.9), summary(0.869)), (paired(verdict),))
+    text = drawn(comparison_table(compared(line), ACCURACY), 140)
+    (row,) = [" ".join(part.split()) for part in text.splitlines() if part.strip().startswith("x ")]
+    assert row == f"x 90.0 ±2.0 86.9 ±2.0 +3.1 ±2.0 0.012 {words}"
+    assert "the experiment files do not differ" in text
+    assert "trials are paired by seed and fold" in text
+
+
+def test_what_was_not_tested_is_a_hyphen_with_a_reason(drawn):
+    lines = RowInRuns("x", "loss", (summary(0.9), None), (None,)), RowInRuns("raw", "baseline", (None, None), (None,))
+    differences = [Difference("finetune.steps", (10, None)), Difference("augment.flip", (True, False))]
+    text = drawn(comparison_table(compared(*lines, differences=differences, remarks=["new: other data"]), ACCURACY))
+    rows = [line.split() for line in text.splitlines()]
+    assert ["x", "90.0", "±2.0", "-", "-", "-"] in rows
+    assert ["raw", "-", "-", "-", "-"] in rows
+    assert ["finetune.steps", "10", "-"] in rows
+    assert ["augment.flip", "yes", "no"] in rows
+    assert "! new: other data" in text
+    assert "trials are paired" not in text
