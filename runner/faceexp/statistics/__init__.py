@@ -1,4 +1,4 @@
-"""Which differences are real: intervals, paired tests, letters, and what a study could have detected.
+"""Which differences between losses are real: intervals, paired tests, letters, and what a study could have detected.
 
-Nothing here knows faces, files or plugins: numbers come in, numbers go out.
+Nothing here knows about faces, files or plugins: numbers come in, numbers go out.
 """

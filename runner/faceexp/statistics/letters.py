@@ -1,4 +1,4 @@
-"""Letters for rows that cannot be told apart: two rows share one if and only if no test separates them.
+"""Letters that show which rows can be told apart: two rows share a letter if and only if no test separates them.
 
 References:
     Piepho, "An Algorithm for a Letter-Based Representation of All-Pairwise Comparisons", Journal of Computational and
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 def letters(ranked: Sequence[str], different: set[frozenset[str]]) -> dict[str, str]:
     """Return a compact letter display: two labels share a letter if and only if they are not different.
 
-    One letter for each largest set of labels of which no two are different (insert and absorb: start from one set of
-    all, split it at each difference, drop sets inside others), so it holds too where "cannot be told apart" is not
-    transitive.
+    There is one letter for each set of labels no two of which are different and to which no other label can be added.
+    "Cannot be told apart" need not be transitive, so a label may have several letters. The sets are found by the method
+    of insert and absorb: start with one set of all labels, split it at each difference, and drop sets that are part of
+    others.
 
     Args:
-        ranked: Labels, the best first; letters are given in this order, so that the first has an ``a``.
-        different: Pairs of labels that differ.
+        ranked: Labels, the best first. Letters are given in this order, so that the first label has an ``a``.
+        different: Pairs of labels that are different.
     """
     columns = [frozenset(ranked)] if ranked else []
     for pair in sorted(different, key=sorted):

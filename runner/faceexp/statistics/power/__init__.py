@@ -1,8 +1,8 @@
-"""How large must a study be to tell two losses apart, and what could a given one have told apart?
+"""How large must a study be to tell two losses apart, and which differences could a given study have found?
 
-:func:`from_counts` knows only how many of the same pairs each loss judged right; :func:`from_run` knows the trials of a
-run. Both answer for a single comparison at ``alpha`` and, as ``corrected``, for ``alpha`` over the number of
-comparisons: the strictest step of Holm's correction.
+:func:`from_counts` needs only to know how many of the same pairs each loss judged right; :func:`from_run` needs the
+trials of a run. Both answer for a single comparison at the level ``alpha``. They also answer, as ``corrected``, for the
+level ``alpha`` divided by the number of comparisons, which is the strictest step of Holm's correction.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Power from counts of right answers.
 
-How many pairs it takes depends on how the errors of two losses go together, so there are two cases: ``nested``, the
-best one, where every pair that the less accurate loss judges right is judged right by the other too, so that no more
-answers differ than the difference demands; and ``unrelated``, where the losses err independently.
+How many pairs it takes depends on how the errors of two losses are related, so there are two cases. In the best case,
+``nested``, every pair that the less accurate loss judges right is judged right by the other loss, too; then as few
+answers differ as the difference of the accuracies allows. In the other case, ``unrelated``, the losses err
+independently.
 
 References:
     Connor, "Sample Size for Testing Differences in Proportions for the Paired-Sample Design", Biometrics 43 (1987).
@@ -15,16 +16,18 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Literal
 
 from faceexp.statistics.power.question import ALPHA, POWER, UnanswerableError, check
 
+Verdict = Literal["distinguishable", "undecided", "indistinguishable"]
+# Of an accuracy and a difference: the share of pairs that just one of two losses judges right.
 Discordance = Callable[[float, float], float]
 
 
 @dataclass(frozen=True)
 class Cases:
-    """One number for each way in which errors may go together; ``None`` where there is none."""
+    """One number for each way in which errors may be related; ``None`` if there is no such number."""
 
     nested: float | None
     unrelated: float | None
@@ -51,13 +54,15 @@ class CountPair:
         b: The other.
         difference: Accuracy of a minus b.
         ci95: Its 95 % interval for unrelated errors (Newcombe's hybrid of Wilson intervals).
-        p_corrected: Fisher's exact p-value, for unrelated errors, after Holm.
-        best_case_p: McNemar's exact p-value for nested errors, ``2 / 2**(right of a - right of b)``, uncorrected: the
-            smallest that this test can give for such counts.
-        best_case_p_corrected: The same after Holm; all losses can be nested at once.
-        verdict: ``"indistinguishable"``: even in the best case, after Holm; ``"distinguishable"``: for unrelated errors
-            too; ``"undecided"``: it depends on which pairs each judged right.
-        pairs_needed: Pairs to find this difference between these accuracies; none where it is 0.
+        p_corrected: Fisher's exact p-value, for unrelated errors, corrected after Holm.
+        best_case_p: McNemar's exact p-value for nested errors, ``2 / 2**(right of a - right of b)``, not corrected. It
+            is the smallest p-value that this test can have for such counts.
+        best_case_p_corrected: The same, corrected after Holm; all losses can be nested at once.
+        verdict: ``"indistinguishable"`` if the losses cannot be told apart even in the best case, after correction;
+            ``"distinguishable"`` if they can even be told apart with unrelated errors; ``"undecided"`` if it depends on
+            which pairs each loss judged right.
+        pairs_needed: How many pairs it takes to find this difference between these accuracies; ``None`` for a
+            difference of 0.
     """
 
     a: str
@@ -67,7 +72,7 @@ class CountPair:
     p_corrected: float
     best_case_p: float
     best_case_p_corrected: float
-    verdict: Literal["distinguishable", "undecided", "indistinguishable"]
+    verdict: Verdict
     pairs_needed: Cases
 
 
@@ -76,14 +81,14 @@ class CountPower:
     """What counts of right answers say, and what it would have taken.
 
     Attributes:
-        total: Pairs that every loss judged.
+        total: How many pairs every loss judged.
         alpha: Two-sided level of a single comparison.
         power: Probability with which a difference is to be found.
-        losses: As given.
-        pairs: Every two losses, the largest difference first.
-        detectable: The smallest difference, down from the best accuracy, that so many pairs find.
-        asked: A difference asked for, down from the best accuracy.
-        pairs_needed: To find that one.
+        losses: The losses, in the order in which they were given.
+        pairs: Every two losses, those with the largest difference first.
+        detectable: The smallest difference, down from the best accuracy, that can be found with so many pairs.
+        asked: The difference that was asked for, down from the best accuracy.
+        pairs_needed: How many pairs it takes to find that difference.
     """
 
     total: int
@@ -99,17 +104,17 @@ class CountPower:
 def from_counts(
     right: Mapping[str, int], total: int, alpha: float = ALPHA, power: float = POWER, difference: float | None = None
 ) -> CountPower:
-    """Return what can be said of losses of which only the number of right answers is known.
+    """Return what can be said about losses if only their numbers of right answers are known.
 
     Args:
-        right: How many pairs each label judged right.
-        total: How many pairs there are, the same ones for every loss.
+        right: How many pairs each loss judged right, by label.
+        total: How many pairs there are; every loss judged the same ones.
         alpha: Two-sided level of a single comparison.
         power: Probability with which a difference is to be found.
-        difference: A difference in accuracy, in 0..1, to ask for besides.
+        difference: A difference in accuracy, from 0 to 1, for which to answer as well.
 
     Raises:
-        UnanswerableError: Fewer than two losses, an impossible count, or another argument out of bounds.
+        UnanswerableError: There are fewer than two losses, a count is impossible, or another argument is out of bounds.
     """
     from scipy.stats import fisher_exact
     from statsmodels.stats.multitest import multipletests
@@ -131,15 +136,15 @@ def from_counts(
     p_values = [fisher_exact([[right[label], total - right[label]] for label in pair]).pvalue for pair in pairs]
     best_case = [min(1.0, 2 * 0.5 ** (right[a] - right[b])) for a, b in pairs]
     corrected, best_corrected = (multipletests(values, method="holm")[1] for values in (p_values, best_case))
-    found = []
+    comparisons = []
     for (a, b), p, best_p, best_p_corrected in zip(pairs, corrected, best_case, best_corrected, strict=True):
-        apart = (right[a] - right[b]) / total
+        observed = (right[a] - right[b]) / total
         low, high = confint_proportions_2indep(right[a], total, right[b], total, method="newcomb")
-        verdict: Any = "undecided" if best_p_corrected <= alpha else "indistinguishable"
+        verdict: Verdict = "undecided" if best_p_corrected <= alpha else "indistinguishable"
         verdict = "distinguishable" if p <= alpha else verdict
-        needed = _needed(right[a] / total, apart, levels, power)
+        needed = _needed(right[a] / total, observed, levels, power)
         ci95 = (float(low), float(high))
-        found.append(CountPair(a, b, apart, ci95, float(p), best_p, float(best_p_corrected), verdict, needed))
+        comparisons.append(CountPair(a, b, observed, ci95, float(p), best_p, float(best_p_corrected), verdict, needed))
     losses = []
     for label, count in right.items():
         low, high = proportion_confint(count, total, method="wilson")
@@ -149,7 +154,7 @@ def from_counts(
         alpha=alpha,
         power=power,
         losses=tuple(losses),
-        pairs=tuple(found),
+        pairs=tuple(comparisons),
         detectable=_cases(lambda psi, level: _detectable_by_pairs(best, total, psi, level, power), levels),
         asked=difference,
         pairs_needed=_needed(best, difference, levels, power) if difference else None,
@@ -157,11 +162,12 @@ def from_counts(
 
 
 def _nested(accuracy: float, difference: float) -> float:  # noqa: ARG001 - called like _unrelated
+    """Return the share of pairs that just one of two losses judges right if their errors are nested."""
     return difference
 
 
 def _unrelated(accuracy: float, difference: float) -> float:
-    """Return the share of pairs that just one of two independent losses judges right."""
+    """Return the share of pairs that just one of two losses judges right if they err independently."""
     other = accuracy - difference
     return accuracy * (1 - other) + other * (1 - accuracy)
 
@@ -177,13 +183,13 @@ def _needed(accuracy: float, difference: float, levels: tuple[float, float], pow
 
 
 def pairs_needed(difference: float, discordance: float, alpha: float = ALPHA, power: float = POWER) -> int:
-    """Return how many pairs McNemar's test needs, after Connor.
+    """Return how many pairs McNemar's test needs, by the formula of Connor.
 
     ``n = (z(1 - alpha/2) sqrt(psi) + z(power) sqrt(psi - d^2))^2 / d^2``, rounded up.
 
     Args:
-        difference: d, between two accuracies.
-        discordance: psi, the share of pairs that just one of the two judges right; at least ``|d|``.
+        difference: d, the difference between two accuracies.
+        discordance: psi, the share of pairs that just one of the two losses judges right; at least ``|d|``.
         alpha: Two-sided level.
         power: Probability with which the difference is to be found.
     """
@@ -203,7 +209,7 @@ def _detectable_by_pairs(best: float, total: int, discordance: Discordance, alph
     def surplus(difference: float) -> float:
         return math.sqrt(total) * difference - _connor(difference, discordance(best, difference), alpha, power)
 
-    # Not even a loss that is always wrong would be found worse.
+    # Then not even a loss that is always wrong would be found to be worse.
     if best == 0 or surplus(best) < 0:
         return None
     return float(brentq(surplus, 1e-12, best))

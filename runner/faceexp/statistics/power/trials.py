@@ -16,25 +16,34 @@ from statistics import stdev
 
 from faceexp.statistics.power.question import ALPHA, POWER, UnanswerableError, check
 
+# Seed and fold of a trial.
 Cell = tuple[int, int]
+# Label -> (seed, fold) -> value of a metric.
 Table = Mapping[str, Mapping[Cell, float]]
 
+# The search for a number of seeds ends here; nobody runs more. Often no number suffices: since training sets overlap,
+# the standard error does not fall below a limit, however many seeds there are.
 MOST_SEEDS = 100_000
+# Differences of metrics, which are numbers near 1, that vary by less than this differ only by rounding.
+ROUNDING = 1e-15
+# Standard normal values are integrated over from minus to plus this; beyond it lie 2e-19 of all.
+FARTHEST_NORMAL = 9
 
 
 @dataclass(frozen=True)
 class Design:
-    """How a run was cut: means over its parts.
+    """How the images of a run were divided into parts; all numbers are means over the splits.
 
     Attributes:
         test_train_ratio: Test images per training image.
-        test_share: Test images among all.
-        validation_share: Validation images among those that are not for test.
+        test_share: Share of test images among all images.
+        validation_share: Share of validation images among the images that are not for testing.
         test_people: People in a test part.
-        test_pairs: Pairs of a test part.
-        listed: Whether pairs and folds come from a list, so that folds cannot be added and pairs grow as people do;
-            without a list every two images are a pair, and pairs grow as people squared.
-        most_folds: Folds that people, or the images of each, suffice for.
+        test_pairs: Pairs in a test part.
+        listed: Whether pairs and folds come from a list. If so, folds cannot be added, and the number of pairs grows in
+            proportion to that of people. Without a list every two images are a pair, and the number of pairs grows with
+            the square of that of people.
+        most_folds: The largest number of folds for which there are enough people, or enough images of each person.
     """
 
     test_train_ratio: float
@@ -48,16 +57,16 @@ class Design:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a run could have found against one row, and the least that finds the difference asked for.
+    """What a run could have found in one comparison, and what it takes to find the difference that is asked for.
 
     Attributes:
         alpha: The level of the test.
-        detectable: The smallest difference that the run finds with the power asked for.
-        power: Probability with which the run finds the difference asked for.
-        seeds: Seeds, with the folds as they are; ``None``: no number suffices.
-        folds: Folds, with the people and seeds as they are; ``None``: no number suffices.
-        test_people: People in a test part, those for training growing with them.
-        test_pairs: The pairs that so many people give.
+        detectable: The smallest difference that the run finds with the power that is asked for.
+        power: Probability with which the run finds the difference that is asked for.
+        seeds: How many seeds it takes, with the folds as they are; ``None``: no number suffices.
+        folds: How many folds it takes, with the people and seeds as they are; ``None``: no number suffices.
+        test_people: How many people it takes in a test part, with as many times more people for training.
+        test_pairs: How many pairs so many people have.
     """
 
     alpha: float
@@ -71,15 +80,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class RunRow:
-    """The best loss against another label.
+    """The best loss compared with another label.
 
     Attributes:
-        label: The other.
-        n: Trials in common.
-        difference: Mean of the best minus the other over those, in units of the metric; ``None`` without any.
-        asked: The difference asked for, by default the observed one; ``None`` where that is 0.
-        single: At alpha; ``None`` where there is no spread to judge by.
-        corrected: At alpha over the number of comparisons.
+        label: The other label.
+        n: How many trials both have in common.
+        difference: Mean of the best loss minus the other over these trials, in units of the metric; ``None`` without
+            common trials.
+        asked: The difference that is asked for, by default the observed one; ``None`` if that is 0.
+        single: The answer at the level alpha; ``None`` if there is no spread to judge by.
+        corrected: The answer at alpha divided by the number of comparisons.
     """
 
     label: str
@@ -92,19 +102,19 @@ class RunRow:
 
 @dataclass(frozen=True)
 class RunPower:
-    """What a run could have found, and what it would take.
+    """What a run could have found, and what it would take to find a difference.
 
     Attributes:
         metric: Name of the metric.
         best: The loss with the best mean.
-        mean: That mean.
-        comparisons: Pairs of labels with two trials in common, over which Holm corrects.
+        mean: Its mean.
+        comparisons: Number of pairs of labels that have two or more trials in common; Holm's correction is over these.
         alpha: Two-sided level of a single comparison.
         power: Probability with which a difference is to be found.
-        seeds: Of the run.
-        folds: Of the run.
-        asked: The difference asked for, in units of the metric; ``None``: of each row the observed one.
-        design: How it was cut.
+        seeds: Number of seeds of the run.
+        folds: Number of folds of the run.
+        asked: The difference that is asked for, in units of the metric; ``None``: the observed one of each row.
+        design: How the images were divided.
         rows: Every other label, the best first.
     """
 
@@ -132,25 +142,26 @@ def from_run(
     alpha: float = ALPHA,
     power: float = POWER,
 ) -> RunPower:
-    """Return what the best loss of a run could be told apart from, and what it would take.
+    """Return which labels the best loss of a run could be told apart from, and what it would take.
 
-    The test is ``t = mean(d) / (s sqrt(1/n + r))`` with n - 1 degrees of freedom; d are the paired differences of n
-    trials, s their standard deviation, here taken for the true one, r the test images per training image. With more
-    seeds n grows. With k folds n is k a seed, r is ``1 / ((k - 1) (1 - validation_share))``, and ``s^2`` is inverse to
-    the size of a test part, so grows as k. With more people ``s^2`` falls as 1 / people.
+    The test is ``t = mean(d) / (s sqrt(1/n + r))`` with n - 1 degrees of freedom. Here d are the paired differences of
+    n trials, s is their standard deviation, which is taken for the true one, and r is the number of test images per
+    training image. With more seeds, n grows. With k folds, there are k trials per seed, r is
+    ``1 / ((k - 1) (1 - validation_share))``, and ``s^2`` grows in proportion to k, since it is inverse to the size of a
+    test part. With more people, ``s^2`` falls in proportion to 1 / people.
 
     Args:
-        table: Label -> (seed, fold) -> value of the metric; trials of one cell are paired.
-        design: How the data were cut.
+        table: Label -> (seed, fold) -> value of the metric. Trials of the same seed and fold are paired.
+        design: How the images were divided.
         metric: Name of the metric.
         higher_is_better: Direction of the metric.
-        losses: Labels to choose the best from; all where empty.
-        difference: The difference to ask for, in units of the metric; the observed one where ``None``.
+        losses: The labels among which the best one is chosen; if empty, all labels.
+        difference: The difference to ask for, in units of the metric; ``None``: the observed one of each row.
         alpha: Two-sided level of a single comparison.
         power: Probability with which a difference is to be found.
 
     Raises:
-        UnanswerableError: The best loss has no two trials in common with another row, whose differences vary; or an
+        UnanswerableError: No other label has two trials in common with the best loss whose differences vary; or an
             argument is out of bounds.
     """
     check(alpha, power, difference)
@@ -183,8 +194,8 @@ def from_run(
 
 
 def _spread(values: list[float]) -> float:
-    """Return the standard deviation; 0 where values differ by no more than the rounding of numbers near 1."""
-    return stdev(values) if len(values) > 1 and max(values) - min(values) > 1e-15 else 0.0
+    """Return the standard deviation; 0 if values differ only by rounding."""
+    return stdev(values) if len(values) > 1 and max(values) - min(values) > ROUNDING else 0.0
 
 
 def _answer(
@@ -216,21 +227,22 @@ def _answer(
 
 
 def _first(suffices: Callable[[int], bool], low: int, high: int) -> int | None:
-    """Return the smallest number that suffices; all larger ones then do."""
-    found = low + bisect_left(range(low, high + 1), True, key=suffices)
-    return found if found <= high else None
+    """Return the smallest number from ``low`` to ``high`` that suffices; all larger numbers then suffice, too."""
+    smallest = low + bisect_left(range(low, high + 1), True, key=suffices)
+    return smallest if smallest <= high else None
 
 
 @cache
 def t_test_power(n: int, noncentrality: float, alpha: float = ALPHA) -> float:
     """Return the power of a two-sided t-test of n values: ``P(|Z + noncentrality| > t(1 - alpha/2) U)``.
 
-    Z is standard normal, ``U^2`` chi-square over its n - 1 degrees of freedom. SciPy's noncentral t, and with it the
-    power of statsmodels, is ``nan`` or does not end for some values at small alpha; so Z is integrated over instead.
+    Z is standard normal, and ``U^2`` is chi-square divided by its n - 1 degrees of freedom. The probability is an
+    integral over Z. The noncentral t distribution of SciPy, and with it the power of statsmodels, is not used: for some
+    values at small alpha, it is ``nan`` or does not end.
 
     Args:
-        n: Number of values, two at least.
-        noncentrality: True mean over its standard error.
+        n: Number of values, at least two.
+        noncentrality: The true mean over its standard error.
         alpha: Two-sided level.
     """
     from scipy.integrate import quad
@@ -242,15 +254,16 @@ def t_test_power(n: int, noncentrality: float, alpha: float = ALPHA) -> float:
         part = chdtr(n - 1, (n - 1) * ((z + noncentrality) / critical) ** 2)
         return float(part * math.exp(-z * z / 2) / math.sqrt(2 * math.pi))
 
-    # With many values the integrand is nearly a step at the outer two; beyond 9 there is nothing.
+    # With many values the integrand is nearly a step at the outer two of these; the integration has to know of them.
     edges = (critical - noncentrality, -noncentrality, -critical - noncentrality)
-    points = [edge for edge in edges if -9 < edge < 9]
-    return min(1.0, float(quad(density, -9, 9, points=points or None, limit=200)[0]))
+    points = [edge for edge in edges if -FARTHEST_NORMAL < edge < FARTHEST_NORMAL]
+    power, _ = quad(density, -FARTHEST_NORMAL, FARTHEST_NORMAL, points=points or None, limit=200)
+    return min(1.0, float(power))
 
 
 @cache
 def _required(n: int, alpha: float, power: float) -> float:
-    """Return the noncentrality that gives a t-test of n values this power."""
+    """Return the noncentrality at which a two-sided t-test of n values has this power."""
     from scipy.optimize import brentq
     from scipy.special import stdtrit
 
