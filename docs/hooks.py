@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import html
 import inspect
 import json
 import os
@@ -28,22 +29,25 @@ PLUGIN_PAGES = {
     "loss": (
         "losses",
         "Losses",
-        "Each `[[losses]]` table of an experiment file names one of these losses with `plugin`, and sets its options.\n"
-        "`grid` tries several values of an option: each combination is a row of the result. B is the number of rows of "
-        "a batch, D the width of the embedding, C the number of training identities.",
+        """\
+Each `[[losses]]` table of an experiment file names one of these losses with `plugin`, and sets its options. `grid`
+tries several values of an option: each combination is a row of the result. B is the number of rows of a batch, D the
+width of the embedding, C the number of training identities.""",
     ),
     "model": (
         "models",
         "Models",
-        "The `[model]` table names one of these trunks with `plugin`. Each makes a vector of features of an image; the "
-        "embedding layer behind it has `embedding_dim` numbers, whichever trunk it is.",
+        """\
+The `[model]` table names one of these trunks with `plugin`. Each makes a vector of features of an image; the embedding
+layer behind it has `embedding_dim` numbers, whichever trunk it is.""",
     ),
     "dataset": ("datasets", "Data sets", "The `[dataset]` table names one of these with `plugin`."),
     "sampler": (
         "samplers",
         "Samplers",
-        "`[finetune.sampler]` names one of these with `plugin`: it draws the batches of phase 2. A loss may have its "
-        "own in `[losses.finetune.sampler]`.",
+        """\
+`[finetune.sampler]` names one of these with `plugin`: it draws the batches of phase 2. A loss may have its own in
+`[losses.finetune.sampler]`.""",
     ),
 }
 
@@ -89,7 +93,7 @@ def from_root(text: str) -> str:
 def _output(*arguments: str) -> str:
     """Return what a command prints, as wide as it likes and without colours."""
     environment = {**os.environ, "COLUMNS": "400", "NO_COLOR": "1", "TERM": "dumb"}
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own program
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
         env=environment,
@@ -104,8 +108,9 @@ def _output(*arguments: str) -> str:
 
 
 @functools.cache
-def _schema() -> Any:
-    return json.loads(_output("faceexp", "schema"))
+def _schema() -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(_output("faceexp", "schema"))
+    return schema
 
 
 @functools.cache
@@ -133,6 +138,10 @@ def _described() -> dict[str, list[dict[str, Any]]]:
 def command_line() -> str:
     """Return the page of all commands, from Typer's own description of them."""
     page = _output("typer", "faceexp.cli", "utils", "docs", "--name", "faceexp")
+    sections = dict(re.findall(r"^## `faceexp ([\w-]+)`\n\n(.+)$", page, re.MULTILINE))
+    # Typer cuts the lines of its list of commands; here each is a link, with the whole line.
+    rows = "\n".join(f"- [`{name}`](#faceexp-{name}): {text}" for name, text in sections.items())
+    page = re.sub(r"(?:^\* `[\w-]+`: .*\n)+(?=\n## )", lambda _: rows + "\n", page, count=1, flags=re.MULTILINE)
     return page.replace("# `faceexp`", "# Command line", 1)
 
 
@@ -141,10 +150,10 @@ def experiment_file() -> str:
     schema = _schema()
     parts = [
         "# Experiment file",
-        "Every table of an experiment file and every key of it. `faceexp schema` prints the same as a JSON schema, "
-        "installed plugins included, for editors that check TOML files while one writes. The options of "
-        "[losses](losses.md), [models](models.md), [data sets](datasets.md) and [samplers](samplers.md) are on pages "
-        "of their own.",
+        """\
+Every table of an experiment file and every key of it. `faceexp schema` prints the same as a JSON schema, installed
+plugins included, for editors that check TOML files while one writes. The options of [losses](losses.md),
+[models](models.md), [data sets](datasets.md) and [samplers](samplers.md) are on pages of their own.""",
         "A value on the command line, `--set finetune.steps=100` for instance, takes the place of the file's.",
         "## Top of the file",
         _table(_keys(schema, schema, "")),
@@ -215,9 +224,7 @@ def _header(above: str, name: str, *, many: bool) -> str:
     return f"[[{path}]]" if many else f"[{path}]"
 
 
-def _tables(
-    table: Mapping[str, Any], schema: Mapping[str, Any], above: str
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _tables(table: Mapping[str, Any], schema: Mapping[str, Any], above: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield every table below this one with its header as a file writes it."""
     for name, value in table.get("properties", {}).items():
         inner, many = _inner(value, schema)
@@ -225,7 +232,10 @@ def _tables(
             continue
         header = _header(above, name, many=many)
         if "oneOf" in inner:
-            yield header, {**inner, "description": value.get("description", ""), "properties": _shared(inner)}
+            shared = _shared(inner)
+            required = [name for name in shared if all(name in choice["required"] for choice in inner["oneOf"])]
+            text = value.get("description", "")
+            yield header, {"description": text, "properties": shared, "required": required}
             continue
         yield header, inner
         yield from _tables(inner, schema, header)
@@ -256,9 +266,9 @@ def _keys(table: Mapping[str, Any], schema: Mapping[str, Any], header: str) -> I
         required = name in table.get("required", ())
         yield {
             "name": name,
-            "type": "tables" if inner is not None and many else "table" if inner is not None else _type(value),
-            "default": "required" if required else _default(value.get("default")) if inner is None else "",
+            "type": ("tables" if many else "table") if inner is not None else _type(value),
             "bounds": _bounds(value),
+            "default": "required" if required else _default(value.get("default")) if inner is None else "",
             "description": description,
         }
 
@@ -277,7 +287,7 @@ def _type(value: Mapping[str, Any]) -> str:
 
 def _bounds(value: Mapping[str, Any]) -> str:
     signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
-    words = [f"{sign} {value[key]:g}" for key, sign in signs.items() if key in value]
+    words = [f"{sign} {value[key]}" for key, sign in signs.items() if key in value]
     for choice in [*value.get("anyOf", ()), value.get("items") or (value.get("prefixItems") or [{}])[0]]:
         words += [_bounds(choice)] if isinstance(choice, Mapping) and choice else []
     return ", ".join(word for word in words if word)
@@ -295,8 +305,8 @@ def _option(option: Mapping[str, Any]) -> dict[str, str]:
     return {
         "name": option["name"],
         "type": _text(option["type"]),
-        "default": "required" if required else _default(option["default"]),
         "bounds": ", ".join(part for part in (option["bounds"], unit) if part),
+        "default": "required" if required else _default(option["default"]),
         "description": _text(option["description"]),
     }
 
@@ -306,9 +316,15 @@ def _option(option: Mapping[str, Any]) -> dict[str, str]:
 
 def _table(keys: Iterator[dict[str, str]] | map[dict[str, str]]) -> str:
     rows = [
-        (f"`{key['name']}`", key["type"], key["default"], _text(key["bounds"]), key["description"]) for key in keys
+        (
+            f"`{key['name']}`",
+            ", ".join(part for part in (key["type"], _text(key["bounds"])) if part),
+            key["default"],
+            key["description"],
+        )
+        for key in keys
     ]
-    return _rows(("key", "type", "default", "bounds, unit", "what it does"), rows)
+    return _rows(("key", "type, bounds, unit", "default", "what it does"), rows)
 
 
 def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -320,7 +336,8 @@ def _text(text: str) -> str:
     """Return plain text as Markdown that shows it, code in backticks left as it is."""
     pieces = re.split(r"(`[^`]*`)", text)
     return "".join(
-        piece if piece.startswith("`") else re.sub(r"([\\*_\[\]<>#])", r"\\\1", piece) for piece in pieces
+        piece if piece.startswith("`") else re.sub(r"([\\*_\[\]#])", r"\\\1", html.escape(piece, quote=False))
+        for piece in pieces
     )
 
 
