@@ -25,6 +25,8 @@ class Docstrings(Extension):
 
 
 def _as_markdown(text: str) -> str:
+    # A section of this name would be one long line.
+    text = re.sub(r"^Class variables:$", "Attributes:", text, flags=re.MULTILINE)
     without_roles = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
     # An example begins with a prompt, and ends with an empty line or the docstring.
     return re.sub(r"^>>> .*?(?=\n\n|\Z)", _block, without_roles, flags=re.MULTILINE | re.DOTALL)

@@ -24,6 +24,9 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
 
+# Between a sign and its number, so that they stay on one line.
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 # How a page is called, and what its readers should know first. The order is that of the tables of an experiment file.
 PLUGIN_PAGES = {
     "loss": (
@@ -287,7 +290,7 @@ def _type(value: Mapping[str, Any]) -> str:
 
 def _bounds(value: Mapping[str, Any]) -> str:
     signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
-    words = [f"{sign} {value[key]}" for key, sign in signs.items() if key in value]
+    words = [f"{sign}{NO_BREAK}{value[key]}" for key, sign in signs.items() if key in value]
     for choice in [*value.get("anyOf", ()), value.get("items") or (value.get("prefixItems") or [{}])[0]]:
         words += [_bounds(choice)] if isinstance(choice, Mapping) and choice else []
     return ", ".join(word for word in words if word)
@@ -305,7 +308,7 @@ def _option(option: Mapping[str, Any]) -> dict[str, str]:
     return {
         "name": option["name"],
         "type": _text(option["type"]),
-        "bounds": ", ".join(part for part in (option["bounds"], unit) if part),
+        "bounds": ", ".join(part for part in (option["bounds"].replace("= ", f"={NO_BREAK}"), unit) if part),
         "default": "required" if required else _default(option["default"]),
         "description": _text(option["description"]),
     }
@@ -344,4 +347,5 @@ def _text(text: str) -> str:
 def _prose(docstring: str) -> str:
     """Return paragraphs of a docstring as Markdown."""
     text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", inspect.cleandoc(docstring).replace("``", "`"))
-    return _text(text)
+    # What is indented is shown as it stands.
+    return "\n\n".join(part if part.startswith("    ") else _text(part) for part in text.split("\n\n"))
