@@ -21,6 +21,7 @@ from faceexp.errors import InputError
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -109,7 +110,7 @@ def wrong_sessions(text):
     return [name for name in re.findall(r"\bnox -s ([\w-]+)", text) if name not in names]
 
 
-@pytest.mark.parametrize("path", PAGES, ids=page_id)
+@pytest.mark.parametrize("path", [*PAGES, *WORKFLOWS], ids=page_id)
 def test_every_nox_session_exists(path):
     assert wrong_sessions(path.read_text(encoding="utf-8")) == []
 
@@ -288,33 +289,55 @@ def table(text, first_header):
     return rows
 
 
-def test_the_readme_lists_every_command():
-    spans = re.findall(r"`([^`]+)`", table(README.read_text(), "command"))
-    with_name = {span.split()[1] for span in spans if span.startswith("faceexp ")}
-    assert with_name <= set(COMMANDS)
-    # A row may name a second command without `faceexp` before it.
-    assert set(COMMANDS) <= with_name | {span.split()[0] for span in spans}
-
-
 def offered(kinds):
     """Return the names of all plugins of a kind that this repository has."""
     projects = [
         tomllib.loads(path.read_text())["project"] for path in (ROOT / "plugins" / kinds).glob("*/pyproject.toml")
     ]
-    return sorted(name for project in projects for name in project["entry-points"][f"faceexp.{kinds}"])
+    return {name for project in projects for name in project["entry-points"][f"faceexp.{kinds}"]}
 
 
-def test_the_readme_lists_every_loss():
-    text = README.read_text()
-    names = re.findall(r"`(\w+)`", table(text, "family"))
-    assert sorted(names) == offered("losses")
-    assert f"The {len(names)} losses of this repository" in text
+def compared(what, named, there):
+    mistakes = [f"{what} {name} is not in the README" for name in sorted(there - named)]
+    return mistakes + [f"the README names {what} {name}, which is not there" for name in sorted(named - there)]
 
 
-@pytest.mark.parametrize(("kinds", "word"), [("datasets", "Data sets"), ("models", "Trunks")])
-def test_the_readme_lists_every_dataset_and_model(kinds, word):
-    (sentence,) = re.findall(rf"\b{word}: (.*?)\.\s", README.read_text(), re.DOTALL)
-    assert sorted(re.findall(r"`(\w+)`", sentence)) == offered(kinds)
+def wrong_lists(text):
+    """Return what the README's lists of commands, losses, data sets and models leave out or invent."""
+    spans = re.findall(r"`([^`]+)`", table(text, "command"))
+    # A row may name a second command without `faceexp` before it.
+    first_words = {span.split()[0] for span in spans}
+    commands = {span.split()[1] for span in spans if span.startswith("faceexp ")} | (first_words & set(COMMANDS))
+    mistakes = compared("command", commands, set(COMMANDS))
+    losses = set(re.findall(r"`(\w+)`", table(text, "family")))
+    mistakes += compared("loss", losses, offered("losses"))
+    if f"The {len(losses)} losses of this repository" not in text:
+        mistakes.append(f"the README does not say that there are {len(losses)} losses")
+    for what, kinds, word in (("data set", "datasets", "Data sets"), ("model", "models", "Trunks")):
+        (sentence,) = re.findall(rf"\b{word}: (.*?)\.\s", text, re.DOTALL)
+        mistakes += compared(what, set(re.findall(r"`(\w+)`", sentence)), offered(kinds))
+    return mistakes
+
+
+def test_the_readme_lists_what_there_is():
+    assert wrong_lists(README.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "instead", "mistakes"),
+    [
+        ("| `faceexp schema` |", "| `faceexp scheme` |", ["command schema is not", "the README names command scheme"]),
+        ("`identify MODEL", "`MODEL", ["command identify is not"]),
+        ("`arcface` ", "", ["loss arcface is not", "the README does not say that there are 36"]),
+        ("`npz`", "`nps`", ["data set npz is not", "the README names data set nps"]),
+        ("`keras_file`", "", ["model keras_file is not"]),
+    ],
+)
+def test_a_wrong_list_is_noticed(text, instead, mistakes):
+    written = README.read_text()
+    assert text in written
+    noticed = wrong_lists(written.replace(text, instead))
+    assert [said.startswith(start) for said, start in zip(noticed, mistakes, strict=True)] == [True] * len(mistakes)
 
 
 # What stands in two places
@@ -323,3 +346,10 @@ def test_the_readme_lists_every_dataset_and_model(kinds, word):
 def test_the_version_to_cite_is_the_version():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_continuous_integration_runs_every_python_that_is_promised():
+    classifiers = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["classifiers"]
+    promised = re.findall(r"Python :: (3\.\d+)", " ".join(classifiers))
+    (matrix,) = re.findall(r"python: (\[.*\])", (ROOT / ".github" / "workflows" / "checks.yml").read_text())
+    assert ast.literal_eval(matrix) == promised
