@@ -82,6 +82,7 @@ def copy(tmp_path):
     """A copy of what the command reads and writes."""
     for file in [
         ROOT / "pyproject.toml",
+        ROOT / "CITATION.cff",
         *(folder / name for folder in PLUGINS for name in ("pyproject.toml", "README.md")),
     ]:
         place = tmp_path / file.relative_to(ROOT)
@@ -132,7 +133,7 @@ def test_one_command_sets_the_version_everywhere(copy):
         project = project_of(copy / folder.relative_to(ROOT))
         assert (project["version"], project["dependencies"][0]) == ("7.3.0", "faceexp>=7.3,<7.4")
     assert {name for name in after if after[name] != before[name]} == {
-        name for name in before if name.endswith(".toml")
+        name for name in before if name.endswith((".toml", ".cff"))
     }
     sync(copy, "--version", VERSION)
     assert contents(copy) == before

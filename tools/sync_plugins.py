@@ -39,14 +39,18 @@ def package_in(folder: Path, version: str) -> Package:
 
 
 def set_version(root: Path, version: str) -> None:
-    """Write the version into the core's pyproject.toml."""
-    file = root / "pyproject.toml"
-    text = file.read_text(encoding="utf-8")
-    # The first line of this form is that of [project]; tables of tools come later.
-    changed, count = re.subn(r'^version = "[^"]*"$', f'version = "{version}"', text, count=1, flags=re.MULTILINE)
-    if not count:
-        raise SystemExit(f"{file} has no line: version = ...")
-    file.write_text(changed, encoding="utf-8")
+    """Write the version into the core's pyproject.toml and into the citation."""
+    # The first line of this form in pyproject.toml is that of [project]; tables of tools come later.
+    lines = {
+        "pyproject.toml": (r'^version = "[^"]*"$', f'version = "{version}"'),
+        "CITATION.cff": (r"^version: .*$", f"version: {version}"),
+    }
+    for name, (pattern, line) in lines.items():
+        text = (root / name).read_text(encoding="utf-8")
+        changed, count = re.subn(pattern, line, text, count=1, flags=re.MULTILINE)
+        if not count:
+            raise SystemExit(f"{root / name} has no line for the version")
+        (root / name).write_text(changed, encoding="utf-8")
 
 
 def sync(root: Path) -> list[Path]:

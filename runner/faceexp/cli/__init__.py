@@ -3,6 +3,6 @@
 ``main`` lists every command; ``console`` owns standard output and standard error.
 """
 
-from faceexp.cli.main import main
+from faceexp.cli.main import app, main
 
-__all__ = ["main"]
+__all__ = ["app", "main"]
