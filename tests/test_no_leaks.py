@@ -94,7 +94,7 @@ def test_weights_checkpoints_and_thresholds_do_not_see_test_images(plan_of, tmp_
             np.testing.assert_array_equal(now.embeddings[part], then.embeddings[part])
         for mine, theirs in zip(weights_of(now), weights_of(then), strict=True):
             np.testing.assert_array_equal(mine, theirs)
-        assert measure(now, plan).result.threshold == measure(then, other).result.threshold
+        assert measure(now, plan).trial.threshold == measure(then, other).trial.threshold
         changed |= not np.array_equal(now.embeddings["test"], then.embeddings["test"])
     assert changed
 
@@ -132,7 +132,7 @@ def test_the_threshold_of_a_listed_fold_is_that_of_the_pairs_of_the_others(plan_
             folds.append(place // 4)
         own = np.array(folds) == trial.fold
         accuracy = partial(share_right, np.array(distances), np.array(similar))
-        result = measure(found, plan).result
+        result = measure(found, plan).trial
         assert accuracy(~own, result.threshold) == max(accuracy(~own, t) for t in (-1, *distances))
         assert result.metrics["accuracy"] == pytest.approx(accuracy(own, result.threshold))
         tested += 1

@@ -19,8 +19,8 @@ import faceexp
 from faceexp import pipeline
 from faceexp.engine.trials import train
 from faceexp.errors import InputError
+from faceexp.evaluation.catalogue import METRICS
 from faceexp.evaluation.checkpoints import ValidationAuc
-from faceexp.evaluation.metrics import HIGHER_IS_BETTER
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store, digest
 
@@ -125,6 +125,7 @@ class Raises(LossPlugin):
 '''
 ATTRIBUTES = {"apart": "Apart", "no_number": "NoNumber", "raises": "Raises"}
 MODULE = "losses_of_the_pipeline_tests"
+METRIC_NAMES = {metric.key for metric in METRICS}
 
 TRIAL_KEYS = {
     "id",
@@ -221,10 +222,10 @@ def read(path):
 def test_the_folder_holds_what_it_should(run, study, home):
     assert run.folder == home / "runs" / f"tiny-{study.spec_hash[:8]}"
     found = {path.relative_to(run.folder).as_posix() for path in run.folder.rglob("*") if path.is_file()}
-    ids = [trial["id"] for trial in run.trials]
-    models = [trial["id"] for trial in run.trials if trial["kind"] == "loss" and trial["status"] == "ok"]
+    ids = [trial.id for trial in run.trials]
+    models = [trial.id for trial in run.trials if trial.kind == "loss" and trial.status == "ok"]
     # The images of the hardest pairs of the first seed and fold.
-    hardest = [read(run.folder / "trials" / f"{t['id']}.json")["evidence"] for t in run.trials if t["seed"] == 0]
+    hardest = [read(run.folder / "trials" / f"{t.id}.json")["evidence"] for t in run.trials if t.seed == 0]
     pictures = {image for evidence in hardest if evidence for pair in evidence["hardest"] for image in pair["images"]}
     assert len(pictures) > 2
     assert len(ids) == 14
@@ -243,13 +244,13 @@ def test_the_folder_holds_what_it_should(run, study, home):
 def test_results_hold_exactly_what_is_documented(run, study):
     document = read(run.folder / "results.json")
     assert set(document) == {
-        *("schema", "name", "description", "spec_hash", "protocol", "notes", "warnings", "method", "test_train_ratio"),
-        *("parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
+        *("schema", "name", "description", "spec_hash", "protocol", "notes", "note_kinds", "warnings", "method"),
+        *("test_train_ratio", "parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
     }
     assert (document["schema"], document["name"], document["spec_hash"]) == (1, "tiny", study.spec_hash)
     for trial in document["trials"]:
         assert set(trial) == TRIAL_KEYS
-        assert set(trial["metrics"]) == (set(HIGHER_IS_BETTER) - {"rank_1"} if trial["status"] == "ok" else set())
+        assert set(trial["metrics"]) == (METRIC_NAMES - {"rank_1"} if trial["status"] == "ok" else set())
         assert set(trial["seconds"]) == {"pretrain", "features", "finetune", "evaluate"}
     labels = ["raw pixels", "phase-1 embedding", "contrastive(margin=3)", "apart(strength=0.5)", "apart(strength=2)"]
     assert {tuple(sorted(item)) for item in document["summary"]} == {tuple(sorted(SUMMARY_KEYS))}
@@ -263,11 +264,11 @@ def test_results_hold_exactly_what_is_documented(run, study):
 
 def test_each_trial_has_its_own_file(run):
     for trial in run.trials:
-        found = read(run.folder / "trials" / f"{trial['id']}.json")
+        found = read(run.folder / "trials" / f"{trial.id}.json")
         evidence = found.pop("evidence")
         calibration = found.pop("calibration")
-        assert found == trial
-        assert (evidence is None) == (calibration is None) == (trial["status"] != "ok")
+        assert found == trial.to_jsonable()
+        assert (evidence is None) == (calibration is None) == (trial.status != "ok")
 
 
 def test_the_spec_in_the_run_is_the_experiment(run, study, file, plugins):
@@ -298,20 +299,20 @@ def test_models_come_with_their_threshold(run, trained):
     import keras
 
     for trial in run.trials:
-        if trial["kind"] == "baseline" or trial["status"] != "ok":
+        if trial.kind == "baseline" or trial.status != "ok":
             continue
-        folder = run.folder / "models" / trial["id"]
+        folder = run.folder / "models" / trial.id
         calibration = read(folder / "calibration.json")
-        assert calibration["threshold"] == trial["threshold"]
-        assert calibration["distance"] == trial["distance"]
-        assert calibration["label"] == trial["label"]
+        assert calibration["threshold"] == trial.threshold
+        assert calibration["distance"] == trial.distance
+        assert calibration["label"] == trial.label
         assert calibration["preprocess"] == {
             "size": [16, 16],
             "color": "gray",
             "on_unreadable": "error",
             "detect": None,
         }
-        assert calibration["calibration"]["threshold"] == trial["threshold"]
+        assert calibration["calibration"]["threshold"] == trial.threshold
     model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
     assert model.output_shape == (None, 8)
 
@@ -331,7 +332,7 @@ def test_a_model_is_copied_where_it_cannot_be_linked(tmp_path, monkeypatch):
 
 
 def test_trials_that_go_wrong_are_listed_and_the_others_are_not_touched(run):
-    assert [(t["label"], t["seed"], t["status"], t["reason"]) for t in run.failed] == [
+    assert [(t.label, t.seed, t.status, t.reason) for t in run.failed] == [
         (label, seed, status, reason)
         for seed in (0, 1)
         for label, status, reason in (
@@ -340,11 +341,11 @@ def test_trials_that_go_wrong_are_listed_and_the_others_are_not_touched(run):
         )
     ]
     for trial in run.failed:
-        assert trial["metrics"] == {}
-        assert trial["threshold"] is None
-    assert {t["status"] for t in run.trials if t not in run.failed} == {"ok"}
-    dead = [item for item in run.summary if item["label"] in ("no_number", "out of order")]
-    assert {(item["mean"], item["ci95"], item["n"], item["group"]) for item in dead} == {(None, None, 0, "")}
+        assert trial.metrics == {}
+        assert trial.threshold is None
+    assert {t.status for t in run.trials if t not in run.failed} == {"ok"}
+    dead = [item for item in run.summary if item.label in ("no_number", "out of order")]
+    assert {(item.mean, item.ci95, item.n, item.group) for item in dead} == {(None, None, 0, "")}
 
 
 # The numbers ------------------------------------------------------------------------------------------------------------
@@ -379,58 +380,58 @@ def balanced_accuracy(distances, similar, threshold):
 
 def test_the_threshold_comes_from_validation_and_the_accuracy_from_test(run, trained, part_of):
     for trial in run.trials:
-        if trial["status"] != "ok":
+        if trial.status != "ok":
             continue
-        found = trained[trial["id"]]
-        assert trial["distance"] == found.distance
+        found = trained[trial.id]
+        assert trial.distance == found.distance
         distances, similar = all_distances(*part_of(found, "validation"), found.distance)
-        reached = balanced_accuracy(distances, similar, trial["threshold"])
+        reached = balanced_accuracy(distances, similar, trial.threshold)
         assert reached == max(balanced_accuracy(distances, similar, t) for t in (-1, *distances))
         distances, similar = all_distances(*part_of(found, "test"), found.distance)
-        expected = balanced_accuracy(distances, similar, trial["threshold"])
-        assert trial["metrics"]["accuracy"] == pytest.approx(expected, abs=1e-12)
+        expected = balanced_accuracy(distances, similar, trial.threshold)
+        assert trial.metrics["accuracy"] == pytest.approx(expected, abs=1e-12)
 
 
 def test_other_metrics_agree_with_scikit_learn_and_loops(run, trained, part_of):
     for trial in run.trials:
-        if trial["status"] != "ok":
+        if trial.status != "ok":
             continue
-        found = trained[trial["id"]]
+        found = trained[trial.id]
         distances, similar = all_distances(*part_of(found, "test"), found.distance)
-        assert trial["metrics"]["auc"] == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
+        assert trial.metrics["auc"] == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
         rows, labels = part_of(found, "test")
         unit = rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
         distances, similar = all_distances(unit, labels, "euclidean")
         ratio = distances[similar].mean() / distances[~similar].mean()
-        assert trial["metrics"]["sim_diff_ratio"] == pytest.approx(ratio, rel=1e-6)
+        assert trial.metrics["sim_diff_ratio"] == pytest.approx(ratio, rel=1e-6)
 
 
 def test_the_best_checkpoint_is_that_of_the_highest_validation_auc(run, trained, part_of):
     for trial in run.trials:
-        if not trial["curve"]:
+        if not trial.curve:
             continue
-        best = max(trial["curve"], key=lambda point: point["validation"])
-        assert trial["best_step"] == best["step"]
-        found = trained[trial["id"]]
+        best = max(trial.curve, key=lambda point: point.validation)
+        assert trial.best_step == best.step
+        found = trained[trial.id]
         distances, similar = all_distances(*part_of(found, "validation"), found.distance)
-        assert best["validation"] == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
+        assert best.validation == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
 
 
 def test_summaries_are_means_of_trials(run):
     for item in run.summary:
-        values = [t["metrics"].get(item["metric"]) for t in run.trials if t["label"] == item["label"]]
+        values = [t.metrics.get(item.metric) for t in run.trials if t.label == item.label]
         values = [value for value in values if value is not None]
-        assert item["n"] == len(values)
-        assert item["mean"] == (pytest.approx(np.mean(values)) if values else None)
-        assert (item["ci95"] is None) == (len(values) < 2)
+        assert item.n == len(values)
+        assert item.mean == (pytest.approx(np.mean(values)) if values else None)
+        assert (item.ci95 is None) == (len(values) < 2)
 
 
 def test_intervals_are_widened_by_what_trials_share(run, study, home):
     """Nadeau and Bengio, with the images of this plan: 12 for test, 48 for training."""
-    item = next(i for i in run.summary if (i["label"], i["metric"]) == ("contrastive(margin=3)", "auc"))
-    values = [t["metrics"]["auc"] for t in run.trials if t["label"] == item["label"]]
+    item = next(i for i in run.summary if (i.label, i.metric) == ("contrastive(margin=3)", "auc"))
+    values = [t.metrics["auc"] for t in run.trials if t.label == item.label]
     half = 12.706204736 * np.std(values, ddof=1) * np.sqrt(1 / 2 + 12 / 48)
-    assert (item["ci95"][1] - item["ci95"][0]) / 2 == pytest.approx(half, rel=1e-6)
+    assert (item.ci95[1] - item.ci95[0]) / 2 == pytest.approx(half, rel=1e-6)
 
 
 # Watching, and again ----------------------------------------------------------------------------------------------------
@@ -439,14 +440,14 @@ def test_intervals_are_widened_by_what_trials_share(run, study, home):
 def test_listeners_hear_of_every_trial(run, events):
     ended = [event for event in events if event.stage == "trial"]
     assert [(event.done, event.total) for event in ended] == [(k, 14) for k in range(1, 15)]
-    assert [event.finished.id for event in ended] == [trial["id"] for trial in run.trials]
+    assert [event.trial.id for event in ended] == [trial.id for trial in run.trials]
     assert {"images", "pretrain", "features", "finetune"} <= {event.stage for event in events}
 
 
 def test_reuse_is_told(run):
-    reused = {trial["id"]: trial["reused"] for trial in run.trials}
-    assert reused["contrastive-margin-3-s0-f0"] == ["pretrain", "features"]  # the baseline before it made them
-    assert reused["phase-1-embedding-s0-f0"] == []
+    reused = {trial.id: trial.reused for trial in run.trials}
+    assert reused["contrastive-margin-3-s0-f0"] == ("pretrain", "features")  # the baseline before it made them
+    assert reused["phase-1-embedding-s0-f0"] == ()
 
 
 ALONE = """\
@@ -459,7 +460,7 @@ from faceexp.registry.installed import InstalledPlugin, Registry, discover
 own = InstalledPlugin("loss", "apart", "faceexp-tests", "0.1", {module!r}, "Apart")
 pipeline.discover = lambda: Registry((*discover().plugins, own))
 run = faceexp.load({spec!r}, only=["apart(strength=0.5)"]).run({out!r}, store={store!r})
-print(json.dumps([run.trials, "tensorflow" in sys.modules]))
+print(json.dumps([run.document["trials"], "tensorflow" in sys.modules]))
 """
 
 
@@ -486,7 +487,7 @@ def test_another_process_finds_everything_in_the_store(run, elsewhere, home):
     trials, imported = elsewhere(home / "store")
     assert not imported
     assert len(trials) == 6
-    for trial in run.trials:
+    for trial in run.document["trials"]:
         if trial["id"] not in trials:
             continue
         again = trials[trial["id"]]
@@ -499,7 +500,7 @@ def test_another_process_finds_everything_in_the_store(run, elsewhere, home):
 def test_another_process_with_an_empty_store_finds_the_same_numbers(run, elsewhere, tmp_path):
     trials, imported = elsewhere(tmp_path / "empty")
     assert imported
-    for trial in run.trials:
+    for trial in run.document["trials"]:
         if trial["id"] in trials:
             for key in TRIAL_KEYS - {"seconds", "reused"}:
                 assert trials[trial["id"]][key] == trial[key], key
@@ -511,12 +512,12 @@ def test_the_same_process_with_the_store_emptied_finds_the_same_numbers(run, fil
     again = faceexp.load(file, only=["contrastive(margin=3)"]).run()
     assert again.folder.parent.resolve() == (tmp_path / "runs").resolve()
     assert (tmp_path / "store" / "finetune").is_dir()
-    kept = {trial["id"]: trial for trial in run.trials}
+    kept = {trial.id: trial for trial in run.trials}
     assert len(again.trials) == 6
     for trial in again.trials:
-        assert trial["metrics"] == kept[trial["id"]]["metrics"]
-        assert trial["threshold"] == kept[trial["id"]]["threshold"]
-    assert {item["label"] for item in again.summary} == {"raw pixels", "phase-1 embedding", "contrastive(margin=3)"}
+        assert trial.metrics == kept[trial.id].metrics
+        assert trial.threshold == kept[trial.id].threshold
+    assert {item.label for item in again.summary} == {"raw pixels", "phase-1 embedding", "contrastive(margin=3)"}
 
 
 # What Python gives ------------------------------------------------------------------------------------------------------
@@ -525,20 +526,20 @@ def test_the_same_process_with_the_store_emptied_finds_the_same_numbers(run, fil
 def test_a_frame_has_a_row_a_trial(run):
     frame = run.to_frame()
     assert len(frame) == 14
-    assert set(HIGHER_IS_BETTER) - {"rank_1"} <= set(frame.columns)
+    assert METRIC_NAMES - {"rank_1"} <= set(frame.columns)
     row = frame[frame["id"] == "contrastive-margin-3-s1-f0"].iloc[0]
     assert (row["label"], row["seed"], row["status"]) == ("contrastive(margin=3)", 1, "ok")
-    trial = next(t for t in run.trials if t["id"] == row["id"])
-    assert row["accuracy"] == trial["metrics"]["accuracy"]
+    trial = next(t for t in run.trials if t.id == row["id"])
+    assert row["accuracy"] == trial.metrics["accuracy"]
     assert frame[frame["status"] != "ok"]["accuracy"].isna().all()
 
 
 def test_comparisons_are_of_every_pair(run):
-    pairs = {(item["a"], item["b"]) for item in run.comparisons if item["metric"] == "accuracy"}
+    pairs = {(item.a, item.b) for item in run.comparisons if item.metric == "accuracy"}
     assert len(pairs) == 21
-    item = next(i for i in run.comparisons if i["metric"] == "auc" and i["b"] == "contrastive(margin=3)")
-    means = {i["label"]: i["mean"] for i in run.summary if i["metric"] == "auc"}
-    assert item["difference"] == pytest.approx(means[item["a"]] - means[item["b"]])
+    item = next(i for i in run.comparisons if i.metric == "auc" and i.b == "contrastive(margin=3)")
+    means = {i.label: i.mean for i in run.summary if i.metric == "auc"}
+    assert item.difference == pytest.approx(means[item.a] - means[item.b])
 
 
 def test_a_run_is_read_again(run):

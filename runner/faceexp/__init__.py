@@ -5,7 +5,7 @@
 >>> run.to_frame()
 >>> faceexp.load_model(run.folder).verify("a.jpg", "b.jpg").same
 
-Nothing is imported until it is used.
+Names are imported when they are used for the first time, so that ``import faceexp`` takes no time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The stages put together: from an experiment file to a run directory.
+"""All stages one after the other: from an experiment file to the folder of a run.
 
-This is what ``faceexp run`` does and what ``faceexp.load(path).run()`` does; nothing here prints or exits.
+``faceexp run`` and ``faceexp.load(path).run()`` both do this. Nothing here prints or exits.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, T
 
 
 def ignore(event: Event) -> None:
-    """Hear nothing: who runs from Python need not watch."""
+    """Do nothing with an event. Whoever runs an experiment from Python need not watch it."""
 
 
 def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
-    """Read and check an experiment file; no data are touched, and TensorFlow is not imported.
+    """Read and check an experiment file. No data are read, and TensorFlow is not imported.
 
     Args:
         path: The TOML file.
-        overrides: ``table.key=value`` texts that take the place of what the file says.
-        only: Labels of the losses to keep; all where empty.
+        overrides: Texts of the form ``table.key=value``. They replace what the file says.
+        only: Labels of the losses to keep. Without labels all losses are kept.
 
     Raises:
         InputError: With every mistake in the file.
@@ -64,7 +64,7 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str]
 
 @dataclass(frozen=True)
 class Study:
-    """A checked experiment, ready to run."""
+    """An experiment that was checked and is ready to run."""
 
     document: toml.Document
     experiment: Experiment
@@ -72,11 +72,11 @@ class Study:
 
     @cached_property
     def spec_hash(self) -> str:
-        """Digest of the experiment as resolved."""
+        """The digest of the experiment with every default filled in."""
         return digest(self.experiment.model_dump(mode="json"))
 
     def plan(self, store: Store, on_event: EventCallback = ignore) -> Plan:
-        """Load the data, decode the images and cut the parts.
+        """Load the data, decode the images and cut them into parts.
 
         Raises:
             InputError: With every mistake in the data.
@@ -88,9 +88,12 @@ class Study:
         except UnplannableError as error:
             raise located(self.document, error) from error
         except InputError as error:
-            # The data's own problems name a path; those that name nothing belong to the file's [dataset].
+            # A problem of the data names a path. One that names none is shown at the table [dataset] of the file.
             raise InputError(
-                [p if p.where else self.document.problem(("dataset",), p.message) for p in error.problems]
+                [
+                    problem if problem.where else self.document.problem(("dataset",), problem.message)
+                    for problem in error.problems
+                ]
             ) from error
 
     def run(
@@ -101,17 +104,17 @@ class Study:
         on_event: EventCallback = ignore,
         jobs: int = 1,
     ) -> Run:
-        """Train and compare; return the finished run.
+        """Train and compare the losses, and return the finished run.
 
         Args:
-            out: Folder that gets the run's own folder, ``<name>-<hash>``.
-            store: Where finished work is kept; by default ``$FACEEXP_STORE`` or the user's cache.
+            out: The folder in which the folder of the run, ``<name>-<hash>``, is made.
+            store: Where finished work is kept. By default it is ``$FACEEXP_STORE`` or the user's cache.
             on_event: Is called with every step of progress.
-            jobs: Processes that seeds and folds are divided among, with the cores. More than one need a script that
-                can be imported, with its own work below ``if __name__ == "__main__":``.
+            jobs: How many processes share the seeds and folds, and the cores of the machine. With more than one, a
+                script has to be importable, with its own work below ``if __name__ == "__main__":``.
 
         Raises:
-            InputError: The data cannot serve the experiment.
+            InputError: The experiment cannot be run with these data.
         """
         from faceexp.engine import trials
         from faceexp.evaluation.checkpoints import ValidationAuc
@@ -130,7 +133,7 @@ class Study:
             records.append(record)
             total = len(plan.trials)
             on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
-        # Side by side, trials end in any order; what is written has the plan's.
+        # Trials that run side by side end in any order. The results have the order of the plan.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])
         results = collect(self.experiment.name, self.spec_hash, records, plan)
@@ -141,7 +144,7 @@ class Study:
 
 
 def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) -> TrialRecord:
-    """Measure a trial and write what belongs to it: its JSON, its pictures, and its model with the threshold."""
+    """Measure a trial, and write its file, its pictures, and its model with the threshold."""
     from faceexp.results.jsonable import to_json
     from faceexp.results.measure import measure
 
@@ -171,7 +174,7 @@ def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) 
 
 
 def _write_picture(file: Path, pixels: ByteArray) -> None:
-    """Write an image as the networks see it; every loss of a run shows the same ones, so each is written once."""
+    """Write an image as the networks see it, unless another trial has written it: all losses have the same images."""
     from PIL import Image
 
     if not file.exists():
@@ -180,7 +183,7 @@ def _write_picture(file: Path, pixels: ByteArray) -> None:
 
 
 def _place(source: Path, target: Path) -> None:
-    """Put a file of the store into a run: as a link where possible, since models are large and never change."""
+    """Put a file of the store into a run. A link is made where that is possible: models are large and never change."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)

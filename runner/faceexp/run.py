@@ -1,4 +1,4 @@
-"""A finished run: opened from its folder, asked, compared with others."""
+"""A finished run: it is opened from its folder, asked for its numbers, and compared with other runs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: its folder, and what it found.
+    """A finished run: its folder and its results.
 
     Attributes:
-        folder: Where it lies.
-        results: The record of ``results.json``; ``docs/results.md`` describes every key.
+        folder: The folder of the run.
+        results: The record of ``results.json``. ``docs/results.md`` describes every key.
     """
 
     folder: Path
@@ -33,7 +33,7 @@ class Run:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The same as JSON data."""
+        """The results as JSON data, as they are in ``results.json``."""
         return self.results.to_jsonable()
 
     @property
@@ -43,12 +43,12 @@ class Run:
 
     @property
     def summary(self) -> tuple[SummaryRecord, ...]:
-        """Mean and interval of every label and metric."""
+        """The mean of every label and metric, with its interval."""
         return self.results.summary
 
     @property
     def comparisons(self) -> tuple[ComparisonRecord, ...]:
-        """Every pair of labels, metric by metric, with corrected p-value and verdict."""
+        """The comparison of every two labels, metric by metric, with corrected p-value and verdict."""
         return self.results.comparisons
 
     @property
@@ -57,12 +57,12 @@ class Run:
         return self.results.failed
 
     def write_page(self, path: Path) -> None:
-        """Write the report as one self-contained HTML file, from what the run's folder holds."""
+        """Write the report as one HTML file that needs no other file, from what the folder of the run holds."""
         from faceexp.report.page.html import page
 
-        inside = RunFolder(self.folder)
-        trials = inside.read_trials([trial.id for trial in self.trials])
-        write_text(path, page(self.results, inside.read_environment(), trials, inside.pictures()))
+        folder = RunFolder(self.folder)
+        trials = folder.read_trials([trial.id for trial in self.trials])
+        write_text(path, page(self.results, folder.read_environment(), trials, folder.pictures()))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each trial: label, seed, fold, status and every metric."""
@@ -76,7 +76,7 @@ def open_run(path: str | Path) -> Run:
     """Read a finished run from its folder.
 
     Raises:
-        InputError: The folder holds no results, or results of another schema.
+        InputError: The folder holds no results, or they have another schema, or they are damaged.
     """
     folder = Path(path)
     return Run(folder.parent if folder.is_file() else folder, read_results(folder))
@@ -86,7 +86,7 @@ def open_runs(paths: Sequence[str | Path]) -> list[Run]:
     """Read several finished runs.
 
     Raises:
-        InputError: With what is wrong with each of them.
+        InputError: With what is wrong with each of the runs.
     """
     runs: list[Run] = []
     problems: list[Problem] = []
@@ -101,7 +101,7 @@ def open_runs(paths: Sequence[str | Path]) -> list[Run]:
 
 
 def compare_runs(runs: Sequence[Run], metric: str = LEADING.key) -> RunComparison:
-    """Return runs side by side: differences of their experiment files, values, tests.
+    """Return runs side by side: where their experiment files differ, what each reached, and tests between them.
 
     Raises:
         InputError: The experiment file of a run is lost or damaged.
@@ -116,7 +116,8 @@ def compare_runs(runs: Sequence[Run], metric: str = LEADING.key) -> RunCompariso
     if problems:
         raise InputError(problems)
     names = [run.results.name for run in runs]
-    if len(set(names)) < len(names):  # the folder's name ends in the experiment's digest
+    # Runs need different names. A folder's name ends in the digest of the experiment; only paths are always different.
+    if len(set(names)) < len(names):
         names = [run.folder.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.folder) for run in runs]

@@ -150,8 +150,8 @@ def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study
 
     run = study.run(tmp_path / "runs", store=store.root, jobs=2)
     # Whoever ends first, what is written has the order of the plan.
-    assert [trial["id"] for trial in run.trials] == [trial.id for trial in plan.trials]
-    assert all(trial["kind"] == "baseline" or "finetune" in trial["reused"] for trial in run.trials)
+    assert [trial.id for trial in run.trials] == [trial.id for trial in plan.trials]
+    assert all(trial.kind == "baseline" or "finetune" in trial.reused for trial in run.trials)
     assert json.loads((run.folder / "environment.json").read_text())["jobs"] == 2
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 import faceexp
 from faceexp.errors import InputError
+from faceexp.results.folder import NETWORK_FILES as FILES
 from faceexp.serving import export
-from faceexp.serving.card import FILES
 from faceexp.serving.export import export_model
 
 SPEC = """\
@@ -263,8 +263,8 @@ def test_the_calibration_is_that_of_the_run_and_names_it(run, exported):
     assert content == read(run.folder / "models" / origin["trial"] / "calibration.json")
     assert (origin["run"], origin["spec_hash"]) == ("little", run.document["spec_hash"])
     assert own["faceexp"] == origin["packages"]["faceexp"]
-    (trial,) = [trial for trial in run.trials if trial["id"] == origin["trial"]]
-    assert (trial["label"], trial["metrics"]) == ("arcface", origin["metrics"])
+    (trial,) = [trial for trial in run.trials if trial.id == origin["trial"]]
+    assert (trial.label, trial.metrics) == ("arcface", origin["metrics"])
     assert (exported / "spec.toml").read_bytes() == (run.folder / "spec.toml").read_bytes()
     # Nobody's name or face leaves with a model.
     written = [file.read_text(encoding="utf-8") for file in exported.iterdir() if file.name in {*BESIDE, "spec.toml"}]
@@ -275,21 +275,21 @@ def test_the_calibration_is_that_of_the_run_and_names_it(run, exported):
 def test_the_card_has_the_numbers_of_the_run(run, exported):
     card = (exported / "MODEL_CARD.md").read_text(encoding="utf-8")
     content = read(exported / "calibration.json")
-    trial = next(trial for trial in run.trials if trial["id"] == content["origin"]["trial"])
-    summary = {s["metric"]: s for s in run.summary if s["label"] == "arcface"}
+    trial = next(trial for trial in run.trials if trial.id == content["origin"]["trial"])
+    summary = {row.metric: row for row in run.summary if row.label == "arcface"}
     rows = {cells[1]: cells[2:4] for line in card.splitlines() if len(cells := re.split(r" *\| *", line)) == 7}
-    assert rows["accuracy %"][0] == f"{trial['metrics']['accuracy'] * 100:.1f}"
-    low, high = summary["accuracy"]["ci95"]
-    assert rows["accuracy %"][1] == f"{summary['accuracy']['mean'] * 100:.1f} ±{(high - low) * 50:.1f}"
-    assert rows["AUC"][0] == f"{trial['metrics']['auc']:.3f}"
+    assert rows["accuracy %"][0] == f"{trial.metrics['accuracy'] * 100:.1f}"
+    low, high = summary["accuracy"].ci95
+    assert rows["accuracy %"][1] == f"{summary['accuracy'].mean * 100:.1f} ±{(high - low) * 50:.1f}"
+    assert rows["AUC"][0] == f"{trial.metrics['auc']:.3f}"
     # Whom it was trained on, what for, and what nobody can know.
     assert "- Loss: `arcface` (faceexp-loss-arcface " in card
     assert "- Trunk: `thin_vgg` (faceexp-model-thin-vgg 0.1.0), with `widths = [4]`, `kernel_sizes = [3]`" in card
     assert "- Licence: Whatever the owner of the images grants; faceexp does not know" in card
-    parts = next(p for p in run.document["parts"] if (p["seed"], p["fold"]) == (trial["seed"], trial["fold"]))
-    train, test = parts["train"], parts["test"]
-    assert f"- train: {train['people']} people, {train['images']} images\n" in card
-    assert f"- test: {test['people']} people, {test['images']} images; {test['pairs']} pairs, " in card
+    split = next(split for split in run.results.parts if (split.seed, split.fold) == (trial.seed, trial.fold))
+    train, test = split.train, split.test
+    assert f"- train: {train.people} people, {train.images} images\n" in card
+    assert f"- test: {test.people} people, {test.images} images; {test.pairs} pairs, " in card
     assert "\n- unequal budgets, steps of phase 2: " in card
     known = content["calibration"]
     assert f"From {known['n_similar']} similar and {known['n_different']} different pairs of validation." in card
@@ -416,6 +416,27 @@ def test_an_origin_that_is_none_is_not_believed(lone, tmp_path):
     (source / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
     export_model(source, tmp_path / "out", ["keras"])
     assert read(tmp_path / "out" / "calibration.json")["origin"]["run"] is None
+
+
+def test_what_an_older_version_did_not_know_is_not_made_up(exported, tmp_path):
+    """An exported folder without counts of pairs and of trials, and with an empty budget, as older versions wrote it."""
+    source = tmp_path / "source"
+    source.mkdir()
+    shutil.copy(exported / "model.keras", source)
+    content = read(exported / "calibration.json")
+    for key in ("n_similar", "n_different"):
+        del content["calibration"][key]
+    content["origin"] |= {"trials": None, "budget": {}}
+    (source / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
+    export_model(source, tmp_path / "out", ["keras"])
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    unknown = "not known: the model was exported without its run's results"
+    assert f"Metrics on test are {unknown}." in card
+    assert f"The budget is {unknown}." in card
+    assert f"{content['threshold']:.6g}; on which pairs it rests is not known." in card
+    assert "- train: 8 people, 48 images\n" in card
+    origin = read(tmp_path / "out" / "calibration.json")["origin"]
+    assert (origin["budget"], origin["parts"]) == (None, content["origin"]["parts"])
 
 
 def test_a_folder_that_exists_stays_the_same_folder(lone, tmp_path, monkeypatch):

@@ -22,8 +22,9 @@ from PIL import Image, ImageFilter
 import faceexp
 from faceexp.errors import InputError
 from faceexp.experiment.schema import Preprocess
+from faceexp.serving.answers import Tally, as_json, tally
 from faceexp.serving.find import find
-from faceexp.serving.model import as_json, load_model, tally
+from faceexp.serving.model import load_model
 from faceexp.serving.photos import gallery_of, photos_in, read_pairs, writer_of
 from faceexp.store import Store
 
@@ -98,7 +99,7 @@ def pairs_file(tested, home):
 
 
 def trial_of(run, label, seed=0):
-    return next(trial for trial in run.trials if (trial["label"], trial["seed"]) == (label, seed))
+    return next(trial for trial in run.trials if (trial.label, trial.seed) == (label, seed))
 
 
 # Which model ------------------------------------------------------------------------------------------------------------
@@ -107,13 +108,13 @@ def trial_of(run, label, seed=0):
 def test_a_run_means_its_best_loss_by_validation(run):
     scores = {}
     for trial in run.trials:
-        best = next(point["validation"] for point in trial["curve"] if point["step"] == trial["best_step"])
-        scores.setdefault(trial["label"], {})[trial["id"]] = best
+        best = next(point.validation for point in trial.curve if point.step == trial.best_step)
+        scores.setdefault(trial.label, {})[trial.id] = best
     label = max(scores, key=lambda name: np.mean(list(scores[name].values())))
     assert load_model(run.folder).label == label
     for name, own in scores.items():
-        assert find(f"{run.folder}:{name}").name == max(own, key=own.get)
-    assert find(str(run.folder / "models" / run.trials[0]["id"])).name == run.trials[0]["id"]
+        assert find(f"{run.folder}:{name}").root.name == max(own, key=own.get)
+    assert find(str(run.folder / "models" / run.trials[0].id)).root.name == run.trials[0].id
 
 
 def test_what_is_no_model_says_so(run, tmp_path):
@@ -124,7 +125,7 @@ def test_what_is_no_model_says_so(run, tmp_path):
     with pytest.raises(InputError, match="the run has no loss 'npair'; did you mean 'npairs'"):
         find(f"{run.folder}:npair")
     folder = tmp_path / "model"
-    shutil.copytree(run.folder / "models" / run.trials[0]["id"], folder)
+    shutil.copytree(run.folder / "models" / run.trials[0].id, folder)
     (folder / "model.keras").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"model\.keras: cannot be loaded"):
         load_model(folder).embed([np.zeros((16, 16), np.uint8)])
@@ -145,28 +146,26 @@ def test_listed_pairs_get_the_decisions_and_the_accuracy_of_the_report(
     run, tested, pairs_file, command, label, study, home
 ):
     trial = trial_of(run, label)
-    code, out, err = command("verify", run.folder / "models" / trial["id"], "--pairs", pairs_file)
+    code, out, err = command("verify", run.folder / "models" / trial.id, "--pairs", pairs_file)
     assert code == 0
     rows = list(csv.DictReader(io.StringIO(out)))
-    accuracy = trial["metrics"]["accuracy"]
+    accuracy = trial.metrics["accuracy"]
     assert f"balanced accuracy {accuracy * 100:.2f} %" in err
     # Against the embeddings that the engine kept, pair by pair.
     from faceexp.engine.trials import train
     from faceexp.evaluation.checkpoints import ValidationAuc
 
     store = Store(home / "store")
-    kept = next(
-        t for t in train(study.plan(store), store, ValidationAuc(), lambda e: None) if t.trial.id == trial["id"]
-    )
+    kept = next(t for t in train(study.plan(store), store, ValidationAuc(), lambda e: None) if t.trial.id == trial.id)
     embeddings = kept.embeddings["test"].astype(np.float64)
-    if trial["distance"] == "cosine":
+    if trial.distance == "cosine":
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     for row, (i, j) in zip(rows, itertools.combinations(range(len(embeddings)), 2), strict=True):
         distance = np.linalg.norm(embeddings[i] - embeddings[j])
-        distance = distance**2 / 2 if trial["distance"] == "cosine" else distance
+        distance = distance**2 / 2 if trial.distance == "cosine" else distance
         assert float(row["distance"]) == pytest.approx(distance, rel=1e-3, abs=1e-5)
-        assert (row["same"] == "1") == (distance <= trial["threshold"])
-    code, out, _ = command("verify", run.folder / "models" / trial["id"], "--pairs", pairs_file, "--json")
+        assert (row["same"] == "1") == (distance <= trial.threshold)
+    code, out, _ = command("verify", run.folder / "models" / trial.id, "--pairs", pairs_file, "--json")
     assert json.loads(out)["summary"]["accuracy"] == pytest.approx(accuracy, abs=1e-12)
 
 
@@ -204,10 +203,10 @@ def test_photos_may_be_paths_pictures_or_arrays(run, tested):
 
 def test_a_false_accept_rate_chooses_another_threshold_or_says_which_there_are(run, tested, command):
     model = load_model(run.folder)
-    thresholds = model.calibration["calibration"]["thresholds"]
-    assert thresholds["0.001"] is None
-    info = model.calibration["calibration"] | {"thresholds": {"0.1": 2.5, "0.001": None}}
-    served = dataclasses.replace(model, calibration=model.calibration | {"calibration": info})
+    calibration = model.record.calibration
+    assert calibration.thresholds["0.001"] is None
+    other = calibration.model_copy(update={"thresholds": {"0.1": 2.5, "0.001": None}})
+    served = dataclasses.replace(model, record=model.record.model_copy(update={"calibration": other}))
     assert (served.verify(*tested[0][:2], far=0.1).threshold, served.verify(*tested[0][:2], far=0.1).far) == (2.5, 0.1)
     with pytest.raises(
         InputError, match=r"at a false accept rate of 0.001: its \d+ different validation pairs are too few"
@@ -343,18 +342,48 @@ def test_every_wrong_line_of_a_list_is_named(tmp_path):
 
 
 def test_tally():
-    found = tally([True, True, False, None], [True, False, False, True])
-    assert found == {"pairs": 4, "accepted": 2, "known": 3, "right": 2, "accuracy": 0.75}
-    assert tally([None], [True]) == {"pairs": 1, "accepted": 1, "known": 0, "right": None, "accuracy": None}
-    assert tally([True], [True])["accuracy"] is None
+    assert tally([True, True, False, None], [True, False, False, True]) == Tally(
+        pairs=4, accepted=2, known=3, right=2, accuracy=0.75
+    )
+    assert tally([None], [True]) == Tally(pairs=1, accepted=1, known=0, right=None, accuracy=None)
+    assert tally([True], [True]).accuracy is None
+    assert tally([], []) == Tally(pairs=0, accepted=0, known=0, right=None, accuracy=None)
 
 
 def test_numbers_that_are_none_are_null(run, tested):
     model = load_model(run.folder)
-    blank = type(model)(model.folder, model.label, model.distance, model.preprocess, {"threshold": 1.0}, model.network)
-    found = as_json(blank.verify(*tested[0][:2]))
-    assert (found["probability"], found["far"]) == (None, None)
+    blank = dataclasses.replace(model, record=model.record.model_copy(update={"calibration": None, "threshold": 1.0}))
+    answer = as_json(blank.verify(*tested[0][:2]))
+    assert (answer["threshold"], answer["probability"], answer["far"]) == (1.0, None, None)
     assert math.isnan(blank.verify(*tested[0][:2]).probability)
+
+
+def test_a_threshold_of_zero_is_a_threshold(run, tested):
+    model = load_model(run.folder)
+    strict = dataclasses.replace(model, record=model.record.model_copy(update={"threshold": 0.0}))
+    first, second = tested[0][:2]
+    assert strict.verify(first, first).same
+    assert (strict.verify(first, second).threshold, strict.verify(first, second).same) == (0.0, False)
+
+
+def test_a_model_that_can_decide_nothing_is_refused(run, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(find(str(run.folder)).root, model)
+    content = json.loads((model / "calibration.json").read_text(encoding="utf-8"))
+    (model / "calibration.json").write_text(json.dumps(content | {"threshold": None}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"calibration.json: has no threshold, so it can decide nothing"):
+        load_model(model)
+
+
+def test_files_that_are_too_large_are_not_opened(run, monkeypatch):
+    folder = find(str(run.folder))
+    with monkeypatch.context() as patch:
+        patch.setattr("faceexp.serving.runtimes.MAX_MODEL_BYTES", folder.network("keras").stat().st_size - 1)
+        with pytest.raises(InputError, match=r"model.keras: is larger than [\d,]+ bytes"):
+            load_model(run.folder)
+    monkeypatch.setattr("faceexp.results.folder.MAX_MODEL_RECORD_BYTES", folder.record.stat().st_size - 1)
+    with pytest.raises(InputError, match=r"calibration.json: is too large to describe a model"):
+        load_model(folder.root)
 
 
 def test_photos_are_checked_before_tensorflow_is_imported(run, tmp_path):
@@ -377,7 +406,7 @@ except InputError as error:
 def photographs(run, tmp_path):
     """The model of the run with face detection, and photos: a face in a room, two faces, an empty room."""
     model = tmp_path / "model"
-    shutil.copytree(find(str(run.folder)), model)
+    shutil.copytree(find(str(run.folder)).root, model)
     info = json.loads((model / "calibration.json").read_text())
     info["preprocess"]["detect"] = {"align": True, "margin": 0.0, "smallest": 0.1, "several": "largest"}
     (model / "calibration.json").write_text(json.dumps(info))
@@ -450,7 +479,7 @@ def test_the_guides_python_works(capsys):
     names: dict = {}
     for block in blocks("python"):
         exec(compile(block, str(GUIDE), "exec"), names)  # noqa: S102 - the guide is ours
-    assert names["rows"].shape == (2, 8)
+    assert names["embeddings"].shape == (2, 8)
     assert "contrastive(margin=3)" in capsys.readouterr().out
 
 

@@ -1,1 +1,1 @@
-"""A trained model at work: opened, asked about photos, exported for others."""
+"""A trained model at work: it is opened, asked about photos, and exported for others."""

@@ -1,4 +1,4 @@
-"""What a model says of photos."""
+"""The answers of a model: about two photos, about a person of a gallery, about a list of pairs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Verification:
     """What a model says of two photos.
 
     Attributes:
-        distance: Between their embeddings.
-        threshold: The distance up to which two photos count as of one person.
-        same: Whether they do.
-        probability: That they show one person, if that is as likely as not before one looks; ``nan`` where validation
-            had one kind of pair only.
+        distance: The distance of their embeddings.
+        threshold: Up to this distance two photos count as of one person.
+        same: Whether these two photos count as of one person.
+        probability: The probability that they show one person, if similar and different pairs are equally frequent;
+            ``nan`` where the validation pairs were all of one kind.
         far: The false accept rate of the threshold on validation pairs.
-        faces: How many faces each photo shows; the largest is compared.
+        faces: How many faces each photo shows. The largest one is compared.
     """
 
     distance: float
@@ -32,13 +32,13 @@ class Verification:
 
     @property
     def decision(self) -> str:
-        """``"same"`` or ``"different"``, the word for ``same``."""
+        """The answer in a word: ``"same"`` or ``"different"``."""
         return "same" if self.same else "different"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A person of a gallery, by the nearest of their photos."""
+    """A person of a gallery, with the nearest of their photos."""
 
     name: str
     photo: str
@@ -48,13 +48,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Identification:
-    """Who a photo may show.
+    """Whom a photo may show.
 
     Attributes:
         candidates: The people of the gallery, the nearest first.
-        threshold: The distance up to which one is accepted.
-        somebody: Whether the nearest is; else the photo shows nobody in the gallery.
-        far: The false accept rate of the threshold, of one pair.
+        threshold: Up to this distance a person is accepted.
+        somebody: Whether the nearest person is accepted. If not, the photo shows nobody in the gallery.
+        far: The false accept rate of the threshold in the comparison with one photo.
     """
 
     candidates: tuple[Candidate, ...]
@@ -65,14 +65,14 @@ class Identification:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many pairs of a list were judged, and how many rightly.
+    """How many pairs of a list were judged, and how many of them rightly.
 
     Attributes:
-        pairs: Pairs that were judged.
-        accepted: Those that count as of one person.
-        known: Those of which the list says whether they show one person.
-        right: Those of them that were judged rightly; ``None`` where nothing is known.
-        accuracy: Balanced accuracy; ``None`` where not both kinds of pairs are known.
+        pairs: How many pairs were judged.
+        accepted: How many of them count as of one person.
+        known: For how many pairs the list says whether they show one person.
+        right: How many of these were judged rightly; ``None`` if the list says it for no pair.
+        accuracy: The balanced accuracy; ``None`` if the list does not name pairs of both kinds.
     """
 
     pairs: int
@@ -83,22 +83,27 @@ class Tally:
 
 
 def tally(truth: Sequence[bool | None], said: Sequence[bool]) -> Tally:
-    """Return how many pairs were judged and how many rightly; the balanced accuracy where both kinds are known."""
-    known = [(is_same, judged) for is_same, judged in zip(truth, said, strict=True) if is_same is not None]
+    """Return how many pairs were judged and how many of them rightly.
+
+    Args:
+        truth: For each pair whether it shows one person; ``None`` where the list does not say it.
+        said: For each pair whether the model says so.
+    """
+    checked = [(is_same, judged) for is_same, judged in zip(truth, said, strict=True) if is_same is not None]
     rates = []
     for kind in (True, False):
-        of_kind = [judged == kind for is_same, judged in known if is_same == kind]
+        of_kind = [judged == kind for is_same, judged in checked if is_same == kind]
         rates += [sum(of_kind) / len(of_kind)] if of_kind else []
     return Tally(
         pairs=len(said),
         accepted=sum(said),
-        known=len(known),
-        right=sum(is_same == judged for is_same, judged in known) if known else None,
+        known=len(checked),
+        right=sum(is_same == judged for is_same, judged in checked) if checked else None,
         accuracy=sum(rates) / 2 if len(rates) == 2 else None,
     )
 
 
 def as_json(answer: Verification | Identification) -> dict[str, Any]:
-    """Return what a model said as JSON data; numbers that are none become null."""
+    """Return an answer as JSON data. A result that is no number becomes null."""
     data: dict[str, Any] = to_jsonable(answer)
     return data | {"decision": answer.decision} if isinstance(answer, Verification) else data

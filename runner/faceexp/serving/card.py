@@ -1,4 +1,4 @@
-"""What stands beside an exported network: where it comes from, in its calibration, README and model card."""
+"""What is written beside an exported network: where it comes from, as JSON, as a README and as a model card."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from faceexp.experiment.schema import Experiment
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of
 from faceexp.results.jsonable import to_json
-from faceexp.results.model_schema import ExportRecord, MeanRecord, OriginRecord, UsedPluginRecord
+from faceexp.results.model_schema import ExportRecord, MeanRecord, OriginBudgetRecord, OriginRecord, UsedPluginRecord
 from faceexp.results.schema import InstalledPluginRecord
 from faceexp.serving.model import FaceModel
 
-# What of the packages that trained a model its card names.
+# The model card names the versions of these packages only, because the others hardly change what is trained.
 PACKAGES = ("faceexp", "tensorflow", "keras", "numpy", "pillow")
 PARTS = ("train", "validation", "test")
 
@@ -34,12 +34,12 @@ def size_of(path: Path) -> int:
 
 
 def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mapping[str, float]) -> None:
-    """Write what is beside the network: calibration with origin, spec, README, model card.
+    """Write everything that is beside the network: calibration with origin, experiment file, README, model card.
 
     Args:
         model: The model that was exported.
         made: The folder to write to.
-        folder: The name that the folder will have.
+        folder: The name that this folder will have in the end.
         deviations: By format, the largest difference from the Keras file's embeddings.
     """
     import jinja2
@@ -49,7 +49,7 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
     spec_file = run.spec if run else source.spec
     origin = _from_run(run, model) if run else model.record.origin or OriginRecord()
     exported = ExportRecord(faceexp=importlib.metadata.version("faceexp"), deviations=deviations)
-    # Of the origin every key is written, so that a reader sees what is not known.
+    # Every key of the origin is written, so that a reader sees what is not known.
     content = {
         **model.record.to_jsonable(),
         "origin": origin.model_dump(mode="json"),
@@ -74,7 +74,7 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         "label": _line(model.label),
         "origin": origin,
         "record": model.record,
-        "known": model.record.calibration,
+        "calibration": model.record.calibration,
         "preprocess": model.preprocess,
         "height": height,
         "width": width,
@@ -92,12 +92,12 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
 
 
 def _line(text: object) -> str:
-    """Return a text of others on one line, so that it makes no headings or lists of its own."""
+    """Return a text that somebody else wrote on one line, so that it cannot make headings or lists."""
     return " ".join(str(text).split())
 
 
 def _metrics(origin: OriginRecord) -> list[dict[str, str]]:
-    """Return the rows of the table of metrics."""
+    """Return the rows of the table of metrics: this model beside the mean of its loss."""
     table = []
     for metric in COLUMNS:
         value, summary = origin.metrics.get(metric.key), origin.summary.get(metric.key)
@@ -105,7 +105,7 @@ def _metrics(origin: OriginRecord) -> list[dict[str, str]]:
             table.append(
                 {
                     "heading": metric.heading,
-                    "own": metric.text(value, None),
+                    "of_model": metric.text(value, None),
                     "mean": metric.text(summary.mean, summary.ci95) if summary else "-",
                     "better": metric.better,
                     "meaning": metric.meaning,
@@ -115,11 +115,11 @@ def _metrics(origin: OriginRecord) -> list[dict[str, str]]:
 
 
 def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
-    """Return what a run says of one of its models."""
+    """Return what a run says about one of its models."""
     environment = run.read_environment()
     from_spec = _from_spec(run.spec, model.label, environment.plugins)
     trial_id = model.folder.resolve().name
-    if not run.results.is_file():  # it was interrupted
+    if not run.results.is_file():  # the run was interrupted
         return OriginRecord(trial=trial_id, **from_spec)
     results = run.read_results()
     trial = next((trial for trial in results.trials if trial.id == trial_id), None)
@@ -137,11 +137,11 @@ def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
         best_step=trial.best_step,
         notes=results.notes,
         note_kinds=results.note_kinds,
-        parts={name: getattr(split, name).to_jsonable() for name in PARTS} if split else {},
+        parts={name: getattr(split, name) for name in PARTS} if split else {},
         metrics=trial.metrics,
         summary={row.metric: MeanRecord.model_validate(row) for row in results.summary if row.label == trial.label},
         trials=(sum(each.status == "ok" for each in of_loss), len(of_loss)),
-        budget=budget.model_dump(exclude={"label", "loss"}) if budget else {},
+        budget=OriginBudgetRecord.model_validate(budget) if budget else None,
         warnings=results.warnings,
         packages={"python": environment.python, **packages} if environment.python else packages,
         **from_spec,
@@ -149,17 +149,17 @@ def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
 
 
 def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord]) -> dict[str, Any]:
-    """Return what the experiment says; nothing where it is lost or of another version."""
+    """Return what the experiment file says, or nothing if it is lost or of another version of faceexp."""
     try:
         experiment, _, _ = parse.parse(toml.read(file))
     except InputError:
         return {}
     if experiment is None:
         return {}
-    versions = {(plugin.kind, plugin.name): plugin for plugin in plugins}
+    installed = {(plugin.kind, plugin.name): plugin for plugin in plugins}
 
     def used(kind: str, name: str, options: Mapping[str, Any]) -> UsedPluginRecord:
-        plugin = versions.get((kind, name))
+        plugin = installed.get((kind, name))
         return UsedPluginRecord(
             name=name,
             options=options,
@@ -168,7 +168,7 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
         )
 
     entry = next((entry for entry in experiment.losses if entry.label == label), None)
-    # Options of a data set are mostly paths, which are of one machine.
+    # The options of a data set are left out: most of them are paths, which mean something on one machine only.
     return {
         "protocol": experiment.protocol.model_dump(mode="json", exclude={"path"}, exclude_none=True),
         "dataset": used("dataset", experiment.dataset.plugin, {}),
@@ -180,7 +180,7 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
 
 
 def _terms(experiment: Experiment) -> dict[str, str]:
-    """Return licence and source of the data, which the plugin knows; nothing where it is not installed any more."""
+    """Return licence and source of the data as the plugin states them, or nothing if it is not installed any more."""
     try:
         plugin: Any = discover().find("dataset", experiment.dataset.plugin).load()
     except (InputError, BrokenPluginError):

@@ -1,6 +1,6 @@
 """A trained model in one folder, for others to use: network, preprocessing, threshold, README, model card.
 
-Every converted network is opened again and compared with the Keras file that it comes from.
+Every converted network is opened again and compared with the Keras file that it was made from.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from faceexp.serving.find import find
 from faceexp.serving.model import FaceModel, load_model
 from faceexp.serving.runtimes import network_of
 
+# The packages that a format needs beside TensorFlow.
 NEEDS = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
 
-
-# Largest deviation of an embedding that is no mistake of a converter, as a share of the largest value in any of them.
+# The largest difference that an embedding may have from that of the Keras file, as a share of the largest value in any
+# embedding. Another order of additions in float32 changes embeddings by about 1e-6; an operation that a converter got
+# wrong changes them far more. Thresholds are not so exact that a thousandth could matter.
 TOLERANCE = 1e-3
 
 
@@ -39,8 +41,8 @@ class Exported:
     """A folder that was written.
 
     Attributes:
-        folder: Where it lies.
-        files: Bytes of each thing in it, by name.
+        folder: Its path.
+        files: The size of each file or folder in it, in bytes, by name.
         deviations: By format, the largest difference of an embedding from that of the Keras file, as a share of the
             largest value in any embedding.
     """
@@ -51,16 +53,16 @@ class Exported:
 
 
 def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] = ("onnx",)) -> Exported:
-    """Write a model into a new folder; where that fails, nothing is left.
+    """Write a model into a new folder. If that fails, nothing is left behind.
 
     Args:
-        source: What :func:`faceexp.serving.load_model` opens, if it holds the Keras file.
-        folder: The folder to write, new or empty.
-        formats: Of :data:`~faceexp.results.folder.NETWORK_FILES`, in any order.
+        source: Anything that :func:`faceexp.load_model` opens, if it holds the Keras file.
+        folder: The folder to write. It has to be new or empty.
+        formats: Names of :data:`~faceexp.results.folder.NETWORK_FILES`, in any order.
 
     Raises:
-        InputError: There is no such model, a package is missing, the folder is in use, or the network has a layer that
-            a format lacks.
+        InputError: There is no such model, a package is missing, the folder is not empty, or the network has a layer
+            that a format does not have.
     """
     chosen = tuple(name for name in NETWORK_FILES if name in formats)
     target = Path(folder).resolve()
@@ -72,7 +74,8 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
         message = "holds no model.keras, which every other format is made from; name the run, or export from there"
         raise InputError(Problem(message, str(trained.root)))
     model = load_model(trained.root)
-    # The nearest folder that exists: renaming works within one file system only, and no parent is made in vain.
+    # The work is done in the nearest folder that exists. It is on the same file system, so the result can be renamed to
+    # its place, and if the export fails, no parent folder has been made for nothing.
     anchor = next(place for place in (target, *target.parents) if place.exists())
     try:
         with tempfile.TemporaryDirectory(prefix=".faceexp-", dir=anchor) as temporary:
@@ -91,11 +94,13 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
 
 
 def _unknown(formats: Sequence[str]) -> list[Problem]:
+    """Return a problem for each format that does not exist."""
     problems = [Problem(f"there is no format {name!r}; {did_you_mean(name, NETWORK_FILES)}") for name in formats]
     return [problem for problem, name in zip(problems, formats, strict=True) if name not in NETWORK_FILES]
 
 
 def _missing(formats: Sequence[str]) -> list[Problem]:
+    """Return a problem for each package that a format needs and that is not installed."""
     return [
         Problem(f"the format {name} needs {package}, which is not installed; run: pip install 'faceexp[export]'")
         for name in formats
@@ -105,6 +110,7 @@ def _missing(formats: Sequence[str]) -> list[Problem]:
 
 
 def _in_the_way(target: Path, folder: str) -> list[Problem]:
+    """Return a problem if something is at the place to write to."""
     if not target.exists():
         return []
     if not target.is_dir():
@@ -115,18 +121,21 @@ def _in_the_way(target: Path, folder: str) -> list[Problem]:
 
 
 def _place(made: Path, target: Path) -> None:
+    """Move everything that was made to the place where it belongs."""
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         made.rename(target)
         return
-    # A folder that exists may be the working directory, or mounted: it stays. What makes it a model comes last.
+    # An empty folder that exists stays the same folder, because it may be the working directory or a mounted disk. The
+    # calibration comes last, because it is what makes the folder a model: whoever looks earlier finds none.
     for entry in sorted(made.iterdir(), key=lambda path: path.name == "calibration.json"):
         entry.rename(target / entry.name)
 
 
 def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -> dict[str, float]:
-    """Write the network in every format; return the deviation of each from the Keras file."""
-    given = np.random.default_rng(0).integers(0, 256, (3, *shape(model.preprocess)), dtype=np.uint8)
+    """Write the network in every format, and return the deviation of each from the Keras file."""
+    # Noise is enough to compare networks, and an image that is known to work could hide a mistake.
+    noise = np.random.default_rng(0).integers(0, 256, (3, *shape(model.preprocess)), dtype=np.uint8)
     deviations = {}
     source = ModelFolder(model.folder).network("keras")
     tf = tensorflow()
@@ -137,9 +146,9 @@ def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -
             network = tf.keras.models.load_model(source, compile=False, safe_mode=True)
         except Exception as error:  # a damaged file may make it raise anything
             raise InputError(Problem(f"cannot be loaded: {_reason(error)}", str(source))) from error
-        expected = np.asarray(network(given.astype(np.float32), training=False))
+        expected = np.asarray(network(noise.astype(np.float32), training=False))
         for name in formats:
-            # Each in a folder of its own, as `network_of` takes the first that it finds.
+            # Each format gets a folder of its own, because `network_of` opens the first format that it finds.
             alone = work / name
             alone.mkdir(parents=True)
             try:
@@ -148,10 +157,10 @@ def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -
                 message = f"cannot be converted to {name}: {_reason(error)}; export it to keras or saved_model"
                 raise InputError(Problem(message, str(source))) from error
             converted = network_of(ModelFolder(alone))
-            # In two sizes of batches, either of which a converter may have fixed.
-            found = np.concatenate([converted(given[:1]), converted(given[1:])])
-            deviations[name] = float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
-            if not deviations[name] <= TOLERANCE:
+            # Two sizes of batches are tried, because a converter may have fixed the size by mistake.
+            embeddings = np.concatenate([converted(noise[:1]), converted(noise[1:])])
+            deviations[name] = float(np.abs(embeddings - expected).max() / (np.abs(expected).max() or 1.0))
+            if not deviations[name] <= TOLERANCE:  # which is also so if it is no number
                 message = f"{name} gives embeddings that deviate by {deviations[name]:.2g}; export it to keras"
                 raise InputError(Problem(message, str(source)))
             (alone / NETWORK_FILES[name]).rename(made / NETWORK_FILES[name])
@@ -159,6 +168,7 @@ def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -
 
 
 def _write(name: str, network: Any, source: Path, file: Path) -> None:  # noqa: ANN401 - Keras has no types
+    """Write a network in one format."""
     if name == "keras":
         shutil.copyfile(source, file)
     elif name == "onnx":
@@ -172,4 +182,5 @@ def _write(name: str, network: Any, source: Path, file: Path) -> None:  # noqa: 
 
 
 def _reason(error: Exception) -> str:
+    """Return the message of an error on one line, without the pages that some converters add."""
     return " ".join(str(error).split())[:300] or type(error).__name__

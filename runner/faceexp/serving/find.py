@@ -1,4 +1,4 @@
-"""Which folder a MODEL argument means: a run, ``RUN:label``, one of a run's models, an exported folder."""
+"""Which folder a MODEL argument means: a run, ``RUN:label``, one of the models of a run, or an exported folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def find(path: str) -> ModelFolder:
     """Return the folder of the model that a path means; see :func:`faceexp.load_model`.
 
     Raises:
-        InputError: It means none.
+        InputError: There is no such model.
     """
     folder, label = Path(path), None
     if not folder.exists():
@@ -34,10 +34,11 @@ def find(path: str) -> ModelFolder:
 
 
 def _best(run: RunFolder, label: str | None, path: str) -> ModelFolder:
-    """Return the model of a run that did best on validation, of a loss or of the best loss."""
+    """Return the model of a loss that did best on validation; without a label, that of the best loss."""
     models: dict[str, list[tuple[float, ModelFolder]]] = {}
     for model in run.models():
         record = model.read()
+        # A model of an older version has no score. It comes last, as no area is below 0.
         score = -1.0 if record.validation_auc is None else record.validation_auc
         models.setdefault(record.label, []).append((score, model))
     if not models:
@@ -45,6 +46,6 @@ def _best(run: RunFolder, label: str | None, path: str) -> ModelFolder:
     if label is not None and label not in models:
         raise InputError(Problem(f"the run has no loss {label!r}; {did_you_mean(label, models)}", path))
     if label is None:
-        # The mean over seeds and folds: the luckiest trial of all is not the best loss.
+        # The best loss has the highest mean over seeds and folds. The best single trial may only have been lucky.
         label = max(models, key=lambda name: sum(score for score, _ in models[name]) / len(models[name]))
     return max(models[label], key=lambda scored: scored[0])[1]

@@ -1,8 +1,8 @@
 """A trained model at work: do these two photos show the same person, and who is this?
 
-A model is a folder with a network and ``calibration.json``: one of a run's ``models/``, or what ``faceexp export``
-wrote.
-Photos take the very way of the training images. An exported ONNX model needs no TensorFlow.
+A model is a folder with a network and ``calibration.json``. It lies in the ``models/`` of a run, or ``faceexp export``
+wrote it. Photos are decoded and resized by the same code as the images of training. An exported ONNX model needs no
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
     Photo = str | Path | Image.Image | ByteArray
 
+# So many photos go through the network at once. That is enough to use all cores, and few enough to need little memory.
 BATCH = 64
 
 
-def _ignore(done: int) -> None:
-    """Hear nothing."""
+def _ignore(embedded: int) -> None:
+    """Do nothing: nobody waits for the progress."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ class FaceModel:
     """A network with its preprocessing and its thresholds.
 
     Attributes:
-        folder: Where it lies.
-        record: What ``calibration.json`` says of it.
-        network: From pixels uint8 (N, H, W, C) to embeddings float32 (N, D).
+        folder: The folder that it lies in.
+        record: What ``calibration.json`` says about it.
+        network: The function from pixels uint8 (N, H, W, C) to embeddings float32 (N, D).
     """
 
     folder: Path
@@ -55,7 +56,7 @@ class FaceModel:
 
     @property
     def label(self) -> str:
-        """The loss it was trained with, and its options."""
+        """The loss that it was trained with, and the options in which that differs from others of the run."""
         return self.record.label
 
     @property
@@ -80,7 +81,7 @@ class FaceModel:
         return self.embed_pictures([picture.pixels for picture in self.read(photos)])
 
     def embed_pictures(self, pixels: Sequence[ByteArray], on_progress: Callable[[int], None] = _ignore) -> FloatArray:
-        """Return the embeddings of photos that were read; ``on_progress`` is given how many are done."""
+        """Return the embeddings of photos that were read; ``on_progress`` hears how many are embedded so far."""
         blocks = []
         for start in range(0, len(pixels), BATCH):
             blocks.append(np.asarray(self.network(np.stack(pixels[start : start + BATCH])), dtype=np.float32))
@@ -88,7 +89,7 @@ class FaceModel:
         return np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32)
 
     def read(self, photos: Iterable[Photo]) -> list[Picture]:
-        """Return photos as the network wants them.
+        """Return photos as the network takes them.
 
         Raises:
             InputError: With every photo that cannot be used.
@@ -109,19 +110,20 @@ class FaceModel:
         return pictures
 
     def threshold_at(self, far: float | None = None) -> tuple[float, float]:
-        """Return a threshold and its false accept rate on validation pairs; by default that of the best accuracy.
+        """Return a threshold and its false accept rate on validation pairs; by default the threshold of best accuracy.
 
         Raises:
-            InputError: The model has no threshold at that rate.
+            InputError: The model has no threshold for that rate.
         """
         calibration = self.record.calibration
         if far is None:
             rate = calibration.far if calibration else None
-            return float(self.record.threshold or math.nan), math.nan if rate is None else rate
+            threshold = self.record.threshold
+            return math.nan if threshold is None else threshold, math.nan if rate is None else rate
         thresholds = calibration.thresholds if calibration else {}
-        threshold = next((value for rate, value in thresholds.items() if math.isclose(float(rate), far)), None)
-        if threshold is not None:
-            return threshold, far
+        at_rate = next((value for rate, value in thresholds.items() if math.isclose(float(rate), far)), None)
+        if at_rate is not None:
+            return at_rate, far
         ready = ", ".join(rate for rate, value in thresholds.items() if value is not None) or "none"
         pairs = (calibration.n_different if calibration else None) or 0
         unsupported = any(math.isclose(float(rate), far) for rate in thresholds)
@@ -129,12 +131,12 @@ class FaceModel:
         raise InputError(f"no threshold at a false accept rate of {far:g}: {why}; this model has them at {ready}")
 
     def verify(self, a: Photo, b: Photo, far: float | None = None) -> Verification:
-        """Say whether two photos show the same person.
+        """Return whether two photos show the same person.
 
         Args:
             a: A path, a Pillow image or an array.
-            b: The other.
-            far: The false accept rate of the threshold; by default the threshold of the best accuracy on validation.
+            b: The other photo.
+            far: The false accept rate of the threshold. By default the threshold has the best accuracy on validation.
 
         Raises:
             InputError: A photo cannot be used, or there is no such threshold.
@@ -145,6 +147,7 @@ class FaceModel:
         return self._judged(distance, threshold, rate, (first.faces, second.faces))
 
     def _judged(self, distance: float, threshold: float, rate: float, faces: tuple[int, int] = (1, 1)) -> Verification:
+        """Return the answer for a distance."""
         return Verification(distance, threshold, distance <= threshold, self.probability(distance), rate, faces)
 
     def verify_pairs(
@@ -153,7 +156,7 @@ class FaceModel:
         far: float | None = None,
         on_progress: Callable[[int], None] = _ignore,
     ) -> list[Verification]:
-        """Judge many pairs of files; each file is read and embedded once.
+        """Judge many pairs of files. Each file is read and embedded once, even if it is in many pairs.
 
         Raises:
             InputError: With every photo that cannot be used.
@@ -172,11 +175,11 @@ class FaceModel:
     def embed_files(
         self, files: Sequence[Path], on_progress: Callable[[int], None] = _ignore
     ) -> tuple[list[Path], FloatArray, list[Problem]]:
-        """Return the files that can be used, their embeddings, and what is wrong with the others.
+        """Return the files that can be used, their embeddings, and what is wrong with the other files.
 
-        Photos are read a batch at a time, so that a folder may be larger than memory.
+        Only one batch of photos is in memory at a time, so that a folder may be larger than the memory.
         """
-        kept: list[Path] = []
+        usable: list[Path] = []
         problems: list[Problem] = []
         blocks: list[FloatArray] = []
         for start in range(0, len(files), BATCH):
@@ -184,13 +187,13 @@ class FaceModel:
             for file in files[start : start + BATCH]:
                 try:
                     pixels.append(decode(file, self.preprocess).pixels)
-                    kept.append(file)
+                    usable.append(file)
                 except UnreadableImageError as error:
                     problems.append(Problem(str(error), str(file)))
             if pixels:
                 blocks.append(self.embed_pictures(pixels))
             on_progress(min(start + BATCH, len(files)))
-        return kept, np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32), problems
+        return usable, np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32), problems
 
     def identify(
         self,
@@ -199,36 +202,37 @@ class FaceModel:
         far: float | None = None,
         on_progress: Callable[[int], None] = _ignore,
     ) -> Identification:
-        """Rank the people of a gallery by how near their nearest photo is.
+        """Return the people of a gallery in the order of how near their nearest photo is.
 
         Args:
-            gallery: Photos by the name of the person; see :func:`gallery_of`.
-            photo: Whom to look for.
-            far: See :meth:`verify`.
-            on_progress: Hears how many photos are embedded.
+            gallery: The photos of each person, by name; see :func:`faceexp.serving.photos.gallery_of`.
+            photo: The photo of the person to look for.
+            far: The false accept rate of the threshold; see :meth:`verify`.
+            on_progress: Hears how many photos are embedded so far.
 
         Raises:
             InputError: With every photo that cannot be used.
         """
         threshold, rate = self.threshold_at(far)
-        files = [(name, file) for name, own in gallery.items() for file in own]
+        files = [(name, file) for name, photos in gallery.items() for file in photos]
         pictures = self.read([photo, *(file for _, file in files)])
         embeddings = self.embed_pictures([picture.pixels for picture in pictures], on_progress)
         distances = self.distances(embeddings, [(0, index) for index in range(1, len(embeddings))])
         nearest: dict[str, Candidate] = {}
-        for (name, file), distance in sorted(zip(files, distances.tolist(), strict=True), key=lambda item: item[1]):
+        for (name, file), distance in sorted(zip(files, distances.tolist(), strict=True), key=lambda pair: pair[1]):
             if name not in nearest:
                 nearest[name] = Candidate(name, str(file), distance, self.probability(distance))
         candidates = tuple(nearest.values())
         return Identification(candidates, threshold, bool(candidates) and candidates[0].distance <= threshold, rate)
 
     def distances(self, embeddings: FloatArray, pairs: Sequence[tuple[int, int]]) -> FloatArray:
-        """Return the distances of pairs of rows, as evaluation measures them."""
-        listed = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
-        return pair_distances(embeddings, np.zeros(len(embeddings), np.int32), self.distance, listed).distance
+        """Return the distances of pairs of rows, computed by the same code that measures a trial."""
+        rows = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
+        nobody = np.zeros(len(embeddings), np.int32)  # labels say which pairs are similar, which nobody asks here
+        return pair_distances(embeddings, nobody, self.distance, rows).distance
 
     def probability(self, distance: float) -> float:
-        """Return the probability that a pair at a distance shows one person, both kinds being equally frequent."""
+        """Return the probability that a pair shows one person, if similar and different pairs are equally frequent."""
         calibration = self.record.calibration
         if calibration is None or calibration.slope is None or calibration.intercept is None:
             return math.nan
@@ -236,7 +240,11 @@ class FaceModel:
 
 
 def load_model(path: str | Path) -> FaceModel:
-    """Open a model: a run (its best loss by validation), ``RUN:label``, one of a run's models, or an exported folder.
+    """Open a model.
+
+    Args:
+        path: A run, which means the loss that is best on validation; ``RUN:label``, which means that loss; one of the
+            models of a run; or an exported folder.
 
     Raises:
         InputError: There is no such model, or it is damaged.

@@ -1,4 +1,4 @@
-"""What people hand over: folders of photos, galleries of people, lists of pairs."""
+"""What people give to a model: folders of photos, galleries of people, lists of pairs; and files of embeddings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def gallery_of(folder: str | Path) -> dict[str, list[Path]]:
-    """Return the photos of a gallery by person: a folder each, named after them; or one photo each, so named.
+    """Return the photos of a gallery by person. A person has a folder of photos or a single photo, named after them.
 
     Raises:
         InputError: The folder holds no photo.
@@ -33,31 +33,31 @@ def gallery_of(folder: str | Path) -> dict[str, list[Path]]:
 
 
 def photos_in(folder: str | Path) -> list[Path]:
-    """Return every photo in a folder and the folders in it, by name; hidden files are left out.
+    """Return every photo in a folder and in the folders inside it, in the order of their names, without hidden files.
 
     Raises:
-        InputError: There is none.
+        InputError: There is no photo.
     """
     root = Path(folder)
-    known = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
+    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
     if not root.is_dir():
         raise InputError(Problem("no such folder; name one that holds photos", str(folder)))
-    found = sorted(
+    photos = sorted(
         file
         for file in root.rglob("*")
-        if file.suffix.lower() in known
+        if file.suffix.lower() in suffixes
         and file.is_file()
-        and not any(p.startswith(".") for p in file.relative_to(root).parts)
+        and not any(part.startswith(".") for part in file.relative_to(root).parts)
     )
-    if not found:
+    if not photos:
         raise InputError(Problem("holds no photo that can be read; name a folder of images", str(folder)))
-    return found
+    return photos
 
 
 def read_pairs(file: str | Path) -> Iterator[tuple[str, str, bool | None]]:
-    """Yield the pairs of a CSV file: two paths a line, and in a column ``same``, where there is one, 1 or 0.
+    """Yield the pairs of a CSV file: two paths per line, and 1 or 0 in the column ``same``, if there is one.
 
-    Paths are relative to the file's own folder. The first line names the columns: ``a,b`` or ``a,b,same``.
+    Paths are relative to the folder of the file. The first line names the columns: ``a,b`` or ``a,b,same``.
 
     Raises:
         InputError: With every line that is wrong.
@@ -90,10 +90,10 @@ def read_pairs(file: str | Path) -> Iterator[tuple[str, str, bool | None]]:
 
 
 def writer_of(output: Path) -> Callable[[Sequence[str], FloatArray], None]:
-    """Return what writes photos and their embeddings to a file, by its ending; a row a photo.
+    """Return the function that writes photos and their embeddings to a file, one row per photo. The ending decides.
 
     Raises:
-        InputError: The ending is none that can be written, or what it needs is not installed.
+        InputError: Files with that ending cannot be written, or the package that is needed is not installed.
     """
     writers = {".parquet": _parquet, ".csv": _csv, ".npz": _npz}
     if output.suffix not in writers:
@@ -107,12 +107,14 @@ def writer_of(output: Path) -> Callable[[Sequence[str], FloatArray], None]:
 
 
 def _parquet(output: Path, photos: Sequence[str], embeddings: FloatArray) -> None:
+    """Write a table with the columns ``photo`` and ``embedding``."""
     import pandas as pd
 
     pd.DataFrame({"photo": photos, "embedding": list(embeddings)}).to_parquet(output, index=False)
 
 
 def _csv(output: Path, photos: Sequence[str], embeddings: FloatArray) -> None:
+    """Write a table with the columns ``photo``, ``e0``, ``e1`` and so on."""
     with output.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["photo", *(f"e{number}" for number in range(embeddings.shape[1]))])
@@ -120,6 +122,7 @@ def _csv(output: Path, photos: Sequence[str], embeddings: FloatArray) -> None:
 
 
 def _npz(output: Path, photos: Sequence[str], embeddings: FloatArray) -> None:
+    """Write the arrays ``photos`` and ``embeddings``."""
     import numpy as np
 
     np.savez(output, photos=np.array(photos), embeddings=embeddings)

@@ -1,6 +1,7 @@
-"""A model's network from its file: Keras, SavedModel, ONNX, TensorFlow Lite.
+"""The network of a model, opened from its file: ONNX, TensorFlow Lite, Keras or SavedModel.
 
-Whatever a file is opened with is imported then: an ONNX file needs no TensorFlow.
+The library that opens a file is imported only when that is needed. So a model in the format ONNX needs no TensorFlow,
+whose import alone takes seconds.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
 
 Network: TypeAlias = "Callable[[ByteArray], FloatArray]"
 
+# A network for faces has at most some hundred megabytes. A file of this size is something else, and opening it could
+# fill the memory.
 MAX_MODEL_BYTES = 4 * 2**30
 
 
 def network_of(folder: ModelFolder) -> Network:
     """Return the network of a folder, from pixels uint8 (N, H, W, C) to embeddings float32 (N, D).
 
-    It is loaded when it is first called, so that a photo that cannot be used is known before that. A damaged file then
-    raises :class:`InputError`.
+    The file is opened when the network is called for the first time. So photos that cannot be used are named at once,
+    before a library is imported. A damaged file raises :class:`InputError` then.
 
     Raises:
-        InputError: There is none.
+        InputError: The folder holds no network, or it is too large.
     """
     form, file = _network_file(folder)
     opened: list[Network] = []
@@ -46,7 +49,7 @@ def network_of(folder: ModelFolder) -> Network:
 
 
 def _network_file(folder: ModelFolder) -> tuple[str, Path]:
-    """Return format and file of a folder's network; where there are several, the one that opens most quickly."""
+    """Return format and file of the network in a folder; of several, those of the one that opens most quickly."""
     present = [(form, folder.network(form)) for form in NETWORK_FILES if folder.network(form).exists()]
     if not present:
         names = ", ".join(NETWORK_FILES.values())
@@ -58,6 +61,11 @@ def _network_file(folder: ModelFolder) -> tuple[str, Path]:
 
 
 def _open(form: str, file: Path) -> Network:
+    """Open the file of a network.
+
+    Raises:
+        InputError: The file is damaged, or the library that opens it is not installed.
+    """
     openers = {"onnx": _onnx, "tflite": _tflite, "keras": _keras, "saved_model": _saved_model}
     try:
         return openers[form](file)
@@ -69,6 +77,7 @@ def _open(form: str, file: Path) -> Network:
 
 
 def _onnx(file: Path) -> Network:
+    """Open a network with ONNX Runtime."""
     try:
         import onnxruntime
     except ImportError:
@@ -79,11 +88,12 @@ def _onnx(file: Path) -> Network:
 
 
 def _tflite(file: Path) -> Network:
-    try:  # a package of its own, which needs no TensorFlow
+    """Open a network with LiteRT, which needs no TensorFlow, or else with the interpreter inside TensorFlow."""
+    try:
         make: Any = importlib.import_module("ai_edge_litert.interpreter").Interpreter
     except ImportError:
         make = _tensorflow().lite.Interpreter
-    # It writes from C++ what it runs on, and TensorFlow's own one warns that it will go.
+    # The interpreter prints from C++ which hardware it uses. The one inside TensorFlow warns that it will be removed.
     with silence(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated", UserWarning)
         interpreter = make(str(file))
@@ -101,13 +111,16 @@ def _tflite(file: Path) -> Network:
 
 
 def _keras(file: Path) -> Network:
+    """Open a network with Keras. The safe mode keeps a file from running code of its own."""
     model = _tensorflow().keras.models.load_model(file, compile=False, safe_mode=True)
     return lambda pixels: np.asarray(model(pixels.astype(np.float32), training=False))
 
 
 def _saved_model(folder: Path) -> Network:
+    """Open a network with TensorFlow."""
     tf = _tensorflow()
-    loaded = tf.saved_model.load(str(folder))  # its functions do not keep its weights alive
+    loaded = tf.saved_model.load(str(folder))
+    # The whole object is kept, because its functions alone do not keep its weights alive.
     return lambda pixels: np.asarray(loaded.serve(tf.constant(pixels, tf.float32)))
 
 
