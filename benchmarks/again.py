@@ -1,8 +1,8 @@
-"""What a second look costs: two seeds side by side, and an experiment that is run again, unchanged or with more in it.
+"""Seconds of two seeds in one process and in several, and of running an experiment again, unchanged or extended.
 
     python benchmarks/again.py [--steps 600] [--epochs 15] [--jobs 2]
 
-Everything is the command line as people use it, from the command to its end, TensorFlow's import included.
+Every run is measured as people use it: from the start of the command to its end, including the import of TensorFlow.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def run(
 
 
 def trained(document: dict[str, Any]) -> str:
-    """Return how many trials of losses were trained, of how many."""
-    own = [trial for trial in document["trials"] if trial["kind"] == "loss"]
-    fresh = sum("finetune" not in trial["reused"] for trial in own)
-    return f"{fresh} of {len(own)} trials trained"
+    """Return how many of the trials of losses were trained, as text."""
+    trials = [trial for trial in document["trials"] if trial["kind"] == "loss"]
+    fresh = sum("finetune" not in trial["reused"] for trial in trials)
+    return f"{fresh} of {len(trials)} trials trained"
 
 
 def main() -> None:

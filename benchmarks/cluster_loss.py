@@ -1,9 +1,9 @@
-"""Milliseconds of one cluster loss with its gradient, beside the TensorFlow 1.x implementation.
+"""Milliseconds of the cluster loss with its gradient, beside the implementation of TensorFlow 1.x.
 
     python benchmarks/cluster_loss.py [--repeats 20]
 
-The seconds of TensorFlow 1.x are those of ``tf.contrib.losses.metric_learning.cluster_loss``, measured on two cores of
-the same kind of machine.
+The seconds of TensorFlow 1.x are those of ``tf.contrib.losses.metric_learning.cluster_loss``. They were measured once,
+on two cores of a machine of the same kind, and are written down here.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def build_step(size: int, width: int, identities: int, *, pam: bool) -> Callable
 
 
 def first_and_median(call: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Return the seconds of the first call, which compiles, and the median milliseconds of those after the second."""
+    """Return the seconds of the first call, which compiles, and the median milliseconds of calls after the second."""
     durations = []
     for _ in range(repeats + 2):
         start = time.perf_counter()

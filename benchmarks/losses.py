@@ -1,10 +1,10 @@
-"""Milliseconds of every installed loss with its gradient, beside pytorch-metric-learning's loss of the same name.
+"""Milliseconds of every installed loss with its gradient, beside the loss of that name in pytorch-metric-learning.
 
     python benchmarks/losses.py [--only NAME ...] [--repeats 20] [--json FILE]
 
-Both libraries run here on the same two threads, one after the other, on the same rows: 128 of 64 identities with 2
-images each, and 1000 of 250 identities with 4 each, 1024 numbers a row. Losses are compiled as the engine compiles
-them. PyTorch's side needs ``pip install --group bench``; without it only ours are measured.
+Both libraries run here on two threads, one after the other, on the same rows of 1024 numbers: 128 rows of 64 identities
+with 2 images each, and 1000 rows of 250 identities with 4 images each. Our losses are compiled as the engine compiles
+them. The other library needs ``pip install --group bench``; without it only our losses are measured.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Step = Callable[[], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of a step. On a busy machine the fastest says more than the median."""
+    """Milliseconds of a step. On a busy machine, the fastest step tells more than the median."""
 
     median: float
     fastest: float
@@ -60,7 +60,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; None where there is nothing to measure."""
+    """One line of the table; ``None`` if there is nothing to measure."""
 
     loss: str
     rows: int
@@ -105,35 +105,35 @@ def step_of_ours(loss: LossPlugin, size: int, identities: int) -> Step:
 
 
 def parameters(cls: type) -> dict[str, inspect.Parameter]:
-    """Return what a class takes by name, also what it only hands on to its base classes."""
-    found: dict[str, inspect.Parameter] = {}
+    """Return the parameters of a class, including those that it only hands on to its base classes."""
+    known: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if "__init__" in base.__dict__:
-            own = inspect.signature(base.__init__).parameters
-            found = {**own, **found}
-            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+            of_base = inspect.signature(base.__init__).parameters
+            known = {**of_base, **known}
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in of_base.values()):
                 break
-    return found
+    return known
 
 
 def step_of_theirs(name: str, loss: LossPlugin, size: int, identities: int) -> Step | None:
-    """Return their loss with our options, or None where they have none of that name."""
+    """Return a step of their loss with our options, or ``None`` if they have no loss of that name."""
     import torch
     from pytorch_metric_learning import losses
 
-    names = {found.lower(): found for found in dir(losses) if found.endswith("Loss")}
-    found, options = ELSEWHERE.get(name, (names.get(f"{name.replace('_', '')}loss"), {}))
-    if found is None:
+    names = {class_name.lower(): class_name for class_name in dir(losses) if class_name.endswith("Loss")}
+    theirs, options = ELSEWHERE.get(name, (names.get(f"{name.replace('_', '')}loss"), {}))
+    if theirs is None:
         return None
-    known = parameters(getattr(losses, found))
-    # Only numbers: other options, a choice of pairs for instance, have ways of their own to be said there.
+    known = parameters(getattr(losses, theirs))
+    # Only numbers: other options, such as a choice of pairs, are said in another way there.
     ours = {option: value for option, value in loss.model_dump().items() if isinstance(value, (bool, int, float))}
     sizes = {"num_classes": identities, "embedding_size": WIDTH}
     needed = {
         size: value for size, value in sizes.items() if size in known and known[size].default is known[size].empty
     }
-    given = {option: value for option, value in ours.items() if option in known}
-    function = getattr(losses, found)(**(given | needed | options))
+    shared = {option: value for option, value in ours.items() if option in known}
+    function = getattr(losses, theirs)(**(shared | needed | options))
     drawn = batch(size, identities, mixed=loss.traits().needs.halves == "mixed")
     labels, embeddings = torch.tensor(drawn[0]), torch.tensor(drawn[1], requires_grad=True)
 
@@ -147,7 +147,7 @@ def step_of_theirs(name: str, loss: LossPlugin, size: int, identities: int) -> S
 
 
 def milliseconds(step: Step, repeats: int, seconds: float) -> Timing:
-    """Time a step, after one that compiles; repeat it no longer than some seconds."""
+    """Time a step, after one that compiles. Repeat it at most ``repeats`` times and no longer than ``seconds``."""
     step()
     durations: list[float] = []
     while not durations or (len(durations) < repeats and sum(durations) < seconds):
@@ -159,7 +159,10 @@ def milliseconds(step: Step, repeats: int, seconds: float) -> Timing:
 
 @contextmanager
 def memory_of(gibibytes: float) -> Iterator[None]:
-    """Let the system refuse what goes beyond so much more memory: some losses would take all of the machine's."""
+    """Let the system refuse more memory than this much on top of the present use.
+
+    Some losses would otherwise take all of the machine's memory.
+    """
     limits = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + int(gibibytes * 2**30), limits[1]))
@@ -170,13 +173,13 @@ def memory_of(gibibytes: float) -> Iterator[None]:
 
 
 def attempt(build: Callable[[], Step | None], repeats: int, seconds: float) -> Timing | None:
-    """Time what is built; None where there is nothing, or where it fails, which is printed."""
+    """Build a step and time it. Return ``None`` if there is no step, or if it fails; then the error is printed."""
     gc.collect()
     try:
         with memory_of(MEMORY):
             step = build()
             return None if step is None else milliseconds(step, repeats, seconds)
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything, and costs only its own trials
+    except Exception as error:  # noqa: BLE001 - a loss may raise anything; the others are still measured
         print(f"  {type(error).__name__}: {str(error).splitlines()[0][:110]}")
         return None
 

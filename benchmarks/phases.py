@@ -1,12 +1,15 @@
-"""Both phases of training beside what they cannot do without: Keras' own ``fit``, and the bare arithmetic of a step.
+"""Both phases of training, beside Keras' own ``fit`` and beside the bare arithmetic of a step.
 
     python benchmarks/phases.py [--steps 600] [--epochs 15] [--repeats 3]
 
-Phase 1: images per second of ``faceexp`` and of a plain ``fit`` of the same network, batches and images, in a process
-of its own that has TensorFlow's own settings; both without their first run, which compiles. Phase 2: seconds of a whole
-trial (sampling, steps, validation, checkpoints, writing), with compilation (first seed) and without (the others), over
-steps x floor. The floor is the bare matrix products of the embedding layer, forward and backward, and one fused pass of
-Adam over its weights, each compiled alone, whichever of XLA and TensorFlow's own routines is faster.
+Phase 1 (pretraining): images per second of ``faceexp``, and of a plain ``fit`` of the same network on the same batches
+and images. ``fit`` has a process of its own with the default settings of TensorFlow. The first run of each compiles, so
+it does not count.
+
+Phase 2 (fine-tuning): seconds of a whole trial (sampling, steps, validation, checkpoints, writing) over the number of
+steps times a floor; with compilation, which is the first seed, and without, which are the others. The floor is what no
+step can do without: the matrix products of the embedding layer, forward and backward, and one pass of Adam over its
+weights. Each is compiled alone, by XLA and without XLA, and the faster one counts.
 """
 
 from __future__ import annotations
@@ -62,7 +65,7 @@ BATCH, FEATURES, DIM = 64, 2304, 1024
 
 
 def study(home: Path, chosen: argparse.Namespace) -> faceexp.Study:
-    """Return the experiment that is measured: one seed more than there are repeats, since the first compiles."""
+    """Return the experiment that is measured. It has one seed more than there are repeats, since the first compiles."""
     file = home / "x.toml"
     seeds = list(range(chosen.repeats + 1))
     text = EXPERIMENT.format(seeds=seeds, dim=DIM, epochs=chosen.epochs, steps=chosen.steps)
@@ -71,21 +74,21 @@ def study(home: Path, chosen: argparse.Namespace) -> faceexp.Study:
 
 
 def plain_fit(chosen: argparse.Namespace) -> None:
-    """Print seconds and last loss of each ``fit``, as JSON; run in a process of its own."""
+    """Print the seconds and the last loss of each ``fit`` as JSON. This runs in a process of its own."""
     import keras
 
     with tempfile.TemporaryDirectory() as home:
-        given = study(Path(home), chosen)
-        plan = given.plan(Store(Path(home, "store")))
+        experiment = study(Path(home), chosen)
+        plan = experiment.plan(Store(Path(home, "store")))
     split = plan.splits[0]
     images, labels = plan.images[split.train], np.unique(plan.labels[split.train], return_inverse=True)[1]
     inputs = (images.astype(np.float32) - images.mean()) / images.std()
-    found = []
-    trunk = given.resolved.model.plugin.build(images.shape[1:])  # type: ignore[attr-defined]
+    runs = []
+    trunk = experiment.resolved.model.plugin.build(images.shape[1:])  # type: ignore[attr-defined]
     hidden = keras.layers.Dropout(0.2)(keras.layers.ReLU()(keras.layers.Dense(DIM)(trunk.outputs[0])))
     classifier = keras.Model(trunk.inputs, keras.layers.Dense(int(labels.max()) + 1)(hidden))
     start = classifier.get_weights()
-    # Reset by hand: compiling the model again would trace it again.
+    # The optimiser is reset by hand: compiling the model again would also trace it again.
     classifier.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     fresh = None
     for _ in range(chosen.repeats + 1):
@@ -95,14 +98,14 @@ def plain_fit(chosen: argparse.Namespace) -> None:
                 variable.assign(value)
         began = time.perf_counter()
         history = classifier.fit(inputs, labels, batch_size=BATCH, epochs=chosen.epochs, verbose=0)
-        found.append((time.perf_counter() - began, history.history["loss"][-1]))
+        runs.append((time.perf_counter() - began, history.history["loss"][-1]))
         fresh = fresh or [np.zeros_like(variable.numpy()) for variable in classifier.optimizer.variables]
         fresh[1] = classifier.optimizer.variables[1].numpy()  # the learning rate
-    print(json.dumps({"images": len(inputs) * chosen.epochs, "runs": found}))
+    print(json.dumps({"images": len(inputs) * chosen.epochs, "runs": runs}))
 
 
 def milliseconds(call: Callable[[], Any], repeats: int = 40) -> float:
-    """Return the median duration of a call, after two that do not count."""
+    """Return the median milliseconds of a call, after two calls that do not count."""
     call()
     call()
     durations = []
@@ -114,7 +117,7 @@ def milliseconds(call: Callable[[], Any], repeats: int = 40) -> float:
 
 
 def floor() -> dict[str, float]:
-    """Return the milliseconds of what no step on the embedding layer can do without."""
+    """Return the milliseconds of each part that no step on the embedding layer can do without."""
     import tensorflow as tf
 
     random = np.random.default_rng(0)
@@ -157,8 +160,8 @@ def main() -> None:
     if chosen.fit:
         plain_fit(chosen)
         return
-    own = [sys.executable, __file__, "--fit", f"--epochs={chosen.epochs}", f"--repeats={chosen.repeats}"]
-    fit = json.loads(subprocess.run(own, check=True, capture_output=True, text=True).stdout)  # noqa: S603 - ourselves
+    command = [sys.executable, __file__, "--fit", f"--epochs={chosen.epochs}", f"--repeats={chosen.repeats}"]
+    fit = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603 - ourselves
     from faceexp.quiet import silence
 
     with silence():
@@ -172,10 +175,11 @@ def main() -> None:
     again = floor()
     bare = {name: min(value, again[name]) for name, value in bare.items()}
 
-    losses = [trial["label"] for trial in run.trials if trial["seed"] == 0]
-    seconds = {seed: [t["seconds"] for t in run.trials if t["seed"] == seed] for seed in range(chosen.repeats + 1)}
-    images = run.trials[0]["budget"]["pretrain_images"]
-    ours = images / statistics.median(own[0]["pretrain"] for seed, own in seconds.items() if seed)
+    losses = [trial.label for trial in run.trials if trial.seed == 0]
+    seconds = {seed: [t.seconds for t in run.trials if t.seed == seed] for seed in range(chosen.repeats + 1)}
+    budget = run.trials[0].budget
+    images = budget.pretrain_images if budget else 0
+    ours = images / statistics.median(of_seed[0]["pretrain"] for seed, of_seed in seconds.items() if seed)
     theirs = fit["images"] / statistics.median(second for second, _ in fit["runs"][1:])
     epoch = -(-images // BATCH // chosen.epochs)
     print(f"phase 1: faceexp {ours:.0f} images/s, fit {theirs:.0f}: {ours / theirs:.2f} times")
@@ -184,7 +188,7 @@ def main() -> None:
     print(f"fit {min(loss for _, loss in fit['runs']):.3g} to {max(loss for _, loss in fit['runs']):.3g}")
     whole = sum(bare.values())
     named = " + ".join(f"{name} {value:.2f}" for name, value in bare.items())
-    print(f"phase 2: floor {named} = {whole:.2f} ms a step")
+    print(f"phase 2: floor {named} = {whole:.2f} ms per step")
     for position, label in enumerate(losses):
         spent = [seconds[seed][position]["finetune"] for seed in seconds]
         later = statistics.median(spent[1:])

@@ -1,15 +1,15 @@
-"""Seconds of the same comparison by the source study's procedure and by faceexp, in one run, and their ratio.
+"""Seconds of the same comparison of losses by the source study's procedure and by faceexp, and their ratio.
 
     python benchmarks/procedure.py [--losses 4] [--steps 600] [--epochs 15] [--without-avx512]
 
-The source study's procedure in today's Keras, compiled and without needless work of our own: every loss trains its own
-phase 1 with ``fit``; phase 2 runs the whole network at every step though only the embedding layer learns; and three
-threshold sweeps push both images of every pair of the part through the network. Same data (ORL), network, batches and
-numbers of steps; in a process of its own, with TensorFlow as it is by default. Importing TensorFlow is in neither of
-the two; compiling is in both.
+The source study's procedure is written in today's Keras, compiled, and without work that it does not need: every loss
+pretrains for itself, with ``fit``; fine-tuning runs the whole network at every step, although only the embedding layer
+learns; and three sweeps over thresholds push both images of every pair through the network. Both procedures have the
+same data (ORL), network, batches and numbers of steps. The source study's procedure runs in a process of its own, with
+the default settings of TensorFlow. Importing TensorFlow counts in neither of them; compiling counts in both.
 
-On processors without AVX-512 VNNI, TensorFlow leaves oneDNN out unless it is told otherwise, as faceexp does;
-``--without-avx512`` makes TensorFlow, oneDNN and XLA behave as there.
+On processors without AVX-512 VNNI, TensorFlow uses oneDNN only if it is told to, which faceexp does. With
+``--without-avx512``, TensorFlow, oneDNN and XLA behave as on such a processor.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ plugin = "balanced"
 classes_per_batch = {classes}
 images_per_class = {images}
 """
-# None of them has options that change the work a step.
+# Losses whose work per step does not depend on their options.
 LOSSES = (
     *("contrastive", "balanced_l2", "npairs", "cluster", "multi_similarity", "circle", "supcon", "ntxent", "arcface"),
     *("cosface", "triplet_margin", "lifted_struct", "fastap", "nca", "proxy_anchor", "snr_contrastive"),
@@ -124,7 +124,7 @@ def source_study(plan: Plan, name: str, epochs: int, steps: int) -> float:
 
 
 def prepared(home: Path, chosen: argparse.Namespace) -> tuple[faceexp.Study, Plan]:
-    """Return the experiment and its plan; decoding images is in neither of the two procedures."""
+    """Return the experiment and its plan. Decoding images counts in neither of the two procedures."""
     file = home / "x.toml"
     text = EXPERIMENT.format(epochs=chosen.epochs, steps=chosen.steps, classes=BATCH // 4, images=4)
     names = LOSSES[: chosen.losses]
@@ -147,8 +147,8 @@ def ours(chosen: argparse.Namespace) -> float:
         run = study.run(home / "runs", store=home / "store")
         seconds = time.perf_counter() - began
     for trial in run.trials:
-        spent = ", ".join(f"{stage} {value:.1f}" for stage, value in trial["seconds"].items())
-        print(f"  faceexp       {trial['label']:<18} {trial['status']}: {spent}", flush=True)
+        spent = ", ".join(f"{stage} {value:.1f}" for stage, value in trial.seconds.items())
+        print(f"  faceexp       {trial.label:<18} {trial.status}: {spent}", flush=True)
     return seconds
 
 
@@ -171,15 +171,18 @@ def main() -> None:
         older = {"ONEDNN_MAX_CPU_ISA": "AVX2", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
         environment |= {**older, "TF_ENABLE_ONEDNN_OPTS": "0"}
         os.environ.update(older)
-    mine = ours(chosen)
+    seconds_of_faceexp = ours(chosen)
     command = [sys.executable, __file__, "--source-study"]
     command += [f"--{name}={getattr(chosen, name)}" for name in ("losses", "steps", "epochs")]
     printed = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout  # noqa: S603
-    each: list[float] = json.loads(printed.splitlines()[-1])
-    for name, seconds in zip(LOSSES, each, strict=False):
+    seconds_of_losses: list[float] = json.loads(printed.splitlines()[-1])
+    for name, seconds in zip(LOSSES, seconds_of_losses, strict=False):
         print(f"  source study  {name:<18} {seconds:6.1f} s")
-    theirs = sum(each)
-    print(f"{len(each)} losses: source study {theirs:.1f} s, faceexp {mine:.1f} s, 1 / {theirs / mine:.1f}")
+    theirs = sum(seconds_of_losses)
+    print(
+        f"{len(seconds_of_losses)} losses: source study {theirs:.1f} s, faceexp {seconds_of_faceexp:.1f} s, "
+        f"1 / {theirs / seconds_of_faceexp:.1f}"
+    )
 
 
 if __name__ == "__main__":

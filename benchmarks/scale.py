@@ -1,13 +1,15 @@
-"""Seconds of each stage, and the memory, of one run on folders of more and more images, and their ratios.
+"""Seconds and memory of each stage of a run, on folders of more and more images, and how they grow.
 
     python benchmarks/scale.py [--images 10000 100000] [--folder DIR] [--set KEY=VALUE ...]
 
-The images are made: ten of each identity, which is an ORL face under a warp, brightness and mirroring of its own, each
-image changed a little more. ``--folder`` keeps them for the next time. Each size is run as ``faceexp run`` runs it, in
-a process of its own, with an empty store and every baseline. A stage's seconds end with its last event; memory is
-sampled. Pages of mapped files, which the system may take back at any time, are shown beside the memory that is the
-process's own; the peak of both together is what counts as resident. Pairs grow with the square of the images, and so
-does what looks at each of them: evaluation.
+The images are made by this script, ten per identity. An identity is an ORL face under a warp, brightness and mirroring
+of its own, and each of its images is changed a little more. ``--folder`` keeps the images for the next time. Each size
+is run as ``faceexp run`` does it: in a process of its own, with an empty store and every baseline.
+
+The seconds of a stage end with its last event, and memory is sampled. The process's own memory is shown beside the
+pages of mapped files, which the system may take back at any time; the peak of both together is the resident memory. The
+number of pairs grows with the square of the number of images, and so does the time of evaluation, which looks at each
+pair.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -37,6 +39,7 @@ import faceexp
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+    from faceexp.results.schema import TrialRecord
     from faceexp.values import Event
 
 EXPERIMENT = """\
@@ -63,10 +66,11 @@ margin = 10.0
 [[losses]]
 plugin = "npairs"
 """
-IMAGES_OF_EACH = 10
+IMAGES_PER_IDENTITY = 10
 INTERVAL = 0.05  # seconds between samples
 GIB = 2**30
-# In the order of a run. A stage's events tell of its end, so that what leads up to one belongs to it.
+# The stages in the order of a run. An event tells that a part of its stage has ended, so the time before it belongs to
+# that stage.
 STAGES = {
     "listing": "listing, fingerprint",
     "images": "decoding",
@@ -83,7 +87,7 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Sample:
-    """Memory of a process and its children, bytes: their own, and pages of files."""
+    """Memory of a process and its children in bytes: what is their own, and pages of mapped files."""
 
     time: float
     own: int
@@ -91,23 +95,23 @@ class Sample:
 
     @property
     def whole(self) -> int:
-        """What is resident."""
+        """The resident memory."""
         return self.own + self.mapped
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A run: seconds and peak memory of each stage, the peak resident memory as the system counts it, the results."""
+    """What was measured of a run: seconds and peak memory of each stage, the system's own peak, and the results."""
 
     seconds: dict[str, float]
     peaks: dict[str, Sample]
     resident: int
-    trials: list[dict[str, Any]]
-    notes: list[str]
+    trials: tuple[TrialRecord, ...]
+    notes: tuple[str, ...]
 
 
 def faces(folder: Path, images: int) -> Path:
-    """Return a folder of so many images in one folder an identity; made if it is not there."""
+    """Return a folder with this many images, in one folder per identity; make it if it is not there."""
     whole = folder / f"faces-{images}"
     if whole.is_dir():
         return whole
@@ -115,7 +119,7 @@ def faces(folder: Path, images: int) -> Path:
     sources = [np.asarray(Image.open(path)) for path in faceexp.plugin("dataset", "orl").build(seed=0).images]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=folder) as unfinished, ThreadPoolExecutor(os.cpu_count()) as pool:
-        people = range(images // IMAGES_OF_EACH)
+        people = range(images // IMAGES_PER_IDENTITY)
         list(pool.map(lambda person: identity(Path(unfinished, "faces"), sources, person), people))
         Path(unfinished, "faces").rename(whole)
     print(f"made {images:,} images of {len(people):,} identities in {time.perf_counter() - began:.0f} s", flush=True)
@@ -123,23 +127,23 @@ def faces(folder: Path, images: int) -> Path:
 
 
 def identity(folder: Path, sources: list[np.ndarray], person: int) -> None:
-    """Write one identity's images."""
+    """Write the images of one identity."""
     random = np.random.default_rng([0, person])
-    own = folder / f"p{person:06}"
-    own.mkdir(parents=True)
+    target = folder / f"p{person:06}"
+    target.mkdir(parents=True)
     source = Image.fromarray(sources[person % len(sources)])
     if random.random() < 0.5:
         source = source.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     shape = warp(random, source.size, turn=15, zoom=0.15, shear=0.15, shift=6)
     brightness, contrast = random.uniform(-40, 40), random.uniform(0.6, 1.4)
-    for number in range(IMAGES_OF_EACH):
+    for number in range(IMAGES_PER_IDENTITY):
         matrix = shape @ warp(random, source.size, turn=4, zoom=0.04, shear=0.03, shift=2)
         image = source.transform(
             source.size, Image.Transform.AFFINE, tuple(matrix[:2].ravel()), Image.Resampling.BILINEAR, fillcolor=90
         )
         offset, factor = brightness + random.uniform(-10, 10), contrast * random.uniform(0.9, 1.1)
         levels = np.clip((np.arange(256) - 128) * factor + 128 + offset, 0, 255).astype(np.uint8)
-        image.point(levels.tolist()).save(own / f"{number}.jpg", quality=90)
+        image.point(levels.tolist()).save(target / f"{number}.jpg", quality=90)
 
 
 def warp(
@@ -154,38 +158,39 @@ def warp(
     return centre @ linear @ np.linalg.inv(centre)
 
 
-def run(file: Path, home: Path, overrides: list[str], told: Connection) -> None:
-    """Run an experiment, tell of its events, and at the end of its peak and trials: the measured process."""
+def run(file: Path, home: Path, overrides: list[str], watcher: Connection) -> None:
+    """Run an experiment in the measured process; send its events, and at the end its peak, trials and notes."""
     from faceexp.quiet import silence
+    from faceexp.results.events import TrialEnded
 
     def on_event(event: Event) -> None:
-        spent = event.finished.seconds["evaluate"] if event.finished else 0.0
-        told.send((time.perf_counter(), event.stage, event.done, spent))
+        spent = event.trial.seconds["evaluate"] if isinstance(event, TrialEnded) else 0.0
+        watcher.send((time.perf_counter(), event.stage, event.done, spent))
 
-    told.send((time.perf_counter(), "start", 0, 0.0))
+    watcher.send((time.perf_counter(), "start", 0, 0.0))
     with silence():
         finished = faceexp.load(file, overrides=overrides).run(home / "runs", store=home / "store", on_event=on_event)
-    told.send((time.perf_counter(), "end", 0, 0.0))
+    watcher.send((time.perf_counter(), "end", 0, 0.0))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    told.send((peak, finished.trials, finished.document["notes"]))
+    watcher.send((peak, finished.trials, finished.results.notes))
 
 
 def measured(file: Path, home: Path, overrides: list[str]) -> Measured:
     """Run an experiment in a process of its own and watch it."""
     context = multiprocessing.get_context("spawn")
-    heard, told = context.Pipe(duplex=False)
-    process = context.Process(target=run, args=(file, home, overrides, told))
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=run, args=(file, home, overrides, sender))
     process.start()
-    told.close()
+    sender.close()
     events: list[tuple[float, str, int, float]] = []
     samples: list[Sample] = []
     try:
         while not events or events[-1][1] != "end":
-            if heard.poll(INTERVAL):
-                events.append(heard.recv())
+            if receiver.poll(INTERVAL):
+                events.append(receiver.recv())
             if not samples or time.perf_counter() - samples[-1].time >= INTERVAL:
                 samples.append(memory(process.pid or 0))
-        resident, trials, notes = heard.recv()
+        resident, trials, notes = receiver.recv()
     except EOFError:
         raise SystemExit("the run ended early; see above") from None
     finally:
@@ -201,10 +206,10 @@ def measured(file: Path, home: Path, overrides: list[str]) -> Measured:
 
 
 def stages(events: list[tuple[float, str, int, float]]) -> Iterator[tuple[str, float, float, float]]:
-    """Yield stage, begin, end and seconds of what lies between events."""
+    """Yield stage, begin, end and seconds of every interval between two events."""
     for (begin, before, _, _), (end, stage, done, evaluated) in itertools.pairwise(events):
         if stage == "trial":
-            # The evaluation knows its own seconds; before it come PCA, checkpoints and files.
+            # The evaluation measures its own seconds; what comes before it is PCA, loading and writing files.
             middle = end - evaluated
             yield "baseline", begin, middle, middle - begin
             yield "evaluate", middle, end, evaluated
@@ -217,7 +222,7 @@ def stages(events: list[tuple[float, str, int, float]]) -> Iterator[tuple[str, f
 
 
 def memory(pid: int) -> Sample:
-    """Return what a process and its children hold now; nothing where the system does not tell."""
+    """Return the memory of a process and its children as it is now; zeros if the system does not tell."""
     own = mapped = 0
     waiting = [pid]
     while waiting:
@@ -225,30 +230,30 @@ def memory(pid: int) -> Sample:
         try:
             lines = (folder / "status").read_text(encoding="utf-8").splitlines()
             waiting += [int(child) for file in folder.glob("task/*/children") for child in file.read_text().split()]
-        except OSError:  # it is gone, or this is another system
+        except OSError:  # the process is gone, or the system is not Linux
             continue
         held = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss")}
         own += held["RssAnon"] + held["RssShmem"]
-        mapped = max(mapped, held["RssFile"])  # children map the same files
+        mapped = max(mapped, held["RssFile"])  # not the sum, since children map the same files
     return Sample(time.perf_counter(), own, mapped)
 
 
-def show(sizes: list[int], found: list[Measured]) -> None:
-    """Print what each stage took, and how it grew."""
-    rows = {name: [result.seconds.get(stage, 0.0) for result in found] for stage, name in STAGES.items()}
-    rows["in all"] = [sum(result.seconds.values()) for result in found]
-    rows["all but evaluation"] = [sum(result.seconds.values()) - result.seconds["evaluate"] for result in found]
-    peaks = {name: [result.peaks.get(stage) for result in found] for stage, name in STAGES.items()}
+def show(sizes: list[int], results: list[Measured]) -> None:
+    """Print the seconds and memory of each stage, and how the seconds grew."""
+    rows = {name: [result.seconds.get(stage, 0.0) for result in results] for stage, name in STAGES.items()}
+    rows["in all"] = [sum(result.seconds.values()) for result in results]
+    rows["all but evaluation"] = [sum(result.seconds.values()) - result.seconds["evaluate"] for result in results]
+    peaks = {name: [result.peaks.get(stage) for result in results] for stage, name in STAGES.items()}
     print(
         f"{'seconds':<22}" + "".join(f"{size:>11,}" for size in sizes) + f"{'ratio':>9}   GiB at its peak: own + mapped"
     )
     for name, seconds in rows.items():
         ratio = f"{seconds[-1] / seconds[0]:9.1f}" if seconds[0] >= 0.1 else " " * 9
         held = [f"{peak.own / GIB:.2f} + {peak.mapped / GIB:.2f}" if peak else "" for peak in peaks.get(name, [])]
-        print(f"{name:<22}" + "".join(f"{each:11.1f}" for each in seconds) + ratio + "   " + "   ".join(held))
+        print(f"{name:<22}" + "".join(f"{value:11.1f}" for value in seconds) + ratio + "   " + "   ".join(held))
     grown = sizes[-1] / sizes[0]
     print(f"ratio of images {grown:.1f}, of pairs that are evaluated about {grown**2:.0f}")
-    for size, result in zip(sizes, found, strict=True):
+    for size, result in zip(sizes, results, strict=True):
         print(f"{size:,} images: peak resident memory {result.resident / GIB:.2f} GiB")
 
 
@@ -259,7 +264,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, help="keep the images here; else they are removed at the end")
     arguments.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for faceexp run")
     chosen = arguments.parse_args()
-    found = []
+    results = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -269,13 +274,13 @@ def main() -> None:
                 file = Path(home, "scale.toml")
                 file.write_text(EXPERIMENT.format(folder=where.as_posix()), encoding="utf-8")
                 result = measured(file, Path(home), chosen.set)
-            found.append(result)
+            results.append(result)
             print(f"{size:,} images: {'; '.join(result.notes)}")
             for trial in result.trials:
-                accuracy = trial["metrics"].get("accuracy")
-                spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in trial["seconds"].items())
-                print(f"  {trial['label']:<28} {trial['status']} accuracy {accuracy}: {spent}", flush=True)
-    show(chosen.images, found)
+                accuracy = trial.metrics.get("accuracy")
+                spent = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in trial.seconds.items())
+                print(f"  {trial.label:<28} {trial.status} accuracy {accuracy}: {spent}", flush=True)
+    show(chosen.images, results)
 
 
 if __name__ == "__main__":
