@@ -18,6 +18,7 @@ import pytest
 from faceexp.errors import InputError
 from faceexp.registry import describe, json_schema
 from faceexp.registry.installed import Registry
+from faceexp.results.jsonable import to_jsonable
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.toml"))
@@ -82,22 +83,19 @@ def experiment(**tables):
 
 
 def test_the_listing_names_every_plugin_by_kind(made):
-    listed = describe.listing()
-    assert list(listed) == ["loss", "model", "dataset", "sampler"]
-    assert {
-        "name": "made",
-        "distribution": "outside-described",
-        "version": "0.3",
-        "module": "outside_described",
-    } in listed["loss"]
-    assert all("error" not in item for items in listed.values() for item in items)
+    by_kind = describe.listing()
+    assert list(by_kind) == ["loss", "model", "dataset", "sampler"]
+    expected = {"name": "made", "distribution": "outside-described", "version": "0.3", "module": "outside_described"}
+    assert describe.ListedPlugin(**expected) in by_kind["loss"]
+    assert expected in [plugin.as_json() for plugin in by_kind["loss"]]
+    assert all(plugin.error is None for plugins in by_kind.values() for plugin in plugins)
 
 
 def test_the_listing_says_what_is_broken_and_what_is_offered_twice(install):
     install("outside-bad", "loss", "bad", "raise RuntimeError('no such GPU')")
     install("outside-first", "loss", "twin", LOSS)
     install("outside-second", "loss", "twin", LOSS)
-    errors = {(item["distribution"], item.get("error")) for item in describe.listing()["loss"]}
+    errors = {(plugin.distribution, plugin.error) for plugin in describe.listing()["loss"]}
     both = "loss 'twin' is offered by outside-first 1.0 and outside-second 1.0; uninstall one of them"
     assert ("outside-bad", "RuntimeError: no such GPU") in errors
     assert {error for distribution, error in errors if distribution in ("outside-first", "outside-second")} == {both}
@@ -109,8 +107,8 @@ import json, sys
 from pathlib import Path
 from faceexp.registry import describe
 
-(item,) = [item for item in describe.listing(Path(sys.argv[1]))["loss"] if item["name"] == "made"]
-print(json.dumps([item.get("error"), "outside_listed" in sys.modules]))
+(plugin,) = [plugin for plugin in describe.listing(Path(sys.argv[1]))["loss"] if plugin.name == "made"]
+print(json.dumps([plugin.error, "outside_listed" in sys.modules]))
 """
 
 
@@ -163,7 +161,7 @@ def test_a_broken_plugin_is_tried_every_time(install, list_made):
 
 
 def test_a_description_holds_everything_a_plugin_says_about_itself(made):
-    assert describe.describe("loss", "made") == {
+    assert to_jsonable(describe.describe("loss", "made")) == {
         "kind": "loss",
         "name": "made",
         "summary": "Made loss: a number, for tests.",
@@ -222,13 +220,13 @@ def test_a_description_holds_everything_a_plugin_says_about_itself(made):
 
 
 def test_every_installed_plugin_is_described_in_full():
-    for kind, items in describe.listing().items():
-        for item in items:
-            info = describe.describe(kind, item["name"])
-            assert info["summary"].endswith("."), item
-            assert Path(info["facts"]["file"]).is_file()
-            assert all(option["description"] and option["unit"] for option in info["options"]), item
-            json.dumps(info, allow_nan=False)
+    for kind, plugins in describe.listing().items():
+        for plugin in plugins:
+            described = describe.describe(kind, plugin.name)
+            assert described.summary.endswith("."), plugin
+            assert Path(described.facts["file"]).is_file()
+            assert all(option.description and option.unit for option in described.options), plugin
+            json.dumps(to_jsonable(described), allow_nan=False)
 
 
 @pytest.mark.parametrize(

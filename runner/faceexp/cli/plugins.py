@@ -19,7 +19,8 @@ def list_plugins(as_json: JsonFlag = False) -> None:
     from faceexp.store import default_root
 
     by_kind = descriptions.listing(default_root() / MEMORY)
-    show(plugin_list(by_kind), by_kind, as_json=as_json)
+    data = {kind: [plugin.as_json() for plugin in plugins] for kind, plugins in by_kind.items()}
+    show(plugin_list(by_kind), data, as_json=as_json)
 
 
 def describe(
@@ -34,8 +35,8 @@ def describe(
 
     if kind not in GROUPS:
         raise InputError(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, GROUPS)}")
-    info = descriptions.describe(kind, name)
-    show(plugin_description(info), info, as_json=as_json)
+    plugin = descriptions.describe(kind, name)
+    show(plugin_description(plugin), plugin, as_json=as_json)
 
 
 def new_plugin(

@@ -1,10 +1,11 @@
-"""What is known about installed plugins, as plain data; imports no TensorFlow."""
+"""What is known about installed plugins; nothing here imports TensorFlow."""
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,73 @@ from faceexp.registry.import_cache import ImportCache, recall, remember
 from faceexp.registry.installed import BrokenPluginError, discover
 
 
-def listing(memory: Path | None = None) -> dict[str, list[dict[str, str]]]:
-    """Return every installed plugin by kind; a broken one has an ``error``.
+@dataclass(frozen=True)
+class ListedPlugin:
+    """One line of the list of installed plugins.
+
+    Attributes:
+        name: Its name in experiment files.
+        distribution: The package that brings it.
+        version: That package's version.
+        module: The module that it is imported from.
+        error: Why it cannot be used; ``None`` where it can.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    error: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """Return it as JSON data; only a broken plugin has an ``error``."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class OptionDescription:
+    """One option of a plugin, in words.
+
+    Attributes:
+        name: Its key in experiment files.
+        type: What kind of value it takes.
+        default: Its value where the file gives none, or ``"required"``.
+        bounds: Which values are allowed.
+        unit: What its number counts.
+        description: What it does.
+    """
+
+    name: str
+    type: str
+    default: object
+    bounds: str
+    unit: str
+    description: str
+
+
+@dataclass(frozen=True)
+class PluginDescription:
+    """Everything there is to know about one plugin.
+
+    Attributes:
+        kind: loss, model, dataset or sampler.
+        name: Its name in experiment files.
+        summary: The first line of its docstring.
+        text: The rest of its docstring.
+        facts: What it says about itself, by the names that a reader sees.
+        options: Its options, in the order in which it declares them.
+    """
+
+    kind: str
+    name: str
+    summary: str
+    text: str
+    facts: Mapping[str, str]
+    options: tuple[OptionDescription, ...]
+
+
+def listing(memory: Path | None = None) -> dict[str, list[ListedPlugin]]:
+    """Return every installed plugin by kind.
 
     Args:
         memory: A file that keeps which plugins were imported without error, so that the next listing is quicker.
@@ -26,26 +92,28 @@ def listing(memory: Path | None = None) -> dict[str, list[dict[str, str]]]:
     registry = discover()
     cache = recall(memory) if memory else ImportCache()
     imported = []
-    by_kind: dict[str, list[dict[str, str]]] = {kind: [] for kind in GROUPS}
+    by_kind: dict[str, list[ListedPlugin]] = {kind: [] for kind in GROUPS}
     for plugin in registry.plugins:
-        entry = {key: getattr(plugin, key) for key in ("name", "distribution", "version", "module")}
+        error: str | None = None
         try:
             registry.find(plugin.kind, plugin.name)
             if plugin not in cache.plugins:
                 plugin.load()
                 imported.append(plugin)
-        except BrokenPluginError as error:
-            entry["error"] = error.reason
-        except InputError as error:
-            entry["error"] = str(error)
-        by_kind[plugin.kind].append(entry)
+        except BrokenPluginError as broken:
+            error = broken.reason
+        except InputError as offered_twice:
+            error = str(offered_twice)
+        by_kind[plugin.kind].append(
+            ListedPlugin(plugin.name, plugin.distribution, plugin.version, plugin.module, error)
+        )
     if memory and imported:
         remember(memory, cache, imported, began)
     return by_kind
 
 
-def describe(kind: str, name: str) -> dict[str, Any]:
-    """Return summary, options, facts and file of one plugin, as JSON data.
+def describe(kind: str, name: str) -> PluginDescription:
+    """Return summary, options, facts and file of one plugin.
 
     Raises:
         InputError: It is not installed, or it is broken.
@@ -56,14 +124,8 @@ def describe(kind: str, name: str) -> dict[str, Any]:
     except BrokenPluginError as error:
         raise InputError(f"{error}; reinstall or remove {plugin.distribution}") from error
     summary, _, text = (inspect.getdoc(cls) or "").partition("\n")
-    return {
-        "kind": kind,
-        "name": name,
-        "summary": summary,
-        "text": text.strip(),
-        "facts": {**_facts(cls), "distribution": f"{plugin.distribution} {plugin.version}", "file": str(plugin.file)},
-        "options": _options(cls),
-    }
+    installed = {"distribution": f"{plugin.distribution} {plugin.version}", "file": str(plugin.file)}
+    return PluginDescription(kind, name, summary, text.strip(), _facts(cls) | installed, tuple(_options(cls)))
 
 
 def _facts(cls: type[Plugin]) -> dict[str, str]:
@@ -85,7 +147,7 @@ def _facts(cls: type[Plugin]) -> dict[str, str]:
     return facts
 
 
-def _options(cls: type[Plugin]) -> list[dict[str, Any]]:
+def _options(cls: type[Plugin]) -> Iterator[OptionDescription]:
     schema = cls.model_json_schema()
     definitions = schema.get("$defs", {})
     # A property may refer to a definition, a list of choices for instance; here that is written in its place.
@@ -93,19 +155,16 @@ def _options(cls: type[Plugin]) -> list[dict[str, Any]]:
         name: {**definitions.get(str(described.get("$ref", "")).rpartition("/")[2], {}), **described}
         for name, described in schema.get("properties", {}).items()
     }
-    return [
-        {
-            "name": name,
-            "type": _type_name(properties[name]),
-            "default": "required"
-            if field.is_required()
-            else to_jsonable_python(field.get_default(call_default_factory=True)),
-            "bounds": _bounds(properties[name]),
-            "unit": properties[name].get("unit", "none"),
-            "description": field.description or "",
-        }
-        for name, field in cls.model_fields.items()
-    ]
+    for name, field in cls.model_fields.items():
+        default = None if field.is_required() else to_jsonable_python(field.get_default(call_default_factory=True))
+        yield OptionDescription(
+            name=name,
+            type=_type_name(properties[name]),
+            default="required" if field.is_required() else default,
+            bounds=_bounds(properties[name]),
+            unit=properties[name].get("unit", "none"),
+            description=field.description or "",
+        )
 
 
 def _type_name(schema: Mapping[str, Any]) -> str:

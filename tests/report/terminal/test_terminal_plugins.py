@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from faceexp.registry.describe import ListedPlugin, OptionDescription, PluginDescription
 from faceexp.report.terminal.plugins import plugin_description, plugin_list
 
 
 def test_plugins_are_listed_by_kind_and_broken_ones_say_why(drawn):
-    tidy = {"name": "tidy", "distribution": "faceexp-loss-tidy", "version": "0.1", "module": "m", "error": ""}
-    torn = tidy | {"name": "torn", "error": "ImportError: no [m]"}
+    tidy = ListedPlugin("tidy", "faceexp-loss-tidy", "0.1", "m")
+    torn = replace(tidy, name="torn", error="ImportError: no [m]")
     text = drawn(plugin_list({"loss": [tidy, torn], "model": []}))
     assert "loss plugins" in text
     assert "x torn (faceexp-loss-tidy 0.1) is broken: ImportError: no [m]" in text
@@ -16,23 +19,9 @@ def test_plugins_are_listed_by_kind_and_broken_ones_say_why(drawn):
 
 
 def test_a_description_has_facts_text_and_options(drawn):
-    option = {
-        "name": "margin",
-        "type": "list[int]",
-        "default": "[1]",
-        "bounds": "> 0",
-        "unit": "distance",
-        "description": "How far.",
-    }
-    info = {
-        "kind": "loss",
-        "name": "x",
-        "summary": "Short [bold].",
-        "facts": {"reference": "[1] a paper"},
-        "text": "Long.",
-        "options": [option],
-    }
-    text = drawn(plugin_description(info))
+    option = OptionDescription("margin", "list[int]", "[1]", "> 0", "distance", "How far.")
+    described = PluginDescription("loss", "x", "Short [bold].", "Long.", {"reference": "[1] a paper"}, (option,))
+    text = drawn(plugin_description(described))
     for part in ("loss x  Short [bold].", "[1] a paper", "Long.", "list[int]", "How far."):
         assert part in text
-    assert "no options" in drawn(plugin_description(info | {"options": [], "text": ""}))
+    assert "no options" in drawn(plugin_description(replace(described, options=(), text="")))

@@ -3,58 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
+from faceexp.registry.describe import ListedPlugin, PluginDescription
 from faceexp.report.terminal.tables import facts_table, plain_table
 
 
-def plugin_list(kinds: Mapping[str, Sequence[Mapping[str, str]]]) -> RenderableType:
+def plugin_list(by_kind: Mapping[str, Sequence[ListedPlugin]]) -> RenderableType:
     """Return the installed plugins, grouped by kind; for each broken one, a line says why it is broken."""
     parts: list[RenderableType] = []
-    for kind, plugins in kinds.items():
+    for kind, plugins in by_kind.items():
         table = plain_table(f"{kind} plugins")
         for name in ("name", "distribution", "version", "module"):
             table.add_column(name, overflow="fold")
         for plugin in plugins:
-            table.add_row(*(escape(plugin[key]) for key in ("name", "distribution", "version", "module")))
+            table.add_row(*(escape(text) for text in (plugin.name, plugin.distribution, plugin.version, plugin.module)))
         parts.append(table)
         if not plugins:
             parts.append(Text("none installed", style="dim"))
         parts += [
-            Text(
-                f"x {plugin['name']} ({plugin['distribution']} {plugin['version']}) is broken: {plugin['error']}",
-                style="red",
-            )
+            Text(f"x {plugin.name} ({plugin.distribution} {plugin.version}) is broken: {plugin.error}", style="red")
             for plugin in plugins
-            if plugin.get("error")
+            if plugin.error
         ]
     return Group(*parts)
 
 
-def plugin_description(info: Mapping[str, Any]) -> RenderableType:
-    """Return everything there is to know about one plugin, from the JSON data that describe it."""
+def plugin_description(plugin: PluginDescription) -> RenderableType:
+    """Return everything there is to know about one plugin."""
     facts = facts_table()
-    for name, value in info["facts"].items():
-        facts.add_row(name, Text(str(value)))
+    for name, value in plugin.facts.items():
+        facts.add_row(name, Text(value))
     parts: list[RenderableType] = [
-        Text.assemble((f"{info['kind']} ", "dim"), (info["name"], "bold"), f"  {info['summary']}"),
+        Text.assemble((f"{plugin.kind} ", "dim"), (plugin.name, "bold"), f"  {plugin.summary}"),
         Padding(facts, (1, 0)),
     ]
-    if info["text"]:
-        parts.append(Padding(Text(info["text"]), (0, 0, 1, 0)))
-    if info["options"]:
+    if plugin.text:
+        parts.append(Padding(Text(plugin.text), (0, 0, 1, 0)))
+    if plugin.options:
         table = plain_table()
         for name in ("option", "type", "default", "bounds", "unit", "description"):
             table.add_column(name, overflow="fold")
-        for option in info["options"]:
-            table.add_row(
-                *(escape(str(option[key])) for key in ("name", "type", "default", "bounds", "unit", "description"))
-            )
+        for option in plugin.options:
+            cells = (option.name, option.type, option.default, option.bounds, option.unit, option.description)
+            table.add_row(*(escape(str(cell)) for cell in cells))
         parts.append(table)
     else:
         parts.append(Text("no options", style="dim"))
