@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Everything that determines an artefact, as JSON data.
+Inputs = Mapping[str, Any]
+
 
 def canonical(value: object) -> str:
     """Return JSON text that is the same for the same content."""
@@ -84,7 +87,7 @@ class Store:
 
     root: Path
 
-    def find(self, kind: str, inputs: Mapping[str, Any]) -> Artefact | None:
+    def find(self, kind: str, inputs: Inputs) -> Artefact | None:
         """Return the artefact of these inputs, if it is there and whole."""
         key = digest(inputs)
         path = self._path(kind, key)
@@ -96,7 +99,7 @@ class Store:
             return None
         return Artefact(path, key, reused=True)
 
-    def get(self, kind: str, inputs: Mapping[str, Any], make: Callable[[Path], None]) -> Artefact:
+    def get(self, kind: str, inputs: Inputs, make: Callable[[Path], None]) -> Artefact:
         """Return the artefact of these inputs, made by ``make(folder)`` where it is missing."""
         key = digest(inputs)
         with self._lock(kind, key):
@@ -157,7 +160,7 @@ def _checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _seal(folder: Path, kind: str, inputs: Mapping[str, Any]) -> None:
+def _seal(folder: Path, kind: str, inputs: Inputs) -> None:
     files = {path.relative_to(folder).as_posix(): _checksum(path) for path in _files(folder)}
     manifest = {"kind": kind, "inputs": inputs, "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from faceexp.contract import RESERVED
 from faceexp.errors import Problem
 from faceexp.experiment.messages import explain, mistakes, short
 from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain
-from faceexp.experiment.toml import Document, KeyPath
+from faceexp.experiment.toml import Document, KeyPath, TomlTable
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -31,7 +31,7 @@ class Reference:
 
     kind: str
     name: str
-    options: Mapping[str, Any]
+    options: TomlTable
     path: KeyPath
 
 
@@ -95,8 +95,8 @@ def _plugin_table(
 
 
 def _with_sampler(
-    document: Document, table: dict[str, Any], path: KeyPath, problems: list[Problem], references: list[Reference]
-) -> dict[str, Any]:
+    document: Document, table: TomlTable, path: KeyPath, problems: list[Problem], references: list[Reference]
+) -> TomlTable:
     if "sampler" not in table:
         problems.append(
             document.problem(path, f'names no sampler; add [finetune.sampler] with plugin = "..."; {LISTED}')
@@ -107,7 +107,7 @@ def _with_sampler(
 
 
 def _losses(
-    document: Document, data: Mapping[str, Any], problems: list[Problem], references: list[Reference]
+    document: Document, data: TomlTable, problems: list[Problem], references: list[Reference]
 ) -> tuple[LossEntry, ...]:
     tables = document.data.get("losses")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
@@ -131,9 +131,9 @@ def _losses(
 
 def _expand(
     document: Document,
-    table: dict[str, Any],
+    table: TomlTable,
     index: int,
-    data: Mapping[str, Any],
+    data: TomlTable,
     problems: list[Problem],
     references: list[Reference],
 ) -> Iterator[LossEntry]:
@@ -178,7 +178,7 @@ def _expand(
         )
 
 
-def _spell_options(options: Mapping[str, Any]) -> str:
+def _spell_options(options: TomlTable) -> str:
     return f"({', '.join(f'{key}={_spell_value(value)}' for key, value in options.items())})" if options else ""
 
 
@@ -194,8 +194,8 @@ def _spell_value(value: object) -> str:
 
 def _override_table(
     document: Document,
-    data: Mapping[str, Any],
-    table: Mapping[str, Any],
+    data: TomlTable,
+    table: TomlTable,
     path: KeyPath,
     key: str,
     model: type[T],
@@ -221,8 +221,8 @@ def _override_table(
 
 def _override_finetune(
     document: Document,
-    data: Mapping[str, Any],
-    table: Mapping[str, Any],
+    data: TomlTable,
+    table: TomlTable,
     path: KeyPath,
     problems: list[Problem],
     references: list[Reference],

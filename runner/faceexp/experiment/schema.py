@@ -8,6 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from faceexp.experiment.baselines import BASELINES, BaselineKey
 
+# Options of a plugin: the plugin itself says of which types they are.
+Options = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
@@ -27,7 +29,7 @@ class PluginRef(Table):
     """A plugin by name, with its options as written."""
 
     plugin: str = Field(description="Name of an installed plugin; `faceexp list-plugins` shows them.")
-    options: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
+    options: Options = Field(default_factory=dict, description="The plugin's own options.")
 
 
 class Detect(Table):
@@ -197,7 +199,7 @@ class LossEntry(Table):
 
     plugin: str
     label: str
-    options: dict[str, Any]
+    options: Options
     pretrain: Pretrain
     finetune: Finetune
     index: int = Field(0, exclude=True, description="Which [[losses]] table of the file it comes from.")

@@ -17,6 +17,8 @@ from faceexp.errors import InputError, Problem
 from faceexp.experiment.schema import Experiment
 
 KeyPath = tuple[str | int, ...]
+# What TOML gives for a table: nothing is known of its values until `parse` has checked them.
+TomlTable = dict[str, Any]
 
 
 MAX_FILE_BYTES = 1_000_000
@@ -35,7 +37,7 @@ class Document:
 
     name: str
     text: str
-    data: dict[str, Any]
+    data: TomlTable
     overrides: Mapping[KeyPath, str] = field(default_factory=dict)
 
     @cached_property
@@ -95,7 +97,7 @@ def locate(text: str) -> dict[KeyPath, int]:
     return lines_of_keys
 
 
-def _enter(statement: Mapping[str, Any], tables: dict[KeyPath, int]) -> KeyPath:
+def _enter(statement: TomlTable, tables: dict[KeyPath, int]) -> KeyPath:
     """Return the path of the table that a header opens, and count the tables of each array in ``tables``."""
     path: KeyPath = ()
     current: Any = statement
@@ -169,7 +171,7 @@ def parse_text(text: str, name: str, overrides: tuple[str, ...] = ()) -> Documen
     return Document(name, text, data, places)
 
 
-def _override(data: dict[str, Any], override: str) -> KeyPath:
+def _override(data: TomlTable, override: str) -> KeyPath:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ValueError("write it as table.key=value, for instance finetune.steps=100")
@@ -201,7 +203,7 @@ def dump(experiment: Experiment) -> str:
         table.update(table.pop("options"))
     losses = []
     for entry in experiment.losses:
-        loss: dict[str, Any] = {"plugin": entry.plugin, "label": entry.label, **entry.options}
+        loss: TomlTable = {"plugin": entry.plugin, "label": entry.label, **entry.options}
         if entry.pretrain != experiment.pretrain:
             loss["pretrain"] = entry.pretrain.model_dump(mode="json", exclude_none=True)
         if entry.finetune != experiment.finetune:

@@ -16,6 +16,9 @@ from faceexp.errors import InputError
 from faceexp.registry.import_cache import ImportCache, recall, remember
 from faceexp.registry.installed import BrokenPluginError, discover
 
+# What pydantic tells of a value: its JSON schema.
+JsonSchema = dict[str, Any]
+
 
 @dataclass(frozen=True)
 class ListedPlugin:
@@ -167,7 +170,7 @@ def _options(cls: type[Plugin]) -> Iterator[OptionDescription]:
         )
 
 
-def _type_name(schema: Mapping[str, Any]) -> str:
+def _type_name(schema: JsonSchema) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(str(value) for value in schema["enum"])
     if "anyOf" in schema:
@@ -179,7 +182,7 @@ def _type_name(schema: Mapping[str, Any]) -> str:
     )
 
 
-def _bounds(schema: Mapping[str, Any]) -> str:
+def _bounds(schema: JsonSchema) -> str:
     signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
     lengths = {"minItems": "items >=", "maxItems": "items <=", "minLength": "letters >=", "maxLength": "letters <="}
     outer = [f"{sign} {schema[key]:g}" for key, sign in {**signs, **lengths}.items() if key in schema]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pydantic import BaseModel
 
 from faceexp.contract import Plugin
 from faceexp.errors import InputError
+from faceexp.registry.describe import JsonSchema
 from faceexp.registry.installed import BrokenPluginError, Registry, discover
-
-JsonSchema = dict[str, Any]
 
 
 def schema() -> JsonSchema:
@@ -56,7 +54,7 @@ def _one_of(tables: Sequence[JsonSchema]) -> JsonSchema:
     return {"type": "object", "oneOf": list(tables) or [False]}
 
 
-def _one(name: str, cls: type[Plugin], keys: Mapping[str, Any], definitions: JsonSchema) -> JsonSchema:
+def _one(name: str, cls: type[Plugin], keys: JsonSchema, definitions: JsonSchema) -> JsonSchema:
     options = cls.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
     definitions.update({f"{name}.{key}": value for key, value in options.get("$defs", {}).items()})
     return {

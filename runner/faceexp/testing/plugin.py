@@ -46,6 +46,10 @@ print(json.dumps(sorted({"tensorflow", "keras"} & set(sys.modules))))
 _ENDS = {"minimum": -math.inf, "maximum": math.inf}
 
 
+# Options of a plugin, and what their JSON schema says of them.
+JsonData = Mapping[str, Any]
+
+
 class PluginContract:
     """What plugins of every kind have to keep; subclass the suite of a kind instead.
 
@@ -130,7 +134,7 @@ class PluginContract:
             assert not isinstance(value, str) or value.strip(), f"{name} is empty"
 
 
-def _blamed(cls: type[Plugin], options: Mapping[str, Any]) -> set[str]:
+def _blamed(cls: type[Plugin], options: JsonData) -> set[str]:
     """Return the names of the options for which a TOML table is refused, none where it is accepted."""
     try:
         cls.from_toml(options)
@@ -139,7 +143,7 @@ def _blamed(cls: type[Plugin], options: Mapping[str, Any]) -> set[str]:
     return set()
 
 
-def _beyond(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _beyond(schema: JsonData) -> Iterator[tuple[str, Any]]:
     """Yield (option, value) for values just beyond what the JSON schema of a plugin's options allows."""
     for name, declared in schema.get("properties", {}).items():
         types = [part for part in declared.get("anyOf", [declared]) if part.get("type") != "null"]
@@ -148,7 +152,7 @@ def _beyond(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield name, value
 
 
-def _values_beyond(allowed: Mapping[str, Any]) -> list[Any]:
+def _values_beyond(allowed: JsonData) -> list[Any]:
     choices = allowed.get("enum", [allowed["const"]] if "const" in allowed else [])
     if choices:
         numbers = all(isinstance(choice, int | float) for choice in choices)
