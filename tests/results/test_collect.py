@@ -14,7 +14,8 @@ from faceexp.experiment.schema import Published
 from faceexp.results import collect as collecting
 from faceexp.results.collect import collect
 from faceexp.results.jsonable import to_json
-from faceexp.results.schema import BudgetRecord, TrialRecord
+from faceexp.results.record import BudgetRecord
+from faceexp.results.schema import TrialRecord
 from faceexp.values import Note
 
 

@@ -13,6 +13,7 @@ from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json, to_jsonable
 from faceexp.results.model_schema import ModelRecord, OriginRecord
 from faceexp.results.published import CasesRecord
+from faceexp.results.record import remarks
 from faceexp.results.schema import (
     CheckpointRecord,
     DiagnosticsRecord,
@@ -22,7 +23,6 @@ from faceexp.results.schema import (
     RunRecord,
     TrialFile,
     TrialRecord,
-    remarks,
 )
 from faceexp.values import Checkpoint
 

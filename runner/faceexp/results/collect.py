@@ -13,10 +13,10 @@ from faceexp.evaluation.catalogue import METRICS
 from faceexp.experiment.schema import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
+from faceexp.results.record import PartRecord
 from faceexp.results.schema import (
     SCHEMA,
     ComparisonRecord,
-    PartRecord,
     RunRecord,
     SplitRecord,
     SummaryRecord,

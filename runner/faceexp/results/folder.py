@@ -6,15 +6,18 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem
 from faceexp.results.model_schema import ModelRecord
 from faceexp.results.record import Record
-from faceexp.results.schema import SCHEMA, EnvironmentRecord, RunRecord, TrialFile
 from faceexp.values import NETWORK_FILE
+
+# The records of a run are imported where they are read: whoever opens a model needs none of them.
+if TYPE_CHECKING:
+    from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -125,10 +128,14 @@ class RunFolder:
 
     def read_environment(self) -> EnvironmentRecord:
         """Return what the run was made with, or an empty record if that file is lost or damaged."""
+        from faceexp.results.schema import EnvironmentRecord
+
         return _read(self.environment, EnvironmentRecord) or EnvironmentRecord()
 
     def read_trials(self, trial_ids: Sequence[str]) -> dict[str, TrialFile]:
         """Return the files of trials by id. A lost or damaged file is left out, because a report can do without it."""
+        from faceexp.results.schema import TrialFile
+
         files = {trial_id: _read(self.trial(trial_id), TrialFile) for trial_id in trial_ids}
         return {trial_id: file for trial_id, file in files.items() if file is not None}
 
@@ -156,6 +163,8 @@ def read_results(path: Path) -> RunRecord:
     Raises:
         InputError: There are none, they have another schema, or they are damaged.
     """
+    from faceexp.results.schema import SCHEMA, RunRecord
+
     file = path if path.is_file() else RunFolder(path).results
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

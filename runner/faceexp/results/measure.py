@@ -21,10 +21,8 @@ from faceexp.evaluation.metrics import examine
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.retrieval import rank_1
 from faceexp.results.jsonable import to_json
-from faceexp.results.record import Number, Record
+from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
 from faceexp.results.schema import (
-    BudgetRecord,
-    CalibrationRecord,
     CheckpointRecord,
     DiagnosticsRecord,
     JudgedPairRecord,

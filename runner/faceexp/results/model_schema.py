@@ -9,8 +9,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field
 
 from faceexp.contract import Distance
 from faceexp.experiment.schema import Preprocess
-from faceexp.results.record import Interval, Number, Record
-from faceexp.results.schema import BudgetRecord, CalibrationRecord, PartRecord, remarks
+from faceexp.results.record import BudgetRecord, CalibrationRecord, Interval, Number, PartRecord, Record, remarks
 from faceexp.values import Note, NoteKind
 
 

@@ -1,11 +1,18 @@
-"""What every record of a run is: a frozen part of a JSON file, in which each key has a type and a description."""
+"""What every record is: a frozen part of a JSON file, in which each key has a type and a description.
+
+The records that both a run and a model hold are here as well. So whoever opens a model need not import everything that
+describes a run.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from faceexp.values import Note, NoteKind
 
 
 def _finite(value: object) -> object:
@@ -43,3 +50,48 @@ class Record(BaseModel):
     def to_jsonable(self) -> dict[str, Any]:
         """Return the record as JSON data. A key that was not given stays out, so that older files stay as they are."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+class BudgetRecord(Record):
+    """How much training a trial was given. A comparison is fair where all losses were given the same."""
+
+    pretrain_images: int = Field(
+        0, description="How many images phase 1 saw. An image that is seen twice counts twice."
+    )
+    steps: int = Field(0, description="The number of optimiser steps of phase 2.")
+    images: int = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
+    trainable_parameters: int = Field(
+        0, description="The number of weights that phase 2 trains, with those of the loss."
+    )
+
+
+class PartRecord(Record):
+    """How much data one part of a split holds."""
+
+    images: int = Field(description="The number of images.")
+    people: int = Field(description="The number of people that they show.")
+    pairs: int | None = Field(None, description="The number of pairs that are judged. The training part has none.")
+    similar: int | None = Field(None, description="How many of these pairs show the same person.")
+
+
+class CalibrationRecord(Record):
+    """What the pairs of the validation part say about distances."""
+
+    threshold: Number = Field(description="The distance that gives the best balanced accuracy.")
+    far: Number = Field(None, description="The share of different pairs that this threshold accepts.")
+    tar: Number = Field(None, description="The share of similar pairs that this threshold accepts.")
+    thresholds: Mapping[str, Number] = Field(
+        default_factory=dict,
+        description="The threshold for each false accept rate, which is its name; null where there are too few pairs.",
+    )
+    slope: Number = Field(None, description="How much the log odds that a pair is similar change per unit of distance.")
+    intercept: Number = Field(None, description="The log odds that a pair at distance 0 is similar.")
+    n_similar: int | None = Field(None, description="The number of similar pairs.")
+    n_different: int | None = Field(None, description="The number of different pairs.")
+
+
+def remarks(notes: Sequence[str], kinds: Sequence[NoteKind]) -> tuple[Note, ...]:
+    """Return each note with what it is about. Older files do not say it, so the beginning of the sentence decides."""
+    if len(kinds) == len(notes):
+        return tuple(Note(kind, text) for kind, text in zip(kinds, notes, strict=True))
+    return tuple(Note("closed_set" if text.startswith("closed set") else "data", text) for text in notes)

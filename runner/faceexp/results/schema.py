@@ -10,15 +10,27 @@ The keys that have a default below are those that older versions did not write, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pydantic import Field
 
 from faceexp.contract import Distance
 from faceexp.results.published import PublishedRecord
-from faceexp.results.record import Curve, Interval, Number, Record
+from faceexp.results.record import (
+    BudgetRecord,
+    CalibrationRecord,
+    Curve,
+    Interval,
+    Number,
+    PartRecord,
+    Record,
+    remarks,
+)
 from faceexp.statistics.comparisons import Verdict
 from faceexp.values import Kind, Note, NoteKind, Status
+
+# These records are defined elsewhere, but they are parts of the files described here, so they are importable from here.
+__all__ = ["BudgetRecord", "CalibrationRecord", "PartRecord"]
 
 # The number of the form of all these files. It is the first key of results.json, so that a program can check it before
 # it reads anything else.
@@ -32,19 +44,6 @@ class CheckpointRecord(Record):
     loss: Number = Field(description="The mean value of the loss since the point before.")
     validation: Number = Field(
         description="The area under the ROC curve on validation images. The point with the highest value is kept."
-    )
-
-
-class BudgetRecord(Record):
-    """How much training a trial was given. A comparison is fair where all losses were given the same."""
-
-    pretrain_images: int = Field(
-        0, description="How many images phase 1 saw. An image that is seen twice counts twice."
-    )
-    steps: int = Field(0, description="The number of optimiser steps of phase 2.")
-    images: int = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
-    trainable_parameters: int = Field(
-        0, description="The number of weights that phase 2 trains, with those of the loss."
     )
 
 
@@ -136,22 +135,6 @@ class DiagnosticsRecord(Record):
     )
 
 
-class CalibrationRecord(Record):
-    """What the pairs of the validation part say about distances."""
-
-    threshold: Number = Field(description="The distance that gives the best balanced accuracy.")
-    far: Number = Field(None, description="The share of different pairs that this threshold accepts.")
-    tar: Number = Field(None, description="The share of similar pairs that this threshold accepts.")
-    thresholds: Mapping[str, Number] = Field(
-        default_factory=dict,
-        description="The threshold for each false accept rate, which is its name; null where there are too few pairs.",
-    )
-    slope: Number = Field(None, description="How much the log odds that a pair is similar change per unit of distance.")
-    intercept: Number = Field(None, description="The log odds that a pair at distance 0 is similar.")
-    n_similar: int | None = Field(None, description="The number of similar pairs.")
-    n_different: int | None = Field(None, description="The number of different pairs.")
-
-
 class TrialFile(TrialRecord):
     """``trials/<id>.json``: a trial with everything that a report shows of it."""
 
@@ -165,15 +148,6 @@ class TrialFile(TrialRecord):
     def alone(self) -> TrialRecord:
         """Return the trial without what only its own file holds, as it is in ``results.json``."""
         return TrialRecord.model_validate({name: getattr(self, name) for name in TrialRecord.model_fields})
-
-
-class PartRecord(Record):
-    """How much data one part of a split holds."""
-
-    images: int = Field(description="The number of images.")
-    people: int = Field(description="The number of people that they show.")
-    pairs: int | None = Field(None, description="The number of pairs that are judged. The training part has none.")
-    similar: int | None = Field(None, description="How many of these pairs show the same person.")
 
 
 class SplitRecord(Record):
@@ -248,13 +222,6 @@ class ComparisonRecord(Record):
         None,
         description="The difference that the test, before the correction, would find in 80 % of repeated runs.",
     )
-
-
-def remarks(notes: Sequence[str], kinds: Sequence[NoteKind]) -> tuple[Note, ...]:
-    """Return each note with what it is about. Older files do not say it, so the beginning of the sentence decides."""
-    if len(kinds) == len(notes):
-        return tuple(Note(kind, text) for kind, text in zip(kinds, notes, strict=True))
-    return tuple(Note("closed_set" if text.startswith("closed set") else "data", text) for text in notes)
 
 
 class RunRecord(Record):
