@@ -45,7 +45,7 @@ def build_step(size: int, width: int, identities: int, *, pam: bool) -> Callable
         with tf.GradientTape() as tape:
             tape.watch(embeddings)
             value = loss(labels, embeddings)
-        return tape.gradient(value, embeddings)
+        return tf.convert_to_tensor(tape.gradient(value, embeddings))
 
     step = tf.function(gradient, jit_compile=True)
 

@@ -70,7 +70,7 @@ class Row:
     def __str__(self) -> str:
         cells: list[float | None] = []
         for what in ("median", "fastest"):
-            ours, theirs = (side and getattr(side, what) for side in (self.ours, self.theirs))
+            ours, theirs = (getattr(side, what) if side else None for side in (self.ours, self.theirs))
             cells += [ours, theirs, ours / theirs if ours and theirs else None]
         return f"{self.loss:28} {self.rows:5}" + "".join(
             f"{'-' if cell is None else f'{cell:.2f}':>10}" for cell in cells
@@ -109,7 +109,7 @@ def parameters(cls: type) -> dict[str, inspect.Parameter]:
     known: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if "__init__" in base.__dict__:
-            of_base = inspect.signature(base.__init__).parameters
+            of_base = inspect.signature(base.__dict__["__init__"]).parameters
             known = {**of_base, **known}
             if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in of_base.values()):
                 break

@@ -93,7 +93,7 @@ def source_study(plan: Plan, name: str, epochs: int, steps: int) -> float:
     classifier.fit(inputs, labels, batch_size=BATCH, epochs=epochs, verbose=0)
 
     network = keras.Model(trunk.inputs, embedding.output)
-    plugin = faceexp.plugin("loss", name)
+    plugin: Any = faceexp.plugin("loss", name)
     loss = plugin.build(faceexp.LossContext(num_classes=int(labels.max()) + 1, embedding_dim=1024, seed=0))
     optimizer = keras.optimizers.Adam(1e-3)
 

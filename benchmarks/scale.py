@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -116,7 +116,8 @@ def faces(folder: Path, images: int) -> Path:
     if whole.is_dir():
         return whole
     # The plugin knows where the files are.
-    sources = [np.asarray(Image.open(path)) for path in faceexp.plugin("dataset", "orl").build(seed=0).images]
+    orl: Any = faceexp.plugin("dataset", "orl")
+    sources = [np.asarray(Image.open(path)) for path in orl.build(seed=0).images]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=folder) as unfinished, ThreadPoolExecutor(os.cpu_count()) as pool:
         people = range(images // IMAGES_PER_IDENTITY)

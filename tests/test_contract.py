@@ -109,7 +109,7 @@ def test_a_mistake_in_a_list_names_its_place():
 def test_a_plugin_is_frozen():
     plugin = Example(steps=1)
     with pytest.raises(ValidationError, match="frozen"):
-        plugin.margin = 2.0
+        plugin.margin = 2.0  # type: ignore[misc]  # as the test says
 
 
 def test_traits_are_the_class_variables_unless_overridden():

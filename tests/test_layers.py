@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,21 +24,23 @@ def first_proxy(labels, embeddings, proxies):
 
 
 def test_weights_are_there_before_the_first_call():
-    layer = proxy_layer(CTX, first_proxy, per_class=3)
+    layer: Any = proxy_layer(CTX, first_proxy, per_class=3)
     assert layer.built
     assert [tuple(variable.shape) for variable in layer.trainable_variables] == [(15, 64)]
     assert layer.non_trainable_variables == []
 
 
 def test_the_seed_decides_the_first_values():
-    first, again, other = (proxy_layer(LossContext(5, 64, seed), first_proxy).proxies.numpy() for seed in (3, 3, 4))
+    layers: list[Any] = [proxy_layer(LossContext(5, 64, seed), first_proxy) for seed in (3, 3, 4)]
+    first, again, other = (layer.proxies.numpy() for layer in layers)
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
 
 
 @pytest.mark.parametrize("dim", [16, 1024])
 def test_proxies_have_a_length_of_about_one(dim):
-    lengths = np.linalg.norm(proxy_layer(LossContext(100, dim, 0), first_proxy).proxies.numpy(), axis=1)
+    layer: Any = proxy_layer(LossContext(100, dim, 0), first_proxy)
+    lengths = np.linalg.norm(layer.proxies.numpy(), axis=1)
     assert np.mean(lengths) == pytest.approx(1, abs=0.1)
 
 
@@ -45,7 +48,7 @@ def test_proxies_have_a_length_of_about_one(dim):
 def test_proxies_are_trained(how):
     import tensorflow as tf
 
-    layer = proxy_layer(CTX, first_proxy)
+    layer: Any = proxy_layer(CTX, first_proxy)
 
     def both(labels, rows):
         with tf.GradientTape() as tape:
@@ -65,7 +68,7 @@ def test_what_moves_is_kept_from_call_to_call(how):
     def count(labels, embeddings, proxies, moving):
         return tf.reduce_sum(moving), moving + tf.cast(labels, tf.float32)
 
-    layer = proxy_layer(CTX, count, moving=[2])
+    layer: Any = proxy_layer(CTX, count, moving=[2])
     assert [tuple(variable.shape) for variable in layer.non_trainable_variables] == [(2,)]
     run = layer if how == "eager" else tf.function(layer, jit_compile=how == "xla", autograph=False)
     # Each call is given the value before it.

@@ -358,8 +358,9 @@ def part_of(study, run, home):
     return lambda trained, part: (trained.embeddings[part], labels[getattr(trained.split, part)])
 
 
-def all_distances(rows, labels, distance):
-    """Return the distance of every pair and whether it is similar, one pair at a time."""
+def all_distances(part, distance):
+    """Return the distance of every pair of a part and whether it is similar, one pair at a time."""
+    rows, labels = part
     if rows.dtype == np.uint8:  # pixels count in 255ths
         rows = rows.astype(np.float32) / np.float32(255)
     rows = rows.astype(np.float64)
@@ -384,10 +385,10 @@ def test_the_threshold_comes_from_validation_and_the_accuracy_from_test(run, tra
             continue
         found = trained[trial.id]
         assert trial.distance == found.distance
-        distances, similar = all_distances(*part_of(found, "validation"), found.distance)
+        distances, similar = all_distances(part_of(found, "validation"), found.distance)
         reached = balanced_accuracy(distances, similar, trial.threshold)
         assert reached == max(balanced_accuracy(distances, similar, t) for t in (-1, *distances))
-        distances, similar = all_distances(*part_of(found, "test"), found.distance)
+        distances, similar = all_distances(part_of(found, "test"), found.distance)
         expected = balanced_accuracy(distances, similar, trial.threshold)
         assert trial.metrics["accuracy"] == pytest.approx(expected, abs=1e-12)
 
@@ -397,11 +398,11 @@ def test_other_metrics_agree_with_scikit_learn_and_loops(run, trained, part_of):
         if trial.status != "ok":
             continue
         found = trained[trial.id]
-        distances, similar = all_distances(*part_of(found, "test"), found.distance)
+        distances, similar = all_distances(part_of(found, "test"), found.distance)
         assert trial.metrics["auc"] == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
         rows, labels = part_of(found, "test")
         unit = rows / np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-        distances, similar = all_distances(unit, labels, "euclidean")
+        distances, similar = all_distances((unit, labels), "euclidean")
         ratio = distances[similar].mean() / distances[~similar].mean()
         assert trial.metrics["sim_diff_ratio"] == pytest.approx(ratio, rel=1e-6)
 
@@ -413,7 +414,7 @@ def test_the_best_checkpoint_is_that_of_the_highest_validation_auc(run, trained,
         best = max(trial.curve, key=lambda point: point.validation)
         assert trial.best_step == best.step
         found = trained[trial.id]
-        distances, similar = all_distances(*part_of(found, "validation"), found.distance)
+        distances, similar = all_distances(part_of(found, "validation"), found.distance)
         assert best.validation == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
 
 

@@ -35,12 +35,12 @@ def evaluate() -> Callable[..., tuple[float, np.ndarray]]:
                 value = loss(labels, x)
             return value, tf.convert_to_tensor(tape.gradient(value, x))
 
-        labels, x = tf.constant(labels, tf.int32), tf.constant(x, tf.float32)
+        batch = tf.constant(labels, tf.int32), tf.constant(x, tf.float32)
         if how != "eager":
-            unknown = [tf.TensorSpec([None] * labels.ndim, tf.int32), tf.TensorSpec([None, None], tf.float32)]
+            unknown = [tf.TensorSpec([None] * batch[0].ndim, tf.int32), tf.TensorSpec([None, None], tf.float32)]
             signature = unknown if "unknown" in how else None
             both = tf.function(both, jit_compile="xla" in how, input_signature=signature, autograph=False)
-        value, gradient = both(labels, x)
+        value, gradient = both(*batch)
         assert value.shape == ()
         assert value.dtype == tf.float32
         return float(value), gradient.numpy()
@@ -84,7 +84,7 @@ def with_proxies() -> Callable[..., Any]:
     """A loss whose first weight, its proxies, has given values: ``with_proxies(plugin, proxies, num_classes)``."""
 
     def build(plugin: LossPlugin, proxies: np.ndarray, num_classes: int) -> Any:
-        loss = plugin.build(LossContext(num_classes, proxies.shape[1]))
+        loss: Any = plugin.build(LossContext(num_classes, proxies.shape[1]))
         loss.trainable_variables[0].assign(proxies)
         return loss
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
@@ -19,7 +21,8 @@ DETECT = Detect()
 @pytest.fixture(scope="module")
 def orl():
     """Real faces: the first image of ten people of ORL."""
-    data = faceexp.plugin("dataset", "orl").build(0)
+    dataset: Any = faceexp.plugin("dataset", "orl")
+    data = dataset.build(0)
     return [Image.open(data.images[10 * person]).convert("L") for person in range(10)]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from faceexp.contract import LossPlugin, ModelPlugin
+from faceexp.contract import Distance, LossPlugin, ModelPlugin
 from faceexp.engine import finetune, network, pretrain
 from faceexp.engine.augment import Augmentation, blurred
 from faceexp.engine.backend import compiled, derive_seed, many_steps, tensorflow
@@ -31,7 +31,7 @@ class ToOne(LossPlugin):
     """Pulls every number of an embedding towards 1."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
     xla: ClassVar[bool] = False
 
     def build(self, ctx):
@@ -43,7 +43,7 @@ class Still(LossPlugin):
     """Asks for no change at all."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "cosine"
+    distance: ClassVar[Distance] = "cosine"
     xla: ClassVar[bool] = False
 
     def build(self, ctx):
@@ -55,16 +55,17 @@ class Noisy(LossPlugin):
     """A loss that drops numbers at random, with random numbers of its own and no seed."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
     xla: ClassVar[bool] = False
 
     def build(self, ctx):
         tf = tensorflow()
+        import keras
 
-        class Layer(tf.keras.layers.Layer):
+        class Layer(keras.layers.Layer):
             def __init__(self):
                 super().__init__()
-                self.dropout = tf.keras.layers.Dropout(0.5)
+                self.dropout = keras.layers.Dropout(0.5)
 
             def call(self, labels, embeddings):
                 return tf.reduce_mean(tf.square(self.dropout(embeddings, training=True) - 1.0))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from faceexp.contract import BatchSupply, LossPlugin, SamplerPlugin
+from faceexp.contract import BatchSupply, Distance, LossPlugin, SamplerPlugin
 from faceexp.engine import finetune, network
 from faceexp.engine.backend import tensorflow
 from faceexp.engine.inputs import TrainingInputs
@@ -20,7 +20,7 @@ class Pull(LossPlugin):
     """Pulls similar pairs together and pushes all apart; takes rows out by a mask, which XLA refuses to compile."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
     xla: ClassVar[bool] = False
 
     def build(self, ctx):
@@ -40,7 +40,7 @@ class Square(LossPlugin):
     """Mean square of all embeddings."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
 
     def build(self, ctx):
         tf = tensorflow()
@@ -128,7 +128,7 @@ def test_phase_2_is_adam_on_the_embedding_layer(tuner_of):
 def test_phase_2_is_a_plain_keras_loop(tuner_of, faces, trainable):
     tf = tensorflow()
     keras = tf.keras
-    plugin = discover().find("loss", "npairs").load()()
+    plugin: Any = discover().find("loss", "npairs").load()()
     made, tuner = tuner_of(plugin, trainable)
     pixels, _ = faces(6, 4)
     labels = np.arange(24, dtype=np.int32) % 4  # rows i and i + 4 of a batch match

@@ -71,7 +71,7 @@ def test_features_are_those_of_the_trunk(resolved, faces):
 
     made = network.Network(Stack(), (16, 16, 1), 8)
     random = np.random.default_rng(0)
-    made.set_weights([random.normal(size=weight.shape).astype(np.float32) ** 2 for weight in made.get_weights()])
+    made.set_weights([np.asarray(random.normal(size=weight.shape), np.float32) ** 2 for weight in made.get_weights()])
     images = faces(6, 4)[0][..., None].astype(np.float32) / 50 - 2
     for training in (False, True):
         outcomes = []

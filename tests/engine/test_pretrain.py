@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from faceexp.contract import LossPlugin
+from faceexp.contract import Distance, LossPlugin
 from faceexp.engine import network, pretrain
 from faceexp.engine.backend import tensorflow
 from faceexp.experiment.schema import Augment, Pretrain
@@ -18,7 +18,7 @@ class Still(LossPlugin):
     """Asks for no change at all."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "cosine"
+    distance: ClassVar[Distance] = "cosine"
     xla: ClassVar[bool] = False  # compiling takes longer than these trainings
 
     def build(self, ctx):

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from faceexp.contract import LossPlugin, ModelPlugin, option
+from faceexp.contract import Distance, LossPlugin, ModelPlugin, option
 from faceexp.engine import network, pretrain, trials
 from faceexp.engine.backend import derive_seed, tensorflow
 from faceexp.engine.trials import Engine, train
@@ -20,7 +20,7 @@ from faceexp.experiment.schema import Augment, Pretrain
 from faceexp.planning.prepare import prepare
 from faceexp.registry.installed import discover
 from faceexp.store import Store
-from faceexp.values import Budget, Event
+from faceexp.values import Budget, Event, TrainedTrial
 
 EVERY = 5
 SCRATCH = Pretrain(enabled=False)
@@ -31,7 +31,7 @@ class Still(LossPlugin):
     """Asks for no change at all."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "cosine"
+    distance: ClassVar[Distance] = "cosine"
     xla: ClassVar[bool] = False  # compiling takes longer than these trainings
 
     def build(self, ctx):
@@ -43,7 +43,7 @@ class Pull(LossPlugin):
     """Pulls similar pairs together and pushes all apart; takes rows out by a mask, which XLA refuses to compile."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
     xla: ClassVar[bool] = False
 
     def build(self, ctx):
@@ -63,15 +63,16 @@ class Proxies(LossPlugin):
     """A loss with weights of its own: a point for each person."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "cosine"
+    distance: ClassVar[Distance] = "cosine"
 
     def build(self, ctx):
         tf = tensorflow()
+        import keras
 
-        class Layer(tf.keras.layers.Layer):
+        class Layer(keras.layers.Layer):
             def __init__(self):
                 super().__init__()
-                start = tf.keras.initializers.RandomNormal(seed=ctx.seed)
+                start = keras.initializers.RandomNormal(seed=ctx.seed)
                 self.points = self.add_weight(shape=(ctx.num_classes, ctx.embedding_dim), initializer=start)
 
             def call(self, labels, embeddings):
@@ -86,15 +87,17 @@ class NaNAt(LossPlugin):
     """Counts its calls in a weight that is not trained, and is no number at one of them."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
     xla: ClassVar[bool] = False
     step: int = option(7, "At which.")
 
     def build(self, ctx):
         tf = tensorflow()
+        import keras
+
         at = self.step
 
-        class Layer(tf.keras.layers.Layer):
+        class Layer(keras.layers.Layer):
             def __init__(self):
                 super().__init__()
                 self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
@@ -111,7 +114,7 @@ class NoGradient(LossPlugin):
     """A number, whose gradient is none."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
     xla: ClassVar[bool] = False
 
     def build(self, ctx):
@@ -123,7 +126,7 @@ class Broken(LossPlugin):
     """Raises when it is built, or when it is called."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
     xla: ClassVar[bool] = False
     when: str = option("build", "When.")
 
@@ -346,7 +349,7 @@ def test_a_loss_that_raises_costs_only_itself(results, label, reason):
 
 
 def test_a_phase_1_that_diverges_is_tried_once(plan_of, tmp_path):
-    heard = []
+    heard: list[Event] = []
     plan = plan_of(
         tmp_path,
         "still",
@@ -404,7 +407,7 @@ def test_an_interrupted_run_goes_on_where_it_was(results, plan_of, tmp_path):
             raise KeyboardInterrupt
 
     plan = plan_of(tmp_path, "pull", "pull all")
-    done = []
+    done: list[TrainedTrial] = []
     with pytest.raises(KeyboardInterrupt):
         done.extend(train(plan, Store(tmp_path), ValidationAuc(), interrupt))
     assert len(artefacts(tmp_path, "finetune")) == 1
@@ -485,7 +488,7 @@ def test_without_any_score_there_is_no_result(plan_of, tmp_path):
 def test_the_last_checkpoint_is_at_the_last_step(plan_of, tiny, tmp_path):
     (entry,) = tiny().losses
     finetune = entry.finetune.model_copy(update={"steps": 7, "validate_every": 3})
-    heard = []
+    heard: list[Event] = []
     (result,) = trained(
         plan_of(tmp_path, "pull", finetune=finetune, pretrain=SCRATCH), tmp_path, on_event=heard.append
     ).values()

@@ -7,6 +7,7 @@ import importlib
 import json
 import multiprocessing
 import os
+from collections.abc import Generator
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from faceexp.engine.trials import _alone, train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store
+from faceexp.values import Event
 
 SPEC = """\
 name = "train_in_processes"
@@ -126,7 +128,8 @@ def same(left, right):
 
 
 def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study, plan, kills, tmp_path):
-    store, heard = Store(tmp_path / "store"), []
+    store = Store(tmp_path / "store")
+    heard: list[Event] = []
     (kills / "killed").unlink(missing_ok=True)
     found = trained(plan, store, 2, heard)
     assert found.keys() == {trial.id for trial in plan.trials}
@@ -173,6 +176,7 @@ def test_who_stops_listening_leaves_no_process_behind(plan, kills, tmp_path):
     (kills / "killed").touch()
     root = tmp_path / "store"
     trials = train(plan, Store(root), ValidationAuc(), lambda event: None, 2)
+    assert isinstance(trials, Generator)
     first = next(trials)
     assert first.status == "ok"
     assert len(multiprocessing.active_children()) == 2

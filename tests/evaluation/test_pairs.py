@@ -11,7 +11,7 @@ from sklearn.metrics.pairwise import cosine_distances
 
 from faceexp.evaluation import embeddings as embeddings_module
 from faceexp.evaluation import pairs as module
-from faceexp.evaluation.embeddings import normalise
+from faceexp.evaluation.embeddings import Float64OnDemand, ScaledPixels, normalise
 from faceexp.evaluation.pairs import distances_from, pair_distances, prepare
 
 BATCHES = ["a", "b", "d", "e", "m1"]
@@ -71,7 +71,7 @@ def test_embeddings_that_are_made_ready_block_by_block_have_the_same_distances(m
     whole = pair_distances(x, y, distance)
     monkeypatch.setattr(embeddings_module, "_WHOLE_ELEMENTS", 0)
     monkeypatch.setattr(embeddings_module, "BLOCK_ELEMENTS", 100)
-    assert isinstance(prepare(x, distance).values, module.Float64OnDemand)
+    assert isinstance(prepare(x, distance).values, Float64OnDemand)
     found = pair_distances(x, y, distance)
     np.testing.assert_allclose(found.distance, whole.distance, rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal(found.similar, whole.similar)
@@ -91,7 +91,7 @@ def test_pixels_count_in_255ths(monkeypatch, many, distance):
     if many:
         monkeypatch.setattr(embeddings_module, "_WHOLE_ELEMENTS", 0)
         monkeypatch.setattr(embeddings_module, "BLOCK_ELEMENTS", 100)
-        assert isinstance(prepare(pixels, distance).values, module.ScaledPixels)
+        assert isinstance(prepare(pixels, distance).values, ScaledPixels)
     found = pair_distances(pixels, labels, distance).distance
     direct = pair_distances((pixels / 255).astype(np.float64), labels, distance).distance
     np.testing.assert_allclose(found, direct, rtol=1e-6, atol=1e-12)
@@ -107,7 +107,7 @@ def test_many_pairs_are_kept_as_float32(monkeypatch):
     exact = pair_distances(x, y, "euclidean").distance
     monkeypatch.setattr(module, "_FLOAT64_PAIRS", 10)
     found = pair_distances(x, y, "euclidean").distance
-    assert (exact.dtype, found.dtype) == (np.float64, np.float32)
+    assert (exact.dtype, found.dtype) == (np.dtype(np.float64), np.dtype(np.float32))
     np.testing.assert_allclose(found, exact, rtol=1e-7)
 
 

@@ -112,7 +112,7 @@ STATEMENTS = {
     "row": ["[[rows]]"],
     "part of a row": ["[rows.{k}]"],
 }
-INSIDE = {
+INSIDE: dict[str, list[tuple[str | int, ...]]] = {
     "list": [(0,), (1,), (1, 0), (1, 1)],
     "inline": [("a",), ("b",), ("b", "c"), ("b", "c", 0)],
     "dotted": [("a",), ("a", "b.c")],
@@ -121,8 +121,10 @@ INSIDE = {
 
 def written(kinds):
     """Write a document of such statements; return it and the line of everything in it."""
-    lines, expected = [], {}
-    header, rows = (), -1
+    lines: list[str] = []
+    expected: dict[tuple[str | int, ...], int] = {}
+    header: tuple[str | int, ...] = ()
+    rows = -1
     for number, kind in enumerate(kinds):
         key, line = f"k{number}", len(lines) + 1
         if kind == "part of a row" and rows < 0:
@@ -156,7 +158,8 @@ def test_lines_of_any_document(kinds):
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_lines_are_those_at_which_the_prefixes_of_a_file_begin_to_hold_a_key(path):
     text = path.read_text(encoding="utf-8")
-    lines, slow, start = text.split("\n"), {}, 0
+    lines, start = text.split("\n"), 0
+    slow: dict[tuple[str | int, ...], int] = {}
     for end in range(1, len(lines) + 1):
         if start == end - 1 and lines[start].strip()[:1] in ("", "#"):
             start = end

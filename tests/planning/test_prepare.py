@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from faceexp.contract import (
     BatchNeeds,
     BatchSupply,
     DatasetPlugin,
+    Distance,
     FaceData,
     LossPlugin,
     LossTraits,
@@ -29,14 +30,14 @@ from faceexp.planning.prepare import prepare
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.registry.installed import discover
 from faceexp.store import Store
-from faceexp.values import Note
+from faceexp.values import Event, Note
 
 
 class Needy(LossPlugin):
     """Needs what it is told to need."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "cosine"
+    distance: ClassVar[Distance] = "cosine"
     lacks: str = option("nothing", "What it needs.")
 
     def traits(self):
@@ -133,7 +134,8 @@ def test_a_loss_is_checked_against_its_sampler(tiny, registry, lacks, promises, 
     if message is None:
         (loss,) = resolve(experiment, registry).losses
         assert loss.traits.distance == "cosine"
-        assert loss.sampler.plugin.supply().classes == promises.get("classes", 2)
+        sampler: Any = loss.sampler.plugin
+        assert sampler.supply().classes == promises.get("classes", 2)
         return
     with pytest.raises(UnplannableError, match=message) as caught:
         resolve(experiment, registry)
@@ -176,8 +178,9 @@ def test_the_installed_plugins_resolve(tiny, face_folder):
     dataset = PluginRef(plugin="image_folder", options={"path": str(face_folder)})
     found = resolve(tiny(("contrastive", "npairs"), dataset=dataset), discover())
     assert [loss.traits.distance for loss in found.losses] == ["euclidean", "cosine"]
-    assert found.dataset.plugin.path == str(face_folder)
-    assert found.model.plugin.widths == (4,)
+    plugins: tuple[Any, Any] = found.dataset.plugin, found.model.plugin
+    assert plugins[0].path == str(face_folder)
+    assert plugins[1].widths == (4,)
 
 
 @pytest.fixture
@@ -297,7 +300,8 @@ def damaged(face_folder, tmp_path):
 
 
 def folder_of(path):
-    return discover().find("dataset", "image_folder").load()(path=str(path))
+    image_folder: Any = discover().find("dataset", "image_folder").load()
+    return image_folder(path=str(path))
 
 
 def test_every_unreadable_image_is_listed(plan, damaged, tmp_path):
@@ -352,7 +356,8 @@ def test_an_unreadable_folder_leaves_nobody(plan, damaged):
 
 
 def test_images_are_decoded_once(resolved, tmp_path, face_folder, monkeypatch):
-    store, events = Store(tmp_path / "store"), []
+    store = Store(tmp_path / "store")
+    events: list[Event] = []
     wanted = resolved({"needy": Needy()}, dataset=folder_of(face_folder))
     first = prepare(wanted, store, events.append)
     assert [(e.stage, e.done, e.total) for e in (events[0], events[-1])] == [("images", 0, 72), ("images", 72, 72)]

@@ -119,12 +119,12 @@ def list_made(tmp_path):
     home = [str(Path(describe.__file__).parents[2]), sysconfig.get_path("purelib")]
 
     def run(**environment):
-        places = sorted(map(str, tmp_path.glob("site-*")))
-        for path in [path for place in places for path in (*Path(place).rglob("*"), Path(place))]:
+        sites = sorted(map(str, tmp_path.glob("site-*")))
+        for path in [path for site in sites for path in (*Path(site).rglob("*"), Path(site))]:
             # As old as an installation; what was just written might be written once more, and look the same.
             if path.stat().st_mtime > time.time() - 1000:
                 os.utime(path, (time.time() - 2000,) * 2)
-        places = os.pathsep.join([*places, *home])
+        places = os.pathsep.join([*sites, *home])
         environment = {**os.environ, "PYTHONPATH": places, "PYTHONDONTWRITEBYTECODE": "1", **environment}
         command = [sys.executable, "-S", "-P", "-c", LISTING, str(tmp_path / "memory" / "plugins.json")]
         done = subprocess.run(

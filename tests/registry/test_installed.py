@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -77,7 +78,8 @@ def test_a_broken_plugin_says_why_and_stops_nothing_else(install, number, source
     assert "\n" not in str(caught.value)
     assert refused(discover().configure, "loss", "broken", {}).endswith(f"; reinstall or remove {distribution}")
     assert refused(faceexp.plugin, "loss", "broken").endswith(f"; reinstall or remove {distribution}")
-    assert discover().configure("loss", "contrastive", {"margin": 2.0}).plugin.margin == 2.0
+    healthy: Any = discover().configure("loss", "contrastive", {"margin": 2.0}).plugin
+    assert healthy.margin == 2.0
 
 
 def test_two_distributions_that_offer_one_name_are_both_named(install):
@@ -111,7 +113,8 @@ def test_the_hint_where_a_kind_has_no_plugin_at_all():
 
 def test_options_are_taken_as_toml_gives_them(install):
     install("outside-options", "loss", "made", LOSS)
-    assert discover().configure("loss", "made", {"weight": 2}).plugin.weight == 2.0
+    plugin: Any = discover().configure("loss", "made", {"weight": 2}).plugin
+    assert plugin.weight == 2.0
     for options in ({"weight": "2"}, {"weight": -1.0}, {"wait": 1.0}):
         with pytest.raises(ValidationError):
             discover().configure("loss", "made", options)
@@ -169,7 +172,7 @@ def test_defaults_belong_to_the_identity(install):
 
 def test_a_plugin_is_made_from_python(install):
     install("outside-python", "loss", "made", LOSS)
-    plugin = faceexp.plugin("loss", "made", weight=2.0)
+    plugin: Any = faceexp.plugin("loss", "made", weight=2.0)
     assert plugin.build(faceexp.LossContext(num_classes=40, embedding_dim=128, seed=0))(None, None) == 80.0
 
 

@@ -128,14 +128,14 @@ def test_the_guide_does_what_it_says(python, tmp_path):
 
     outputs = {}
     for command in commands:
-        program, *arguments = shlex.split(command)
+        words = shlex.split(command)
         if command.startswith("pip install -e "):
-            program, *arguments = *INSTALL, "--target", "site", f"./{arguments[-1]}"
+            words = [*INSTALL, "--target", "site", f"./{words[-1]}"]
         if command.startswith("faceexp run "):
             short = ("pretrain.epochs=1", "finetune.steps=4", "dataset.people=20", "seeds=[0]")
-            arguments += [word for value in short for word in ("--set", value)]
+            words += [word for value in short for word in ("--set", value)]
         # What is installed here is a copy; installed with -e, the module is the one in the folder.
-        outputs[command] = python(program, *arguments, path=[tmp_path / "my_loss"])
+        outputs[command] = python(*words, path=[tmp_path / "my_loss"])
         if command.startswith("faceexp new-plugin "):
             for name, text in files.items():
                 (tmp_path / name).write_text(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -42,9 +43,10 @@ def drawn() -> Callable[..., str]:
     """``drawn(renderable, width)``: what a terminal would show."""
 
     def draw(renderable, width=120):
-        console = Console(width=width, file=io.StringIO(), color_system=None)
+        output = io.StringIO()
+        console = Console(width=width, file=output, color_system=None)
         console.print(renderable)
-        return console.file.getvalue()
+        return output.getvalue()
 
     return draw
 
@@ -110,7 +112,13 @@ def without(judged) -> Callable[..., RunRecord]:
 @pytest.fixture(scope="session")
 def study(made_trial, accuracies, judged) -> RunRecord:
     """Four rows on four seeds, and a loss that fails on all of them."""
-    failed = {"status": "diverged", "reason": "<no luck> at step 7", "metrics": {}, "threshold": None, "curve": []}
+    failed: dict[str, Any] = {
+        "status": "diverged",
+        "reason": "<no luck> at step 7",
+        "metrics": {},
+        "threshold": None,
+        "curve": [],
+    }
     trials = [made_trial(label, seed, values[seed]) for label, values in accuracies.items() for seed in SEEDS]
     trials += [made_trial("dead", seed, 0) | failed for seed in SEEDS]
     part = {"images": 24, "people": 4, "pairs": 276, "similar": 60}

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 import faceexp
-from faceexp.contract import LossPlugin
+from faceexp.contract import Distance, LossPlugin
 from faceexp.experiment import toml
 from faceexp.experiment.schema import Published
 from faceexp.pipeline import Study
@@ -18,7 +18,7 @@ class OutOfOrder(LossPlugin):
     """Fails, so that a run has a trial without numbers."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
 
     def build(self, ctx):
         raise RuntimeError("out of order")

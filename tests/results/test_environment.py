@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from pathlib import Path
 
 import faceexp
 from faceexp.results import environment as surroundings
@@ -17,7 +18,7 @@ def test_the_processor_has_a_name_everywhere(monkeypatch):
     def refuse(*_, **__):
         raise OSError
 
-    monkeypatch.setattr(surroundings.Path, "read_text", refuse)
+    monkeypatch.setattr(Path, "read_text", refuse)
     assert isinstance(surroundings._processor(), str)
 
 

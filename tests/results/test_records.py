@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json, to_jsonable
 from faceexp.results.model_schema import ModelRecord, OriginRecord
 from faceexp.results.published import CasesRecord
-from faceexp.results.record import remarks
+from faceexp.results.record import Record, remarks
 from faceexp.results.schema import (
     CheckpointRecord,
     DiagnosticsRecord,
@@ -36,7 +37,7 @@ def read(path):
 def test_every_file_of_a_run_is_read_and_written_as_the_same_json(small_run):
     run = RunFolder(small_run.folder)
     assert small_run.results.to_jsonable() == read(run.results) == small_run.document
-    files = [(run.results, RunRecord), (run.environment, EnvironmentRecord)]
+    files: list[tuple[Path, type[Record]]] = [(run.results, RunRecord), (run.environment, EnvironmentRecord)]
     files += [(run.trial(trial.id), TrialFile) for trial in small_run.trials]
     files += [(model.record, ModelRecord) for model in run.models()]
     assert len(files) == 2 + 8 + 4
@@ -92,7 +93,7 @@ def test_a_key_that_was_not_given_is_not_written():
     assert trial.to_jsonable() == MINIMAL_TRIAL
     assert (trial.reason, trial.metrics, trial.budget, trial.cell) == (None, {}, None, (0, 0))
     with pytest.raises(ValidationError, match="frozen"):
-        trial.label = "y"
+        trial.label = "y"  # type: ignore[misc]  # as the test says
 
 
 @pytest.mark.parametrize("key", sorted(MINIMAL_TRIAL))

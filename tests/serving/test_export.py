@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -452,8 +453,8 @@ def test_a_folder_that_exists_stays_the_same_folder(lone, tmp_path, monkeypatch)
 def test_every_mistake_is_named_at_once_and_nothing_is_written(lone, tmp_path, monkeypatch):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "kept.txt").touch()
-    found = export.importlib.util.find_spec
-    monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else found(name))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else found(name))
     with pytest.raises(InputError) as caught:
         export_model(lone, tmp_path / "used", ["onnx", "onyx"])
     assert str(caught.value).splitlines() == [

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def trial_of(run, label, seed=0):
 
 
 def test_a_run_means_its_best_loss_by_validation(run):
-    scores = {}
+    scores: dict[str, dict[str, float]] = {}
     for trial in run.trials:
         best = next(point.validation for point in trial.curve if point.step == trial.best_step)
         scores.setdefault(trial.label, {})[trial.id] = best
@@ -207,12 +208,14 @@ def test_a_false_accept_rate_chooses_another_threshold_or_says_which_there_are(r
     assert calibration.thresholds["0.001"] is None
     other = calibration.model_copy(update={"thresholds": {"0.1": 2.5, "0.001": None}})
     served = dataclasses.replace(model, record=model.record.model_copy(update={"calibration": other}))
-    assert (served.verify(*tested[0][:2], far=0.1).threshold, served.verify(*tested[0][:2], far=0.1).far) == (2.5, 0.1)
+    first, second = tested[0][:2]
+    verdict = served.verify(first, second, far=0.1)
+    assert (verdict.threshold, verdict.far) == (2.5, 0.1)
     with pytest.raises(
         InputError, match=r"at a false accept rate of 0.001: its \d+ different validation pairs are too few"
     ):
-        model.verify(*tested[0][:2], far=0.001)
-    code, out, err = command("verify", run.folder, *tested[0][:2], "--far", "0.3")
+        model.verify(first, second, far=0.001)
+    code, out, err = command("verify", run.folder, first, second, "--far", "0.3")
     assert (code, out) == (2, "")
     assert "rate of 0.3: it was not set; this model has them at none" in err
 
@@ -286,7 +289,7 @@ def test_embeddings_of_a_folder(run, face_folder, tmp_path, command, suffix):
 
         table = pd.read_parquet(output) if suffix == "parquet" else pd.read_csv(output)
         photos = table["photo"].tolist()
-        rows = np.stack(table["embedding"]) if suffix == "parquet" else table.drop(columns="photo").to_numpy()
+        rows = np.stack(list(table["embedding"])) if suffix == "parquet" else table.drop(columns="photo").to_numpy()
     assert photos == sorted(str(path.relative_to(face_folder)) for path in face_folder.rglob("*.png"))
     expected = load_model(run.folder).embed([face_folder / photos[0], face_folder / photos[-1]])
     np.testing.assert_allclose(rows[[0, -1]], expected, rtol=1e-5, atol=1e-6)
@@ -410,7 +413,8 @@ def photographs(run, tmp_path):
     info = json.loads((model / "calibration.json").read_text())
     info["preprocess"]["detect"] = {"align": True, "margin": 0.0, "smallest": 0.1, "several": "largest"}
     (model / "calibration.json").write_text(json.dumps(info))
-    data = faceexp.plugin("dataset", "orl").build(0)
+    dataset: Any = faceexp.plugin("dataset", "orl")
+    data = dataset.build(0)
     room = Image.fromarray(np.random.default_rng(0).integers(60, 180, (480, 640)).astype(np.uint8))
     room = room.filter(ImageFilter.GaussianBlur(6))
     faces = [Image.open(data.images[index]).convert("L").resize((123, 150)) for index in (0, 10)]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from faceexp.contract import (
     BatchNeeds,
     BatchSupply,
     DatasetPlugin,
+    Distance,
     FaceData,
     LossPlugin,
     LossTraits,
@@ -67,7 +68,7 @@ class Pull(LossPlugin):
     """A contrastive loss, short."""
 
     reference: ClassVar[str] = "this test"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
     margin: float = option(5.0, "Distance that is enough.", unit="distance", gt=0)
@@ -86,7 +87,7 @@ class Halves(LossPlugin):
     """A loss of rows i and i + B/2 that promises not to compile under XLA."""
 
     reference: ClassVar[str] = "this test"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2, halves="mixed")
     xla: ClassVar[bool] = False
 
@@ -138,7 +139,7 @@ class Proxies(LossPlugin):
     """Softmax over inner products with one weight vector a class."""
 
     reference: ClassVar[str] = "this test"
-    distance: ClassVar[str] = "cosine"
+    distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
     trained: ClassVar[bool] = True
 
@@ -250,7 +251,7 @@ def rows(tf, x):
 
 # Planted defects: for each suite and check, a plugin and which checks fail, if there are others.
 
-PLANTED = {}
+PLANTED: dict[tuple[str, str], list[tuple[Any, set[str]]]] = {}
 
 
 def planted(kind, check, *others):
@@ -263,7 +264,7 @@ def planted(kind, check, *others):
     return register
 
 
-def spoiled(check, *others, base=WithoutXla):
+def spoiled(check, *others, base: Any = WithoutXla):
     """Register a loss whose value is spoiled by a function ``(tf, ctx, labels, x, value) -> value``."""
 
     def register(spoil):
@@ -283,7 +284,7 @@ def spoiled(check, *others, base=WithoutXla):
 
 
 def plant_everywhere(kind):
-    base = HEALTHY[kind]
+    base: Any = HEALTHY[kind]
 
     @planted(kind, "test_options_survive_a_toml_file")
     def lossy():
@@ -395,7 +396,7 @@ class Unreferenced(Pull):
 class Manhattan(WithoutXla):
     """Nobody measures this distance."""
 
-    distance: ClassVar[str] = "manhattan"
+    distance: ClassVar[Any] = "manhattan"
 
 
 @planted("loss", "test_says_what_it_is_made_for")

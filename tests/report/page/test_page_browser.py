@@ -83,6 +83,7 @@ def outcomes_of(tmp_path, widths, **pages):
         (tmp_path / f"{name}.html").write_text(text.replace("</body>", PROBE + "</body>"), encoding="utf-8")
         frames += "".join(f'<iframe src="{name}.html" width="{width}" height="900"></iframe>' for width in widths)
     (tmp_path / "frames.html").write_text(frames, encoding="utf-8")
+    assert CHROMIUM is not None
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     command += ["--disable-background-networking", "--disable-component-update", "--enable-logging=stderr"]
     command += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}"]

@@ -91,7 +91,8 @@ def test_reliability_is_how_often_a_probability_came_true():
     go.Figure(figure)
     # Two trials that say the same are no other curve.
     again, same = figures_of_trials.reliability([(diagnostics, calibration)] * 2)
-    assert (again["data"][1]["y"], same) == (curve["y"], pytest.approx(error))
+    assert again["data"][1]["y"] == curve["y"]
+    assert same == pytest.approx(error)
 
 
 def test_the_histogram_shows_shares_of_each_kind():

@@ -7,7 +7,7 @@ import itertools
 import re
 
 from faceexp.evaluation.catalogue import COLUMNS
-from faceexp.experiment.schema import Published
+from faceexp.experiment.schema import Published, PublishedResult
 from faceexp.report.columns import rows_of
 from faceexp.report.glossary import TERMS, glossary
 from faceexp.report.page.html import page
@@ -192,7 +192,7 @@ def test_budgets_unlike_the_others_are_marked(text):
 
 
 def test_published_results_stand_beside_those_of_the_run(study, environment, read, changed, without_plotly):
-    results = tuple({"label": label, "right": right} for label, right in (("twin", 114), ("elsewhere", 110)))
+    results = tuple(PublishedResult(label=label, right=right) for label, right in (("twin", 114), ("elsewhere", 110)))
     published = Published(source="A <notebook>", pairs=134, results=results)
     text = page(changed(study, published=_published(published)), environment, {}, {})
     section = without_plotly(text)[without_plotly(text).index('<h2 id="published">') :]
@@ -205,7 +205,7 @@ def test_published_results_stand_beside_those_of_the_run(study, environment, rea
     assert elsewhere[5:] == ["-", "-"]
     assert reader.tables[1][1][-1] == "not told apart"
     far = [("twin", 130), ("elsewhere", 60), ("near", 61)]
-    published = Published(source="x", pairs=134, results=tuple({"label": a, "right": b} for a, b in far))
+    published = Published(source="x", pairs=134, results=tuple(PublishedResult(label=a, right=b) for a, b in far))
     words = read(page(changed(study, published=_published(published)), environment, {}, {})).words
     assert (
         "Of the 3 pairs of published losses: 2 told apart even if errors are unrelated; "

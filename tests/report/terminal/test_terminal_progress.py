@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 
 import pytest
 
@@ -17,7 +18,7 @@ from faceexp.values import Event
 def clock(monkeypatch):
     """A clock that stands until it is told: ``clock(12)`` moves it on by 12 seconds."""
     now = [1000.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
     def move(seconds):
         now[0] += seconds

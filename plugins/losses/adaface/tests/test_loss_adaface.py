@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from faceexp_loss_adaface import AdaFace
@@ -59,6 +61,6 @@ def test_without_quality_it_is_cosface(proxy_batch, evaluate, with_proxies, unit
 
 
 def test_statistics_are_weights_that_are_not_trained():
-    loss = AdaFace().build(LossContext(num_classes=5, embedding_dim=4))
+    loss: Any = AdaFace().build(LossContext(num_classes=5, embedding_dim=4))
     assert [tuple(variable.shape) for variable in loss.trainable_variables] == [(5, 4)]
     assert [variable.numpy().tolist() for variable in loss.non_trainable_variables] == [[0, 0, 0]]

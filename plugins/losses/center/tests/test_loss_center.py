@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from faceexp_loss_center import Center
@@ -42,6 +44,6 @@ def test_formula_and_centers_batch_after_batch(
 
 
 def test_trains_a_classifier_and_moves_centers():
-    loss = Center().build(LossContext(num_classes=5, embedding_dim=4))
+    loss: Any = Center().build(LossContext(num_classes=5, embedding_dim=4))
     assert [tuple(variable.shape) for variable in loss.trainable_variables] == [(5, 4), (5,)]
     assert [tuple(variable.shape) for variable in loss.non_trainable_variables] == [(5, 4)]

@@ -37,7 +37,7 @@ class Naive:
         return self.distances[facilities].min(axis=0).sum()
 
     def choose(self, *, pam):
-        facilities = []
+        facilities: list[int] = []
         for _ in set(self.labels):
             candidates = [c for c in range(len(self.labels)) if c not in facilities]
             tried = [[*facilities, c] for c in candidates]
@@ -47,7 +47,7 @@ class Naive:
             clusters = self.assign(facilities)
             for k in range(len(facilities)):
                 members = np.flatnonzero(clusters == k)
-                tried = [[*facilities[:k], m, *facilities[k + 1 :]] for m in members]
+                tried = [[*facilities[:k], m, *facilities[k + 1 :]] for m in members.tolist()]
                 spread = self.distances[np.ix_(members, members)].sum(axis=0)
                 scores = [self.multiplier * (1 - self.nmi(t)) - s for t, s in zip(tried, spread, strict=True)]
                 facilities = tried[int(np.argmax(scores))]
@@ -123,7 +123,8 @@ def test_chooses_the_facilities_of_the_naive_search(evaluate, multiplier, pam):
 @pytest.mark.parametrize("pam", [False, True])
 @pytest.mark.parametrize("seed", [*range(12), 34])  # In 34, a point that PAM moves is as near to two facilities.
 def test_duplicates_and_ties_are_settled_as_by_the_naive_search(seed, pam):
-    naive = Naive(*batch_with_ties(seed), multiplier=2.0)
+    labels, x = batch_with_ties(seed)
+    naive = Naive(labels, x, multiplier=2.0)
     assert (naive.distances == 0).sum() > len(naive.labels)
     facilities, nmi = chosen(naive, pam=pam)
     assert facilities == naive.choose(pam=pam)

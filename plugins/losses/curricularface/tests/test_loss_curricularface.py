@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from faceexp_loss_curricularface import CurricularFace
@@ -48,6 +50,6 @@ def test_formula_batch_after_batch(proxy_batch, evaluate, with_proxies, unit, cr
 
 
 def test_the_moving_mean_is_a_weight_that_is_not_trained():
-    loss = CurricularFace().build(LossContext(num_classes=5, embedding_dim=4))
+    loss: Any = CurricularFace().build(LossContext(num_classes=5, embedding_dim=4))
     assert [tuple(variable.shape) for variable in loss.trainable_variables] == [(5, 4)]
     assert [variable.numpy() for variable in loss.non_trainable_variables] == [0]

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from faceexp_loss_magface import MagFace
@@ -47,7 +49,7 @@ def test_defaults_are_the_papers():
 
 
 def test_one_variable_of_proxies():
-    loss = MagFace().build(LossContext(num_classes=5, embedding_dim=4))
+    loss: Any = MagFace().build(LossContext(num_classes=5, embedding_dim=4))
     assert [tuple(variable.shape) for variable in loss.weights] == [(5, 4)]
 
 

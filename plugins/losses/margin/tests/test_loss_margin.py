@@ -1,4 +1,4 @@
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_values_and_gradients_of_pml(oracle_cases, agrees):
 
     seen = {"beta": 0, "all": 0}
     for case in oracle_cases(source="pml", loss="MarginLoss", status="ok"):
-        layer = Margin(**case["params"]).build(CTX)
+        layer: Any = Margin(**case["params"]).build(CTX)
         agrees(layer, case["y"], case)
         if "beta" in case["other_grad_arrays"]:
             with tf.GradientTape() as tape:
@@ -119,8 +119,9 @@ def test_draws_follow_from_seed_and_step():
 
 
 def test_only_beta_is_trained_and_only_when_told():
-    assert Margin().build(CTX).trainable_variables == []
-    layer = Margin(**SAMPLED).build(CTX)
+    untrained: Any = Margin().build(CTX)
+    assert untrained.trainable_variables == []
+    layer: Any = Margin(**SAMPLED).build(CTX)
     assert [weight.name for weight in layer.trainable_variables] == ["beta"]
     assert [weight.name for weight in layer.non_trainable_variables] == ["random"]
 

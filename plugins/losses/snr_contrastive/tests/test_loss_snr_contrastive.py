@@ -27,7 +27,8 @@ def test_values_and_gradients_of_pml(oracle_cases, agrees):
 
 def test_formula(evaluate):
     labels, x = np.array([0, 0, 0, 1, 1, 2]), np.random.default_rng(0).normal(size=(6, 4))
-    pull, push = [], []
+    pull: list[float] = []
+    push: list[float] = []
     for i in range(6):
         for j in set(range(6)) - {i}:
             d = np.var(x[i] - x[j]) / np.var(x[i])

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from faceexp_loss_subcenter_arcface import SubCenterArcFace
@@ -29,5 +31,5 @@ def test_formula(proxy_batch, evaluate, with_proxies, unit, cross_entropy):
 
 
 def test_one_proxy_for_each_sub_center():
-    loss = SubCenterArcFace(sub_centers=3).build(LossContext(num_classes=5, embedding_dim=4))
+    loss: Any = SubCenterArcFace(sub_centers=3).build(LossContext(num_classes=5, embedding_dim=4))
     assert [tuple(variable.shape) for variable in loss.trainable_variables] == [(15, 4)]

@@ -5,13 +5,20 @@ import sys
 
 import numpy as np
 import pytest
-from faceexp_loss_tfsim import TfsimCircle, TfsimMultiSimilarity, TfsimPN, TfsimSoftNearestNeighbor, TfsimTriplet
+from faceexp_loss_tfsim import (
+    TfsimCircle,
+    TfsimLoss,
+    TfsimMultiSimilarity,
+    TfsimPN,
+    TfsimSoftNearestNeighbor,
+    TfsimTriplet,
+)
 
 from faceexp.contract import LossContext
 from faceexp.testing import LossContract
 
 CTX = LossContext(num_classes=4, embedding_dim=4)
-LOSSES = [TfsimCircle, TfsimMultiSimilarity, TfsimPN, TfsimSoftNearestNeighbor, TfsimTriplet]
+LOSSES: list[type[TfsimLoss]] = [TfsimCircle, TfsimMultiSimilarity, TfsimPN, TfsimSoftNearestNeighbor, TfsimTriplet]
 
 
 class TestCircleContract(LossContract):

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from faceexp_loss_triplet_margin import TripletMargin
@@ -26,13 +28,13 @@ def batch(seed=0):
 
 def options_of(params):
     """Options of ours that stand for parameters, distance and miner of pytorch-metric-learning."""
-    known = {
+    known: dict[str, dict[str, Any]] = {
         "LpDistance(normalize_embeddings=False,p=2,power=2)": {"normalize": False, "power": 2},
         "BatchHardMiner()": {"miner": "batch_hard"},
         "TripletMarginMiner(margin=0.2,type_of_triplets='semihard')": {"miner": "semihard", "miner_margin": 0.2},
         "TripletMarginMiner(margin=0.2,type_of_triplets='hard')": {"miner": "hard", "miner_margin": 0.2},
     }
-    options = {}
+    options: dict[str, Any] = {}
     for name, value in params.items():
         options |= known[value] if name in {"distance", "miner"} else {name: value}
     return options

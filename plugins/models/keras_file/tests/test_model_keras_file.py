@@ -202,7 +202,7 @@ def test_code_is_refused_before_keras_is_imported(saved, layers):
     import keras
 
     @keras.saving.register_keras_serializable(package="theirs")
-    class Own(layers.Layer):
+    class Own(keras.layers.Layer):
         pass
 
     def own(x):

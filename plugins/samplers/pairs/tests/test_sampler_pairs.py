@@ -56,7 +56,7 @@ def test_the_order_of_pairs_is_shuffled():
 
 def test_every_pair_that_fits_is_as_likely_as_any_other():
     labels = np.array([0, 1, 0, 2, 1, 0], np.int32)  # three, two and one images
-    frequency = {True: Counter(), False: Counter()}
+    frequency: dict[bool, Counter[tuple[int, int]]] = {True: Counter(), False: Counter()}
     for batch in batches(400, labels, batch_size=128):
         for anchor, partner in batch.reshape(2, 64).T.tolist():
             frequency[bool(labels[anchor] == labels[partner])][anchor, partner] += 1
