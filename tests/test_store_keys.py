@@ -41,6 +41,7 @@ HASHED = {
     "faceexp.results.measure": [
         "evaluation/__init__.py",
         "evaluation/calibration.py",
+        "evaluation/catalogue.py",
         "evaluation/checkpoints.py",
         "evaluation/diagnostics.py",
         "evaluation/embeddings.py",
@@ -49,6 +50,8 @@ HASHED = {
         "evaluation/retrieval.py",
         "evaluation/verification.py",
         "results/measure.py",
+        "results/record.py",
+        "results/schema.py",
     ],
 }
 
