@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
-
 from faceexp.statistics.letters import letters
 from faceexp.statistics.paired import (
     Cell,
@@ -247,6 +245,8 @@ def _groups(
     results: Sequence[Result], higher_is_better: Mapping[str, bool], comparisons: Sequence[Comparison]
 ) -> dict[str, dict[str, str]]:
     """Return metric -> label -> letters, for labels that have trials."""
+    import numpy as np
+
     different: dict[str, set[frozenset[str]]] = {metric: set() for metric in higher_is_better}
     for comparison in comparisons:
         if comparison.verdict != "indistinguishable":

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from faceexp.statistics.power.question import ALPHA, POWER
 
 if TYPE_CHECKING:
@@ -56,6 +54,8 @@ def mean_of(values: Sequence[float], test_train_ratio: float) -> MeanWithError:
     Raises:
         ValueError: The ratio is negative.
     """
+    import numpy as np
+
     if test_train_ratio < 0:
         raise ValueError(f"test_train_ratio must be at least 0, not {test_train_ratio}")
     n = len(values)
@@ -75,6 +75,8 @@ def paired_difference(a: Mapping[Cell, float], b: Mapping[Cell, float], test_tra
     Raises:
         ValueError: The ratio is negative.
     """
+    import numpy as np
+
     common = [cell for cell in a if cell in b]
     differences = [a[cell] - b[cell] for cell in common]
     mean = mean_of(differences, test_train_ratio)
