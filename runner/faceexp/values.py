@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from faceexp.arrays import ByteArray, FloatArray, IntArray
 from faceexp.contract import Distance, FaceData, LossTraits
-from faceexp.data.pairs_file import PairsFile
-from faceexp.data.splits import Split
 from faceexp.experiment.baselines import Baseline
-from faceexp.experiment.schema import Experiment, LossEntry
-from faceexp.registry.installed import ConfiguredPlugin
+
+if TYPE_CHECKING:
+    # Only annotations name these; importing them would cost every command the time of NumPy and of the registry.
+    from faceexp.data.pairs_file import PairsFile
+    from faceexp.data.splits import Split
+    from faceexp.experiment.schema import Experiment, LossEntry
+    from faceexp.registry.installed import ConfiguredPlugin
 
 Status = Literal["ok", "diverged", "failed"]
 Kind = Literal["loss", "baseline"]

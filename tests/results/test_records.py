@@ -14,7 +14,7 @@ from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json, to_jsonable
 from faceexp.results.model_schema import ModelRecord, OriginRecord
 from faceexp.results.published import CasesRecord
-from faceexp.results.record import Record, remarks
+from faceexp.results.record import CalibrationRecord, Record, remarks
 from faceexp.results.schema import (
     CheckpointRecord,
     DiagnosticsRecord,
@@ -115,3 +115,10 @@ def test_an_origin_of_an_older_export_is_read_and_the_parts_stay_as_they_were():
     origin = OriginRecord.model_validate({"run": "old", "parts": parts, "budget": {}})
     assert origin.budget is None
     assert origin.model_dump(mode="json")["parts"] == parts
+
+
+@pytest.mark.parametrize("rate", ["often", "", "1.5", "-0.1", "nan"])
+def test_a_threshold_for_what_is_no_rate_is_refused(rate):
+    assert CalibrationRecord.model_validate({"threshold": 1.0, "thresholds": {"0.01": 0.5}}).thresholds["0.01"] == 0.5
+    with pytest.raises(ValidationError):
+        CalibrationRecord.model_validate({"threshold": 1.0, "thresholds": {rate: 0.5}})

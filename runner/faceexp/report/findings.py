@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from faceexp.evaluation.catalogue import LEADING
 from faceexp.report.columns import Row, mean_and_interval, rows_of
 from faceexp.report.words import between, many, together
-from faceexp.results.schema import ComparisonRecord, PartRecord, RunRecord
+from faceexp.results.record import PartRecord
+from faceexp.results.schema import ComparisonRecord, RunRecord
 
 # Up to this many real differences are told one by one. With more, the sentence would fill the screen before the table
 # comes into sight, so they are only counted; the matrix shows them all.

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from faceexp.values import Note, NoteKind
 
@@ -18,6 +18,13 @@ from faceexp.values import Note, NoteKind
 def _finite(value: object) -> object:
     """Return ``None`` for infinity and for a result that is no number, because JSON has no word for them."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _rate(text: str) -> str:
+    """Return the text of a rate, or refuse it."""
+    if not 0 <= float(text) <= 1:
+        raise ValueError(f"{text} is not a rate")
+    return text
 
 
 def _defined(values: object) -> object:
@@ -29,6 +36,8 @@ def _defined(values: object) -> object:
 Number = Annotated[float | None, BeforeValidator(_finite)]
 Curve = Annotated[tuple[float, ...], BeforeValidator(_defined)]
 Interval = tuple[float, float]
+# A rate as the key of a JSON object: text that is a number from 0 to 1.
+Rate = Annotated[str, AfterValidator(_rate)]
 # A number that is written as it is given, so that a count of pairs stays a whole number in JSON.
 Amount = Annotated[int | float | None, BeforeValidator(_finite)]
 
@@ -80,7 +89,7 @@ class CalibrationRecord(Record):
     threshold: Number = Field(description="The distance that gives the best balanced accuracy.")
     far: Number = Field(None, description="The share of different pairs that this threshold accepts.")
     tar: Number = Field(None, description="The share of similar pairs that this threshold accepts.")
-    thresholds: Mapping[str, Number] = Field(
+    thresholds: Mapping[Rate, Number] = Field(
         default_factory=dict,
         description="The threshold for each false accept rate, which is its name; null where there are too few pairs.",
     )

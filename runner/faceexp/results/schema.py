@@ -29,9 +29,6 @@ from faceexp.results.record import (
 from faceexp.statistics.comparisons import Verdict
 from faceexp.values import Kind, Note, NoteKind, Status
 
-# These records are defined elsewhere, but they are parts of the files described here, so they are importable from here.
-__all__ = ["BudgetRecord", "CalibrationRecord", "PartRecord"]
-
 # The number of the form of all these files. It is the first key of results.json, so that a program can check it before
 # it reads anything else.
 SCHEMA = 1

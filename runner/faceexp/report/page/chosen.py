@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from faceexp.report.columns import Row
 from faceexp.report.page import figures_of_trials
 from faceexp.report.page.figures import PageJson
-from faceexp.results.schema import CalibrationRecord, DiagnosticsRecord, RunRecord, TrialFile, TrialRecord
+from faceexp.results.record import CalibrationRecord
+from faceexp.results.schema import DiagnosticsRecord, RunRecord, TrialFile, TrialRecord
 
 # The groups of pairs that a reader sees, errors first: title, whether the pairs are similar, whether they are accepted.
 PAIR_GROUPS = (
