@@ -12,22 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from faceexp.arrays import ByteArray
-from faceexp.data import pairs_file
 from faceexp.errors import InputError
 from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import Experiment
 from faceexp.planning.problems import located, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.registry.installed import discover
-from faceexp.results.events import TrialEnded
-from faceexp.results.folder import RunFolder
-from faceexp.results.model_schema import ModelRecord
-from faceexp.results.schema import TrialRecord
-from faceexp.run import Run
 from faceexp.store import Store, default_root, digest, write_text
 from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, TrainedTrial
+
+if TYPE_CHECKING:
+    # Everything about results is imported where a run begins: `faceexp validate` only reads and checks a file.
+    from faceexp.results.folder import RunFolder
+    from faceexp.results.schema import TrialRecord
+    from faceexp.run import Run
 
 
 def ignore(event: Event) -> None:
@@ -56,6 +57,8 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str]
     try:
         resolved = resolve(experiment, registry)
         if experiment.protocol.path:
+            from faceexp.data import pairs_file
+
             resolved = dataclasses.replace(resolved, pairs=pairs_file.read(experiment.protocol.path))
         return Study(document, experiment, resolved)
     except UnplannableError as error:
@@ -120,7 +123,10 @@ class Study:
         from faceexp.evaluation.checkpoints import ValidationAuc
         from faceexp.results.collect import collect
         from faceexp.results.environment import environment
+        from faceexp.results.events import TrialEnded
+        from faceexp.results.folder import RunFolder
         from faceexp.results.jsonable import to_json
+        from faceexp.run import Run
 
         folder = RunFolder(Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}")
         used_store = Store(Path(store) if store else default_root())
@@ -147,6 +153,7 @@ def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) 
     """Measure a trial, and write its file, its pictures, and its model with the threshold."""
     from faceexp.results.jsonable import to_json
     from faceexp.results.measure import measure
+    from faceexp.results.model_schema import ModelRecord
 
     measured = measure(trained, plan, store)
     trial = measured.trial

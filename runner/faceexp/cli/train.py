@@ -63,13 +63,13 @@ def run(
     Exit code 0: done; 1: some trial did not end well; 2: the input is wrong.
     """
     from faceexp import pipeline
-    from faceexp.report.terminal import progress
+    from faceexp.report.terminal.outline import outline
     from faceexp.report.terminal.run import run_table
 
     study = pipeline.load(spec, overrides=overrides or (), only=only or ())
     _check_writable({"--out": out, "--store": store})
     with quiet() as stderr:
-        stderr.print(progress.outline(study.resolved), style="bold", highlight=False, soft_wrap=True)
+        stderr.print(outline(study.resolved), style="bold", highlight=False, soft_wrap=True)
         try:
             with _displaying(study, stderr) as on_event:
                 finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
@@ -134,7 +134,7 @@ def _restoring_collection(on_event: "EventCallback") -> "EventCallback":
 def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
     """Check an experiment file, its plugins and their options, without loading data or training anything."""
     from faceexp import pipeline
-    from faceexp.report.terminal import progress
+    from faceexp.report.terminal.outline import outline
 
     try:
         study = pipeline.load(spec, overrides=overrides or ())
@@ -143,10 +143,10 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
             print(json.dumps({"valid": False, "problems": [str(problem) for problem in error.problems]}, indent=1))
             raise typer.Exit(2) from None
         raise
-    outline = progress.outline(study.resolved)
+    text = outline(study.resolved)
     if as_json:
-        print(json.dumps({"valid": True, "problems": [], "outline": outline}, indent=1))
+        print(json.dumps({"valid": True, "problems": [], "outline": text}, indent=1))
     else:
         # Rich would take a tenth of the time of this command, so it is not used; colours are left out where Rich would.
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        typer.echo(f"{typer.style('valid', fg='green')}  {outline}", color=False if plain else None)
+        typer.echo(f"{typer.style('valid', fg='green')}  {text}", color=False if plain else None)

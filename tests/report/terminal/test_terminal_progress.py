@@ -9,6 +9,7 @@ import time
 import pytest
 
 from faceexp.report.terminal import progress
+from faceexp.report.terminal.outline import outline
 from faceexp.results.events import TrialEnded
 from faceexp.results.schema import TrialRecord
 from faceexp.values import Event
@@ -162,9 +163,7 @@ def test_a_line_about_a_trial_that_has_ended():
 
 
 def test_outline(wanted):
-    assert progress.outline(wanted) == (
-        "tiny: 2 losses x 2 seeds x 1 fold = 4 trials on made, open set, trunk thin_vgg"
-    )
+    assert outline(wanted) == ("tiny: 2 losses x 2 seeds x 1 fold = 4 trials on made, open set, trunk thin_vgg")
 
 
 @pytest.mark.parametrize(

@@ -35,18 +35,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def outline(resolved: Resolved) -> str:
-    """Return in one line what a run is about to do."""
-    experiment = resolved.experiment
-    losses, seeds, folds = len(resolved.losses), len(experiment.seeds), resolved.folds
-    trials = losses * seeds * folds
-    return (
-        f"{experiment.name}: {losses} loss{'es' if losses > 1 else ''} x {seeds} seed{'s' if seeds > 1 else ''} "
-        f"x {folds} fold{'s' if folds > 1 else ''} = {trials} trials on {experiment.dataset.plugin}, "
-        f"{experiment.protocol.kind.replace('_', ' ')}, trunk {experiment.model.plugin}"
-    )
-
-
 def ended(trial: TrialRecord, number: int, total: int) -> str:
     """Return one line for a log about a trial that has just ended."""
     place = f"[{number}/{total}] {trial.label} (seed {trial.seed}, fold {trial.fold})"
