@@ -20,6 +20,7 @@ from faceexp.evaluation import retrieval, verification
 from faceexp.evaluation.embeddings import blocks
 from faceexp.evaluation.metrics import examine
 from faceexp.evaluation.pairs import pair_distances
+from faceexp.evaluation.roc import auc, roc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +62,8 @@ def products(values: FloatArray) -> None:
 
 def curve_metrics(values: FloatArray, labels: IntArray) -> dict[str, float]:
     """Return the metrics that follow from the ROC curve of all pairs."""
-    curve = verification.roc(pair_distances(values, labels, "euclidean"))
-    metrics = {"auc": verification.auc(curve), "eer": verification.eer(curve)}
+    curve = roc(pair_distances(values, labels, "euclidean"))
+    metrics = {"auc": auc(curve), "eer": verification.eer(curve)}
     return metrics | {f"tar@far={far}": verification.tar_at_far(curve, far) for far in (0.01, 0.001)}
 
 

@@ -36,7 +36,7 @@ HASHED = {
         "evaluation/checkpoints.py",
         "evaluation/embeddings.py",
         "evaluation/pairs.py",
-        "evaluation/verification.py",
+        "evaluation/roc.py",
     ],
     "faceexp.results.measure": [
         "evaluation/__init__.py",
@@ -48,6 +48,7 @@ HASHED = {
         "evaluation/metrics.py",
         "evaluation/pairs.py",
         "evaluation/retrieval.py",
+        "evaluation/roc.py",
         "evaluation/verification.py",
         "results/measure.py",
         "results/record.py",

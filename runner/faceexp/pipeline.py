@@ -18,7 +18,7 @@ from faceexp.arrays import ByteArray
 from faceexp.errors import InputError
 from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import Experiment
-from faceexp.planning.problems import located, only_labels, plugin_problems
+from faceexp.planning.problems import at_their_lines, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.registry.installed import discover
 from faceexp.store import Store, default_root, digest, write_text
@@ -62,7 +62,7 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str]
             resolved = dataclasses.replace(resolved, pairs=pairs_file.read(experiment.protocol.path))
         return Study(document, experiment, resolved)
     except UnplannableError as error:
-        raise located(document, error) from error
+        raise at_their_lines(document, error) from error
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Study:
         try:
             return prepare(self.resolved, store, on_event)
         except UnplannableError as error:
-            raise located(self.document, error) from error
+            raise at_their_lines(self.document, error) from error
         except InputError as error:
             # A problem of the data names a path. One that names none is shown at the table [dataset] of the file.
             raise InputError(

@@ -83,7 +83,7 @@ def test_the_curve_is_the_exact_one_where_it_is_short():
 def test_a_long_curve_keeps_vertices_of_the_exact_one_close_together():
     rows, labels = embedded(people=60, images=10, spread=0.5)
     measured = pair_distances(rows, labels, "euclidean")
-    from faceexp.evaluation.verification import roc
+    from faceexp.evaluation.roc import roc
 
     curve = roc(measured)
     found = diagnostics.diagnose(measured, curve, 1.0, None, len(rows))

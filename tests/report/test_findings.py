@@ -40,7 +40,10 @@ def test_one_seed_tells_nothing_apart(study, judged):
 def test_rows_without_common_trials_are_not_judged(study, made_trial, judged):
     apart = [made_trial("early", 0, 0.8), made_trial("late", 1, 0.9)]
     text = findings.verdict(judged(study, apart))
-    assert text == "Nothing can be told apart in accuracy at 5 %: no two rows have enough trials in common."
+    assert (
+        text
+        == "Nothing can be told apart in accuracy at 5 %: no two rows have two trials in common between which their difference varies."
+    )
 
 
 def test_many_differences_are_counted(study, judged, made_trial):

@@ -1,8 +1,10 @@
 """Lists of pairs in the format of LFW's ``pairs.txt``: which images are compared, in folds.
 
 The first line holds the number of folds and the number of similar pairs per fold. Then, fold after fold, come so many
-similar pairs, ``identity number number``, and as many different ones, ``identity number identity number``; numbers
-count the images of an identity from 1. Fields are separated by tabs, or by spaces where no name holds one.
+similar pairs, ``identity number number``, and as many different ones, ``identity number identity number``. A number
+names one image of the identity: it is the number at the end of the file's name, as in ``Ann_Lee_0004.jpg``, or else the
+place of the image among those of the identity, counted from 1. Fields are separated by tabs, or by spaces where no name
+holds one.
 
 References:
     Huang, Ramesh, Berg and Learned-Miller, "Labeled Faces in the Wild", University of Massachusetts, Amherst,

@@ -16,6 +16,7 @@ import numpy as np
 
 from faceexp.evaluation import verification
 from faceexp.evaluation.pairs import CHUNK
+from faceexp.evaluation.roc import roc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,7 @@ class Calibration:
 
 def calibrated(measured: PairDistances) -> Calibration:
     """Return the thresholds and the probability that follow from the distances of validation pairs."""
-    curve = verification.roc(measured)
+    curve = roc(measured)
     threshold = verification.balanced_threshold(curve)
     true_accepts, false_accepts, _ = verification.accepts(measured, threshold)
     slope, intercept = _log_odds(measured) if curve.both_kinds else (math.nan, math.nan)

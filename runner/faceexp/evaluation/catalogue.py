@@ -1,7 +1,7 @@
 """Which metrics there are: what each is called, in which unit it is shown, which direction is better, what it means.
 
-The module ``metrics`` computes them. A new metric is added here and there; tables, pages, comparisons and documentation
-follow by themselves.
+The module ``metrics`` computes them. A new metric is added here and there; tables, pages and comparisons follow by
+themselves, and docs/architecture.md says which pages of the documentation do not.
 """
 
 from __future__ import annotations

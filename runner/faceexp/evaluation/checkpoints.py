@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceexp.evaluation import verification
 from faceexp.evaluation.pairs import pair_distances
+from faceexp.evaluation.roc import auc, roc
 from faceexp.store import digest, source_digest
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # The modules whose source code decides the value of a checkpoint. Those of other metrics are not among them: a new
 # metric must not cause every loss to be trained anew.
-SOURCES = ("evaluation.checkpoints", "evaluation.embeddings", "evaluation.pairs", "evaluation.verification")
+SOURCES = ("evaluation.checkpoints", "evaluation.embeddings", "evaluation.pairs", "evaluation.roc")
 # With more validation images than this, about this many choose the checkpoint. Every checkpoint measures all of their
 # pairs, whose number grows with the square of the images: 5,000 images have 12.5 million pairs.
 CHECKPOINT_IMAGES = 5000
@@ -64,7 +64,7 @@ def validation_auc(
     if pairs is None and len(labels) > CHECKPOINT_IMAGES:
         chosen = _evenly_chosen(labels)
         embeddings, labels = embeddings[chosen], labels[chosen]
-    return verification.auc(verification.roc(pair_distances(embeddings, labels, distance, pairs)))
+    return auc(roc(pair_distances(embeddings, labels, distance, pairs)))
 
 
 def _evenly_chosen(labels: IntArray) -> IntArray:

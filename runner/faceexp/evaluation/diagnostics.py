@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
     from faceexp.evaluation.pairs import PairDistances
-    from faceexp.evaluation.verification import Roc
+    from faceexp.evaluation.roc import Roc
 
 # Points of a ROC curve that are kept: a line through so many looks on a screen like the exact curve.
 VERTICES = 200

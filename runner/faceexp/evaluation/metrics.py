@@ -1,6 +1,7 @@
 """Every metric of a trial, from the embeddings of its test images.
 
-The threshold comes from validation images (:func:`calibrate`); test images are only judged (:func:`evaluate`).
+The threshold that :func:`examine` is given comes from validation images (``calibration``). Test images are only judged.
+:func:`evaluate` and :func:`calibrate` are short forms for whoever measures embeddings of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from faceexp.evaluation import retrieval, verification
 from faceexp.evaluation.diagnostics import Diagnostics, diagnose
 from faceexp.evaluation.pairs import pair_distances
+from faceexp.evaluation.roc import auc, roc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,10 +101,10 @@ def _verification(
     This is a function of its own so that the memory of its distances is free before retrieval needs as much.
     """
     measured = pair_distances(embeddings, labels, distance, pairs)
-    curve = verification.roc(measured)
+    curve = roc(measured)
     metrics = {
         "accuracy": verification.balanced_accuracy(measured, threshold),
-        "auc": verification.auc(curve),
+        "auc": auc(curve),
         "eer": verification.eer(curve),
         "tar@far=0.01": verification.tar_at_far(curve, 0.01),
         "tar@far=0.001": verification.tar_at_far(curve, 0.001),
@@ -117,4 +119,4 @@ def calibrate(embeddings: Embeddings, labels: IntArray, distance: Distance, pair
 
     See :func:`faceexp.evaluation.verification.balanced_threshold`. The arguments are those of :func:`examine`.
     """
-    return verification.balanced_threshold(verification.roc(pair_distances(embeddings, labels, distance, pairs)))
+    return verification.balanced_threshold(roc(pair_distances(embeddings, labels, distance, pairs)))

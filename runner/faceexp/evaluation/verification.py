@@ -12,130 +12,18 @@ If only one kind of pair exists, whatever needs both kinds is ``nan``.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceexp.evaluation.embeddings import normalise
 from faceexp.evaluation.pairs import CHUNK, map_in_threads, pair_distances
+from faceexp.evaluation.roc import Roc
 
 if TYPE_CHECKING:
-    from faceexp.arrays import FloatArray, IntArray
+    from faceexp.arrays import IntArray
     from faceexp.evaluation.embeddings import Embeddings
     from faceexp.evaluation.pairs import PairDistances
-
-
-@dataclass(frozen=True, eq=False)
-class Roc:
-    """The ROC curve: the exact polyline of (FAR, TAR) over all thresholds, from accepting none to accepting all pairs.
-
-    Pairs at the same distance are accepted together. Where only different pairs follow each other, the line is straight
-    and no threshold is best, so the vertices in between are left out. Hence there are at most twice as many vertices as
-    distinct distances of similar pairs, plus two.
-
-    Attributes:
-        accepted: float (K,), the largest distance that is accepted at each vertex; ``-inf`` if none is.
-        rejected: float (K,), the smallest distance that is rejected at each vertex; ``inf`` if none is.
-        true_accepts: int (K,), how many similar pairs are accepted.
-        false_accepts: int (K,), how many different pairs are accepted.
-        n_similar: Number of similar pairs.
-        n_different: Number of different pairs.
-    """
-
-    accepted: FloatArray
-    rejected: FloatArray
-    true_accepts: IntArray
-    false_accepts: IntArray
-    n_similar: int
-    n_different: int
-
-    @property
-    def both_kinds(self) -> bool:
-        """Whether there are similar and different pairs, so that both rates exist."""
-        return self.n_similar > 0 and self.n_different > 0
-
-    @property
-    def tar(self) -> FloatArray:
-        """True accept rates, float (K,); ``nan`` without similar pairs."""
-        return self.true_accepts / (self.n_similar or math.nan)
-
-    @property
-    def far(self) -> FloatArray:
-        """False accept rates, float (K,); ``nan`` without different pairs."""
-        return self.false_accepts / (self.n_different or math.nan)
-
-
-def roc(pairs: PairDistances) -> Roc:
-    """Return the ROC curve of some pairs."""
-    similar = np.sort(pairs.distance[pairs.similar])
-    steps = np.unique(similar)
-    true = np.repeat(np.concatenate([[0], np.searchsorted(similar, steps, side="right")]), 2)
-    false = np.zeros(len(true), np.int64)
-    below, above = np.full(len(true), -np.inf), np.full(len(true), np.inf)
-    # Different pairs are sorted chunk by chunk: sorting them together would need as much memory again as the distances
-    # themselves. All steps are looked up in each chunk, so chunks are larger if there are many steps.
-    chunks = pairs.chunks(max(CHUNK, 4 * len(steps)))
-    for count, before, after in map_in_threads(lambda chunk: _false_accepts(chunk, steps), chunks):
-        false += count
-        np.maximum(below, before, out=below)
-        np.minimum(above, after, out=above)
-    moved = np.concatenate([[True], (np.diff(true) > 0) | (np.diff(false) > 0)])
-    true = true[moved]
-    return Roc(
-        accepted=np.maximum(_before(similar, true), below[moved]),
-        rejected=np.minimum(_after(similar, true), above[moved]),
-        true_accepts=true,
-        false_accepts=false[moved],
-        n_similar=len(similar),
-        n_different=len(pairs.distance) - len(similar),
-    )
-
-
-def _false_accepts(pairs: PairDistances, steps: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Return how many different pairs are accepted just before and just after each step, int (2 K + 2,).
-
-    That is: how many are nearer than the step, and how many are at most as far away. The first number is 0, for
-    accepting none, and the last one is the number of all.
-
-    Args:
-        pairs: The pairs.
-        steps: The K distinct distances of similar pairs, ascending.
-
-    Returns:
-        These numbers; for each of them, the largest distance among so many nearest pairs; and the smallest distance
-        among all the others.
-    """
-    different = pairs.distance[~pairs.similar]
-    different.sort()
-    around = [np.searchsorted(different, steps, side="left"), np.searchsorted(different, steps, side="right")]
-    counts = np.concatenate([[0], np.column_stack(around).ravel(), [len(different)]])
-    return counts, _before(different, counts), _after(different, counts)
-
-
-def _before(ordered: FloatArray, counts: IntArray) -> FloatArray:
-    """Return the last of the first ``counts`` values; ``-inf`` where ``counts`` is 0."""
-    values = np.full(len(counts), -np.inf)
-    values[counts > 0] = ordered[counts[counts > 0] - 1]
-    return values
-
-
-def _after(ordered: FloatArray, counts: IntArray) -> FloatArray:
-    """Return the value after the first ``counts`` values; ``inf`` where there is none."""
-    values = np.full(len(counts), np.inf)
-    values[counts < len(ordered)] = ordered[counts[counts < len(ordered)]]
-    return values
-
-
-def auc(curve: Roc) -> float:
-    """Return the area under the ROC curve.
-
-    It is the probability that a similar pair is nearer than a different one; if both are equally near, it counts half.
-    """
-    if not curve.both_kinds:
-        return math.nan
-    twice = np.diff(curve.false_accepts) * (curve.true_accepts[1:] + curve.true_accepts[:-1])
-    return int(twice.sum()) / (2 * curve.n_similar * curve.n_different)
 
 
 def eer(curve: Roc) -> float:

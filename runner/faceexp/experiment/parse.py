@@ -22,7 +22,7 @@ T = TypeVar("T", bound=BaseModel)
 MAX_LABEL = 200
 
 
-LISTED = "`faceexp list-plugins` shows the names"
+SEE_LIST = "`faceexp list-plugins` shows the names"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _plugin_table(
     if isinstance(table.get("plugin"), str):
         references.append(Reference(kind, table["plugin"], options, path))
     elif "plugin" not in table:
-        problems.append(document.problem(path, f'names no plugin; add plugin = "..." ({kind}); {LISTED}'))
+        problems.append(document.problem(path, f'names no plugin; add plugin = "..." ({kind}); {SEE_LIST}'))
         # An empty name is not reported a second time.
         return {**{key: table[key] for key in keys & set(table)}, "options": options, "plugin": ""}
     return {**{key: table[key] for key in keys & set(table)}, "options": options}
@@ -99,7 +99,7 @@ def _with_sampler(
 ) -> TomlTable:
     if "sampler" not in table:
         problems.append(
-            document.problem(path, f'names no sampler; add [finetune.sampler] with plugin = "..."; {LISTED}')
+            document.problem(path, f'names no sampler; add [finetune.sampler] with plugin = "..."; {SEE_LIST}')
         )
         return {**table, "sampler": {"plugin": ""}}
     sampler = _plugin_table(document, table["sampler"], (*path, "sampler"), PluginRef, problems, references, "sampler")
@@ -112,7 +112,7 @@ def _losses(
     tables = document.data.get("losses")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         problems.append(
-            document.problem(("losses",), f'no loss to compare; add [[losses]] with plugin = "..."; {LISTED}')
+            document.problem(("losses",), f'no loss to compare; add [[losses]] with plugin = "..."; {SEE_LIST}')
         )
         return ()
     entries: list[LossEntry] = []
@@ -141,7 +141,7 @@ def _expand(
     path: KeyPath = ("losses", index)
     name = table.get("plugin")
     if not isinstance(name, str):
-        problems.append(document.problem(path, f'names no plugin; add plugin = "..." (loss); {LISTED}'))
+        problems.append(document.problem(path, f'names no plugin; add plugin = "..." (loss); {SEE_LIST}'))
         return
     label = table.get("label", name)
     if not isinstance(label, str) or not label.strip():

@@ -91,7 +91,7 @@ class Protocol(Table):
 
     kind: Literal["open_set", "closed_set", "pairs_file"] = Field(
         description="open_set: people in test are never seen in training; closed_set: the same people, other images; "
-        "pairs_file: the pairs and folds of a list in the format of LFW's pairs.txt, its people never trained on."
+        "pairs_file: pairs and folds of a list in LFW's format; nobody of the tested fold is trained on."
     )
     path: str | None = Field(
         None, min_length=1, description="pairs_file: the list of pairs; relative to the current directory."

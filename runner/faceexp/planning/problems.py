@@ -73,6 +73,6 @@ def only_labels(experiment: Experiment, labels: Sequence[str]) -> Experiment:
     return experiment.model_copy(update={"losses": tuple(e for e in experiment.losses if e.label in labels)})
 
 
-def located(document: Document, error: UnplannableError) -> InputError:
+def at_their_lines(document: Document, error: UnplannableError) -> InputError:
     """Return what makes an experiment impossible, each mistake at its line of the file."""
     return InputError([document.problem(issue.path, issue.message) for issue in error.issues])

@@ -138,7 +138,7 @@ class Registry:
         matches = [plugin for plugin in self.plugins if (plugin.kind, plugin.name) == (kind, name)]
         if not matches:
             hint = did_you_mean(name, self.names(kind))
-            raise InputError(f"no {kind} plugin {name!r} is installed; {hint or f'no {kind} plugin is'}")
+            raise InputError(f"no {kind} plugin {name!r} is installed; {hint or f'there is no {kind} plugin at all'}")
         if len(matches) > 1:
             offers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in matches)
             raise InputError(f"{kind} {name!r} is offered by {offers}; uninstall one of them")

@@ -137,12 +137,17 @@ def told_apart(run: RunRecord, metric: Metric = LEADING) -> str:
 
 
 def verdicts(run: RunRecord, metric: Metric) -> dict[tuple[str, str], str]:
-    """Return ``>`` (the first is better), ``<`` or ``=`` (cannot be told apart) for every ordered pair of labels."""
+    """Return a sign for every ordered pair of labels.
+
+    It is ``>`` where the first is better, ``<`` where it is worse, ``=`` where the two cannot be told apart, and ``·``
+    where they were not tested.
+    """
     both_ways = {"a>b": (">", "<"), "b>a": ("<", ">"), "indistinguishable": ("=", "=")}
     signs = {}
     for pair in run.comparisons:
         if pair.metric == metric.key:
-            signs[pair.a, pair.b], signs[pair.b, pair.a] = both_ways[pair.verdict]
+            untested = pair.p_corrected is None and pair.verdict == "indistinguishable"
+            signs[pair.a, pair.b], signs[pair.b, pair.a] = ("·", "·") if untested else both_ways[pair.verdict]
     return signs
 
 

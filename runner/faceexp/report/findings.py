@@ -38,7 +38,7 @@ def verdict(run: RunRecord) -> str:
 def _why_untested(run: RunRecord) -> str:
     if len(run.cells) < 2:
         return "with one seed and fold there is no spread to judge a difference by"
-    return "no two rows have enough trials in common"
+    return "no two rows have two trials in common between which their difference varies"
 
 
 def _winners(rows: Sequence[Row], real: Sequence[ComparisonRecord]) -> Iterator[tuple[str, list[str]]]:

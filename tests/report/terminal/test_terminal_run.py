@@ -80,14 +80,24 @@ def test_the_matrix_says_who_beats_whom(written, comparison, bold_label, drawn, 
         comparison("eer", a="other", b="phase-1 embedding", verdict="a>b"),
     ]
     lines = drawn(terminal.matrix(changed(written, comparisons=comparisons), EER), 120).splitlines()
-    assert [line.split()[-3:] for line in lines[1:5]] == [
-        ["1", "2", "3"],
-        ["·", ">", "="],
-        ["<", "·", ">"],
-        ["=", "<", "·"],
-    ]
+    # Below each number of the head stands a sign; a row has none for itself.
+    places = [lines[1].index(number) for number in "123"]
+    signs = [[line.ljust(len(lines[1]))[place] for place in places] for line in lines[2:5]]
+    assert signs == [[" ", ">", "="], ["<", " ", ">"], ["=", "<", " "]]
     assert [line[0] for line in lines[2:5]] == ["1", "2", "3"]
     assert lines[-1] == "2 of the 3 pairs of rows can be told apart in EER"
+
+
+def test_a_pair_that_was_not_tested_has_no_verdict_in_the_matrix(written, comparison, bold_label, drawn, changed):
+    untested = comparison("eer", a="other", b=bold_label, verdict="indistinguishable", p_corrected=None)
+    lines = drawn(terminal.matrix(changed(written, comparisons=[untested]), EER), 120).splitlines()
+    places = [lines[1].index(number) for number in "123"]
+    assert [[line.ljust(len(lines[1]))[place] for place in places] for line in lines[2:5]] == [
+        [" ", "·", "·"],
+        ["·", " ", "·"],
+        ["·", "·", " "],
+    ]
+    assert "· no test" in lines[-2]
 
 
 def test_the_usual_budget_is_said_in_a_line(written, drawn, changed):

@@ -134,12 +134,15 @@ def matrix(run: RunRecord, metric: Metric) -> RenderableType:
         short = label if len(label) <= label_width else label[: label_width - 1] + "…"
         line = Text(f"{number:>{digits}} {short:<{label_width}} ")
         for other in labels:
-            sign = "·" if other == label else signs.get((label, other), "?")
+            sign = "" if other == label else signs.get((label, other), "·")
             line.append(f"{sign:>{digits}} ", style=styles.get(sign, "dim"))
         line.rstrip()
         lines.append(line)
     lines.append(
-        Text("> better than the column's row, < worse, = cannot be told apart (5 %, Holm-corrected)", style="dim")
+        Text(
+            "> better than the column's row, < worse, = cannot be told apart (5 %, Holm-corrected), · no test",
+            style="dim",
+        )
     )
     lines.append(Text(told_apart(run, metric), style="bold"))
     return Group(*lines)
