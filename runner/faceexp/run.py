@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.catalogue import LEADING, METRIC_OF
 from faceexp.experiment import toml
 from faceexp.results.between_runs import RunComparison, compare_records
 from faceexp.results.folder import RunFolder, read_results
+from faceexp.results.record import JsonObject
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, TrialRecord
 from faceexp.store import write_text
 
@@ -32,7 +33,7 @@ class Run:
     results: RunRecord
 
     @property
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JsonObject:
         """The results as JSON data, as they are in ``results.json``."""
         return self.results.to_jsonable()
 
@@ -106,7 +107,7 @@ def compare_runs(runs: Sequence[Run], metric: str = LEADING.key) -> RunCompariso
     Raises:
         InputError: The experiment file of a run is lost or damaged.
     """
-    specs: list[dict[str, Any]] = []
+    specs: list[toml.TomlTable] = []
     problems: list[Problem] = []
     for run in runs:
         try:

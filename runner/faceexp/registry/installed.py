@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import entrypoints
 from pydantic import ValidationError
@@ -185,7 +185,18 @@ def _order(plugin: InstalledPlugin) -> tuple[int, str, str, str]:
     return list(GROUPS).index(plugin.kind), plugin.name, plugin.distribution, plugin.version
 
 
-def plugin(kind: str, name: str, /, **options: Any) -> Plugin:  # noqa: ANN401 - whatever the plugin takes
+# Each kind has its own `build`: these say which one a caller gets.
+@overload
+def plugin(kind: Literal["loss"], name: str, /, **options: Any) -> LossPlugin: ...  # noqa: ANN401
+@overload
+def plugin(kind: Literal["model"], name: str, /, **options: Any) -> ModelPlugin: ...  # noqa: ANN401
+@overload
+def plugin(kind: Literal["dataset"], name: str, /, **options: Any) -> DatasetPlugin: ...  # noqa: ANN401
+@overload
+def plugin(kind: Literal["sampler"], name: str, /, **options: Any) -> SamplerPlugin: ...  # noqa: ANN401
+@overload
+def plugin(kind: str, name: str, /, **options: Any) -> Plugin: ...  # noqa: ANN401
+def plugin(kind: str, name: str, /, **options: Any) -> Plugin:
     """Return an installed plugin by kind and name, its options checked.
 
     >>> plugin("loss", "contrastive", margin=1.0).build(LossContext(num_classes=40, embedding_dim=128))

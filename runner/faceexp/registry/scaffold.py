@@ -148,8 +148,8 @@ def _problems(kind: str, name: str, folder: Path) -> list[Problem]:
         return [Problem(f"{name!r} is no name for a plugin; take small letters, digits and single _{better}")]
     if keyword.iskeyword(name) or name in RESERVED:
         return [Problem(f"the name {name!r} has a meaning of its own; take {f'my_{name}'!r}, or another")]
-    offers = [found for found in discover().plugins if (found.kind, found.name) == (kind, name)]
-    problems = [Problem(f"{found} is installed already; take another name") for found in offers]
+    installed = [plugin for plugin in discover().plugins if (plugin.kind, plugin.name) == (kind, name)]
+    problems = [Problem(f"{plugin} is installed already; take another name") for plugin in installed]
     if folder.exists():
         problems.append(Problem("is there already; take another name, or another folder with --out", str(folder)))
     return problems

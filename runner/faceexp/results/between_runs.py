@@ -7,11 +7,12 @@ tested, because a difference could come from other people in the test part.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from faceexp.evaluation.catalogue import Metric
+from faceexp.experiment.toml import TomlTable
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord
 from faceexp.statistics.comparisons import compare
 from faceexp.values import Kind
@@ -63,7 +64,7 @@ class RunComparison:
 
 
 def compare_records(
-    names: Sequence[str], specs: Sequence[Mapping[str, Any]], runs: Sequence[RunRecord], metric: Metric
+    names: Sequence[str], specs: Sequence[TomlTable], runs: Sequence[RunRecord], metric: Metric
 ) -> RunComparison:
     """Return runs beside each other.
 
@@ -96,7 +97,7 @@ def compare_records(
     )
 
 
-def differences(specs: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
+def differences(specs: Sequence[TomlTable]) -> Iterator[Difference]:
     """Yield the keys in which experiment files differ. A loss is found by its label, any other list is one value."""
     flat = [dict(_flat(spec)) for spec in specs]
     for key in dict.fromkeys(key for each in flat for key in each):
@@ -105,7 +106,7 @@ def differences(specs: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
             yield Difference(key, values)
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(table: TomlTable, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every key of nested tables, as ``table.key``, and its value."""
     for key, value in table.items():
         if key == "losses" and not prefix:

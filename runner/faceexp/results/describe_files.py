@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from faceexp.evaluation.catalogue import METRICS
 from faceexp.results.model_schema import ModelRecord
-from faceexp.results.record import Record
+from faceexp.results.record import JsonObject, Record
 from faceexp.results.schema import SCHEMA, EnvironmentRecord, RunRecord, TrialFile
 from faceexp.store import write_text
 
@@ -104,7 +104,7 @@ PLAIN_TYPES = {
 }
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> JsonObject:
     """Return the JSON Schema of the files in :data:`FILES`; a key that no record describes is refused by it."""
     references, document = models_json_schema(
         [(record, "validation") for record in FILES.values()], ref_template="#/$defs/{model}"
@@ -146,7 +146,7 @@ def write_description(folder: Path) -> None:
     write_text(folder / PAGE_FILE, page())
 
 
-def _plain(definition: Schema) -> dict[str, Any]:
+def _plain(definition: Schema) -> JsonObject:
     """Return the schema of a record without the titles that repeat its keys, and closed to other keys."""
     properties = {
         key: {word: value for word, value in schema.items() if word != "title"}

@@ -8,7 +8,6 @@ import importlib.metadata
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -30,7 +29,7 @@ from faceexp.results.schema import (
     RatesRecord,
     TrialFile,
 )
-from faceexp.store import Store, digest, source_digest
+from faceexp.store import Inputs, Store, digest, source_digest
 from faceexp.values import Plan, TrainedTrial
 
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
@@ -90,7 +89,7 @@ def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Me
     return Measured(_record(trained, measurement, measurement.seconds), tuple(sorted(pictures)))
 
 
-def _inputs(trained: TrainedTrial, plan: Plan) -> dict[str, Any]:
+def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
     """Return everything that a measurement depends on."""
     split = trained.split
     parts = [split.train, split.validation, split.test]

@@ -9,7 +9,16 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field
 
 from faceexp.contract import Distance
 from faceexp.experiment.schema import Preprocess
-from faceexp.results.record import BudgetRecord, CalibrationRecord, Interval, Number, PartRecord, Record, remarks
+from faceexp.results.record import (
+    BudgetRecord,
+    CalibrationRecord,
+    Interval,
+    JsonObject,
+    Number,
+    PartRecord,
+    Record,
+    remarks,
+)
 from faceexp.values import Note, NoteKind
 
 
@@ -85,7 +94,7 @@ class OriginRecord(Record):
         return given or None
 
     @field_serializer("parts")
-    def _as_given(self, parts: Mapping[str, PartRecord]) -> dict[str, Any]:
+    def _as_given(self, parts: Mapping[str, PartRecord]) -> JsonObject:
         """Leave out the pairs of the training part, which has none, as ``results.json`` does."""
         return {name: part.to_jsonable() for name, part in parts.items()}
 
@@ -119,7 +128,7 @@ class ModelRecord(Record):
     exported: ExportRecord | None = Field(None, description="How the folder was written; in exported folders only.")
 
     @field_serializer("preprocess")
-    def _whole(self, preprocess: Preprocess) -> dict[str, Any]:
+    def _whole(self, preprocess: Preprocess) -> JsonObject:
         """Write every key, also those that the experiment file left out, because the network rests on all of them."""
         return preprocess.model_dump(mode="json")
 

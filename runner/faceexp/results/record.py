@@ -36,6 +36,8 @@ def _defined(values: object) -> object:
 Number = Annotated[float | None, BeforeValidator(_finite)]
 Curve = Annotated[tuple[float, ...], BeforeValidator(_defined)]
 Interval = tuple[float, float]
+# The content of a JSON file, before it is a record or after it was one.
+JsonObject = dict[str, Any]
 # A rate as the key of a JSON object: text that is a number from 0 to 1.
 Rate = Annotated[str, AfterValidator(_rate)]
 # A number that is written as it is given, so that a count of pairs stays a whole number in JSON.
@@ -56,7 +58,7 @@ class Record(BaseModel):
         defer_build=True,
     )
 
-    def to_jsonable(self) -> dict[str, Any]:
+    def to_jsonable(self) -> JsonObject:
         """Return the record as JSON data. A key that was not given stays out, so that older files stay as they are."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 

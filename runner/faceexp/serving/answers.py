@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from faceexp.results.jsonable import to_jsonable
+from faceexp.results.record import JsonObject
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def tally(truth: Sequence[bool | None], said: Sequence[bool]) -> Tally:
     )
 
 
-def as_json(answer: Verification | Identification) -> dict[str, Any]:
+def as_json(answer: Verification | Identification) -> JsonObject:
     """Return an answer as JSON data. A result that is no number becomes null."""
-    data: dict[str, Any] = to_jsonable(answer)
+    data: JsonObject = to_jsonable(answer)
     return data | {"decision": answer.decision} if isinstance(answer, Verification) else data

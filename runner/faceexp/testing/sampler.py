@@ -45,13 +45,13 @@ class SamplerContract(PluginContract):
         supply = plugin.supply()
         assert isinstance(supply, BatchSupply), f"supply() gives {supply!r}"
         for batch in self._draw(plugin, labels)[0]:
-            shown = np.asarray(labels)[batch]
-            people = len(np.unique(shown))
+            people_of_rows = np.asarray(labels)[batch]
+            people = len(np.unique(people_of_rows))
             assert people >= supply.classes, f"{people} identities instead of {supply.classes}"
             most = int(np.unique(np.asarray(labels)[np.unique(batch)], return_counts=True)[1].max())
             assert most >= supply.images_per_class, f"{most} images of an identity, not {supply.images_per_class}"
-            half = len(shown) // 2
-            similar = shown[:half] == shown[half : 2 * half]
+            half = len(people_of_rows) // 2
+            similar = people_of_rows[:half] == people_of_rows[half : 2 * half]
             if supply.halves == "similar":
                 assert similar.all(), "rows i and i + B/2 show different identities"
             if supply.halves == "mixed":
