@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from faceexp.errors import InputError, Problem
+
+# A file that every store has, and that no other folder has by chance.
+MARK = "faceexp-store.json"
+# A file in the store that says which plugins were imported without error, so that they need not be imported again.
+MEMORY = "plugins.json"
 # Everything that determines an artefact, as JSON data.
 Inputs = Mapping[str, Any]
 
@@ -106,6 +113,7 @@ class Store:
             artefact = self.find(kind, inputs)
             if artefact:
                 return artefact
+            self._mark()
             path = self._path(kind, key)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -119,24 +127,54 @@ class Store:
         return Artefact(path, key, reused=False)
 
     def contents(self) -> dict[str, tuple[int, int]]:
-        """Return how many artefacts of each kind there are, and their bytes together."""
-        held = {}
-        for folder in sorted(self.root.glob("*/")):
-            if folder.name == "locks":
-                continue
-            artefacts = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
-            size = sum(file.stat().st_size for path in artefacts for file in path.rglob("*") if file.is_file())
-            held[folder.name] = (len(artefacts), size)
+        """Return how many artefacts of each kind there are, and how many bytes they have together."""
+        held: dict[str, tuple[int, int]] = {}
+        for kind, path in self._artefacts():
+            size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            number, total = held.get(kind, (0, 0))
+            held[kind] = (number + 1, total + size)
         return held
 
+    def check_mark(self) -> None:
+        """Refuse a folder that is not a store, because what is in it must not be removed; an empty one will do.
+
+        Raises:
+            InputError: The folder holds something and is not marked as a store.
+        """
+        entries = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
+        if entries - {MEMORY} and MARK not in entries:
+            message = (
+                f"is not marked as a store of faceexp (it has no {MARK}), so nothing was removed; "
+                "name a store, or remove the folder yourself"
+            )
+            raise InputError(Problem(message, str(self.root)))
+
     def clear(self) -> None:
-        """Remove every artefact; one that is being made at this moment is waited for."""
-        for folder in self.root.glob("*/"):
-            if folder.name == "locks":
-                continue
-            for path in [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]:
-                with self._lock(folder.name, path.name):
-                    shutil.rmtree(path, ignore_errors=True)
+        """Remove every artefact, and nothing else; one that is being made at this moment is waited for.
+
+        Whatever lies beside the artefacts was not put there by a store, and stays.
+
+        Raises:
+            InputError: See :meth:`check_mark`.
+        """
+        self.check_mark()
+        for kind, path in list(self._artefacts()):
+            with self._lock(kind, path.name):
+                shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()  # unless something else is in it
+
+    def _artefacts(self) -> Iterator[tuple[str, Path]]:
+        """Yield kind and folder of every artefact: a folder with the name of a key and a manifest of its kind."""
+        for path in sorted(self.root.glob("*/*/manifest.json")):
+            folder = path.parent
+            if re.fullmatch("[0-9a-f]{32}", folder.name) and _kind_in(path) == folder.parent.name:
+                yield folder.parent.name, folder
+
+    def _mark(self) -> None:
+        """Mark the folder as a store, so that clearing it is known to be safe."""
+        if not (self.root / MARK).is_file():
+            write_text(self.root / MARK, json.dumps({"faceexp": "store", "format": 1}) + "\n")
 
     def _path(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:32]
@@ -149,6 +187,15 @@ class Store:
         locks.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(locks / f"{kind}-{key[:32]}.lock"):
             yield
+
+
+def _kind_in(manifest: Path) -> str | None:
+    """Return the kind that a manifest names; nothing where it is damaged, or is not a manifest."""
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content.get("kind") if isinstance(content, dict) else None
 
 
 def _files(folder: Path) -> list[Path]:

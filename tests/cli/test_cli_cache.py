@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
-from faceexp.store import Store
+import pytest
+
+from faceexp.store import MARK, Store
 
 
 def test_the_store_says_what_it_holds_and_can_be_emptied(faceexp, tmp_path, row):
@@ -18,6 +20,61 @@ def test_the_store_says_what_it_holds_and_can_be_emptied(faceexp, tmp_path, row)
     assert "3 artefacts, 3.0 MB kept" in out
     data = json.loads(faceexp("cache", "--store", store.root, "--clear", "--json")[1])
     assert data["kinds"]["features"]["artefacts"] == 3
-    assert store.contents() == {"features": (0, 0)}
+    assert store.contents() == {}
     assert not (store.root / "plugins.json").exists()
     assert "0 artefacts" in faceexp("cache", "--store", tmp_path / "none")[1]
+
+
+@pytest.fixture
+def files_in():
+    """Every file below a folder, but those of locks."""
+
+    def files(folder):
+        return sorted(
+            p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"
+        )
+
+    return files
+
+
+def test_only_what_a_store_has_made_is_removed(faceexp, tmp_path, files_in):
+    """A run may have been given a folder with photos as its store: they stay, also where they look like artefacts."""
+    root = tmp_path / "photos"
+    for name in ("ann.jpg", "features/bob.jpg", f"features/{'a' * 32}/manifest.json", f"features/{'b' * 32}/1.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("{}", encoding="utf-8")
+    before = files_in(root)
+    store = Store(root)
+    store.get("features", {"number": 1}, lambda folder: (folder / "x").write_bytes(b"x"))
+    code, _, err = faceexp("cache", "--store", root, "--clear")
+    assert (code, err) == (0, f"removing 1 artefacts (0.0 MB) from {root}\n")
+    assert files_in(root) == sorted([*before, MARK])
+
+
+def test_a_folder_that_is_no_store_is_left_alone(faceexp, tmp_path, files_in):
+    root = tmp_path / "other"
+    artefact = root / "features" / ("a" * 32)
+    artefact.mkdir(parents=True)
+    (artefact / "manifest.json").write_text('{"kind": "features"}', encoding="utf-8")
+    code, out, err = faceexp("cache", "--store", root, "--clear")
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        f"error: {root}: is not marked as a store of faceexp (it has no {MARK}), so nothing was removed"
+    )
+    assert files_in(root) == [f"features/{'a' * 32}/manifest.json"]
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_name_is_not_the_current_folder(faceexp, tmp_path, monkeypatch, files_in, text):
+    (tmp_path / "thesis.tex").write_text("years of work", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["cache", "--clear"], ["cache"], ["run", "mine.toml"]):
+        code, out, err = faceexp(*arguments, "--store", text)
+        assert (code, out) == (2, "")
+        assert err == "error: --store '': names no folder; name one, or leave the option out\n"
+    assert files_in(tmp_path) == ["thesis.tex"]
+
+
+def test_the_home_of_the_user_is_understood(faceexp, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert json.loads(faceexp("cache", "--store", "~/store", "--json")[1])["store"] == str(tmp_path / "store")

@@ -108,7 +108,9 @@ def test_an_unknown_name_lists_those_near_or_all(kind, name, message):
 
 def test_the_hint_where_a_kind_has_no_plugin_at_all():
     registry = type(discover())(())
-    assert refused(registry.find, "loss", "made") == "no loss plugin 'made' is installed; there is no loss plugin at all"
+    assert (
+        refused(registry.find, "loss", "made") == "no loss plugin 'made' is installed; there is no loss plugin at all"
+    )
 
 
 def test_options_are_taken_as_toml_gives_them(install):

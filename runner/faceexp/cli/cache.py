@@ -1,33 +1,30 @@
 """``cache``: where finished work is kept, and how much room it takes."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, show
-
-# A file in the store that says which plugins were imported without error, so that they need not be imported again.
-MEMORY = "plugins.json"
+from faceexp.cli.console import JsonFlag, StoreFolder, error_console, show
 
 
 def cache(
-    store: Annotated[
-        Path | None,
-        typer.Option("--store", metavar="DIR", envvar="FACEEXP_STORE", help="The store; by default that of the user."),
-    ] = None,
+    store: StoreFolder = None,
     clear: Annotated[
-        bool, typer.Option("--clear", help="Remove everything in it. The folders of runs are not touched.")
+        bool, typer.Option("--clear", help="Remove the finished work in it. Whatever else lies there is not touched.")
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Show where finished work is kept and how much room it takes, or remove it."""
     from faceexp.report.terminal.cache import store_contents
-    from faceexp.store import Store, default_root
+    from faceexp.store import MEMORY, Store, default_root
 
     opened = Store(store or default_root())
     contents = opened.contents()
     if clear:
+        opened.check_mark()
+        artefacts, size = (sum(numbers) for numbers in zip(*contents.values(), strict=True)) if contents else (0, 0)
+        message = f"removing {artefacts:,} artefacts ({size / 1e6:,.1f} MB) from {opened.root}"
+        error_console().print(message, style="dim", highlight=False, soft_wrap=True, markup=False)
         opened.clear()
         (opened.root / MEMORY).unlink(missing_ok=True)
     data = {

@@ -15,6 +15,28 @@ from faceexp.errors import InputError, Problem
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+
+def _store_folder(text: str) -> Path:
+    """Return the folder of ``--store``; ``~`` is the user's home.
+
+    Raises:
+        InputError: The text is empty, which would mean the current folder.
+    """
+    if not text.strip():
+        raise InputError(Problem("names no folder; name one, or leave the option out", "--store ''"))
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for an unknown ~user
+
+
+StoreFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        envvar="FACEEXP_STORE",
+        parser=_store_folder,
+        help="Where finished work is kept and found again; by default in the user's cache.",
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")]
 
 # How often Python usually looks for garbage; ``main`` changes that for a while.

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from faceexp.cli.cache import MEMORY
 from faceexp.cli.console import JsonFlag, error_console, show
 from faceexp.errors import InputError, did_you_mean
 
@@ -16,7 +15,7 @@ def list_plugins(as_json: JsonFlag = False) -> None:
     """Show the installed plugins by kind, and which of them are broken."""
     from faceexp.registry import describe as descriptions
     from faceexp.report.terminal.plugins import plugin_list
-    from faceexp.store import default_root
+    from faceexp.store import MEMORY, default_root
 
     by_kind = descriptions.listing(default_root() / MEMORY)
     data = {kind: [plugin.as_json() for plugin in plugins] for kind, plugins in by_kind.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, error_console, output_console, quiet, settle, show
+from faceexp.cli.console import JsonFlag, StoreFolder, error_console, output_console, quiet, settle, show
 from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -37,12 +37,7 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The folder in which the folder of the run is made.")
     ] = Path("runs"),
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            "--store", metavar="DIR", envvar="FACEEXP_STORE", help="Where finished work is kept and found again."
-        ),
-    ] = None,
+    store: StoreFolder = None,
     jobs: Annotated[
         int,
         typer.Option(
