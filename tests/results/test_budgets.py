@@ -79,3 +79,14 @@ def test_the_budget_of_a_loss_is_the_mean_over_its_trials_that_ended_well():
 
 def test_every_kind_of_budget_is_a_key_of_the_results():
     assert {kind.key for kind in BUDGET_KINDS} == set(LossBudgetRecord.model_fields) - {"label", "loss"}
+
+
+def test_a_single_one_is_said_in_the_singular():
+    assert [kind.counted(1) for kind in BUDGET_KINDS] == [
+        "1 image seen in phase 1",
+        "1 step of phase 2",
+        "1 image seen in phase 2",
+        "1 trainable parameter",
+        "1 setting tried",
+    ]
+    assert BUDGET_KINDS[1].counted(1200) == "1,200 steps of phase 2"

@@ -124,7 +124,7 @@ def usual_budget(run: RunRecord) -> str:
     """Return in one line what most losses were given; the run's warnings name those that were given something else."""
     if not run.budgets:
         return ""
-    return "each loss: " + ", ".join(f"{kind.usual(run.budgets):,} {kind.words}" for kind in BUDGET_KINDS)
+    return "each loss: " + ", ".join(kind.counted(kind.usual(run.budgets)) for kind in BUDGET_KINDS)
 
 
 def told_apart(run: RunRecord, metric: Metric = LEADING) -> str:

@@ -19,14 +19,20 @@ class BudgetKind:
     Attributes:
         key: Its key in ``results.json``.
         words: What is counted, as a sentence says it: ``600 steps of phase 2``.
+        one: The same for a single one: ``1 step of phase 2``.
         heading: The same in few words, for the heading of a table.
         slack: A loss whose number differs by no more than this share of the usual number counts as having the same.
     """
 
     key: str
     words: str
+    one: str
     heading: str
     slack: float = 0.0
+
+    def counted(self, number: int) -> str:
+        """Return ``600 steps of phase 2``, or ``1 step of phase 2``."""
+        return f"{number:,} {self.one if number == 1 else self.words}"
 
     def of(self, budget: LossBudgetRecord) -> int:
         """Return how much of this budget a loss was given."""
@@ -44,13 +50,13 @@ class BudgetKind:
 
 
 BUDGET_KINDS = (
-    BudgetKind("pretrain_images", "images seen in phase 1", "phase-1 images"),
-    BudgetKind("steps", "steps of phase 2", "steps"),
-    BudgetKind("images", "images seen in phase 2", "images"),
+    BudgetKind("pretrain_images", "images seen in phase 1", "image seen in phase 1", "phase-1 images"),
+    BudgetKind("steps", "steps of phase 2", "step of phase 2", "steps"),
+    BudgetKind("images", "images seen in phase 2", "image seen in phase 2", "images"),
     # Some losses train proxies or class centres of their own. They are part of the loss, so up to a tenth more weights
     # than usual are no other budget.
-    BudgetKind("trainable_parameters", "trainable parameters", "trainable", slack=0.1),
-    BudgetKind("settings_tried", "settings tried", "settings"),
+    BudgetKind("trainable_parameters", "trainable parameters", "trainable parameter", "trainable", slack=0.1),
+    BudgetKind("settings_tried", "settings tried", "setting tried", "settings"),
 )
 
 
