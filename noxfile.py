@@ -53,7 +53,9 @@ def tests(session: nox.Session) -> None:
     """Run every test, the core's and the plugins', with branch coverage of the core."""
     _need(session, "test")
     # Each process starts a TensorFlow of its own: more of them than four would take memory and give little.
-    chosen = session.posargs or ["--numprocesses=auto", "--maxprocesses=4", "--cov", "--cov-report=term"]
+    # All tests of a file run in one process, so that what they share is made once.
+    processes = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
+    chosen = session.posargs or [*processes, "--cov", "--cov-report=term"]
     _python(session, "-m", "pytest", *chosen)
 
 
