@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -34,6 +34,8 @@ from faceexp.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from faceexp.contract import ModelPlugin
 
 EXPERIMENT = """\
 name = "phases"
@@ -84,7 +86,7 @@ def plain_fit(chosen: argparse.Namespace) -> None:
     images, labels = plan.images[split.train], np.unique(plan.labels[split.train], return_inverse=True)[1]
     inputs = (images.astype(np.float32) - images.mean()) / images.std()
     runs = []
-    trunk = experiment.resolved.model.plugin.build(images.shape[1:])  # type: ignore[attr-defined]
+    trunk = cast("ModelPlugin", experiment.resolved.model.plugin).build(images.shape[1:])
     hidden = keras.layers.Dropout(0.2)(keras.layers.ReLU()(keras.layers.Dense(DIM)(trunk.outputs[0])))
     classifier = keras.Model(trunk.inputs, keras.layers.Dense(int(labels.max()) + 1)(hidden))
     start = classifier.get_weights()

@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
@@ -34,6 +34,7 @@ from faceexp.store import Store
 
 if TYPE_CHECKING:
     from faceexp.arrays import ByteArray
+    from faceexp.contract import ModelPlugin, SamplerPlugin
     from faceexp.values import Plan
 
 EXPERIMENT = """\
@@ -82,7 +83,7 @@ def source_study(plan: Plan, name: str, epochs: int, steps: int) -> float:
         return (np.asarray(pixels, np.float32) - mean) / deviation
 
     resolved = plan.resolved
-    trunk = resolved.model.plugin.build(plan.images.shape[1:])  # type: ignore[attr-defined]
+    trunk = cast("ModelPlugin", resolved.model.plugin).build(plan.images.shape[1:])
     embedding = keras.layers.Dense(1024)
     outputs = keras.layers.Dense(int(labels.max()) + 1)(
         keras.layers.Dropout(0.2)(keras.layers.ReLU()(embedding(trunk.outputs[0])))
@@ -105,7 +106,7 @@ def source_study(plan: Plan, name: str, epochs: int, steps: int) -> float:
         optimizer.apply_gradients(zip(tape.gradient(value, trained), trained, strict=True))
         return value
 
-    sampler = resolved.losses[0].sampler.plugin.build(labels.astype(np.int32), 0)  # type: ignore[attr-defined]
+    sampler = cast("SamplerPlugin", resolved.losses[0].sampler.plugin).build(labels.astype(np.int32), 0)
     for index in itertools.islice(sampler, steps):
         step(inputs[index], labels[index].astype(np.int32))
 

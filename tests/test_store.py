@@ -218,6 +218,8 @@ def test_the_default_store_is_in_the_cache_or_where_the_environment_says(monkeyp
     assert default_root() == tmp_path
     monkeypatch.setenv("FACEEXP_STORE", "~/faces")
     assert default_root() == Path.home() / "faces"
+    monkeypatch.setenv("FACEEXP_STORE", "~no_such_user/faces")
+    assert default_root() == Path("~no_such_user/faces")
     for unset in ("", None):
         if unset is None:
             monkeypatch.delenv("FACEEXP_STORE")

@@ -71,12 +71,20 @@ def source_digest(*names: str) -> str:
     )
 
 
+def named_root(text: str) -> Path:
+    """Return the folder that a user names as the store; ``~`` is the user's home.
+
+    A ``~name`` without such a user is a folder of that name, where ``Path.expanduser`` would raise.
+    """
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - as the docstring says
+
+
 def default_root() -> Path:
     """Return ``$FACEEXP_STORE``, or else a folder in the user's cache."""
     import platformdirs
 
     root = os.environ.get("FACEEXP_STORE")
-    return Path(root).expanduser() if root else Path(platformdirs.user_cache_dir("faceexp")) / "store"
+    return named_root(root) if root else Path(platformdirs.user_cache_dir("faceexp")) / "store"
 
 
 @dataclass(frozen=True)

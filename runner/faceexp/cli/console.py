@@ -22,9 +22,11 @@ def _store_folder(text: str) -> Path:
     Raises:
         InputError: The text is empty, which would mean the current folder.
     """
+    from faceexp.store import named_root
+
     if not text.strip():
         raise InputError(Problem("names no folder; name one, or leave the option out", "--store ''"))
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's own raises for an unknown ~user
+    return named_root(text)
 
 
 StoreFolder = Annotated[
@@ -136,7 +138,7 @@ def counting(stderr: "Console", words: str, total: int) -> Iterator[Callable[[in
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     if not stderr.is_terminal:
-        yield lambda done: settle()  # noqa: ARG005
+        yield lambda _: settle()
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:

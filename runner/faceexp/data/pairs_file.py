@@ -13,10 +13,9 @@ References:
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
+from faceexp.contract import user_path
 from faceexp.errors import MAX_LISTED, InputError, Problem
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -53,7 +52,7 @@ def read(path: str) -> PairsFile:
     Raises:
         InputError: With every line that is wrong; the file is missing, too large or not UTF-8.
     """
-    file = Path(os.path.expanduser(path))  # noqa: PTH111 - Path's own raises for an unknown ~user
+    file = user_path(path)
     try:
         size = file.stat().st_size
         if size > MAX_FILE_BYTES:
