@@ -14,6 +14,7 @@ PACKAGE = ROOT / "runner" / "faceexp"
 # A package, or a module that lies flat, imports only from those before it. This tuple is the only statement of the rule.
 ORDER = (
     "errors",
+    "files",
     "quiet",
     "arrays",
     "contract",
@@ -39,7 +40,7 @@ ORDER = (
     "__init__",
 )
 # A flat file is what plugin authors import, or one of the few values that everybody passes through.
-MOST_FLAT_MODULES = 10
+MOST_FLAT_MODULES = 11
 MOST_LINES = 350
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

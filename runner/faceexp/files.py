@@ -1,0 +1,86 @@
+"""Files that come from outside: their kind and size are looked at before anything is read.
+
+A device, a pipe or a file of many gigabytes would hang the program or fill the memory if it were read as it is.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from faceexp.errors import InputError, Problem
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class UnfitFileError(OSError):
+    """A file exists and must not be read: it is no ordinary file, or it is too large. Its text says which."""
+
+
+def check_file(path: Path, largest: int) -> None:
+    """Refuse what must not be read; the file itself is not opened.
+
+    Args:
+        path: The file.
+        largest: The most bytes that it may have.
+
+    Raises:
+        UnfitFileError: It is no ordinary file, or it has more bytes.
+        OSError: It does not exist, or it cannot be reached.
+    """
+    try:
+        status = path.stat()
+    except ValueError:  # the operating system knows no name that holds a null character
+        raise UnfitFileError("is no name of a file") from None
+    kind = stat.S_IFMT(status.st_mode)
+    if kind != stat.S_IFREG:
+        raise UnfitFileError(f"is {_KINDS.get(kind, 'no ordinary file')}, not an ordinary file")
+    if status.st_size > largest:
+        raise UnfitFileError(f"has {status.st_size:,} bytes; {largest:,} are the most that are read")
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """Return the content of an ordinary file that is not larger than it may be.
+
+    Raises:
+        UnfitFileError: See :func:`check_file`.
+        OSError: It does not exist, or it cannot be read.
+    """
+    check_file(path, largest)
+    with path.open("rb") as file:
+        # A file may grow while it is read, and some of the system's files say that they are empty.
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise UnfitFileError(f"has more than {largest:,} bytes, which are the most that are read")
+    return content
+
+
+def explain_os_error(error: OSError) -> str:
+    """Return what went wrong with a file, without the number and the path that Python puts beside it."""
+    if isinstance(error, UnfitFileError):
+        return str(error)
+    return f"cannot be read: {error.strerror or error}"
+
+
+def read_input(path: Path, largest: int, hint: str = "") -> bytes:
+    """Return the content of a file that a user has named.
+
+    Args:
+        path: The file.
+        largest: The most bytes that it may have.
+        hint: What the user should do if the file cannot be read.
+
+    Raises:
+        InputError: It does not exist, it cannot be read, it is no ordinary file, or it is too large.
+    """
+    try:
+        return read_bytes(path, largest)
+    except OSError as error:
+        message = "no such file" if isinstance(error, FileNotFoundError) else explain_os_error(error)
+        raise InputError(Problem(f"{message}; {hint}" if hint else message, str(path))) from None
