@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -75,8 +76,8 @@ class Study:
 
     @cached_property
     def spec_hash(self) -> str:
-        """The digest of the experiment with every default filled in."""
-        return digest(self.experiment.model_dump(mode="json"))
+        """The digest of the experiment with every default filled in, but for the limits, which change no result."""
+        return digest(self.experiment.model_dump(mode="json", exclude={"limits"}))
 
     def plan(self, store: Store, on_event: EventCallback = ignore) -> Plan:
         """Load the data, decode the images and cut them into parts.
@@ -105,7 +106,7 @@ class Study:
         *,
         store: str | Path | None = None,
         on_event: EventCallback = ignore,
-        jobs: int = 1,
+        jobs: int | None = None,
     ) -> Run:
         """Train and compare the losses, and return the finished run.
 
@@ -113,11 +114,12 @@ class Study:
             out: The folder in which the folder of the run, ``<name>-<hash>``, is made.
             store: Where finished work is kept. By default it is ``$FACEEXP_STORE`` or the user's cache.
             on_event: Is called with every step of progress.
-            jobs: How many processes share the seeds and folds, and the cores of the machine. With more than one, a
-                script has to be importable, with its own work below ``if __name__ == "__main__":``.
+            jobs: How many processes share the seeds and folds, and the cores of the machine. A script that names a
+                number has to be importable, with its own work below ``if __name__ == "__main__":``. Without one,
+                everything happens in this process; then a plugin that crashes takes the script with it.
 
         Raises:
-            InputError: The experiment cannot be run with these data.
+            InputError: The experiment cannot be run with these data, or nothing can be written any more.
         """
         from faceexp.engine import trials
         from faceexp.evaluation.checkpoints import ValidationAuc
@@ -132,13 +134,15 @@ class Study:
         used_store = Store(Path(store) if store else default_root())
         plan = self.plan(used_store, on_event)
         write_text(folder.spec, toml.dump(self.experiment))
-        write_text(folder.environment, to_json(environment(self.resolved, jobs)))
+        write_text(folder.environment, to_json(environment(self.resolved, jobs or 1)))
         records: list[TrialRecord] = []
-        for number, trained in enumerate(trials.train(plan, used_store, ValidationAuc(), on_event, jobs), 1):
-            record = _finish(trained, folder, plan, used_store)
-            records.append(record)
-            total = len(plan.trials)
-            on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
+        # Closed in every case: processes must not outlive a run that was interrupted.
+        with contextlib.closing(trials.train(plan, used_store, ValidationAuc(), on_event, jobs)) as all_trained:
+            for number, trained in enumerate(all_trained, 1):
+                record = _finish(trained, folder, plan, used_store)
+                records.append(record)
+                total = len(plan.trials)
+                on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
         # Trials that run side by side end in any order. The results have the order of the plan.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])

@@ -29,6 +29,10 @@ MEMORY = "plugins.json"
 Inputs = Mapping[str, Any]
 
 
+class StoreError(InputError):
+    """The store cannot be read or written. No other trial could keep its results either, so the run ends."""
+
+
 def canonical(value: object) -> str:
     """Return JSON text that is the same for the same content."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)

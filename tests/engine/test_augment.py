@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from faceexp.contract import Distance, LossPlugin, ModelPlugin
+from faceexp.contract import BatchSupply, Distance, LossPlugin, ModelPlugin, SamplerPlugin
 from faceexp.engine import finetune, network, pretrain
 from faceexp.engine.augment import Augmentation, blurred
 from faceexp.engine.backend import compiled, derive_seed, many_steps, tensorflow
@@ -278,7 +278,10 @@ def test_phase_2_on_images_is_a_plain_keras_loop(resolved, faces):
     tuner.reset(start, seed=5)
 
     def drawn():
-        return (np.arange(k, k + 8) % 24 for k in itertools.count(0, 5))
+        """Four people with two of their four images each, as the sampler of the experiment promises."""
+        for k in itertools.count():
+            first = 4 * ((np.arange(4) + k) % 6)
+            yield np.concatenate([first + k % 4, first + (k + 1) % 4])
 
     outcome = tuner.run(
         TrainingInputs([pixels[..., None]], np.arange(len(pixels)), seed=0),
@@ -417,6 +420,16 @@ def test_the_best_checkpoint_has_its_own_statistics(plan, tmp_path):
     assert not np.allclose(kept[0][1][0], kept[1][1][0])
 
 
+class AllImages(SamplerPlugin):
+    """Every batch holds all images."""
+
+    def supply(self):
+        return BatchSupply(24, classes=6, images_per_class=4)
+
+    def build(self, labels, seed):
+        return itertools.repeat(np.arange(24))
+
+
 @pytest.mark.parametrize("phase", [1, 2])
 def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phase):
     """mean <- 0.8 mean + 0.2 mean of the batch, once a step, also where many steps are one call."""
@@ -433,7 +446,7 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
             images, labels, pretrain.batches(np.arange(24), settings, Augment(), 0), NORMAL, 3, lambda *_: None
         )
     else:
-        (loss,) = resolved({"loss": ToOne()}).losses
+        (loss,) = resolved({"loss": ToOne()}, sampler=AllImages()).losses
         settings = loss.entry.finetune.model_copy(update={"trainable": "all", "learning_rate": tiny_rate})
         object.__setattr__(loss, "entry", loss.entry.model_copy(update={"finetune": settings}))
         tuner = finetune.Finetuner(made, loss, Augment(), 6)
@@ -441,7 +454,7 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
         tuner.run(
             TrainingInputs([images], np.arange(len(images)), seed=0),
             labels,
-            itertools.repeat(np.arange(24)),
+            AllImages().build(labels, 0),
             NORMAL,
             lambda: 1.0,
             steps=3,

@@ -6,7 +6,7 @@ and ``inputs`` chooses between cached features of the plain and of the mirrored 
 
 from __future__ import annotations
 
-from faceexp.engine.backend import KerasLayer, Tensor, derive_seed, tensorflow
+from faceexp.engine.backend import KerasLayer, Tensor, Variable, derive_seed, tensorflow
 from faceexp.engine.network import normalized
 from faceexp.experiment.schema import Augment
 
@@ -51,6 +51,11 @@ class Augmentation:
         """
         for name, generator in self._generators.items():
             generator.state.assign([derive_seed(name, seed), 0])
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The states of all random numbers."""
+        return [generator.state for generator in self._generators.values()]
 
     def __call__(self, pixels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
         """Return changed and normalised images, float32 (B, H, W, C), from bytes of the same shape."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+from faceexp.errors import InputError
+from faceexp.registry.guard import undisturbed
 from faceexp.store import source_digest
 
 # TensorFlow and Keras have no types that a checker can use. These names at least tell a reader what a value is.
@@ -29,17 +32,67 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 # VNNI. TensorFlow reads this setting once, when it is imported. A data set may import it before the engine does, so
 # the setting is made here, when this module is imported.
 os.environ.setdefault(ONEDNN, "1")
+# Other work on this machine may ask for another backend of Keras, or for the old Keras 2, by the environment or by a
+# file in the user's home. With these, there would be other numbers, or none.
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.pop("TF_USE_LEGACY_KERAS", None)
 
 
 @functools.cache
 def tensorflow() -> TensorFlowModule:
-    """Import TensorFlow, which takes seconds, and make its operations deterministic."""
+    """Import TensorFlow, which takes seconds, and make its operations deterministic.
+
+    Raises:
+        InputError: Keras was imported before, with another backend.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
     tf.get_logger().setLevel(logging.ERROR)
     tf.config.experimental.enable_op_determinism()
+    backend = tf.keras.config.backend()
+    if backend != "tensorflow":
+        raise InputError(f"Keras was imported with the backend {backend!r} before faceexp; import faceexp first")
+    set_standard()
     return tf
+
+
+def set_standard() -> None:
+    """Set what TensorFlow and Keras keep for the whole process to what the engine needs.
+
+    A file in the user's home may have changed it before, or a plugin since: the numbers of all others would change, and
+    those in the store with them.
+    """
+    import tensorflow as tf
+
+    config = tf.keras.config
+    if config.dtype_policy().name != "float32":
+        config.set_dtype_policy("float32")
+    config.set_floatx("float32")
+    config.set_epsilon(1e-7)
+    config.set_image_data_format("channels_last")
+    if tf.config.functions_run_eagerly():
+        tf.config.run_functions_eagerly(False)
+    if tf.config.optimizer.get_jit():
+        tf.config.optimizer.set_jit(False)
+
+
+@contextlib.contextmanager
+def standard(seed: int) -> Iterator[None]:
+    """Run code of a plugin with the settings that the engine needs, and undo what it changes for the whole process.
+
+    Args:
+        seed: What everything begins with that the code draws without a seed of its own. So it does not depend on what
+            was drawn before.
+    """
+    tf = tensorflow()
+    with undisturbed():
+        set_standard()
+        tf.keras.utils.set_random_seed(seed)
+        try:
+            yield
+        finally:
+            set_standard()
 
 
 def compiled(function: Callable[..., Tensor], *, xla: bool = False) -> Compiled:

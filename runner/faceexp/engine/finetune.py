@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
 
 from faceexp.arrays import FloatArray, IntArray
-from faceexp.contract import LossContext, LossPlugin
+from faceexp.contract import BatchSupply, LossContext, LossPlugin, SamplerPlugin
 from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import (
     LossCallable,
@@ -25,8 +25,10 @@ from faceexp.engine.backend import (
     derive_seed,
     many_steps,
     reseed,
+    standard,
     tensorflow,
 )
+from faceexp.engine.borders import PluginValueError, handle_of, outside_state, scalar, take
 from faceexp.engine.inputs import TrainingInputs
 from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.engine.optimizer import Adam
@@ -96,16 +98,27 @@ class Finetuner:
         resolved: The loss and its settings.
         augment: The experiment's ``[augment]``.
         num_classes: Number of training people.
+        seed: Of what the loss draws when it is built.
+
+    Attributes:
+        outside: What the step keeps beside the weights that :meth:`reset` sets, after the first step: variables, tables
+            and random generators that the loss holds, or none of these but random numbers without a seed. ``None``
+            where it keeps nothing. A training step that does must not be used for a second training.
     """
 
-    def __init__(self, network: Network, resolved: ResolvedLoss, augment: Augment, num_classes: int) -> None:
+    def __init__(
+        self, network: Network, resolved: ResolvedLoss, augment: Augment, num_classes: int, seed: int = 0
+    ) -> None:
         tf = tensorflow()
         self.network, self.plugin = network, cast("LossPlugin", resolved.loss.plugin)
+        self.sampler, self.supply = str(resolved.sampler.installed), _supply(resolved)
+        self.outside: list[Tensor] | None = None
+        self._examined = False
         settings = resolved.entry.finetune
         whole, on_images = settings.trainable == "all", needs_images(settings, augment)
         self.augmentation = Augmentation(augment if augment.phase2 else Augment())
         self.num_classes = num_classes
-        self.loss = self._build_loss(seed=0)
+        self.loss = self._build_loss(seed)
         self.trained = [*network.embedding.trainable_variables, *_trainable_variables(self.loss)]
         if whole:
             self.trained = [*network.trunk.trainable_variables, *self.trained]
@@ -117,8 +130,16 @@ class Finetuner:
                 if on_images:
                     # A frozen trunk runs as outside training, exactly as it does when features are cached.
                     features = network.features(self.augmentation(inputs, mean, deviation), training=whole)
-                loss = self.loss(labels, network.embedding(features))
-            self.optimizer.apply(tape.gradient(loss, self.trained))
+                loss = scalar(self.loss(labels, network.embedding(features)))
+            unseen = self._unseen(tape.watched_variables())
+            gradients = tape.gradient(loss, [*self.trained, *unseen])
+            for variable, gradient in zip(unseen, gradients[len(self.trained) :], strict=True):
+                if gradient is not None:
+                    raise PluginValueError(
+                        f"the loss depends on a variable of shape {tuple(variable.shape)} that nobody would train: "
+                        "return a keras.layers.Layer that holds it as a weight, or make it with trainable=False"
+                    )
+            self.optimizer.apply(gradients[: len(self.trained)])
             return loss
 
         # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU.
@@ -127,11 +148,19 @@ class Finetuner:
     def _build_loss(self, seed: int) -> LossCallable:
         tf = tensorflow()
         dim = int(self.network.embedding.units)
-        loss = self.plugin.build(LossContext(self.num_classes, dim, seed))
-        # A layer may create its weights only when it is called; the optimiser has to know them before the first step.
-        if isinstance(loss, tf.keras.layers.Layer) and not loss.built:
-            loss(tf.zeros(2, tf.int32), tf.zeros((2, dim)))
+        with standard(derive_seed("build loss", seed)):
+            loss = self.plugin.build(LossContext(self.num_classes, dim, seed))
+            if not callable(loss):
+                raise PluginValueError(f"build gives {type(loss).__name__}, which cannot be called")
+            # A layer may create its weights only when it is called; the optimiser has to know them before a step.
+            if isinstance(loss, tf.keras.layers.Layer) and not loss.built:
+                loss(tf.zeros(2, tf.int32), tf.zeros((2, dim)))
         return loss
+
+    def _unseen(self, watched: Sequence[Variable]) -> list[Variable]:
+        """Return the variables among these that belong neither to the network nor to the loss."""
+        known = {id(handle_of(variable)) for variable in [*self.network.every_variable, *_weights(self.loss)]}
+        return [variable for variable in watched if id(variable.handle) not in known]
 
     def reset(self, weights: Weights, seed: int) -> None:
         """Start over: from the given weights, with the loss's own weights drawn anew and a fresh optimiser."""
@@ -140,8 +169,8 @@ class Finetuner:
         reseed(self.loss, derive_seed("loss", seed))
         self.augmentation.reset(derive_seed("augment", seed))
         # All weights of the loss, not only those that are trained: a loss may also count or average in some of them.
-        if getattr(self.loss, "weights", []):
-            for variable, drawn in zip(self.loss.weights, self._build_loss(seed).weights, strict=True):
+        if _weights(self.loss):
+            for variable, drawn in zip(_weights(self.loss), _weights(self._build_loss(seed)), strict=True):
                 variable.assign(drawn)
         self.optimizer.reset()
 
@@ -210,14 +239,38 @@ class Finetuner:
         length: int,
     ) -> FloatArray:
         """Make ``count`` steps in one call that has room for ``length``; return the loss of each."""
-        chosen = np.stack([next(batches) for _ in range(count)])
+        chosen = take(batches, count, self.supply, labels, self.sampler)
         targets = np.zeros((length, chosen.shape[1]), np.int32)
         targets[:count] = labels[chosen]
         source, places = inputs.read(chosen, length)
         # A tensor, since TensorFlow would compile the loop anew for each Python number.
         number = tensorflow().constant(count)
-        losses = self._steps(source, places, targets, normalization.mean, normalization.deviation, number)
+        arguments = (source, places, targets, normalization.mean, normalization.deviation, number)
+        if self._examined:
+            losses = self._steps(*arguments)
+        else:
+            # The first call compiles the step, which runs the code of the loss.
+            with standard(derive_seed("compile")):
+                losses = self._steps(*arguments)
+            known = [*self.network.every_variable, *_weights(self.loss), *_variables(self.loss)]
+            known += [*self.optimizer.variables, *self.augmentation.variables]
+            self.outside = outside_state(self._steps, arguments, known)
+            self._examined = True
         return np.asarray(losses.numpy()[:count])
+
+
+def _supply(resolved: ResolvedLoss) -> BatchSupply:
+    return cast("SamplerPlugin", resolved.sampler.plugin).supply()
+
+
+def _weights(loss: LossCallable) -> list[Variable]:
+    """Return the weights of a loss that each training begins with anew: those of a layer, or all of a ``tf.Module``."""
+    return list(getattr(loss, "weights", None) or getattr(loss, "variables", []))
+
+
+def _variables(loss: LossCallable) -> list[Variable]:
+    """Return every variable of a loss, also the states of a layer's random numbers."""
+    return list(getattr(loss, "variables", []))
 
 
 def _trainable_variables(loss: LossCallable) -> list[Variable]:

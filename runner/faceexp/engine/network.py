@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray
-from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, tensorflow
+from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, standard, tensorflow
+from faceexp.engine.borders import PluginValueError, check_can_be_kept, check_trunk, outside_state
 from faceexp.engine.optimizer import Moments, zero_moments
 
 if TYPE_CHECKING:
@@ -64,26 +65,35 @@ class Network:
         model: Builds the trunk.
         shape: (H, W, C) of images.
         embedding_dim: Numbers per embedding.
+        seed: Of the weights that are drawn.
 
     Raises:
-        ValueError: The trunk does not return one flat feature vector per image.
+        PluginValueError: The trunk cannot be used; see :func:`faceexp.engine.borders.check_trunk`.
     """
 
-    def __init__(self, model: ModelPlugin, shape: tuple[int, int, int], embedding_dim: int) -> None:
-        tf = tensorflow()
-        keras = tf.keras
+    def __init__(self, model: ModelPlugin, shape: tuple[int, int, int], embedding_dim: int, seed: int = 0) -> None:
+        keras = tensorflow().keras
         self.shape = shape
-        self.trunk = model.build(shape)
-        self.width = int(self.trunk.output_shape[-1])
-        if len(self.trunk.output_shape) != 2:
-            raise ValueError(f"the trunk gives {self.trunk.output_shape}, not one flat feature vector per image")
-        self.embedding = keras.layers.Dense(int(embedding_dim), name="embedding")
-        self.embedding.build((None, self.width))
+        with standard(seed):
+            self.trunk = model.build(shape)
+            check_trunk(self.trunk)
+            self.width = int(self.trunk.output_shape[-1])
+            self.embedding = keras.layers.Dense(int(embedding_dim), name=self._name("embedding"))
+            self.embedding.build((None, self.width))
+
+    def _name(self, name: str) -> str:
+        """Return the name of a layer beside the trunk, which may have the same one; Keras saves no two of a name."""
+        return f"{name}_of_faceexp" if self.trunk.name == name else name
 
     @property
     def variables(self) -> list[Variable]:
         """Every weight, those of the trunk first."""
         return [*self.trunk.weights, *self.embedding.weights]
+
+    @property
+    def every_variable(self) -> list[Variable]:
+        """Every weight, and the states of random numbers, which are set anew for each training as well."""
+        return [*self.trunk.variables, *self.embedding.variables]
 
     def features(self, images: Tensor, *, training: bool) -> Tensor:
         """Return the output of the trunk for normalised images, (B, H, W, C) to (B, F).
@@ -125,6 +135,22 @@ class Network:
         """Return the trunk features of one block of images, uint8 (B, H, W, C) to float32 (B, F)."""
         return np.asarray(self._extracted(pixels, normalization.mean, normalization.deviation).numpy())
 
+    def check(self) -> None:
+        """Refuse a trunk that could be trained, but not be kept, or whose training would depend on what came before.
+
+        Raises:
+            PluginValueError: Keras cannot save the network or open it again; or the trunk holds variables that are none
+                of its weights, which no training could set back.
+        """
+        channels = self.shape[-1]
+        plain = Normalization(np.zeros(channels, np.float32), np.ones(channels, np.float32))
+        check_can_be_kept(lambda file: self.save(file, self.get_weights(), plain))
+        images = tensorflow().TensorSpec((None, *self.shape), "float32")
+        if outside_state(compiled(lambda images: self.features(images, training=True)), [images], self.every_variable):
+            raise PluginValueError(
+                "the trunk holds variables that are none of its weights, so a training would depend on those before it"
+            )
+
     @functools.cached_property
     def _extracted(self) -> Compiled:
         return compiled(lambda *arguments: self.features(normalized(*arguments), training=False))
@@ -163,12 +189,12 @@ class Network:
         """
         keras = tensorflow().keras
         self.set_weights(weights)
-        pixels = keras.Input(self.shape, name="pixels")
+        pixels = keras.Input(self.shape, name=self._name("pixels"))
         scale = 1.0 / normalization.deviation
         rescaled = keras.layers.Rescaling(
             scale=[float(value) for value in scale],
             offset=[float(value) for value in -normalization.mean * scale],
-            name="normalization",
+            name=self._name("normalization"),
         )(pixels)
         keras.Model(pixels, self.embedding(self.trunk(rescaled, training=False)), name="faceexp").save(path)
 
@@ -188,8 +214,8 @@ def _adds_bias_last(convolution: KerasLayer) -> bool:
 
 def initial_weights(model: ModelPlugin, shape: tuple[int, int, int], embedding_dim: int, seed: int) -> Weights:
     """Return freshly drawn weights of a network; the same ones for the same seed."""
-    tensorflow().keras.utils.set_random_seed(seed)
-    return Network(model, shape, embedding_dim).get_weights()
+    network = Network(model, shape, embedding_dim, seed)
+    return network.get_weights()
 
 
 def normalized(pixels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from faceexp.engine.backend import Tensor, Variable, tensorflow
+from faceexp.engine.borders import handle_of
 
 # The defaults of Keras.
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
@@ -34,6 +35,11 @@ class Adam:
         self.moments = [shared.get(id(variable)) or zero_moments(variable) for variable in variables]
         self._variables = list(variables)
 
+    @property
+    def variables(self) -> list[Variable]:
+        """Everything that the optimiser keeps from step to step."""
+        return [self.steps, *(moment for pair in self.moments for moment in pair)]
+
     def reset(self) -> None:
         """Start over, as if no step had been made."""
         self.steps.assign(0.0)
@@ -57,7 +63,7 @@ class Adam:
             if gradient is None:
                 continue
             tf.raw_ops.ResourceApplyAdam(
-                var=_handle(variable),
+                var=handle_of(variable),
                 m=mean.handle,
                 v=square.handle,
                 beta1_power=BETA_1**self.steps,
@@ -78,9 +84,3 @@ def zero_moments(variable: Variable) -> Moments:
     tf = tensorflow()
     mean, square = (tf.Variable(tf.zeros(variable.shape, variable.dtype), trainable=False) for _ in range(2))
     return mean, square
-
-
-def _handle(variable: Variable) -> Tensor:
-    """Return what TensorFlow's own operations know a variable by; Keras wraps the variables of TensorFlow."""
-    keras = tensorflow().keras
-    return variable.value.handle if isinstance(variable, keras.Variable) else variable.handle

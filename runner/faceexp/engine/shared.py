@@ -130,7 +130,9 @@ class PretrainedStages:
     @functools.cached_property
     def network(self) -> Network:
         """The network. There is only one, so whoever uses it sets its weights first."""
-        return Network(*self._network_arguments)
+        network = Network(*self._network_arguments)
+        network.check()
+        return network
 
     @functools.cached_property
     def _network_arguments(self) -> tuple[ModelPlugin, tuple[int, int, int], int]:

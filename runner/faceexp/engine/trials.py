@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -22,13 +22,16 @@ from faceexp.contract import SamplerPlugin
 from faceexp.data.splits import Split
 from faceexp.engine.backend import Tensor, derive_seed
 from faceexp.engine.baselines import BaselineTrials
+from faceexp.engine.borders import PluginValueError
+from faceexp.engine.failures import explained
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
 from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
 from faceexp.engine.shared import Pretrained, PretrainedStages, training_labels
-from faceexp.engine.workers import Work, train_in_processes
+from faceexp.engine.workers import AskedToEndError, Work, train_in_processes
 from faceexp.experiment.baselines import Baseline
-from faceexp.store import Artefact, Store, digest
+from faceexp.registry.guard import undisturbed
+from faceexp.store import Artefact, Inputs, Store, StoreError, digest
 from faceexp.values import (
     NETWORK_FILE,
     Budget,
@@ -42,8 +45,12 @@ from faceexp.values import (
 )
 
 
-def train(plan: Plan, store: Store, score: Score, on_event: EventCallback, jobs: int = 1) -> Iterator[TrainedTrial]:
+def train(
+    plan: Plan, store: Store, score: Score, on_event: EventCallback, jobs: int | None = None
+) -> Generator[TrainedTrial]:
     """Yield each trial of a plan as it ends. A trial that fails says why; the others go on.
+
+    With processes, what is in the store is looked up first, because a process takes seconds to start.
 
     Args:
         plan: The trials to do, and everything they need.
@@ -51,22 +58,50 @@ def train(plan: Plan, store: Store, score: Score, on_event: EventCallback, jobs:
         score: Judges checkpoints on validation images; the one with the highest value is kept.
         on_event: Is called with every step of progress.
         jobs: How many processes work side by side. Each takes one seed and fold at a time and its share of the cores.
-            With more processes than seeds and folds, some would have nothing to do, so they are not started.
+            With more processes than seeds and folds, some would have nothing to do, so they are not started. Without a
+            number, everything happens in this process: then a plugin that crashes takes the whole run with it.
+
+    Raises:
+        StoreError: The store cannot be read or written.
     """
+    minutes = plan.resolved.experiment.limits.minutes_per_trial
+    if jobs is None and minutes is None:
+        engine = Engine(plan, store, score, on_event)
+        yield from map(engine.run, plan.trials)
+        return
+    finished = Engine(plan, FinishedWork(store.root), score, on_event, interruption=MissingError)
     groups: dict[tuple[int, int], list[Trial]] = {}
     for trial in plan.trials:
-        groups.setdefault((trial.seed, trial.fold), []).append(trial)
-    jobs = min(jobs, len(groups))
-    if jobs > 1:
-        yield from train_in_processes(Work.of(plan, store, score), list(groups.values()), on_event, jobs, _alone)
-        return
-    engine = Engine(plan, store, score, on_event)
-    for trial in plan.trials:
-        yield engine.run(trial)
+        try:
+            yield finished.run(trial)
+        except MissingError:
+            groups.setdefault((trial.seed, trial.fold), []).append(trial)
+    if groups:
+        work, jobs = Work.of(plan, store, score), min(jobs or 1, len(groups))
+        yield from train_in_processes(work, list(groups.values()), on_event, jobs, _alone, minutes)
+
+
+class MissingError(BaseException):
+    """Something is not in the store. It is no mistake of a plugin, so nothing that handles these must catch it."""
+
+
+class FinishedWork(Store):
+    """A store that nothing is added to."""
+
+    def get(self, kind: str, inputs: Inputs, make: Callable[[Path], None]) -> Artefact:  # noqa: ARG002 - as in Store
+        """Return the artefact of these inputs.
+
+        Raises:
+            MissingError: It is not there.
+        """
+        artefact = self.find(kind, inputs)
+        if artefact is None:
+            raise MissingError
+        return artefact
 
 
 def _alone(work: Work, on_event: EventCallback) -> Callable[[Trial], TrainedTrial]:
-    return Engine(work.whole(), work.store, work.score, on_event).run
+    return Engine(work.whole(), work.store, work.score, on_event, interruption=AskedToEndError).run
 
 
 @dataclass
@@ -78,12 +113,16 @@ class Engine:
         store: Where finished work is looked up and kept.
         score: Judges checkpoints on validation images.
         on_event: Is called with every step of progress.
+        interruption: What ends a run when it is raised: it comes from outside, not from a plugin.
     """
 
     plan: Plan
     store: Store
     score: Score
     on_event: EventCallback
+    interruption: type[BaseException] = KeyboardInterrupt
+    # What losses of earlier trials kept beside their weights; it is held here, so that nothing else gets its identity.
+    _outside: list[Tensor] = field(default_factory=list)
     _finetuners: dict[str, Finetuner] = field(default_factory=dict)
     # Only the latest inputs are kept: all losses of a seed and fold train on the same ones, one after the other.
     _resident: tuple[str, Tensor | None] = ("", None)
@@ -99,19 +138,15 @@ class Engine:
     def run(self, trial: Trial) -> TrainedTrial:
         """Return the trained trial, from the store or trained now."""
         try:
-            if trial.loss:
-                return self._run_loss(trial, trial.loss)
-            return self._baselines.run(trial, cast("Baseline", trial.baseline), self._split(trial))
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; only its own trials fail
-            cause = _cause(error)
-            diverged = isinstance(cause, DivergedError)
-            reason = " ".join(str(cause).split())[:500]
-            return TrainedTrial(
-                trial,
-                self._split(trial),
-                "diverged" if diverged else "failed",
-                reason if diverged else f"{type(cause).__name__}: {reason}",
-            )
+            with undisturbed():
+                if trial.loss:
+                    return self._run_loss(trial, trial.loss)
+                return self._baselines.run(trial, cast("Baseline", trial.baseline), self._split(trial))
+        except (StoreError, self.interruption):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; only its own trials fail
+            status, reason = explained(error)
+            return TrainedTrial(trial, self._split(trial), status, reason)
 
     def _split(self, trial: Trial) -> Split:
         return next(split for split in self.plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))
@@ -199,8 +234,9 @@ class Engine:
     ) -> FinetuneRecord:
         settings, network = resolved.entry.finetune, self._shared.network
         labels = training_labels(self.plan.labels, split.train)
-        finetuner = self._finetuner(resolved, int(labels[split.train].max()) + 1)
-        finetuner.reset(pretrained.load(), derive_seed("loss", trial.seed, trial.fold))
+        seed = derive_seed("loss", trial.seed, trial.fold)
+        key, finetuner = self._finetuner(resolved, int(labels[split.train].max()) + 1, seed)
+        finetuner.reset(pretrained.load(), seed)
         normalization = self._shared.normalization(split)
         views = self._views(features)
         plain, source = views[PLAIN], self._resident_views(views, split, features)
@@ -218,17 +254,25 @@ class Engine:
         sampler = cast("SamplerPlugin", resolved.sampler.plugin)
         batches = sampler.build(labels[split.train], derive_seed("batches", trial.seed, trial.fold))
         inputs = TrainingInputs(views, split.train, derive_seed("flips", trial.seed, trial.fold), source)
-        outcome = finetuner.run(
-            inputs,
-            labels[split.train],
-            batches,
-            normalization,
-            validate,
-            steps=settings.steps,
-            validate_every=settings.validate_every,
-            on_progress=on_progress,
-            chunk=inputs.batches_per_read(sampler.supply().size, CHUNK),
-        )
+        try:
+            outcome = finetuner.run(
+                inputs,
+                labels[split.train],
+                batches,
+                normalization,
+                validate,
+                steps=settings.steps,
+                validate_every=settings.validate_every,
+                on_progress=on_progress,
+                chunk=inputs.batches_per_read(sampler.supply().size, CHUNK),
+            )
+        except DivergedError:
+            raise
+        except BaseException:
+            self._finetuners.pop(key)  # nobody knows what state it is in
+            raise
+        finally:
+            self._forget_state(key, finetuner)
         if not outcome.weights:
             raise DivergedError("no checkpoint has a validation score that is a number")
         network.set_weights(outcome.weights)
@@ -243,8 +287,21 @@ class Engine:
             trainable_parameters=finetuner.trainable_parameters,
         )
 
-    def _finetuner(self, resolved: ResolvedLoss, num_classes: int) -> Finetuner:
-        """Return the compiled training step of a loss; compiled once for all seeds and folds of the same size."""
+    def _forget_state(self, key: str, finetuner: Finetuner) -> None:
+        """Let the next training of a loss have a training step of its own, if this one keeps something.
+
+        Raises:
+            PluginValueError: Two trainings of losses share a variable, so the second one depends on the first.
+        """
+        if finetuner.outside is None:
+            return
+        self._finetuners.pop(key, None)
+        if {id(tensor) for tensor in self._outside} & {id(tensor) for tensor in finetuner.outside}:
+            raise PluginValueError("the loss keeps a variable from one training to the next; make it anew in `build`")
+        self._outside += finetuner.outside
+
+    def _finetuner(self, resolved: ResolvedLoss, num_classes: int, seed: int) -> tuple[str, Finetuner]:
+        """Return the compiled training step of a loss and its key; compiled once for all seeds and folds of a size."""
         sampler = cast("SamplerPlugin", resolved.sampler.plugin)
         key = digest(
             [
@@ -256,8 +313,8 @@ class Engine:
         )
         if key not in self._finetuners:
             augment = self.plan.resolved.experiment.augment
-            self._finetuners[key] = Finetuner(self._shared.network, resolved, augment, num_classes)
-        return self._finetuners[key]
+            self._finetuners[key] = Finetuner(self._shared.network, resolved, augment, num_classes, seed)
+        return key, self._finetuners[key]
 
     def _views(self, features: Artefact | None) -> list[FloatArray | ByteArray]:
         """Return what fine-tuning trains on: cached features, or the images themselves; plain, and maybe mirrored."""
@@ -273,13 +330,3 @@ class Engine:
             padded = max(len(other.train) for other in self.plan.splits)
             self._resident = key, resident(views, split.train, padded)
         return self._resident[1]
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return the exception that a plugin raised.
-
-    Where AutoGraph is at work, TensorFlow wraps it in one whose message describes TensorFlow's own source code.
-    """
-    while str(error).startswith("in user code:") and error.__context__:
-        error = error.__context__
-    return error

@@ -1,8 +1,8 @@
-"""Several seeds and folds side by side, each in a worker process with its share of the cores.
+"""Trials in worker processes, with one seed and fold side by side with others, each with its share of the cores.
 
 A worker is told which trial to run. It sends back the events of its progress, and then the trained trial. Whatever it
-finishes is in the store, as with a single process. If a worker dies, the trial that it was running is lost; another
-worker takes its place and goes on with the other trials.
+finishes is in the store, as without workers. If a worker dies, or does not come back in time, the trial that it was
+running is lost; another worker takes its place and goes on with the other trials.
 """
 
 from __future__ import annotations
@@ -12,27 +12,37 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from faceexp.arrays import ByteArray
 from faceexp.engine.backend import THREADS, cores
-from faceexp.store import Store
+from faceexp.errors import plain
+from faceexp.store import Store, StoreError
 from faceexp.values import Event, EventCallback, Plan, Score, TrainedTrial, Trial
 
 # What runs one trial.
 Run = Callable[[Trial], TrainedTrial]
 # What a worker begins with: it returns what runs the worker's trials.
 Start = Callable[["Work", EventCallback], Run]
-# Seconds that a worker gets to end by itself, such as to remove files that are half written, before it is killed.
-PATIENCE = 20.0
+# Seconds that a worker gets to end by itself, such as to remove files that are half written, before it is killed. One
+# that is in a long operation of TensorFlow cannot hear that it should end.
+PATIENCE = 5.0
+# Stages of a trial whose time is not its own: other losses of its seed and fold use their results as well.
+SHARED_STAGES = ("backend", "pretrain", "features")
+
+
+class AskedToEndError(KeyboardInterrupt):
+    """The main process wants this worker to end, or is gone."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ def train_in_processes(
     on_event: EventCallback,
     jobs: int,
     start: Start,
+    minutes: float | None = None,
 ) -> Iterator[TrainedTrial]:
     """Yield each trial as it ends. Groups run side by side, and the trials of a group one after the other.
 
@@ -91,60 +102,134 @@ def train_in_processes(
         jobs: How many workers there are.
         start: Returns what runs trials. Each worker calls it once; it is sent there by its name, so it has to be a
             function of a module.
+        minutes: How long a trial may take, beside what it shares with other trials; without it, as long as it wants.
+
+    Raises:
+        StoreError: The store cannot be read or written.
     """
     waiting = deque(deque(group) for group in groups)
     running: dict[Connection, _Worker] = {}
+    # With one worker, libraries use as many threads as they would without workers.
+    threads = share(jobs) if jobs > 1 else None
+    seconds = None if minutes is None else minutes * 60
     try:
         for _ in range(min(jobs, len(waiting))):
-            _proceed(running, _Worker(work, start, share(jobs)), waiting)
+            _proceed(running, _Worker(work, start, threads, seconds), waiting)
         while running:
-            for connection in wait(list(running)):
+            soonest = min((worker.deadline for worker in running.values()), default=np.inf)
+            ready = wait(list(running), None if soonest == np.inf else max(0.0, soonest - time.monotonic()))
+            for connection in ready:
                 worker = running[cast("Connection", connection)]
                 message = worker.receive()
                 if isinstance(message, Event):
                     on_event(message)
-                    continue
-                del running[worker.connection]
-                if message is not None:
+                elif isinstance(message, TrainedTrial):
+                    del running[worker.connection]
                     _proceed(running, worker, waiting)  # the worker goes on while the caller looks at the result
                     yield message
-                    continue
+                elif message is None or isinstance(message, _Fault):
+                    del running[worker.connection]
+                    worker.end()
+                    yield from _replaced(running, worker, work, start, waiting, message)
+            for worker in [worker for worker in running.values() if worker.deadline <= time.monotonic()]:
+                del running[worker.connection]
+                worker.process.terminate()
                 worker.end()
-                if worker.group or waiting:
-                    _proceed(running, _Worker(work, start, share(jobs), worker.group), waiting)
-                yield _lost(work.plan, worker)
+                fault = _Fault(f"it took more than {minutes:g} minutes, which limits.minutes_per_trial allows")
+                yield from _replaced(running, worker, work, start, waiting, fault)
     finally:
-        for worker in running.values():
-            worker.process.terminate()
-        for worker in running.values():
-            worker.end()
+        with _uninterrupted():
+            for worker in running.values():
+                worker.process.terminate()
+            for worker in running.values():
+                worker.end()
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """Why a worker cannot go on."""
+
+    reason: str
+
+
+def _replaced(
+    running: dict[Connection, _Worker],
+    worker: _Worker,
+    work: Work,
+    start: Start,
+    waiting: deque[deque[Trial]],
+    fault: _Fault | None,
+) -> Iterator[TrainedTrial]:
+    """Let another worker take the place of one that is gone, and yield what is lost with it."""
+    reason = fault.reason if fault else worker.describe_end()
+    lost = [cast("Trial", worker.trial)]
+    if worker.is_ready:
+        if worker.group or waiting:
+            _proceed(running, _Worker(work, start, worker.threads, worker.seconds, worker.group), waiting)
+    else:
+        # What kept this one from starting would keep any other from it.
+        lost += [*worker.group, *(trial for group in waiting for trial in group)]
+        waiting.clear()
+    for trial in lost:
+        split = next(split for split in work.plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))
+        yield TrainedTrial(trial, split, "failed", reason)
 
 
 class _Worker:
     """A worker process, the trial that it is running, and the trials of its group that come next."""
 
-    def __init__(self, work: Work, start: Start, threads: int, group: deque[Trial] | None = None) -> None:
+    def __init__(
+        self,
+        work: Work,
+        start: Start,
+        threads: int | None,
+        seconds: float | None,
+        group: deque[Trial] | None = None,
+    ) -> None:
         context = multiprocessing.get_context("spawn")
+        self.threads, self.seconds = threads, seconds
         self.group: deque[Trial] = deque() if group is None else group
         self.trial: Trial | None = None
+        self.is_ready = False
+        self.deadline = np.inf
         self.connection, theirs = context.Pipe()
-        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, work, start), daemon=True)
+        self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, start), daemon=True)
         with _threads(threads):
             self.process.start()
         theirs.close()  # the worker has the only open end now, so the pipe ends when the worker does
+        self._send(work)
 
-    def receive(self) -> Event | TrainedTrial | None:
-        """Return the next message of the worker, or ``None`` if it is gone."""
+    def receive(self) -> Event | TrainedTrial | _Fault | bool | None:
+        """Return the next message of the worker, or ``None`` if it is gone.
+
+        Raises:
+            StoreError: The store cannot be read or written.
+        """
         try:
-            message: Event | TrainedTrial = self.connection.recv()
+            message: Event | TrainedTrial | _Fault | StoreError | bool = self.connection.recv()
         except (EOFError, OSError):
             return None
+        if isinstance(message, StoreError):
+            raise message
+        if message is True:
+            self.is_ready = True
+        if isinstance(message, Event) and message.stage in SHARED_STAGES:
+            self._wind_up()
         return message
 
     def give(self, trial: Trial) -> None:
+        """Send a trial to the worker."""
         self.trial = trial
+        self._wind_up()
+        self._send(trial)
+
+    def _send(self, message: Work | Trial) -> None:
         with contextlib.suppress(OSError):  # the worker is gone; `receive` will notice that
-            self.connection.send(trial)
+            self.connection.send(message)
+
+    def _wind_up(self) -> None:
+        """Let the time of the trial begin anew."""
+        self.deadline = np.inf if self.seconds is None else time.monotonic() + self.seconds
 
     def end(self, patience: float = 0.0) -> None:
         """Wait for the worker to end by itself; then ask it to end; then kill it.
@@ -158,6 +243,19 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.connection.close()
+
+    def describe_end(self) -> str:
+        """Say how a worker ended that should not have ended."""
+        code = self.process.exitcode
+        if not self.is_ready:
+            return (
+                f"the process that was to run it did not start (exit code {code}): a script that calls run(jobs=...) "
+                'has to do so below a line `if __name__ == "__main__":`'
+            )
+        if code is not None and code < 0:
+            hint = "; it may have run out of memory: try fewer jobs" if code == -signal.SIGKILL else ""
+            return f"the process that ran it was killed by signal {-code}{hint}"
+        return f"the process that ran it ended with exit code {code}"
 
 
 def _proceed(running: dict[Connection, _Worker], worker: _Worker, waiting: deque[deque[Trial]]) -> None:
@@ -173,22 +271,15 @@ def _proceed(running: dict[Connection, _Worker], worker: _Worker, waiting: deque
         worker.end(PATIENCE)
 
 
-def _lost(plan: Plan, worker: _Worker) -> TrainedTrial:
-    """Return the trial that a worker was running when it died, as a failed one."""
-    trial, code = worker.trial, worker.process.exitcode
-    assert trial is not None  # noqa: S101 - a worker that is lost was running one
-    split = next(split for split in plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))
-    how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
-    hint = "; it may have run out of memory: try fewer jobs" if code == -signal.SIGKILL else ""
-    return TrainedTrial(trial, split, "failed", f"the process that ran it {how}{hint}")
-
-
 @contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Set the number of threads for processes that are started inside this context.
+def _threads(count: int | None) -> Iterator[None]:
+    """Set the number of threads for processes that are started inside this context, unless it is left to libraries.
 
     Libraries read these environment variables when they are loaded, which is when a new process imports them.
     """
+    if count is None:
+        yield
+        return
     names = (THREADS, "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, str(count)))
@@ -202,11 +293,53 @@ def _threads(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _serve(connection: Connection, work: Work, start: Start) -> None:
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Do not end on a signal inside this context: whoever presses Ctrl-C twice must not leave processes behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _serve(connection: Connection, start: Start) -> None:
     """Be a worker: run trials as they are asked for, until there are no more or the asking process is gone."""
-    # Being asked to end becomes a KeyboardInterrupt, so that half-written files are removed on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
-        run = start(work, connection.send)
+    # Ctrl-C reaches every process of a terminal; the asking process decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Being asked to end becomes an exception, so that half-written files are removed on the way out.
+    signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.dup2(2, 1)  # what plugins and libraries print is no answer of the program
+    with contextlib.suppress(AskedToEndError, EOFError, BrokenPipeError, ConnectionResetError):
+        connection.send(True)
+        try:
+            run = start(connection.recv(), connection.send)
+        except AskedToEndError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - it imports plugins, which may raise anything
+            connection.send(_Fault(f"the process that was to run it did not start: {plain(repr(error))}"))
+            return
         while (trial := connection.recv()) is not None:
-            connection.send(run(trial))
+            try:
+                connection.send(run(trial))
+            except StoreError as error:
+                connection.send(error)
+
+
+def _end(number: int, frame: Any) -> None:  # noqa: ANN401, ARG001 - a handler of signals is called with these
+    raise AskedToEndError
+
+
+def _end_with_parent() -> None:
+    """Wait for the asking process to be gone, and end: nobody could use what is computed afterwards."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE)
+        os._exit(1)

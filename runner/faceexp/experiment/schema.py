@@ -170,6 +170,18 @@ class Finetune(Table):
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
+class Limits(Table):
+    """What a run may take; none of it changes a number."""
+
+    minutes_per_trial: float | None = Field(
+        None,
+        gt=0,
+        le=100_000,
+        description="A trial that takes longer, beside the phase 1 that it shares with others, has failed, and its "
+        "process is ended; without it, a trial may take as long as it wants.",
+    )
+
+
 class PublishedResult(Table):
     """What a publication reports of one loss."""
 
@@ -223,5 +235,6 @@ class Experiment(Table):
     baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(_unique)] = Field(
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
+    limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
     losses: tuple[LossEntry, ...]
