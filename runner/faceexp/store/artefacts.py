@@ -22,7 +22,7 @@ from faceexp.errors import InputError, Problem
 from faceexp.store.keys import Inputs, digest
 from faceexp.store.places import explained, is_of_the_place
 from faceexp.store.sealed import MANIFEST, folders_in, is_whole, kind_in, remove, seal, size_of
-from faceexp.store.writing import NEW_FILE, flush_folder, remove_abandoned, write_text
+from faceexp.store.writing import NEW_FILE, remove_abandoned, write_text
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -92,7 +92,6 @@ class Store:
                 with explained(self.root):
                     seal(draft, {"kind": kind, "key": key, "inputs": inputs})
                     draft.rename(path)
-                    flush_folder(path.parent)
             except BaseException:
                 shutil.rmtree(draft, ignore_errors=True)
                 raise
@@ -118,7 +117,8 @@ class Store:
         """
         with explained(self.root):
             entries = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
-        if entries - {MEMORY, LOCKS} and MARK not in entries:
+        strange = [name for name in entries - {MEMORY, LOCKS} if not name.startswith(NEW_FILE)]
+        if strange and MARK not in entries:
             message = (
                 f"is not marked as a store of faceexp (it has no {MARK}), so nothing was removed; "
                 "name a store, or remove the folder yourself"

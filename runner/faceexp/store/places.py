@@ -44,10 +44,12 @@ def default_root() -> Path:
     root = os.environ.get("FACEEXP_STORE")
     if root:
         return named_root(root)
-    cache = Path(platformdirs.user_cache_dir("faceexp"))
-    if cache.parts[0] == "~":  # neither $HOME nor the list of users says where it is
-        raise StoreError("the user has no home for finished work; name a store with --store or FACEEXP_STORE")
-    return cache / "store"
+    # Where nothing says where the home is, some versions of the library raise an error, and others return "~/.cache".
+    with contextlib.suppress(RuntimeError):
+        cache = Path(platformdirs.user_cache_dir("faceexp"))
+        if cache.is_absolute():
+            return cache / "store"
+    raise StoreError("the user has no home for finished work; name a store with --store or FACEEXP_STORE")
 
 
 def is_of_the_place(error: OSError) -> bool:
@@ -77,6 +79,7 @@ def explained(
 def _reason(error: OSError) -> str:
     if error.errno is None:
         return "the disk seems to be full" if is_of_the_place(error) else str(error)
+    # A folder that is there already is no error: something else is there.
     return os.strerror(errno.ENOTDIR if error.errno == errno.EEXIST else error.errno)
 
 
@@ -85,4 +88,6 @@ def _remedy(error: OSError, otherwise: str) -> str:
         return "let programs open more files (ulimit -n)"
     if error.errno in IN_THE_WAY:
         return f"remove what is in the way, or {otherwise}"
-    return f"free space or remove files there, or {otherwise}" if error.errno in FULL else otherwise
+    if error.errno in FULL or error.errno is None:
+        return f"free space or remove files there, or {otherwise}"
+    return otherwise

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ from pathlib import Path
 
 from faceexp.files import UnfitFileError, read_bytes
 from faceexp.store.keys import Inputs
-from faceexp.store.writing import flush, flush_folder
 
 # What an artefact consists of. The file names every image that was used, so it is large for a large data set.
 MANIFEST = "manifest.json"
@@ -46,28 +44,26 @@ def kind_in(manifest: Path) -> str | None:
     return None
 
 
-def _entries(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield every file and folder below a folder; of a link, the link itself.
+def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Yield everything below a folder; a link is not followed.
 
     Raises:
         OSError: Something cannot be looked at, or is gone.
     """
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for place, folders, files in os.walk(folder, onerror=fail):
-        for name in (*folders, *files):
-            path = Path(place, name)
-            yield path, path.lstat()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path)
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes of all files in a folder; those that vanish meanwhile have none."""
+    """Return the bytes of all files in a folder, but of those that vanish meanwhile."""
     size = 0
     with contextlib.suppress(OSError):
-        for _, status in _entries(folder):
-            size += status.st_size if stat.S_ISREG(status.st_mode) else 0
+        for entry in _entries(folder):
+            if entry.is_file(follow_symlinks=False):
+                size += entry.stat(follow_symlinks=False).st_size
     return size
 
 
@@ -78,26 +74,26 @@ def _checksums(folder: Path) -> dict[str, str]:
         UnfitFileError: Something is neither a file nor a folder. A link may lead out of the store; a pipe never ends.
     """
     checksums = {}
-    for path, status in _entries(folder):
-        if stat.S_ISREG(status.st_mode):
+    for entry in _entries(folder):
+        path = Path(entry)
+        if entry.is_file(follow_symlinks=False):
             with path.open("rb") as file:
                 checksums[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-        elif not stat.S_ISDIR(status.st_mode):
+        elif not entry.is_dir(follow_symlinks=False):
             raise UnfitFileError(f"{path} is neither a file nor a folder")
     checksums.pop(MANIFEST, None)
     return checksums
 
 
 def seal(folder: Path, description: Inputs) -> None:
-    """Write down what an artefact consists of, and have all of it written to disk."""
-    manifest = {**description, "files": _checksums(folder)}
+    """Write down what an artefact consists of.
+
+    It is not forced to disk, which would take longer than to write it: if a loss of power damages what was made in the
+    last half minute, the checksums show it.
+    """
+    # In the order of their names, so that manifests can be compared.
+    manifest = {**description, "files": dict(sorted(_checksums(folder).items()))}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")
-    for path, status in _entries(folder):
-        if stat.S_ISREG(status.st_mode):
-            flush(path)
-        else:
-            flush_folder(path)
-    flush_folder(folder)
 
 
 def is_whole(folder: Path, kind: str, key: str) -> bool:
@@ -121,7 +117,7 @@ def is_whole(folder: Path, kind: str, key: str) -> bool:
 def remove(path: Path) -> None:
     """Remove an artefact, or whatever is in its place. A folder is renamed first, so that nobody finds half of it."""
     if path.is_dir() and not path.is_symlink():
-        leftover = path.rename(path.with_name(f".{path.name}-{secrets.token_hex(4)}"))
+        leftover = path.rename(path.with_name(f".{path.name}-{os.urandom(4).hex()}"))
         shutil.rmtree(leftover, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

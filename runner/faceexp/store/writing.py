@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from faceexp.files import read_bytes
 from faceexp.store.places import explained
 
 # What the name of a file begins with while it is written. It takes moments; after an hour, nobody writes it any more.
@@ -18,18 +19,12 @@ LONGEST_WRITING = 3600.0  # seconds
 
 
 def flush(path: Path) -> None:
-    """Have a file written to disk, so that it outlives a loss of power."""
+    """Have a file, or the names in a folder, written to disk, so that it outlives a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def flush_folder(folder: Path) -> None:
-    """Have the names in a folder written to disk, where the file system can do so."""
-    with contextlib.suppress(OSError):
-        flush(folder)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -47,6 +42,10 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         StoreError: It cannot be written.
     """
+    # A run that is repeated writes most of its files as they are; to write them to disk again would take seconds.
+    with contextlib.suppress(OSError):
+        if read_bytes(path, len(content)) == content:
+            return
 
     def write(new: Path) -> None:
         new.write_bytes(content)
@@ -61,6 +60,9 @@ def link_or_copy(source: Path, target: Path) -> None:
     Raises:
         StoreError: It cannot be written.
     """
+    with contextlib.suppress(OSError):
+        if target.samefile(source):
+            return
 
     def link(new: Path) -> None:
         new.unlink()
@@ -68,7 +70,7 @@ def link_or_copy(source: Path, target: Path) -> None:
             os.link(source, new)
         except OSError:
             shutil.copy2(source, new)
-            flush(new)
+        flush(new)
 
     _replace(target, link)
 
@@ -87,7 +89,8 @@ def _replace(path: Path, write: Callable[[Path], None]) -> None:
                 new.chmod(0o644)
             write(new)
             new.replace(path)
-            flush_folder(path.parent)
+            with contextlib.suppress(OSError):  # not every file system can do this
+                flush(path.parent)
         finally:
             new.unlink(missing_ok=True)
 
