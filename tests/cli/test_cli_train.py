@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -220,7 +220,7 @@ class TestRefused:
         )
 
     def test_a_full_disk(self, faceexp, spec, tmp_path, monkeypatch):
-        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Path("/dev/full").open("wb"))
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: io.FileIO("/dev/full", "w"))
         code, out, err = faceexp("run", spec(), "--out", tmp_path / "runs", "--store", tmp_path / "store")
         assert (code, out) == (2, "")
         assert err.splitlines()[0] == (
