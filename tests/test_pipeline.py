@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -315,17 +314,6 @@ def test_models_come_with_their_threshold(run, trained):
         assert calibration["calibration"]["threshold"] == trial.threshold
     model = keras.saving.load_model(folder / "model.keras", safe_mode=True)
     assert model.output_shape == (None, 8)
-
-
-def test_a_model_is_copied_where_it_cannot_be_linked(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError("other device")
-
-    (tmp_path / "a").write_text("new", encoding="utf-8")
-    (tmp_path / "b").write_text("old", encoding="utf-8")
-    monkeypatch.setattr(os, "link", refuse)
-    pipeline._place(tmp_path / "a", tmp_path / "b")
-    assert (tmp_path / "b").read_text(encoding="utf-8") == "new"
 
 
 # Failing trials ---------------------------------------------------------------------------------------------------------

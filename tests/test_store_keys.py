@@ -79,7 +79,7 @@ def test_a_name_without_a_file_is_an_error(name: str) -> None:
 
 
 def test_a_digest_follows_text_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("faceexp.store.__file__", str(tmp_path / "store.py"))
+    monkeypatch.setattr("faceexp.store.keys.PACKAGE", tmp_path)
     (tmp_path / "part" / "inner").mkdir(parents=True)
     for name in ("a", "b"):
         (tmp_path / "part" / f"{name}.py").write_text(f"{name} = 1\n", encoding="utf-8")

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +20,7 @@ from faceexp.experiment.schema import Experiment
 from faceexp.planning.problems import at_their_lines, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.registry.installed import discover
-from faceexp.store import Store, default_root, digest, write_text
+from faceexp.store import Store, default_root, digest, link_or_copy, remove_unfinished, write_text
 from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, TrainedTrial
 
 if TYPE_CHECKING:
@@ -132,6 +130,8 @@ class Study:
 
         folder = RunFolder(Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}")
         used_store = Store(Path(store) if store else default_root())
+        used_store.remove_leftovers()
+        remove_unfinished(folder.root)
         plan = self.plan(used_store, on_event)
         write_text(folder.spec, toml.dump(self.experiment))
         write_text(folder.environment, to_json(environment(self.resolved, jobs or 1)))
@@ -166,8 +166,7 @@ def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) 
         _write_picture(folder.picture(image), plan.images[image])
     if trained.folder and trial.status == "ok":
         model = folder.model(trial.id)
-        model.root.mkdir(parents=True, exist_ok=True)
-        _place(trained.folder / NETWORK_FILE, model.network("keras"))
+        link_or_copy(trained.folder / NETWORK_FILE, model.network("keras"))
         scores = [point.validation for point in trial.curve if point.step == trial.best_step]
         description = ModelRecord(
             label=trial.label,
@@ -191,12 +190,3 @@ def _write_picture(file: Path, pixels: ByteArray) -> None:
     if not file.exists():
         file.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file)
-
-
-def _place(source: Path, target: Path) -> None:
-    """Put a file of the store into a run. A link is made where that is possible: models are large and never change."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from faceexp.store import MARK, Store
+from faceexp.store import MARK, Store, default_root
 
 
 def test_the_store_says_what_it_holds_and_can_be_emptied(faceexp, tmp_path, row):
@@ -78,3 +78,56 @@ def test_an_empty_name_is_not_the_current_folder(faceexp, tmp_path, monkeypatch,
 def test_the_home_of_the_user_is_understood(faceexp, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert json.loads(faceexp("cache", "--store", "~/store", "--json")[1])["store"] == str(tmp_path / "store")
+
+
+@pytest.fixture
+def no_home(faceexp, tmp_path, monkeypatch):
+    """A user whose home is a file, and who names no store; return where the store would be."""
+    home = tmp_path / "home"
+    home.write_text("a file", encoding="utf-8")
+    monkeypatch.setenv("HOME", str(home))
+    for variable in ("FACEEXP_STORE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    return default_root()
+
+
+def test_a_store_that_cannot_be_reached_is_one_line(faceexp, no_home):
+    for arguments in (["cache"], ["cache", "--clear"], ["cache", "--json"]):
+        code, out, err = faceexp(*arguments)
+        assert (code, out) == (2, "")
+        assert err == (
+            f"error: {no_home}: cannot be used: Not a directory; "
+            "remove what is in the way, or name another store with --store or FACEEXP_STORE\n"
+        )
+
+
+def test_plugins_are_listed_without_a_store(faceexp, no_home, monkeypatch):
+    code, out, err = faceexp("list-plugins")
+    assert (code, err) == (0, "")
+    assert "contrastive" in out
+
+    def unknown(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr("platformdirs.user_cache_dir", unknown)  # as for a user whom the system does not know
+    assert faceexp("list-plugins")[:2] == (0, out)
+    code, out, err = faceexp("cache")
+    assert (code, out) == (2, "")
+    assert err == "error: the user has no home for finished work; name a store with --store or FACEEXP_STORE\n"
+
+
+def test_what_killed_processes_left_has_a_line_of_its_own(faceexp, tmp_path, row):
+    store = Store(tmp_path / "store")
+    store.get("features", {}, lambda folder: (folder / "x").write_bytes(b"x" * 1_000_000))
+    leftover = store.root / "images" / f".{'a' * 32}-k1ll3d_x"
+    leftover.mkdir(parents=True)
+    (leftover / "images.npy").write_bytes(b"x" * 2_000_000)
+    out = faceexp("cache", "--store", store.root)[1]
+    assert row(out, "unfinished") == "unfinished work of processes that were killed 1 2.0"
+    assert "1 artefacts, 3.0 MB kept" in out
+    data = json.loads(faceexp("cache", "--store", store.root, "--json")[1])
+    assert data["kinds"]["unfinished"] == {"artefacts": 1, "bytes": 2_000_000}
+    err = faceexp("cache", "--store", store.root, "--clear")[2]
+    assert err == f"removing 1 artefacts (3.0 MB) from {store.root}\n"
+    assert not leftover.exists()
+    assert json.loads(faceexp("cache", "--store", store.root, "--json")[1])["kinds"] == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import shutil
@@ -205,6 +206,27 @@ class TestRefused:
             f"error: --out {file}: nothing can be written there: File exists; name a folder of yours",
             f"error: --store {file / 'store'}: nothing can be written there: Not a directory; name a folder of yours",
         ]
+
+    def test_a_store_of_the_user_that_cannot_be_written(self, faceexp, spec, tmp_path, monkeypatch):
+        """Nobody has named it, but it is used; so it is looked at, too, before any image is decoded."""
+        (tmp_path / "cache").write_text("not a folder")
+        monkeypatch.delenv("FACEEXP_STORE")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        code, out, err = faceexp("run", spec(), "--out", tmp_path / "runs")
+        assert (code, out) == (2, "")
+        assert err == (
+            f"error: {tmp_path / 'cache' / 'faceexp' / 'store'}: nothing can be written there: Not a directory; "
+            "name a store with --store or FACEEXP_STORE\n"
+        )
+
+    def test_a_full_disk(self, faceexp, spec, tmp_path, monkeypatch):
+        monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: io.FileIO("/dev/full", "w"))
+        code, out, err = faceexp("run", spec(), "--out", tmp_path / "runs", "--store", tmp_path / "store")
+        assert (code, out) == (2, "")
+        assert err.splitlines()[0] == (
+            f"error: --out {tmp_path / 'runs'}: nothing can be written there: No space left on device; "
+            "name a folder of yours"
+        )
 
 
 # Runs: what is shown on the way, and how they end; the training itself is tested elsewhere

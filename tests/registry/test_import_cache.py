@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 import sysconfig
@@ -151,12 +152,60 @@ def test_what_was_known_stays_known_with_all_that_it_was_imported_with(places, m
         b"[]",
         b"{}",
         b'{"python": [], "states": {}, "plugins": []}',
+        b"[" * 100_000,
+        b'{"python":' * 100_000,
+        b"9" * 100_000,
     ],
 )
 def test_a_damaged_memory_is_none(memory, content):
     memory.parent.mkdir()
     memory.write_bytes(content)
     assert recall(memory) == ImportCache()
+
+
+def pipe(memory):
+    os.mkfifo(memory)
+
+
+def folder(memory):
+    memory.mkdir()
+
+
+def link_to_a_device(memory):
+    memory.symlink_to("/dev/zero")
+
+
+def loop(memory):
+    memory.symlink_to(memory)
+
+
+def huge(memory):
+    with memory.open("wb") as file:
+        file.truncate(3_000_000_000)  # it takes no room
+
+
+@pytest.mark.parametrize("put", [pipe, folder, link_to_a_device, loop, huge])
+def test_what_is_no_memory_is_neither_read_nor_kept(places, memory, put):
+    memory.parent.mkdir()
+    put(memory)
+    assert recall(memory) == ImportCache()
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    assert recall(memory).plugins == {FOUND}
+
+
+def test_a_folder_with_something_in_it_stays_in_the_place_of_the_memory(places, memory):
+    (memory / "thesis").mkdir(parents=True)
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    assert recall(memory) == ImportCache()
+    assert (memory / "thesis").is_dir()
+
+
+def test_a_memory_with_numbers_in_the_place_of_texts_is_none(places, memory):
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    content = json.loads(memory.read_text())
+    for plugins in ([[1, 2, 3, 4, 5, 6]], [[None] * 6], [["loss"]], [3], 3, {"a": 1}):
+        memory.write_text(json.dumps(content | {"plugins": plugins}))
+        assert recall(memory) == ImportCache()
 
 
 @pytest.mark.parametrize(

@@ -15,18 +15,17 @@ def cache(
     as_json: JsonFlag = False,
 ) -> None:
     """Show where finished work is kept and how much room it takes, or remove it."""
-    from faceexp.report.terminal.cache import store_contents
-    from faceexp.store import MEMORY, Store, default_root
+    from faceexp.report.terminal.cache import store_contents, total
+    from faceexp.store import Store, default_root
 
     opened = Store(store or default_root())
     contents = opened.contents()
     if clear:
         opened.check_mark()
-        artefacts, size = (sum(numbers) for numbers in zip(*contents.values(), strict=True)) if contents else (0, 0)
+        artefacts, size = total(contents)
         message = f"removing {artefacts:,} artefacts ({size / 1e6:,.1f} MB) from {opened.root}"
         error_console().print(message, style="dim", highlight=False, soft_wrap=True, markup=False)
         opened.clear()
-        (opened.root / MEMORY).unlink(missing_ok=True)
     data = {
         "store": str(opened.root),
         "kinds": {kind: {"artefacts": number, "bytes": size} for kind, (number, size) in contents.items()},

@@ -1,5 +1,6 @@
 """``list-plugins``, ``describe``, ``new-plugin`` and ``schema``: what is installed, and which options it has."""
 
+import contextlib
 import json
 import shlex
 from pathlib import Path
@@ -15,9 +16,12 @@ def list_plugins(as_json: JsonFlag = False) -> None:
     """Show the installed plugins by kind, and which of them are broken."""
     from faceexp.registry import describe as descriptions
     from faceexp.report.terminal.plugins import plugin_list
-    from faceexp.store import MEMORY, default_root
+    from faceexp.store import MEMORY, StoreError, default_root
 
-    by_kind = descriptions.listing(default_root() / MEMORY)
+    memory: Path | None = None
+    with contextlib.suppress(StoreError):  # a user without a home has no memory
+        memory = default_root() / MEMORY
+    by_kind = descriptions.listing(memory)
     data = {kind: [plugin.as_json() for plugin in plugins] for kind, plugins in by_kind.items()}
     show(plugin_list(by_kind), data, as_json=as_json)
 

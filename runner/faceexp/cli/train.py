@@ -62,7 +62,7 @@ def run(
     from faceexp.report.terminal.run import run_table
 
     study = pipeline.load(spec, overrides=overrides or (), only=only or ())
-    _check_writable({"--out": out, "--store": store})
+    _check_writable(out, store)
     with quiet() as stderr:
         stderr.print(outline(study.resolved), style="bold", highlight=False, soft_wrap=True)
         try:
@@ -77,19 +77,21 @@ def run(
         raise typer.Exit(1)
 
 
-def _check_writable(folders: dict[str, Path | None]) -> None:
+def _check_writable(out: Path, store: Path | None) -> None:
+    """Refuse folders in which nothing can be written, before anything is computed."""
     import tempfile
 
+    from faceexp.store import default_root
+
     problems = []
-    for option, folder in folders.items():
-        if folder is None:
-            continue
+    for option, folder in (("--out ", out), ("--store " if store else "", store or default_root())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"x" * 4096)  # a full disk still takes empty files
         except OSError as error:
-            message = f"nothing can be written there: {error.strerror}; name a folder of yours"
-            problems.append(Problem(message, f"{option} {folder}"))
+            remedy = "name a folder of yours" if option else "name a store with --store or FACEEXP_STORE"
+            problems.append(Problem(f"nothing can be written there: {error.strerror}; {remedy}", f"{option}{folder}"))
     if problems:
         raise InputError(problems)
 

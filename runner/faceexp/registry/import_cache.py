@@ -19,11 +19,14 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from faceexp.files import read_bytes
 from faceexp.registry.installed import InstalledPlugin
-from faceexp.store import write_text
+from faceexp.store import StoreError, write_text
 
 # File systems keep time more coarsely than the clock does: a file with an older time may have been written later.
 CLOCK_TOLERANCE = 100_000_000  # nanoseconds
+# The most bytes that the file may have. It has about a hundred for each module that was loaded.
+LARGEST = 2**24
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,12 @@ class ImportCache:
 def recall(file: Path) -> ImportCache:
     """Return what :func:`remember` wrote; an empty cache where anything has changed since, or the file is damaged."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(file, LARGEST))
         states = content["states"]
         if _python() == content["python"] and all(_state(name) == state for name, state in states.items()):
-            plugins = frozenset(InstalledPlugin(*plugin) for plugin in content["plugins"])
+            plugins = frozenset(InstalledPlugin(*map(_text, plugin)) for plugin in content["plugins"])
             return ImportCache(plugins, frozenset(states))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     return ImportCache()
 
@@ -69,7 +72,15 @@ def remember(file: Path, cache: ImportCache, imported: Iterable[InstalledPlugin]
         return
     plugins = sorted(astuple(plugin) for plugin in {*cache.plugins, *imported})
     with contextlib.suppress(OSError):
+        file.rmdir()  # an empty folder may be in its place
+    with contextlib.suppress(StoreError):
         write_text(file, json.dumps({"python": _python(), "states": states, "plugins": plugins}))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _python() -> list[Any]:

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from faceexp.report.terminal.tables import plain_table
+from faceexp.store import UNFINISHED
 
 
 def store_contents(root: str, contents: Mapping[str, tuple[int, int]], *, cleared: bool) -> RenderableType:
@@ -22,8 +23,15 @@ def store_contents(root: str, contents: Mapping[str, tuple[int, int]], *, cleare
     table.add_column("kind")
     table.add_column("artefacts", justify="right")
     table.add_column("MB", justify="right")
-    for kind, (artefacts, size) in contents.items():
-        table.add_row(kind, f"{artefacts:,}", f"{size / 1e6:,.1f}")
-    artefacts, size = (sum(numbers[place] for numbers in contents.values()) for place in (0, 1))
+    for kind, (number, size) in contents.items():
+        name = "unfinished work of processes that were killed" if kind == UNFINISHED else kind
+        table.add_row(name, f"{number:,}", f"{size / 1e6:,.1f}")
+    artefacts, size = total(contents)
     words = "removed" if cleared else "kept"
     return Group(table, Text(f"{artefacts:,} artefacts, {size / 1e6:,.1f} MB {words}", style="bold"))
+
+
+def total(contents: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """Return how many artefacts a store holds, and how many bytes they take with all that is unfinished."""
+    artefacts = sum(number for kind, (number, _) in contents.items() if kind != UNFINISHED)
+    return artefacts, sum(size for _, size in contents.values())

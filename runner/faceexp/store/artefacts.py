@@ -1,0 +1,204 @@
+"""The store itself: a folder of artefacts, which several processes may use at once.
+
+The system frees the lock of a process that ends, however it ends. So a temporary folder whose lock is free was left by
+a process that was killed, and may be removed. Lock files are empty and stay: if one were removed while a process waits
+for it, two processes could get in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faceexp.errors import InputError, Problem
+from faceexp.store.keys import Inputs, digest
+from faceexp.store.places import explained, is_of_the_place
+from faceexp.store.sealed import MANIFEST, folders_in, is_whole, kind_in, remove, seal, size_of
+from faceexp.store.writing import NEW_FILE, remove_abandoned, write_text
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+# A file that every store has, and that no other folder has by chance.
+MARK = "faceexp-store.json"
+# A file in the store that says which plugins were imported without error, so that they need not be imported again.
+MEMORY = "plugins.json"
+# A folder in the store with one empty file per artefact, by which processes wait for each other.
+LOCKS = "locks"
+# Among the kinds of artefacts: what processes left half written when they were killed.
+UNFINISHED = "unfinished"
+# The name of an artefact, and that of the folder in which one is being made.
+KEY = re.compile("[0-9a-f]{32}")
+DRAFT = re.compile(r"\.([0-9a-f]{32})-\w+")
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A folder of finished files, and whether it was there already."""
+
+    path: Path
+    key: str
+    reused: bool
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of artefacts. Every problem of the place is a :class:`StoreError`."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        """Make the folder's path absolute: a plugin may change the current folder."""
+        with explained(self.root):
+            object.__setattr__(self, "root", Path(os.path.abspath(self.root)))  # noqa: PTH100 - it must not follow links
+
+    def find(self, kind: str, inputs: Inputs) -> Artefact | None:
+        """Return the artefact of these inputs, if it is there and whole."""
+        key = digest(inputs)
+        path = self._path(kind, key)
+        with explained(self.root):
+            return Artefact(path, key, reused=True) if is_whole(path, kind, key) else None
+
+    def get(self, kind: str, inputs: Inputs, make: Callable[[Path], None]) -> Artefact:
+        """Return the artefact of these inputs, made by ``make(folder)`` where it is missing or damaged.
+
+        Raises:
+            StoreError: It can be neither read nor written. Whatever else ``make`` raises passes through.
+        """
+        key = digest(inputs)
+        path = self._path(kind, key)
+        with self._locked(kind, path.name):
+            artefact = self.find(kind, inputs)
+            if artefact:
+                return artefact
+            with explained(self.root):
+                self._mark()
+                path.parent.mkdir(parents=True, exist_ok=True)
+                for leftover in path.parent.glob(f".{path.name}-*"):
+                    shutil.rmtree(leftover, ignore_errors=True)
+                remove(path)
+                draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+            try:
+                with explained(self.root, lambda error: is_of_the_place(error) or not draft.is_dir()):
+                    make(draft)
+                with explained(self.root):
+                    seal(draft, {"kind": kind, "key": key, "inputs": inputs})
+                    draft.rename(path)
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise
+        return Artefact(path, key, reused=False)
+
+    def contents(self) -> dict[str, tuple[int, int]]:
+        """Return how many artefacts of each kind there are, and how many bytes they have together.
+
+        What processes left half written when they were killed counts as the kind :data:`UNFINISHED`.
+        """
+        held: dict[str, tuple[int, int]] = {}
+        for kind, folder in self._artefacts():
+            number, size = held.get(kind, (0, 0))
+            held[kind] = (number + 1, size + size_of(folder))
+        sizes = [size_of(folder) for folder in self._leftovers()]
+        return held | ({UNFINISHED: (len(sizes), sum(sizes))} if sizes else {})
+
+    def check_mark(self) -> None:
+        """Refuse a folder that is not a store, because what is in it must not be removed; an empty one will do.
+
+        Raises:
+            InputError: The folder holds something and is not marked as a store.
+        """
+        with explained(self.root):
+            entries = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
+        strange = [name for name in entries - {MEMORY, LOCKS} if not name.startswith(NEW_FILE)]
+        if strange and MARK not in entries:
+            message = (
+                f"is not marked as a store of faceexp (it has no {MARK}), so nothing was removed; "
+                "name a store, or remove the folder yourself"
+            )
+            raise InputError(Problem(message, str(self.root)))
+
+    def clear(self) -> None:
+        """Remove every artefact and what killed processes have left, and nothing else.
+
+        Whatever lies beside the artefacts was not put there by a store, and stays. So does what another process is
+        making at this moment.
+
+        Raises:
+            InputError: See :meth:`check_mark`.
+        """
+        self.check_mark()
+        for kind, folder in list(self._artefacts()):
+            with self._locked(kind, folder.name), explained(self.root):
+                remove(folder)
+        self.remove_leftovers()
+        with contextlib.suppress(OSError):
+            (self.root / MEMORY).unlink()
+
+    def remove_leftovers(self) -> None:
+        """Remove what processes left half written when they were killed."""
+        for folder in self._leftovers():
+            shutil.rmtree(folder, ignore_errors=True)
+        remove_abandoned(self.root.glob(f"{NEW_FILE}*"))
+
+    def _artefacts(self) -> Iterator[tuple[str, Path]]:
+        """Yield kind and folder of every artefact: a folder with the name of a key and a manifest of its kind."""
+        for kind, folder in self._folders():
+            if KEY.fullmatch(folder.name) and kind_in(folder / MANIFEST) == kind:
+                yield kind, folder
+
+    def _leftovers(self) -> Iterator[Path]:
+        """Yield every folder that a killed process left half written. Nobody else gets its lock in the meantime."""
+        for kind, folder in self._folders():
+            draft = DRAFT.fullmatch(folder.name)
+            if not draft or not (self.root / MARK).is_file():
+                continue
+            try:
+                lock = self._lock(kind, draft[1])
+                lock.acquire(blocking=False)
+            except OSError:  # a process that is alive has it; or nothing may be written here, so nothing can be removed
+                continue
+            try:
+                if folder.is_dir():
+                    yield folder
+            finally:
+                lock.release()
+
+    def _folders(self) -> Iterator[tuple[str, Path]]:
+        """Yield the kind and the path of every folder where artefacts may be. A link may lead out of the store."""
+        with explained(self.root):
+            for kind in folders_in(self.root):
+                for folder in folders_in(kind):
+                    yield kind.name, folder
+
+    def _mark(self) -> None:
+        """Mark the folder as a store, so that clearing it is known to be safe."""
+        if not (self.root / MARK).is_file():
+            write_text(self.root / MARK, json.dumps({"faceexp": "store", "format": 1}) + "\n")
+
+    def _path(self, kind: str, key: str) -> Path:
+        return self.root / kind / key[:32]
+
+    def _lock(self, kind: str, name: str) -> BaseFileLock:
+        import filelock
+
+        locks = self.root / LOCKS
+        locks.mkdir(parents=True, exist_ok=True)
+        return filelock.FileLock(locks / f"{kind}-{name}.lock")
+
+    @contextlib.contextmanager
+    def _locked(self, kind: str, name: str) -> Iterator[None]:
+        with explained(self.root):
+            lock = self._lock(kind, name)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
