@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from faceexp.experiment.schema import Experiment
 from faceexp.planning.problems import at_their_lines, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.registry.installed import discover
-from faceexp.store import Store, default_root, digest, link_or_copy, remove_unfinished, write_text
+from faceexp.store import Store, default_root, digest, link_or_copy, remove_unfinished, write_bytes, write_text
 from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, TrainedTrial
 
 if TYPE_CHECKING:
@@ -121,11 +122,12 @@ class Study:
         """
         from faceexp.engine import trials
         from faceexp.evaluation.checkpoints import ValidationAuc
-        from faceexp.results.collect import collect
+        from faceexp.results.collect import collect, split_records
         from faceexp.results.environment import environment
         from faceexp.results.events import TrialEnded
         from faceexp.results.folder import RunFolder
         from faceexp.results.jsonable import to_json
+        from faceexp.results.tidy import forget_other_data, keep_only
         from faceexp.run import Run
 
         folder = RunFolder(Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}")
@@ -133,13 +135,15 @@ class Study:
         used_store.remove_leftovers()
         remove_unfinished(folder.root)
         plan = self.plan(used_store, on_event)
+        forget_other_data(folder, [split.key for split in split_records(plan)])
         write_text(folder.spec, toml.dump(self.experiment))
         write_text(folder.environment, to_json(environment(self.resolved, jobs or 1)))
         records: list[TrialRecord] = []
+        pictures: set[int] = set()
         # Closed in every case: processes must not outlive a run that was interrupted.
         with contextlib.closing(trials.train(plan, used_store, ValidationAuc(), on_event, jobs)) as all_trained:
             for number, trained in enumerate(all_trained, 1):
-                record = _finish(trained, folder, plan, used_store)
+                record = _finish(trained, folder, plan, used_store, pictures)
                 records.append(record)
                 total = len(plan.trials)
                 on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
@@ -148,22 +152,28 @@ class Study:
         records.sort(key=lambda record: order[record.id])
         results = collect(self.experiment.name, self.spec_hash, records, plan)
         write_text(folder.results, to_json(results))
+        well = [record.id for record in records if record.status == "ok" and record.kind == "loss"]
+        keep_only(folder, order, well, pictures)
         finished = Run(folder.root, results)
         finished.write_page(folder.page)
         return finished
 
 
-def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) -> TrialRecord:
-    """Measure a trial, and write its file, its pictures, and its model with the threshold."""
+def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, pictures: set[int]) -> TrialRecord:
+    """Measure a trial, and write its file, its model with the threshold, and the pictures that are not written yet."""
     from faceexp.results.jsonable import to_json
     from faceexp.results.measure import measure
     from faceexp.results.model_schema import ModelRecord
+    from faceexp.results.tidy import forget_model
 
     measured = measure(trained, plan, store)
     trial = measured.trial
     write_text(folder.trial(trial.id), to_json(trial))
-    for image in measured.pictures:
-        _write_picture(folder.picture(image), plan.images[image])
+    for image in set(measured.pictures) - pictures:
+        write_bytes(folder.picture(image), _png(plan.images[image]))
+    pictures.update(measured.pictures)
+    if trial.status != "ok":
+        forget_model(folder, trial.id)
     if trained.folder and trial.status == "ok":
         model = folder.model(trial.id)
         link_or_copy(trained.folder / NETWORK_FILE, model.network("keras"))
@@ -183,10 +193,10 @@ def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) 
     return trial.alone()
 
 
-def _write_picture(file: Path, pixels: ByteArray) -> None:
-    """Write an image as the networks see it, unless another trial has written it: all losses have the same images."""
+def _png(pixels: ByteArray) -> bytes:
+    """Return an image as the networks see it, as the content of a file."""
     from PIL import Image
 
-    if not file.exists():
-        file.parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file)
+    content = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(content, "png")
+    return content.getvalue()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceexp.cli.console import JsonFlag, StoreFolder, error_console, output_console, quiet, settle, show
+from faceexp.cli.interrupts import exit_code
 from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def run(
         try:
             with _displaying(study, stderr) as on_event:
                 finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             stderr.print("interrupted; finished trials are kept, the same command goes on from there", style="yellow")
-            raise typer.Exit(130) from None
+            raise typer.Exit(exit_code(error)) from None
     show(run_table(finished.results, output_console().width), finished.results, as_json=as_json)
     error_console().print(f"results in {finished.folder}", style="dim", highlight=False, soft_wrap=True)
     if finished.failed:

@@ -58,7 +58,7 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
         warnings=tuple(unequal_budgets(budgets)),
         method=statistics.METHOD,
         test_train_ratio=ratio,
-        parts=tuple(_split_record(split, plan.labels, plan.data.fingerprint) for split in plan.splits),
+        parts=split_records(plan),
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,
         trials=tuple(trials),
@@ -66,6 +66,11 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
         comparisons=tuple(ComparisonRecord.model_validate(pair) for pair in comparisons),
         seconds={"statistics": time.perf_counter() - began},
     )
+
+
+def split_records(plan: Plan) -> tuple[SplitRecord, ...]:
+    """Return how much data the parts of each split hold, and a key of each."""
+    return tuple(_split_record(split, plan.labels, plan.data.fingerprint) for split in plan.splits)
 
 
 def _split_record(split: Split, labels: IntArray, fingerprint: str) -> SplitRecord:
