@@ -15,7 +15,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
 
-from faceexp.cli import cache, models, plugins, results, train
+from faceexp.cli import cache, models, plugins, results, streams, train
 from faceexp.cli.console import GARBAGE, fail
 from faceexp.errors import InputError
 
@@ -59,14 +59,14 @@ def main() -> None:
     # TensorFlow.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+    streams.prepare()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a disk that is full can still be told of
     except InputError as error:
         fail(error)
-    except BrokenPipeError:
-        # The program that reads the output, `head` for instance, has seen enough and closed the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     finally:
         gc.set_threshold(*GARBAGE)
 

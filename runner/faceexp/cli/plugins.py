@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, error_console, show
+from faceexp.cli.console import JsonFlag, say, show, user_path
 from faceexp.errors import InputError, did_you_mean
 
 
@@ -42,14 +42,17 @@ def new_plugin(
     kind: Annotated[str, typer.Argument(help="loss, model, dataset or sampler.", show_default=False)],
     name: Annotated[str, typer.Argument(help="The name that experiment files will use.", show_default=False)],
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The folder in which the folder of the plugin is made.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", parser=user_path, help="The folder in which the folder of the plugin is made."
+        ),
     ] = Path(),
 ) -> None:
     """Write a new plugin: a small package that can be installed and passes its tests before you change anything."""
     from faceexp.registry import scaffold
 
     folder = scaffold.new_plugin(kind, name, out)
-    error_console().print(f"wrote {folder}; next:", style="dim", highlight=False, soft_wrap=True)
+    say(f"wrote {folder}; next:")
     quoted = shlex.quote(str(folder))
     print(f"pip install -e {quoted}")
     print(f"pytest {quoted}")

@@ -23,6 +23,7 @@ from faceexp.report.columns import (
     verdicts,
 )
 from faceexp.report.published import remarks
+from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord
@@ -52,6 +53,7 @@ def run_table(run: RunRecord, width: int, sort: Metric = LEADING) -> RenderableT
         width: Characters in a line of the screen; metrics that do not fit are left out, the least important first.
         sort: The metric whose best row comes first; it is shown whatever the width.
     """
+    run = shown(run)
     rows = rows_of(run, sort)
     metrics = _fitting(columns_of(run), sort, width, max((len(row.label) for row in rows), default=0))
     table = plain_table(heading(run))
@@ -111,6 +113,7 @@ def _published(run: RunRecord) -> list[RenderableType]:
 
 def budgets(run: RunRecord) -> RenderableType:
     """Return what each loss was given, one row per loss."""
+    run = shown(run)
     table = plain_table("budgets")
     table.add_column("loss", overflow="fold", min_width=12)
     for kind in BUDGET_KINDS:
@@ -122,6 +125,7 @@ def budgets(run: RunRecord) -> RenderableType:
 
 def matrix(run: RunRecord, metric: Metric) -> RenderableType:
     """Return which row is better than which in a metric: one row and one numbered column per label, the best first."""
+    run = shown(run)
     labels = [row.label for row in rows_of(run, metric) if row.ok]
     signs = verdicts(run, metric)
     digits = len(str(len(labels)))
