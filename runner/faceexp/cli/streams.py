@@ -67,9 +67,9 @@ def prepare() -> None:
                 del os.environ[size]
     _open_missing()
     # What a test or a notebook has put in place of a stream stays there.
-    if sys.stdout is sys.__stdout__:
+    if sys.stdout and sys.stdout is sys.__stdout__:
         sys.stdout = _lasting(sys.stdout, error_of="standard output")
-    if sys.stderr is sys.__stderr__:
+    if sys.stderr and sys.stderr is sys.__stderr__:
         sys.stderr = _lasting(sys.stderr)
 
 
