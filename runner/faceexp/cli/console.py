@@ -1,7 +1,9 @@
 """The two streams: what is printed where, what is kept off the screen, and how progress is shown."""
 
 import contextlib
+import errno
 import gc
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -31,8 +33,18 @@ def user_text(text: str) -> str:
 
 
 def user_path(text: str | Path) -> Path:
-    """Return the path that a user names; see :func:`user_text`. Every command reads its paths with it."""
-    return Path(user_text(str(text)))
+    """Return the path that a user names; see :func:`user_text`. Every command reads its paths with it.
+
+    Raises:
+        InputError: No file can have that name.
+    """
+    path = Path(user_text(str(text)))
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(Problem("is too long for the name of a file; name another", str(path))) from None
+    return path
 
 
 def _store_folder(text: str) -> Path:
@@ -101,11 +113,17 @@ def is_screen(console: "Console") -> bool:
 def show(renderable: "RenderableType", data: object, *, as_json: bool) -> None:
     """Print an answer on standard output: as people read it, or as one JSON document for programs."""
     if as_json:
-        from faceexp.results.jsonable import to_json
+        from faceexp.results.jsonable import to_jsonable
 
-        print(to_json(data), end="")
+        print_json(to_jsonable(data))
     else:
         output_console().print(renderable, markup=False, highlight=False, emoji=False)
+
+
+def print_json(data: object) -> None:
+    """Print one JSON document on standard output, in ASCII, so that every encoding has its letters."""
+    # JSON allows one control character in its texts as it is, which a terminal would act on.
+    print(json.dumps(data, indent=1, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
 def settle() -> None:

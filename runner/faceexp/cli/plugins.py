@@ -1,14 +1,13 @@
 """``list-plugins``, ``describe``, ``new-plugin`` and ``schema``: what is installed, and which options it has."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, say, show, user_path
-from faceexp.errors import InputError, did_you_mean
+from faceexp.cli.console import JsonFlag, print_json, say, show, user_path
+from faceexp.errors import InputError, did_you_mean, printable
 
 
 def list_plugins(as_json: JsonFlag = False) -> None:
@@ -53,7 +52,7 @@ def new_plugin(
 
     folder = scaffold.new_plugin(kind, name, out)
     say(f"wrote {folder}; next:")
-    quoted = shlex.quote(str(folder))
+    quoted = printable(shlex.quote(str(folder)))
     print(f"pip install -e {quoted}")
     print(f"pytest {quoted}")
     print(f"faceexp describe {kind} {name}")
@@ -63,4 +62,4 @@ def schema() -> None:
     """Print the JSON schema of experiment files, including all installed plugins, for editors that check TOML."""
     from faceexp.registry import json_schema
 
-    print(json.dumps(json_schema.schema(), indent=1))
+    print_json(json_schema.schema())

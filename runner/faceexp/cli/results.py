@@ -1,6 +1,5 @@
 """``report``, ``compare`` and ``power``: what finished runs show."""
 
-import io
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,8 +57,6 @@ def report(
     as_json: JsonFlag = False,
 ) -> None:
     """Show the table of a finished run again, without training."""
-    from rich.console import Console
-
     from faceexp import run as runs
     from faceexp.report import formats
     from faceexp.report.terminal import run as terminal
@@ -70,10 +67,8 @@ def report(
         if html:
             finished.write_page(html)
     if svg:
-        picture = Console(record=True, width=120, file=io.StringIO())
-        picture.print(terminal.run_table(finished.results, picture.width, metric))
         with writing("--svg", svg):
-            picture.save_svg(str(svg), title="faceexp report", code_format=terminal.SVG_FORMAT)
+            svg.write_text(terminal.picture(finished.results, metric), encoding="utf-8")
     writers = {Format.MARKDOWN: formats.markdown, Format.LATEX: formats.latex, Format.CSV: formats.table_csv}
     if form in writers:
         print(writers[form](finished.results, metric))

@@ -67,10 +67,11 @@ def prepare() -> None:
                 del os.environ[size]
     _open_missing()
     # What a test or a notebook has put in place of a stream stays there.
-    if sys.stdout and sys.stdout is sys.__stdout__:
-        sys.stdout = _lasting(sys.stdout, error_of="standard output")
-    if sys.stderr and sys.stderr is sys.__stderr__:
-        sys.stderr = _lasting(sys.stderr)
+    output, errors = sys.__stdout__, sys.__stderr__
+    if output is not None and sys.stdout is output:
+        sys.stdout = _lasting(output, error_of="standard output")
+    if errors is not None and sys.stderr is errors:
+        sys.stderr = _lasting(errors)
 
 
 def _open_missing() -> None:

@@ -1,7 +1,6 @@
 """``run`` and ``validate``: the losses of an experiment file are trained, or the file is only checked."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from faceexp.cli.console import (
     StoreFolder,
     is_screen,
     output_console,
+    print_json,
     quiet,
     say,
     settle,
@@ -151,12 +151,12 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
         study = pipeline.load(spec, overrides=overrides or ())
     except InputError as error:
         if as_json:
-            print(json.dumps({"valid": False, "problems": [str(problem) for problem in error.problems]}, indent=1))
+            print_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
             raise typer.Exit(2) from None
         raise
     text = outline(study.resolved)
     if as_json:
-        print(json.dumps({"valid": True, "problems": [], "outline": text}, indent=1))
+        print_json({"valid": True, "problems": [], "outline": text})
     else:
         # Rich would take a tenth of the time of this command, so it is not used; colours are left out where Rich would.
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 
 from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import LEADING, Metric
@@ -35,6 +36,8 @@ SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=
 LABEL_WIDTH = 24
 WIDE_LABEL_WIDTH = 32
 WIDE_SCREEN = 100
+# Characters in a line of a picture: with more, it could not be read in a page of text.
+PICTURE_WIDTH = 120
 # Characters that a metric takes: the longest is "*100.0 ±10.0", and two spaces stand between columns.
 COLUMN_WIDTH = 14
 # Characters that the columns "ok" and "group" take together.
@@ -82,6 +85,13 @@ def run_table(run: RunRecord, width: int, sort: Metric = LEADING) -> RenderableT
     parts.append(Text(legend(run, sort), style="dim"))
     parts.append(Text(told_apart(run, sort), style="bold"))
     return Group(*parts)
+
+
+def picture(run: RunRecord, sort: Metric = LEADING) -> str:
+    """Return the same table as a picture, as the text of an SVG file."""
+    console = Console(record=True, width=PICTURE_WIDTH, file=io.StringIO())
+    console.print(run_table(run, console.width, sort))
+    return console.export_svg(title="faceexp report", code_format=SVG_FORMAT)
 
 
 def _fitting(metrics: Sequence[Metric], sort: Metric, width: int, longest_label: int) -> list[Metric]:
