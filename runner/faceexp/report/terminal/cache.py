@@ -20,7 +20,7 @@ def store_contents(root: str, contents: Mapping[str, tuple[int, int]], *, cleare
         cleared: Whether they have been removed.
     """
     root, contents = shown((root, contents))
-    table = plain_table(root)
+    table = plain_table()
     table.add_column("kind")
     table.add_column("artefacts", justify="right")
     table.add_column("MB", justify="right")
@@ -28,4 +28,7 @@ def store_contents(root: str, contents: Mapping[str, tuple[int, int]], *, cleare
         table.add_row(*cells(kind, f"{artefacts:,}", f"{size / 1e6:,.1f}"))
     artefacts, size = (sum(numbers[place] for numbers in contents.values()) for place in (0, 1))
     words = "removed" if cleared else "kept"
-    return Group(table, Text(f"{artefacts:,} artefacts, {size / 1e6:,.1f} MB {words}", style="bold"))
+    # As the title of the table, a path would be folded to the width of its columns.
+    return Group(
+        Text(root, style="bold"), table, Text(f"{artefacts:,} artefacts, {size / 1e6:,.1f} MB {words}", style="bold")
+    )
