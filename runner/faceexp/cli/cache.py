@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, StoreFolder, error_console, show
+from faceexp.cli.console import JsonFlag, StoreFolder, say, show
 
 
 def cache(
@@ -24,7 +24,7 @@ def cache(
         opened.check_mark()
         artefacts, size = total(contents)
         message = f"removing {artefacts:,} artefacts ({size / 1e6:,.1f} MB) from {opened.root}"
-        error_console().print(message, style="dim", highlight=False, soft_wrap=True, markup=False)
+        say(message)
         opened.clear()
     data = {
         "store": str(opened.root),
