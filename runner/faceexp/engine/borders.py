@@ -115,7 +115,7 @@ def take(batches: Iterator[IntArray], count: int, supply: BatchSupply, labels: I
             raise PluginValueError(f"{sampler} gives {kind}; a batch is an array of integers, which count the images")
         if batch.shape != (supply.size,):
             raise PluginValueError(
-                f"{sampler} promises batches of {supply.size} images, and gives one of {batch.shape}"
+                f"{sampler} promises batches of {supply.size} images, and gives one of shape {batch.shape}"
             )
         rows.append(batch)
     chosen = np.stack(rows)
