@@ -120,6 +120,18 @@ def test_the_current_folder_counts_where_python_searches_it(places, memory, monk
     assert recall(memory) == ImportCache()
 
 
+def test_a_current_folder_that_was_removed_is_no_harm(places, memory, monkeypatch, tmp_path):
+    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", ["", *sys.path])
+        assert recall(memory) == ImportCache()
+        remember(memory, ImportCache(), [OTHER], time.time_ns())
+    assert recall(memory).plugins == {FOUND}
+
+
 @pytest.mark.parametrize("place", [0, 1])
 def test_what_changed_while_it_was_imported_is_not_remembered(places, memory, place):
     began = time.time_ns()

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faceexp.errors import InputError
 from faceexp.store import UNFINISHED, Store, StoreError, digest
 
 
@@ -344,6 +345,20 @@ def test_what_a_killed_process_leaves_is_counted_and_removed(tmp_path, moment):
     artefact = swept.get("thing", {"another": True}, Maker())
     swept.remove_leftovers()
     assert folders(swept) == [artefact.path.name]
+
+
+def test_a_store_that_was_killed_before_it_was_marked_can_be_cleared(store):
+    (store.root / "locks").mkdir(parents=True)
+    new = store.root / ".unfinished-x"
+    new.write_text("half of the mark", encoding="utf-8")
+    store.clear()
+    assert new.exists()  # another process may be writing it
+    os.utime(new, (1, 1))
+    store.clear()
+    assert not new.exists()
+    (store.root / "thesis.tex").write_text("years of work", encoding="utf-8")
+    with pytest.raises(InputError, match="is not marked as a store"):
+        store.clear()
 
 
 ALIVE = """

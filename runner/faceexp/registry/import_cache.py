@@ -64,10 +64,14 @@ def remember(file: Path, cache: ImportCache, imported: Iterable[InstalledPlugin]
         imported: Plugins that this process has imported since.
         began: When it began to, in nanoseconds; a file that has changed since then may not be what was imported.
     """
+    try:
+        folders = _folders()
+    except FileNotFoundError:  # Python searches the current folder, which was removed
+        return
     # Read from __dict__: some modules import others when they are asked for an attribute that they do not have.
     files = [getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())]
     loaded = {str(path) for path in files if path}
-    states = {name: _state(name) for name in sorted({*cache.watched, *_folders(), *loaded})}
+    states = {name: _state(name) for name in sorted({*cache.watched, *folders, *loaded})}
     if any(state and state[0] > began - CLOCK_TOLERANCE for state in states.values()):
         return
     plugins = sorted(astuple(plugin) for plugin in {*cache.plugins, *imported})
