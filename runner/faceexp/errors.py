@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 # So many mistakes of one kind are listed: a longer list helps nobody. The last line then says how many more there are.
 MAX_LISTED = 20
+# Letters of a name that is compared with those that exist, and of a list of all of them.
+MAX_COMPARED = 300
+MAX_LIST = 800
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,17 @@ def did_you_mean(name: str, known: Iterable[str], *, always_list: bool = True) -
         always_list: Whether to list every name where none is near.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    # What is far longer than a name is near to none, and comparing it would take long.
+    near = difflib.get_close_matches(name[:MAX_COMPARED], names, n=3, cutoff=0.6)
     # One that is clearly nearest is meant; others are named where they are about as near.
-    closeness = [difflib.SequenceMatcher(None, candidate, name).ratio() for candidate in near]
+    closeness = [difflib.SequenceMatcher(None, candidate, name[:MAX_COMPARED]).ratio() for candidate in near]
     near = [candidate for candidate, ratio in zip(near, closeness, strict=True) if ratio > max(closeness) - 0.1]
     if near:
         return "did you mean " + " or ".join(repr(candidate) for candidate in near) + "?"
     if not names or not always_list:
         return ""
-    return "known: " + ", ".join(names)
+    text = ", ".join(names)
+    if len(text) <= MAX_LIST:
+        return f"known: {text}"
+    fitting = text[:MAX_LIST].count(", ")
+    return f"known: {', '.join(names[:fitting])} and {len(names) - fitting} more"

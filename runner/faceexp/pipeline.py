@@ -20,6 +20,7 @@ from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import Experiment
 from faceexp.planning.problems import at_their_lines, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
+from faceexp.planning.words import with_words
 from faceexp.registry.installed import discover
 from faceexp.store import Store, default_root, digest, write_text
 from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, TrainedTrial
@@ -35,7 +36,7 @@ def ignore(event: Event) -> None:
     """Do nothing with an event. Whoever runs an experiment from Python need not watch it."""
 
 
-def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
+def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
     """Read and check an experiment file. No data are read, and TensorFlow is not imported.
 
     Args:
@@ -46,8 +47,8 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str]
     Raises:
         InputError: With every mistake in the file.
     """
-    document = toml.read(path, tuple(overrides))
     registry = discover()
+    document = with_words(toml.read(path, tuple(overrides)), registry)
     experiment, problems, references = parse.parse(document)
     problems += plugin_problems(document, references, registry)
     if problems or experiment is None:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.experiment.messages import explain, mistakes
+from faceexp.experiment.messages import MAX_SENTENCE, cut, explain, mistakes
 from faceexp.experiment.parse import Reference
 from faceexp.experiment.schema import Experiment
 from faceexp.experiment.toml import Document
@@ -23,7 +23,10 @@ def plugin_problems(document: Document, references: Iterable[Reference], registr
         try:
             registry.configure(reference.kind, reference.name, reference.options)
         except InputError as error:
-            problems += [document.problem((*reference.path, "plugin"), problem.message) for problem in error.problems]
+            problems += [
+                document.problem((*reference.path, "plugin"), cut(problem.message, MAX_SENTENCE))
+                for problem in error.problems
+            ]
         except ValidationError as error:
             problems += list(_option_problems(document, reference, registry, error))
     return problems
