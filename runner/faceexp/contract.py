@@ -62,8 +62,8 @@ __all__ = [
     "option",
 ]
 
-# Training computes with numbers of 32 bits, of which this is the largest.
-LARGEST_FLOAT = 3.4e38
+# Training computes with numbers of 32 bits. The square of this, summed over the pairs of a batch, still is one.
+LARGEST_NUMBER = 1e15
 
 Distance = Literal["euclidean", "cosine"]
 Halves = Literal["similar", "mixed"]
@@ -117,7 +117,7 @@ class Plugin(BaseModel):
 def _misread(given: object, read: object) -> Iterator[tuple[tuple[int | str, ...], object, str]]:
     """Yield the place of each value that pydantic has taken and should not have, the value, and what it should be.
 
-    To Python, true is 1: a choice of numbers takes it. A number beyond those of 32 bits becomes infinite in training.
+    To Python, true is 1: a choice of numbers takes it. Larger numbers become infinite in training.
     """
     if isinstance(given, list) and isinstance(read, list | tuple):
         pairs: Iterable[tuple[int | str, object, object]] = zip(itertools.count(), given, read, strict=False)
@@ -129,8 +129,8 @@ def _misread(given: object, read: object) -> Iterator[tuple[tuple[int | str, ...
             yield (), given, "Input should be a number"
         elif isinstance(read, bool) and isinstance(given, int | float) and not isinstance(given, bool):
             yield (), given, "Input should be true or false"
-        elif isinstance(read, float) and abs(read) > LARGEST_FLOAT:
-            yield (), given, f"Input should be between -{LARGEST_FLOAT} and {LARGEST_FLOAT}, as numbers of 32 bits are"
+        elif isinstance(read, float) and abs(read) > LARGEST_NUMBER:
+            yield (), given, f"Input should be between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}"
     for key, inner, inner_read in pairs:
         yield from (((key, *place), value, wanted) for place, value, wanted in _misread(inner, inner_read))
 

@@ -18,7 +18,7 @@ from faceexp.arrays import ByteArray
 from faceexp.errors import InputError
 from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import Experiment
-from faceexp.planning.problems import at_their_lines, only_labels, plugin_problems
+from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.planning.words import with_words
 from faceexp.registry.installed import discover
@@ -60,7 +60,8 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
         if experiment.protocol.path:
             from faceexp.data import pairs_file
 
-            resolved = dataclasses.replace(resolved, pairs=pairs_file.read(experiment.protocol.path))
+            with hinting_at_backslashes():
+                resolved = dataclasses.replace(resolved, pairs=pairs_file.read(experiment.protocol.path))
         return Study(document, experiment, resolved)
     except UnplannableError as error:
         raise at_their_lines(document, error) from error
@@ -88,7 +89,8 @@ class Study:
         from faceexp.planning.prepare import prepare
 
         try:
-            return prepare(self.resolved, store, on_event)
+            with hinting_at_backslashes():
+                return prepare(self.resolved, store, on_event)
         except UnplannableError as error:
             raise at_their_lines(self.document, error) from error
         except InputError as error:

@@ -39,42 +39,47 @@ def too_much(text: str) -> tuple[int, str] | None:
     """Return the first line that the TOML parser should not be given, and why, or ``None``."""
     line, depth, parts = 1, 0, 1
     for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token in ('"', "'"):
+        piece = match[0]
+        if piece in ('"', "'"):
             return None  # The parser stops here, too, and says why.
-        if token in ("[", "{"):
+        if piece in ("[", "{"):
             depth, parts = depth + 1, 1
-        elif token in ("]", "}"):
+        elif piece in ("]", "}"):
             depth -= 1
-        elif token == ".":
+        elif piece == ".":
             parts += 1
-        elif token in ("=", ",", "\n"):
+        elif piece in ("=", ",", "\n"):
             parts = 1
-        elif len(token) > MAX_WORD and token[0] not in "\"'#":
+        elif len(piece) > MAX_WORD and piece[0] not in "\"'#":
             return line, f"a number or a key without quotes has more than {MAX_WORD:,} letters"
         if depth > MAX_DEPTH:
             return line, f"lists and tables are nested more than {MAX_DEPTH} levels deep"
         if parts > MAX_DEPTH:
             return line, f"a key has more than {MAX_DEPTH} parts"
-        line += token.count("\n")
+        line += piece.count("\n")
     return None
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the line and the text of each statement of a valid TOML text: a header, a pair, or an empty line."""
+    """Yield the line and the text of each statement, a header or a pair, of a valid TOML text."""
     line = first_line = 1
     start = depth = 0
+    empty = True
     for match in _TOKEN.finditer(text):
-        token = match[0]
-        if token in ("[", "{"):
+        piece = match[0]
+        if piece in ("[", "{"):
             depth += 1
-        elif token in ("]", "}"):
+        elif piece in ("]", "}"):
             depth -= 1
-        line += token.count("\n")
-        if token == "\n" and depth == 0:
-            yield first_line, text[start : match.end()]
-            start, first_line = match.end(), line
-    yield first_line, text[start:]
+        line += piece.count("\n")
+        if piece == "\n" and depth == 0:
+            if not empty:
+                yield first_line, text[start : match.end()]
+            start, first_line, empty = match.end(), line, True
+        elif piece[0] != "#":
+            empty = False
+    if not empty:
+        yield first_line, text[start:]
 
 
 def locate(text: str) -> dict[KeyPath, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date, time
 from typing import Any
 
 from pydantic import ValidationError
@@ -82,8 +83,8 @@ def _explain(mistake: Mapping[str, Any], known_keys: list[str]) -> str:
 
 
 def short(value: object) -> str:
-    """Return a value as a message shows it: cut where it is long."""
-    return cut(repr(value), 60)
+    """Return a value as a message shows it: cut where it is long, dates and times as TOML writes them."""
+    return cut(str(value) if isinstance(value, date | time) else repr(value), 60)
 
 
 def cut(text: str, longest: int) -> str:

@@ -141,8 +141,8 @@ def _losses(
         # The line of the grid that makes most of them; of the list, where they are too many without a grid.
         largest = max(range(len(tables)), key=sizes.__getitem__)
         path: KeyPath = ("losses", largest, "grid") if sizes[largest] > 1 else ("losses",)
-        here = f"has {sizes[largest]:,} points, and the experiment " if sizes[largest] > 1 else ""
-        message = f"{here}compares {sum(sizes):,} settings; {MAX_SETTINGS:,} are the most: leave some values out"
+        here = f"has {_count(sizes[largest])} points, and the experiment " if sizes[largest] > 1 else ""
+        message = f"{here}compares {_count(sum(sizes))} settings; {MAX_SETTINGS:,} are the most: leave some values out"
         problems.append(document.problem(path, message))
         return ()
     entries: list[LossEntry] = []
@@ -164,6 +164,11 @@ def _settings(table: TomlTable) -> int:
     grid = table.get("grid")
     lists = [values for values in grid.values() if isinstance(values, list)] if isinstance(grid, dict) else []
     return math.prod(len(values) for values in lists if values)
+
+
+def _count(number: int) -> str:
+    # The product of many lists can have more digits than Python writes.
+    return f"{number:,}" if number < 10**15 else "more than 10^15"
 
 
 def _expand(

@@ -29,17 +29,19 @@ _PLUGINS: dict[KeyPath, str] = {
 
 def with_words(document: Document, registry: Registry) -> Document:
     """Return the document in which each value of ``--set`` is the text as it was written, where a text is wanted."""
-    data = copy.deepcopy(document.data)
+    if not document.overrides:
+        return document
+    data, tables = copy.deepcopy(document.data), Experiment.model_json_schema()
     for path, override in document.overrides.items():
         value = _at(data, path)
-        if not isinstance(value, str) and _wants_text(data, path, value, registry):
+        if not isinstance(value, str) and _wants_text(data, path, tables, registry, value):
             container: Any = _at(data, path[:-1])
             container[path[-1]] = override.text
     return dataclasses.replace(document, data=data)
 
 
-def _wants_text(data: TomlTable, path: KeyPath, value: object, registry: Registry) -> bool:
-    schema, inner = Experiment.model_json_schema(), path
+def _wants_text(data: TomlTable, path: KeyPath, tables: JsonSchema, registry: Registry, value: object) -> bool:
+    schema, inner = tables, path
     for length in range(len(path) - 1, 0, -1):
         kind = _PLUGINS.get(tuple(0 if isinstance(part, int) else part for part in path[:length]))
         if kind is None:
