@@ -37,7 +37,23 @@ VALUES = [
     *("[1, [2, [3, 'a']]]", "[1, 1]", "[1.5, true, 'a', {}]", f"[{'0,' * 5000}]", "{ plugin = 3 }", "{ plugin = 'random' }"),
     f"{{ margin = [{'1.0,' * 300}], seed = [{'1,' * 300}] }}",
 ]  # fmt: skip
-KEYS = ["", "plugin", "label", "grid", "path", "a.b", "a b", "\x00", "\x1b[2J", "é", "0", "options", "k" * 5000, '"', "\n"]
+KEYS = [
+    "",
+    "plugin",
+    "label",
+    "grid",
+    "path",
+    "a.b",
+    "a b",
+    "\x00",
+    "\x1b[2J",
+    "é",
+    "0",
+    "options",
+    "k" * 5000,
+    '"',
+    "\n",
+]
 MARK = "a value that a mutation replaces"
 
 
@@ -77,11 +93,15 @@ def mutated(text: str, chance: random.Random) -> tuple[str, list[str]]:
     elif kind == "lines":
         lines = text.split("\n")
         place = chance.randrange(len(lines))
-        lines[place : place + chance.randrange(3)] = chance.choice([[raw], [f"k = {raw}"], [f"[{raw}]"], [lines[-1]] * 2])
+        lines[place : place + chance.randrange(3)] = chance.choice(
+            [[raw], [f"k = {raw}"], [f"[{raw}]"], [lines[-1]] * 2]
+        )
         written = "\n".join(lines)
     if kind != "set":
         return written, []
-    spelled = ".".join(str(part) for part in [*path, *chance.choices([*KEYS, "9" * 5000, "[0]" * 600], k=chance.randrange(2))])
+    spelled = ".".join(
+        str(part) for part in [*path, *chance.choices([*KEYS, "9" * 5000, "[0]" * 600], k=chance.randrange(2))]
+    )
     return text, [f"{spelled}={raw}"]
 
 
