@@ -9,13 +9,15 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faceexp.experiment.lines import MAX_DEPTH, MAX_WORD, _enter, locate, too_much, walk
+from faceexp.experiment.lines import MAX_DEPTH, MAX_WORD, KeyPath, _enter, locate, too_much, walk
 
 
 def located_slowly(text):
     """Return what ``locate`` does, by a parser that is tried on more and more lines until they are a statement."""
-    lines, start, header = text.split("\n"), 0, ()
-    lines_of_keys, tables = {}, {}
+    lines, start = text.split("\n"), 0
+    header: KeyPath = ()
+    lines_of_keys: dict[KeyPath, int] = {}
+    tables: dict[KeyPath, int] = {}
     for end in range(1, len(lines) + 1):
         try:
             statement = tomllib.loads("\n".join(lines[start:end]) + "\n")

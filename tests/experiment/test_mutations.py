@@ -57,52 +57,63 @@ KEYS = [
 MARK = "a value that a mutation replaces"
 
 
-def mutated(text: str, chance: random.Random) -> tuple[str, list[str]]:
-    """Return a damaged copy of an experiment file, and values for ``--set``."""
-    kind = chance.choice(["drop", "duplicate", "retype", "rename", "nest", "swap", "letters", "lines", "set"])
+def change_of_data(text: str, kind: str, chance: random.Random) -> str:
+    """Return an experiment file of which one value was changed in some way, or is elsewhere."""
     data = tomllib.loads(text)
     path, value = chance.choice(list(walk(data)))
-    around = data
-    for part in path[:-1]:
-        around = around[part]
-    key = path[-1]
-    raw = chance.choice(VALUES)
-    if kind == "drop":
+    around, key, spare = at(data, path[:-1]), path[-1], chance.choice(KEYS)
+    nested = [[value], {"a": value}, [[value] * 50] * 50, {"plugin": value}, {"grid": value}]
+    if kind == "drop" or (kind == "rename" and isinstance(around, list)):
         del around[key]
+    elif kind == "rename":
+        around[spare] = around.pop(key)
+    elif kind == "duplicate" and isinstance(around, list):
+        around += [value] * chance.choice([1, 3, 300])
     elif kind == "duplicate":
-        if isinstance(around, list):
-            around += [copy.deepcopy(value) for _ in range(chance.choice([1, 3, 300]))]
-        else:
-            around[chance.choice(KEYS)] = copy.deepcopy(value)
-    elif kind == "retype":
-        around[key] = MARK
-    elif kind == "rename" and isinstance(around, dict):
-        around[chance.choice(KEYS)] = around.pop(key)
-    elif kind == "nest":
-        around[key] = chance.choice([[value], {"a": value}, [[value] * 50] * 50, {"plugin": value}, {"grid": value}])
-    elif kind == "swap":
-        other, _ = chance.choice([(other, table) for other, table in walk(data) if isinstance(table, dict)])
-        target = data
-        for part in other:
-            target = target[part]
-        target[str(key)] = copy.deepcopy(value)
-    written = tomli_w.dumps(data).replace(f'"{MARK}"', raw)
-    if kind == "letters":
-        place = chance.randrange(len(text))
-        written = text[:place] + chance.choice(["", raw, *'"[]{}=.#\n\\,']) + text[place + chance.randrange(3) :]
-    elif kind == "lines":
-        lines = text.split("\n")
-        place = chance.randrange(len(lines))
-        lines[place : place + chance.randrange(3)] = chance.choice(
-            [[raw], [f"k = {raw}"], [f"[{raw}]"], [lines[-1]] * 2]
-        )
-        written = "\n".join(lines)
-    if kind != "set":
-        return written, []
-    spelled = ".".join(
-        str(part) for part in [*path, *chance.choices([*KEYS, "9" * 5000, "[0]" * 600], k=chance.randrange(2))]
-    )
-    return text, [f"{spelled}={raw}"]
+        around[spare] = value
+    elif kind == "move":
+        tables = [place for place, table in walk(data) if isinstance(table, dict)]
+        at(data, chance.choice(tables))[str(key)] = copy.deepcopy(value)
+    else:
+        around[key] = MARK if kind == "retype" else chance.choice(nested)
+    return tomli_w.dumps(data).replace(f'"{MARK}"', chance.choice(VALUES))
+
+
+def change_of_letters(text: str, chance: random.Random) -> str:
+    place = chance.randrange(len(text))
+    return text[:place] + chance.choice(["", *VALUES, *'"[]{}=.#\n\\,']) + text[place + chance.randrange(3) :]
+
+
+def change_of_lines(text: str, chance: random.Random) -> str:
+    lines, value = text.split("\n"), chance.choice(VALUES)
+    place = chance.randrange(len(lines))
+    new = chance.choice([[value], [f"k = {value}"], [f"[{value}]"], [lines[place]] * 2])
+    return "\n".join([*lines[:place], *new, *lines[place + chance.randrange(3) :]])
+
+
+def an_override(text: str, chance: random.Random) -> str:
+    path, _ = chance.choice(list(walk(tomllib.loads(text))))
+    more = chance.choices([*KEYS, "9" * 5000, "[0]" * 600], k=chance.randrange(2))
+    return f"{'.'.join(map(str, [*path, *more]))}={chance.choice(VALUES)}"
+
+
+def at(data, path):
+    for part in path:
+        data = data[part]
+    return data
+
+
+def mutated(text: str, chance: random.Random) -> tuple[str, list[str]]:
+    """Return an experiment file that was damaged, and values for ``--set``."""
+    kind = chance.choice(["drop", "duplicate", "retype", "retype", "rename", "nest", "move", "letters", "lines", "set"])
+    match kind:
+        case "set":
+            return text, [an_override(text, chance)]
+        case "letters":
+            return change_of_letters(text, chance), []
+        case "lines":
+            return change_of_lines(text, chance), []
+    return change_of_data(text, kind, chance), []
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -118,7 +129,7 @@ def _plugins():
 def test_a_damaged_experiment_is_loaded_or_refused(path, tmp_path):
     original = path.read_text(encoding="utf-8")
     for seed in range(MUTATIONS):
-        text, overrides = mutated(original, random.Random(f"{path.stem} {seed}"))
+        text, overrides = mutated(original, random.Random(f"{path.stem} {seed}"))  # noqa: S311 - not for secrets
         damaged = tmp_path / "x.toml"
         damaged.write_text(text, encoding="utf-8")
         try:

@@ -244,6 +244,8 @@ def test_malformed_toml_is_refused_with_its_line(text, message):
     [
         ('path = "C:\\Users\\me"', "x.toml:1: is not valid TOML: Invalid hex value"),
         ('path = "D:\\me"', "x.toml:1: is not valid TOML: Unescaped '\\' in a string"),
+        ('path = "C:\\faces\\"', "x.toml:1: is not valid TOML: Unterminated string"),
+        ('path = "C:\\faces\\"\nb = 1', "x.toml:1: is not valid TOML: Illegal character '\\n'"),
         ('path = "D:\\xyz"', "x.toml:1: is not valid TOML: Unescaped '\\' in a string"),
         ('path = "D:\\ud800"', "x.toml:1: is not valid TOML: Escaped character is not a Unicode scalar value"),
     ],

@@ -48,6 +48,9 @@ def decode(text: str) -> TomlTable:
         place = re.search(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$", message)
         line = int(place[1]) if place and place[1] else text.rstrip("\n").count("\n") + 1
         hints = [hint for beginning, hint in HINTS.items() if message.startswith(beginning)]
+        # "C:\faces\" never ends: its last backslash makes the quote a letter.
+        if message.startswith(("Unterminated", "Illegal")) and '\\"' in text.split("\n")[line - 1]:
+            hints.append(BACKSLASHES)
         message = message[: place.start()] if place else message
         raise NotTomlError("; ".join(["is not valid TOML: " + message, *hints]), line) from None
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, printable
+from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, printable, short
 from faceexp.experiment.parse import Reference
 from faceexp.experiment.schema import Experiment
 from faceexp.experiment.toml import Document
@@ -73,7 +73,7 @@ def only_labels(experiment: Experiment, labels: Sequence[str]) -> Experiment:
     """
     existing = [entry.label for entry in experiment.losses]
     problems = [
-        Problem(f"no loss has the label {label!r}; {did_you_mean(label, existing)}", "--only")
+        Problem(f"no loss has the label {short(label)}; {did_you_mean(label, existing)}", "--only")
         for label in labels
         if label not in existing
     ]

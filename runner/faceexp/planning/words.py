@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import PydanticUserError
+
 from faceexp.errors import InputError
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.schema import Experiment
@@ -63,7 +65,7 @@ def _options(data: TomlTable, path: KeyPath, kind: str, registry: Registry) -> J
     name = _at(data, (*path, "plugin")) or _at(data, (*path[2:], "plugin"))
     try:
         return registry.find(kind, name).load().model_json_schema() if isinstance(name, str) else {}
-    except (InputError, BrokenPluginError):
+    except (InputError, BrokenPluginError, PydanticUserError):
         return {}
 
 
