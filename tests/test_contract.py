@@ -38,6 +38,8 @@ class Example(LossPlugin):
     pairs: Literal["all", "halves"] = option("all", "One of two words.")
     normalize: bool = option(default=False, description="A choice.")
     path: str | None = option(None, "A text, or nothing.")
+    power: Literal[1, 2] = option(1, "One of two numbers.")
+    weights: dict[str, tuple[Literal[0, 1] | float, ...]] = option({}, "Numbers inside of a table.")
 
     def build(self, ctx):
         return lambda *_: self.margin * ctx.num_classes
@@ -95,6 +97,10 @@ def test_options_are_taken_as_toml_gives_them():
         ("pairs", "some", "literal_error"),
         ("path", 3, "string_type"),
         ("widths", 3, "tuple_type"),
+        ("power", True, "option"),
+        ("power", "1", "literal_error"),
+        ("margin", 1.1e15, "option"),
+        ("margin", 10**300, "option"),
         ("margn", 1.0, "extra_forbidden"),
     ],
 )
@@ -104,6 +110,18 @@ def test_nothing_is_taken_for_something_else(name, value, kind):
 
 def test_a_mistake_in_a_list_names_its_place():
     assert mistakes(widths=[1, "2"]) == [(("widths", 1), "int_type")]
+
+
+def test_truth_is_no_number_and_no_number_too_large_inside_a_table_either():
+    assert mistakes(weights={"a": [1, 0.5], "b": [0, True, 1e300]}) == [
+        (("weights", "b", 1), "option"),
+        (("weights", "b", 2), "option"),
+    ]
+
+
+@pytest.mark.parametrize("margin", [5e-324, 1e-320, 1e15])
+def test_numbers_that_training_can_use_are_taken(margin):
+    assert Example.from_toml({"steps": 1, "margin": margin}).margin == margin
 
 
 def test_a_plugin_is_frozen():

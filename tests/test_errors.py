@@ -107,3 +107,15 @@ def test_without_a_near_name_all_are_listed():
 
 def test_where_nothing_is_known_nothing_is_suggested():
     assert did_you_mean("margin", []) == ""
+
+
+def test_a_list_of_very_many_names_is_cut():
+    hint = did_you_mean("x", [f"name {number}" for number in range(500)])
+    assert hint.startswith("known: name 0, name 1, name 10, ")
+    assert len(hint) < 850
+    named = hint.removeprefix("known: ").partition(" and ")[0].split(", ")
+    assert hint.endswith(f" and {500 - len(named)} more")
+
+
+def test_a_very_long_name_is_near_to_none():
+    assert did_you_mean("a" * 100_000, ["aaa", "b"]) == "known: aaa, b"

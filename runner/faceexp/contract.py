@@ -18,15 +18,17 @@ imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from faceexp.arrays import ByteArray, IntArray
 
@@ -59,6 +61,9 @@ __all__ = [
     "SamplerPlugin",
     "option",
 ]
+
+# Training computes with numbers of 32 bits. The square of this, summed over the pairs of a batch, still is one.
+LARGEST_NUMBER = 1e15
 
 Distance = Literal["euclidean", "cosine"]
 Halves = Literal["similar", "mixed"]
@@ -98,7 +103,36 @@ class Plugin(BaseModel):
         Raises:
             pydantic.ValidationError: An option is unknown, missing, ill-typed or out of bounds.
         """
-        return cls.model_validate_json(json.dumps(options, default=str), strict=True)
+        plugin = cls.model_validate_json(json.dumps(options, default=str), strict=True)
+        misread = [
+            InitErrorDetails(type=PydanticCustomError("option", wanted), loc=(name, *place), input=given)
+            for name, value in options.items()
+            for place, given, wanted in _misread(value, getattr(plugin, name, value))
+        ]
+        if misread:
+            raise ValidationError.from_exception_data(cls.__name__, misread)
+        return plugin
+
+
+def _misread(given: object, read: object) -> Iterator[tuple[tuple[int | str, ...], object, str]]:
+    """Yield the place of each value that pydantic has taken and should not have, the value, and what it should be.
+
+    To Python, true is 1: a choice of numbers takes it. Larger numbers become infinite in training.
+    """
+    if isinstance(given, list) and isinstance(read, list | tuple):
+        pairs: Iterable[tuple[int | str, object, object]] = zip(itertools.count(), given, read, strict=False)
+    elif isinstance(given, dict) and isinstance(read, dict):
+        pairs = ((key, given[key], read[key]) for key in given.keys() & read.keys())
+    else:
+        pairs = ()
+        if isinstance(given, bool) and isinstance(read, int | float) and not isinstance(read, bool):
+            yield (), given, "Input should be a number"
+        elif isinstance(read, bool) and isinstance(given, int | float) and not isinstance(given, bool):
+            yield (), given, "Input should be true or false"
+        elif isinstance(read, float) and abs(read) > LARGEST_NUMBER:
+            yield (), given, f"Input should be between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}"
+    for key, inner, inner_read in pairs:
+        yield from (((key, *place), value, wanted) for place, value, wanted in _misread(inner, inner_read))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from dataclasses import dataclass
 MAX_LISTED = 20
 # So many letters of a message are shown: a longer one hides the other lines, and its ends say what it is about.
 MOST_LETTERS = 1500
+# Letters of a name that is compared with those that exist, and of a list of all of them.
+MAX_COMPARED = 300
+MAX_LIST = 800
 # What a text must not do to the place where it is read: move the cursor and clear the screen (control characters), turn
 # the order of letters round (marks of direction), be no text at all (halves of surrogate pairs, characters that XML
 # forbids), or begin a line of its own (separators).
@@ -82,12 +85,17 @@ def did_you_mean(name: str, known: Iterable[str], *, always_list: bool = True) -
         always_list: Whether to list every name where none is near.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    # What is far longer than a name is near to none, and comparing it would take long.
+    near = difflib.get_close_matches(name[:MAX_COMPARED], names, n=3, cutoff=0.6)
     # One that is clearly nearest is meant; others are named where they are about as near.
-    closeness = [difflib.SequenceMatcher(None, candidate, name).ratio() for candidate in near]
+    closeness = [difflib.SequenceMatcher(None, candidate, name[:MAX_COMPARED]).ratio() for candidate in near]
     near = [candidate for candidate, ratio in zip(near, closeness, strict=True) if ratio > max(closeness) - 0.1]
     if near:
         return "did you mean " + " or ".join(repr(candidate) for candidate in near) + "?"
     if not names or not always_list:
         return ""
-    return "known: " + ", ".join(names)
+    text = ", ".join(names)
+    if len(text) <= MAX_LIST:
+        return f"known: {text}"
+    fitting = text[:MAX_LIST].count(", ")
+    return f"known: {', '.join(names[:fitting])} and {len(names) - fitting} more"

@@ -18,8 +18,9 @@ from faceexp.arrays import ByteArray
 from faceexp.errors import InputError
 from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import Experiment
-from faceexp.planning.problems import at_their_lines, only_labels, plugin_problems
+from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
+from faceexp.planning.words import with_words
 from faceexp.registry.installed import discover
 from faceexp.store import Store, default_root, digest, link_or_copy, remove_unfinished, write_bytes, write_text
 from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, TrainedTrial
@@ -35,7 +36,7 @@ def ignore(event: Event) -> None:
     """Do nothing with an event. Whoever runs an experiment from Python need not watch it."""
 
 
-def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
+def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
     """Read and check an experiment file. No data are read, and TensorFlow is not imported.
 
     Args:
@@ -46,8 +47,8 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str]
     Raises:
         InputError: With every mistake in the file.
     """
-    document = toml.read(path, tuple(overrides))
     registry = discover()
+    document = with_words(toml.read(path, tuple(overrides)), registry)
     experiment, problems, references = parse.parse(document)
     problems += plugin_problems(document, references, registry)
     if problems or experiment is None:
@@ -59,7 +60,8 @@ def load(path: str | Path, *, overrides: Sequence[str] = (), only: Sequence[str]
         if experiment.protocol.path:
             from faceexp.data import pairs_file
 
-            resolved = dataclasses.replace(resolved, pairs=pairs_file.read(experiment.protocol.path))
+            with hinting_at_backslashes():
+                resolved = dataclasses.replace(resolved, pairs=pairs_file.read(experiment.protocol.path))
         return Study(document, experiment, resolved)
     except UnplannableError as error:
         raise at_their_lines(document, error) from error
@@ -87,7 +89,8 @@ class Study:
         from faceexp.planning.prepare import prepare
 
         try:
-            return prepare(self.resolved, store, on_event)
+            with hinting_at_backslashes():
+                return prepare(self.resolved, store, on_event)
         except UnplannableError as error:
             raise at_their_lines(self.document, error) from error
         except InputError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.catalogue import LEADING, METRIC_OF
 from faceexp.experiment import toml
+from faceexp.experiment.lines import TomlTable
 from faceexp.results.between_runs import RunComparison, compare_records
 from faceexp.results.folder import RunFolder, read_results
 from faceexp.results.record import JsonObject
@@ -107,7 +108,7 @@ def compare_runs(runs: Sequence[Run], metric: str = LEADING.key) -> RunCompariso
     Raises:
         InputError: The experiment file of a run is lost or damaged.
     """
-    specs: list[toml.TomlTable] = []
+    specs: list[TomlTable] = []
     problems: list[Problem] = []
     for run in runs:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from faceexp.contract import RESERVED
 from faceexp.errors import InputError, Problem
 from faceexp.experiment import parse, toml
+from faceexp.experiment.lines import locate, walk
 from faceexp.experiment.schema import PluginRef
 
 ROOT = Path(__file__).parents[2]
@@ -95,7 +97,7 @@ def refused(text, overrides=()):
     ],
 )  # fmt: skip
 def test_every_construct_is_found_on_its_line(text, expected):
-    assert toml.locate(text) == expected
+    assert locate(text) == expected
 
 
 STATEMENTS = {
@@ -151,8 +153,8 @@ def written(kinds):
 @given(st.lists(st.sampled_from(list(STATEMENTS)), max_size=15))
 def test_lines_of_any_document(kinds):
     text, expected = written(kinds)
-    assert toml.locate(text) == expected
-    assert toml.locate(text.replace("\n", "\r\n")) == expected
+    assert locate(text) == expected
+    assert locate(text.replace("\n", "\r\n")) == expected
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -168,15 +170,15 @@ def test_lines_are_those_at_which_the_prefixes_of_a_file_begin_to_hold_a_key(pat
             data = tomllib.loads("\n".join(lines[:end]) + "\n")
         except tomllib.TOMLDecodeError:
             continue
-        for key in toml._paths(data):
+        for key, _ in walk(data):
             slow.setdefault(key, start + 1)
         start = end
-    assert toml.locate(text) == slow
+    assert locate(text) == slow
 
 
 def test_a_long_file_is_searched_in_time_proportional_to_its_length():
     text = '[[losses]]\nplugin = "pull"\nmargin = 1.0\n' * 5000
-    assert toml.locate(text)["losses", 4999, "margin"] == 15000
+    assert locate(text)["losses", 4999, "margin"] == 15000
 
 
 def test_a_place_that_is_not_in_the_file_is_the_table_around_it():
@@ -211,9 +213,9 @@ def test_what_is_no_readable_text_file_is_refused_with_its_path(tmp_path):
     (tmp_path / "large.toml").write_bytes(b"#" * (toml.MAX_FILE_BYTES + 1))
     expected = {
         "missing.toml": "no such file; an experiment is a TOML file",
-        ".": "cannot be read: Is a directory; an experiment is a TOML file",
+        ".": "is a folder, not an ordinary file; an experiment is a TOML file",
         "latin.toml": "is not UTF-8 text (byte 9); save it as UTF-8",
-        "large.toml": "is larger than 1000000 bytes; an experiment is a short TOML file",
+        "large.toml": "has 1,000,001 bytes; 1,000,000 are the most that are read; an experiment is a TOML file",
     }
     for name, message in expected.items():
         path = tmp_path / name
@@ -235,6 +237,76 @@ def test_what_is_no_readable_text_file_is_refused_with_its_path(tmp_path):
 )
 def test_malformed_toml_is_refused_with_its_line(text, message):
     assert refused(text) == [message]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('path = "C:\\Users\\me"', "x.toml:1: is not valid TOML: Invalid hex value"),
+        ('path = "D:\\me"', "x.toml:1: is not valid TOML: Unescaped '\\' in a string"),
+        ('path = "C:\\faces\\"', "x.toml:1: is not valid TOML: Unterminated string"),
+        ('path = "C:\\faces\\"\nb = 1', "x.toml:1: is not valid TOML: Illegal character '\\n'"),
+        ('path = "D:\\xyz"', "x.toml:1: is not valid TOML: Unescaped '\\' in a string"),
+        ('path = "D:\\ud800"', "x.toml:1: is not valid TOML: Escaped character is not a Unicode scalar value"),
+    ],
+)
+def test_a_windows_path_in_double_quotes_is_told_what_to_write(text, where):
+    (line,) = refused(text)
+    assert line.startswith(where)
+    assert line.endswith("; write a Windows path in 'single quotes', or with forward slashes (/)")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = 1\nb = " + "[" * 5000, "x.toml:2: lists and tables are nested more than 16 levels deep, which no experiment needs"),
+        ("a." * 20_000 + "a = 1", "x.toml:1: a key has more than 16 parts, which no experiment needs"),
+        ("a = " + "9" * 5000, "x.toml:1: a number or a key without quotes has more than 1,000 letters, which no experiment needs"),
+        ("[a.b.c.d]\ne.f.g.h = [[[[[[[[[1]]]]]]]]]", "x.toml:2: a.b.c.d.e.f.g.h[0][0][0][0][0][0][0][0][0]: is nested more than 16 levels deep, which no experiment needs"),
+        ("[a]\nb = [1, 9223372036854775808]", "x.toml:2: a.b[1]: is a whole number of more than 64 bits, which TOML does not have"),
+        ("a = 0x" + "f" * 900, "x.toml:1: a: is a whole number of more than 64 bits, which TOML does not have"),
+        ('a = "b\\u0000"', "x.toml:1: a: holds a null character, which no name of a file and no text can"),
+    ],
+    ids=range(7),
+)  # fmt: skip
+def test_what_no_experiment_holds_is_refused_in_one_line(text, message):
+    assert refused(text) == [message]
+
+
+def test_odd_keys_are_shown_in_quotes_and_cut():
+    assert toml.spell(("a b", "", "c.d", "é", "\n")) == "'a b'.''.'c.d'.é.'\\n'"
+    assert len(toml.spell(("k" * 5000, 0))) < 70
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop", "null", "empty", "long", "missing"])
+def test_only_an_ordinary_file_is_read(tmp_path, kind):
+    path = tmp_path / "x.toml"
+    message = {
+        "pipe": "is a pipe, not an ordinary file",
+        "device": "is a device, not an ordinary file",
+        "folder": "is a folder, not an ordinary file",
+        "empty": "is a folder, not an ordinary file",
+        "loop": "cannot be read: ",
+        "null": "is no name of a file",
+        "long": "cannot be read: ",
+        "missing": "no such file",
+    }[kind]
+    named: str | Path = path
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "loop":
+        path.symlink_to(path)
+    elif kind != "missing":
+        named = {"device": "/dev/zero", "null": "a\0b", "empty": "", "long": "x" * 100_000}[kind]
+    for spelled in (named, str(named), os.fsencode(named)):
+        with pytest.raises(InputError, match="; an experiment is a TOML file") as caught:
+            toml.read(spelled)
+        (problem,) = caught.value.problems
+        assert problem.message.startswith(message)
+        assert len(problem.where) < 700
+        assert problem.where.isprintable()
 
 
 # Overrides
@@ -280,6 +352,40 @@ def test_overrides_that_make_no_sense_are_refused_together():
         "--set losses.x=1: 'x' cannot be set there",
         "--set seeds.²=1: '²' cannot be set there",
     ]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("=1", "write it as table.key=value, for instance finetune.steps=100"),
+        (".=1", "write it as table.key=value, for instance finetune.steps=100"),
+        ("a..b=1", "write it as table.key=value, for instance finetune.steps=100"),
+        ("[0]=1", "write it as table.key=value, for instance finetune.steps=100"),
+        ("losses[99999999].x=1", "there is no 99999999 to set 'x' in"),
+        (f"losses[{'9' * 5000}].x=1", f"there is no {'9' * 57}... to set 'x' in"),
+        ("losses.-1.x=1", "there is no -1 to set 'x' in"),
+        ("a" + "[0]" * 10_000 + "=1", "the key has more than 16 parts"),
+        ("a." * 10_000 + "a=1", "the key has more than 16 parts"),
+        ("description=\udcff", "is not UTF-8 text"),
+        ("a\udcff=1", "is not UTF-8 text"),
+    ],
+    ids=range(11),
+)
+def test_an_odd_override_is_refused_in_one_short_line(override, message):
+    (line,) = refused(BASE + '[[losses]]\nplugin = "pull"\n', (override,))
+    assert line.startswith("--set ")
+    assert line.endswith(f": {message}")
+    assert len(line) < 400
+    assert line.isprintable()
+
+
+@pytest.mark.parametrize("text", ["[" * 2000, "9" * 5000, "99999999999999999999", "1\n[x]\ny = 2", "2024-11-25T", "[1"])
+def test_what_is_no_value_of_toml_is_text(text):
+    assert toml.parse_text("", "x.toml", (f"a={text}",)).data == {"a": text}
+
+
+def test_a_number_counts_the_items_of_a_list_and_is_a_name_in_a_table():
+    assert toml.parse_text("[a]\nb = [5, 6]\n", "x.toml", ("a.0=1", "a.b.1=7")).data == {"a": {"0": 1, "b": [5, 7]}}
 
 
 def test_a_mistake_in_an_override_is_reported_there():
@@ -551,6 +657,47 @@ def test_problems_come_in_the_order_of_the_file_each_once():
     assert parse.in_order([late, early, late, nowhere]) == [nowhere, early, late]
 
 
+@pytest.mark.parametrize(
+    ("grid", "points"),
+    [
+        (", ".join(f"k{key} = {[*range(20)]}" for key in range(5)), "3,200,000"),
+        (", ".join(f"k{key} = [1, 2]" for key in range(5000)), "more than 10^15"),
+        (f"margin = {[*range(1001)]}", "1,001"),
+    ],
+)
+def test_a_grid_of_too_many_points_is_refused_at_its_line_before_it_is_made(grid, points):
+    (line,) = mistakes(f'[[losses]]\nplugin = "pull"\ngrid = {{ {grid} }}\n')
+    assert line.startswith(
+        f"x.toml:22: losses[0].grid: has {points} points, and the experiment compares {points} settings;"
+    )
+    assert line.endswith("1,000 are the most: leave some values out")
+
+
+def test_all_grids_and_losses_together_are_a_thousand_at_most():
+    half = f'[[losses]]\nplugin = "pull"\nlabel = "{{label}}"\ngrid = {{{{ margin = {[*range(500)]} }}}}\n'
+    assert len(labels(half.format(label="a") + half.format(label="b"))) == 1000
+    (line,) = mistakes(half.format(label="a") + half.format(label="b") + '[[losses]]\nplugin = "push"\n')
+    assert line.startswith(
+        "x.toml:23: losses[0].grid: has 500 points, and the experiment compares 1,001 settings; 1,000"
+    )
+    (line,) = mistakes('[[losses]]\nplugin = "pull"\n' * 1001)
+    assert line.startswith("x.toml:20: losses: compares 1,001 settings; 1,000 are the most")
+
+
+def test_a_run_has_a_hundred_thousand_trials_at_most():
+    base = BASE.replace("[0, 1]", str([*range(1000)])).replace('"open_set"', '"open_set"\nfolds = 100')
+    assert len(parsed(base=base)[0].seeds) == 1000
+    assert mistakes('[[losses]]\nplugin = "pull"\n[[losses]]\nplugin = "push"\n', base=base) == [
+        "x.toml:2: seeds: 1,000 seeds x 100 folds x 2 losses are 200,000 trials; 100,000 are the most of one run"
+    ]
+
+
+def test_a_table_of_very_many_mistakes_shows_the_first():
+    found = mistakes(base=BASE.replace("[0, 1]", str(["a"] * 5000)))
+    assert len(found) == 100
+    assert found[0] == "x.toml:2: seeds[0]: must be a whole number, not 'a'"
+
+
 # Written again
 
 
@@ -596,14 +743,16 @@ pretrain = { patience = 3 }
     assert written_again(experiment) == experiment
 
 
+# TOML has the null character; experiment files do not.
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 VALUES = st.recursive(
-    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=5,
 )
 
 
-@given(st.dictionaries(st.text(max_size=8).filter(lambda key: key not in RESERVED), VALUES, max_size=4))
+@given(st.dictionaries(TEXTS.filter(lambda key: key not in RESERVED), VALUES, max_size=4))
 def test_whatever_options_a_loss_has_survive_being_written(options):
     losses = [{"plugin": "pull", "label": "a", **options}]
     experiment, _ = parsed(tomli_w.dumps(tomllib.loads(BASE) | {"losses": losses}), base="")

@@ -85,9 +85,9 @@ class MagFace(LossPlugin):
     @model_validator(mode="after")
     def _lower_below_upper(self) -> Self:
         if self.l_a >= self.u_a:
-            raise ValueError("l_a must be below u_a")
+            raise ValueError(f"l_a, {self.l_a:g}, must be below u_a, {self.u_a:g}; set both")
         if self.l_m > self.u_m:
-            raise ValueError("l_m must not be above u_m")
+            raise ValueError(f"l_m, {self.l_m:g}, must not be above u_m, {self.u_m:g}; set both")
         return self
 
     def build(self, ctx: LossContext) -> LossFunction:

@@ -41,7 +41,7 @@ class NormalizedSoftmax(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    temperature: float = option(0.05, "Divides the cosines; smaller is more selective.", gt=0)
+    temperature: float = option(0.05, "Divides the cosines; smaller is more selective.", ge=1e-6)
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies, ``(labels, embeddings) -> scalar``."""

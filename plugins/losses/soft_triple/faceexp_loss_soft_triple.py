@@ -62,10 +62,10 @@ class SoftTriple(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    centers_per_class: int = option(10, "Centres of each identity.", unit="centres", ge=1)
+    centers_per_class: int = option(10, "Centres of each identity.", unit="centres", ge=1, le=1000)
     la: float = option(20.0, "Factor of the similarities before the softmax, the paper's lambda.", gt=0)
     gamma: float = option(
-        0.1, "Temperature of the weights of an identity's centres; smaller prefers the nearest.", gt=0
+        0.1, "Temperature of the weights of an identity's centres; smaller prefers the nearest.", ge=1e-6
     )
     margin: float = option(0.01, "Taken from the similarity to the own identity.", unit="cosine", ge=0, le=2)
 

@@ -57,7 +57,7 @@ class SubCenterArcFace(LossPlugin):
 
     margin: float = option(28.6, "Degrees added to the angle to the own identity.", unit="degrees", ge=0, le=180)
     scale: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)
-    sub_centers: int = option(3, "Proxies of each identity.", unit="proxies", ge=1)
+    sub_centers: int = option(3, "Proxies of each identity.", unit="proxies", ge=1, le=1000)
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies, ``(labels, embeddings) -> scalar``."""

@@ -19,7 +19,7 @@ class Pairs(SamplerPlugin):
     """
 
     batch_size: int = option(
-        128, "Images in a batch, twice the number of pairs; even.", unit="images", ge=2, multiple_of=2
+        128, "Images in a batch, twice the number of pairs; even.", unit="images", ge=2, le=100_000, multiple_of=2
     )
     similar_share: float = option(
         0.5, "Share of pairs that show one identity, rounded to whole pairs.", unit="share", ge=0, le=1

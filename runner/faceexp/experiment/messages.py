@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import date, time
 from typing import Any
 
 from pydantic import ValidationError
 
 from faceexp.errors import did_you_mean
 
+# Of one table; a table of more mistakes than that was not written by a person.
+MAX_MISTAKES = 100
+# Letters of a sentence. Only what a plugin says of its own options can be longer.
+MAX_SENTENCE = 1000
+
+BACKSLASHES = (
+    'in "double quotes" a backslash begins an escape, such as \\t for a tab; '
+    "write a Windows path in 'single quotes', or with forward slashes (/)"
+)
+
 
 def mistakes(error: ValidationError) -> list[Any]:
-    """Return the errors of pydantic, without those that only follow from others.
+    """Return the errors of pydantic, at most ``MAX_MISTAKES``, without those that only follow from others.
 
     A list with a wrong item is also reported as too short, since pydantic leaves the item out.
     """
     errors = error.errors(include_url=False)
-    return [
-        mistake
-        for mistake in errors
-        if mistake["type"] != "too_short"
-        or not any(
-            len(other["loc"]) > len(mistake["loc"]) and other["loc"][: len(mistake["loc"])] == mistake["loc"]
-            for other in errors
-        )
+    around = {other["loc"][:depth] for other in errors for depth in range(len(other["loc"]))}
+    return [mistake for mistake in errors if mistake["type"] != "too_short" or mistake["loc"] not in around][
+        :MAX_MISTAKES
     ]
 
 
@@ -48,6 +55,12 @@ def explain(mistake: Mapping[str, Any], known_keys: list[str]) -> str:
         mistake: One of ``ValidationError.errors()``.
         known_keys: The keys that exist in its place.
     """
+    sentence = cut(_explain(mistake, known_keys), MAX_SENTENCE)
+    hint = backslash_hint(mistake["input"]) if isinstance(mistake["input"], str) else ""
+    return f"{sentence}; {hint}" if hint else sentence
+
+
+def _explain(mistake: Mapping[str, Any], known_keys: list[str]) -> str:
     kind, loc = mistake["type"], mistake["loc"]
     if kind in WANTED:
         return f"must be {WANTED[kind].format(**mistake.get('ctx', {}))}, not {short(mistake['input'])}"
@@ -70,6 +83,22 @@ def explain(mistake: Mapping[str, Any], known_keys: list[str]) -> str:
 
 
 def short(value: object) -> str:
-    """Return a value as a message shows it: cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    """Return a value as a message shows it: cut where it is long, dates and times as TOML writes them."""
+    return cut(str(value) if isinstance(value, date | time) else repr(value), 60)
+
+
+def cut(text: str, longest: int) -> str:
+    """Return a text, or its beginning with three dots where it has more letters than that."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def printable(text: str, longest: int) -> str:
+    """Return what a user has written as a message shows it: on one line, cut where it is long."""
+    if not text.isprintable():
+        text = repr(text)[1:-1]
+    return cut(text, longest)
+
+
+def backslash_hint(text: str) -> str:
+    r"""Return a hint for a text that holds what an escape stands for, since ``"C:\temp"`` holds a tab; else nothing."""
+    return BACKSLASHES if re.search(r"[\x07-\x0d\x1b]", text) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,15 +13,19 @@ from pydantic import BaseModel, ValidationError
 
 from faceexp.contract import RESERVED
 from faceexp.errors import Problem
+from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
 from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain
-from faceexp.experiment.toml import Document, KeyPath, TomlTable
+from faceexp.experiment.toml import Document
 
 T = TypeVar("T", bound=BaseModel)
 
 
 MAX_LABEL = 200
-
+# Rows of a comparison, the points of all grids included. Each row is compared with each other one.
+MAX_SETTINGS = 1000
+# Trainings of one run: seeds times folds times settings.
+MAX_TRIALS = 100_000
 
 SEE_LIST = "`faceexp list-plugins` shows the names"
 
@@ -58,7 +63,23 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
         problems += [
             problem for path, problem in _explain(document, error, (), Experiment) if not (path and path[0] == "losses")
         ]
+    else:
+        problems += _too_many_trials(document, experiment)
     return (None if problems else experiment), problems, references
+
+
+def _too_many_trials(document: Document, experiment: Experiment) -> list[Problem]:
+    counts = {
+        "seeds": len(experiment.seeds),
+        "folds": experiment.protocol.folds,
+        "losses": len(experiment.losses),
+    }
+    trials = math.prod(counts.values())
+    if trials <= MAX_TRIALS:
+        return []
+    product = " x ".join(f"{count:,} {name}" for name, count in counts.items())
+    message = f"{product} are {trials:,} trials; {MAX_TRIALS:,} are the most of one run"
+    return [document.problem(("seeds",), message)]
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
@@ -115,6 +136,15 @@ def _losses(
             document.problem(("losses",), f'no loss to compare; add [[losses]] with plugin = "..."; {SEE_LIST}')
         )
         return ()
+    sizes = [_settings(table) for table in tables]
+    if sum(sizes) > MAX_SETTINGS:
+        # The line of the grid that makes most of them; of the list, where they are too many without a grid.
+        largest = max(range(len(tables)), key=sizes.__getitem__)
+        path: KeyPath = ("losses", largest, "grid") if sizes[largest] > 1 else ("losses",)
+        here = f"has {_count(sizes[largest])} points, and the experiment " if sizes[largest] > 1 else ""
+        message = f"{here}compares {_count(sum(sizes))} settings; {MAX_SETTINGS:,} are the most: leave some values out"
+        problems.append(document.problem(path, message))
+        return ()
     entries: list[LossEntry] = []
     seen: dict[str, int] = {}
     for index, table in enumerate(tables):
@@ -127,6 +157,18 @@ def _losses(
             seen.setdefault(entry.label, index)
             entries.append(entry)
     return tuple(entries)
+
+
+def _settings(table: TomlTable) -> int:
+    """Return how many rows a ``[[losses]]`` table gives, without making them."""
+    grid = table.get("grid")
+    lists = [values for values in grid.values() if isinstance(values, list)] if isinstance(grid, dict) else []
+    return math.prod(len(values) for values in lists if values)
+
+
+def _count(number: int) -> str:
+    # The product of many lists can have more digits than Python writes.
+    return f"{number:,}" if number < 10**15 else "more than 10^15"
 
 
 def _expand(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.experiment.messages import explain, mistakes
+from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, printable, short
 from faceexp.experiment.parse import Reference
 from faceexp.experiment.schema import Experiment
 from faceexp.experiment.toml import Document
@@ -23,9 +24,17 @@ def plugin_problems(document: Document, references: Iterable[Reference], registr
         try:
             registry.configure(reference.kind, reference.name, reference.options)
         except InputError as error:
-            problems += [document.problem((*reference.path, "plugin"), problem.message) for problem in error.problems]
+            problems += [
+                document.problem((*reference.path, "plugin"), cut(problem.message, MAX_SENTENCE))
+                for problem in error.problems
+            ]
         except ValidationError as error:
             problems += list(_option_problems(document, reference, registry, error))
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises
+            # A plugin may check its options by code of its own, which may not have thought of these.
+            reason = cut(f"{type(error).__name__}: {error}", MAX_SENTENCE)
+            message = f"{registry.find(reference.kind, reference.name)} cannot check these options ({reason})"
+            problems.append(document.problem(reference.path, message))
     return problems
 
 
@@ -64,13 +73,30 @@ def only_labels(experiment: Experiment, labels: Sequence[str]) -> Experiment:
     """
     existing = [entry.label for entry in experiment.losses]
     problems = [
-        Problem(f"no loss has the label {label!r}; {did_you_mean(label, existing)}", "--only")
+        Problem(f"no loss has the label {short(label)}; {did_you_mean(label, existing)}", "--only")
         for label in labels
         if label not in existing
     ]
     if problems:
         raise InputError(problems)
     return experiment.model_copy(update={"losses": tuple(e for e in experiment.losses if e.label in labels)})
+
+
+@contextlib.contextmanager
+def hinting_at_backslashes() -> Iterator[None]:
+    """Add a hint to problems of files whose names hold what an escape stands for: such a file is rarely meant."""
+    try:
+        yield
+    except InputError as error:
+        hints = [backslash_hint(problem.where) for problem in error.problems]
+        if not any(hints):
+            raise
+        raise InputError(
+            [
+                Problem(f"{problem.message}; {hint}", printable(problem.where, MAX_SENTENCE)) if hint else problem
+                for problem, hint in zip(error.problems, hints, strict=True)
+            ]
+        ) from error
 
 
 def at_their_lines(document: Document, error: UnplannableError) -> InputError:

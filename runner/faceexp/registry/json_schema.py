@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PydanticUserError
 
 from faceexp.contract import Plugin
 from faceexp.errors import InputError
@@ -37,9 +37,12 @@ def _classes(kind: str, registry: Registry) -> dict[str, type[Plugin]]:
     classes = {}
     for name in registry.names(kind):
         try:
-            classes[name] = registry.find(kind, name).load()
-        except (BrokenPluginError, InputError):
+            cls = registry.find(kind, name).load()
+            # An option of a type that JSON does not have has no schema; its plugin cannot be described.
+            cls.model_json_schema()
+        except (BrokenPluginError, InputError, PydanticUserError):
             continue
+        classes[name] = cls
     return classes
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faceexp.evaluation.catalogue import Metric
-from faceexp.experiment.toml import TomlTable
+from faceexp.experiment.lines import TomlTable
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord
 from faceexp.statistics.comparisons import compare
 from faceexp.values import Kind

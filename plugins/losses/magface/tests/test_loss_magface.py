@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import numpy as np
@@ -57,3 +58,14 @@ def test_one_variable_of_proxies():
 def test_lower_bounds_lie_below_upper_ones(options):
     with pytest.raises(ValidationError, match="must"):
         MagFace(**options)
+
+
+def test_margins_and_lengths_reach_their_bounds_together():
+    widest = MagFace.from_toml({"l_m": math.pi, "u_m": math.pi, "l_a": 5e-324, "u_a": 1e15})
+    assert (widest.l_m, widest.u_m) == (math.pi, math.pi)
+    assert MagFace.from_toml({"l_m": 0.0, "u_m": 0.0}).u_m == 0
+
+
+def test_a_margin_that_crosses_the_other_says_both_values():
+    with pytest.raises(ValidationError, match=r"l_m, 3, must not be above u_m, 0.8; set both"):
+        MagFace.from_toml({"l_m": 3.0})
