@@ -55,7 +55,7 @@ def test_mixed_halves_need_both_kinds_of_pairs() -> None:
 
 def test_batches_must_not_end() -> None:
     with pytest.raises(PluginValueError, match="has no more batches"):
-        take(iter([[0, 3, 1, 4]]), 2, PROMISE, LABELS, "sampler 'mine'")
+        take(iter([np.array([0, 3, 1, 4])]), 2, PROMISE, LABELS, "sampler 'mine'")
 
 
 @pytest.mark.parametrize("seed", range(20))

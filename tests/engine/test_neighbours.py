@@ -75,7 +75,8 @@ class KeepsModule(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
 
     def build(self, ctx):
-        tf = tensorflow()
+        tensorflow()
+        import tensorflow as tf
 
         class Proxies(tf.Module):
             def __init__(self):

@@ -394,7 +394,7 @@ def test_a_mistake_in_an_override_is_reported_there():
         "--set finetune.stepz=3: finetune.stepz: unknown key; did you mean 'steps'?",
         (
             "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, finetune, "
-            "losses, model, name, preprocess, pretrain, protocol, published, seeds"
+            "limits, losses, model, name, preprocess, pretrain, protocol, published, seeds"
         ),
     ]
 
@@ -534,7 +534,7 @@ grid = { margin = [1.0], label = ["a"] }
         "x.toml:1: name: must be letters, digits, '.', '_' and '-', beginning with a letter or digit, not 'two words'",
         "x.toml:2: seeds: values must not repeat (is [1, 1])",
         (
-            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, finetune, losses, model, "
+            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, finetune, limits, losses, model, "
             "name, preprocess, pretrain, protocol, published, seeds"
         ),
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
