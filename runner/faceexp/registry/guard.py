@@ -26,6 +26,9 @@ import numpy as np
 T = TypeVar("T")
 # Signals that mean the whole program, whichever code runs when one arrives.
 _STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# Those that programs handle; to ask for all takes a millisecond each time.
+_OTHERS = ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGPIPE", "SIGQUIT", "SIGWINCH")
+_HANDLED = [*_STOPPING, *(getattr(signal, name) for name in _OTHERS if hasattr(signal, name))]
 
 
 class PluginFaultError(Exception):
@@ -124,14 +127,14 @@ def _set_search_path(path: tuple[list[str], list[str]]) -> None:
 
 
 def _handlers() -> dict[int, Any]:
-    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {number: signal.getsignal(number) for number in _HANDLED}
 
 
 def _set_handlers(handlers: dict[int, Any]) -> None:
     if _in_main_thread():
         for number, handler in handlers.items():
             # None stands for a handler that was not set from Python; Python cannot set it either.
-            if handler is not None and signal.getsignal(number) is not handler:
+            if handler is not None:
                 signal.signal(number, handler)
 
 
