@@ -24,8 +24,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -45,6 +46,7 @@ else:
 __all__ = [
     "GROUPS",
     "RESERVED",
+    "RESERVED_OF_KIND",
     "BatchNeeds",
     "BatchSupply",
     "DatasetPlugin",
@@ -70,6 +72,13 @@ Halves = Literal["similar", "mixed"]
 
 # Keys of a [[losses]] table that belong to the experiment: no loss may use them for an option.
 RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
+# The same for the table of each kind of plugin.
+RESERVED_OF_KIND: dict[str, frozenset[str]] = {
+    "loss": RESERVED,
+    "model": frozenset({"plugin", "embedding_dim"}),
+    "dataset": frozenset({"plugin"}),
+    "sampler": frozenset({"plugin"}),
+}
 
 GROUPS: dict[str, str] = {
     "loss": "faceexp.losses",
@@ -166,6 +175,10 @@ class BatchNeeds:
     images_per_class: int = 1
     halves: Halves | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what no batch can hold."""
+        _check_batch(self, "classes", "images_per_class")
+
 
 @dataclass(frozen=True)
 class BatchSupply:
@@ -183,6 +196,10 @@ class BatchSupply:
     images_per_class: int = 1
     halves: Halves | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what no batch can hold."""
+        _check_batch(self, "size", "classes", "images_per_class")
+
     @classmethod
     def by_image(cls, classes: int, images_per_class: int) -> Self:
         """Return what rows ordered by image hold: first images of all identities, then their second images, and so on.
@@ -192,6 +209,15 @@ class BatchSupply:
         return cls(classes * images_per_class, classes, images_per_class, None if images_per_class % 2 else "similar")
 
 
+def _check_batch(batch: BatchNeeds | BatchSupply, *counts: str) -> None:
+    for name in counts:
+        count = getattr(batch, name)
+        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+            raise ValueError(f"{name} of {type(batch).__name__} is {count!r}, not a whole number from 1 on")
+    if batch.halves not in (None, *get_args(Halves)):
+        raise ValueError(f"halves of {type(batch).__name__} is {batch.halves!r}, not 'similar', 'mixed' or None")
+
+
 @dataclass(frozen=True)
 class LossTraits:
     """What a loss, with its options as they are, is made for."""
@@ -199,6 +225,15 @@ class LossTraits:
     distance: Distance
     needs: BatchNeeds
     xla: bool
+
+    def __post_init__(self) -> None:
+        """Refuse a distance that there is not, and values of other types."""
+        if self.distance not in get_args(Distance):
+            raise ValueError(f"the distance is {self.distance!r}, which is none of {', '.join(get_args(Distance))}")
+        if not isinstance(self.needs, BatchNeeds):
+            raise TypeError(f"needs is {self.needs!r}, not BatchNeeds(...)")
+        if not isinstance(self.xla, bool):
+            raise TypeError(f"xla is {self.xla!r}, not True or False")
 
 
 class LossPlugin(Plugin, ABC):

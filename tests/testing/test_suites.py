@@ -5,11 +5,13 @@
 import functools
 import inspect
 import itertools
+import os
 import pkgutil
 import random
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +37,7 @@ from faceexp.contract import (
 )
 from faceexp.tensors import pair_distances, unit_rows
 from faceexp.testing import DatasetContract, LossContract, ModelContract, PluginContract, SamplerContract
+from faceexp.testing.plugin import keras_settings, settings_kept
 
 pytest_plugins = ["pytester"]
 
@@ -48,12 +51,13 @@ def checks(suite):
 def run(suite, plugin, tmp_path, names=None):
     """Run every check of a suite, or those named; return which failed, and which were skipped."""
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(40, dtype=np.int32), 10))
-    given = {"plugin": plugin, "labels": labels, "tmp_path": tmp_path}
     failed, skipped = set(), set()
     for name in sorted(names or checks(suite)):
         check = getattr(suite(), name)
+        given = {"plugin": plugin, "labels": labels.copy(), "tmp_path": tmp_path}
         try:
-            check(**{argument: given[argument] for argument in inspect.signature(check).parameters})
+            with settings_kept(plugin):
+                check(**{argument: given[argument] for argument in inspect.signature(check).parameters})
         except pytest.skip.Exception:
             skipped.add(name)
         except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever a plugin does
@@ -393,28 +397,6 @@ class Unreferenced(Pull):
 
 
 @planted("loss", "test_says_what_it_is_made_for")
-class Manhattan(WithoutXla):
-    """Nobody measures this distance."""
-
-    distance: ClassVar[Any] = "manhattan"
-
-
-@planted("loss", "test_says_what_it_is_made_for")
-class Demanding(WithoutXla):
-    """It says with another type what it needs."""
-
-    def traits(self):
-        return LossTraits("cosine", self.needs, xla=1)
-
-
-@planted("loss", "test_says_what_it_is_made_for")
-class NoIdentity(WithoutXla):
-    """It asks for a batch without images."""
-
-    needs: ClassVar[BatchNeeds] = BatchNeeds(classes=0)
-
-
-@planted("loss", "test_says_what_it_is_made_for")
 class SimilarHalvesOfSingleImages(WithoutXla):
     """No image is similar to itself."""
 
@@ -427,6 +409,39 @@ class OtherThanItsClass(WithoutXla):
 
     def traits(self):
         return LossTraits("cosine", self.needs, self.xla)
+
+
+class Manhattan(WithoutXla):
+    """Nobody measures this distance."""
+
+    distance: ClassVar[Any] = "manhattan"
+
+
+class Demanding(WithoutXla):
+    """It says with another type whether XLA compiles it."""
+
+    def traits(self):
+        return LossTraits("cosine", self.needs, xla=1)
+
+
+class NoIdentity(WithoutXla):
+    """It asks for a batch without images."""
+
+    def traits(self):
+        return LossTraits("cosine", BatchNeeds(classes=0), xla=False)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (Manhattan(), "the distance is 'manhattan', which is none of euclidean, cosine"),
+        (Demanding(), "xla is 1, not True or False"),
+        (NoIdentity(), "classes of BatchNeeds is 0, not a whole number from 1 on"),
+    ],
+)
+def test_traits_that_are_none_are_found(plugin, message):
+    with pytest.raises(pytest.fail.Exception, match=message):
+        LossContract().test_says_what_it_is_made_for(plugin)
 
 
 @spoiled("test_gives_a_float32_scalar")
@@ -586,9 +601,155 @@ def seed_in_the_value(tf, ctx, labels, x, value):
     return value + 0.1 * ctx.seed
 
 
-@planted("loss", "test_the_seed_decides")
+@planted("loss", "test_the_seed_decides", "test_keeps_its_state_in_a_layer", "test_leaves_the_process_as_it_was")
 def unseeded_weights():
     return Proxies(seeded=False)
+
+
+class CountsItsCalls(WithoutXla):
+    """Its value grows with every fourth batch, so that two calls in a row give the same."""
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        loss, calls = super().build(ctx), tf.Variable(0.0, trainable=False)
+        return lambda labels, x: loss(labels, x) * (1.0 + 0.01 * (calls.assign_add(1.0) // 4.0))
+
+
+def test_a_value_that_depends_on_batches_before_is_found():
+    with pytest.raises(AssertionError, match="its value depends on the batches before"):
+        LossContract().test_keeps_its_state_in_a_layer(CountsItsCalls())
+
+
+@planted("loss", "test_keeps_its_state_in_a_layer")
+class CapturedVariable(WithoutXla):
+    """A variable that is never trained, since it is in no layer."""
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        loss, factor = super().build(ctx), tf.Variable(1.0)
+        return lambda labels, x: loss(labels, x) * factor
+
+
+@planted("loss", "test_keeps_its_state_in_a_layer", "test_the_seed_decides")
+class SharedAmongBuilds(WithoutXla):
+    """All builds share a number."""
+
+    calls: ClassVar[list[int]] = []
+
+    def build(self, ctx):
+        self.calls.append(1)
+        loss, number = super().build(ctx), len(self.calls)
+        return lambda labels, x: loss(labels, x) * (1.0 + 0.01 * number)
+
+
+class Acting(WithoutXla):
+    """A loss that does something when it is built."""
+
+    act: ClassVar[Any] = print
+
+    def build(self, ctx):
+        self.act()
+        return super().build(ctx)
+
+
+def set_floatx():
+    import keras
+
+    keras.config.set_floatx("float16")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-5)
+
+
+def set_policy():
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+
+
+def run_eagerly():
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+
+
+def channels_first():
+    import keras
+
+    keras.config.set_image_data_format("channels_first")
+
+
+ACTS = {
+    "epsilon": (set_floatx, "keras.config.epsilon"),
+    "policy": (set_policy, "keras.config.dtype_policy"),
+    "eager": (run_eagerly, "tf.config.run_functions_eagerly"),
+    "data format": (channels_first, "keras.config.image_data_format"),
+    "folder": (lambda: os.chdir("/"), "the current folder"),
+    "filters": (lambda: warnings.simplefilter("ignore"), "the warning filters"),
+    "streams": (lambda: setattr(sys, "stdout", sys.__stderr__), "standard output"),
+    "seeds": (lambda: random.seed(1), "Python's random numbers"),
+    "NumPy's seeds": (lambda: np.random.seed(1), "NumPy's random numbers"),
+    "arithmetic": (lambda: np.seterr(all="ignore"), "np.seterr"),
+    "environment": (lambda: os.environ.update(FACEEXP_TEST="1"), "the environment"),
+}
+
+
+@pytest.mark.parametrize(("act", "changed"), ACTS.values(), ids=ACTS)
+def test_what_a_loss_changes_of_the_process_is_named_and_put_back(act, changed, monkeypatch):
+    monkeypatch.setattr(Acting, "act", staticmethod(act))
+    told = f"it changes {changed}, which belong to the whole process"
+    with settings_kept(Acting()):
+        before = keras_settings()
+        with pytest.raises(AssertionError, match=told):
+            LossContract().test_leaves_the_process_as_it_was(Acting())
+    assert keras_settings() == before
+
+
+@planted("loss", "test_leaves_the_process_as_it_was")
+class Leaving(WithoutXla):
+    """It goes to another folder."""
+
+    def build(self, ctx):
+        os.chdir(Path(__file__).parent)
+        return super().build(ctx)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda tf, x: None, "the loss gives a NoneType, not a tensor"),
+        (lambda tf, x: 1.0, "the loss gives a float, not a tensor"),
+        (lambda tf, x: tf.reduce_sum(x, axis=1), r"the value has shape \(16,\)"),
+        (lambda tf, x: tf.reduce_sum(tf.cast(x, tf.float16)), "the value is float16"),
+    ],
+    ids=["nothing", "number", "vector", "half precision"],
+)
+def test_what_is_no_scalar_is_told_in_words(given, message):
+    class Odd(WithoutXla):
+        """It gives something else."""
+
+        def build(self, ctx):
+            import tensorflow as tf
+
+            return lambda labels, x: given(tf, x)
+
+    with pytest.raises(AssertionError, match=message):
+        LossContract().test_gives_a_float32_scalar(Odd())
+
+
+def test_an_option_with_which_a_loss_cannot_be_built_is_named():
+    class Odd(WithoutXla):
+        """It allows what it cannot do."""
+
+        power: int = option(1, "A power.", ge=0)
+
+        def build(self, ctx):
+            _ = 1 / self.power
+            return super().build(ctx)
+
+    with pytest.raises(pytest.fail.Exception, match="power = 0 is allowed, but cannot be built: ZeroDivisionError"):
+        LossContract().test_finite_whatever_the_options(Odd())
 
 
 @spoiled("test_memory_stays_in_bounds")
@@ -608,6 +769,45 @@ class Unflattened(Flat):
 
     def layers(self, input_shape):
         return super().layers(input_shape)[:1]
+
+
+class TwoOutputs(Flat):
+    """Two vectors of features."""
+
+    def build(self, input_shape):
+        import keras
+
+        given = keras.Input(input_shape)
+        return keras.Model(given, [keras.layers.Flatten()(given), keras.layers.GlobalAveragePooling2D()(given)])
+
+
+class NoModel(Flat):
+    """A layer, which is no model."""
+
+    def build(self, input_shape):
+        return self.layers(input_shape)[0]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (TwoOutputs(), "it has 2 outputs, not one"),
+        (NoModel(), "build gives a Conv2D, not a keras.Model"),
+        (Unflattened(), "is not one feature vector an image"),
+    ],
+)
+def test_what_is_no_vector_of_features_is_told_in_words(plugin, message):
+    with pytest.raises(AssertionError, match=message):
+        ModelContract().test_gives_flat_features(plugin)
+
+
+@planted("model", "test_leaves_the_process_as_it_was")
+class Halved(Flat):
+    """It lets Keras guess with another number."""
+
+    def build(self, input_shape):
+        set_floatx()
+        return super().build(input_shape)
 
 
 @planted("model", "test_takes_images_of_another_shape")
@@ -766,6 +966,72 @@ class Negative(Shuffle):
 
     def batches(self, count, seed):
         return (batch - count for batch in super().batches(count, seed))
+
+
+def changed_batches(change):
+    """Return a sampler whose batches are changed by a function."""
+
+    class Changed(Shuffle):
+        """It gives something else."""
+
+        def batches(self, count, seed):
+            return (change(batch) for batch in super().batches(count, seed))
+
+    return Changed()
+
+
+def locked(batch):
+    batch.flags.writeable = False
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda batch: batch - 400, "is no index"),
+        (lambda batch: batch + 400, "is no index of 400 images"),
+        (lambda batch: batch[:-1], r"a batch has shape \(15,\)"),
+        (lambda batch: batch[:, None], r"a batch has shape \(16, 1\)"),
+        (lambda batch: batch.astype(float), "a batch is float64"),
+        (lambda batch: batch > 200, "a batch is bool"),
+        (list, "a batch is a list, not a NumPy array"),
+        (np.ma.MaskedArray, "a batch is a MaskedArray, not a NumPy array"),
+        (locked, "a batch is read-only"),
+    ],
+)
+def test_what_is_no_index_array_is_told_in_words(change, message, tmp_path):
+    labels = np.repeat(np.arange(40, dtype=np.int32), 10)
+    with pytest.raises(AssertionError, match=message):
+        SamplerContract().test_gives_index_arrays(changed_batches(change), labels)
+
+
+@planted("sampler", "test_gives_each_batch_as_an_array_of_its_own")
+class OneArray(Shuffle):
+    """One array that is filled anew."""
+
+    def batches(self, count, seed):
+        array = np.zeros(16, np.int64)
+        for batch in super().batches(count, seed):
+            array[:] = batch
+            yield array
+
+
+@planted("sampler", "test_leaves_the_labels_alone")
+class Sorts(Shuffle):
+    """It sorts the labels where they are."""
+
+    def build(self, labels, seed):
+        np.asarray(labels).sort()
+        return super().build(labels, seed)
+
+
+@planted("sampler", "test_leaves_the_process_as_it_was")
+class Strict(Shuffle):
+    """It wants to know of every overflow, also of those of others."""
+
+    def batches(self, count, seed):
+        np.seterr(over="raise")
+        return super().batches(count, seed)
 
 
 @planted("sampler", "test_never_ends")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
-from faceexp.contract import BatchNeeds, BatchSupply, LossPlugin, SamplerPlugin
+from faceexp.contract import BatchNeeds, BatchSupply
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.schema import Experiment
-from faceexp.registry.installed import Registry
+from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry
+from faceexp.store import canonical
 from faceexp.values import Resolved, ResolvedLoss
 
 
@@ -36,15 +36,31 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
     """
     issues: list[Issue] = []
     losses = []
+    samplers: dict[str, ConfiguredPlugin] = {}
     for entry in experiment.losses:
+        reference = entry.finetune.sampler
         loss = registry.configure("loss", entry.plugin, entry.options)
-        sampler = registry.configure("sampler", entry.finetune.sampler.plugin, entry.finetune.sampler.options)
-        traits = cast("LossPlugin", loss.plugin).traits()
-        supply = cast("SamplerPlugin", sampler.plugin).supply()
+        # Losses may share a sampler, which is asked once.
+        key = canonical([reference.plugin, reference.options])
+        if key not in samplers:
+            samplers[key] = registry.configure("sampler", reference.plugin, reference.options)
+        sampler = samplers[key]
+        try:
+            traits = loss.traits()
+        except BrokenPluginError as error:
+            issues.append(Issue(("losses", entry.index, "plugin"), str(error.as_input_error())))
+            continue
+        try:
+            supply = sampler.supply()
+        except BrokenPluginError as error:
+            own = entry.finetune.sampler != experiment.finetune.sampler
+            place = ("losses", entry.index, "finetune") if own else ("finetune",)
+            issues.append(Issue((*place, "sampler", "plugin"), str(error.as_input_error())))
+            continue
         lack = _lack(traits.needs, supply)
         if lack:
             message = (
-                f"loss {entry.plugin!r} needs {lack}; sampler {entry.finetune.sampler.plugin!r} does not promise that: "
+                f"loss {entry.plugin!r} needs {lack}; sampler {reference.plugin!r} does not promise that: "
                 "choose another sampler or other options for it"
             )
             issues.append(Issue(("losses", entry.index), message))
@@ -55,7 +71,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
     if augment.beyond_flip and not augment.phase2 and not any(entry.pretrain.enabled for entry in experiment.losses):
         issues.append(Issue(("augment",), "changes no image, since no loss has a phase 1; set phase2 = true"))
     if issues:
-        raise UnplannableError(issues)
+        raise UnplannableError(list(dict.fromkeys(issues)))
     return Resolved(
         experiment,
         registry.configure("dataset", experiment.dataset.plugin, experiment.dataset.options),

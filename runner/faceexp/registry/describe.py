@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from faceexp.contract import GROUPS, Plugin
 from faceexp.errors import InputError
+from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.import_cache import ImportCache, recall, remember
 from faceexp.registry.installed import BrokenPluginError, discover
 
@@ -124,11 +125,14 @@ def describe(kind: str, name: str) -> PluginDescription:
     plugin = discover().find(kind, name)
     try:
         cls = plugin.load()
+        facts, options = ask(lambda: (_facts(cls), tuple(_options(cls))))
     except BrokenPluginError as error:
-        raise InputError(f"{error}; reinstall or remove {plugin.distribution}") from error
+        raise error.as_input_error() from error
+    except PluginFaultError as fault:
+        raise BrokenPluginError(plugin, str(fault)).as_input_error() from fault
     summary, _, text = (inspect.getdoc(cls) or "").partition("\n")
     installed = {"distribution": f"{plugin.distribution} {plugin.version}", "file": str(plugin.file)}
-    return PluginDescription(kind, name, summary, text.strip(), _facts(cls) | installed, tuple(_options(cls)))
+    return PluginDescription(kind, name, summary, text.strip(), facts | installed, options)
 
 
 def _facts(cls: type[Plugin]) -> dict[str, str]:

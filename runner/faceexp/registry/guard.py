@@ -26,6 +26,9 @@ import numpy as np
 T = TypeVar("T")
 # Signals that mean the whole program, whichever code runs when one arrives.
 _STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+# Those that programs handle; to ask for all takes a millisecond each time.
+_OTHERS = ("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGPIPE", "SIGQUIT", "SIGWINCH")
+_HANDLED = [*_STOPPING, *(getattr(signal, name) for name in _OTHERS if hasattr(signal, name))]
 
 
 class PluginFaultError(Exception):
@@ -79,9 +82,17 @@ def ask(call: Callable[[], T]) -> T:
             raise PluginFaultError(error) from error
 
 
+def process_settings() -> dict[str, object]:
+    """Return, by name, what :func:`undisturbed` puts back, as it is now."""
+    settings = {setting.name: setting.read() for setting in _SETTINGS}
+    streams = {"standard output": sys.stdout, "standard error": sys.stderr}
+    return settings | streams | {"the warning filters": list(warnings.filters), "np.seterr": np.geterr()}
+
+
 class _Setting(NamedTuple):
     """Something of the whole process that can be read and written."""
 
+    name: str
     read: Callable[[], Any]
     write: Callable[[Any], object]
 
@@ -124,14 +135,14 @@ def _set_search_path(path: tuple[list[str], list[str]]) -> None:
 
 
 def _handlers() -> dict[int, Any]:
-    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {number: signal.getsignal(number) for number in _HANDLED}
 
 
 def _set_handlers(handlers: dict[int, Any]) -> None:
     if _in_main_thread():
         for number, handler in handlers.items():
             # None stands for a handler that was not set from Python; Python cannot set it either.
-            if handler is not None and signal.getsignal(number) is not handler:
+            if handler is not None:
                 signal.signal(number, handler)
 
 
@@ -157,16 +168,16 @@ def _set_numpy_state(state: tuple[Any, ...]) -> None:
 
 _TIMERS = [signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF] if hasattr(signal, "setitimer") else []
 _SETTINGS = (
-    _Setting(_folder, _enter),
-    _Setting(lambda: dict(os.environ), _set_environment),
-    _Setting(lambda: (sys.path, list(sys.path)), _set_search_path),
-    _Setting(_running_timers, _stop_timers),
-    _Setting(_handlers, _set_handlers),
-    _Setting(random.getstate, random.setstate),
-    _Setting(_numpy_state, _set_numpy_state),
-    _Setting(lambda: locale.setlocale(locale.LC_ALL), lambda name: locale.setlocale(locale.LC_ALL, name)),
-    _Setting(sys.getrecursionlimit, sys.setrecursionlimit),
-    _Setting(lambda: sys.excepthook, lambda hook: setattr(sys, "excepthook", hook)),
+    _Setting("the current folder", _folder, _enter),
+    _Setting("the environment", lambda: dict(os.environ), _set_environment),
+    _Setting("sys.path", lambda: (sys.path, list(sys.path)), _set_search_path),
+    _Setting("timers", _running_timers, _stop_timers),
+    _Setting("the handlers of signals", _handlers, _set_handlers),
+    _Setting("Python's random numbers", random.getstate, random.setstate),
+    _Setting("NumPy's random numbers", _numpy_state, _set_numpy_state),
+    _Setting("the locale", lambda: locale.setlocale(locale.LC_ALL), lambda name: locale.setlocale(locale.LC_ALL, name)),
+    _Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    _Setting("sys.excepthook", lambda: sys.excepthook, lambda hook: setattr(sys, "excepthook", hook)),
 )
 
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import entrypoints
 from pydantic import ValidationError
 
-from faceexp.contract import GROUPS, RESERVED, DatasetPlugin, LossPlugin, ModelPlugin, Plugin, SamplerPlugin
+from faceexp.contract import (
+    GROUPS,
+    RESERVED_OF_KIND,
+    BatchSupply,
+    DatasetPlugin,
+    LossPlugin,
+    LossTraits,
+    ModelPlugin,
+    Plugin,
+    SamplerPlugin,
+)
 from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.registry.code import code_digest
+from faceexp.registry.guard import PluginFaultError, ask
+from faceexp.registry.metadata import offers
+
+T = TypeVar("T")
 
 BASES: dict[str, type[Plugin]] = {
     "loss": LossPlugin,
@@ -27,7 +41,17 @@ BASES: dict[str, type[Plugin]] = {
 
 @dataclass(frozen=True)
 class InstalledPlugin:
-    """A plugin as the metadata of its distribution name it; its module is imported by :meth:`load` only."""
+    """A plugin as the metadata of its distribution name it; its module is imported by :meth:`load` only.
+
+    Attributes:
+        kind: loss, model, dataset or sampler.
+        name: Its name in experiment files.
+        distribution: The package that brings it.
+        version: That package's version.
+        module: The module that it is imported from.
+        attribute: Its class in that module.
+        damage: Why the metadata cannot be used; empty where they can.
+    """
 
     kind: str
     name: str
@@ -35,6 +59,7 @@ class InstalledPlugin:
     version: str
     module: str
     attribute: str
+    damage: str = ""
 
     def load(self) -> type[Plugin]:
         """Import the plugin's class.
@@ -42,28 +67,37 @@ class InstalledPlugin:
         Raises:
             BrokenPluginError: It cannot be imported, or is no plugin of its kind.
         """
+        if isinstance(self._loaded, BrokenPluginError):
+            raise self._loaded
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> type[Plugin] | BrokenPluginError:
+        if self.damage:
+            return BrokenPluginError(self, self.damage)
         try:
-            # SystemExit as well: a module that exits while it is imported must not end the whole program.
-            loaded = entrypoints.EntryPoint(self.name, self.module, self.attribute).load()
-        except (Exception, SystemExit) as error:
-            raise BrokenPluginError(self, f"{type(error).__name__}: {error}") from error
-        base = BASES[self.kind]
+            return ask(self._import)
+        except PluginFaultError as fault:
+            reason = str(fault.__cause__) if isinstance(fault.__cause__, _BreachError) else str(fault)
+            return BrokenPluginError(self, reason)
+
+    def _import(self) -> type[Plugin]:
+        base, where = BASES[self.kind], f"{self.module}:{self.attribute}"
+        loaded = entrypoints.EntryPoint(self.name, self.module, self.attribute).load()
         if not (isinstance(loaded, type) and issubclass(loaded, base)):
-            raise BrokenPluginError(self, f"{self.module}:{self.attribute} is not a {base.__name__}")
+            raise _BreachError(f"{where} is not a {base.__name__}")
         if inspect.isabstract(loaded):
-            lacks = ", ".join(sorted(loaded.__abstractmethods__))
-            raise BrokenPluginError(self, f"{self.module}:{self.attribute} lacks {lacks}")
-        try:
-            # Classes build their validators when first used; an annotation that means nothing shows only then.
-            loaded.model_rebuild()
-        except Exception as error:
-            raise BrokenPluginError(self, f"{type(error).__name__}: {error}") from error
+            raise _BreachError(f"{where} lacks {', '.join(sorted(loaded.__abstractmethods__))}")
+        # Classes build their validators when first used; an annotation that means nothing shows only then.
+        loaded.model_rebuild()
         silent = [name for name in sorted(base.__class_vars__) if not hasattr(loaded, name)]
         if silent:
-            raise BrokenPluginError(self, f"{self.module}:{self.attribute} does not declare {', '.join(silent)}")
-        taken = sorted((RESERVED if self.kind == "loss" else {"plugin"}) & set(loaded.model_fields))
+            raise _BreachError(f"{where} does not declare {', '.join(silent)}")
+        taken = sorted(RESERVED_OF_KIND[self.kind] & option_names(loaded))
         if taken:
-            raise BrokenPluginError(self, f"its option {taken[0]!r} has a name that experiment files use themselves")
+            raise _BreachError(f"its option {taken[0]!r} has a name that experiment files use themselves")
+        if issubclass(loaded, LossPlugin):
+            LossTraits(loaded.distance, loaded.needs, loaded.xla)  # refuses what no loss can be made for
         return loaded
 
     @property
@@ -77,14 +111,8 @@ class InstalledPlugin:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the module's source, or of the whole package around it: edited code counts as other code."""
-        spec = importlib.util.find_spec(self.module.partition(".")[0])
-        folders = [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
-        files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
-        if not folders and self.file:
-            files = [self.file]
-        sources = [hashlib.sha256(file.read_bytes()).digest() for file in files]
-        return hashlib.sha256(b"".join(sources)).hexdigest()[:16] if sources else "unknown"
+        """Digest of all its code: edited code counts as other code."""
+        return code_digest(self.module, self.distribution)
 
     def __str__(self) -> str:
         """Return ``loss 'contrastive' (faceexp-loss-contrastive 0.1.0)``."""
@@ -97,6 +125,22 @@ class BrokenPluginError(Exception):
     def __init__(self, plugin: InstalledPlugin, reason: str) -> None:
         self.plugin, self.reason = plugin, " ".join(reason.split())
         super().__init__(f"{plugin} is broken: {self.reason}")
+
+    def as_input_error(self) -> InputError:
+        """Return what a person is told who has named the plugin."""
+        return InputError(f"{self}; reinstall or remove {self.plugin.distribution}")
+
+
+class _BreachError(Exception):
+    """A class is no plugin that can be used; its text says why."""
+
+
+def option_names(cls: type[Plugin]) -> set[str]:
+    """Return the keys that experiment files use for the options of a plugin."""
+    names = set(cls.model_fields)
+    for field in cls.model_fields.values():
+        names |= {alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str)}
+    return names
 
 
 @dataclass(frozen=True)
@@ -117,6 +161,36 @@ class ConfiguredPlugin:
             "digest": self.installed.digest,
             "options": self.plugin.model_dump(mode="json"),
         }
+
+    def traits(self) -> LossTraits:
+        """Return what a loss, with its options, says that it is made for.
+
+        Raises:
+            BrokenPluginError: It cannot say.
+        """
+        return self._answer("traits", LossTraits)
+
+    def supply(self) -> BatchSupply:
+        """Return what a sampler, with its options, promises of every batch.
+
+        Raises:
+            BrokenPluginError: It cannot say.
+        """
+        return self._answer("supply", BatchSupply)
+
+    def _answer(self, question: str, kind: type[T]) -> T:
+        def call() -> object:
+            return getattr(self.plugin, question)()
+
+        try:
+            answer = ask(call)
+        except PluginFaultError as fault:
+            raise BrokenPluginError(self.installed, f"{question}() raises {fault}") from fault
+        if not isinstance(answer, kind):
+            raise BrokenPluginError(
+                self.installed, f"{question}() gives a {type(answer).__name__}, not {kind.__name__}(...)"
+            )
+        return answer
 
 
 @dataclass(frozen=True)
@@ -152,32 +226,55 @@ class Registry:
             pydantic.ValidationError: The options are wrong.
         """
         installed = self.find(kind, name)
-        try:
-            return ConfiguredPlugin(installed, installed.load().from_toml(options))
-        except ValidationError:
-            raise
-        except BrokenPluginError as error:
-            raise InputError(f"{error}; reinstall or remove {installed.distribution}") from error
+        return ConfiguredPlugin(installed, _made(installed, lambda cls: cls.from_toml(options)))
+
+
+def _made(installed: InstalledPlugin, make: Callable[[type[Plugin]], Plugin]) -> Plugin:
+    """Return a plugin with options.
+
+    Raises:
+        InputError: The plugin is broken.
+        pydantic.ValidationError: The options are wrong.
+    """
+
+    def checked(cls: type[Plugin]) -> Plugin:
+        made = make(cls)
+        made.model_dump(mode="json")  # as store keys need it
+        return made
+
+    try:
+        cls = installed.load()
+        return ask(lambda: checked(cls))
+    except BrokenPluginError as error:
+        raise error.as_input_error() from error
+    except PluginFaultError as fault:
+        if isinstance(fault.__cause__, ValidationError):
+            raise fault.__cause__ from None
+        raise BrokenPluginError(installed, str(fault)).as_input_error() from fault
 
 
 def discover() -> Registry:
     """Return every installed plugin, from metadata alone, which is read once for all kinds."""
+    kinds = {group: kind for kind, group in GROUPS.items()}
     plugins = set()
-    for config, distribution in entrypoints.iter_files_distros():
-        for kind, group in GROUPS.items():
-            for name, target in config[group].items() if group in config else ():
-                with entrypoints.BadEntryPoint.err_to_warnings():
-                    entry = entrypoints.EntryPoint.from_string(target, name)
-                    plugins.add(
-                        InstalledPlugin(
-                            kind=kind,
-                            name=name,
-                            distribution=distribution.name.replace("_", "-"),
-                            version=distribution.version or "unknown",
-                            module=entry.module_name,
-                            attribute=entry.object_name or "",
-                        )
-                    )
+    for offer in offers(kinds):
+        damage, module, attribute = offer.damage, "", ""
+        try:
+            entry = entrypoints.EntryPoint.from_string(offer.target, offer.name)
+            module, attribute = entry.module_name, entry.object_name or ""
+        except entrypoints.BadEntryPoint:
+            damage = damage or f"its entry point {offer.target!r} is not of the form module:class"
+        plugins.add(
+            InstalledPlugin(
+                kind=kinds[offer.group],
+                name=offer.name,
+                distribution=offer.distribution,
+                version=offer.version,
+                module=module,
+                attribute=attribute,
+                damage=damage,
+            )
+        )
     return Registry(tuple(sorted(plugins, key=_order)))
 
 
@@ -207,8 +304,4 @@ def plugin(kind: str, name: str, /, **options: Any) -> Plugin:
     """
     if kind not in GROUPS:
         raise InputError(Problem(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, GROUPS)}"))
-    installed = discover().find(kind, name)
-    try:
-        return installed.load()(**options)
-    except BrokenPluginError as error:
-        raise InputError(f"{error}; reinstall or remove {installed.distribution}") from error
+    return _made(discover().find(kind, name), lambda cls: cls(**options))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceexp.contract import GROUPS, RESERVED
+from faceexp.contract import GROUPS, RESERVED_OF_KIND
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.registry.installed import discover
 
@@ -146,7 +146,7 @@ def _problems(kind: str, name: str, folder: Path) -> list[Problem]:
         hint = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()).strip("_0123456789")
         better = f", {hint!r} for instance" if hint else ""
         return [Problem(f"{name!r} is no name for a plugin; take small letters, digits and single _{better}")]
-    if keyword.iskeyword(name) or name in RESERVED:
+    if keyword.iskeyword(name) or name in RESERVED_OF_KIND[kind]:
         return [Problem(f"the name {name!r} has a meaning of its own; take {f'my_{name}'!r}, or another")]
     installed = [plugin for plugin in discover().plugins if (plugin.kind, plugin.name) == (kind, name)]
     problems = [Problem(f"{plugin} is installed already; take another name") for plugin in installed]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
 
 from faceexp.contract import GROUPS
+from faceexp.registry.metadata import installed_versions
 from faceexp.results.schema import EnvironmentRecord, InstalledPluginRecord
 from faceexp.values import Resolved
 
@@ -18,7 +18,7 @@ def environment(resolved: Resolved, jobs: int = 1) -> EnvironmentRecord:
     chosen += [plugin for loss in resolved.losses for plugin in (loss.loss, loss.sampler)]
     # Losses may share a sampler, which is named once.
     plugins = {(plugin.installed.kind, plugin.installed.name): plugin.installed for plugin in chosen}
-    packages = {package.metadata["Name"]: package.version for package in importlib.metadata.distributions()}
+    packages = installed_versions()
     kinds = list(GROUPS)
     return EnvironmentRecord(
         python=platform.python_version(),

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
 from faceexp.contract import ModelPlugin
-from faceexp.testing.plugin import Array, PluginContract, PluginKey, assert_same, random_state_kept
+from faceexp.testing.plugin import (
+    RANDOM,
+    Array,
+    PluginContract,
+    PluginKey,
+    assert_process_stays,
+    assert_same,
+    random_state_kept,
+)
 
 
 class ModelContract(PluginContract):
@@ -32,7 +41,12 @@ class ModelContract(PluginContract):
 
     @staticmethod
     def _flat(plugin: ModelPlugin, shape: tuple[int, int, int]) -> None:
+        import keras
+
         model = _model(plugin, shape)
+        assert isinstance(model, keras.Model), f"build gives a {type(model).__name__}, not a keras.Model"
+        for what, tensors in (("input", model.inputs), ("output", model.outputs)):
+            assert len(tensors or ()) == 1, f"it has {len(tensors or ())} {what}s, not one"
         assert tuple(model.input_shape) == (None, *shape), f"built for {shape}, it takes {model.input_shape}"
         assert len(model.output_shape) == 2, f"{model.output_shape} is not one feature vector an image"
         assert model.output_shape[1], f"{model.output_shape} does not say how many features there are"
@@ -64,9 +78,11 @@ class ModelContract(PluginContract):
         import keras
 
         def layers(model: Any) -> Iterator[Any]:  # noqa: ANN401 - Keras has no types
-            for layer in getattr(model, "layers", ()):
-                yield layer
-                yield from layers(layer)
+            # Models have layers, and layers around a layer, such as TimeDistributed, have one.
+            for layer in [*getattr(model, "layers", ()), getattr(model, "layer", None)]:
+                if layer is not None:
+                    yield layer
+                    yield from layers(layer)
 
         model = _model(plugin, self.shapes[0])
         names = [layer.name for layer in layers(model) if isinstance(layer, keras.layers.Lambda)]
@@ -77,9 +93,21 @@ class ModelContract(PluginContract):
         import keras
 
         model, images = _model(plugin, self.shapes[0]), _images(self.shapes[0])
-        model.save(tmp_path / "model.keras")
-        again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True, compile=False)
+        try:
+            model.save(tmp_path / "model.keras")
+            again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True, compile=False)
+        except Exception as error:  # noqa: BLE001 - whatever Keras or a layer raises
+            pytest.fail(f"it cannot be saved and loaded: {type(error).__name__}: {error}")
         assert_same("what the loaded model gives", np.asarray(again(images)), np.asarray(model(images)))
+
+    def test_leaves_the_process_as_it_was(self, plugin: ModelPlugin) -> None:
+        """Build it: settings of Keras, TensorFlow, NumPy and Python must stay as they are.
+
+        But for random numbers, of which Keras takes seeds for weights.
+        """
+        import keras  # noqa: F401 - for its settings, as they are before the model is built
+
+        assert_process_stays(lambda: plugin.build(self.shapes[0]), but=RANDOM)
 
 
 def _images(shape: tuple[int, int, int]) -> Array:

@@ -10,7 +10,8 @@ import random
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -20,7 +21,9 @@ import pytest
 import tomli_w
 from pydantic import ValidationError
 
-from faceexp.contract import RESERVED, LossPlugin, Plugin
+from faceexp.contract import RESERVED_OF_KIND, LossPlugin, ModelPlugin, Plugin
+from faceexp.registry.guard import process_settings, undisturbed
+from faceexp.registry.installed import BASES, option_names
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -71,6 +74,12 @@ class PluginContract:
         if reason is not None:
             pytest.skip(reason)
 
+    @pytest.fixture(autouse=True)
+    def _stays(self, plugin: Plugin) -> Iterator[None]:
+        """Put back what a check changes, so that each begins with the same settings."""
+        with settings_kept(plugin):
+            yield
+
     @pytest.fixture
     def plugin(self) -> Any:  # noqa: ANN401 - the kind's own class
         """Return the plugin under test."""
@@ -95,7 +104,8 @@ class PluginContract:
 
     def test_option_names_are_free(self, plugin: Plugin) -> None:
         """Find no option that has the name of one of an experiment file's own keys."""
-        taken = (RESERVED if isinstance(plugin, LossPlugin) else {"plugin"}) & set(type(plugin).model_fields)
+        kind = next(kind for kind, base in BASES.items() if isinstance(plugin, base))
+        taken = RESERVED_OF_KIND[kind] & option_names(type(plugin))
         assert not taken, f"experiment files use {', '.join(sorted(taken))} themselves"
 
     def test_options_are_documented(self, plugin: Plugin) -> None:
@@ -212,6 +222,76 @@ def assert_same(
     """Assert that two results are equal but for rounding, whose absolute part grows with the largest of the numbers."""
     scale = max(1.0, float(np.max(np.abs(there), initial=0)))
     np.testing.assert_allclose(here, there, rtol=rtol, atol=atol * scale, err_msg=f"{what} differs")
+
+
+# A plugin has numbers of its own, with a seed. That it leaves these alone is what other checks are about.
+RANDOM = frozenset({"Python's random numbers", "NumPy's random numbers"})
+
+
+def assert_process_stays(act: Callable[[], object], but: AbstractSet[str] = frozenset()) -> None:
+    """Assert that building and using a plugin changes nothing that belongs to the whole process.
+
+    It is done twice: the first time, it may import libraries that have habits of their own.
+
+    Args:
+        act: Builds the plugin, and uses what it has built.
+        but: Names of settings that may change.
+    """
+    keras_before = keras_settings()
+    with undisturbed():
+        act()
+    with undisturbed():
+        before = process_settings()
+        act()
+        after = process_settings()
+    keras_after = keras_settings()
+    changed = [name for name in before if before[name] != after[name] and name not in but]
+    changed += [name for name in keras_before if keras_before[name] != keras_after[name]]
+    assert not changed, f"it changes {', '.join(changed)}, which belong to the whole process"
+
+
+@contextmanager
+def settings_kept(plugin: Plugin) -> Iterator[None]:
+    """Put back the settings of the process at the end, and those of Keras where the plugin may use it."""
+    if isinstance(plugin, LossPlugin | ModelPlugin):
+        import tensorflow as tf  # noqa: F401 - its settings can be put back only if they were read before
+    before = keras_settings()
+    with undisturbed():
+        try:
+            yield
+        finally:
+            restore_keras(before)
+
+
+def keras_settings() -> dict[str, Any]:
+    """Return the settings of Keras and TensorFlow that hold for all layers; nothing where they are not imported."""
+    if "tensorflow" not in sys.modules:
+        return {}
+    import keras
+    import tensorflow as tf
+
+    return {
+        "keras.config.floatx": keras.config.floatx(),
+        "keras.config.image_data_format": keras.config.image_data_format(),
+        "keras.config.epsilon": keras.config.epsilon(),
+        "keras.config.dtype_policy": keras.config.dtype_policy().name,
+        "tf.executing_eagerly": tf.executing_eagerly(),
+        "tf.config.run_functions_eagerly": tf.config.functions_run_eagerly(),
+        "tf.random.set_seed": tf.compat.v1.get_seed(0)[0],
+    }
+
+
+def restore_keras(settings: Mapping[str, Any]) -> None:
+    """Put back what :func:`keras_settings` has returned, as far as it can be put back."""
+    if settings:
+        import keras
+        import tensorflow as tf
+
+        keras.config.set_floatx(settings["keras.config.floatx"])
+        keras.config.set_image_data_format(settings["keras.config.image_data_format"])
+        keras.config.set_epsilon(settings["keras.config.epsilon"])
+        keras.config.set_dtype_policy(settings["keras.config.dtype_policy"])
+        tf.config.run_functions_eagerly(settings["tf.config.run_functions_eagerly"])
 
 
 def random_state() -> dict[str, Any]:

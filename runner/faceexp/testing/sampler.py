@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from faceexp.contract import BatchSupply, IntArray, SamplerPlugin
-from faceexp.testing.plugin import PluginContract, random_state, random_state_kept
+from faceexp.testing.plugin import RANDOM, PluginContract, assert_process_stays, random_state, random_state_kept
 
 
 class SamplerContract(PluginContract):
@@ -29,11 +29,28 @@ class SamplerContract(PluginContract):
     def test_gives_index_arrays(self, plugin: SamplerPlugin, labels: IntArray) -> None:
         """Check that a batch is as large as ``supply()`` says, of integers that are indices into the labels."""
         for batch in self._draw(plugin, labels)[0]:
-            assert isinstance(batch, np.ndarray), f"a batch is a {type(batch).__name__}"
+            # A masked array is an array, too, but one that hides some of its numbers.
+            assert type(batch) is np.ndarray, f"a batch is a {type(batch).__name__}, not a NumPy array"
             assert batch.shape == (plugin.supply().size,), f"a batch has shape {batch.shape}"
             assert np.issubdtype(batch.dtype, np.integer), f"a batch is {batch.dtype}"
             assert batch.min() >= 0, f"{batch.min()} is no index"
             assert batch.max() < len(labels), f"{batch.max()} is no index of {len(labels)} images"
+            assert batch.flags.writeable, "a batch is read-only; give each as an array of its own"
+
+    def test_gives_each_batch_as_an_array_of_its_own(self, plugin: SamplerPlugin, labels: IntArray) -> None:
+        """Keep the first batches while later ones are drawn: they must not change."""
+        kept = [(batch, np.array(batch)) for batch in islice(plugin.build(labels, 0), 20)]
+        assert all(np.array_equal(batch, copy) for batch, copy in kept), "a batch changes when the next one is drawn"
+
+    def test_leaves_the_labels_alone(self, plugin: SamplerPlugin, labels: IntArray) -> None:
+        """Compare the labels before and after: all trials share them."""
+        given = np.array(labels)
+        list(islice(plugin.build(given, 0), 20))
+        assert np.array_equal(given, labels), "it changes the labels that it is given"
+
+    def test_leaves_the_process_as_it_was(self, plugin: SamplerPlugin, labels: IntArray) -> None:
+        """Draw some batches: settings of NumPy and of Python must stay as they are; random numbers have a check."""
+        assert_process_stays(lambda: list(islice(plugin.build(labels, 0), 20)), but=RANDOM)
 
     def test_never_ends(self, plugin: SamplerPlugin, labels: IntArray) -> None:
         """Draw more batches than an epoch has."""

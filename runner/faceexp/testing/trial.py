@@ -83,12 +83,28 @@ class Trial:
         tf = self.tf
         with tf.GradientTape() as tape:
             tape.watch(x)
-            value = tf.convert_to_tensor(self.loss(labels, x))
+            given = self.loss(labels, x)
+            assert tf.is_tensor(given), f"the loss gives a {type(given).__name__}, not a tensor"
+            value = tf.convert_to_tensor(given)
         gradients = tape.gradient(value, [x, *self.trainable])
         assert gradients[0] is not None, "no gradient reaches the embeddings"
         assert all(part is not None for part in gradients), "no gradient reaches one of the loss's own weights"
         gradient, *inner = (tf.convert_to_tensor(part) for part in gradients)
         return value, gradient, inner
+
+    def stray_variables(self) -> list[str]:
+        """Return the names of variables that the loss uses and that are no weights of a Keras layer, which it is."""
+        tf, (labels, x), loss = self.tf, self.ordinary(), self.loss
+
+        def call(labels: Any, x: Any) -> Any:  # noqa: ANN401 - tensors
+            return loss(labels, x)
+
+        traced = tf.function(call, autograph=False).get_concrete_function(
+            tf.constant(labels, tf.int32), tf.constant(x, tf.float32)
+        )
+        weights = loss.variables if isinstance(loss, tf.keras.layers.Layer) else []
+        own = {variable.value.ref() for variable in weights}
+        return [variable.name for variable in traced.variables if variable.ref() not in own]
 
     def stays_finite(self, name: str, labels: Array, x: Array, ways: Sequence[str] = ()) -> None:
         """Assert that value and gradients are finite on a batch."""
