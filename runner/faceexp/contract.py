@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from faceexp.arrays import ByteArray, IntArray
+from faceexp.files import check_file
 
 if TYPE_CHECKING:
     import keras
@@ -62,6 +63,14 @@ __all__ = [
 
 Distance = Literal["euclidean", "cosine"]
 Halves = Literal["similar", "mixed"]
+
+# The formats in which photos of people are kept and which Pillow decodes by itself. It lists others that it only
+# recognises, such as HDF5 and MPEG, or for which it starts another program, such as PostScript.
+PHOTO_FORMATS = frozenset(
+    "AVIF BMP DIB GIF JPEG JPEG2000 MPO PCX PNG PPM PSD QOI SGI SUN TGA TIFF WEBP".split()  # noqa: SIM905 - easier to read
+)
+# The size of a file from outside is checked before it is read: a photo of a face has far fewer bytes.
+MAX_IMAGE_BYTES = 64 * 2**20
 
 # Keys of a [[losses]] table that belong to the experiment: no loss may use them for an option.
 RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
@@ -232,6 +241,7 @@ class FaceData:
         fingerprint: Hex digest of the content: other images or labels, other fingerprint.
         licence: Under which terms the images may be used.
         source: Where they come from.
+        notes: What a reader of the results should know besides, such as what was left out; one sentence each.
     """
 
     images: Sequence[Path] | ByteArray
@@ -240,6 +250,7 @@ class FaceData:
     fingerprint: str
     licence: str
     source: str
+    notes: tuple[str, ...] = ()
 
 
 class DatasetPlugin(Plugin, ABC):
@@ -271,8 +282,28 @@ def user_path(text: str) -> Path:
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - as the docstring says
 
 
+def readable_name(name: str) -> str:
+    r"""Return the name of a file or folder as text that can be written anywhere, such as the name of an identity.
+
+    A name that is not UTF-8, because an archive was made on an older system, holds characters that no file and no
+    terminal takes. Its bytes are written as ``\xf6`` instead. All other names stay as they are.
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def image_extensions() -> frozenset[str]:
+    """Return the extensions, in lower case with their dot, of the photo formats that the installed Pillow decodes."""
+    from PIL import Image
+
+    extensions = Image.registered_extensions()
+    return frozenset(suffix for suffix, name in extensions.items() if name in PHOTO_FORMATS and name in Image.OPEN)
+
+
 def files_fingerprint(files: Mapping[str, Path]) -> str:
     """Return the SHA-256 over names of images and the SHA-256 of their content, which is read in chunks.
+
+    A file that cannot be read, or that must not be, counts by its name: whoever decodes the images says what is wrong
+    with it.
 
     Args:
         files: The file of each image by a name that is the same on every machine, such as its path inside the data
@@ -281,8 +312,12 @@ def files_fingerprint(files: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
     for name, path in files.items():
         digest.update(os.fsencode(name) + b"\0")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            check_file(path, MAX_IMAGE_BYTES)
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError:
+            digest.update(b"unreadable")
     return digest.hexdigest()
 
 

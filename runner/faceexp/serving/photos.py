@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
+from faceexp.contract import image_extensions
 from faceexp.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def photos_in(folder: str | Path) -> list[Path]:
         InputError: There is no photo.
     """
     root = Path(folder)
-    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
+    suffixes = image_extensions()
     if not root.is_dir():
         raise InputError(Problem("no such folder; name one that holds photos", str(folder)))
     photos = sorted(
