@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from faceexp.arrays import ByteArray, IntArray
-from faceexp.files import check_file
+from faceexp.files import MAX_IMAGE_BYTES, check_file, image_extensions, readable_name
 
 if TYPE_CHECKING:
     import keras
@@ -58,19 +58,13 @@ __all__ = [
     "ModelPlugin",
     "Plugin",
     "SamplerPlugin",
+    "image_extensions",
     "option",
+    "readable_name",
 ]
 
 Distance = Literal["euclidean", "cosine"]
 Halves = Literal["similar", "mixed"]
-
-# The formats in which photos of people are kept and which Pillow decodes by itself. It lists others that it only
-# recognises, such as HDF5 and MPEG, or for which it starts another program, such as PostScript.
-PHOTO_FORMATS = frozenset(
-    "AVIF BMP DIB GIF JPEG JPEG2000 MPO PCX PNG PPM PSD QOI SGI SUN TGA TIFF WEBP".split()  # noqa: SIM905 - easier to read
-)
-# The size of a file from outside is checked before it is read: a photo of a face has far fewer bytes.
-MAX_IMAGE_BYTES = 64 * 2**20
 
 # Keys of a [[losses]] table that belong to the experiment: no loss may use them for an option.
 RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
@@ -280,23 +274,6 @@ def user_path(text: str) -> Path:
     a user is left as it is, and is then reported as a file that is missing, where ``Path.expanduser`` would raise.
     """
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - as the docstring says
-
-
-def readable_name(name: str) -> str:
-    r"""Return the name of a file or folder as text that can be written anywhere, such as the name of an identity.
-
-    A name that is not UTF-8, because an archive was made on an older system, holds characters that no file and no
-    terminal takes. Its bytes are written as ``\xf6`` instead. All other names stay as they are.
-    """
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def image_extensions() -> frozenset[str]:
-    """Return the extensions, in lower case with their dot, of the photo formats that the installed Pillow decodes."""
-    from PIL import Image
-
-    extensions = Image.registered_extensions()
-    return frozenset(suffix for suffix, name in extensions.items() if name in PHOTO_FORMATS and name in Image.OPEN)
 
 
 def files_fingerprint(files: Mapping[str, Path]) -> str:

@@ -54,7 +54,7 @@ def _of_identities(identities: object) -> Iterable[str]:
     if wrong:
         yield f"an identity is {_kind(wrong[0])}, not a text"
         return
-    nameless = next((name for name in identities if not name.strip() or not _is_writable(name)), None)
+    nameless = next((name for name in identities if not name or not _is_writable(name)), None)
     if nameless is not None:
         yield f"an identity is called {nameless!r}, which is no name; see faceexp.contract.readable_name for bytes"
     twice = [name for name, count in Counter(identities).items() if count > 1]

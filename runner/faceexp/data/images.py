@@ -11,11 +11,10 @@ import numpy as np
 from PIL import Image
 
 from faceexp.arrays import ByteArray
-from faceexp.contract import MAX_IMAGE_BYTES, PHOTO_FORMATS
 from faceexp.data import detection
 from faceexp.errors import Problem
 from faceexp.experiment.schema import Detect, Preprocess
-from faceexp.files import check_file, explain_os_error
+from faceexp.files import MAX_IMAGE_BYTES, PHOTO_FORMATS, check_file, explain_os_error
 
 # A small file can claim to hold a huge picture, which would fill the memory: its size is checked before it is decoded.
 MAX_PIXELS = 64 * 10**6

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from faceexp.arrays import IntArray
-from faceexp.contract import FaceData, readable_name
+from faceexp.contract import FaceData
 from faceexp.data.face_data import some
 from faceexp.data.pairs_file import PairsFile
 from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean
+from faceexp.files import readable_name
 
 # What a file is called: the numbers in its name that may be the image's.
 Candidates = tuple[int, ...]

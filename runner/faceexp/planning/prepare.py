@@ -11,12 +11,13 @@ from typing import cast
 import numpy as np
 
 from faceexp.arrays import ByteArray, IntArray
-from faceexp.contract import DatasetPlugin, FaceData, SamplerPlugin, readable_name
+from faceexp.contract import DatasetPlugin, FaceData, SamplerPlugin
 from faceexp.data.decode import alike, decoded_images, selected_images
 from faceexp.data.face_data import MAX_NAMED, mistakes_of, names_alike, some
 from faceexp.data.splits import Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
+from faceexp.files import readable_name
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceexp.contract import image_extensions
 from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.files import image_extensions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
