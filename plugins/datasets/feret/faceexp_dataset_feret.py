@@ -131,9 +131,7 @@ class Feret(DatasetPlugin):
         notes = []
         if unusable:
             first = readable_name(unusable[0].name)
-            notes.append(
-                f"the data set leaves out {len(unusable)} files that lead nowhere or are none, as {first}"
-            )
+            notes.append(f"the data set leaves out {len(unusable)} files that lead nowhere or are none, as {first}")
         poses = sorted({photograph.pose for photograph in found})
         problems = [
             Problem(f"no image of pose {pose!r} in it; there are {', '.join(poses)}", where)
