@@ -17,7 +17,8 @@ def blocks_of(path) -> int:
 
 def test_a_new_array_is_a_file_of_zeros_that_is_written_through(tmp_path):
     array = new_array_file(tmp_path / "x.npy", np.float32, (3, 4))
-    assert (array.dtype, array.shape) == (np.float32, (3, 4))
+    assert array.dtype == np.dtype(np.float32)
+    assert array.shape == (3, 4)
     assert not array.any()
     array[1] = 5
     array.flush()
