@@ -104,7 +104,7 @@ class Lfw(DatasetPlugin):
                 self._unpack(home, folder.name)
             if self.download and not (home / PAIRS.name).is_file():
                 self._fetch(home, PAIRS)
-            everyone = dict(_people(folder))
+            everyone = {name: images for name, images in _people(folder) if images}
             people = {name: images for name, images in everyone.items() if len(images) >= self.min_images}
             if len(people) < 2:
                 message = (
