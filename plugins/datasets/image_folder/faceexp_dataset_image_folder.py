@@ -47,10 +47,11 @@ def list_folder(folder: Path, extensions: frozenset[str]) -> Content:
                 continue
             path = folder / entry.name
             is_image = os.path.splitext(entry.name)[1].lower() in extensions  # noqa: PTH122 - no Path yet
-            # Unlike the entry, a path does not raise where a link leads to itself.
-            if path.is_dir():
+            # An entry knows its kind without asking again, but raises where a link leads to itself; a path does not.
+            place = path if entry.is_symlink() else entry
+            if place.is_dir():
                 found.folders.append(path)
-            elif path.is_file():
+            elif place.is_file():
                 found.images += [path] if is_image else []
             elif entry.is_symlink():
                 found.left_out.append(f"{_inside(path)} (a link that leads nowhere)")

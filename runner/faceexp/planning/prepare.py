@@ -82,6 +82,7 @@ def build_data(dataset: ConfiguredPlugin) -> FaceData:
     try:
         # SystemExit as well: a plugin that exits must not end the program without a word.
         faces = cast("DatasetPlugin", dataset.plugin).build(seed=0)
+        mistakes = mistakes_of(faces)
     except InputError as error:
         if error.problems:
             raise
@@ -90,7 +91,6 @@ def build_data(dataset: ConfiguredPlugin) -> FaceData:
         reason = " ".join(str(error).split())
         message = f"{dataset.installed} failed: {type(error).__name__}{': ' if reason else ''}{reason}"
         raise InputError(Problem(f"{message}; check its options, or tell its author")) from error
-    mistakes = mistakes_of(faces)
     if mistakes:
         raise InputError([Problem(f"{dataset.installed} is at fault: {mistake}") for mistake in mistakes])
     return dataclasses.replace(faces, labels=faces.labels.astype(np.int32))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.files import image_extensions
+from faceexp.files import image_extensions, readable_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,8 @@ def gallery_of(folder: str | Path) -> dict[str, list[Path]]:
     people: dict[str, list[Path]] = {}
     for file in photos_in(root):
         inside = file.relative_to(root)
-        people.setdefault(inside.parts[0] if len(inside.parts) > 1 else file.stem, []).append(file)
+        person = readable_name(inside.parts[0] if len(inside.parts) > 1 else file.stem)
+        people.setdefault(person, []).append(file)
     return people
 
 
