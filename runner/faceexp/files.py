@@ -5,6 +5,7 @@ A device, a pipe or a file of many gigabytes would hang the program or fill the 
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from pathlib import Path
@@ -14,7 +15,7 @@ from faceexp.errors import InputError, Problem
 # The formats in which photos of people are kept and which Pillow decodes by itself. It lists others that it only
 # recognises, such as HDF5 and MPEG, or for which it starts another program, such as PostScript.
 PHOTO_FORMATS = frozenset(
-    "AVIF BMP DIB GIF JPEG JPEG2000 MPO PCX PNG PPM PSD QOI SGI SUN TGA TIFF WEBP".split()  # noqa: SIM905 - easier to read
+    "AVIF BMP DIB GIF JPEG JPEG2000 MPO PCD PCX PNG PPM PSD QOI SGI SUN TGA TIFF WEBP".split()  # noqa: SIM905 - easier to read
 )
 # The size of a file from outside is checked before it is read: a photo of a face has far fewer bytes.
 MAX_IMAGE_BYTES = 64 * 2**20
@@ -103,9 +104,18 @@ def readable_name(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+@functools.cache
+def photo_formats() -> tuple[str, ...]:
+    """Return the photo formats that the installed Pillow decodes, in the order in which it tries them."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in tuple(Image.OPEN) if name in PHOTO_FORMATS)
+
+
+@functools.cache
 def image_extensions() -> frozenset[str]:
     """Return the extensions, in lower case with their dot, of the photo formats that the installed Pillow decodes."""
     from PIL import Image
 
-    extensions = Image.registered_extensions()
-    return frozenset(suffix for suffix, name in extensions.items() if name in PHOTO_FORMATS and name in Image.OPEN)
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in photo_formats())

@@ -14,7 +14,7 @@ from faceexp.arrays import ByteArray
 from faceexp.data import detection
 from faceexp.errors import Problem
 from faceexp.experiment.schema import Detect, Preprocess
-from faceexp.files import MAX_IMAGE_BYTES, PHOTO_FORMATS, check_file, explain_os_error
+from faceexp.files import MAX_IMAGE_BYTES, check_file, explain_os_error, photo_formats
 
 # A small file can claim to hold a huge picture, which would fill the memory: its size is checked before it is decoded.
 MAX_PIXELS = 64 * 10**6
@@ -62,8 +62,7 @@ def decode(path: Path, preprocess: Preprocess) -> Picture:
     except OSError as error:
         raise UnreadableImageError(explain_os_error(error)) from None
     try:
-        Image.init()
-        with Image.open(path, formats=[name for name in Image.OPEN if name in PHOTO_FORMATS]) as image:
+        with Image.open(path, formats=photo_formats()) as image:
             _check_pixels(image.size)
             return prepare(image, preprocess)
     except UnreadableImageError:
