@@ -25,6 +25,7 @@ ORDER = (
     "registry",
     "testing",
     "data",
+    "testing",
     "values",
     "planning",
     "engine",

@@ -5,9 +5,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from faceexp.errors import InputError
-from faceexp.files import UnfitFileError, check_file, read_bytes, read_input
+from faceexp.files import UnfitFileError, check_file, image_extensions, read_bytes, read_input, readable_name
 
 
 def test_an_ordinary_file_is_read(tmp_path: Path) -> None:
@@ -59,3 +61,20 @@ def test_what_cannot_be_read_is_one_line_with_the_path(tmp_path: Path) -> None:
         with pytest.raises(InputError) as raised:
             read_input(path, largest=100, hint="name another")
         assert [(problem.where, problem.message) for problem in raised.value.problems] == [(str(path), reason)]
+
+
+def test_photos_are_what_pillow_decodes_by_itself() -> None:
+    """It lists more: what it only recognises, what it only writes, and what it starts another program for."""
+    assert image_extensions() >= {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"}
+    others = {".h5", ".hdf", ".mpg", ".mpeg", ".grib", ".bufr", ".fits", ".ps", ".eps", ".pdf", ".wmf", ".emf", ".ico"}
+    assert not image_extensions() & others
+
+
+@given(st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name and b"/" not in name))
+def test_any_name_of_a_file_becomes_a_text_that_can_be_written(name: bytes) -> None:
+    text = readable_name(os.fsdecode(name))
+    text.encode()
+    try:
+        assert text == name.decode()
+    except UnicodeDecodeError:
+        assert "\\x" in text

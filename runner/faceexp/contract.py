@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from faceexp.arrays import ByteArray, IntArray
+from faceexp.files import MAX_IMAGE_BYTES, check_file, image_extensions, readable_name
 
 if TYPE_CHECKING:
     import keras
@@ -61,7 +62,9 @@ __all__ = [
     "ModelPlugin",
     "Plugin",
     "SamplerPlugin",
+    "image_extensions",
     "option",
+    "readable_name",
 ]
 
 # Training computes with numbers of 32 bits. The square of this, summed over the pairs of a batch, still is one.
@@ -301,6 +304,7 @@ class FaceData:
         fingerprint: Hex digest of the content: other images or labels, other fingerprint.
         licence: Under which terms the images may be used.
         source: Where they come from.
+        notes: What a reader of the results should know besides, such as what was left out; one sentence each.
     """
 
     images: Sequence[Path] | ByteArray
@@ -309,6 +313,7 @@ class FaceData:
     fingerprint: str
     licence: str
     source: str
+    notes: tuple[str, ...] = ()
 
 
 class DatasetPlugin(Plugin, ABC):
@@ -343,6 +348,9 @@ def user_path(text: str) -> Path:
 def files_fingerprint(files: Mapping[str, Path]) -> str:
     """Return the SHA-256 over names of images and the SHA-256 of their content, which is read in chunks.
 
+    A file that cannot be read, or that must not be, counts by its name: whoever decodes the images says what is wrong
+    with it.
+
     Args:
         files: The file of each image by a name that is the same on every machine, such as its path inside the data
             set's folder; in the order of the images.
@@ -350,8 +358,12 @@ def files_fingerprint(files: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
     for name, path in files.items():
         digest.update(os.fsencode(name) + b"\0")
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            check_file(path, MAX_IMAGE_BYTES)
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError:
+            digest.update(b"unreadable")
     return digest.hexdigest()
 
 

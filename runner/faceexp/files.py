@@ -5,11 +5,20 @@ A device, a pipe or a file of many gigabytes would hang the program or fill the 
 
 from __future__ import annotations
 
+import functools
+import os
 import stat
 from pathlib import Path
 
 from faceexp.errors import InputError, Problem
 
+# The formats in which photos of people are kept and which Pillow decodes by itself. It lists others that it only
+# recognises, such as HDF5 and MPEG, or for which it starts another program, such as PostScript.
+PHOTO_FORMATS = frozenset(
+    "AVIF BMP DIB GIF JPEG JPEG2000 MPO PCD PCX PNG PPM PSD QOI SGI SUN TGA TIFF WEBP".split()  # noqa: SIM905 - easier to read
+)
+# The size of a file from outside is checked before it is read: a photo of a face has far fewer bytes.
+MAX_IMAGE_BYTES = 64 * 2**20
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -84,3 +93,29 @@ def read_input(path: Path, largest: int, hint: str = "") -> bytes:
     except OSError as error:
         message = "no such file" if isinstance(error, FileNotFoundError) else explain_os_error(error)
         raise InputError(Problem(f"{message}; {hint}" if hint else message, str(path))) from None
+
+
+def readable_name(name: str) -> str:
+    r"""Return the name of a file or folder as text that can be written anywhere, such as the name of an identity.
+
+    A name that is not UTF-8, because an archive was made on an older system, holds characters that no file and no
+    terminal takes. Its bytes are written as ``\xf6`` instead. All other names stay as they are.
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+@functools.cache
+def photo_formats() -> tuple[str, ...]:
+    """Return the photo formats that the installed Pillow decodes, in the order in which it tries them."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in tuple(Image.OPEN) if name in PHOTO_FORMATS)
+
+
+@functools.cache
+def image_extensions() -> frozenset[str]:
+    """Return the extensions, in lower case with their dot, of the photo formats that the installed Pillow decodes."""
+    from PIL import Image
+
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in photo_formats())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "diverged", "failed"]
 Kind = Literal["loss", "baseline"]
-NoteKind = Literal["data", "left_out", "closed_set", "pairs_file"]
+NoteKind = Literal["data", "data_set", "left_out", "names", "closed_set", "pairs_file", "duplicates"]
 
 # What the trained network is called, in the store and in a run.
 NETWORK_FILE = "model.keras"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -145,8 +146,33 @@ def test_no_image(tmp_path, content):
 
 
 def test_folder_in_place_of_a_file(tmp_path):
-    with pytest.raises(UnreadableImageError, match=r"^cannot be decoded \(.*directory"):
+    with pytest.raises(UnreadableImageError, match=r"^is a folder, not an ordinary file$"):
         decode(tmp_path, GRAY)
+
+
+def test_what_is_no_ordinary_file_is_not_opened(tmp_path):
+    """Opening a pipe would wait for ever, and a device may have no end."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "dead.png").symlink_to("nowhere.png")
+    for name, reason in {
+        "pipe": "is a pipe, not an ordinary file",
+        "device": "is a device, not an ordinary file",
+        "loop": "cannot be read: Too many levels of symbolic links",
+        "dead": "is a link that leads nowhere",
+    }.items():
+        with pytest.raises(UnreadableImageError, match=f"^{reason}$"):
+            decode(tmp_path / f"{name}.png", GRAY)
+
+
+def test_only_photo_formats_are_decoded_whatever_the_file_is_called(tmp_path, monkeypatch):
+    """Pillow would start Ghostscript for PostScript, which is a program of its own."""
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("a program was started"))
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    with pytest.raises(UnreadableImageError, match="cannot identify image file"):
+        decode(path, GRAY)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "pgm", "tiff", "gif", "webp"])
@@ -186,8 +212,8 @@ def test_any_damage_is_one_kind_of_error(tmp_path):
 
 def test_files_of_too_many_bytes(tmp_path, monkeypatch):
     path = saved(tmp_path, Image.fromarray(RAMP), "bmp")
-    monkeypatch.setattr(images, "MAX_FILE_BYTES", 1000)
-    with pytest.raises(UnreadableImageError, match=r"^has 1,\d\d\d bytes, more than the 1,000 that are decoded$"):
+    monkeypatch.setattr(images, "MAX_IMAGE_BYTES", 1000)
+    with pytest.raises(UnreadableImageError, match=r"^has 1,\d\d\d bytes; 1,000 are the most that are read$"):
         decode(path, GRAY)
 
 
@@ -221,6 +247,63 @@ def test_float_pictures_are_refused(tmp_path):
     path = saved(tmp_path, Image.fromarray(RAMP.astype(np.float32) / 255), "tiff")
     with pytest.raises(UnreadableImageError, match=r"range"):
         decode(path, GRAY)
+
+
+@pytest.mark.parametrize("suffix", ["tiff", "png"])
+def test_sixteen_bits_that_are_all_small_are_refused(tmp_path, suffix):
+    """Their upper 8 bits would be black, although somebody meant grey values from 0 to 255."""
+    path = saved(tmp_path, Image.fromarray(RAMP.astype(np.uint16)), suffix)
+    with pytest.raises(UnreadableImageError, match=r"^has values of 16 bits that are all below 256; save it with 8"):
+        decode(path, GRAY)
+
+
+@pytest.mark.parametrize(("factor", "is_readable"), [(257, True), (1, False)])
+def test_colours_of_sixteen_bits(tmp_path, factor, is_readable):
+    """A PNG with 16 bits for each colour, which Pillow cannot write."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in COLOURS.astype(np.uint16) * factor)
+    header = struct.pack(">IIBBBBB", 10, 12, 16, 2, 0, 0, 0)
+    path = tmp_path / "deep.png"
+    parts = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(rows)), png_chunk(b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    if is_readable:
+        np.testing.assert_array_equal(decode(path, RGB), COLOURS)
+    else:
+        with pytest.raises(UnreadableImageError, match="16 bits that are all below 256"):
+            decode(path, RGB)
+
+
+@pytest.mark.parametrize("factor", [1, 257, 2**16])
+def test_grey_values_of_thirty_two_bits_are_refused(tmp_path, factor):
+    """NumPy writes such files from an array of whole numbers; what is white in them is not known."""
+    path = saved(tmp_path, Image.fromarray(RAMP.astype(np.int32) * factor), "tiff")
+    with pytest.raises(UnreadableImageError, match=r"^has grey values of 32 bits, whose range is not known; save it"):
+        decode(path, GRAY)
+
+
+TAGS = b"Exif\0\0II*\0\x08\0\0\0"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of the very damage that is tested
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0",
+        b"Exif\0\0this is no TIFF header",
+        b"Exif\0\0Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0",
+        TAGS + b"\x01\0\x12\x01\x03\0",
+        b"Exif\0\0II*\0\xff\xff\xff\x7f",
+        TAGS + b"\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0\0\0\0\0",
+        TAGS + b"\x01\0\x12\x01\x02\0\x02\0\0\0a\0\0\0\0\0\0\0",
+    ],
+    ids=["empty", "rubbish", "doubled", "cut", "far", "orientation 99", "orientation a text"],
+)
+def test_damaged_exif_costs_no_pixels(tmp_path, suffix, exif):
+    exact = {"lossless": True} if suffix == "webp" else {}
+    bare = decode(saved(tmp_path, Image.fromarray(COLOURS), suffix, **exact), RGB)
+    np.testing.assert_array_equal(
+        decode(saved(tmp_path, Image.fromarray(COLOURS), suffix, exif=exif, **exact), RGB), bare
+    )
 
 
 def test_animations_give_their_first_picture(tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,12 +78,39 @@ def test_every_mistake_is_named_up_to_a_limit(problems):
 
 
 def test_a_missing_and_a_huge_file(tmp_path):
-    with pytest.raises(InputError, match=r"none\.txt: cannot be read as a list of pairs: No such file"):
+    with pytest.raises(InputError, match=r"none\.txt: no such file; name a list of pairs"):
         read(str(tmp_path / "none.txt"))
     with (tmp_path / "huge.txt").open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)
-    with pytest.raises(InputError, match="more than the"):
+    with pytest.raises(InputError, match="bytes; .* are the most that are read"):
         read(str(tmp_path / "huge.txt"))
+
+
+def test_a_list_is_an_ordinary_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(InputError, match=f"{path}: is {kind}, not an ordinary file; name a list of pairs"):
+            read(str(path))
+
+
+@pytest.mark.parametrize("encode", [str.encode, lambda text: b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()])
+def test_lists_that_windows_has_saved(tmp_path, encode):
+    (tmp_path / "pairs.txt").write_bytes(encode(GOOD))
+    folds = read(str(tmp_path / "pairs.txt")).folds
+    assert [pair.first for fold in folds for pair in fold] == [("Ann Lee", 1), ("Ann Lee", 2), ("Cid", 2), ("Cid", 1)]
+
+
+def test_numbers_of_thousands_of_digits_are_none(problems):
+    assert problems(GOOD.replace("1\t4", f"{'9' * 5000}\t4")) == [
+        f"pairs.txt:2: '{'9' * 40}' is no image number; they count from 1"
+    ]
+    assert problems(f"{'9' * 5000}\t1\n")[0].startswith("pairs.txt:1: the first line has to hold")
+
+
+def test_separators_of_unicode_are_no_ends_of_lines(tmp_path):
+    """They may be in a name, and no editor counts them."""
+    (tmp_path / "pairs.txt").write_text(GOOD.replace("Dan", "D\x85\u2028n"), encoding="utf-8")
+    assert read(str(tmp_path / "pairs.txt")).folds[1][1].second == ("D\x85\u2028n", 3)
 
 
 @settings(deadline=None, max_examples=30)

@@ -286,6 +286,92 @@ def test_too_few_people(plan):
     assert caught.value.issues[0].path == ("protocol",)
 
 
+# What the data set's plugin builds -------------------------------------------------------------------------------
+
+
+class Faulty(DatasetPlugin):
+    """It builds what the test says, or raises it."""
+
+    licence: ClassVar[str] = "none needed"
+    source: ClassVar[str] = "this file"
+    outcome: ClassVar[object] = None
+
+    def build(self, seed):
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "message"),
+    [
+        (KeyError("index.csv"), "failed: KeyError: 'index.csv'; check its options, or tell its author"),
+        (
+            OSError(2, "No such file", "/x"),
+            "failed: FileNotFoundError: [Errno 2] No such file: '/x'; check its options",
+        ),
+        (SystemExit(3), "failed: SystemExit: 3; check its options"),
+        (RuntimeError("two\nlines"), "failed: RuntimeError: two lines; check its options"),
+        (AssertionError(), "failed: AssertionError; check its options"),
+        (InputError([]), "refuses the data and does not say why"),
+        (None, "is at fault: build returned None, not FaceData"),
+    ],
+)
+def test_a_plugin_that_fails_is_one_line_that_names_it(plan, monkeypatch, outcome, message):
+    monkeypatch.setattr(Faulty, "outcome", outcome)
+    with pytest.raises(InputError) as caught:
+        plan(dataset=Faulty())
+    (problem,) = caught.value.problems
+    assert re.match(r"dataset '.*' \(.* .*\) ", str(problem))
+    assert message in str(problem)
+
+
+def test_every_mistake_in_what_a_plugin_builds_is_a_line(plan, monkeypatch):
+    good = Uneven().build(seed=0)
+    monkeypatch.setattr(Faulty, "outcome", dataclasses.replace(good, identities=("p0",) * 12, fingerprint=""))
+    with pytest.raises(InputError) as caught:
+        plan(dataset=Faulty())
+    assert len(caught.value.problems) == 2
+    assert all(" is at fault: " in str(problem) for problem in caught.value.problems)
+
+
+def test_labels_of_any_whole_numbers_are_taken(plan, monkeypatch):
+    good = Uneven().build(seed=0)
+    monkeypatch.setattr(Faulty, "outcome", dataclasses.replace(good, labels=good.labels.astype(np.uint64)))
+    assert plan(dataset=Faulty()).data.labels.dtype == np.int32
+
+
+def notes_of(plan, kind):
+    return [note.text for note in plan.notes if note.kind == kind]
+
+
+def test_what_a_data_set_leaves_out_and_names_that_look_alike_are_said(plan, monkeypatch):
+    good = Uneven().build(seed=0)
+    names = ("Ann", "ann", *good.identities[2:])
+    monkeypatch.setattr(Faulty, "outcome", dataclasses.replace(good, identities=names, notes=("a link is dead",)))
+    found = plan(dataset=Faulty())
+    assert notes_of(found, "data_set") == ["a link is dead"]
+    assert notes_of(found, "names") == [
+        "names that differ only in capitals, dots, spaces or the form of Unicode count as different people: "
+        "'Ann' and 'ann'"
+    ]
+    assert found.identities[:2] == ("Ann", "ann")
+
+
+def test_a_photo_that_is_there_twice_is_said(plan, tmp_path, face_folder):
+    folder = tmp_path / "doubled"
+    shutil.copytree(face_folder, folder)
+    assert notes_of(plan(dataset=folder_of(folder)), "duplicates") == []
+    shutil.copy(folder / "p01" / "1.png", folder / "p02" / "again.png")
+    # Another format has other bytes and the same pixels.
+    Image.open(folder / "p03" / "1.png").save(folder / "p03" / "copy.bmp")
+    assert notes_of(plan(dataset=folder_of(folder)), "duplicates") == [
+        "1 picture is identical in images of different people, so that labels are wrong and test images may be among "
+        "those that are trained on: p01/1.png = p02/again.png",
+        "1 picture is identical in several images of one person: p03/1.png = p03/copy.bmp",
+    ]
+
+
 # Images that cannot be read ----------------------------------------------------------------------------------------
 
 
@@ -321,11 +407,23 @@ def test_unreadable_images_are_skipped_where_that_is_asked_for(plan, damaged, fa
     kept = np.setdiff1d(np.arange(72), [3, 30, 31, 32])
     np.testing.assert_array_equal(found.images, pixels[kept][..., None])
     np.testing.assert_array_equal(found.labels, labels[kept])
-    assert found.notes[1].text == "4 of 72 images left out (unreadable, or of people with too few images)"
+    assert found.notes[1].text == (
+        "4 of 72 images left out (unreadable, or of people with too few images); "
+        "unreadable: p00/3.png, p05/0.png, p05/1.png and 1 more"
+    )
     # And with the person who has too few left out, too.
     found = plan(dataset=folder_of(damaged), preprocess=skip, protocol=Protocol(kind="open_set", min_images=4))
     assert len(found.labels) == 65
     assert sorted(set(found.labels)) == list(range(11))
+
+
+def test_of_very_many_unreadable_images_some_are_named_and_all_counted(plan, damaged):
+    for path in damaged.rglob("*.png"):
+        path.write_bytes(b"nothing")
+    with pytest.raises(InputError) as caught:
+        plan(dataset=folder_of(damaged))
+    assert len(caught.value.problems) == MAX_LISTED + 1
+    assert str(caught.value.problems[-1]) == f"and {72 - MAX_LISTED} more images that cannot be used"
 
 
 def test_images_stay_in_a_file_when_some_are_left_out(plan, damaged):

@@ -864,6 +864,14 @@ class OwnLayer(Flat):
         return [Own(), *super().layers(input_shape)]
 
 
+@planted("dataset", "test_faces_are_as_promised")
+class NotesInOneText(Noise):
+    """What has to be a tuple is a text."""
+
+    def change(self, given):
+        return {"notes": "some images are left out"}
+
+
 @planted("dataset", "test_labels_count_from_zero")
 class LongLabels(Noise):
     """Labels of 64 bits."""
@@ -872,7 +880,7 @@ class LongLabels(Noise):
         return {"labels": given["labels"].astype(np.int64)}
 
 
-@planted("dataset", "test_labels_count_from_zero")
+@planted("dataset", "test_labels_count_from_zero", "test_faces_are_as_promised")
 class LabelsFromOne(Noise):
     """Labels that count from one."""
 
@@ -880,7 +888,7 @@ class LabelsFromOne(Noise):
         return {"labels": given["labels"] + np.int32(1)}
 
 
-@planted("dataset", "test_labels_count_from_zero")
+@planted("dataset", "test_labels_count_from_zero", "test_faces_are_as_promised")
 class OneLabelLess(Noise):
     """An image without a label."""
 
@@ -888,7 +896,7 @@ class OneLabelLess(Noise):
         return {"labels": given["labels"][:-1]}
 
 
-@planted("dataset", "test_identities_are_unique")
+@planted("dataset", "test_identities_are_unique", "test_faces_are_as_promised")
 class Namesakes(Noise):
     """Two people of one name."""
 
@@ -896,7 +904,7 @@ class Namesakes(Noise):
         return {"identities": ("a", "b", "a")}
 
 
-@planted("dataset", "test_images_can_be_read")
+@planted("dataset", "test_images_can_be_read", "test_faces_are_as_promised")
 class FloatImages(Noise):
     """Images that are not bytes."""
 
@@ -944,7 +952,7 @@ class NewEachTime(Noise):
         return {"fingerprint": str(random.random())}
 
 
-@planted("dataset", "test_licence_and_source_are_given")
+@planted("dataset", "test_licence_and_source_are_given", "test_faces_are_as_promised")
 class Unlicensed(Noise):
     """Data of which nobody knows the terms."""
 

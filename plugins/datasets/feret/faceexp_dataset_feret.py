@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from faceexp.contract import DatasetPlugin, FaceData, files_fingerprint, option, user_path
+from faceexp.contract import DatasetPlugin, FaceData, files_fingerprint, option, readable_name, user_path
 from faceexp.errors import InputError, Problem, did_you_mean
 
 Edition = Literal["color", "gray"]
@@ -106,7 +106,7 @@ class Feret(DatasetPlugin):
         root = user_path(self.path)
         cache = user_path(self.unpacked) if self.unpacked else Path(platformdirs.user_cache_dir("faceexp"), "feret")
         try:
-            chosen = self._chosen(root)
+            chosen, notes = self._chosen(root)
             images = unpack([photograph.file for photograph in chosen], cache)
             names = [photograph.name for photograph in chosen]
             fingerprint = files_fingerprint(dict(zip(names, images, strict=True)))
@@ -121,12 +121,17 @@ class Feret(DatasetPlugin):
             fingerprint=fingerprint,
             licence=self.licence,
             source=f"FERET ({chosen[0].edition}), poses {', '.join(self.poses)}; {self.source}",
+            notes=tuple(notes),
         )
 
-    def _chosen(self, root: Path) -> list[Photograph]:
-        """Return the photographs that the options ask for, by identity and name."""
+    def _chosen(self, root: Path) -> tuple[list[Photograph], list[str]]:
+        """Return the photographs that the options ask for, by identity and name, and what was left out."""
         where = str(root)
-        found = self._of_edition(root)
+        found, unusable = self._of_edition(root)
+        notes = []
+        if unusable:
+            first = readable_name(unusable[0].name)
+            notes.append(f"the data set leaves out {len(unusable)} files that lead nowhere or are none, as {first}")
         poses = sorted({photograph.pose for photograph in found})
         problems = [
             Problem(f"no image of pose {pose!r} in it; there are {', '.join(poses)}", where)
@@ -142,15 +147,18 @@ class Feret(DatasetPlugin):
             message = f"{people or 'no'} identity with at least {self.min_images} images of these poses"
             hint = "a comparison of faces needs two or more; lower min_images or use more poses"
             raise InputError(Problem(f"{message}, but {hint}", where))
-        return [photograph for photograph in posed if counts[photograph.person] >= self.min_images]
+        if people < len(counts):
+            left = f"{len(counts) - people} of {len(counts)} people"
+            notes.append(f"min_images = {self.min_images} of the data set leaves out {left}")
+        return [photograph for photograph in posed if counts[photograph.person] >= self.min_images], notes
 
-    def _of_edition(self, root: Path) -> list[Photograph]:
+    def _of_edition(self, root: Path) -> tuple[list[Photograph], list[Path]]:
         where = str(root)
         if not root.is_dir():
             siblings = [path.name for path in root.parent.iterdir() if path.is_dir()] if root.parent.is_dir() else []
             hint = did_you_mean(root.name, siblings, always_list=False) or "give the folder that holds FERET's images"
             raise InputError(Problem(f"no such folder; {hint}", where))
-        found = find(root, self.size)
+        found, unusable = find(root, self.size)
         editions = sorted({photograph.edition for photograph in found})
         if self.edition is None and len(editions) > 1:
             message = "holds FERET in color and in gray, which show the same photographs"
@@ -160,17 +168,28 @@ class Feret(DatasetPlugin):
             there = f"all of its images are in {editions[0]}" if editions else f"names have to be like {EXAMPLES}"
             asked = f" in {self.edition}" if self.edition else ""
             raise InputError(Problem(f"no FERET image{asked} of size {self.size!r} in it; {there}", where))
-        return wanted
+        return wanted, unusable
 
 
-def find(root: Path, size: str) -> list[Photograph]:
-    """Return what lies in a folder at any depth, but not in folders named as other sizes; one file a photograph."""
+def find(root: Path, size: str) -> tuple[list[Photograph], list[Path]]:
+    """Return what lies in a folder at any depth, but not in folders named as other sizes; one file a photograph.
+
+    Besides, return what is called as a photograph and is a link that leads nowhere or no ordinary file.
+    """
 
     def fail(error: OSError) -> None:
         raise error
 
     found: list[tuple[bool, Path, Photograph]] = []
+    unusable: list[Path] = []
+    seen: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(root, onerror=fail, followlinks=True):
+        # A link may lead to a folder around it: without this, the walk would go round and round.
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         folders[:] = [name for name in folders if name not in SIZES or name == size]
         for name in files:
             plain = name.lower().removesuffix(".bz2")
@@ -179,10 +198,14 @@ def find(root: Path, size: str) -> list[Photograph]:
                 match = pattern.fullmatch(stem) if suffix in SUFFIXES else None
                 if match:
                     file = Path(folder, name)
+                    if not file.is_file():
+                        unusable.append(file)
+                        continue
                     photograph = Photograph(stem, edition, match["person"], match["pose"], file)
                     found.append((plain != name.lower(), file, photograph))
     # The last one of a name stays: an unpacked one before packed ones, then that which sorts first.
-    return list({one.name: one for _, _, one in sorted(found, key=lambda item: item[:2], reverse=True)}.values())
+    chosen = {one.name: one for _, _, one in sorted(found, key=lambda item: item[:2], reverse=True)}
+    return list(chosen.values()), sorted(unusable)
 
 
 def unpack(files: Iterable[Path], cache: Path) -> list[Path]:

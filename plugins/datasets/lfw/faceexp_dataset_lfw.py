@@ -104,13 +104,16 @@ class Lfw(DatasetPlugin):
                 self._unpack(home, folder.name)
             if self.download and not (home / PAIRS.name).is_file():
                 self._fetch(home, PAIRS)
-            people = {name: images for name, images in _people(folder) if len(images) >= self.min_images}
+            everyone = {name: images for name, images in _people(folder) if images}
+            people = {name: images for name, images in everyone.items() if len(images) >= self.min_images}
             if len(people) < 2:
                 message = (
                     f"{len(people) or 'no'} identity with at least {self.min_images} images, but a comparison of faces "
                     "needs two or more; lower min_images, or remove this folder if it was not unpacked to the end"
                 )
                 raise InputError(Problem(message, where=str(folder)))
+            left = len(everyone) - len(people)
+            note = f"min_images = {self.min_images} of the data set leaves out {left} of {len(everyone)} people"
             images = tuple(image for found in people.values() for image in found)
             return FaceData(
                 images=images,
@@ -119,6 +122,7 @@ class Lfw(DatasetPlugin):
                 fingerprint=files_fingerprint({image.relative_to(folder).as_posix(): image for image in images}),
                 licence=self.licence,
                 source=f"LFW ({self.variant}), {self.source}",
+                notes=(note,) if left else (),
             )
         except OSError as error:
             message = f"cannot be used: {error.strerror or error}"

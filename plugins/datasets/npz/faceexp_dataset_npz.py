@@ -6,6 +6,7 @@ import hashlib
 import math
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 MEGABYTE = 10**6
+MAX_COMPARED = 100
+# Of Unicode. Surrogates are halves of characters, which no text has alone.
+LAST_CHARACTER, FIRST_SURROGATE, LAST_SURROGATE = 0x10FFFF, 0xD800, 0xDFFF
 
 
 class Npz(DatasetPlugin):
@@ -41,6 +45,9 @@ class Npz(DatasetPlugin):
             InputError: The file is missing, damaged or too large, or its arrays are not as they have to be.
         """
         path = user_path(self.path)
+        if not path.is_file():
+            kind = "is not an ordinary file" if path.exists() else "no such file"
+            raise InputError(Problem(f"{kind}; give one that numpy.savez wrote", where=self.path))
         try:
             arrays = _read(path, self.max_megabytes * MEGABYTE)
             images, (labels, identities) = arrays["images"], _people(arrays)
@@ -68,7 +75,10 @@ def _read(path: Path, limit: int) -> dict[str, Array]:
         members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
         missing = [name for name in ("images", "labels") if name not in members]
         if missing:
-            hint = did_you_mean(missing[0], members) or "it is empty"
+            # Hints are for people: of thousands of names none is worth the time to find the nearest.
+            few = len(members) <= MAX_COMPARED
+            hint = did_you_mean(missing[0], members) if few else f"it has {len(members):,} others"
+            hint = hint or "it is empty"
             raise _WrongError(f"has no array {missing[0]!r}; {hint}")
         wanted = {name: members[name] for name in ("images", "labels", "identities") if name in members}
         total = sum(_checked_size(archive, name, member) for name, member in wanted.items())
@@ -80,8 +90,20 @@ def _read(path: Path, limit: int) -> dict[str, Array]:
         arrays: dict[str, Array] = {}
         for name, member in wanted.items():
             with archive.open(member) as file:
-                arrays[name] = np.ascontiguousarray(np.lib.format.read_array(file, allow_pickle=False))
+                array = np.ascontiguousarray(np.lib.format.read_array(file, allow_pickle=False))
+            if array.dtype.kind == "U":
+                _check_characters(name, array)
+            arrays[name] = array
         return arrays
+
+
+def _check_characters(name: str, texts: Array) -> None:
+    """Refuse numbers in place of characters that Unicode does not have, on which Python itself fails."""
+    import numpy as np
+
+    codes = texts.view(np.dtype(np.uint32).newbyteorder(texts.dtype.byteorder))
+    if ((codes > LAST_CHARACTER) | ((codes >= FIRST_SURROGATE) & (codes <= LAST_SURROGATE))).any():
+        raise _WrongError(f"{name} holds characters that are none; the file is damaged, so write it again")
 
 
 def _checked_size(archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> int:
@@ -134,7 +156,7 @@ def _people(arrays: dict[str, Array]) -> tuple[Array, tuple[str, ...]]:
         if found[0] < 0 or found[-1] >= len(known):
             wrong = found[0] if found[0] < 0 else found[-1]
             raise _WrongError(f"has a label {wrong} for {len(known)} identities; labels count them from 0")
-        twice = sorted({name for name in known if known.count(name) > 1})
+        twice = sorted(name for name, count in Counter(known).items() if count > 1)
         if twice:
             raise _WrongError(f"two identities are called {twice[0]!r}; give each person one name")
         names = [known[index] for index in found]

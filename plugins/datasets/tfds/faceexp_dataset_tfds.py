@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from faceexp.contract import DatasetPlugin, FaceData, option
+from faceexp.contract import DatasetPlugin, FaceData, option, user_path
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.quiet import silence
 
@@ -75,20 +75,21 @@ class Tfds(DatasetPlugin):
 
     def _root(self) -> Path:
         given = self.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-        return Path(given).expanduser().absolute()
+        return user_path(given)
 
     def _cache(self) -> Path:
         import platformdirs
 
-        given = self.cache_dir or Path(platformdirs.user_cache_dir("faceexp")) / "tfds"
-        return Path(given).expanduser().absolute()
+        return user_path(self.cache_dir or str(Path(platformdirs.user_cache_dir("faceexp")) / "tfds"))
 
     def _prepared(self) -> Path:
         """Return the folder of the newest version, or the one asked for; fetch it if that is allowed."""
         found = _versions(self._root(), self.name)
         if not found and self.download:
             try:
-                _library().builder(self.name, data_dir=str(self._root())).download_and_prepare()
+                library = _library()
+                _retry_little()
+                library.builder(self.name, data_dir=str(self._root())).download_and_prepare()
             except InputError:
                 raise
             except Exception as error:  # the library, its builders and the network raise nearly everything
@@ -166,7 +167,7 @@ class Tfds(DatasetPlugin):
         def name(value: Any) -> str:  # noqa: ANN401 - bytes or a number
             if isinstance(label, tfds.features.ClassLabel):
                 return str(label.int2str(int(value)))
-            return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+            return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
         rows = tfds.as_numpy(records)
         return builder.info, ((bytes(row[self.image_key]), name(row[self.label_key])) for row in rows)
@@ -182,6 +183,13 @@ def _library() -> Any:  # noqa: ANN401 - it has no types
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silence():
         return importlib.import_module("tensorflow_datasets")
+
+
+def _retry_little() -> None:
+    """Let the library give up after seconds where there is no network, and not after minutes."""
+    downloader = importlib.import_module("tensorflow_datasets.core.download.downloader")
+    # It waits twice as long before each try; the tenth and last comes after 200 seconds.
+    downloader.MAX_RETRIES = 4  # type: ignore[attr-defined]
 
 
 def _versions(root: Path, name: str) -> list[Path]:

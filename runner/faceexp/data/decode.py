@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import warnings
@@ -13,10 +14,10 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from faceexp.arrays import IntArray
+from faceexp.arrays import ByteArray, IntArray, new_array_file
 from faceexp.contract import FaceData
 from faceexp.data import detection, images
-from faceexp.errors import InputError, Problem
+from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment
 from faceexp.store import Artefact, Store, source_digest
 
@@ -25,6 +26,8 @@ SOURCES = ("data.images", "data.detection", "data.decode")
 # Images that a thread decodes before it asks for more: enough that asking costs nothing, few enough that threads end
 # at about the same time.
 BLOCK = 64
+# Bytes of the digest of an image's pixels: enough that two different images never have the same one.
+DIGEST_BYTES = 16
 
 Progress = Callable[[int, int], None]
 
@@ -49,17 +52,22 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
     preprocess = experiment.preprocess
     count = len(data.images)
     file = folder / "images.npy"
-    array = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(count, *images.shape(preprocess)))
+    array = new_array_file(file, np.uint8, (count, *images.shape(preprocess)))
+    digests = np.zeros((count, DIGEST_BYTES), np.uint8)
 
     def decode(index: int) -> Problem | None:
         source = data.images[index]
         try:
             if isinstance(source, Path):
-                array[index] = images.decode(source, preprocess).pixels
+                pixels = images.decode(source, preprocess).pixels
             else:
-                array[index] = images.prepare(Image.fromarray(source), preprocess).pixels
+                pixels = images.prepare(Image.fromarray(source), preprocess).pixels
         except images.UnreadableImageError as error:
             return images.unreadable(source if isinstance(source, Path) else f"image {index}", error)
+        array[index] = pixels
+        # Here the pixels are at hand; later, all of them would have to be read from the file once more.
+        digest = hashlib.blake2b(pixels.data, digest_size=DIGEST_BYTES).digest()
+        digests[index] = np.frombuffer(digest, np.uint8)
         return None
 
     def decode_block(start: int) -> list[tuple[int, Problem]]:
@@ -77,7 +85,9 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
             problems.update(unusable)
     progress(count, count)
     if problems and preprocess.on_unreadable == "error":
-        raise InputError(problems.values())
+        named = list(problems.values())[:MAX_LISTED]
+        more = [Problem(f"and {len(problems) - MAX_LISTED} more images that cannot be used")]
+        raise InputError(named + (more if len(problems) > MAX_LISTED else []))
     readable = np.array([index for index in range(count) if index not in problems], dtype=np.int64)
     array.flush()
     if problems:
@@ -85,8 +95,22 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
         _copy_rows(everything, readable, file)
         everything.unlink()
     np.save(folder / "kept.npy", readable, allow_pickle=False)
+    np.save(folder / "digests.npy", digests[readable], allow_pickle=False)
     skipped = [str(problem) for problem in problems.values()]
     (folder / "skipped.json").write_text(json.dumps(skipped, indent=1), encoding="utf-8")
+
+
+def alike(digests: ByteArray) -> list[IntArray]:
+    """Return the rows of the images that were decoded to the same pixels, together, the first first.
+
+    Args:
+        digests: uint8 (N, 16), the digests of images, as they lie beside them in ``digests.npy``.
+    """
+    keys = np.ascontiguousarray(digests).view(f"V{DIGEST_BYTES}")[:, 0]
+    _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    order = np.argsort(group, kind="stable")
+    groups = np.split(order, np.cumsum(counts)[:-1])
+    return sorted((rows for rows in groups if len(rows) > 1), key=lambda rows: int(rows[0]))
 
 
 def selected_images(artefact: Artefact, rows: IntArray, store: Store) -> Artefact:
@@ -100,7 +124,7 @@ def selected_images(artefact: Artefact, rows: IntArray, store: Store) -> Artefac
 def _copy_rows(source: Path, rows: IntArray, target: Path) -> None:
     images = np.load(source, mmap_mode="r", allow_pickle=False)
     shape = (len(rows), *images.shape[1:])
-    copied = np.lib.format.open_memmap(target, mode="w+", dtype=images.dtype, shape=shape)
+    copied = new_array_file(target, images.dtype, shape)
     for start in range(0, len(rows), BLOCK):
         copied[start : start + BLOCK] = images[rows[start : start + BLOCK]]
     copied.flush()

@@ -8,17 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from faceexp.arrays import ByteArray
 from faceexp.data import detection
 from faceexp.errors import Problem
 from faceexp.experiment.schema import Detect, Preprocess
+from faceexp.files import MAX_IMAGE_BYTES, check_file, explain_os_error, photo_formats
 
-# The size of a file from outside is checked before it is decoded: a small file can claim to hold a huge picture, which
-# would fill the memory.
-MAX_FILE_BYTES = 64 * 2**20
+# A small file can claim to hold a huge picture, which would fill the memory: its size is checked before it is decoded.
 MAX_PIXELS = 64 * 10**6
+# By the number that a camera records in EXIF: what turns its photo upright.
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnreadableImageError(Exception):
@@ -42,26 +52,30 @@ def decode(path: Path, preprocess: Preprocess) -> Picture:
     """Return a file's picture.
 
     Raises:
-        UnreadableImageError: The file is missing, too large, truncated or no image, or the face that is looked for is
-            not there.
+        UnreadableImageError: The file is missing, no ordinary file, too large, truncated or no photo, or the face that
+            is looked for is not there.
     """
     try:
-        _check_size(path.stat().st_size, MAX_FILE_BYTES, "bytes")
-        with Image.open(path) as image:
-            _check_size(image.size[0] * image.size[1], MAX_PIXELS, "pixels")
+        check_file(path, MAX_IMAGE_BYTES)
+    except FileNotFoundError:
+        raise UnreadableImageError("is a link that leads nowhere" if path.is_symlink() else "does not exist") from None
+    except OSError as error:
+        raise UnreadableImageError(explain_os_error(error)) from None
+    try:
+        with Image.open(path, formats=photo_formats()) as image:
+            _check_pixels(image.size)
             return prepare(image, preprocess)
     except UnreadableImageError:
         raise
-    except FileNotFoundError:
-        raise UnreadableImageError("does not exist") from None
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImageError(f"cannot be decoded ({reason})") from error
 
 
-def _check_size(size: int, limit: int, unit: str) -> None:
-    if size > limit:
-        raise UnreadableImageError(f"has {size:,} {unit}, more than the {limit:,} that are decoded")
+def _check_pixels(size: tuple[int, int]) -> None:
+    pixels = size[0] * size[1]
+    if pixels > MAX_PIXELS:
+        raise UnreadableImageError(f"has {pixels:,} pixels, more than the {MAX_PIXELS:,} that are decoded")
 
 
 def prepare(image: Image.Image, preprocess: Preprocess) -> Picture:
@@ -71,7 +85,8 @@ def prepare(image: Image.Image, preprocess: Preprocess) -> Picture:
         UnreadableImageError: Its pixels are of an unknown range, or the face that is looked for is not there.
     """
     height, width = preprocess.size
-    upright = _eight_bits(ImageOps.exif_transpose(image))
+    sixteen = _has_sixteen_bits(image)
+    upright = _eight_bits(_upright(image), sixteen=sixteen)
     faces = 1
     if preprocess.detect:
         upright, faces = _face(upright, preprocess.detect)
@@ -89,16 +104,50 @@ def _face(photo: Image.Image, detect: Detect) -> tuple[Image.Image, int]:
         raise UnreadableImageError(str(error)) from error
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return a picture that Pillow converts to grey or colour as one would expect."""
+def _upright(image: Image.Image) -> Image.Image:
+    """Return a picture turned as its EXIF says; one whose EXIF is damaged is taken as it is, since its pixels count."""
+    image.load()
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - Pillow raises nearly everything on damaged EXIF
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _has_sixteen_bits(image: Image.Image) -> bool:
+    """Return whether a picture that is not loaded yet has 16 bits for each value.
+
+    Pillow shows grey ones as such or as if they had 32 bits, as it does with all large values of the PGM format; of
+    colours it keeps the upper 8 bits.
+    """
+    layouts = [image.mode, *(str(tile[3]) for tile in getattr(image, "tile", ()))]
+    return any(";16" in layout for layout in layouts) or (image.format, image.mode) == ("PPM", "I")
+
+
+def _eight_bits(image: Image.Image, *, sixteen: bool) -> Image.Image:
+    """Return a picture that Pillow converts to grey or colour as one would expect.
+
+    Of values of 16 bits the upper 8 are kept. Where all are below 256, they were meant as they are or the picture is
+    black, and nobody can tell which. Nor can anybody tell the range of 32 bits or of floating-point numbers.
+    """
     if image.mode.startswith("I"):
-        # 16 bits per pixel; Pillow's own conversion would turn all but the darkest pixels to white.
-        return Image.fromarray((np.clip(np.asarray(image), 0, 0xFFFF) >> 8).astype(np.uint8))
+        if not sixteen:
+            raise UnreadableImageError("has grey values of 32 bits, whose range is not known; save it with 8 or 16")
+        # Pillow's own conversion would turn all but the darkest pixels to white.
+        upper = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return _not_black(upper)
     if image.mode == "F":
-        raise UnreadableImageError("has floating-point pixels, whose range is not known")
+        raise UnreadableImageError("has floating-point pixels, whose range is not known; save it with 8 or 16 bits")
     if image.mode == "P" and "transparency" in image.info:
         return image.convert("RGBA")
-    return image
+    return _not_black(image) if sixteen else image
+
+
+def _not_black(upper: Image.Image) -> Image.Image:
+    colours = np.asarray(upper.convert("RGB"))
+    if not colours.any():
+        raise UnreadableImageError("has values of 16 bits that are all below 256; save it with 8 bits")
+    return upper
 
 
 def shape(preprocess: Preprocess) -> tuple[int, int, int]:

@@ -2,9 +2,9 @@
 
 The first line holds the number of folds and the number of similar pairs per fold. Then, fold after fold, come so many
 similar pairs, ``identity number number``, and as many different ones, ``identity number identity number``. A number
-names one image of the identity: it is the number at the end of the file's name, as in ``Ann_Lee_0004.jpg``, or else the
-place of the image among those of the identity, counted from 1. Fields are separated by tabs, or by spaces where no name
-holds one.
+names one image of the identity: it is the number in the file's name, as in ``Ann_Lee_0004.jpg``. Where the names of the
+identity's files hold no number, it is the place of the image among those of the identity, counted from 1. Fields are
+separated by tabs, or by spaces where no name holds one. The text is UTF-8, with or without a byte order mark.
 
 References:
     Huang, Ramesh, Berg and Learned-Miller, "Labeled Faces in the Wild", University of Massachusetts, Amherst,
@@ -13,12 +13,17 @@ References:
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from faceexp.contract import user_path
 from faceexp.errors import MAX_LISTED, InputError, Problem
+from faceexp.files import read_input
 
 MAX_FILE_BYTES = 64 * 2**20
+# Of a number: no list counts further, and Python refuses to read numbers of thousands of digits.
+MAX_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -52,43 +57,48 @@ def read(path: str) -> PairsFile:
     Raises:
         InputError: With every line that is wrong; the file is missing, too large or not UTF-8.
     """
-    file = user_path(path)
+    content = read_input(user_path(path), MAX_FILE_BYTES, "name a list of pairs")
     try:
-        size = file.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise InputError(Problem(f"has {size:,} bytes, more than the {MAX_FILE_BYTES:,} that are read", path))
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(Problem(f"cannot be read as a list of pairs: {error.strerror}", path)) from error
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(Problem("is not UTF-8 text; it has to be a list of pairs", path)) from None
-    return _parse(path, lines)
+    return _parse(path, text)
 
 
-def _parse(name: str, lines: list[str]) -> PairsFile:
-    # Empty lines count for the line numbers alone.
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not numbered:
+def _numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of every line that is not empty; empty lines count for the numbers alone."""
+    return ((number, line) for number, line in enumerate(io.StringIO(text, newline=None), 1) if line.strip())
+
+
+def _parse(name: str, text: str) -> PairsFile:
+    lines = _numbered(text)
+    number, first_line = next(lines, (0, ""))
+    if not number:
         raise InputError(Problem("is empty; it has to be a list of pairs", name))
     try:
-        folds, similar = _header(numbered[0][1])
+        folds, similar = _header(first_line)
     except _LineError as error:
-        raise InputError(Problem(str(error), f"{name}:{numbered[0][0]}")) from None
-    body = numbered[1:]
+        raise InputError(Problem(str(error), f"{name}:{number}")) from None
     expected = 2 * folds * similar
-    if len(body) != expected:
-        message = f"lists {len(body)} pairs; its first line promises {folds} folds of 2 x {similar}, {expected} in all"
+    count = sum(1 for _ in lines)
+    if count != expected:
+        message = f"lists {count} pairs; its first line promises {folds} folds of 2 x {similar}, {expected} in all"
         raise InputError(Problem(message, name))
     problems: list[Problem] = []
+    wrong = 0
     pairs: list[NamedPair] = []
-    for place, (number, line) in enumerate(body):
+    lines = _numbered(text)
+    next(lines)
+    for place, (number, line) in enumerate(lines):
         try:
             pairs.append(_pair(line, number, similar=place % (2 * similar) < similar))
         except _LineError as error:
-            problems.append(Problem(str(error), f"{name}:{number}"))
+            wrong += 1
+            if wrong <= MAX_LISTED:
+                problems.append(Problem(str(error), f"{name}:{number}"))
     if problems:
-        more = [Problem(f"and {len(problems) - MAX_LISTED} more lines", name)] if len(problems) > MAX_LISTED else []
-        raise InputError(problems[:MAX_LISTED] + more)
+        more = [Problem(f"and {wrong - MAX_LISTED} more lines", name)] if wrong > MAX_LISTED else []
+        raise InputError(problems + more)
     return PairsFile(
         name, tuple(tuple(pairs[start : start + 2 * similar]) for start in range(0, expected, 2 * similar))
     )
@@ -96,7 +106,7 @@ def _parse(name: str, lines: list[str]) -> PairsFile:
 
 def _header(line: str) -> tuple[int, int]:
     fields = line.split()
-    if len(fields) != 2 or not all(field.isdecimal() for field in fields):
+    if len(fields) != 2 or not all(field.isdecimal() and len(field) <= MAX_DIGITS for field in fields):
         raise _LineError("the first line has to hold the number of folds and the number of similar pairs per fold")
     folds, similar = map(int, fields)
     if folds < 2 or similar < 1:
@@ -125,6 +135,6 @@ def _pair(line: str, number: int, *, similar: bool) -> NamedPair:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise _LineError(f"{text!r} is no image number; they count from 1")
+    if not text.isdecimal() or len(text) > MAX_DIGITS or int(text) < 1:
+        raise _LineError(f"{text[:40]!r} is no image number; they count from 1")
     return int(text)

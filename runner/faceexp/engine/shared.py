@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 
-from faceexp.arrays import IntArray
+from faceexp.arrays import IntArray, new_array_file
 from faceexp.contract import ModelPlugin
 from faceexp.data.images import release, shape
 from faceexp.data.splits import Split
@@ -227,9 +227,7 @@ class PretrainedStages:
     def _extract(self, folder: Path, split: Split, pretrained: Pretrained, views: int) -> None:
         images, normalization = self.plan.images, self.normalization(split)
         self.network.set_weights(pretrained.load())
-        out = np.lib.format.open_memmap(
-            folder / "features.npy", mode="w+", dtype=np.float32, shape=(views, len(images), self.network.width)
-        )
+        out = new_array_file(folder / "features.npy", np.float32, (views, len(images), self.network.width))
         for view in range(views):
             for begin in range(0, len(images), BLOCK):
                 block = np.asarray(images[begin : begin + BLOCK])

@@ -3,57 +3,148 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
+from faceexp.data.face_data import some
 from faceexp.data.pairs_file import PairsFile
 from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean
+from faceexp.files import readable_name
+
+# What a file is called: the numbers in its name that may be the image's.
+Candidates = tuple[int, ...]
 
 
 def listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
     """Return for each fold the images of its pairs, int (P, 2).
 
     Raises:
-        InputError: With the line of every pair of which the data lack an identity or an image.
+        InputError: With the line of every pair of which the data lack an identity or an image, or of which they do not
+            tell which image is meant.
     """
-    places = {}
-    ends = np.cumsum(np.bincount(data.labels, minlength=len(data.identities)))
-    everyone = np.split(np.argsort(data.labels, kind="stable"), ends[:-1])
-    for name, rows in zip(data.identities, everyone, strict=True):
-        indices = rows.tolist()
-        for number, index in zip(_numbers(data, indices), indices, strict=True):
-            places[name, number] = index
-    identities = set(data.identities)
+    directory = _Directory(data)
     folds: list[IntArray] = []
     problems: list[Problem] = []
+    wrong = 0
     for fold in pairs.folds:
         images = []
         for pair in fold:
-            lost = [image for image in (pair.first, pair.second) if image not in places]
-            for name, number in lost[:1]:
-                message = (
-                    f"the data set has no image {number} of {name!r}"
-                    if name in identities
-                    else f"the data set has nobody called {name!r}; {did_you_mean(name, identities, always_list=False)}"
-                )
-                problems.append(pairs.problem(pair, message.removesuffix("; ")))
-            if not lost:
-                images.append((places[pair.first], places[pair.second]))
+            first, second = directory.find(*pair.first), directory.find(*pair.second)
+            if first is not None and second is not None:
+                images.append((first, second))
+                continue
+            wrong += 1
+            if wrong <= MAX_LISTED:
+                name, number = pair.first if first is None else pair.second
+                problems.append(pairs.problem(pair, directory.explain(name, number)))
         folds.append(np.array(images, dtype=np.int64).reshape(-1, 2))
     if problems:
-        more = [Problem(f"and {len(problems) - MAX_LISTED} more pairs", pairs.name)]
-        raise InputError(problems[:MAX_LISTED] + (more if len(problems) > MAX_LISTED else []))
+        more = [Problem(f"and {wrong - MAX_LISTED} more pairs", pairs.name)] if wrong > MAX_LISTED else []
+        raise InputError(problems + more)
     return folds
 
 
-def _numbers(data: FaceData, indices: list[int]) -> list[int]:
-    """Return the numbers by which a list names a person's images.
+class _Directory:
+    """The images of a data set by identity and number, as lists of pairs name them."""
 
-    They are those at the end of the files' names where every name has a different one, else 1, 2, 3, ...
+    def __init__(self, data: FaceData) -> None:
+        self._data = data
+        ends = np.cumsum(np.bincount(data.labels, minlength=len(data.identities)))
+        everyone = np.split(np.argsort(data.labels, kind="stable"), ends[:-1])
+        candidates = {
+            int(index): _numbers_in(data.identities[data.labels[index]], source)
+            for index, source in enumerate(data.images)
+            if isinstance(source, Path)
+        }
+        column = _telling_column(candidates.values())
+        self._images: dict[str, dict[int, list[int]]] = {}
+        for name, rows in zip(data.identities, everyone, strict=True):
+            self._images[name] = _by_number([int(row) for row in rows], candidates, column)
+        self._forms: dict[str, list[str]] = defaultdict(list)
+        for name in data.identities:
+            self._forms[_form(name)].append(name)
+
+    def find(self, name: str, number: int) -> int | None:
+        """Return the one image of that identity and number; nothing where there is none, or where it is not clear."""
+        people = self._people(name)
+        images = self._images[people[0]].get(number, []) if len(people) == 1 else []
+        return images[0] if len(images) == 1 else None
+
+    def explain(self, name: str, number: int) -> str:
+        """Return why there is no such image."""
+        people = self._people(name)
+        if not people:
+            hint = did_you_mean(name, self._images, always_list=False)
+            return f"the data set has nobody called {name!r}; {hint}".removesuffix("; ")
+        if len(people) > 1:
+            return f"{len(people)} people are called {name!r} but for the form of Unicode; rename one of them"
+        images = self._images[people[0]]
+        if number in images:
+            names = some([repr(self._file(image)) for image in images[number]])
+            return f"the data set has {len(images[number])} images {number} of {name!r} ({names}); keep one of them"
+        if UNCLEAR in images:
+            file = self._file(images[UNCLEAR][0])
+            return f"which number image {file!r} of {name!r} has is not clear; call it {name}_0001 or the like"
+        return f"the data set has no image {number} of {name!r}"
+
+    def _people(self, name: str) -> list[str]:
+        return [name] if name in self._images else self._forms.get(_form(name), [])
+
+    def _file(self, index: int) -> str:
+        source = self._data.images[index]
+        return readable_name(source.name) if isinstance(source, Path) else f"image {index}"
+
+
+# In place of a number: images whose names hold several numbers, any of which may be theirs.
+UNCLEAR = -1
+
+
+def _form(text: str) -> str:
+    """Return a name in the one form of Unicode that lists and file systems are compared in."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _numbers_in(identity: str, source: Path) -> Candidates:
+    """Return the numbers in a file's name that may be the image's: the one behind the identity's name, or else all.
+
+    Scripts that cut or align faces append numbers of their own: ``Ann_Lee_0004_0.png`` is face 0 of image 4.
     """
-    stems = [source.stem for source in (data.images[index] for index in indices) if isinstance(source, Path)]
-    numbers = [int(match[1]) for match in (re.search(r"(\d{1,9})$", stem) for stem in stems) if match]
-    return numbers if len(set(numbers)) == len(indices) else list(range(1, len(indices) + 1))
+    stem, person = (re.sub(r"[\W_]+", "_", _form(text)).casefold() for text in (source.stem, identity))
+    person = person.strip("_")
+    end = r"(?!\d)" if person[-1:].isdecimal() else ""
+    named = re.search(rf"(?<![^\W_]){re.escape(person)}{end}(?![^\W\d_])", stem) if person else None
+    if named:
+        behind = re.findall(r"\d+", stem[named.end() :])
+        before = re.findall(r"\d+", stem[: named.start()])
+        if behind or before:
+            return tuple(int(number) for number in behind[:1] or before)
+    return tuple(int(number) for number in re.findall(r"\d+", stem))
+
+
+def _telling_column(all_candidates: Iterable[Candidates]) -> int | None:
+    """Return which of several numbers in a name is the image's: the only one that is not the same in all names."""
+    several = [numbers for numbers in all_candidates if len(numbers) > 1]
+    if not several or len({len(numbers) for numbers in several}) > 1:
+        return None
+    varying = [place for place, values in enumerate(zip(*several, strict=True)) if len(set(values)) > 1]
+    return varying[0] if len(varying) == 1 else None
+
+
+def _by_number(rows: list[int], candidates: dict[int, Candidates], column: int | None) -> dict[int, list[int]]:
+    """Return a person's images by the numbers in their names, or counted from 1 where no name holds a number."""
+    images: dict[int, list[int]] = defaultdict(list)
+    if not any(candidates.get(row) for row in rows):
+        return {place: [row] for place, row in enumerate(rows, 1)}
+    for row in rows:
+        numbers = candidates[row]
+        if len(numbers) == 1:
+            images[numbers[0]].append(row)
+        elif numbers:
+            images[UNCLEAR if column is None else numbers[column]].append(row)
+    return images

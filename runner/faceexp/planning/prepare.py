@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from faceexp.arrays import ByteArray, IntArray
 from faceexp.contract import DatasetPlugin, FaceData, SamplerPlugin
-from faceexp.data.decode import decoded_images, selected_images
+from faceexp.data.decode import alike, decoded_images, selected_images
+from faceexp.data.face_data import MAX_NAMED, mistakes_of, names_alike, some
 from faceexp.data.splits import Split, UnservableError, smallest, splits
-from faceexp.errors import MAX_LISTED
+from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
+from faceexp.files import readable_name
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
+from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Store, digest
 from faceexp.values import Event, EventCallback, Note, Plan, Resolved
 
@@ -29,13 +34,14 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         InputError: The data set or one of its images is unusable.
     """
     experiment = resolved.experiment
-    data = cast("DatasetPlugin", resolved.dataset.plugin).build(seed=0)
+    data = build_data(resolved.dataset)
     pairs_of_folds = listed_images(data, resolved.pairs) if resolved.pairs else []
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
     # People are checked before decoding, which is slow; and again after it, since unreadable images do not count.
     of_people = _choose_people(data, np.arange(len(data.labels)), experiment.protocol, named)
     artefact = decoded_images(data, experiment, store, lambda done, total: on_event(Event("images", done, total)))
     readable = np.load(artefact.path / "kept.npy", allow_pickle=False)
+    digests: ByteArray = np.load(artefact.path / "digests.npy", allow_pickle=False)
     is_used = np.isin(readable, of_people)
     is_used &= np.isin(readable, _choose_people(data, readable[is_used], experiment.protocol, named))
     used = readable[is_used]
@@ -59,8 +65,35 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         identities=tuple(data.identities[person] for person in people),
         splits=parts,
         trials=tuple(trials_of(resolved)),
-        notes=tuple(_notes(data, experiment, used, labels, parts, sum(map(len, pairs_of_folds)))),
+        notes=(
+            *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
+            *_duplicates(data, used, alike(digests[is_used])),
+        ),
     )
+
+
+def build_data(dataset: ConfiguredPlugin) -> FaceData:
+    """Return what a data set's plugin builds, once it is known to be what it promises.
+
+    Raises:
+        InputError: The data are missing or unusable, as the plugin says; or the plugin itself is at fault, which the
+            message names.
+    """
+    try:
+        # SystemExit as well: a plugin that exits must not end the program without a word.
+        faces = cast("DatasetPlugin", dataset.plugin).build(seed=0)
+        mistakes = mistakes_of(faces)
+    except InputError as error:
+        if error.problems:
+            raise
+        raise InputError(Problem(f"{dataset.installed} refuses the data and does not say why")) from error
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split())
+        message = f"{dataset.installed} failed: {type(error).__name__}{': ' if reason else ''}{reason}"
+        raise InputError(Problem(f"{message}; check its options, or tell its author")) from error
+    if mistakes:
+        raise InputError([Problem(f"{dataset.installed} is at fault: {mistake}") for mistake in mistakes])
+    return dataclasses.replace(faces, labels=faces.labels.astype(np.int32))
 
 
 def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol, named: IntArray) -> IntArray:
@@ -134,6 +167,7 @@ def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...
 def _notes(
     data: FaceData,
     experiment: Experiment,
+    readable: IntArray,
     used: IntArray,
     labels: IntArray,
     parts: tuple[Split, ...],
@@ -144,7 +178,15 @@ def _notes(
     if len(used) < len(data.images):
         left = len(data.images) - len(used)
         text = f"{left} of {len(data.images)} images left out (unreadable, or of people with too few images)"
-        yield Note("left_out", text)
+        unreadable = [_image_name(data, index) for index in np.setdiff1d(np.arange(len(data.images)), readable)]
+        yield Note("left_out", f"{text}; unreadable: {some(unreadable)}" if unreadable else text)
+    for text in data.notes:
+        yield Note("data_set", text)
+    used_names = [data.identities[person] for person in np.unique(data.labels[used])]
+    same_names = [" and ".join(map(repr, names)) for names in names_alike(used_names)]
+    if same_names:
+        text = "names that differ only in capitals, dots, spaces or the form of Unicode count as different people"
+        yield Note("names", f"{text}: {some(same_names)}")
     if experiment.protocol.kind == "closed_set":
         text = "closed set: the same people are in training and in test, so results say nothing about new people"
         yield Note("closed_set", text)
@@ -160,3 +202,34 @@ def _notes(
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
         )
         yield Note("pairs_file", text)
+
+
+def _duplicates(data: FaceData, used: IntArray, groups: list[IntArray]) -> Iterator[Note]:
+    """Yield what is to be known of images that are there more than once, as groups of rows of ``used``."""
+    across: list[str] = []
+    within: list[str] = []
+    for rows in groups:
+        indices = used[rows]
+        is_of_one = len(np.unique(data.labels[indices])) == 1
+        names = [_image_name(data, index) for index in indices[:MAX_NAMED]]
+        more = [f"{len(indices) - MAX_NAMED} more"] if len(indices) > MAX_NAMED else []
+        (within if is_of_one else across).append(" = ".join(names + more))
+    if across:
+        yield Note(
+            "duplicates",
+            f"{_times(across)} identical in images of different people, so that labels are wrong and test images may "
+            f"be among those that are trained on: {some(across)}",
+        )
+    if within:
+        yield Note("duplicates", f"{_times(within)} identical in several images of one person: {some(within)}")
+
+
+def _times(names: list[str]) -> str:
+    return "1 picture is" if len(names) == 1 else f"{len(names)} pictures are"
+
+
+def _image_name(data: FaceData, index: int) -> str:
+    """Return what a reader knows an image by: its person, and its file or its place in the data set."""
+    source = data.images[index]
+    place = readable_name(source.name) if isinstance(source, Path) else f"image {index}"
+    return f"{data.identities[data.labels[index]]}/{place}"

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.files import image_extensions, readable_name
 from faceexp.results.spreadsheets import csv_cells
 
 if TYPE_CHECKING:
@@ -29,7 +28,8 @@ def gallery_of(folder: str | Path) -> dict[str, list[Path]]:
     people: dict[str, list[Path]] = {}
     for file in photos_in(root):
         inside = file.relative_to(root)
-        people.setdefault(inside.parts[0] if len(inside.parts) > 1 else file.stem, []).append(file)
+        person = readable_name(inside.parts[0] if len(inside.parts) > 1 else file.stem)
+        people.setdefault(person, []).append(file)
     return people
 
 
@@ -40,7 +40,7 @@ def photos_in(folder: str | Path) -> list[Path]:
         InputError: There is no photo.
     """
     root = Path(folder)
-    suffixes = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
+    suffixes = image_extensions()
     if not root.is_dir():
         raise InputError(Problem("no such folder; name one that holds photos", str(folder)))
     photos = sorted(

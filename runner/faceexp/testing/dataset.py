@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from faceexp.contract import DatasetPlugin, FaceData
+from faceexp.data.face_data import mistakes_of
 from faceexp.testing.plugin import PluginContract, PluginKey
 
 
@@ -20,6 +22,11 @@ class DatasetContract(PluginContract):
     """
 
     decoded: ClassVar[int] = 100
+
+    def test_faces_are_as_promised(self, plugin: DatasetPlugin) -> None:
+        """Check what ``build`` returns as ``faceexp run`` does, which refuses any mistake."""
+        mistakes = mistakes_of(_faces(plugin))
+        assert not mistakes, "; ".join(mistakes)
 
     def test_labels_count_from_zero(self, plugin: DatasetPlugin) -> None:
         """Check that labels are int32 (N,), one an image, and that each of 0..C-1 occurs."""
@@ -33,7 +40,7 @@ class DatasetContract(PluginContract):
         """Check that people have names, no two of them the same."""
         identities = _faces(plugin).identities
         assert all(identities), "an identity has no name"
-        twice = sorted({name for name in identities if identities.count(name) > 1})
+        twice = sorted(name for name, count in Counter(identities).items() if count > 1)
         assert not twice, f"two identities are called {twice[0]!r}"
 
     def test_images_can_be_read(self, plugin: DatasetPlugin) -> None:

@@ -174,6 +174,27 @@ def test_symbolic_links_are_followed(feret, root, tmp_path):
 # --- Packed files ---
 
 
+def test_links_that_lead_round_and_round_are_followed_once(feret, root):
+    before = feret().build(seed=0)
+    (root / "dvd1" / "again").symlink_to(root)
+    (root / "dvd2" / "data" / "loop").symlink_to(root / "dvd2")
+    after = feret().build(seed=0)
+    assert (len(after.images), after.fingerprint) == (len(before.images), before.fingerprint)
+
+
+def test_what_is_called_a_photograph_and_is_none_costs_itself_alone(feret, root):
+    before = feret().build(seed=0)
+    folder = root / "dvd1/data/images/00001"
+    os.mkfifo(folder / "00001_930831_fa_c.ppm.bz2")
+    (folder / "00001_930831_fa_b.ppm.bz2").symlink_to("nowhere")
+    after = feret().build(seed=0)
+    assert after.fingerprint == before.fingerprint
+    assert (before.notes, after.notes) == (
+        (),
+        ("the data set leaves out 2 files that lead nowhere or are none, as 00001_930831_fa_b.ppm.bz2",),
+    )
+
+
 def unpack_all(root):
     for path in sorted(root.rglob("*.bz2")):
         path.with_suffix("").write_bytes(bz2.decompress(path.read_bytes()))

@@ -12,6 +12,7 @@ import pytest
 from faceexp_dataset_image_folder import ImageFolder
 from PIL import Image
 
+from faceexp.data.face_data import mistakes_of
 from faceexp.errors import InputError
 from faceexp.testing import DatasetContract
 
@@ -94,6 +95,60 @@ def test_symbolic_links_are_followed(root):
     faces = ImageFolder(path=str(root)).build(seed=0)
     assert faces.identities == ("anna", "berta", "clara")
     assert faces.labels.tolist() == [0, 0, 0, 1, 1, 2]
+    assert faces.notes == ("the data set leaves out anna/dangling.png (a link that leads nowhere)",)
+
+
+def test_what_looks_like_faces_and_is_left_out_is_said(root):
+    save_image(root / ".hidden" / "1.png")
+    save_image(root / "anna" / "old" / "1.png")
+    (root / "anna" / "loop.png").symlink_to("loop.png")
+    (root / "berta" / "loop").symlink_to("loop")
+    (root / "clara").symlink_to("nobody")
+    os.mkfifo(root / "berta" / "pipe.png")
+    (root / ".git").mkdir()
+    faces = ImageFolder(path=str(root)).build(seed=0)
+    assert faces.identities == ("anna", "berta")
+    assert len(faces.images) == 4
+    (note,) = faces.notes
+    start, *named = note.replace(" and 1 more", "").split(", ")
+    assert start == f"the data set leaves out {root.name}/clara (a link that leads nowhere)"
+    assert named == [
+        ".hidden (a hidden folder)",
+        "anna/loop.png (a link that leads nowhere)",
+        "anna/old (a folder inside that of an identity)",
+        "berta/loop (a link that leads nowhere)",
+    ]
+    assert note.endswith(" and 1 more")
+
+
+@pytest.mark.parametrize(
+    "suffix", ["h5", "hdf", "mpg", "mpeg", "grib", "bufr", "fits", "ps", "eps", "pdf", "wmf", "mp4"]
+)
+def test_formats_that_are_no_photos_are_ignored(root, suffix):
+    """Pillow lists some of them, but decodes none by itself."""
+    before = ImageFolder(path=str(root)).build(seed=0)
+    (root / "anna" / f"extra.{suffix}").write_bytes(b"no photo")
+    after = ImageFolder(path=str(root)).build(seed=0)
+    assert (after.images, after.notes) == (before.images, ())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_not_utf8_are_written_by_their_bytes(root):
+    for name in (b"J\xf6rg", b"J\xe4rg"):
+        save_image(root / os.fsdecode(name) / os.fsdecode(b"\xe9.png"))
+    faces = ImageFolder(path=str(root)).build(seed=0)
+    assert faces.identities == (r"J\xe4rg", r"J\xf6rg", "anna", "berta")
+    assert mistakes_of(faces) == []
+    (root / r"J\xf6rg").mkdir()
+    save_image(root / r"J\xf6rg" / "1.png")
+    assert problems(root) == [rf"{root}: 2 folders would both be called 'J\\xf6rg'; rename one of them"]
+
+
+def test_names_that_differ_little_are_different_people(root):
+    others = ["ANNA", "anna.", "berta ", "J\u00f6rg", "Jo\u0308rg"]
+    for name in others:
+        save_image(root / name / "1.png")
+    assert set(ImageFolder(path=str(root)).build(seed=0).identities) == {"anna", "berta", *others}
 
 
 def test_min_images_leaves_out_people_with_fewer(root):
@@ -101,6 +156,7 @@ def test_min_images_leaves_out_people_with_fewer(root):
     save_image(root / "berta" / "c.png")
     assert ImageFolder(path=str(root), min_images=1).build(seed=0).identities == ("anna", "berta", "clara")
     faces = ImageFolder(path=str(root), min_images=2).build(seed=0)
+    assert faces.notes == ("min_images = 2 of the data set leaves out 1 of 3 people",)
     assert faces.identities == ("anna", "berta")
     assert faces.labels.tolist() == [0, 0, 1, 1, 1]
 
@@ -230,17 +286,36 @@ def test_min_images_that_leaves_too_few(root):
     )
 
 
-@pytest.mark.parametrize(("module", "function", "what"), [(os, "scandir", "anna"), (Path, "open", "anna/1.pgm")])
-def test_what_cannot_be_read_is_named(root, monkeypatch, module, function, what):
+def forbid(monkeypatch, module, function, forbidden):
     real = getattr(module, function)
 
     def fail(path, *args):
-        if path == root / what:
+        if path == forbidden:
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, *args)
 
     monkeypatch.setattr(module, function, fail)
-    assert problems(root) == [f"{root / what}: cannot be read: Permission denied"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(root, monkeypatch):
+    forbid(monkeypatch, os, "scandir", root / "anna")
+    assert problems(root) == [f"{root / 'anna'}: cannot be read: Permission denied"]
+
+
+def test_an_image_that_cannot_be_read_is_left_to_whoever_decodes_it(root, monkeypatch):
+    before = ImageFolder(path=str(root)).build(seed=0)
+    forbid(monkeypatch, Path, "open", root / "anna" / "1.pgm")
+    after = ImageFolder(path=str(root)).build(seed=0)
+    assert after.images == before.images
+    assert after.fingerprint != before.fingerprint
+
+
+@pytest.mark.parametrize("path", ["pipe", "/dev/zero", "a\0b", "~nobody-of-that-name/faces", "faces/anna/1.pgm/x"])
+def test_a_path_that_is_no_folder_is_one_line(root, monkeypatch, path):
+    monkeypatch.chdir(root.parent)
+    os.mkfifo("pipe")
+    (message,) = problems(path)
+    assert "not a folder" in message or "no such folder" in message
 
 
 def test_neither_importing_nor_building_imports_tensorflow(root):

@@ -129,7 +129,10 @@ def test_names_and_numbers_are_those_of_pairs_txt(data_home, tmp_path):
 
 
 def test_min_images(data_home):
+    (data_home / "lfw_home" / "lfw_funneled" / "__MACOSX").mkdir()  # nobody
+    assert Lfw(data_home=str(data_home)).build(seed=0).notes == ()
     faces = Lfw(data_home=str(data_home), min_images=2).build(seed=0)
+    assert faces.notes == ("min_images = 2 of the data set leaves out 1 of 3 people",)
     assert faces.identities == ("Abel_Pacheco", "Ai_Sugiyama")
     assert faces.labels.tolist() == [0, 0, 0, 0, 1, 1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 
 import numpy as np
@@ -186,11 +187,35 @@ def test_every_mistake_is_one_clear_line(save, arrays, message):
 
 
 def test_a_missing_file(tmp_path):
-    assert problem(Npz(path=str(tmp_path / "none.npz"))) == "cannot be read: No such file or directory"
+    assert problem(Npz(path=str(tmp_path / "none.npz"))) == "no such file; give one that numpy.savez wrote"
 
 
-def test_a_folder(tmp_path):
-    assert problem(Npz(path=str(tmp_path))) == "cannot be read: Is a directory"
+def test_what_is_no_ordinary_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", "/dev/zero"):
+        assert problem(Npz(path=str(path))) == "is not an ordinary file; give one that numpy.savez wrote"
+
+
+@pytest.mark.parametrize("path", ["a\0b.npz", "~nobody-of-that-name/faces.npz"])
+def test_what_is_no_path(path):
+    assert problem(Npz(path=path)) == "no such file; give one that numpy.savez wrote"
+
+
+def test_of_thousands_of_arrays_none_is_compared_with_the_one_that_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr("faceexp_dataset_npz.did_you_mean", lambda *_: pytest.fail("compared"))
+    np.savez(tmp_path / "faces.npz", **{f"array{number}": GRAY[0, 0] for number in range(101)})
+    assert problem(Npz(path=str(tmp_path / "faces.npz"))) == "has no array 'images'; it has 101 others"
+
+
+@pytest.mark.parametrize("code", [0x110000, 0xFFFFFFFF, 0xD800, 0xDFFF])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_characters_that_unicode_does_not_have(tmp_path, code, order):
+    """Python cannot make a text of them; NumPy stores them as numbers."""
+    codes = np.full(len(GRAY), ord("a"), f"{order}u4")
+    codes[0] = code
+    np.savez(tmp_path / "faces.npz", images=GRAY, labels=codes.view(f"{order}U1"))
+    message = problem(Npz(path=str(tmp_path / "faces.npz")))
+    assert message == "labels holds characters that are none; the file is damaged, so write it again"
 
 
 def test_a_file_that_is_no_archive(tmp_path):

@@ -225,6 +225,30 @@ def test_what_cannot_be_fetched_says_why(options, tmp_path):
     )
 
 
+def test_without_a_network_the_library_tries_a_few_times_alone(options, tmp_path, monkeypatch):
+    """With its ten tries it takes more than three minutes to say so."""
+    tries = []
+
+    class Library:
+        def builder(self, _name, data_dir):
+            del data_dir
+            from tensorflow_datasets.core.download import downloader
+
+            tries.append(downloader.MAX_RETRIES)
+            raise OSError("no network")
+
+    monkeypatch.setattr(module, "_library", Library)
+    with pytest.raises(InputError, match="tiny_faces: cannot be fetched: no network"):
+        Tfds(**{**options, "data_dir": str(tmp_path / "empty")}, download=True).build(seed=0)
+    assert tries == [4]
+
+
+@pytest.mark.parametrize("data_dir", ["/dev/null", "a\0b", "~nobody-of-that-name/sets"])
+def test_a_folder_that_cannot_be_is_one_that_holds_nothing(data_dir):
+    with pytest.raises(InputError, match="dataset 'tfds', faces: is not prepared in "):
+        Tfds(name="faces", data_dir=data_dir).build(seed=0)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -1,0 +1,107 @@
+"""What a data set has to give: whatever a plugin's ``build`` returns is looked at once, before anything uses it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from faceexp.contract import FaceData
+
+# So many names are given where several things are wrong in the same way.
+MAX_NAMED = 3
+
+
+def mistakes_of(faces: object) -> list[str]:
+    """Return what is wrong with what a data set plugin has built; nothing, where it is as :class:`FaceData` says."""
+    if not isinstance(faces, FaceData):
+        return [f"build returned {_kind(faces)}, not FaceData"]
+    mistakes = [*_of_images(faces.images), *_of_identities(faces.identities), *_of_notes(faces.notes)]
+    for name in ("fingerprint", "licence", "source"):
+        text = getattr(faces, name)
+        if not isinstance(text, str):
+            mistakes.append(f"{name} is {_kind(text)}, not a text")
+        elif not text.strip() or not _is_writable(text):
+            mistakes.append(f"{name} is {text!r}, which is no text that says something")
+    # Labels are compared with the images and identities, so these have to be right first.
+    return mistakes or list(_of_labels(faces))
+
+
+def _of_images(images: object) -> Iterable[str]:
+    if isinstance(images, np.ndarray) and images.dtype != object:
+        if images.dtype != np.uint8:
+            yield f"images are {images.dtype}, not uint8"
+        elif not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)) or 0 in images.shape:
+            yield f"images have the shape {images.shape}, not (N, H, W) or (N, H, W, 3), none of these zero"
+    elif not isinstance(images, Sequence) or isinstance(images, str | bytes):
+        yield f"images are {_kind(images)}, not a list of paths or a uint8 array"
+    elif not images:
+        yield "there are no images"
+    else:
+        wrong = next((number for number, image in enumerate(images) if not isinstance(image, Path)), None)
+        if wrong is not None:
+            yield f"image {wrong} is {_kind(images[wrong])}, not a pathlib.Path; only a uint8 array holds pixels"
+
+
+def _of_identities(identities: object) -> Iterable[str]:
+    if not isinstance(identities, tuple):
+        yield f"identities are {_kind(identities)}, not a tuple of texts"
+        return
+    wrong = [name for name in identities if not isinstance(name, str)]
+    if wrong:
+        yield f"an identity is {_kind(wrong[0])}, not a text"
+        return
+    nameless = next((name for name in identities if not name or not _is_writable(name)), None)
+    if nameless is not None:
+        yield f"an identity is called {nameless!r}, which is no name; see faceexp.contract.readable_name for bytes"
+    twice = [name for name, count in Counter(identities).items() if count > 1]
+    if twice:
+        more = f" and {len(twice) - 1} others also" if len(twice) > 1 else ""
+        yield f"several identities are called {twice[0]!r}{more}; each needs a name of its own"
+
+
+def _of_notes(notes: object) -> Iterable[str]:
+    if not (isinstance(notes, tuple) and all(isinstance(note, str) and _is_writable(note) for note in notes)):
+        yield "notes are not a tuple of texts"
+
+
+def _of_labels(faces: FaceData) -> Iterable[str]:
+    labels: object = faces.labels
+    if not isinstance(labels, np.ndarray) or not np.issubdtype(labels.dtype, np.integer):
+        kind = f"an array of {labels.dtype}" if isinstance(labels, np.ndarray) else _kind(labels)
+        yield f"labels are {kind}, not an array of whole numbers"
+    elif labels.shape != (len(faces.images),):
+        yield f"labels have the shape {labels.shape} for {len(faces.images)} images; each image needs one"
+    elif labels.min() < 0 or labels.max() >= len(faces.identities):
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        yield f"there is a label {wrong} for {len(faces.identities)} identities; labels count them from 0"
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"of the type {type(value).__name__}"
+
+
+def _is_writable(text: str) -> bool:
+    """Return whether a text can be written as UTF-8; one made of the bytes of an old file name cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def names_alike(identities: Iterable[str]) -> list[list[str]]:
+    """Return the names that differ only in upper and lower case, in the form of Unicode, or in spaces around them."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in identities:
+        groups[unicodedata.normalize("NFKC", name).casefold().strip(" .")].append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def some(names: list[str]) -> str:
+    """Return the first few of some names or sentences, and how many more there are."""
+    more = [f"{len(names) - MAX_NAMED} more"] if len(names) > MAX_NAMED else []
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more[0]}" if more else "")

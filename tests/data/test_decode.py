@@ -1,0 +1,51 @@
+"""Images of the same pixels are found by their digests; the array of images has its room before it is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from faceexp.contract import FaceData
+from faceexp.data.decode import DIGEST_BYTES, alike, decoded_images
+from faceexp.store import Store
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 5), max_size=30))
+def test_images_of_the_same_digest_are_together(kinds):
+    digests = np.array([[kind] * DIGEST_BYTES for kind in kinds], np.uint8).reshape(-1, DIGEST_BYTES)
+    places = defaultdict(list)
+    for place, kind in enumerate(kinds):
+        places[kind].append(place)
+    expected = sorted(group for group in places.values() if len(group) > 1)
+    assert [rows.tolist() for rows in alike(digests)] == expected
+
+
+def data_of(pixels: np.ndarray) -> FaceData:
+    return FaceData(pixels, np.arange(len(pixels), dtype=np.int32), tuple("abcd"), "x", "x", "x")
+
+
+def test_digests_are_those_of_the_pixels_that_training_sees(tiny, tmp_path):
+    pixels = np.zeros((4, 16, 16), np.uint8)
+    pixels[:, 3, 5] = [10, 20, 11, 10]
+    store = Store(tmp_path / "store")
+    artefact = decoded_images(data_of(pixels), tiny(), store, lambda *_: None)
+    digests = np.load(artefact.path / "digests.npy")
+    assert [rows.tolist() for rows in alike(digests)] == [[0, 3]]
+
+
+def test_a_full_disk_is_an_error_before_anything_is_decoded(tiny, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr("faceexp.data.images.prepare", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(OSError, match="No space left"):
+        decoded_images(data_of(np.zeros((4, 16, 16), np.uint8)), tiny(), Store(tmp_path), lambda *_: None)
+    assert list((tmp_path / "images").iterdir()) == []

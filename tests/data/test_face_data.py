@@ -1,0 +1,92 @@
+"""Whatever a data set plugin builds is either as promised, or every mistake is a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faceexp.contract import FaceData
+from faceexp.data.face_data import mistakes_of, names_alike, some
+
+PIXELS = np.zeros((4, 8, 8), np.uint8)
+GOOD = FaceData(PIXELS, np.array([0, 0, 1, 1], np.int32), ("Ann", "Bob"), "0a1b", "free", "made")
+
+
+def changed(**values: object) -> FaceData:
+    return dataclasses.replace(GOOD, **values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"images": np.zeros((4, 8, 8, 3), np.uint8)},
+        {"images": [Path("a.png")] * 4},
+        {"images": (Path("a.png"),) * 4},
+        {"labels": np.array([0, 2, 2, 0], np.uint64), "identities": ("Ann", "nobody", "Bob")},
+        {"notes": ("something is left out",)},
+        {"identities": ("Ann", "ann ")},
+    ],
+)
+def test_what_is_as_promised(values):
+    assert mistakes_of(changed(**values)) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "mistake"),
+    [
+        ({"images": PIXELS / 255}, "images are float64, not uint8"),
+        ({"images": PIXELS[..., None]}, "images have the shape (4, 8, 8, 1), not (N, H, W) or (N, H, W, 3)"),
+        ({"images": PIXELS[:0]}, "images have the shape (0, 8, 8), not"),
+        ({"images": ()}, "there are no images"),
+        ({"images": None}, "images are None, not a list of paths"),
+        ({"images": "a.png"}, "images are of the type str, not a list of paths"),
+        ({"images": [Path("a.png"), "b.png"]}, "image 1 is of the type str, not a pathlib.Path"),
+        ({"identities": ["Ann", "Bob"]}, "identities are of the type list, not a tuple of texts"),
+        ({"identities": ("Ann", None)}, "an identity is None, not a text"),
+        ({"identities": ("Ann", 1)}, "an identity is of the type int, not a text"),
+        ({"identities": ("Ann", "")}, "an identity is called '', which is no name"),
+        ({"identities": ("Ann", "J\udcf6rg")}, r"an identity is called 'J\udcf6rg', which is no name"),
+        ({"identities": ("Ann", "Ann")}, "several identities are called 'Ann'; each needs a name of its own"),
+        ({"labels": [0, 0, 1, 1]}, "labels are of the type list, not an array of whole numbers"),
+        ({"labels": np.zeros(4)}, "labels are an array of float64, not an array of whole numbers"),
+        ({"labels": np.zeros(4, bool)}, "labels are an array of bool, not"),
+        ({"labels": np.array(["Ann"] * 4)}, "labels are an array of <U3, not"),
+        ({"labels": np.zeros(3, int)}, "labels have the shape (3,) for 4 images"),
+        ({"labels": np.zeros(5, int)}, "labels have the shape (5,) for 4 images"),
+        ({"labels": np.zeros((4, 1), int)}, "labels have the shape (4, 1) for 4 images"),
+        ({"labels": np.array([0, 0, 0, -1])}, "there is a label -1 for 2 identities"),
+        ({"labels": np.array([0, 0, 0, 2])}, "there is a label 2 for 2 identities"),
+        ({"fingerprint": b"0a"}, "fingerprint is of the type bytes, not a text"),
+        ({"licence": None}, "licence is None, not a text"),
+        ({"source": " "}, "source is ' ', which is no text that says something"),
+        ({"notes": "left out"}, "notes are not a tuple of texts"),
+    ],
+)
+def test_each_mistake_is_a_sentence(values, mistake):
+    (found,) = mistakes_of(changed(**values))
+    assert found.startswith(mistake)
+
+
+@pytest.mark.parametrize(("value", "kind"), [(None, "None"), ([1], "of the type list"), (GOOD.images, "ndarray")])
+def test_something_else_altogether(value, kind):
+    (mistake,) = mistakes_of(value)
+    assert mistake.startswith("build returned ")
+    assert kind in mistake
+
+
+def test_several_mistakes_are_all_named():
+    assert len(mistakes_of(changed(images=None, identities=None, licence=None))) == 3
+
+
+def test_names_that_look_alike_are_found():
+    names = ["Ann", "ann", "J\u00f6rg", "Jo\u0308rg", "Bob", "Bob.", "Cid", "Dan"]
+    assert names_alike(names) == [["Ann", "ann"], ["J\u00f6rg", "Jo\u0308rg"], ["Bob", "Bob."]]
+
+
+def test_a_long_list_is_cut():
+    assert some(["a", "b", "c"]) == "a, b, c"
+    assert some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
