@@ -1,6 +1,7 @@
 """``report``, ``compare`` and ``power``: what finished runs show."""
 
 import io
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,7 +59,8 @@ def report(
     metric = _metric(finished.results, sort, "--sort")
     with writing("--html", html):
         if html:
-            finished.write_page(html)
+            for problem in finished.write_page(html):
+                print(f"left out: {problem}", file=sys.stderr)
     if svg:
         picture = Console(record=True, width=120, file=io.StringIO())
         picture.print(terminal.run_table(finished.results, picture.width, metric))

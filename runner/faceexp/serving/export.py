@@ -25,7 +25,7 @@ from faceexp.results.folder import NETWORK_FILES, ModelFolder
 from faceexp.serving.card import describe, size_of
 from faceexp.serving.find import find
 from faceexp.serving.model import FaceModel, load_model
-from faceexp.serving.runtimes import network_of
+from faceexp.serving.runtimes import keras_model, network_of
 
 # The packages that a format needs beside TensorFlow.
 NEEDS = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
@@ -138,12 +138,12 @@ def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -
     noise = np.random.default_rng(0).integers(0, 256, (3, *shape(model.preprocess)), dtype=np.uint8)
     deviations = {}
     source = ModelFolder(model.folder).network("keras")
-    tf = tensorflow()
+    tensorflow()
     with silence(), warnings.catch_warnings():
         # Keras and the converters warn about their own internals; nothing of ours runs in here.
         warnings.simplefilter("ignore")
         try:
-            network = tf.keras.models.load_model(source, compile=False, safe_mode=True)
+            network = keras_model(source)
         except Exception as error:  # a damaged file may make it raise anything
             raise InputError(Problem(f"cannot be loaded: {_reason(error)}", str(source))) from error
         expected = np.asarray(network(noise.astype(np.float32), training=False))
@@ -156,7 +156,7 @@ def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -
             except Exception as error:  # converters raise anything
                 message = f"cannot be converted to {name}: {_reason(error)}; export it to keras or saved_model"
                 raise InputError(Problem(message, str(source))) from error
-            converted = network_of(ModelFolder(alone))
+            converted = network_of(ModelFolder(alone), trust_saved_model=True)  # it was made above
             # Two sizes of batches are tried, because a converter may have fixed the size by mistake.
             embeddings = np.concatenate([converted(noise[:1]), converted(noise[1:])])
             deviations[name] = float(np.abs(embeddings - expected).max() / (np.abs(expected).max() or 1.0))
