@@ -21,6 +21,8 @@ from faceexp.files import check_file, explain_os_error
 if TYPE_CHECKING:
     from faceexp.arrays import FloatArray
 
+# Two photos, and whether they show the same person, if the list says it.
+ListedPair = tuple[str, str, bool | None]
 # A list of some million pairs has some hundred megabytes.
 MAX_LIST_BYTES = 2**30
 COLUMNS = (["a", "b"], ["a", "b", "same"])
@@ -66,7 +68,7 @@ def photos_in(folder: str | Path) -> list[Path]:
     return sorted(photos)
 
 
-def read_pairs(file: str | Path) -> Iterator[tuple[str, str, bool | None]]:
+def read_pairs(file: str | Path) -> Iterator[ListedPair]:
     """Yield the pairs of a CSV file: two paths per line, and 1 or 0 in the column ``same``, if there is one.
 
     Paths are relative to the folder of the file; ``~`` is the user's home. The first line names the columns: ``a,b`` or
@@ -102,14 +104,14 @@ def _columns(line: str, separator: str) -> list[str]:
     return [name.strip().lower() for name in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
 
 
-def _pairs(rows: Iterable[list[str]], list_file: Path, columns: int) -> list[tuple[str, str, bool | None]]:
+def _pairs(rows: Iterable[list[str]], list_file: Path, columns: int) -> list[ListedPair]:
     """Return the pairs in the rows of a list behind its first line.
 
     Raises:
         InputError: With the lines that are wrong.
     """
     meanings = {"1": True, "0": False, "true": True, "false": False, "yes": True, "no": False}
-    pairs: list[tuple[str, str, bool | None]] = []
+    pairs: list[ListedPair] = []
     problems: list[Problem] = []
     wrong = 0
 
