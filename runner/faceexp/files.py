@@ -23,6 +23,8 @@ _KINDS = {
 
 # The JSON of this project and of Keras is about ten levels deep, and ten more for each model inside a model.
 MAX_LEVELS = 100
+# No measurement is so large; what is computed from larger numbers, such as their squares, may be infinite.
+LARGEST_NUMBER = 1e100
 
 
 class UnfitFileError(OSError):
@@ -133,7 +135,7 @@ def _whole_number(digits: str) -> int | float:
 def _check_data(value: object, key: str, levels: int) -> None:
     """Refuse data that are too deep, and numbers and text that nobody could use."""
     if isinstance(value, float):
-        if not math.isfinite(value):
+        if not abs(value) <= LARGEST_NUMBER:  # which is also so if it is no number
             raise ValueError(f"{key or 'it'} is infinite, too large, or no number")
     elif isinstance(value, str):
         if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):

@@ -38,11 +38,7 @@ Far = Annotated[
 
 TrustSavedModel = Annotated[
     bool,
-    typer.Option(
-        "--trust-saved-model",
-        help="Open a SavedModel: it is a program, which can do whatever you can do.",
-        is_flag=True,
-    ),
+    typer.Option("--trust-saved-model", help="Open a SavedModel: it is a program, which can do whatever you can do."),
 ]
 
 

@@ -81,7 +81,7 @@ def read_pairs(file: str | Path) -> Iterator[ListedPair]:
     try:
         check_file(path, MAX_LIST_BYTES)
         with path.open(encoding="utf-8-sig", newline="") as opened:
-            first = opened.readline()
+            first = opened.readline(1000)
             separator = next((mark for mark in ",;\t" if _columns(first, mark) in COLUMNS), None)
             if separator is None:
                 raise InputError(Problem("the first line has to name the columns: a,b or a,b,same", f"{file}:1"))
@@ -121,16 +121,17 @@ def _pairs(rows: Iterable[list[str]], list_file: Path, columns: int) -> list[Lis
         return str(list_file.parent / os.path.expanduser(cell.strip()))  # noqa: PTH111 - it leaves unknown users alone
 
     for number, cells in enumerate(rows, 2):
+        if not any(map(str.strip, cells)):
+            continue
         same = cells[2].strip().lower() if columns == len(cells) == 3 else None
         if len(cells) == columns and (same is None or same in meanings):
             pairs.append((photo(cells[0]), photo(cells[1]), None if same is None else meanings[same]))
-        elif any(cell.strip() for cell in cells):
-            wrong += 1
-            if wrong <= MAX_LISTED:
-                message = f"has {len(cells)} columns, the first line {columns}"
-                if len(cells) == columns:
-                    message = f"{cells[2]!r} is neither 1 nor 0"
-                problems.append(Problem(message, f"{list_file}:{number}"))
+            continue
+        wrong += 1
+        if wrong <= MAX_LISTED:
+            of_columns = f"has {len(cells)} columns, the first line {columns}"
+            message = of_columns if len(cells) != columns else f"{cells[2][:100]!r} is neither 1 nor 0"
+            problems.append(Problem(message, f"{list_file}:{number}"))
     if wrong > MAX_LISTED:
         problems.append(Problem(f"{wrong - MAX_LISTED:,} more lines are wrong", str(list_file)))
     if problems:
