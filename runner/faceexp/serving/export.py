@@ -6,8 +6,10 @@ Every converted network is opened again and compared with the Keras file that it
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib.metadata
 import importlib.util
+import os
 import shutil
 import tempfile
 import warnings
@@ -128,8 +130,17 @@ def _place(made: Path, target: Path) -> None:
         return
     # An empty folder that exists stays the same folder, because it may be the working directory or a mounted disk. The
     # calibration comes last, because it is what makes the folder a model: whoever looks earlier finds none.
-    for entry in sorted(made.iterdir(), key=lambda path: path.name == "calibration.json"):
-        entry.rename(target / entry.name)
+    moved: list[Path] = []
+    try:
+        for entry in sorted(made.iterdir(), key=lambda path: path.name == "calibration.json"):
+            if os.path.lexists(target / entry.name):  # somebody else has been faster
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target / entry.name))
+            entry.rename(target / entry.name)
+            moved.append(entry)
+    except BaseException:
+        for entry in moved:
+            (target / entry.name).rename(entry)
+        raise
 
 
 def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -> dict[str, float]:
