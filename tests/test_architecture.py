@@ -15,6 +15,7 @@ PACKAGE = ROOT / "runner" / "faceexp"
 ORDER = (
     "errors",
     "files",
+    "keras_files",
     "quiet",
     "arrays",
     "contract",
@@ -23,7 +24,6 @@ ORDER = (
     "store",
     "experiment",
     "registry",
-    "testing",
     "data",
     "testing",
     "values",
@@ -41,7 +41,7 @@ ORDER = (
     "__init__",
 )
 # A flat file is what plugin authors import, or one of the few values that everybody passes through.
-MOST_FLAT_MODULES = 11
+MOST_FLAT_MODULES = 12
 MOST_LINES = 350
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -17,10 +17,8 @@ imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from faceexp.arrays import ByteArray, IntArray
-from faceexp.files import MAX_IMAGE_BYTES, check_file, image_extensions, readable_name
+from faceexp.files import files_fingerprint, image_extensions, readable_name, user_path
 
 if TYPE_CHECKING:
     import keras
@@ -62,9 +60,11 @@ __all__ = [
     "ModelPlugin",
     "Plugin",
     "SamplerPlugin",
+    "files_fingerprint",
     "image_extensions",
     "option",
     "readable_name",
+    "user_path",
 ]
 
 # Training computes with numbers of 32 bits. The square of this, summed over the pairs of a batch, still is one.
@@ -334,37 +334,6 @@ class DatasetPlugin(Plugin, ABC):
         Raises:
             InputError: Something is missing or unusable; one problem each, naming the path.
         """
-
-
-def user_path(text: str) -> Path:
-    """Return the absolute path that a user means by an option's text; ~ is the home folder.
-
-    Absolute, because images are decoded later, maybe by a process that started in another folder. A ~name without such
-    a user is left as it is, and is then reported as a file that is missing, where ``Path.expanduser`` would raise.
-    """
-    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - as the docstring says
-
-
-def files_fingerprint(files: Mapping[str, Path]) -> str:
-    """Return the SHA-256 over names of images and the SHA-256 of their content, which is read in chunks.
-
-    A file that cannot be read, or that must not be, counts by its name: whoever decodes the images says what is wrong
-    with it.
-
-    Args:
-        files: The file of each image by a name that is the same on every machine, such as its path inside the data
-            set's folder; in the order of the images.
-    """
-    digest = hashlib.sha256()
-    for name, path in files.items():
-        digest.update(os.fsencode(name) + b"\0")
-        try:
-            check_file(path, MAX_IMAGE_BYTES)
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError:
-            digest.update(b"unreadable")
-    return digest.hexdigest()
 
 
 class SamplerPlugin(Plugin, ABC):

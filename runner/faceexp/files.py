@@ -6,8 +6,12 @@ A device, a pipe or a file of many gigabytes would hang the program or fill the 
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
+import math
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 from faceexp.errors import InputError, Problem
@@ -26,6 +30,12 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+# The JSON of this project and of Keras is about ten levels deep, and ten more for each model inside a model.
+MAX_LEVELS = 100
+# No measurement is so large; what is computed from larger numbers, such as their squares, may be infinite.
+LARGEST_NUMBER = 1e100
 
 
 class UnfitFileError(OSError):
@@ -119,3 +129,88 @@ def image_extensions() -> frozenset[str]:
     from PIL import Image
 
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in photo_formats())
+
+
+def user_path(text: str) -> Path:
+    """Return the absolute path that a user means by an option's text; ~ is the home folder.
+
+    Absolute, because images are decoded later, maybe by a process that started in another folder. A ~name without such
+    a user is left as it is, and is then reported as a file that is missing, where ``Path.expanduser`` would raise.
+    """
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - as the docstring says
+
+
+def files_fingerprint(files: Mapping[str, Path]) -> str:
+    """Return the SHA-256 over names of images and the SHA-256 of their content, which is read in chunks.
+
+    A file that cannot be read, or that must not be, counts by its name: whoever decodes the images says what is wrong
+    with it.
+
+    Args:
+        files: The file of each image by a name that is the same on every machine, such as its path inside the data
+            set's folder; in the order of the images.
+    """
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        digest.update(os.fsencode(name) + b"\0")
+        try:
+            check_file(path, MAX_IMAGE_BYTES)
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError:
+            digest.update(b"unreadable")
+    return digest.hexdigest()
+
+
+def parse_json(content: bytes) -> object:
+    """Return the data of a JSON file, which hold no surprise for whoever uses them.
+
+    Refused are a key that is there twice, numbers that are infinite, no number, or do not fit into 64 bits, text that
+    cannot be written, and data of more than :data:`MAX_LEVELS` levels.
+
+    Raises:
+        ValueError: It is no such JSON; the text says why, and at which key.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text (byte {error.start})") from None
+    try:
+        data = json.loads(text, object_pairs_hook=_distinct, parse_int=_whole_number)
+        _check_data(data, "", MAX_LEVELS)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError(f"it has more than {MAX_LEVELS} levels") from None
+    return data
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return a JSON object, of which no key may be there twice: programs differ in which of the two they take."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it has the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
+    return content
+
+
+def _whole_number(digits: str) -> int | float:
+    """Return a whole number, or infinity for one that does not fit into 64 bits."""
+    number = int(digits) if len(digits) < 20 else math.inf
+    return number if abs(number) < 2**63 else math.inf
+
+
+def _check_data(value: object, key: str, levels: int) -> None:
+    """Refuse data that are too deep, and numbers and text that nobody could use."""
+    if isinstance(value, float):
+        if not abs(value) <= LARGEST_NUMBER:  # which is also so if it is no number
+            raise ValueError(f"{key or 'it'} is infinite, too large, or no number")
+    elif isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError(f"{key or 'it'} holds half of a character")
+    elif isinstance(value, dict | list):
+        if not levels:
+            raise ValueError(f"it has more than {MAX_LEVELS} levels")
+        for place, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            _check_data(place, key, 1)
+            _check_data(inner, f"{key}.{place}" if key else str(place), levels - 1)

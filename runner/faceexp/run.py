@@ -58,13 +58,20 @@ class Run:
         """The trials that did not end well."""
         return self.results.failed
 
-    def write_page(self, path: Path) -> None:
-        """Write the report as one HTML file that needs no other file, from what the folder of the run holds."""
+    def write_page(self, path: Path) -> tuple[Problem, ...]:
+        """Write the report as one HTML file that needs no other file, from what the folder of the run holds.
+
+        Returns:
+            What is wrong with each file of the run that the report had to do without.
+        """
         from faceexp.report.page.html import page
 
         folder = RunFolder(self.folder)
-        trials = folder.read_trials([trial.id for trial in self.trials])
-        write_text(path, page(self.results, folder.read_environment(), trials, folder.pictures()))
+        left_out: list[Problem] = []
+        trials = folder.read_trials([trial.id for trial in self.trials], left_out)
+        environment, pictures = folder.read_environment(left_out), folder.pictures(left_out)
+        write_text(path, page(self.results, environment, trials, pictures))
+        return tuple(left_out)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each trial: label, seed, fold, status and every metric."""

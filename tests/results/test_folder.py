@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import faceexp
-from faceexp.errors import InputError
+from faceexp.errors import InputError, Problem
+from faceexp.results.design import design_of, losses_of, values_of
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, read_results, run_of, runs_in
 from faceexp.results.schema import EnvironmentRecord
 from faceexp.run import open_runs
+from faceexp.statistics.power import UnanswerableError, from_run
 
 # Results as the first version wrote them, under schema 1.
 FIRST_VERSION = {
@@ -340,7 +343,9 @@ def test_results_with_any_damage_are_read_or_refused_in_one_line(data, small_run
         run = faceexp.open_run(folder)
     except InputError as error:
         (line,) = str(error).splitlines()
-        assert line.startswith(f"{folder / 'results.json'}: is ")
+        assert line.startswith(
+            (f"{folder / 'results.json'}: is ", f"{folder / 'results.json'}: cannot be read as results: ")
+        )
         assert line.endswith("run the experiment again")
     else:
         # What was read is whole: it can be written, and read again.
@@ -361,7 +366,7 @@ def test_models_with_any_damage_are_read_or_refused_in_one_line(data, small_run,
         record = folder.read()
     except InputError as error:
         (line,) = str(error).splitlines()
-        assert line.startswith(f"{folder.record}: does not describe a model (")
+        assert line.startswith((f"{folder.record}: does not describe a model (", f"{folder.record}: cannot be read: "))
     else:
         assert record.label == content["label"]
 
@@ -376,6 +381,130 @@ def test_a_report_does_without_what_is_lost_beside_the_results(small_run, tmp_pa
     assert list(run.read_trials([trial.id for trial in small_run.trials])) == others
     run.environment.unlink()
     assert run.read_environment() == EnvironmentRecord()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1" * 5000, "it is infinite, too large, or no number"),
+        ('{"trials": [{"seed": ' + "9" * 30 + "}]}", "trials.0.seed is infinite, too large, or no number"),
+        ('{"trials": [{"seed": Infinity}]}', "trials.0.seed is infinite, too large, or no number"),
+        ('{"a": 1e999}', "a is infinite, too large, or no number"),
+        ('{"a": {"b": 1, "b": 2}}', "it has the key 'b' twice"),
+        ('{"a": ' * 5000 + "1" + "}" * 5000, "it has more than 100 levels"),
+        ('{"name": "\\ud800"}', "name holds half of a character"),
+        (b'{"name": "\xe4"}', "it is not UTF-8 text (byte 10)"),
+        ("\0", "it is not JSON: Expecting value"),
+    ],
+)
+def test_what_no_honest_file_holds_is_named_with_its_key(text, reason, tmp_path):
+    content = text if isinstance(text, bytes) else text.encode()
+    for name in ("results.json", "calibration.json", "environment.json"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_results(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'results.json'}: cannot be read as results: {reason}")
+    with pytest.raises(InputError) as caught:
+        ModelFolder(tmp_path).read()
+    assert str(caught.value).startswith(f"{tmp_path / 'calibration.json'}: cannot be read: {reason}")
+    left_out: list[Problem] = []
+    assert RunFolder(tmp_path).read_environment(left_out) == EnvironmentRecord()
+    assert [str(problem).startswith(f"{tmp_path / 'environment.json'}: is damaged: {reason}") for problem in left_out]
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    (tmp_path / "results.json").write_text(json.dumps(FIRST_VERSION), encoding="utf-8-sig")
+    assert read_results(tmp_path).to_jsonable() == FIRST_VERSION
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device", "loop", "large", "empty"])
+def test_what_is_no_ordinary_file_is_refused_at_once(kind, tmp_path):
+    for name in ("results.json", "calibration.json", "environment.json", "trials/x.json", "pictures/1.png"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        if kind == "folder":
+            file.mkdir()
+        elif kind == "pipe":
+            os.mkfifo(file)
+        elif kind in ("device", "loop"):
+            file.symlink_to("/dev/zero" if kind == "device" else file)
+        else:
+            file.touch()
+            os.truncate(file, 3 * 2**30 if kind == "large" else 0)
+    with pytest.raises(InputError, match=r"results\.json: ") as caught:
+        read_results(tmp_path)
+    assert len(caught.value.problems) == 1
+    with pytest.raises(InputError, match=r"calibration\.json: "):
+        ModelFolder(tmp_path).read()
+    left_out: list[Problem] = []
+    run = RunFolder(tmp_path)
+    assert (run.read_environment(left_out), run.read_trials(["x"], left_out)) == (EnvironmentRecord(), {})
+    assert run.pictures(left_out) == ({1: b""} if kind == "empty" else {})
+    assert len(left_out) == (2 if kind == "empty" else 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda content: content["trials"][0].update(id="../../x"), "trials.0.id"),
+        (lambda content: content["trials"][0].update(id=".."), "trials.0.id"),
+        (lambda content: content["trials"][0].update(id="a\0b"), "trials.0.id"),
+        (lambda content: content["trials"][0].update(id="x" * 300), "trials.0.id"),
+        (lambda content: content["trials"][0].update(fold=-1), "trials.0.fold"),
+        (lambda content: content["summary"][0].update(n=-1), "summary.0.n"),
+        (lambda content: content["trials"].append(content["trials"][0]), "trials"),
+        (lambda content: content["trials"].append(content["trials"][0] | {"id": "another"}), "trials"),
+    ],
+)
+def test_what_cannot_be_is_refused(change, key, tmp_path):
+    content = copy.deepcopy(FIRST_VERSION)
+    change(content)
+    with pytest.raises(InputError) as caught:
+        read_results(written(tmp_path, content))
+    assert f"results.json: is damaged: {key} is missing or not what it has to be" in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [[0, 0], [100_000, 100_000], [16], [16, 16, 16], "16"])
+def test_images_of_an_impossible_size_are_refused(size, tmp_path):
+    content = FIRST_CALIBRATION | {"preprocess": {"size": size}}
+    (tmp_path / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(InputError, match=r"does not describe a model \(preprocess.size"):
+        ModelFolder(tmp_path).read()
+
+
+@settings(SETTINGS, max_examples=40)
+@given(data=st.data())
+def test_a_damaged_run_is_shown_or_refused(data, small_run, tmp_path):
+    """Whatever happens to one place of a file, the report, the power and the model are there, or one line is."""
+    folder = tmp_path / "run"
+    if not folder.exists():
+        shutil.copytree(small_run.folder, folder)
+    (model, *_) = RunFolder(folder).models()
+    files = [
+        folder / "results.json",
+        model.record,
+        RunFolder(folder).trial(model.root.name),
+        folder / "environment.json",
+    ]
+    file = data.draw(st.sampled_from(files))
+    text = file.read_text(encoding="utf-8")
+    content = json.loads(text)
+    way = data.draw(st.sampled_from(sorted(places(content), key=str)))
+    file.write_text(json.dumps(damaged(content, way, data.draw(st.sampled_from(VALUES)))), encoding="utf-8")
+    try:
+        run = faceexp.open_run(folder)
+        run.write_page(tmp_path / "page.html")
+        values = values_of(run.results, "accuracy")
+        losses = losses_of(run.results)
+        from_run(values, design_of(run.results), "accuracy", higher_is_better=True, losses=losses)
+        faceexp.load_model(folder)
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1
+    except UnanswerableError:
+        pass
+    finally:
+        file.write_text(text, encoding="utf-8")
 
 
 def test_everything_that_is_wrong_with_several_runs_is_told_at_once(tmp_path):

@@ -173,7 +173,7 @@ def read(path):
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_format_gives_the_embeddings_of_the_keras_model(name, folder, alone, face_folder):
-    model = faceexp.load_model(alone(folder, name))
+    model = faceexp.load_model(alone(folder, name), trust_saved_model=True)
     pixels = photos(face_folder, model)
     expected = embeddings(folder, pixels)
     assert expected.std(axis=0).min() > 0.01, "the embeddings differ, so that agreement means something"
@@ -390,6 +390,25 @@ def test_the_readme_names_its_folder_so_that_a_shell_and_python_understand(expor
     readme = (exported / "README.md").read_text(encoding="utf-8")
     assert "\nfaceexp verify 'my model' a.jpg b.jpg\n" in readme
     assert '\nmodel = faceexp.load_model("my model")\n' in readme
+    assert "`saved_model/` is a program: TensorFlow runs whatever operations are in it." in readme
+    assert "`saved_model/` is a program" in (exported / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_a_saved_model_alone_is_refused_until_it_is_trusted(exported, alone):
+    folder = alone(exported, "saved_model")
+    with pytest.raises(InputError, match="is a program, which could do anything on this computer"):
+        faceexp.load_model(folder)
+
+
+def test_what_appeared_meanwhile_is_not_overwritten(tmp_path):
+    made, target = tmp_path / "made", tmp_path / "target"
+    for folder in (made, target):
+        folder.mkdir()
+        (folder / "calibration.json").write_text(folder.name)
+    (made / "README.md").touch()
+    with pytest.raises(FileExistsError):
+        export._place(made, target)
+    assert {file.name: file.read_text() for file in target.iterdir()} == {"calibration.json": "target"}
 
 
 # Where it goes, where it comes from ------------------------------------------------------------------------------------

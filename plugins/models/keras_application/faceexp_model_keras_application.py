@@ -14,11 +14,11 @@ from pydantic import ValidationInfo, field_validator
 
 from faceexp.contract import ModelPlugin, option
 from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.files import check_file, explain_os_error
+from faceexp.keras_files import MAX_BYTES, UnsafeKerasFileError, check_weights
 
 if TYPE_CHECKING:
     import keras
-
-MAX_BYTES = 4 * 2**30
 
 
 @functools.cache
@@ -76,10 +76,15 @@ class KerasApplication(ModelPlugin):
     def _is_a_file(cls, weights: str | None) -> str | None:
         if weights is not None:
             path = Path(weights).expanduser()
-            if path.suffix != ".h5" or not path.is_file():
+            if path.suffix != ".h5" or not path.exists():
                 raise ValueError(f"no such file that ends in .h5: {weights}; nothing is downloaded")
-            if path.stat().st_size > MAX_BYTES:
-                raise ValueError(f"{weights} has more than the {MAX_BYTES:,} bytes that are read")
+            try:
+                check_file(path, MAX_BYTES)
+                check_weights(path, path.stat().st_size)
+            except UnsafeKerasFileError as error:
+                raise ValueError(f"{weights} {error}") from None
+            except OSError as error:
+                raise ValueError(f"{weights} {explain_os_error(error)}") from None
         return weights
 
     @field_validator("sha256")

@@ -3,65 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import zipfile
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationInfo, field_validator
 
 from faceexp.contract import ModelPlugin, option
 from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.keras_files import UnsafeKerasFileError, check_layers, check_network, read_description
 
 if TYPE_CHECKING:
     import keras
-
-MAX_BYTES = 4 * 2**30
-MAX_DESCRIPTION_BYTES = 64 * 2**20
-
-# Of Keras, but wrappers of code from elsewhere.
-CODE = frozenset({"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
-
-
-def description(path: Path) -> dict[str, Any]:
-    """Return what a .keras file says of its model, after a look at sizes; nothing of it is executed.
-
-    Raises:
-        ValueError: It is no such file, or unpacks to too much.
-    """
-    try:
-        with zipfile.ZipFile(path) as file:
-            if sum(entry.file_size for entry in file.infolist()) > MAX_BYTES:
-                raise ValueError(f"{path} unpacks to more than the {MAX_BYTES:,} bytes that are read")
-            if file.getinfo("config.json").file_size > MAX_DESCRIPTION_BYTES:
-                raise ValueError(f"{path} describes its model in more than {MAX_DESCRIPTION_BYTES:,} bytes")
-            config = json.loads(file.read("config.json"))
-    except OSError as error:
-        raise ValueError(f"no such file: {path}") from error
-    except (zipfile.BadZipFile, zlib.error, KeyError, UnicodeError, json.JSONDecodeError, RuntimeError) as error:
-        raise ValueError(f"{path} is no file that model.save(....keras) of Keras 3 wrote") from error
-    return config if isinstance(config, dict) else {}
-
-
-def foreign(config: object) -> Iterator[str]:
-    """Yield what in a model's description is code, or is not of Keras itself."""
-    left = [config]
-    while left:
-        part = left.pop()
-        if isinstance(part, list):
-            left += part
-        if not isinstance(part, dict):
-            continue
-        left += part.values()
-        name, module = str(part.get("class_name")), str(part.get("module")).partition(".")[0]
-        if name in CODE:
-            yield "a Lambda layer" if name == "__lambda__" else f"a {name} layer"
-        elif module == "builtins" and name == "function":
-            yield f"the function {part.get('config')!r}"
-        elif "registered_name" in part and module not in ("keras", "builtins"):
-            yield f"the class {part['registered_name'] or name!r}"
 
 
 class KerasFile(ModelPlugin):
@@ -88,9 +40,10 @@ class KerasFile(ModelPlugin):
     @field_validator("path")
     @classmethod
     def _is_a_safe_file(cls, path: str) -> str:
-        found = sorted(set(foreign(description(Path(path).expanduser()))))
-        if found:
-            raise ValueError(f"{path} holds {', '.join(found[:5])}; only models of Keras's own layers are loaded")
+        try:
+            check_network(Path(path).expanduser())
+        except UnsafeKerasFileError as error:
+            raise ValueError(f"{path} {error}") from None
         return path
 
     @field_validator("sha256")
@@ -110,7 +63,7 @@ class KerasFile(ModelPlugin):
     def _is_a_layer(cls, layer: str | None, info: ValidationInfo) -> str | None:
         if layer is not None and "path" in info.data:
             try:
-                inside = description(Path(info.data["path"]).expanduser())["config"]["layers"]
+                inside = read_description(Path(info.data["path"]).expanduser())["config"]["layers"]
                 names = [str(entry["config"]["name"]) for entry in inside]
             except (KeyError, TypeError):
                 names = []
@@ -128,6 +81,8 @@ class KerasFile(ModelPlugin):
 
         layers = keras.layers
         try:
+            check_network(Path(self.path).expanduser())  # again: it may be another file by now
+            check_layers(Path(self.path).expanduser())
             model = keras.models.load_model(Path(self.path).expanduser(), safe_mode=True, compile=False)
             inputs, outputs = list(model.inputs), list(model.outputs)
             if self.layer:

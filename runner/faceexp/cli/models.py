@@ -1,7 +1,9 @@
 """``verify``, ``identify``, ``embed`` and ``export``: a trained model is used."""
 
 import contextlib
+import math
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +27,9 @@ from faceexp.errors import InputError, Problem, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from faceexp.serving.answers import JudgedPairs, Verification
     from faceexp.serving.model import FaceModel
+    from faceexp.serving.photos import ListedPair
 
 Model = Annotated[
     str,
@@ -42,6 +46,11 @@ Far = Annotated[
     typer.Option(
         "--far", metavar="RATE", help="Use the threshold for this false accept rate (FAR, also called FMR), e.g. 0.001."
     ),
+]
+
+TrustSavedModel = Annotated[
+    bool,
+    typer.Option("--trust-saved-model", help="Open a SavedModel: it is a program, which can do whatever you can do."),
 ]
 
 
@@ -61,6 +70,7 @@ def verify(
         ),
     ] = None,
     far: Far = None,
+    trust_saved_model: TrustSavedModel = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Say whether two photos show the same person, with a probability and the false accept rate of the threshold.
@@ -70,61 +80,72 @@ def verify(
     given = photos or []
     if (pairs is None) == (not given) or (given and len(given) != 2):
         raise InputError("name two photos, or a list of pairs with --pairs")
-    if pairs is None:
-        _verify_two(model, given[0], given[1], far, as_json=as_json)
-    else:
-        _verify_list(model, pairs, far, as_json=as_json)
-
-
-def _verify_two(path: str, first: Path, second: Path, far: float | None, *, as_json: bool) -> None:
-    from faceexp.report.terminal.decisions import verification
-    from faceexp.serving.answers import as_json as answer_as_json
     from faceexp.serving.model import load_model
 
     with quiet() as stderr:
-        model = load_model(path)
-        # The network is loaded when it is first used, which takes seconds; on a terminal a word says so meanwhile.
-        with stderr.status("loading the model") if is_screen(stderr) else contextlib.nullcontext():
-            answer = model.verify(first, second, far)
-        _warn_of_several_faces(stderr, dict(zip((str(first), str(second)), answer.faces, strict=True)))
+        opened = load_model(model, trust_saved_model=trust_saved_model)
+        if pairs is None:
+            answer = _judge_two(opened, given[0], given[1], far, stderr)
+        else:
+            listed, judged = _judge_list(opened, pairs, far, stderr)
+    if pairs is None:
+        _show_two(answer, opened, as_json=as_json)
+    else:
+        _show_list(listed, judged, opened, as_json=as_json)
+
+
+def _judge_two(model: "FaceModel", first: Path, second: Path, far: float | None, stderr: "Console") -> "Verification":
+    # The network is loaded when it is first used, which takes seconds; on a terminal a word says so meanwhile.
+    with stderr.status("loading the model") if is_screen(stderr) else contextlib.nullcontext():
+        answer = model.verify(first, second, far)
+    _warn_of_several_faces(stderr, dict(zip((str(first), str(second)), answer.faces, strict=True)))
+    return answer
+
+
+def _show_two(answer: "Verification", model: "FaceModel", *, as_json: bool) -> None:
+    from faceexp.report.terminal.decisions import verification
+    from faceexp.serving.answers import as_json as answer_as_json
+
     show(verification(answer, model), answer_as_json(answer) | {"model": _about(model)}, as_json=as_json)
 
 
-def _verify_list(path: str, file: Path, far: float | None, *, as_json: bool) -> None:
+def _judge_list(
+    model: "FaceModel", file: Path, far: float | None, stderr: "Console"
+) -> "tuple[list[ListedPair], JudgedPairs]":
+    from faceexp.serving.photos import read_pairs
+
+    listed = list(read_pairs(file))
+    photos = {photo for first, second, _ in listed for photo in (first, second)}
+    with counting(stderr, "embedding photos", len(photos)) as on_progress:
+        judged = model.verify_pairs([(first, second) for first, second, _ in listed], far, on_progress)
+    _warn_of_several_faces(stderr, judged.faces)
+    return listed, judged
+
+
+def _show_list(listed: "list[ListedPair]", judged: "JudgedPairs", model: "FaceModel", *, as_json: bool) -> None:
     import csv
 
     from faceexp.report.terminal.decisions import pairs_summary
-    from faceexp.results.jsonable import to_jsonable
     from faceexp.results.spreadsheets import csv_cells
     from faceexp.serving.answers import tally
-    from faceexp.serving.model import load_model
-    from faceexp.serving.photos import read_pairs
 
-    with quiet() as stderr:
-        model = load_model(path)
-        pairs = list(read_pairs(file))
-        photos = {photo for first, second, _ in pairs for photo in (first, second)}
-        with counting(stderr, "embedding photos", len(photos)) as on_progress:
-            answers = model.verify_pairs([(first, second) for first, second, _ in pairs], far, on_progress)
-        faces = {
-            photo: count
-            for (first, second, _), answer in zip(pairs, answers, strict=True)
-            for photo, count in zip((first, second), answer.faces, strict=True)
-        }
-        _warn_of_several_faces(stderr, faces)
-    summary = tally([same for _, _, same in pairs], [answer.same for answer in answers])
-    lines: list[dict[str, object]] = [
-        to_jsonable(
-            {"a": a, "b": b, "same": answer.same, "distance": answer.distance, "probability": answer.probability}
-        )
-        for (a, b, _), answer in zip(pairs, answers, strict=True)
-    ]
+    summary = tally([same for _, _, same in listed], judged.same.tolist())
+    # Without validation pairs of both kinds there is no probability.
+    said = zip(
+        judged.same.tolist(),
+        judged.distance.tolist(),
+        (None if math.isnan(value) else value for value in judged.probability.tolist()),
+        strict=True,
+    )
+    rows = ((a, b, *values) for (a, b, _), values in zip(listed, said, strict=True))
+    columns = ("a", "b", "same", "distance", "probability")
     if as_json:
+        lines = [dict(zip(columns, row, strict=True)) for row in rows]
         show("", {"model": _about(model), "summary": summary, "pairs": lines}, as_json=True)
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["a", "b", "same", "distance", "probability"])
-    writer.writerows(csv_cells((line | {"same": int(bool(line["same"]))}).values()) for line in lines)
+    writer.writerow(columns)
+    writer.writerows(csv_cells((a, b, int(same), *numbers)) for a, b, same, *numbers in rows)
     error_console().print(pairs_summary(summary))
 
 
@@ -146,6 +167,7 @@ def identify(
         ),
     ],
     far: Far = None,
+    trust_saved_model: TrustSavedModel = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Rank the people of a gallery by their distance from a photo, and say whether it shows one of them or nobody."""
@@ -156,10 +178,14 @@ def identify(
 
     people = gallery_of(gallery)
     with quiet() as stderr:
-        opened = load_model(model)
+        opened = load_model(model, trust_saved_model=trust_saved_model)
         with counting(stderr, "embedding photos", 1 + sum(map(len, people.values()))) as on_progress:
             answer = opened.identify(people, photo, far, on_progress)
+    for problem in answer.left_out:
+        print(f"left out: {problem}", file=sys.stderr)
     show(identification(answer, opened), answer_as_json(answer) | {"model": _about(opened)}, as_json=as_json)
+    if answer.left_out:
+        raise typer.Exit(1)
 
 
 def embed(
@@ -173,6 +199,7 @@ def embed(
             "--output", "-o", metavar="FILE", parser=user_path, help="Where to write: .parquet, .csv or .npz."
         ),
     ] = Path("embeddings.parquet"),
+    trust_saved_model: TrustSavedModel = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Write the embedding of every photo in a folder; a photo that cannot be used is left out and named."""
@@ -182,17 +209,19 @@ def embed(
     files = photos_in(folder)
     write = writer_of(output)
     with quiet() as stderr:
-        opened = load_model(model)
+        opened = load_model(model, trust_saved_model=trust_saved_model)
         with counting(stderr, "embedding photos", len(files)) as on_progress:
-            embedded, embeddings, problems = opened.embed_files(files, on_progress)
+            embedded = opened.embed_usable(files, on_progress)
+    problems, embeddings = embedded.problems, embedded.embeddings
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
-    if not embedded:
+    if not embedded.places:
         raise InputError(Problem("none of its photos can be used", str(folder)))
     with writing("--output", output):
-        write([str(file.relative_to(folder)) for file in embedded], embeddings)
-    done = {"model": _about(opened), "output": str(output), "photos": len(embedded), "width": int(embeddings.shape[1])}
-    text = f"{len(embedded):,} embeddings of {embeddings.shape[1]} numbers in {output}"
+        write([str(files[place].relative_to(folder)) for place in embedded.places], embeddings)
+    count, width = embeddings.shape
+    done = {"model": _about(opened), "output": str(output), "photos": count, "width": width}
+    text = f"{count:,} embeddings of {width} numbers in {output}"
     show(printable(text), done | {"left_out": [str(problem) for problem in problems]}, as_json=as_json)
     if problems:
         raise typer.Exit(1)
@@ -203,7 +232,7 @@ def _about(model: "FaceModel") -> dict[str, str]:
     return {"label": model.label, "folder": str(model.folder), "distance": model.distance}
 
 
-def _warn_of_several_faces(stderr: "Console", faces: dict[str, int]) -> None:
+def _warn_of_several_faces(stderr: "Console", faces: Mapping[str, int]) -> None:
     """Name the photos that show several faces, of which the largest is used."""
     for photo, count in faces.items():
         if count > 1:

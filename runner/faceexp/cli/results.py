@@ -1,5 +1,6 @@
 """``report``, ``compare`` and ``power``: what finished runs show."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,7 +66,8 @@ def report(
     metric = _metric(finished.results, sort, "--sort")
     with writing("--html", html):
         if html:
-            finished.write_page(html)
+            for problem in finished.write_page(html):
+                print(f"left out: {problem}", file=sys.stderr)
     if svg:
         with writing("--svg", svg):
             svg.write_text(terminal.picture(finished.results, metric), encoding="utf-8")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem
+from faceexp.files import explain_os_error, parse_json, read_bytes, read_input
 from faceexp.results.model_schema import ModelRecord
-from faceexp.results.record import Record
+from faceexp.results.record import JsonObject, Record
 from faceexp.values import NETWORK_FILE
 
 # The records of a run are imported where they are read: whoever opens a model needs none of them.
@@ -24,8 +25,11 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 # The name of the network in a folder, by format. If a folder holds several, the first of these is opened. So the format
 # that opens most quickly comes first.
 NETWORK_FILES = {"onnx": "model.onnx", "tflite": "model.tflite", "keras": NETWORK_FILE, "saved_model": "saved_model"}
-# A description of a model has a few kilobytes. A larger file is something else, and reading it could fill the memory.
+# Larger files are something else, and reading them could fill the memory: a description of a model has a few kilobytes,
+# results of a thousand trials some ten megabytes.
 MAX_MODEL_RECORD_BYTES = 2**20
+MAX_RESULTS_BYTES = 128 * 2**20
+MAX_BESIDE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,9 @@ class ModelFolder:
             InputError: The file cannot be read, or it does not describe a model.
         """
         file = self.record
-        try:
-            if file.stat().st_size > MAX_MODEL_RECORD_BYTES:
-                raise InputError(Problem("is too large to describe a model", str(file)))
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise InputError(Problem(f"cannot be read: {error}; export the model again", str(file))) from None
-        if not isinstance(content, dict):
-            raise InputError(Problem("does not describe a model; export it again", str(file)))
+        content = _json_object(
+            file, MAX_MODEL_RECORD_BYTES, "cannot be read", "does not describe a model", "export it again"
+        )
         try:
             return ModelRecord.model_validate(content)
         except ValidationError as error:
@@ -115,8 +114,11 @@ class RunFolder:
         return (self.root / "models").is_dir()
 
     def models(self) -> list[ModelFolder]:
-        """Return the folder of every model that has a description, in the order of their names."""
-        return [ModelFolder(file.parent) for file in sorted((self.root / "models").glob("*/calibration.json"))]
+        """Return the folder of every model that has a description and lies in the run, in the order of their names."""
+        home = (self.root / "models").resolve()
+        # A link may lead out of the run, where anything could lie.
+        inside = (folder for folder in sorted((self.root / "models").glob("*")) if _resolved(folder).parent == home)
+        return [ModelFolder(folder) for folder in inside if ModelFolder(folder).record.is_file()]
 
     def read_results(self) -> RunRecord:
         """Return the run's results.
@@ -126,23 +128,42 @@ class RunFolder:
         """
         return read_results(self.root)
 
-    def read_environment(self) -> EnvironmentRecord:
-        """Return what the run was made with, or an empty record if that file is lost or damaged."""
+    def read_environment(self, left_out: list[Problem] | None = None) -> EnvironmentRecord:
+        """Return what the run was made with, or an empty record if that file is lost or damaged.
+
+        Args:
+            left_out: Takes what is wrong with the file, if it is there.
+        """
         from faceexp.results.schema import EnvironmentRecord
 
-        return _read(self.environment, EnvironmentRecord) or EnvironmentRecord()
+        return _read(self.environment, EnvironmentRecord, left_out) or EnvironmentRecord()
 
-    def read_trials(self, trial_ids: Sequence[str]) -> dict[str, TrialFile]:
-        """Return the files of trials by id. A lost or damaged file is left out, because a report can do without it."""
+    def read_trials(self, trial_ids: Sequence[str], left_out: list[Problem] | None = None) -> dict[str, TrialFile]:
+        """Return the files of trials by id. A lost or damaged file is left out, because a report can do without it.
+
+        Args:
+            trial_ids: The ids of the trials.
+            left_out: Takes what is wrong with each file that is there, but damaged.
+        """
         from faceexp.results.schema import TrialFile
 
-        files = {trial_id: _read(self.trial(trial_id), TrialFile) for trial_id in trial_ids}
+        files = {trial_id: _read(self.trial(trial_id), TrialFile, left_out) for trial_id in trial_ids}
         return {trial_id: file for trial_id, file in files.items() if file is not None}
 
-    def pictures(self) -> dict[int, bytes]:
-        """Return the content of all pictures by the number of the image."""
-        files = sorted((self.root / "pictures").glob("*.png"))
-        return {int(file.stem): file.read_bytes() for file in files if file.stem.isdecimal()}
+    def pictures(self, left_out: list[Problem] | None = None) -> dict[int, bytes]:
+        """Return the content of all pictures by the number of the image.
+
+        Args:
+            left_out: Takes what is wrong with each picture that cannot be read.
+        """
+        content: dict[int, bytes] = {}
+        for file in sorted((self.root / "pictures").glob("*.png")):
+            if file.stem.isdecimal():
+                try:
+                    content[int(file.stem)] = read_bytes(file, MAX_BESIDE_BYTES)
+                except OSError as error:
+                    _tell(left_out, file, explain_os_error(error))
+        return content
 
 
 def run_of(model: ModelFolder) -> RunFolder | None:
@@ -166,31 +187,73 @@ def read_results(path: Path) -> RunRecord:
     from faceexp.results.schema import SCHEMA, RunRecord
 
     file = path if path.is_file() else RunFolder(path).results
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        runs = sorted(map(str, runs_in(path))) if path.is_dir() else []
+    again = "run the experiment again"
+    if path.is_dir() and not os.path.lexists(file):
+        runs = sorted(map(str, runs_in(path)))
         hint = f"it holds the runs {', '.join(runs)}" if runs else "name the folder that `faceexp run` printed"
-        raise InputError(Problem(f"holds no results.json; {hint}", str(path))) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(Problem(f"cannot be read as results: {error}", str(file))) from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise InputError(Problem(f"is not results of schema {SCHEMA}; run the experiment again", str(file)))
+        raise InputError(Problem(f"holds no results.json; {hint}", str(path)))
+    other_schema = f"is not results of schema {SCHEMA}"
+    content = _json_object(file, MAX_RESULTS_BYTES, "cannot be read as results", other_schema, again)
+    if content.get("schema") != SCHEMA:
+        raise InputError(Problem(f"{other_schema}; {again}", str(file)))
     try:
         return RunRecord.model_validate(content)
     except ValidationError as error:
-        message = f"is damaged: {_place(error)} is missing or not what it has to be; run the experiment again"
+        message = f"is damaged: {_place(error)} is missing or not what it has to be; {again}"
         raise InputError(Problem(message, str(file))) from None
 
 
-def _read(file: Path, record: type[AnyRecord]) -> AnyRecord | None:
+def _json_object(file: Path, largest: int, unreadable: str, other: str, hint: str) -> JsonObject:
+    """Return the content of a JSON file, which has to be an object.
+
+    Args:
+        file: The file.
+        largest: The most bytes that it may have.
+        unreadable: What is said of a file that is no JSON.
+        other: What is said of JSON that is no object.
+        hint: What the user should do then.
+
+    Raises:
+        InputError: It cannot be read, or it holds something else.
+    """
+    try:
+        content = parse_json(read_input(file, largest, hint))
+    except ValueError as error:
+        raise InputError(Problem(f"{unreadable}: {error}; {hint}", str(file))) from None
+    if not isinstance(content, dict):
+        raise InputError(Problem(f"{other}; {hint}", str(file)))
+    return content
+
+
+def _read(file: Path, record: type[AnyRecord], left_out: list[Problem] | None) -> AnyRecord | None:
     """Return the record of a JSON file, or nothing if the file is lost or damaged."""
     try:
-        return record.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError):
+        return record.model_validate(parse_json(read_bytes(file, MAX_BESIDE_BYTES)))
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        _tell(left_out, file, explain_os_error(error))
+    except ValidationError as error:
+        _tell(left_out, file, f"is damaged: {_place(error)} is missing or not what it has to be")
+    except ValueError as error:
+        _tell(left_out, file, f"is damaged: {error}")
+    return None
+
+
+def _tell(left_out: list[Problem] | None, file: Path, message: str) -> None:
+    """Add what is wrong with a file that a report can do without."""
+    if left_out is not None:
+        left_out.append(Problem(message, str(file)))
+
+
+def _resolved(folder: Path) -> Path:
+    """Return where a folder lies when links are followed; a link that leads to itself lies nowhere."""
+    try:
+        return folder.resolve()
+    except (OSError, RuntimeError):
+        return Path()
 
 
 def _place(error: ValidationError) -> str:
     """Return the first key that is wrong, for example ``trials.3.seed``."""
-    return ".".join(str(part) for part in error.errors()[0]["loc"])
+    return ".".join(str(part) for part in error.errors(include_url=False, include_context=False)[0]["loc"])

@@ -12,6 +12,7 @@ from faceexp.experiment.schema import Preprocess
 from faceexp.results.record import (
     BudgetRecord,
     CalibrationRecord,
+    Count,
     Interval,
     JsonObject,
     Number,
@@ -36,13 +37,13 @@ class MeanRecord(Record):
 
     mean: Number = Field(description="The mean over the trials that have a value.")
     ci95: Interval | None = Field(None, description="The 95 % interval of the mean; null for fewer than two trials.")
-    n: int = Field(description="The number of trials that have a value.")
+    n: Count = Field(description="The number of trials that have a value.")
 
 
 class OriginBudgetRecord(BudgetRecord):
     """How much training the loss of the model was given, as the mean over its trials that ended well."""
 
-    settings_tried: int = Field(1, description="How many rows of the run have the same loss plugin.")
+    settings_tried: Count = Field(1, description="How many rows of the run have the same loss plugin.")
 
 
 class OriginRecord(Record):
@@ -52,7 +53,7 @@ class OriginRecord(Record):
     description: str = Field("", description="What the run was for.")
     spec_hash: str | None = Field(None, description="The digest of the experiment.")
     trial: str | None = Field(None, description="The id of the trial that ended with this model.")
-    best_step: int | None = Field(None, description="The step of phase 2 whose weights are kept.")
+    best_step: Count | None = Field(None, description="The step of phase 2 whose weights are kept.")
     protocol: Mapping[str, Any] = Field(
         default_factory=dict, description="The table `[protocol]` of the experiment file, without paths."
     )
@@ -61,7 +62,7 @@ class OriginRecord(Record):
     source: str | None = Field(None, description="Where the data come from, as that plugin states it.")
     model: UsedPluginRecord | None = Field(None, description="The trunk of the network.")
     loss: UsedPluginRecord | None = Field(None, description="The loss.")
-    embedding_dim: int | None = Field(None, description="How many numbers an embedding has.")
+    embedding_dim: Count | None = Field(None, description="How many numbers an embedding has.")
     notes: tuple[str, ...] = Field((), description="The sentences of the run about its data.")
     note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about, in the same order.")
     parts: Mapping[str, PartRecord] = Field(
@@ -73,7 +74,7 @@ class OriginRecord(Record):
     summary: Mapping[str, MeanRecord] = Field(
         default_factory=dict, description="The means of the loss over its trials. Each name is that of a metric."
     )
-    trials: tuple[int, int] | None = Field(
+    trials: tuple[Count, Count] | None = Field(
         None, description="How many trials of the loss ended well, and how many there were."
     )
     budget: OriginBudgetRecord | None = Field(None, description="How much training the loss was given.")
@@ -115,7 +116,7 @@ class ModelRecord(Record):
 
     label: str = Field(description="The name of the row: the loss with the options in which it differs.")
     seed: int | None = Field(None, description="The seed of the trial.")
-    fold: int | None = Field(None, description="The fold of the trial.")
+    fold: Count | None = Field(None, description="The fold of the trial.")
     distance: Distance = Field(description="The distance by which embeddings are compared.")
     threshold: Number = Field(description="Up to this distance two photos count as of one person.")
     criterion: str = Field("", description="How the threshold was chosen, in words.")

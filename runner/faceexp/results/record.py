@@ -27,12 +27,23 @@ def _rate(text: str) -> str:
     return text
 
 
+def _file_name(text: str) -> str:
+    """Return a text that names a file in a folder, or refuse it: with a path in it, it could lead out of the folder."""
+    if not text or text in (".", "..") or len(text) > 200 or any(letter in "/\\\0" for letter in text):
+        raise ValueError("is no name of a file")
+    return text
+
+
 def _defined(values: object) -> object:
     """Return nothing for a curve with values that are not defined: it cannot be drawn, nor be averaged with others."""
     is_broken = isinstance(values, list | tuple) and any(_finite(value) is None for value in values)
     return () if is_broken else values
 
 
+# How many of something there are.
+Count = Annotated[int, Field(ge=0)]
+# The name of a trial's files, without their ending.
+TrialId = Annotated[str, AfterValidator(_file_name)]
 Number = Annotated[float | None, BeforeValidator(_finite)]
 Curve = Annotated[tuple[float, ...], BeforeValidator(_defined)]
 Interval = tuple[float, float]
@@ -66,12 +77,12 @@ class Record(BaseModel):
 class BudgetRecord(Record):
     """How much training a trial was given. A comparison is fair where all losses were given the same."""
 
-    pretrain_images: int = Field(
+    pretrain_images: Count = Field(
         0, description="How many images phase 1 saw. An image that is seen twice counts twice."
     )
-    steps: int = Field(0, description="The number of optimiser steps of phase 2.")
-    images: int = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
-    trainable_parameters: int = Field(
+    steps: Count = Field(0, description="The number of optimiser steps of phase 2.")
+    images: Count = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
+    trainable_parameters: Count = Field(
         0, description="The number of weights that phase 2 trains, with those of the loss."
     )
 
@@ -79,10 +90,10 @@ class BudgetRecord(Record):
 class PartRecord(Record):
     """How much data one part of a split holds."""
 
-    images: int = Field(description="The number of images.")
-    people: int = Field(description="The number of people that they show.")
-    pairs: int | None = Field(None, description="The number of pairs that are judged. The training part has none.")
-    similar: int | None = Field(None, description="How many of these pairs show the same person.")
+    images: Count = Field(description="The number of images.")
+    people: Count = Field(description="The number of people that they show.")
+    pairs: Count | None = Field(None, description="The number of pairs that are judged. The training part has none.")
+    similar: Count | None = Field(None, description="How many of these pairs show the same person.")
 
 
 class CalibrationRecord(Record):
@@ -97,8 +108,8 @@ class CalibrationRecord(Record):
     )
     slope: Number = Field(None, description="How much the log odds that a pair is similar change per unit of distance.")
     intercept: Number = Field(None, description="The log odds that a pair at distance 0 is similar.")
-    n_similar: int | None = Field(None, description="The number of similar pairs.")
-    n_different: int | None = Field(None, description="The number of different pairs.")
+    n_similar: Count | None = Field(None, description="The number of similar pairs.")
+    n_different: Count | None = Field(None, description="The number of different pairs.")
 
 
 def remarks(notes: Sequence[str], kinds: Sequence[NoteKind]) -> tuple[Note, ...]:

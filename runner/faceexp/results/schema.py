@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from faceexp.contract import Distance
 from faceexp.results.published import PublishedRecord
 from faceexp.results.record import (
     BudgetRecord,
     CalibrationRecord,
+    Count,
     Curve,
     Interval,
     Number,
     PartRecord,
     Record,
+    TrialId,
     remarks,
 )
 from faceexp.statistics.comparisons import Verdict
@@ -37,7 +39,7 @@ SCHEMA = 1
 class CheckpointRecord(Record):
     """One point of the training curve of phase 2."""
 
-    step: int = Field(description="How many optimiser steps were done.")
+    step: Count = Field(description="How many optimiser steps were done.")
     loss: Number = Field(description="The mean value of the loss since the point before.")
     validation: Number = Field(
         description="The area under the ROC curve on validation images. The point with the highest value is kept."
@@ -47,14 +49,14 @@ class CheckpointRecord(Record):
 class TrialRecord(Record):
     """One loss or one baseline that was trained and tested with one seed and one fold."""
 
-    id: str = Field(description="The name of the trial's files. It is made of label, seed and fold.")
+    id: TrialId = Field(description="The name of the trial's files. It is made of label, seed and fold.")
     loss: str = Field("", description="The name of the loss plugin or of the baseline.")
     label: str = Field(
         description="The name of the row in tables: the loss with the options in which it differs, or the baseline."
     )
     kind: Kind = Field(description="Whether this is a loss or a baseline.")
     seed: int = Field(description="The seed from which split, first weights and batches are drawn.")
-    fold: int = Field(description="The fold, counted from 0.")
+    fold: Count = Field(description="The fold, counted from 0.")
     status: Status = Field(
         description="How it ended. `diverged`: a number was not finite; `failed`: an error was raised."
     )
@@ -67,7 +69,7 @@ class TrialRecord(Record):
         None, description="Up to this distance a pair is accepted. It is chosen on validation pairs."
     )
     distance: Distance | None = Field(None, description="The distance by which embeddings are compared.")
-    best_step: int = Field(0, description="The step of phase 2 whose weights are kept.")
+    best_step: Count = Field(0, description="The step of phase 2 whose weights are kept.")
     seconds: Mapping[str, float] = Field(
         default_factory=dict,
         description="The time that each stage took when it was computed, even if it was found in the store later.",
@@ -118,8 +120,8 @@ class DiagnosticsRecord(Record):
     )
     tar: Curve = Field((), description="True accept rates at the same corners; empty without similar pairs.")
     edges: tuple[float, ...] = Field((), description="The borders of the bins of both histograms, as distances.")
-    similar: tuple[int, ...] = Field((), description="The number of similar pairs in each bin.")
-    different: tuple[int, ...] = Field((), description="The number of different pairs in each bin.")
+    similar: tuple[Count, ...] = Field((), description="The number of similar pairs in each bin.")
+    different: tuple[Count, ...] = Field((), description="The number of different pairs in each bin.")
     hardest: tuple[JudgedPairRecord, ...] = Field(
         (), description="The hardest pairs of each kind: rightly and wrongly accepted, rightly and wrongly refused."
     )
@@ -151,7 +153,7 @@ class SplitRecord(Record):
     """How the data were cut into parts for one seed and one fold."""
 
     seed: int = Field(description="The seed of the trials that use this split.")
-    fold: int = Field(description="The fold of these trials, counted from 0.")
+    fold: Count = Field(description="The fold of these trials, counted from 0.")
     key: str | None = Field(
         None,
         description="A digest of the data and the cut. Two runs with the same key can be tested against each other.",
@@ -171,15 +173,15 @@ class LossBudgetRecord(Record):
 
     label: str = Field(description="The name of the row.")
     loss: str = Field(description="The name of the loss plugin.")
-    pretrain_images: int = Field(
+    pretrain_images: Count = Field(
         0, description="How many images phase 1 saw. An image that is seen twice counts twice."
     )
-    steps: int = Field(0, description="The number of optimiser steps of phase 2.")
-    images: int = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
-    trainable_parameters: int = Field(
+    steps: Count = Field(0, description="The number of optimiser steps of phase 2.")
+    images: Count = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
+    trainable_parameters: Count = Field(
         0, description="The number of weights that phase 2 trains, with those of the loss."
     )
-    settings_tried: int = Field(
+    settings_tried: Count = Field(
         1, description="How many rows of this run have the same loss plugin. Trying more settings is a budget, too."
     )
 
@@ -192,7 +194,7 @@ class SummaryRecord(Record):
     metric: str = Field(description="The name of the metric.")
     mean: Number = Field(description="The mean over the trials that have a value.")
     ci95: Interval | None = Field(None, description="The 95 % interval of the mean; null for fewer than two trials.")
-    n: int = Field(0, description="The number of trials that have a value.")
+    n: Count = Field(0, description="The number of trials that have a value.")
     group: str = Field("", description="Letters. Two rows that share a letter cannot be told apart by the tests.")
 
 
@@ -250,6 +252,15 @@ class RunRecord(Record):
         default_factory=dict, description="The time that the steps after the trials took."
     )
 
+    @field_validator("trials")
+    @classmethod
+    def _are_distinct(cls, trials: tuple[TrialRecord, ...]) -> tuple[TrialRecord, ...]:
+        """Refuse two trials with the same files, or with the same loss, seed and fold: one would count twice."""
+        for values in ([trial.id for trial in trials], [(trial.label, *trial.cell) for trial in trials]):
+            if len(set(values)) < len(values):
+                raise ValueError("a trial is there twice")
+        return trials
+
     @property
     def remarks(self) -> tuple[Note, ...]:
         """The notes, each with what it is about."""
@@ -282,6 +293,6 @@ class EnvironmentRecord(Record):
     platform: str = Field("", description="The operating system.")
     processor: str = Field("", description="The processor.")
     cores: int | None = Field(None, description="The number of processor cores.")
-    jobs: int = Field(1, description="The number of processes that shared the work.")
+    jobs: Count = Field(1, description="The number of processes that shared the work.")
     plugins: tuple[InstalledPluginRecord, ...] = Field((), description="The plugins that the run used.")
     packages: Mapping[str, str] = Field(default_factory=dict, description="The version of every installed package.")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from faceexp.results.jsonable import to_jsonable
 from faceexp.results.record import JsonObject
+
+if TYPE_CHECKING:
+    from faceexp.arrays import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,35 @@ class Identification:
         threshold: Up to this distance a person is accepted.
         somebody: Whether the nearest person is accepted. If not, the photo shows nobody in the gallery.
         far: The false accept rate of the threshold in the comparison with one photo.
+        left_out: The photos of the gallery that cannot be used, each with the reason.
     """
 
     candidates: tuple[Candidate, ...]
     threshold: float
     somebody: bool
     far: float
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedPairs:
+    """What a model says of many pairs. Each array has one entry per pair; see :class:`Verification`.
+
+    Attributes:
+        distance: float (P,).
+        same: bool (P,).
+        probability: float (P,).
+        threshold: Up to this distance two photos count as of one person.
+        far: The false accept rate of the threshold on validation pairs.
+        faces: How many faces each photo shows, by its path.
+    """
+
+    distance: FloatArray
+    same: BoolArray
+    probability: FloatArray
+    threshold: float
+    far: float
+    faces: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -82,23 +110,23 @@ class Tally:
     accuracy: float | None
 
 
-def tally(truth: Sequence[bool | None], said: Sequence[bool]) -> Tally:
+def tally(truth: Iterable[bool | None], said: Iterable[bool]) -> Tally:
     """Return how many pairs were judged and how many of them rightly.
 
     Args:
         truth: For each pair whether it shows one person; ``None`` where the list does not say it.
         said: For each pair whether the model says so.
     """
-    checked = [(is_same, judged) for is_same, judged in zip(truth, said, strict=True) if is_same is not None]
-    rates = []
-    for kind in (True, False):
-        of_kind = [judged == kind for is_same, judged in checked if is_same == kind]
-        rates += [sum(of_kind) / len(of_kind)] if of_kind else []
+    # How many pairs there are of each kind, by what the list says and what the model says.
+    counts = Counter(zip(truth, map(bool, said), strict=True))
+    of_kind = {kind: counts[kind, True] + counts[kind, False] for kind in (True, False)}
+    known = sum(of_kind.values())
+    rates = [counts[kind, kind] / count for kind, count in of_kind.items() if count]
     return Tally(
-        pairs=len(said),
-        accepted=sum(said),
-        known=len(checked),
-        right=sum(is_same == judged for is_same, judged in checked) if checked else None,
+        pairs=counts.total(),
+        accepted=sum(count for (_, judged), count in counts.items() if judged),
+        known=known,
+        right=counts[True, True] + counts[False, False] if known else None,
         accuracy=sum(rates) / 2 if len(rates) == 2 else None,
     )
 

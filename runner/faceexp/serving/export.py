@@ -6,8 +6,10 @@ Every converted network is opened again and compared with the Keras file that it
 from __future__ import annotations
 
 import dataclasses
+import errno
 import importlib.metadata
 import importlib.util
+import os
 import shutil
 import tempfile
 import warnings
@@ -25,7 +27,7 @@ from faceexp.results.folder import NETWORK_FILES, ModelFolder
 from faceexp.serving.card import describe, size_of
 from faceexp.serving.find import find
 from faceexp.serving.model import FaceModel, load_model
-from faceexp.serving.runtimes import network_of
+from faceexp.serving.runtimes import keras_model, network_of
 
 # The packages that a format needs beside TensorFlow.
 NEEDS = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
@@ -128,8 +130,22 @@ def _place(made: Path, target: Path) -> None:
         return
     # An empty folder that exists stays the same folder, because it may be the working directory or a mounted disk. The
     # calibration comes last, because it is what makes the folder a model: whoever looks earlier finds none.
-    for entry in sorted(made.iterdir(), key=lambda path: path.name == "calibration.json"):
-        entry.rename(target / entry.name)
+    moved: list[Path] = []
+    try:
+        for entry in sorted(made.iterdir(), key=lambda path: path.name == "calibration.json"):
+            _move(entry, target / entry.name)
+            moved.append(entry)
+    except BaseException:
+        for entry in moved:
+            (target / entry.name).rename(entry)
+        raise
+
+
+def _move(entry: Path, target: Path) -> None:
+    """Move a file or a folder to where nothing is; somebody else may have been faster."""
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    entry.rename(target)
 
 
 def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -> dict[str, float]:
@@ -138,12 +154,12 @@ def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -
     noise = np.random.default_rng(0).integers(0, 256, (3, *shape(model.preprocess)), dtype=np.uint8)
     deviations = {}
     source = ModelFolder(model.folder).network("keras")
-    tf = tensorflow()
+    tensorflow()
     with silence(), warnings.catch_warnings():
         # Keras and the converters warn about their own internals; nothing of ours runs in here.
         warnings.simplefilter("ignore")
         try:
-            network = tf.keras.models.load_model(source, compile=False, safe_mode=True)
+            network = keras_model(source)
         except Exception as error:  # a damaged file may make it raise anything
             raise InputError(Problem(f"cannot be loaded: {_reason(error)}", str(source))) from error
         expected = np.asarray(network(noise.astype(np.float32), training=False))
@@ -156,7 +172,7 @@ def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -
             except Exception as error:  # converters raise anything
                 message = f"cannot be converted to {name}: {_reason(error)}; export it to keras or saved_model"
                 raise InputError(Problem(message, str(source))) from error
-            converted = network_of(ModelFolder(alone))
+            converted = network_of(ModelFolder(alone), trust_saved_model=True)  # it was made above
             # Two sizes of batches are tried, because a converter may have fixed the size by mistake.
             embeddings = np.concatenate([converted(noise[:1]), converted(noise[1:])])
             deviations[name] = float(np.abs(embeddings - expected).max() / (np.abs(expected).max() or 1.0))

@@ -2,50 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.results.folder import ModelFolder, RunFolder
+
+# The models of a loss, each with its score on validation.
+Scored = list[tuple[float, ModelFolder]]
 
 
 def find(path: str) -> ModelFolder:
     """Return the folder of the model that a path means; see :func:`faceexp.load_model`.
 
     Raises:
-        InputError: There is no such model.
+        InputError: There is no such model, or the path may mean several.
     """
-    folder, label = Path(path), None
-    if not folder.exists():
-        before, colon, after = path.rpartition(":")
-        if colon and Path(before).is_dir():
-            folder, label = Path(before), after
-    if not folder.is_dir():
+    labelled = list(_with_label(path))
+    meant = [(run, label, models) for run, label in labelled if label in (models := _models(run))]
+    is_folder = _is_folder(Path(path))
+    if len(meant) + is_folder > 1:
+        means = [f"the folder {path!r}"] * is_folder + [f"the loss {label!r} of {run.root}" for run, label, _ in meant]
+        hint = "name the folder of the model inside the run's models/"
+        raise InputError(Problem(f"may mean {' or '.join(means)}; {hint}", path))
+    if meant:
+        ((_, label, models),) = meant
+        return _best(models[label])
+    if not is_folder:
+        if labelled:
+            run, label = labelled[0]
+            raise InputError(Problem(f"the run has no loss {label!r}; {did_you_mean(label, _models(run))}", path))
         raise InputError(
             Problem("no such folder; name a run, RUN:label, or a folder that `faceexp export` wrote", path)
         )
-    if label is None and ModelFolder(folder).record.is_file():
+    folder = Path(path)
+    if ModelFolder(folder).record.is_file():
         return ModelFolder(folder)
     run = RunFolder(folder)
     if not run.has_models:
         raise InputError(
             Problem("holds no model; name a run, RUN:label, or a folder that `faceexp export` wrote", path)
         )
-    return _best(run, label, path)
-
-
-def _best(run: RunFolder, label: str | None, path: str) -> ModelFolder:
-    """Return the model of a loss that did best on validation; without a label, that of the best loss."""
-    models: dict[str, list[tuple[float, ModelFolder]]] = {}
-    for model in run.models():
-        record = model.read()
-        # A model of an older version has no score. It comes last, as no area is below 0.
-        score = -1.0 if record.validation_auc is None else record.validation_auc
-        models.setdefault(record.label, []).append((score, model))
-    if not models:
+    every = _models(run)
+    if not every:
         raise InputError(Problem("no trial of this run ended with a model", path))
-    if label is not None and label not in models:
-        raise InputError(Problem(f"the run has no loss {label!r}; {did_you_mean(label, models)}", path))
-    if label is None:
-        # The best loss has the highest mean over seeds and folds. The best single trial may only have been lucky.
-        label = max(models, key=lambda name: sum(score for score, _ in models[name]) / len(models[name]))
-    return max(models[label], key=lambda scored: scored[0])[1]
+    # The best loss has the highest mean over seeds and folds. The best single trial may only have been lucky.
+    return _best(max(every.values(), key=lambda models: sum(score for score, _ in models) / len(models)))
+
+
+def _with_label(path: str) -> Iterator[tuple[RunFolder, str]]:
+    """Yield every way in which a path can be read as RUN:label. A run and a label may hold colons themselves."""
+    for place, letter in enumerate(path):
+        before, after = path[:place], path[place + 1 :]
+        # ``C:\\runs`` is a path on the drive C of Windows.
+        is_drive = place == 1 and before.isalpha() and after[:1] in ("\\", "/")
+        if (
+            letter == ":"
+            and before
+            and not is_drive
+            and _is_folder(Path(before))
+            and RunFolder(Path(before)).has_models
+        ):
+            yield RunFolder(Path(before)), after
+
+
+def _is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; a name that cannot be one, such as one with a null character, is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _models(run: RunFolder) -> dict[str, Scored]:
+    """Return the models of a run by the label of their loss, each with its score on validation.
+
+    Where the run is finished, its results say which trials ended well and which loss they are of: a folder that they do
+    not name may be left from another run. An interrupted run has no results, so that every model counts.
+    """
+    labels = None
+    if run.results.exists():
+        labels = {trial.id: trial.label for trial in run.read_results().trials if trial.status == "ok"}
+    models: dict[str, Scored] = {}
+    for model in run.models():
+        if labels is None or model.root.name in labels:
+            record = model.read()
+            # A model of an older version has no score. It comes last, as no area is below 0.
+            score = -1.0 if record.validation_auc is None else record.validation_auc
+            label = record.label if labels is None else labels[model.root.name]
+            models.setdefault(label, []).append((score, model))
+    return models
+
+
+def _best(models: Scored) -> ModelFolder:
+    """Return the model that did best on validation."""
+    return max(models, key=lambda scored: scored[0])[1]

@@ -8,29 +8,29 @@ TensorFlow.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from faceexp.contract import Distance
-from faceexp.data.images import Picture, UnreadableImageError, decode, prepare
-from faceexp.errors import InputError, Problem
+from faceexp.data.images import Picture, UnreadableImageError
+from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.evaluation.calibration import probability
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.experiment.schema import Preprocess
 from faceexp.results.model_schema import ModelRecord
-from faceexp.serving.answers import Candidate, Identification, Verification
+from faceexp.serving.answers import Candidate, Identification, JudgedPairs, Verification
 from faceexp.serving.find import find
+from faceexp.serving.given import name_of, photos_of, picture_of
 from faceexp.serving.runtimes import Network, network_of
 
 if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
-
-    Photo = str | Path | Image.Image | ByteArray
+    from faceexp.serving.given import Photo
 
 # So many photos go through the network at once. That is enough to use all cores, and few enough to need little memory.
 BATCH = 64
@@ -38,6 +38,23 @@ BATCH = 64
 
 def _ignore(embedded: int) -> None:
     """Do nothing: nobody waits for the progress."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What became of some photos. Each list has one entry per photo that can be used, in their order.
+
+    Attributes:
+        places: The places of these photos among those that were given.
+        embeddings: float32 (N, D).
+        faces: How many faces each of them shows.
+        problems: What is wrong with the other photos.
+    """
+
+    places: list[int]
+    embeddings: FloatArray
+    faces: list[int]
+    problems: list[Problem]
 
 
 @dataclass(frozen=True)
@@ -69,11 +86,12 @@ class FaceModel:
         """How photos become pixels."""
         return self.record.preprocess
 
-    def embed(self, photos: Iterable[Photo]) -> FloatArray:
-        """Return the embeddings of photos, float32 (N, D).
+    def embed(self, photos: Photo | Iterable[Photo]) -> FloatArray:
+        """Return the embeddings of photos, float32 (N, D); that of a single photo is (1, D).
 
         Args:
-            photos: Paths, Pillow images, or arrays uint8 (H, W) or (H, W, 3).
+            photos: Paths, Pillow images, bytes of files, open files, or arrays (H, W) or (H, W, 3) of whole numbers
+                from 0 to 255.
 
         Raises:
             InputError: With every photo that cannot be used.
@@ -86,28 +104,60 @@ class FaceModel:
         for start in range(0, len(pixels), BATCH):
             blocks.append(np.asarray(self.network(np.stack(pixels[start : start + BATCH])), dtype=np.float32))
             on_progress(min(start + BATCH, len(pixels)))
+        return self._whole(blocks)
+
+    def _whole(self, blocks: Sequence[FloatArray]) -> FloatArray:
+        """Return the embeddings of all batches.
+
+        Raises:
+            InputError: They are no embeddings, or not finite, as those of a damaged network.
+        """
+        if any(block.ndim != 2 or not np.isfinite(block).all() for block in blocks):
+            raise InputError(
+                Problem("its network gives no finite embeddings; export the model again", str(self.folder))
+            )
         return np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32)
 
-    def read(self, photos: Iterable[Photo]) -> list[Picture]:
+    def read(self, photos: Photo | Iterable[Photo]) -> list[Picture]:
         """Return photos as the network takes them.
 
         Raises:
             InputError: With every photo that cannot be used.
         """
         pictures, problems = [], []
-        for number, photo in enumerate(photos, 1):
-            name = str(photo) if isinstance(photo, str | Path) else f"photo {number}"
+        for number, photo in enumerate(photos_of(photos), 1):
             try:
-                if isinstance(photo, str | Path):
-                    pictures.append(decode(Path(photo), self.preprocess))
-                else:
-                    given = photo if isinstance(photo, Image.Image) else Image.fromarray(photo)
-                    pictures.append(prepare(given, self.preprocess))
+                pictures.append(picture_of(photo, self.preprocess))
             except UnreadableImageError as error:
-                problems.append(Problem(str(error), name))
+                problems.append(Problem(str(error), name_of(photo, f"photo {number}")))
         if problems:
             raise InputError(problems)
         return pictures
+
+    def embed_usable(self, photos: Sequence[Photo], on_progress: Callable[[int], None] = _ignore) -> Embedded:
+        """Return the embeddings of the photos that can be used, and what is wrong with the others.
+
+        Only one batch of photos is in memory at a time, so that a folder may be larger than the memory.
+        """
+        places: list[int] = []
+        faces: list[int] = []
+        problems: list[Problem] = []
+        blocks: list[FloatArray] = []
+        for start in range(0, len(photos), BATCH):
+            pixels = []
+            for place, photo in enumerate(photos[start : start + BATCH], start):
+                try:
+                    picture = picture_of(photo, self.preprocess)
+                except UnreadableImageError as error:
+                    problems.append(Problem(str(error), name_of(photo, f"photo {place + 1}")))
+                else:
+                    pixels.append(picture.pixels)
+                    faces.append(picture.faces)
+                    places.append(place)
+            if pixels:
+                blocks.append(self.embed_pictures(pixels))
+            on_progress(min(start + BATCH, len(photos)))
+        return Embedded(places, self._whole(blocks), faces, problems)
 
     def threshold_at(self, far: float | None = None) -> tuple[float, float]:
         """Return a threshold and its false accept rate on validation pairs; by default the threshold of best accuracy.
@@ -120,6 +170,12 @@ class FaceModel:
             rate = calibration.far if calibration else None
             threshold = self.record.threshold
             return math.nan if threshold is None else threshold, math.nan if rate is None else rate
+        try:
+            far = float(far)
+        except (TypeError, ValueError):
+            far = math.nan
+        if not 0 < far <= 1:
+            raise InputError("the false accept rate has to be a number above 0 and at most 1")
         thresholds = calibration.thresholds if calibration else {}
         at_rate = next((value for rate, value in thresholds.items() if math.isclose(float(rate), far)), None)
         if at_rate is not None:
@@ -155,49 +211,33 @@ class FaceModel:
         pairs: Sequence[tuple[str, str]],
         far: float | None = None,
         on_progress: Callable[[int], None] = _ignore,
-    ) -> list[Verification]:
+    ) -> JudgedPairs:
         """Judge many pairs of files. Each file is read and embedded once, even if it is in many pairs.
 
         Raises:
-            InputError: With every photo that cannot be used.
+            InputError: With photos that cannot be used.
         """
         threshold, rate = self.threshold_at(far)
         files = list(dict.fromkeys(file for pair in pairs for file in pair))
+        embedded = self.embed_usable(files, on_progress)
+        if embedded.problems:
+            more = len(embedded.problems) - MAX_LISTED
+            rest = [Problem(f"{more:,} more photos cannot be used")] if more > 0 else []
+            raise InputError(embedded.problems[:MAX_LISTED] + rest)
         place = {file: index for index, file in enumerate(files)}
-        pictures = self.read(files)
-        embeddings = self.embed_pictures([picture.pixels for picture in pictures], on_progress)
-        distances = self.distances(embeddings, [(place[a], place[b]) for a, b in pairs])
-        return [
-            self._judged(float(distance), threshold, rate, (pictures[place[a]].faces, pictures[place[b]].faces))
-            for (a, b), distance in zip(pairs, distances, strict=True)
-        ]
-
-    def embed_files(
-        self, files: Sequence[Path], on_progress: Callable[[int], None] = _ignore
-    ) -> tuple[list[Path], FloatArray, list[Problem]]:
-        """Return the files that can be used, their embeddings, and what is wrong with the other files.
-
-        Only one batch of photos is in memory at a time, so that a folder may be larger than the memory.
-        """
-        usable: list[Path] = []
-        problems: list[Problem] = []
-        blocks: list[FloatArray] = []
-        for start in range(0, len(files), BATCH):
-            pixels = []
-            for file in files[start : start + BATCH]:
-                try:
-                    pixels.append(decode(file, self.preprocess).pixels)
-                    usable.append(file)
-                except UnreadableImageError as error:
-                    problems.append(Problem(str(error), str(file)))
-            if pixels:
-                blocks.append(self.embed_pictures(pixels))
-            on_progress(min(start + BATCH, len(files)))
-        return usable, np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float32), problems
+        distances = self.distances(embedded.embeddings, [(place[a], place[b]) for a, b in pairs])
+        return JudgedPairs(
+            distance=distances,
+            same=distances <= threshold,
+            probability=np.array([self.probability(distance) for distance in distances.tolist()]),
+            threshold=threshold,
+            far=rate,
+            faces=dict(zip(files, embedded.faces, strict=True)),
+        )
 
     def identify(
         self,
-        gallery: Mapping[str, Sequence[Path]],
+        gallery: Mapping[str, Photo | Iterable[Photo]],
         photo: Photo,
         far: float | None = None,
         on_progress: Callable[[int], None] = _ignore,
@@ -211,19 +251,30 @@ class FaceModel:
             on_progress: Hears how many photos are embedded so far.
 
         Raises:
-            InputError: With every photo that cannot be used.
+            InputError: The photo cannot be used, or none of the gallery can. A photo of the gallery that cannot be used
+                is otherwise left out, and the answer names it.
         """
         threshold, rate = self.threshold_at(far)
-        files = [(name, file) for name, photos in gallery.items() for file in photos]
-        pictures = self.read([photo, *(file for _, file in files)])
-        embeddings = self.embed_pictures([picture.pixels for picture in pictures], on_progress)
-        distances = self.distances(embeddings, [(0, index) for index in range(1, len(embeddings))])
+        of_people = [(name, given) for name, photos in gallery.items() for given in photos_of(photos)]
+        (sought,) = self.read([photo])
+        embedded = self.embed_usable([given for _, given in of_people], lambda done: on_progress(1 + done))
+        if of_people and not embedded.places:
+            raise InputError(embedded.problems[:MAX_LISTED])
+        known = [embedded.embeddings] if embedded.places else []
+        embeddings = np.concatenate([self.embed_pictures([sought.pixels]), *known])
+        distances = self.distances(embeddings, [(0, row) for row in range(1, len(embeddings))])
+        usable = [(of_people[place], place + 1) for place in embedded.places]
         nearest: dict[str, Candidate] = {}
-        for (name, file), distance in sorted(zip(files, distances.tolist(), strict=True), key=lambda pair: pair[1]):
+        for ((name, given), number), distance in sorted(
+            zip(usable, distances.tolist(), strict=True), key=lambda scored: scored[1]
+        ):
             if name not in nearest:
-                nearest[name] = Candidate(name, str(file), distance, self.probability(distance))
+                photo_name = name_of(given, f"photo {number}")
+                nearest[name] = Candidate(name, photo_name, distance, self.probability(distance))
         candidates = tuple(nearest.values())
-        return Identification(candidates, threshold, bool(candidates) and candidates[0].distance <= threshold, rate)
+        is_somebody = bool(candidates) and candidates[0].distance <= threshold
+        left_out = tuple(str(problem) for problem in embedded.problems)
+        return Identification(candidates, threshold, is_somebody, rate, left_out)
 
     def distances(self, embeddings: FloatArray, pairs: Sequence[tuple[int, int]]) -> FloatArray:
         """Return the distances of pairs of rows, computed by the same code that measures a trial."""
@@ -239,18 +290,20 @@ class FaceModel:
         return probability(distance, calibration.slope, calibration.intercept)
 
 
-def load_model(path: str | Path) -> FaceModel:
+def load_model(path: str | Path, *, trust_saved_model: bool = False) -> FaceModel:
     """Open a model.
 
     Args:
         path: A run, which means the loss that is best on validation; ``RUN:label``, which means that loss; one of the
             models of a run; or an exported folder.
+        trust_saved_model: Whether a network in the format SavedModel may be opened. It is a program, which can do
+            whatever you can do, so it is refused by default.
 
     Raises:
-        InputError: There is no such model, or it is damaged.
+        InputError: There is no such model, it is damaged, or it is not safe to open.
     """
-    folder = find(str(path))
+    folder = find(os.fspath(path))
     record = folder.read()
     if record.threshold is None:
         raise InputError(Problem("has no threshold, so it can decide nothing", str(folder.record)))
-    return FaceModel(folder.root, record, network_of(folder))
+    return FaceModel(folder.root, record, network_of(folder, trust_saved_model=trust_saved_model))

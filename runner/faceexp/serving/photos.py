@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import csv
+import functools
 import importlib.util
-from collections.abc import Iterator
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.files import image_extensions, readable_name
+from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean
+from faceexp.files import check_file, explain_os_error, image_extensions, readable_name
 from faceexp.results.spreadsheets import csv_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from faceexp.arrays import FloatArray
+
+# Two photos, and whether they show the same person, if the list says it.
+ListedPair = tuple[str, str, bool | None]
+# A list of some million pairs has some hundred megabytes.
+MAX_LIST_BYTES = 2**30
+COLUMNS = (["a", "b"], ["a", "b", "same"])
 
 
 def gallery_of(folder: str | Path) -> dict[str, list[Path]]:
@@ -36,6 +45,8 @@ def gallery_of(folder: str | Path) -> dict[str, list[Path]]:
 def photos_in(folder: str | Path) -> list[Path]:
     """Return every photo in a folder and in the folders inside it, in the order of their names, without hidden files.
 
+    Links to folders are followed, as a data set of folders does, but a folder is looked into once.
+
     Raises:
         InputError: There is no photo.
     """
@@ -43,68 +54,123 @@ def photos_in(folder: str | Path) -> list[Path]:
     suffixes = image_extensions()
     if not root.is_dir():
         raise InputError(Problem("no such folder; name one that holds photos", str(folder)))
-    photos = sorted(
-        file
-        for file in root.rglob("*")
-        if file.suffix.lower() in suffixes
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(root).parts)
-    )
+    photos: list[Path] = []
+    seen = {os.path.realpath(root)}
+    for place, folders, names in os.walk(root, followlinks=True):
+        visible = {name: os.path.realpath(Path(place, name)) for name in sorted(folders) if not name.startswith(".")}
+        # Links may lead in circles, so each folder is looked into once.
+        folders[:] = [name for name, real in visible.items() if real not in seen]
+        seen.update(visible.values())
+        files = (Path(place, name) for name in names if not name.startswith("."))
+        photos += [file for file in files if file.suffix.lower() in suffixes and file.is_file()]
     if not photos:
         raise InputError(Problem("holds no photo that can be read; name a folder of images", str(folder)))
-    return photos
+    return sorted(photos)
 
 
-def read_pairs(file: str | Path) -> Iterator[tuple[str, str, bool | None]]:
+def read_pairs(file: str | Path) -> Iterator[ListedPair]:
     """Yield the pairs of a CSV file: two paths per line, and 1 or 0 in the column ``same``, if there is one.
 
-    Paths are relative to the folder of the file. The first line names the columns: ``a,b`` or ``a,b,same``.
+    Paths are relative to the folder of the file; ``~`` is the user's home. The first line names the columns: ``a,b`` or
+    ``a,b,same``. Instead of commas there may be semicolons, as Excel writes them in some countries, or tabs.
 
     Raises:
-        InputError: With every line that is wrong.
+        InputError: With the lines that are wrong, or because there is no pair.
     """
     path = Path(file)
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        check_file(path, MAX_LIST_BYTES)
+        with path.open(encoding="utf-8-sig", newline="") as opened:
+            first = opened.readline(1000)
+            separator = next((mark for mark in ",;\t" if _columns(first, mark) in COLUMNS), None)
+            if separator is None:
+                raise InputError(Problem("the first line has to name the columns: a,b or a,b,same", f"{file}:1"))
+            rows = csv.reader(opened, delimiter=separator, skipinitialspace=True)
+            pairs = _pairs(rows, path, len(_columns(first, separator)))
+    except OSError as error:
+        message = f"cannot be read as a list of pairs: {explain_os_error(error)}"
+        raise InputError(Problem(message, str(file))) from None
+    except UnicodeDecodeError:
+        raise InputError(Problem("cannot be read as a list of pairs: it is not UTF-8 text", str(file))) from None
+    except csv.Error as error:
         raise InputError(Problem(f"cannot be read as a list of pairs: {error}", str(file))) from None
-    head = [cell.strip() for cell in lines[0]] if lines else []
-    if head not in (["a", "b"], ["a", "b", "same"]):
-        raise InputError(Problem("the first line has to name the columns: a,b or a,b,same", f"{file}:1"))
+    if not pairs:
+        raise InputError(Problem("lists no pair; add lines with two photos each", str(file)))
+    yield from pairs
+
+
+def _columns(line: str, separator: str) -> list[str]:
+    """Return the names of the columns that the first line of a list of pairs gives."""
+    return [name.strip().lower() for name in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
+
+
+def _pairs(rows: Iterable[list[str]], list_file: Path, columns: int) -> list[ListedPair]:
+    """Return the pairs in the rows of a list behind its first line.
+
+    Raises:
+        InputError: With the lines that are wrong.
+    """
     meanings = {"1": True, "0": False, "true": True, "false": False, "yes": True, "no": False}
-    problems, pairs = [], []
-    for number, cells in enumerate(lines[1:], 2):
-        if not any(cell.strip() for cell in cells):
+    pairs: list[ListedPair] = []
+    problems: list[Problem] = []
+    wrong = 0
+
+    # A long list names the same photos again and again.
+    @functools.cache
+    def photo(cell: str) -> str:
+        return str(list_file.parent / os.path.expanduser(cell.strip()))  # noqa: PTH111 - it leaves unknown users alone
+
+    for number, cells in enumerate(rows, 2):
+        if not any(map(str.strip, cells)):
             continue
-        if len(cells) != len(head):
-            problems.append(Problem(f"has {len(cells)} columns, the first line {len(head)}", f"{file}:{number}"))
+        same = cells[2].strip().lower() if columns == len(cells) == 3 else None
+        if len(cells) == columns and (same is None or same in meanings):
+            pairs.append((photo(cells[0]), photo(cells[1]), None if same is None else meanings[same]))
             continue
-        same = cells[2].strip().lower() if len(cells) == 3 else None
-        if same is not None and same not in meanings:
-            problems.append(Problem(f"{cells[2]!r} is neither 1 nor 0", f"{file}:{number}"))
-            continue
-        first, second = (str(path.parent / cell.strip()) for cell in cells[:2])
-        pairs.append((first, second, None if same is None else meanings[same]))
+        wrong += 1
+        if wrong <= MAX_LISTED:
+            of_columns = f"has {len(cells)} columns, the first line {columns}"
+            message = of_columns if len(cells) != columns else f"{cells[2][:100]!r} is neither 1 nor 0"
+            problems.append(Problem(message, f"{list_file}:{number}"))
+    if wrong > MAX_LISTED:
+        problems.append(Problem(f"{wrong - MAX_LISTED:,} more lines are wrong", str(list_file)))
     if problems:
         raise InputError(problems)
-    yield from pairs
+    return pairs
 
 
 def writer_of(output: Path) -> Callable[[Sequence[str], FloatArray], None]:
     """Return the function that writes photos and their embeddings to a file, one row per photo. The ending decides.
 
+    The file is either the old one or the new one, whole.
+
     Raises:
-        InputError: Files with that ending cannot be written, or the package that is needed is not installed.
+        InputError: Files with that ending cannot be written, nothing can be written there, another file is there, or
+            the package that is needed is not installed.
     """
-    writers = {".parquet": _parquet, ".csv": _csv, ".npz": _npz}
-    if output.suffix not in writers:
-        message = f"{output.suffix or 'no ending'} cannot be written; {did_you_mean(output.suffix, writers)}"
+    if output.suffix not in _FORMATS:
+        message = f"{output.suffix or 'no ending'} cannot be written; {did_you_mean(output.suffix, _FORMATS)}"
         raise InputError(Problem(message, f"--output {output}"))
     if output.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         message = "writing .parquet needs pyarrow; run: pip install 'faceexp[parquet]', or write .csv or .npz"
         raise InputError(Problem(message, f"--output {output}"))
-    write = writers[output.suffix]
-    return lambda photos, embeddings: write(output, photos, embeddings)
+    # What a link leads to is replaced, and not the link.
+    target = output.resolve()
+    form = _FORMATS[output.suffix]
+    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+        message = f"cannot be written: {target.parent} is no folder in which you can write; name another file"
+        raise InputError(Problem(message, f"--output {output}"))
+    if os.path.lexists(target) and not form.is_ours(target):
+        message = "is there already and holds no embeddings, so it is not overwritten; name another file"
+        raise InputError(Problem(message, f"--output {output}"))
+
+    def write(photos: Sequence[str], embeddings: FloatArray) -> None:
+        with tempfile.TemporaryDirectory(prefix=".faceexp-", dir=target.parent) as temporary:
+            made = Path(temporary) / target.name
+            form.write(made, photos, embeddings)
+            made.replace(target)
+
+    return write
 
 
 def _parquet(output: Path, photos: Sequence[str], embeddings: FloatArray) -> None:
@@ -127,3 +193,28 @@ def _npz(output: Path, photos: Sequence[str], embeddings: FloatArray) -> None:
     import numpy as np
 
     np.savez(output, photos=np.array(photos), embeddings=embeddings)
+
+
+def _begins(file: Path, start: bytes) -> bool:
+    """Return whether a file is an ordinary one that begins with some bytes."""
+    try:
+        check_file(file, sys.maxsize)
+        with file.open("rb") as opened:
+            return opened.read(len(start)) == start
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A format of files of embeddings: how it is written, and how a file of it begins."""
+
+    write: Callable[[Path, Sequence[str], FloatArray], None]
+    start: bytes
+
+    def is_ours(self, file: Path) -> bool:
+        """Return whether a file may be one that was written here."""
+        return _begins(file, self.start)
+
+
+_FORMATS = {".parquet": _Format(_parquet, b"PAR1"), ".csv": _Format(_csv, b"photo,e0"), ".npz": _Format(_npz, b"PK")}

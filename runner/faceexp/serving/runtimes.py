@@ -7,6 +7,9 @@ whose import alone takes seconds.
 from __future__ import annotations
 
 import importlib
+import mmap
+import os
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import numpy as np
 
 from faceexp.errors import InputError, Problem
+from faceexp.files import check_file, explain_os_error
+from faceexp.keras_files import MAX_BYTES, UnsafeKerasFileError, check_layers, check_network
 from faceexp.quiet import silence
 from faceexp.results.folder import NETWORK_FILES, ModelFolder
 
@@ -23,21 +28,27 @@ if TYPE_CHECKING:
 
 Network: TypeAlias = "Callable[[ByteArray], FloatArray]"
 
-# A network for faces has at most some hundred megabytes. A file of this size is something else, and opening it could
-# fill the memory.
-MAX_MODEL_BYTES = 4 * 2**30
+# Where an ONNX file names another file that holds weights: the entry "location" of a tensor. Its field and its length
+# may be written in more than one way. A file that faceexp exports is whole; the other could be any file of the user.
+ELSEWHERE = re.compile(rb"(?:\x0a|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
+# Where a TensorFlow Lite file names an operation of TensorFlow, which may write files. No exported file needs one.
+OF_TENSORFLOW = re.compile(rb"Flex[A-Z][A-Za-z0-9]{2}")
 
 
-def network_of(folder: ModelFolder) -> Network:
+def network_of(folder: ModelFolder, *, trust_saved_model: bool = False) -> Network:
     """Return the network of a folder, from pixels uint8 (N, H, W, C) to embeddings float32 (N, D).
 
     The file is opened when the network is called for the first time. So photos that cannot be used are named at once,
     before a library is imported. A damaged file raises :class:`InputError` then.
 
+    Args:
+        folder: The folder.
+        trust_saved_model: Whether a SavedModel may be opened, which is a program.
+
     Raises:
-        InputError: The folder holds no network, or it is too large.
+        InputError: The folder holds no network, or one that must not be opened.
     """
-    form, file = _network_file(folder)
+    form, file = _network_file(folder, trust_saved_model=trust_saved_model)
     opened: list[Network] = []
 
     def run(pixels: ByteArray) -> FloatArray:
@@ -48,15 +59,25 @@ def network_of(folder: ModelFolder) -> Network:
     return run
 
 
-def _network_file(folder: ModelFolder) -> tuple[str, Path]:
+def _network_file(folder: ModelFolder, *, trust_saved_model: bool) -> tuple[str, Path]:
     """Return format and file of the network in a folder; of several, those of the one that opens most quickly."""
-    present = [(form, folder.network(form)) for form in NETWORK_FILES if folder.network(form).exists()]
+    # A link that leads nowhere is there as well: it is named, and not passed over.
+    present = [(form, folder.network(form)) for form in NETWORK_FILES if os.path.lexists(folder.network(form))]
     if not present:
         names = ", ".join(NETWORK_FILES.values())
         raise InputError(Problem(f"holds none of {names}; export the model again", str(folder.root)))
     form, file = present[0]
-    if file.is_file() and file.stat().st_size > MAX_MODEL_BYTES:
-        raise InputError(Problem(f"is larger than {MAX_MODEL_BYTES:,} bytes", str(file)))
+    if form != "saved_model":
+        try:
+            check_file(file, MAX_BYTES)
+        except OSError as error:
+            raise InputError(Problem(f"{explain_os_error(error)}; export the model again", str(file))) from None
+    elif not trust_saved_model:
+        message = (
+            "is a program, which could do anything on this computer; export the model as onnx, or, if you trust "
+            "whoever made it, say so with --trust-saved-model (in Python: load_model(path, trust_saved_model=True))"
+        )
+        raise InputError(Problem(message, str(file)))
     return form, file
 
 
@@ -71,6 +92,8 @@ def _open(form: str, file: Path) -> Network:
         return openers[form](file)
     except InputError:
         raise
+    except UnsafeKerasFileError as error:
+        raise InputError(Problem(f"cannot be loaded: it {error}", str(file))) from None
     except Exception as error:  # a damaged file may make a library raise anything
         reason = " ".join(str(error).split())[:300]
         raise InputError(Problem(f"cannot be loaded: {reason or type(error).__name__}", str(file))) from error
@@ -82,6 +105,8 @@ def _onnx(file: Path) -> Network:
         import onnxruntime
     except ImportError:
         raise InputError(Problem("needs onnxruntime; run: pip install 'faceexp[export]'", str(file))) from None
+    if _holds(file, ELSEWHERE):
+        raise InputError(Problem("takes weights from another file; export the model again", str(file)))
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda pixels: cast("FloatArray", session.run(None, {name: pixels.astype(np.float32)})[0])
@@ -89,6 +114,9 @@ def _onnx(file: Path) -> Network:
 
 def _tflite(file: Path) -> Network:
     """Open a network with LiteRT, which needs no TensorFlow, or else with the interpreter inside TensorFlow."""
+    if _holds(file, OF_TENSORFLOW):
+        message = "holds operations of TensorFlow, which could write files; export the model again"
+        raise InputError(Problem(message, str(file)))
     try:
         make: Any = importlib.import_module("ai_edge_litert.interpreter").Interpreter
     except ImportError:
@@ -110,10 +138,32 @@ def _tflite(file: Path) -> Network:
     return run
 
 
+def _holds(file: Path, pattern: re.Pattern[bytes]) -> bool:
+    """Return whether the bytes of a file hold a pattern. The file is not read into the memory as a whole."""
+    with file.open("rb") as opened:
+        if not opened.seek(0, os.SEEK_END):
+            return False
+        with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return pattern.search(content) is not None
+
+
 def _keras(file: Path) -> Network:
-    """Open a network with Keras. The safe mode keeps a file from running code of its own."""
-    model = _tensorflow().keras.models.load_model(file, compile=False, safe_mode=True)
+    """Open a network with Keras."""
+    model = keras_model(file)
     return lambda pixels: np.asarray(model(pixels.astype(np.float32), training=False))
+
+
+def keras_model(file: Path) -> Any:  # noqa: ANN401 - Keras has no types
+    """Return the model of a Keras file after it was found to be safe; then Keras' safe mode looks at it once more.
+
+    Raises:
+        UnsafeKerasFileError: The file holds code, or arrays that would fill the memory.
+        Exception: Keras cannot open the file.
+    """
+    check_network(file)
+    models = _tensorflow().keras.models
+    check_layers(file)
+    return models.load_model(file, compile=False, safe_mode=True)
 
 
 def _saved_model(folder: Path) -> Network:

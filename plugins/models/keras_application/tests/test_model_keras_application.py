@@ -187,8 +187,16 @@ def test_weights_of_another_network_are_refused(colour_weights):
 
 def test_a_file_that_holds_no_weights_is_refused(tmp_path):
     (tmp_path / "x.weights.h5").write_bytes(b"no weights")
-    with pytest.raises(InputError, match="are no weights of MobileNet"):
-        KerasApplication(name="MobileNet", weights=str(tmp_path / "x.weights.h5")).build(COLOUR)
+    with pytest.raises(ValidationError, match=r"x\.weights\.h5 holds no weights that can be read"):
+        KerasApplication(name="MobileNet", weights=str(tmp_path / "x.weights.h5"))
+
+
+def test_a_file_that_declares_more_weights_than_it_holds_is_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
+        file.create_dataset("kernel", shape=(10**6, 10**6), dtype="float32", chunks=(100, 100))
+    with pytest.raises(ValidationError, match=r"declares weights of 4,000,000,000,000 bytes in a file of "):
+        KerasApplication(name="MobileNet", weights=str(tmp_path / "x.weights.h5"))
 
 
 @pytest.mark.parametrize("name", ["missing.weights.h5", "there.txt"])
@@ -200,7 +208,7 @@ def test_weights_must_be_a_file_of_the_right_kind(tmp_path, name):
 
 def test_a_large_file_is_not_read(colour_weights, monkeypatch):
     monkeypatch.setattr(module, "MAX_BYTES", 1000)
-    with pytest.raises(ValidationError, match="more than the 1,000 bytes that are read"):
+    with pytest.raises(ValidationError, match="1,000 are the most that are read"):
         KerasApplication(name="MobileNet", weights=str(colour_weights))
 
 

@@ -1,0 +1,105 @@
+"""Which model a path means: runs, labels with colons, and what results.json says of the folders in ``models/``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from faceexp.errors import InputError
+from faceexp.serving.find import find
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Make a run: ``run("r", {"a": ("label", 0.9)}, {"a": "ok"})``: folder, models with scores, results."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(name, models, trials=None):
+        for trial_id, (label, score) in models.items():
+            folder = tmp_path / name / "models" / trial_id
+            folder.mkdir(parents=True)
+            description = {"label": label, "validation_auc": score, "distance": "cosine", "threshold": 0.5}
+            (folder / "calibration.json").write_text(json.dumps(description | {"preprocess": {}}))
+        if trials is not None:
+            records = [
+                {
+                    "id": trial_id,
+                    "label": models[trial_id][0],
+                    "kind": "loss",
+                    "seed": seed,
+                    "fold": 0,
+                    "status": status,
+                }
+                for seed, (trial_id, status) in enumerate(trials.items())
+            ]
+            content = {"schema": 1, "name": "r", "trials": records, "summary": [], "comparisons": []}
+            (tmp_path / name / "results.json").write_text(json.dumps(content))
+        return tmp_path / name
+
+    return make
+
+
+@pytest.mark.parametrize("label", ["margin: 1", "a:b:c", ":", "contrastive"])
+def test_a_label_may_hold_colons(run, label):
+    run("r", {"x": (label, 0.9), "y": ("other", 0.95)})
+    assert find(f"r:{label}").root.name == "x"
+
+
+def test_a_run_may_hold_a_colon(run):
+    run("r: second", {"x": ("a", 0.9)})
+    assert find("r: second").root.name == find("r: second:a").root.name == "x"
+
+
+def test_a_path_that_may_mean_two_models_says_so(run):
+    run("r", {"x": ("a:b", 0.9)})
+    run("r:a", {"y": ("b", 0.9)})
+    with pytest.raises(InputError, match="may mean the loss 'a:b' of r or the loss 'b' of r:a; name the folder"):
+        find("r:a:b")
+    run("r:a:b", {"z": ("c", 0.9)})
+    with pytest.raises(InputError, match="may mean the folder 'r:a:b' or the loss"):
+        find("r:a:b")
+
+
+def test_a_drive_of_windows_is_no_run(run):
+    run("C", {"x": ("a", 0.9)})
+    assert find("C:a").root.name == "x"
+    with pytest.raises(InputError, match="no such folder"):
+        find("C:\\runs\\some")
+
+
+def test_a_name_that_no_folder_can_have_is_refused_in_one_line(run):
+    for name in ("a\0b", "x" * 5000, "r:\0"):
+        with pytest.raises(InputError, match="no such folder"):
+            find(name)
+
+
+def test_only_trials_that_ended_well_count(run):
+    models = {"good": ("a", 0.7), "failed": ("a", 0.9), "stale": ("b", 0.99)}
+    run("r", models, {"good": "ok", "failed": "diverged"})
+    assert find("r").root.name == find("r:a").root.name == "good"
+    with pytest.raises(InputError, match="has no loss 'b'"):
+        find("r:b")
+
+
+def test_an_interrupted_run_has_every_model(run):
+    run("r", {"first": ("a", 0.7), "second": ("a", 0.9)})
+    assert find("r").root.name == "second"
+
+
+def test_a_run_with_damaged_results_is_not_believed(run):
+    (run("r", {"x": ("a", 0.7)}) / "results.json").write_text("{")
+    with pytest.raises(InputError, match="cannot be read as results"):
+        find("r")
+
+
+def test_a_link_out_of_the_run_is_no_model_of_it(run, tmp_path):
+    run("elsewhere", {"y": ("b", 0.99)})
+    folder = run("r", {"x": ("a", 0.7)})
+    (folder / "models" / "y").symlink_to(tmp_path / "elsewhere" / "models" / "y")
+    (folder / "models" / "loop").symlink_to(folder / "models" / "loop")
+    assert find("r").root.name == "x"
+    # The folder of all models may be a link, to a larger disk for example.
+    (folder / "models").rename(tmp_path / "large")
+    (folder / "models").symlink_to(tmp_path / "large")
+    assert find("r").root.name == "x"
