@@ -62,5 +62,5 @@ def unfit(data: TomlTable) -> Iterator[tuple[KeyPath, str]]:
             yield path, f"is nested more than {MAX_DEPTH} levels deep, which no experiment needs"
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             yield path, "is a whole number of more than 64 bits, which TOML does not have"
-        elif "\0" in (value if isinstance(value, str) else str(path[-1])):
+        elif "\0" in f"{path[-1]}{value if isinstance(value, str) else ''}":
             yield path, "holds a null character, which no name of a file and no text can"

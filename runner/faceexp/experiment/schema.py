@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from faceexp.contract import LARGEST_NUMBER
 from faceexp.experiment.baselines import BASELINES, BaselineKey
 
 # Options of a plugin: the plugin itself says of which types they are.
@@ -146,7 +147,7 @@ class Pretrain(Table):
     enabled: bool = Field(True, description="False starts phase 2 from random weights.")
     epochs: int = Field(15, ge=1, description="Passes over the training part.")
     batch_size: int = Field(64, ge=1, description="Images per step.")
-    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam.")
+    learning_rate: float = Field(1e-3, gt=0, le=LARGEST_NUMBER, description="Learning rate of Adam.")
     dropout: float = Field(
         0.2, ge=0, lt=1, description="Share of the embedding that dropout sets to 0 before the classifier."
     )
@@ -166,7 +167,7 @@ class Finetune(Table):
         "embedding", description="Only the dense embedding layer, on features computed once, or all weights."
     )
     steps: int = Field(600, ge=1, description="Optimiser steps.")
-    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of Adam.")
+    learning_rate: float = Field(1e-3, gt=0, le=LARGEST_NUMBER, description="Learning rate of Adam.")
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
