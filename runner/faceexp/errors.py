@@ -3,16 +3,52 @@
 A :class:`Problem` is one mistake on one line: where it is, what is wrong, what to do.
 Stages collect problems and raise them together as one :class:`InputError`, so that every mistake is
 reported in one pass; ``cli`` prints them and exits with code 2.
+
+Names of files, labels and messages of libraries come from outside and may hold anything. What a person reads of them
+passes through :func:`printable` or :func:`plain`.
 """
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 # So many mistakes of one kind are listed: a longer list helps nobody. The last line then says how many more there are.
 MAX_LISTED = 20
+# So many letters of a message are shown: a longer one hides the other lines, and its ends say what it is about.
+MOST_LETTERS = 1500
+# What a text must not do to the place where it is read: move the cursor and clear the screen (control characters), turn
+# the order of letters round (marks of direction), be no text at all (halves of surrogate pairs, characters that XML
+# forbids), or begin a line of its own (separators).
+_HARMFUL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff]"
+)
+# Sequences that a terminal takes for commands: those with parameters, those that hold a text, and those of one letter.
+_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-Z\\^-~]"
+)
+
+
+def printable(text: str) -> str:
+    r"""Return a text on one line that shows what is in it: ``\x1b`` and ``\u202e`` stand for what could do harm."""
+    return _HARMFUL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def shortened(text: str, most: int = MOST_LETTERS) -> str:
+    """Return a text that is not much longer than it may be; a longer one says how much is left out of its middle."""
+    if len(text) <= most:
+        return text
+    end = most // 3
+    return f"{text[: most - end]} [... {len(text) - most:,} more letters ...] {text[-end:]}"
+
+
+def plain(text: str) -> str:
+    """Return the message of a library as one printable line of bounded length, without what is meant for a terminal."""
+    return shortened(printable(" ".join(_SEQUENCES.sub("", text).split())))
 
 
 @dataclass(frozen=True)
@@ -23,8 +59,8 @@ class Problem:
     where: str = ""
 
     def __str__(self) -> str:
-        text = " ".join(self.message.split())
-        return f"{self.where}: {text}" if self.where else text
+        text = shortened(printable(" ".join(self.message.split())))
+        return f"{shortened(printable(self.where))}: {text}" if self.where else text
 
 
 class InputError(Exception):

@@ -82,7 +82,126 @@ def test_what_does_not_train_does_not_import_tensorflow(spec, folder, tmp_path):
     assert reported == [f"{command.split()[0]}: code {code}, imported []" for command, code in commands.items()]
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
-    command = f"{sys.executable} -m faceexp schema | head -c 1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "{", "")
+# Streams: what they lead to is no reason to fail
+
+
+def in_shell(command, **environment):
+    """Run a command line in which ``faceexp`` stands for the program."""
+    script = f'faceexp() {{ "{sys.executable}" -m faceexp "$@"; }}; set -o pipefail; {command}'
+    return subprocess.run(
+        ["bash", "-c", script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [
+        ("faceexp schema | head -c 1", b"{"),
+        ("faceexp schema | true", b""),
+        ("faceexp --help | true", b""),
+        ("faceexp list-plugins --json | true", b""),
+        ("faceexp cache 2>&1 >/dev/null | true", b""),
+    ],
+)
+def test_a_reader_that_has_seen_enough_is_no_error(command, output, tmp_path):
+    done = in_shell(command, FACEEXP_STORE=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, output, b"")
+
+
+@pytest.mark.parametrize("redirection", ["2>&1 >/dev/null | true", "2>&-", ">&-", ">&- 2>&- <&-", "2>/dev/full"])
+def test_a_mistake_has_its_exit_code_even_where_nobody_can_read_of_it(redirection):
+    assert in_shell(f"faceexp validate no-such-file.toml {redirection}").returncode == 2
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", ">&-", ">&- 2>&- <&-"])
+def test_a_command_works_without_its_streams(redirection):
+    assert in_shell(f"faceexp cache {redirection}").returncode == 0
+
+
+def test_a_full_disk_is_told_of_in_one_line():
+    done = in_shell("faceexp schema >/dev/full")
+    assert done.returncode == 2
+    assert done.stderr == b"error: standard output: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437"])
+def test_letters_that_the_encoding_lacks_are_written_as_escapes(encoding, tmp_path):
+    done = in_shell("faceexp cache && faceexp validate 損失.toml", PYTHONIOENCODING=encoding, FACEEXP_STORE="損失 ≥ 1")
+    assert r"\u640d\u5931" in done.stdout.decode(encoding)
+    assert r"error: \u640d\u5931.toml: no such file" in done.stderr.decode(encoding)
+    assert "Traceback" not in done.stderr.decode(encoding)
+    assert done.returncode == 2
+
+
+def test_a_file_name_that_is_no_utf8_is_shown_with_its_bytes_as_escapes():
+    done = in_shell("faceexp validate $'J\\xf6rg.toml'", PYTHONIOENCODING="utf-8:strict")
+    assert done.stderr.decode() == "error: J\\udcf6rg.toml: no such file; an experiment is a TOML file\n"
+
+
+@pytest.mark.parametrize("columns", ["0", "\N{SUPERSCRIPT TWO}"])
+def test_a_screen_of_no_size_is_as_good_as_none(columns, tmp_path):
+    done = in_shell("faceexp cache", COLUMNS=columns, LINES=columns, FACEEXP_STORE=str(tmp_path))
+    assert done.returncode == 0
+    assert str(tmp_path) in done.stdout.decode()
+
+
+# Texts and paths
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["validate", "{}.toml"],
+        ["run", "{}.toml"],
+        ["report", "{}"],
+        ["report", "a", "b{}"],
+        ["compare", "{}", "b"],
+        ["describe", "{}", "x"],
+        ["describe", "loss", "{}"],
+        ["power", "{}"],
+        ["verify", "{}", "a", "b"],
+        ["embed", "m", "{}"],
+        ["{}"],
+        ["validate", "--{}"],
+    ],
+)
+def test_what_was_typed_comes_back_without_commands_for_the_terminal(faceexp, arguments):
+    code, out, err = faceexp(*[argument.format("x[/c]\x1b[31m\u202e\u2028y") for argument in arguments])
+    assert (code, out) == (2, "")
+    assert not set("\x1b\u202e\u2028") & set(err)
+    assert "x[/c]" in err
+
+
+@pytest.mark.parametrize("before", [["validate"], ["report"], ["verify", "m", "a"], ["power"], ["cache", "--store"]])
+@pytest.mark.parametrize(("path", "reason"), [("a\0b", "null character"), ("a" * 5000, "too long")])
+def test_a_path_that_no_file_can_have_is_one_line(faceexp, before, path, reason):
+    code, _, err = faceexp(*before, path)
+    assert code == 2
+    assert reason in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(faceexp, finished, trial, summary, spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = f"~/{finished([trial('pull')], [summary('pull', 'accuracy', 0.9, None)]).relative_to(tmp_path)}"
+    spec()
+    assert faceexp("validate", "~/x.toml")[0] == 0
+    assert faceexp("report", run, "--html=~/page.html", "--svg=~/table.svg")[0] == 0
+    assert {file.name for file in tmp_path.glob("*.*")} >= {"page.html", "table.svg"}
+    assert faceexp("new-plugin", "loss", "mine", "--out=~/plugins")[0] == 0
+    assert (tmp_path / "plugins" / "mine").is_dir()
+    # Without a run, a model or photos there, the message names the folder that was looked for.
+    for arguments in (
+        ["power", "~/a"],
+        ["compare", "~/a", run],
+        ["verify", "~/a", "b", "c"],
+        ["identify", "m", "~/a", "b"],
+        ["embed", "m", "~/a"],
+        ["export", "~/a", "b"],
+    ):
+        assert f"{tmp_path}/a" in faceexp(*arguments)[2], arguments
+    assert "~no-such-user/a" in faceexp("report", "~no-such-user/a")[2]

@@ -36,6 +36,19 @@ def test_a_report_shows_means_intervals_failures_and_what_is_no_number(faceexp, 
     assert "nan" not in out.replace("loss is nan", "")
 
 
+def test_brackets_and_control_characters_in_a_run_are_shown_and_not_obeyed(faceexp, finished, trial, summary):
+    label = "[/b] [online] \x1b[31m\u202e"
+    name = "[link=javascript:alert(1)]"
+    folder = finished([trial(label)], [summary(label, "accuracy", 0.9, None)], name=name)
+    code, out, _ = faceexp("report", folder, "--matrix")
+    assert code == 0
+    assert r"[/b] [online]" in out
+    assert name in out
+    assert not set("\x1b\u202e") & set(out)
+    code, out, _ = faceexp("compare", folder, folder)
+    assert (code, out) == (2, "")
+
+
 def test_a_report_of_one_seed_claims_no_difference(faceexp, finished, trial, summary):
     folder = finished([trial("pull")], [summary("pull", "accuracy", 0.9, None)])
     code, out, _ = faceexp("report", folder)

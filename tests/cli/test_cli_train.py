@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import shutil
 import sys
 
 import pytest
+from rich.console import Console
 
 from faceexp import pipeline
+from faceexp.cli import train
 from faceexp.engine import trials
 from faceexp.errors import InputError, Problem
 from faceexp.results.events import TrialEnded
@@ -25,6 +28,21 @@ def no_training(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     monkeypatch.setitem(sys.modules, "keras", None)
     monkeypatch.setattr(trials, "train", lambda *_: pytest.fail("training began"))
+
+
+# What is shown on the way
+
+
+def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, trial):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    file = io.StringIO()
+    log = Console(file=file)
+    assert log.is_terminal  # so Rich believes
+    ended = TrialRecord.model_validate(trial("[/b] loss"))
+    with train._displaying(None, log) as on_event:
+        on_event(Event("finetune", 1, 10, "[/b] loss"))
+        on_event(TrialEnded("trial", 1, 2, "[/b] loss", trial=ended))
+    assert file.getvalue() == "[1/2] [/b] loss (seed 0, fold 0): ok, 0.0 s\n"
 
 
 # Validation

@@ -16,7 +16,7 @@ from faceexp.statistics import comparisons as statistics
 DIRECTIONS = {metric.key: metric.higher_is_better for metric in METRICS}
 SEEDS = range(4)
 PHASE_1 = "phase-1 embedding"
-BAD = "</script><b>&'quoted'\u2028"  # closes a script, opens a tag, ends a line of JavaScript
+BAD = "</script><b>&'quoted'"  # closes a script, opens a tag
 BOLD = "<b>bold</b> & 'quoted' [red]"
 
 

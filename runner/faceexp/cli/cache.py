@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, StoreFolder, error_console, show
+from faceexp.cli.console import JsonFlag, StoreFolder, say, show
 
 
 def cache(
@@ -24,7 +24,7 @@ def cache(
         opened.check_mark()
         artefacts, size = (sum(numbers) for numbers in zip(*contents.values(), strict=True)) if contents else (0, 0)
         message = f"removing {artefacts:,} artefacts ({size / 1e6:,.1f} MB) from {opened.root}"
-        error_console().print(message, style="dim", highlight=False, soft_wrap=True, markup=False)
+        say(message)
         opened.clear()
         (opened.root / MEMORY).unlink(missing_ok=True)
     data = {

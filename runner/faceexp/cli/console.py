@@ -1,7 +1,9 @@
 """The two streams: what is printed where, what is kept off the screen, and how progress is shown."""
 
 import contextlib
+import errno
 import gc
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -10,23 +12,50 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from faceexp.errors import InputError, Problem
+from faceexp.cli.streams import text_stream
+from faceexp.errors import InputError, Problem, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
+def user_text(text: str) -> str:
+    """Return the text of a path that a user names, in which ``~`` is the user's home.
+
+    A ``~name`` without such a user is left as it is.
+
+    Raises:
+        InputError: It holds a null character, so that no file can have that name.
+    """
+    if "\0" in text:
+        raise InputError(Problem("is no name of a file, since it holds a null character; name another", text))
+    return os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises if there is no such user
+
+
+def user_path(text: str | Path) -> Path:
+    """Return the path that a user names; see :func:`user_text`. Every command reads its paths with it.
+
+    Raises:
+        InputError: No file can have that name.
+    """
+    path = Path(user_text(str(text)))
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InputError(Problem("is too long for the name of a file; name another", str(path))) from None
+    return path
+
+
 def _store_folder(text: str) -> Path:
-    """Return the folder of ``--store``; ``~`` is the user's home.
+    """Return the folder of ``--store``.
 
     Raises:
         InputError: The text is empty, which would mean the current folder.
     """
-    from faceexp.store import named_root
-
     if not text.strip():
         raise InputError(Problem("names no folder; name one, or leave the option out", "--store ''"))
-    return named_root(text)
+    return user_path(text)
 
 
 StoreFolder = Annotated[
@@ -60,7 +89,7 @@ def output_console() -> "Console":
     from rich.console import Console
 
     console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=FILE_WIDTH)
+    return console if console.file.isatty() or "COLUMNS" in os.environ else Console(width=FILE_WIDTH)
 
 
 def error_console() -> "Console":
@@ -70,14 +99,31 @@ def error_console() -> "Console":
     return Console(stderr=True)
 
 
+def say(text: str, style: str = "dim", console: "Console | None" = None) -> None:
+    """Print one line on standard error as it is: brackets in a path or a label are no markup, and nothing is folded."""
+    line = printable(text)
+    (console or error_console()).print(line, style=style, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def is_screen(console: "Console") -> bool:
+    """Return whether somebody sees what moves: a log has colours if ``FORCE_COLOR`` asks for them, and no cursor."""
+    return console.file.isatty() and console.is_interactive
+
+
 def show(renderable: "RenderableType", data: object, *, as_json: bool) -> None:
     """Print an answer on standard output: as people read it, or as one JSON document for programs."""
     if as_json:
-        from faceexp.results.jsonable import to_json
+        from faceexp.results.jsonable import to_jsonable
 
-        print(to_json(data), end="")
+        print_json(to_jsonable(data))
     else:
-        output_console().print(renderable)
+        output_console().print(renderable, markup=False, highlight=False, emoji=False)
+
+
+def print_json(data: object) -> None:
+    """Print one JSON document on standard output, in ASCII, so that every encoding has its letters."""
+    # JSON allows one control character in its texts as it is, which a terminal would act on.
+    print(json.dumps(data, indent=1, allow_nan=False).replace("\x7f", "\\u007f"))
 
 
 def settle() -> None:
@@ -103,7 +149,7 @@ def quiet() -> Iterator["Console"]:
 
     sys.stderr.flush()
     saved = os.dup(2)
-    with tempfile.TemporaryFile() as held_back, os.fdopen(os.dup(saved), "w", encoding="utf-8") as screen:
+    with tempfile.TemporaryFile() as held_back, text_stream(saved, sys.stderr) as screen:
         os.dup2(held_back.fileno(), 2)
         python_stderr, sys.stderr = sys.stderr, screen
         try:
@@ -137,10 +183,10 @@ def counting(stderr: "Console", words: str, total: int) -> Iterator[Callable[[in
     """Yield a function to call with the number that is done; on a terminal it moves a bar that shows the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    if not stderr.is_terminal:
+    if not is_screen(stderr):
         yield lambda _: settle()
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=stderr, transient=True) as progress:
         task = progress.add_task(words, total=total)
 

@@ -8,19 +8,36 @@ import gc
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 # pydantic would look through every installed package for plugins of pydantic, on each start; nobody here uses any.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 import typer
+from typer.core import TyperGroup
 
-from faceexp.cli import cache, models, plugins, results, train
+from faceexp.cli import cache, models, plugins, results, streams, train
 from faceexp.cli.console import GARBAGE, fail
-from faceexp.errors import InputError
+from faceexp.errors import InputError, printable
+
+
+class Commands(TyperGroup):
+    """All commands. What typer says of a wrong call quotes what was written, so it is made printable."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer keeps the types of both to itself
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # So it keeps the type of its errors; they are those that have a message.
+            if isinstance(message := getattr(error, "message", None), str):
+                vars(error)["message"] = printable(message)
+            raise
+
 
 app = typer.Typer(
     name="faceexp",
+    cls=Commands,
     help=(
         "Which metric-learning loss is better for telling whether two face photos show the same person, "
         "and is the difference real?\n\n"
@@ -59,14 +76,14 @@ def main() -> None:
     # TensorFlow.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+    streams.prepare()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a disk that is full can still be told of
     except InputError as error:
         fail(error)
-    except BrokenPipeError:
-        # The program that reads the output, `head` for instance, has seen enough and closed the pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     finally:
         gc.set_threshold(*GARBAGE)
 

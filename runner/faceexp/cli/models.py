@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, counting, error_console, quiet, show, writing
-from faceexp.errors import InputError, Problem
+from faceexp.cli.console import (
+    JsonFlag,
+    counting,
+    error_console,
+    is_screen,
+    quiet,
+    say,
+    show,
+    user_path,
+    user_text,
+    writing,
+)
+from faceexp.errors import InputError, Problem, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +31,7 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
+        parser=user_text,
         help="A run (of which the best loss on validation pairs is taken), RUN:label, or an exported folder.",
         show_default=False,
     ),
@@ -35,10 +47,18 @@ Far = Annotated[
 
 def verify(
     model: Model,
-    photos: Annotated[list[Path] | None, typer.Argument(metavar="A B", help="Two photos.", show_default=False)] = None,
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="A B", parser=user_path, help="Two photos.", show_default=False),
+    ] = None,
     pairs: Annotated[
         Path | None,
-        typer.Option("--pairs", metavar="CSV", help="Judge the pairs of a file with the columns a,b or a,b,same."),
+        typer.Option(
+            "--pairs",
+            metavar="CSV",
+            parser=user_path,
+            help="Judge the pairs of a file with the columns a,b or a,b,same.",
+        ),
     ] = None,
     far: Far = None,
     as_json: JsonFlag = False,
@@ -64,7 +84,7 @@ def _verify_two(path: str, first: Path, second: Path, far: float | None, *, as_j
     with quiet() as stderr:
         model = load_model(path)
         # The network is loaded when it is first used, which takes seconds; on a terminal a word says so meanwhile.
-        with stderr.status("loading the model") if stderr.is_terminal else contextlib.nullcontext():
+        with stderr.status("loading the model") if is_screen(stderr) else contextlib.nullcontext():
             answer = model.verify(first, second, far)
         _warn_of_several_faces(stderr, dict(zip((str(first), str(second)), answer.faces, strict=True)))
     show(verification(answer, model), answer_as_json(answer) | {"model": _about(model)}, as_json=as_json)
@@ -75,6 +95,7 @@ def _verify_list(path: str, file: Path, far: float | None, *, as_json: bool) -> 
 
     from faceexp.report.terminal.decisions import pairs_summary
     from faceexp.results.jsonable import to_jsonable
+    from faceexp.results.spreadsheets import csv_cells
     from faceexp.serving.answers import tally
     from faceexp.serving.model import load_model
     from faceexp.serving.photos import read_pairs
@@ -101,9 +122,9 @@ def _verify_list(path: str, file: Path, far: float | None, *, as_json: bool) -> 
     if as_json:
         show("", {"model": _about(model), "summary": summary, "pairs": lines}, as_json=True)
         return
-    writer = csv.DictWriter(sys.stdout, ["a", "b", "same", "distance", "probability"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(line | {"same": int(bool(line["same"]))} for line in lines)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["a", "b", "same", "distance", "probability"])
+    writer.writerows(csv_cells((line | {"same": int(bool(line["same"]))}).values()) for line in lines)
     error_console().print(pairs_summary(summary))
 
 
@@ -113,12 +134,16 @@ def identify(
         Path,
         typer.Argument(
             metavar="GALLERY",
+            parser=user_path,
             help="A folder with one subfolder per person, or one photo per person, named after them.",
             show_default=False,
         ),
     ],
     photo: Annotated[
-        Path, typer.Argument(metavar="PHOTO", help="The photo of the person to look for.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="PHOTO", parser=user_path, help="The photo of the person to look for.", show_default=False
+        ),
     ],
     far: Far = None,
     as_json: JsonFlag = False,
@@ -139,9 +164,14 @@ def identify(
 
 def embed(
     model: Model,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of photos.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", parser=user_path, help="A folder of photos.", show_default=False)
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write: .parquet, .csv or .npz.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", parser=user_path, help="Where to write: .parquet, .csv or .npz."
+        ),
     ] = Path("embeddings.parquet"),
     as_json: JsonFlag = False,
 ) -> None:
@@ -163,7 +193,7 @@ def embed(
         write([str(file.relative_to(folder)) for file in embedded], embeddings)
     done = {"model": _about(opened), "output": str(output), "photos": len(embedded), "width": int(embeddings.shape[1])}
     text = f"{len(embedded):,} embeddings of {embeddings.shape[1]} numbers in {output}"
-    show(text, done | {"left_out": [str(problem) for problem in problems]}, as_json=as_json)
+    show(printable(text), done | {"left_out": [str(problem) for problem in problems]}, as_json=as_json)
     if problems:
         raise typer.Exit(1)
 
@@ -177,7 +207,7 @@ def _warn_of_several_faces(stderr: "Console", faces: dict[str, int]) -> None:
     """Name the photos that show several faces, of which the largest is used."""
     for photo, count in faces.items():
         if count > 1:
-            stderr.print(f"{photo} shows {count} faces; the largest is compared", style="yellow", soft_wrap=True)
+            say(f"{photo} shows {count} faces; the largest is compared", "yellow", stderr)
 
 
 class ModelFormat(StrEnum):
@@ -192,7 +222,13 @@ class ModelFormat(StrEnum):
 def export(
     model: Model,
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder to write to; it must be new or empty.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            parser=user_path,
+            help="The folder to write to; it must be new or empty.",
+            show_default=False,
+        ),
     ],
     to: Annotated[
         list[ModelFormat] | None,
@@ -201,13 +237,11 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a model for others to use: network, preprocessing and threshold, with a README and a model card."""
-    from rich.markup import escape
-
     from faceexp.serving.export import export_model
 
-    with quiet() as stderr, stderr.status("converting") if stderr.is_terminal else contextlib.nullcontext():
+    with quiet() as stderr, stderr.status("converting") if is_screen(stderr) else contextlib.nullcontext():
         exported = export_model(model, folder, [form.value for form in to or (ModelFormat.ONNX,)])
     data = {"folder": str(exported.folder), "bytes": dict(exported.files), "deviations": dict(exported.deviations)}
     sizes = ", ".join(f"{name} ({size / 1e6:.2f} MB)" for name, size in exported.files.items() if size > 10**5)
     text = f"{exported.folder} holds {sizes or ', '.join(exported.files)}; its README.md says how to use it"
-    show(escape(text), data, as_json=as_json)
+    show(printable(text), data, as_json=as_json)

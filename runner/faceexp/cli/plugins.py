@@ -1,14 +1,13 @@
 """``list-plugins``, ``describe``, ``new-plugin`` and ``schema``: what is installed, and which options it has."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, error_console, show
-from faceexp.errors import InputError, did_you_mean
+from faceexp.cli.console import JsonFlag, print_json, say, show, user_path
+from faceexp.errors import InputError, did_you_mean, printable
 
 
 def list_plugins(as_json: JsonFlag = False) -> None:
@@ -42,15 +41,18 @@ def new_plugin(
     kind: Annotated[str, typer.Argument(help="loss, model, dataset or sampler.", show_default=False)],
     name: Annotated[str, typer.Argument(help="The name that experiment files will use.", show_default=False)],
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The folder in which the folder of the plugin is made.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", parser=user_path, help="The folder in which the folder of the plugin is made."
+        ),
     ] = Path(),
 ) -> None:
     """Write a new plugin: a small package that can be installed and passes its tests before you change anything."""
     from faceexp.registry import scaffold
 
     folder = scaffold.new_plugin(kind, name, out)
-    error_console().print(f"wrote {folder}; next:", style="dim", highlight=False, soft_wrap=True)
-    quoted = shlex.quote(str(folder))
+    say(f"wrote {folder}; next:")
+    quoted = printable(shlex.quote(str(folder)))
     print(f"pip install -e {quoted}")
     print(f"pytest {quoted}")
     print(f"faceexp describe {kind} {name}")
@@ -60,4 +62,4 @@ def schema() -> None:
     """Print the JSON schema of experiment files, including all installed plugins, for editors that check TOML."""
     from faceexp.registry import json_schema
 
-    print(json.dumps(json_schema.schema(), indent=1))
+    print_json(json_schema.schema())

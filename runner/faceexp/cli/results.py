@@ -1,20 +1,21 @@
 """``report``, ``compare`` and ``power``: what finished runs show."""
 
-import io
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, output_console, show, writing
+from faceexp.cli.console import JsonFlag, output_console, show, user_path, writing
 from faceexp.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
     from faceexp.evaluation.catalogue import Metric
     from faceexp.results.schema import RunRecord
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", parser=user_path, help="The folder of a run.", show_default=False)
+]
 
 
 class Format(StrEnum):
@@ -42,14 +43,20 @@ def report(
     ] = False,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Also write the page with its charts and pictures again."),
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            parser=user_path,
+            help="Also write the page with its charts and pictures again.",
+        ),
     ] = None,
-    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Also save the table as a picture.")] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", metavar="FILE", parser=user_path, help="Also save the table as a picture."),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show the table of a finished run again, without training."""
-    from rich.console import Console
-
     from faceexp import run as runs
     from faceexp.report import formats
     from faceexp.report.terminal import run as terminal
@@ -60,10 +67,8 @@ def report(
         if html:
             finished.write_page(html)
     if svg:
-        picture = Console(record=True, width=120, file=io.StringIO())
-        picture.print(terminal.run_table(finished.results, picture.width, metric))
         with writing("--svg", svg):
-            picture.save_svg(str(svg), title="faceexp report", code_format=terminal.SVG_FORMAT)
+            svg.write_text(terminal.picture(finished.results, metric), encoding="utf-8")
     writers = {Format.MARKDOWN: formats.markdown, Format.LATEX: formats.latex, Format.CSV: formats.table_csv}
     if form in writers:
         print(writers[form](finished.results, metric))
@@ -90,7 +95,10 @@ def _metric(run: "RunRecord", key: str | None, option: str) -> "Metric":
 
 def compare(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN...", help="The folders of two or more runs.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN...", parser=user_path, help="The folders of two or more runs.", show_default=False
+        ),
     ],
     metric: Annotated[str, typer.Option("--metric", help="The metric to compare.")] = "accuracy",
     as_json: JsonFlag = False,
@@ -144,7 +152,7 @@ def power(
     from faceexp.run import open_run
     from faceexp.statistics.power import UnanswerableError, from_counts, from_run
 
-    folder = Path(study[0])
+    folder = user_path(study[0])
     is_run = len(study) == 1 and of is None and (folder.exists() or not study[0].replace("/", "").isdecimal())
     try:
         if not is_run:

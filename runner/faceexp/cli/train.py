@@ -1,7 +1,6 @@
 """``run`` and ``validate``: the losses of an experiment file are trained, or the file is only checked."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, StoreFolder, error_console, output_console, quiet, settle, show
-from faceexp.errors import InputError, Problem
+from faceexp.cli.console import (
+    JsonFlag,
+    StoreFolder,
+    is_screen,
+    output_console,
+    print_json,
+    quiet,
+    say,
+    settle,
+    show,
+    user_path,
+)
+from faceexp.errors import InputError, Problem, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +28,10 @@ if TYPE_CHECKING:
     from faceexp.pipeline import Study
     from faceexp.values import Event, EventCallback
 
-Spec = Annotated[Path, typer.Argument(metavar="SPEC", help="The experiment, a TOML file.", show_default=False)]
+Spec = Annotated[
+    Path,
+    typer.Argument(metavar="SPEC", parser=user_path, help="The experiment, a TOML file.", show_default=False),
+]
 
 Overrides = Annotated[
     list[str] | None,
@@ -35,7 +48,10 @@ Only = Annotated[
 def run(
     spec: Spec,
     out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The folder in which the folder of the run is made.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", parser=user_path, help="The folder in which the folder of the run is made."
+        ),
     ] = Path("runs"),
     store: StoreFolder = None,
     jobs: Annotated[
@@ -64,15 +80,15 @@ def run(
     study = pipeline.load(spec, overrides=overrides or (), only=only or ())
     _check_writable({"--out": out, "--store": store})
     with quiet() as stderr:
-        stderr.print(outline(study.resolved), style="bold", highlight=False, soft_wrap=True)
+        say(outline(study.resolved), "bold", stderr)
         try:
             with _displaying(study, stderr) as on_event:
                 finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
         except KeyboardInterrupt:
-            stderr.print("interrupted; finished trials are kept, the same command goes on from there", style="yellow")
+            say("interrupted; finished trials are kept, the same command goes on from there", "yellow", stderr)
             raise typer.Exit(130) from None
     show(run_table(finished.results, output_console().width), finished.results, as_json=as_json)
-    error_console().print(f"results in {finished.folder}", style="dim", highlight=False, soft_wrap=True)
+    say(f"results in {finished.folder}")
     if finished.failed:
         raise typer.Exit(1)
 
@@ -102,7 +118,7 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
     from faceexp.report.terminal.progress import Display, ended
     from faceexp.results.events import TrialEnded
 
-    if console.is_terminal:
+    if is_screen(console):
         display = Display(study.resolved)
         with Live(display, console=console, refresh_per_second=8, transient=False):
             yield display.on_event
@@ -110,7 +126,7 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
 
     def write(event: "Event") -> None:
         if isinstance(event, TrialEnded):
-            console.print(ended(event.trial, event.done, event.total), highlight=False, soft_wrap=True, markup=False)
+            say(ended(event.trial, event.done, event.total), "", console)
 
     yield write
 
@@ -135,13 +151,13 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
         study = pipeline.load(spec, overrides=overrides or ())
     except InputError as error:
         if as_json:
-            print(json.dumps({"valid": False, "problems": [str(problem) for problem in error.problems]}, indent=1))
+            print_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
             raise typer.Exit(2) from None
         raise
     text = outline(study.resolved)
     if as_json:
-        print(json.dumps({"valid": True, "problems": [], "outline": text}, indent=1))
+        print_json({"valid": True, "problems": [], "outline": text})
     else:
         # Rich would take a tenth of the time of this command, so it is not used; colours are left out where Rich would.
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        typer.echo(f"{typer.style('valid', fg='green')}  {text}", color=False if plain else None)
+        typer.echo(f"{typer.style('valid', fg='green')}  {printable(text)}", color=False if plain else None)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from faceexp.evaluation.catalogue import LEADING, Metric
 from faceexp.report.columns import best, columns_of, heading, legend, mean_and_interval, rows_of
+from faceexp.report.shown import shown
 from faceexp.results.schema import RunRecord
+from faceexp.results.spreadsheets import csv_cells
 
 # What LaTeX would take for a command, and what stands for it. All are replaced in one pass, so that the backslashes
 # that come with a replacement are not replaced again.
@@ -21,21 +23,26 @@ LATEX = {
     "±": r"$\pm$",
     "<": r"$<$",
     ">": r"$>$",
+    # At the start of a row, LaTeX would take these for options of the end of the row before.
+    "[": "{[}",
+    "*": "{*}",
 }
+# What Markdown would take for a link, an emphasis, a tag, code or the end of a cell. It takes an underscore
+# inside a word for itself, and so the names of plugins stay as they are.
+MARKDOWN = re.compile(r"[\\|`<>\[\]*]|(?<!\w)_|_(?!\w)")
 
 
-def _cells(run: RunRecord, sort: Metric, mark: Callable[[str], str]) -> list[list[str]]:
-    """Return the cells of each row; the best value of each metric is marked."""
+def _cells(run: RunRecord, sort: Metric, escaped: Callable[[str], str], bold: str) -> Iterator[list[str]]:
+    """Yield the cells of each row, escaped; ``bold`` is what the best value of each metric becomes."""
     rows = rows_of(run, sort)
-    table = []
     for row in rows:
-        cells = [row.label, f"{row.ok}/{row.total}"]
+        cells = [escaped(row.label), f"{row.ok}/{row.total}"]
         for metric in columns_of(run):
             text = mean_and_interval(row.summaries.get(metric.key), metric)
             mean = row.mean(metric)
-            cells.append(mark(text) if mean is not None and mean == best(rows, metric) else text)
-        table.append([*cells, row.letters(sort)])
-    return table
+            is_best = mean is not None and mean == best(rows, metric)
+            cells.append(bold.format(escaped(text)) if is_best else escaped(text))
+        yield [*cells, escaped(row.letters(sort))]
 
 
 def _headings(run: RunRecord) -> list[str]:
@@ -44,18 +51,24 @@ def _headings(run: RunRecord) -> list[str]:
 
 def markdown(run: RunRecord, sort: Metric = LEADING) -> str:
     """Return a table in GitHub's Markdown, with the legend below it."""
+    run = shown(run)
 
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(re.sub(r"([\\|`<>])", r"\\\1", cell) for cell in cells) + " |"
+    def escaped(text: str) -> str:
+        return MARKDOWN.sub(r"\\\g<0>", text)
+
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
 
     names = _headings(run)
     rule = "| --- | " + " | ".join("---:" for _ in names[1:]) + " |"
-    body = [line(cells) for cells in _cells(run, sort, lambda text: f"**{text}**")]
-    return "\n".join([f"**{heading(run)}**", "", line(names), rule, *body, "", legend(run, sort).replace("*", "\\*")])
+    body = [line(cells) for cells in _cells(run, sort, escaped, "**{}**")]
+    title = f"**{escaped(heading(run))}**"
+    return "\n".join([title, "", line(map(escaped, names)), rule, *body, "", escaped(legend(run, sort))])
 
 
 def latex(run: RunRecord, sort: Metric = LEADING) -> str:
     """Return a table in LaTeX with the rules of the package booktabs; the best values are bold."""
+    run = shown(run)
 
     def escaped(text: str) -> str:
         return re.sub("[" + re.escape("".join(LATEX)) + "]", lambda match: LATEX[match[0]], text)
@@ -64,13 +77,7 @@ def latex(run: RunRecord, sort: Metric = LEADING) -> str:
         return " & ".join(cells) + r" \\"
 
     names = _headings(run)
-    # The best values become bold after their text is escaped; until then, a character that no label holds marks them.
-    body = []
-    for cells in _cells(run, sort, lambda text: f"\0{text}"):
-        texts = [escaped(cell.removeprefix("\0")) for cell in cells]
-        body.append(
-            line([rf"\textbf{{{text}}}" if cell[:1] == "\0" else text for cell, text in zip(cells, texts, strict=True)])
-        )
+    body = [line(cells) for cells in _cells(run, sort, escaped, r"\textbf{{{}}}")]
     return "\n".join(
         [
             rf"% {heading(run)}",
@@ -88,6 +95,7 @@ def latex(run: RunRecord, sort: Metric = LEADING) -> str:
 
 def table_csv(run: RunRecord, sort: Metric = LEADING) -> str:
     """Return every mean with its interval in full precision, one row per label; a cell without a value is empty."""
+    run = shown(run)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     metrics = columns_of(run)
@@ -98,5 +106,5 @@ def table_csv(run: RunRecord, sort: Metric = LEADING) -> str:
         for metric in metrics:
             summary = row.summaries.get(metric.key)
             cells += [row.mean(metric), *((summary.ci95 if summary else None) or (None, None))]
-        writer.writerow([*cells, row.letters(sort)])
+        writer.writerow(csv_cells([*cells, row.letters(sort)]))
     return file.getvalue().removesuffix("\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.results.spreadsheets import csv_cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -118,7 +119,7 @@ def _csv(output: Path, photos: Sequence[str], embeddings: FloatArray) -> None:
     with output.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["photo", *(f"e{number}" for number in range(embeddings.shape[1]))])
-        writer.writerows([photo, *row] for photo, row in zip(photos, embeddings.tolist(), strict=True))
+        writer.writerows(csv_cells([photo, *row]) for photo, row in zip(photos, embeddings.tolist(), strict=True))
 
 
 def _npz(output: Path, photos: Sequence[str], embeddings: FloatArray) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jinja2
 import markupsafe
 
+from faceexp.errors import printable
 from faceexp.evaluation.catalogue import LEADING, Metric
 from faceexp.report import findings
 from faceexp.report.columns import (
@@ -31,6 +32,7 @@ from faceexp.report.page import figures_of_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
 from faceexp.report.published import beside
+from faceexp.report.shown import shown
 from faceexp.report.words import NOTHING, probability, signed
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
@@ -134,6 +136,8 @@ def page(
     """
     from plotly.offline import get_plotlyjs
 
+    description = printable(" ".join(run.description.split()))  # a browser does not show where its lines end
+    run, environment, trials = shown((run, environment, trials))
     rows = rows_of(run)
     metrics = columns_of(run)
     places = {row.label: place for place, row in enumerate(rows)}
@@ -147,7 +151,7 @@ def page(
         .get_template("report.html.j2")
         .render(
             title=heading(run),
-            description=run.description,
+            description=description,
             verdict=findings.verdict(run),
             remarks=[text for text in remarks if text],
             warnings=findings.warnings(run),

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.columns import mean_and_interval
+from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
 from faceexp.results.between_runs import RunComparison
 from faceexp.results.schema import ComparisonRecord
@@ -19,14 +20,16 @@ def comparison_table(comparison: RunComparison, metric: Metric) -> RenderableTyp
         comparison: The runs side by side.
         metric: The metric in which they are compared.
     """
+    comparison = shown(comparison)
     names = comparison.names
     parts: list[RenderableType] = [_differences(comparison)]
     table = plain_table(metric.heading)
     table.add_column("loss or baseline", overflow="fold", min_width=12)
     for name in names:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(Text(name), justify="right", overflow="fold")
     for name in names[1:]:
-        table.add_column(f"{names[0]} minus {name}" if len(names) > 2 else "difference", justify="right")
+        difference = f"{names[0]} minus {name}" if len(names) > 2 else "difference"
+        table.add_column(Text(difference), justify="right")
         table.add_column("p", justify="right")
         table.add_column("verdict")
     for line in comparison.lines:
@@ -52,7 +55,7 @@ def _differences(comparison: RunComparison) -> RenderableType:
     table = plain_table("what differs in the experiments")
     table.add_column("key", overflow="fold")
     for name in comparison.names:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for difference in comparison.differences:
         values = [Text("-" if value is None else _spelled(value)) for value in difference.values]
         table.add_row(Text(difference.key), *values)

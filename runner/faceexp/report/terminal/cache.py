@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from faceexp.report.terminal.tables import plain_table
+from faceexp.report.shown import shown
+from faceexp.report.terminal.tables import cells, plain_table
 
 
 def store_contents(root: str, contents: Mapping[str, tuple[int, int]], *, cleared: bool) -> RenderableType:
@@ -18,12 +19,16 @@ def store_contents(root: str, contents: Mapping[str, tuple[int, int]], *, cleare
         contents: By kind, how many artefacts there are and how many bytes they take.
         cleared: Whether they have been removed.
     """
-    table = plain_table(root)
+    root, contents = shown((root, contents))
+    table = plain_table()
     table.add_column("kind")
     table.add_column("artefacts", justify="right")
     table.add_column("MB", justify="right")
     for kind, (artefacts, size) in contents.items():
-        table.add_row(kind, f"{artefacts:,}", f"{size / 1e6:,.1f}")
+        table.add_row(*cells(kind, f"{artefacts:,}", f"{size / 1e6:,.1f}"))
     artefacts, size = (sum(numbers[place] for numbers in contents.values()) for place in (0, 1))
     words = "removed" if cleared else "kept"
-    return Group(table, Text(f"{artefacts:,} artefacts, {size / 1e6:,.1f} MB {words}", style="bold"))
+    # As the title of the table, a path would be folded to the width of its columns.
+    return Group(
+        Text(root, style="bold"), table, Text(f"{artefacts:,} artefacts, {size / 1e6:,.1f} MB {words}", style="bold")
+    )

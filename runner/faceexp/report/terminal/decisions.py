@@ -7,6 +7,8 @@ import math
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from faceexp.errors import printable
+from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import facts_table, plain_table
 from faceexp.serving.answers import Identification, Tally, Verification
 from faceexp.serving.model import FaceModel
@@ -21,16 +23,16 @@ def verification(answer: Verification, model: FaceModel) -> RenderableType:
     same = answer.same
     head = Text("the same person" if same else "not the same person", style="bold green" if same else "bold red")
     facts = facts_table()
-    facts.add_row("distance", f"{answer.distance:.4g} ({model.distance})")
+    facts.add_row("distance", Text(f"{answer.distance:.4g} ({model.distance})"))
     facts.add_row("threshold", Text(_threshold(answer.threshold, answer.far)))
     facts.add_row("probability", Text(_probability(answer.probability)))
-    facts.add_row("model", Text(f"{model.label}, {model.folder}"))
+    facts.add_row("model", Text(printable(f"{model.label}, {model.folder}")))
     return Group(head, facts)
 
 
 def identification(answer: Identification, model: FaceModel) -> RenderableType:
     """Return whom a photo may show: the nearest people of the gallery, or nobody in it."""
-    candidates = answer.candidates
+    candidates = shown(answer.candidates)
     nearest = candidates[0]
     head = (
         Text.assemble(("this is ", ""), (nearest.name, "bold green"))
@@ -60,7 +62,7 @@ def identification(answer: Identification, model: FaceModel) -> RenderableType:
         # Each person in the gallery is one more chance for a stranger to be taken for somebody.
         stranger = 1 - (1 - answer.far) ** len(candidates)
         note += f"; up to {stranger * 100:.2g} % of strangers are taken for one of the {len(candidates)} people here"
-    parts.append(Text(f"{note}. Model {model.label}, {model.folder}", style="dim"))
+    parts.append(Text(printable(f"{note}. Model {model.label}, {model.folder}"), style="dim"))
     return Group(*parts)
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
+from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
 from faceexp.statistics.power.counts import Cases, Count, CountPower
 from faceexp.statistics.power.trials import Answer, RunPower
@@ -97,6 +98,7 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
         power: What the analysis of the run gave.
         metric: The metric that was asked about.
     """
+    power = shown(power)
     digits = metric.digits if metric.is_percentage else metric.digits + 1
 
     def written(value: float | None) -> str:

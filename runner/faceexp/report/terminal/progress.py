@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from faceexp.errors import printable
+from faceexp.report.shown import shown
 from faceexp.results.events import TrialEnded
 from faceexp.results.schema import TrialRecord
 from faceexp.values import Event, Resolved
@@ -37,6 +39,7 @@ def clock(seconds: float) -> str:
 
 def ended(trial: TrialRecord, number: int, total: int) -> str:
     """Return one line for a log about a trial that has just ended."""
+    trial = shown(trial)
     place = f"[{number}/{total}] {trial.label} (seed {trial.seed}, fold {trial.fold})"
     if trial.status != "ok":
         return f"{place}: {trial.status}: {trial.reason}"
@@ -82,7 +85,7 @@ class Display:
         self._stage_bars: dict[TaskID, _StageBar] = {}
         self._loss_tasks = {
             loss.entry.label: self._losses.add_task(
-                loss.entry.label, total=loss.entry.finetune.steps * self._runs, value="", left=""
+                printable(loss.entry.label), total=loss.entry.finetune.steps * self._runs, value="", left=""
             )
             for loss in resolved.losses
         }
@@ -101,7 +104,7 @@ class Display:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[value]}", style="cyan"),
+            TextColumn("{task.fields[value]}", style="cyan", markup=False),
             TextColumn("{task.fields[left]}", style="dim"),
         )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 
 from rich._export_format import CONSOLE_SVG_FORMAT
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import LEADING, Metric
@@ -23,6 +24,7 @@ from faceexp.report.columns import (
     verdicts,
 )
 from faceexp.report.published import remarks
+from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord
@@ -34,6 +36,8 @@ SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=
 LABEL_WIDTH = 24
 WIDE_LABEL_WIDTH = 32
 WIDE_SCREEN = 100
+# Characters in a line of a picture: with more, it could not be read in a page of text.
+PICTURE_WIDTH = 120
 # Characters that a metric takes: the longest is "*100.0 ±10.0", and two spaces stand between columns.
 COLUMN_WIDTH = 14
 # Characters that the columns "ok" and "group" take together.
@@ -52,6 +56,7 @@ def run_table(run: RunRecord, width: int, sort: Metric = LEADING) -> RenderableT
         width: Characters in a line of the screen; metrics that do not fit are left out, the least important first.
         sort: The metric whose best row comes first; it is shown whatever the width.
     """
+    run = shown(run)
     rows = rows_of(run, sort)
     metrics = _fitting(columns_of(run), sort, width, max((len(row.label) for row in rows), default=0))
     table = plain_table(heading(run))
@@ -80,6 +85,13 @@ def run_table(run: RunRecord, width: int, sort: Metric = LEADING) -> RenderableT
     parts.append(Text(legend(run, sort), style="dim"))
     parts.append(Text(told_apart(run, sort), style="bold"))
     return Group(*parts)
+
+
+def picture(run: RunRecord, sort: Metric = LEADING) -> str:
+    """Return the same table as a picture, as the text of an SVG file."""
+    console = Console(record=True, width=PICTURE_WIDTH, file=io.StringIO())
+    console.print(run_table(run, console.width, sort))
+    return console.export_svg(title="faceexp report", code_format=SVG_FORMAT)
 
 
 def _fitting(metrics: Sequence[Metric], sort: Metric, width: int, longest_label: int) -> list[Metric]:
@@ -111,6 +123,7 @@ def _published(run: RunRecord) -> list[RenderableType]:
 
 def budgets(run: RunRecord) -> RenderableType:
     """Return what each loss was given, one row per loss."""
+    run = shown(run)
     table = plain_table("budgets")
     table.add_column("loss", overflow="fold", min_width=12)
     for kind in BUDGET_KINDS:
@@ -122,6 +135,7 @@ def budgets(run: RunRecord) -> RenderableType:
 
 def matrix(run: RunRecord, metric: Metric) -> RenderableType:
     """Return which row is better than which in a metric: one row and one numbered column per label, the best first."""
+    run = shown(run)
     labels = [row.label for row in rows_of(run, metric) if row.ok]
     signs = verdicts(run, metric)
     digits = len(str(len(labels)))
