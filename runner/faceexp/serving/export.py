@@ -133,14 +133,23 @@ def _place(made: Path, target: Path) -> None:
     moved: list[Path] = []
     try:
         for entry in sorted(made.iterdir(), key=lambda path: path.name == "calibration.json"):
-            if os.path.lexists(target / entry.name):  # somebody else has been faster
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target / entry.name))
-            entry.rename(target / entry.name)
+            _move_to_vacant(entry, target / entry.name)
             moved.append(entry)
     except BaseException:
         for entry in moved:
             (target / entry.name).rename(entry)
         raise
+
+
+def _move_to_vacant(source: Path, target: Path) -> None:
+    """Move a file or a folder to where nothing is: somebody else may have written there meanwhile.
+
+    Raises:
+        FileExistsError: Something is there.
+    """
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    source.rename(target)
 
 
 def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -> dict[str, float]:
