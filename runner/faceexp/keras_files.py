@@ -33,8 +33,9 @@ CODE = frozenset({"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "Ja
 READERS = frozenset({"StringLookup", "IntegerLookup", "TextVectorization"})
 # The parts of Keras that networks are made of. Others download files, for example, and no network needs them.
 PARTS = frozenset(
-    {"layers", "models", "ops", "initializers", "activations", "regularizers", "constraints", "dtype_policies"}
-    | {"random", "quantizers", "optimizers", "losses", "metrics"}
+    {"keras.layers", "keras.models", "keras.ops", "keras.initializers", "keras.activations", "keras.regularizers"}
+    | {"keras.constraints", "keras.dtype_policies", "keras.random", "keras.quantizers", "keras.optimizers"}
+    | {"keras.losses", "keras.metrics"}
 )
 # Layers of networks in keras.applications. The other things there download weights.
 OF_APPLICATIONS = frozenset({"CustomScaleLayer", "LayerScale", "StochasticDepth"})
@@ -137,9 +138,8 @@ def _of_keras(module: str, name: str) -> bool:
     """Return whether a class or function belongs to the parts of Keras that networks are made of."""
     if module in ("builtins", "keras"):
         return True
-    package, _, inside = module.replace("keras.src.", "keras.", 1).partition(".")
-    part = inside.partition(".")[0]
-    return package == "keras" and (part in PARTS or (part == "applications" and name in OF_APPLICATIONS))
+    part = ".".join(module.replace("keras.src.", "keras.", 1).split(".")[:2])
+    return part in PARTS or (part == "keras.applications" and name in OF_APPLICATIONS)
 
 
 def check_weights(file: Path | BinaryIO, size: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import faceexp
-from faceexp.engine import trials, workers
+from faceexp.engine import trials, worker, workers
 from faceexp.engine.backend import THREADS, cores
 from faceexp.engine.trials import _alone, train
 from faceexp.evaluation.checkpoints import ValidationAuc
@@ -160,7 +160,7 @@ def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study
 def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_path):
     (kills / "killed").touch()
     here = trained(plan, Store(tmp_path / "here"), None)
-    work = workers.Work.of(plan, Store(tmp_path / "there"), ValidationAuc())
+    work = worker.Work.of(plan, Store(tmp_path / "there"), ValidationAuc())
     # What goes to a process is small: no images, no list of files.
     assert work.plan.images.size == 0
     assert len(work.plan.data.images) == 0
@@ -202,7 +202,7 @@ def test_cores_are_divided(monkeypatch):
 def test_threads_are_set_for_the_process_alone(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv(THREADS, raising=False)
-    with workers._threads(3):
+    with worker._threads(3):
         assert os.environ[THREADS] == os.environ["OMP_NUM_THREADS"] == "3"
     assert THREADS not in os.environ
     assert os.environ["OMP_NUM_THREADS"] == "7"

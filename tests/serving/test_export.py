@@ -511,7 +511,7 @@ def test_an_export_that_fails_leaves_nothing(failure, existing, lone, tmp_path, 
         monkeypatch.setattr(export, "_write", lambda *_: 1 / 0)
         message = r"cannot be converted to keras: division by zero; export it to keras or saved_model"
     else:
-        monkeypatch.setattr(export, "network_of", lambda folder: lambda pixels: np.ones((len(pixels), 6)))
+        monkeypatch.setattr(export, "network_of", lambda folder, **_: lambda pixels: np.ones((len(pixels), 6)))
         message = r"keras gives embeddings that deviate by [\d.]+; export it to keras"
     with pytest.raises(InputError, match=message):
         export_model(source, target, ["keras"])

@@ -381,11 +381,11 @@ def test_a_model_that_can_decide_nothing_is_refused(run, tmp_path):
 def test_files_that_are_too_large_are_not_opened(run, monkeypatch):
     folder = find(str(run.folder))
     with monkeypatch.context() as patch:
-        patch.setattr("faceexp.serving.runtimes.MAX_MODEL_BYTES", folder.network("keras").stat().st_size - 1)
-        with pytest.raises(InputError, match=r"model.keras: is larger than [\d,]+ bytes"):
+        patch.setattr("faceexp.serving.runtimes.MAX_BYTES", folder.network("keras").stat().st_size - 1)
+        with pytest.raises(InputError, match=r"model.keras: has [\d,]+ bytes; [\d,]+ are the most that are read"):
             load_model(run.folder)
     monkeypatch.setattr("faceexp.results.folder.MAX_MODEL_RECORD_BYTES", folder.record.stat().st_size - 1)
-    with pytest.raises(InputError, match=r"calibration.json: is too large to describe a model"):
+    with pytest.raises(InputError, match=r"calibration.json: has [\d,]+ bytes; [\d,]+ are the most that are read"):
         load_model(folder.root)
 
 

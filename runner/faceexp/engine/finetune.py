@@ -15,7 +15,7 @@ from typing import Literal, cast
 import numpy as np
 
 from faceexp.arrays import FloatArray, IntArray
-from faceexp.contract import BatchSupply, LossContext, LossPlugin, SamplerPlugin
+from faceexp.contract import LossContext, LossPlugin
 from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import (
     LossCallable,
@@ -111,7 +111,7 @@ class Finetuner:
     ) -> None:
         tf = tensorflow()
         self.network, self.plugin = network, cast("LossPlugin", resolved.loss.plugin)
-        self.sampler, self.supply = str(resolved.sampler.installed), _supply(resolved)
+        self.sampler, self.supply = str(resolved.sampler.installed), resolved.sampler.supply()
         self.outside: list[Tensor] | None = None
         self._examined = False
         settings = resolved.entry.finetune
@@ -257,10 +257,6 @@ class Finetuner:
             self.outside = outside_state(self._steps, arguments, known)
             self._examined = True
         return np.asarray(losses.numpy()[:count])
-
-
-def _supply(resolved: ResolvedLoss) -> BatchSupply:
-    return cast("SamplerPlugin", resolved.sampler.plugin).supply()
 
 
 def _weights(loss: LossCallable) -> list[Variable]:

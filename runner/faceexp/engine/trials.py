@@ -28,7 +28,8 @@ from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_imag
 from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
 from faceexp.engine.shared import Pretrained, PretrainedStages, training_labels
-from faceexp.engine.workers import AskedToEndError, Work, train_in_processes
+from faceexp.engine.worker import AskedToEndError, Work
+from faceexp.engine.workers import train_in_processes
 from faceexp.experiment.baselines import Baseline
 from faceexp.registry.guard import undisturbed
 from faceexp.store import Artefact, Inputs, Store, StoreError, digest
@@ -177,7 +178,7 @@ class Engine:
         record = FinetuneRecord.from_json((artefact.path / "outcome.json").read_text(encoding="utf-8"))
         if record.status != "ok":
             return TrainedTrial(trial, split, record.status, record.reason, seconds=seconds, reused=tuple(reused))
-        supply = cast("SamplerPlugin", resolved.sampler.plugin).supply()
+        supply = resolved.sampler.supply()
         steps = resolved.entry.finetune.steps
         return TrainedTrial(
             trial,
@@ -264,7 +265,7 @@ class Engine:
                 steps=settings.steps,
                 validate_every=settings.validate_every,
                 on_progress=on_progress,
-                chunk=inputs.batches_per_read(sampler.supply().size, CHUNK),
+                chunk=inputs.batches_per_read(resolved.sampler.supply().size, CHUNK),
             )
         except DivergedError:
             raise
@@ -302,12 +303,11 @@ class Engine:
 
     def _finetuner(self, resolved: ResolvedLoss, num_classes: int, seed: int) -> tuple[str, Finetuner]:
         """Return the compiled training step of a loss and its key; compiled once for all seeds and folds of a size."""
-        sampler = cast("SamplerPlugin", resolved.sampler.plugin)
         key = digest(
             [
                 resolved.loss.identity,
                 resolved.entry.finetune.model_dump(include={"trainable", "learning_rate"}),
-                sampler.supply().size,
+                resolved.sampler.supply().size,
                 num_classes,
             ]
         )

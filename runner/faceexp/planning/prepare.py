@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 
 from faceexp.arrays import ByteArray, IntArray
-from faceexp.contract import DatasetPlugin, FaceData, SamplerPlugin
+from faceexp.contract import DatasetPlugin, FaceData
 from faceexp.data.decode import alike, decoded_images, selected_images
 from faceexp.data.face_data import MAX_NAMED, mistakes_of, names_alike, some
 from faceexp.data.splits import Split, UnservableError, smallest, splits
@@ -21,6 +21,7 @@ from faceexp.files import readable_name
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
+from faceexp.registry.guard import undisturbed
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Store, digest
 from faceexp.values import Event, EventCallback, Note, Plan, Resolved
@@ -81,7 +82,8 @@ def build_data(dataset: ConfiguredPlugin) -> FaceData:
     """
     try:
         # SystemExit as well: a plugin that exits must not end the program without a word.
-        faces = cast("DatasetPlugin", dataset.plugin).build(seed=0)
+        with undisturbed():
+            faces = cast("DatasetPlugin", dataset.plugin).build(seed=0)
         mistakes = mistakes_of(faces)
     except InputError as error:
         if error.problems:
@@ -144,7 +146,7 @@ def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...
             issues.append(Issue((*path, "batch_size"), f"{message}; use {smallest_part} at most"))
     counts = [np.bincount(labels[part.train]) for part in parts]
     for loss in resolved.losses:
-        supply = cast("SamplerPlugin", loss.sampler.plugin).supply()
+        supply = loss.sampler.supply()
         overrides = loss.entry.finetune != experiment.finetune
         place: tuple[str | int, ...] = (
             ("losses", loss.entry.index, "finetune", "sampler") if overrides else ("finetune", "sampler")

@@ -188,8 +188,8 @@ def read_results(path: Path) -> RunRecord:
 
     file = path if path.is_file() else RunFolder(path).results
     again = "run the experiment again"
-    if path.is_dir() and not os.path.lexists(file):
-        runs = sorted(map(str, runs_in(path)))
+    if not os.path.lexists(file):
+        runs = sorted(map(str, runs_in(path))) if path.is_dir() else []
         hint = f"it holds the runs {', '.join(runs)}" if runs else "name the folder that `faceexp run` printed"
         raise InputError(Problem(f"holds no results.json; {hint}", str(path)))
     other_schema = f"is not results of schema {SCHEMA}"

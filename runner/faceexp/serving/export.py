@@ -133,7 +133,7 @@ def _place(made: Path, target: Path) -> None:
     moved: list[Path] = []
     try:
         for entry in sorted(made.iterdir(), key=lambda path: path.name == "calibration.json"):
-            _move(entry, target / entry.name)
+            _move_to_vacant(entry, target / entry.name)
             moved.append(entry)
     except BaseException:
         for entry in moved:
@@ -141,11 +141,15 @@ def _place(made: Path, target: Path) -> None:
         raise
 
 
-def _move(entry: Path, target: Path) -> None:
-    """Move a file or a folder to where nothing is; somebody else may have been faster."""
+def _move_to_vacant(source: Path, target: Path) -> None:
+    """Move a file or a folder to where nothing is: somebody else may have written there meanwhile.
+
+    Raises:
+        FileExistsError: Something is there.
+    """
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    entry.rename(target)
+    source.rename(target)
 
 
 def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -> dict[str, float]:
