@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from faceexp.store import digest
+
 SPEC = """\
 name = "example"
 [dataset]
@@ -72,7 +74,7 @@ def trial():
 
     def make(label, *, kind="loss", seed=0, status="ok", reason=None):
         return {
-            "id": f"{label}-s{seed}-f0",
+            "id": f"{digest(label)[:8]}-s{seed}-f0",
             "loss": label,
             "label": label,
             "kind": kind,

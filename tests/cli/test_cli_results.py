@@ -156,7 +156,7 @@ def test_a_folder_without_results_says_where_some_are(faceexp, finished, tmp_pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "cannot be read as results: Expecting property name"),
+        ("{", "cannot be read as results: it is not JSON: Expecting property name"),
         ("[]", "is not results of schema 1; run the experiment again"),
         ('{"schema": 2}', "is not results of schema 1; run the experiment again"),
     ],

@@ -38,11 +38,11 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
     written = io.StringIO()
     log = Console(file=written)
     assert log.is_terminal  # so Rich believes
-    ended = TrialRecord.model_validate(trial("[/b] loss"))
+    ended = TrialRecord.model_validate(trial("[bold] loss"))
     with train._displaying(None, log) as on_event:
-        on_event(Event("finetune", 1, 10, "[/b] loss"))
-        on_event(TrialEnded("trial", 1, 2, "[/b] loss", trial=ended))
-    assert written.getvalue() == "[1/2] [/b] loss (seed 0, fold 0): ok, 0.0 s\n"
+        on_event(Event("finetune", 1, 10, "[bold] loss"))
+        on_event(TrialEnded("trial", 1, 2, "[bold] loss", trial=ended))
+    assert written.getvalue() == "[1/2] [bold] loss (seed 0, fold 0): ok, 0.0 s\n"
 
 
 # Validation

@@ -12,6 +12,7 @@ from rich.console import Console
 from faceexp.evaluation.catalogue import METRICS
 from faceexp.results.schema import RunRecord
 from faceexp.statistics import comparisons as statistics
+from faceexp.store import digest
 
 DIRECTIONS = {metric.key: metric.higher_is_better for metric in METRICS}
 SEEDS = range(4)
@@ -73,7 +74,7 @@ def made_trial() -> Callable[..., dict]:
         kind = "baseline" if label == PHASE_1 else "loss"
         metrics = dict.fromkeys(DIRECTIONS, 0.5 + seed / 100) | {"accuracy": accuracy, "eer": 1 - accuracy}
         return {
-            "id": f"{label}-{seed}",
+            "id": f"{digest(label)[:8]}-{seed}",
             "loss": label,
             "label": label,
             "kind": kind,
@@ -156,7 +157,7 @@ def study(made_trial, accuracies, judged) -> RunRecord:
 def written_trial(label, seed=0, status="ok", reason=None, kind="loss"):
     metrics = dict.fromkeys(DIRECTIONS, 0.5) | {"accuracy": 0.8} if status == "ok" else {}
     return {
-        "id": f"{label}-{seed}",
+        "id": f"{digest(label)[:8]}-{seed}",
         "label": label,
         "kind": kind,
         "seed": seed,

@@ -11,6 +11,7 @@ import pytest
 from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.report import formats
 from faceexp.results.schema import RunRecord
+from faceexp.store import digest
 
 ODD = r"a_b|c <d> 50% & {e} \ ~^#$"
 
@@ -28,7 +29,7 @@ def run():
                 {"label": label, "kind": kind, "metric": metric, "mean": mean, "ci95": interval, "n": 2, "group": group}
             )
         trial = {"label": label, "kind": kind, "fold": 0, "status": "ok", "reason": None}
-        trials += [trial | {"id": f"{label}-{seed}", "seed": seed} for seed in (0, 1)]
+        trials += [trial | {"id": f"{digest(label)[:8]}-{seed}", "seed": seed} for seed in (0, 1)]
     return RunRecord.model_validate(
         {"schema": 1, "name": "study", "protocol": "open_set", "trials": trials, "summary": summary, "comparisons": []}
     )

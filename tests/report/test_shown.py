@@ -24,6 +24,7 @@ from faceexp.report.terminal import run as terminal
 from faceexp.report.terminal.between_runs import comparison_table
 from faceexp.results.between_runs import compare_records
 from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
+from faceexp.store import digest
 
 DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 MARKS = "\u200e\u200f\u061c"
@@ -84,7 +85,7 @@ def run_of(texts: list[str]) -> RunRecord:
     good, bad, base, name, note, warning, reason, source, published = texts
     labels = {f"1{good}": "loss", f"2{bad}": "loss", f"3{base}": "baseline"}
     trials = [
-        {"id": f"{label}-{seed}", "loss": label, "label": label, "kind": kind, "seed": seed, "fold": 0}
+        {"id": f"{digest(label)[:8]}-{seed}", "loss": label, "label": label, "kind": kind, "seed": seed, "fold": 0}
         | (
             {"status": "failed", "reason": reason}
             if label[0] == "2"
