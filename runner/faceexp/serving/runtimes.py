@@ -25,6 +25,7 @@ from faceexp.results.folder import NETWORK_FILES, ModelFolder
 
 if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
+    from faceexp.engine.backend import TensorFlowModule
 
 Network: TypeAlias = "Callable[[ByteArray], FloatArray]"
 
@@ -174,7 +175,8 @@ def _saved_model(folder: Path) -> Network:
     return lambda pixels: np.asarray(loaded.serve(tf.constant(pixels, tf.float32)))
 
 
-def _tensorflow() -> Any:  # noqa: ANN401 - it has no types
-    import tensorflow as tf
+def _tensorflow() -> TensorFlowModule:
+    """Import TensorFlow with the settings that training uses, whatever other work on this machine asks for."""
+    from faceexp.engine.backend import tensorflow
 
-    return tf
+    return tensorflow()
