@@ -1,6 +1,5 @@
 """Being asked to end: the same words and a code of its own, whoever asks."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -15,9 +14,8 @@ from faceexp.cli.interrupts import EndedError, exit_code, heard, interruptible
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_asks_to_end_is_an_exception(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(EndedError) as raised, heard():
-        os.kill(os.getpid(), number)
-        signal.pause()
+    with heard(), pytest.raises(EndedError) as raised:
+        signal.raise_signal(number)
     assert exit_code(raised.value) == 128 + number
     assert signal.getsignal(number) is before
 
@@ -27,7 +25,7 @@ def test_what_was_switched_off_stays_off() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with heard():
-            os.kill(os.getpid(), signal.SIGHUP)
+            signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
 
