@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from faceexp.contract import FaceData
 from faceexp.data.decode import DIGEST_BYTES, alike, decoded_images
-from faceexp.store import Store
+from faceexp.store import Store, StoreError
 
 
 @settings(deadline=None, max_examples=50)
@@ -46,6 +46,6 @@ def test_a_full_disk_is_an_error_before_anything_is_decoded(tiny, tmp_path, monk
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     monkeypatch.setattr("faceexp.data.images.prepare", lambda *_: pytest.fail("decoded"))
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(StoreError, match="No space left"):
         decoded_images(data_of(np.zeros((4, 16, 16), np.uint8)), tiny(), Store(tmp_path), lambda *_: None)
     assert list((tmp_path / "images").iterdir()) == []

@@ -354,7 +354,7 @@ def test_a_phase_1_that_diverges_is_tried_once(plan_of, tmp_path):
         tmp_path,
         "still",
         "pull",
-        pretrain=Pretrain(epochs=2, batch_size=12, learning_rate=1e30),
+        pretrain=Pretrain(epochs=2, batch_size=12, learning_rate=1e15),
         baselines=("phase1", "pca"),
     )
     found = trained(plan, tmp_path, on_event=heard.append)

@@ -18,6 +18,14 @@ import pytest
 from faceexp.registry.guard import PluginFaultError, ask, undisturbed
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A shell that starts a program in the background switches Ctrl-C off for it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def python(source: str, **options) -> subprocess.CompletedProcess[str]:
     """Run a program in a Python of its own."""
     command = [sys.executable, "-c", textwrap.dedent(source)]

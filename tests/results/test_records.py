@@ -54,6 +54,14 @@ def test_a_trial_in_the_results_is_its_own_file_without_what_only_that_holds(sma
         assert TrialFile.model_validate(content).alone() == trial
 
 
+def test_a_record_is_read_like_the_json_that_it_stands_for(small_run):
+    run = small_run.results
+    assert run["schema"] == run.schema_number
+    assert [trial["label"] for trial in run["trials"]] == [trial.label for trial in run.trials]
+    with pytest.raises(KeyError, match="schema_number"):
+        run["schema_number"]
+
+
 def test_a_number_that_is_none_is_null():
     point = CheckpointRecord(step=1, loss=math.nan, validation=math.inf)
     assert json.loads(to_json(point)) == {"step": 1, "loss": None, "validation": None}

@@ -92,13 +92,6 @@ def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def printable(text: str, longest: int) -> str:
-    """Return what a user has written as a message shows it: on one line, cut where it is long."""
-    if not text.isprintable():
-        text = repr(text)[1:-1]
-    return cut(text, longest)
-
-
 def backslash_hint(text: str) -> str:
     r"""Return a hint for a text that holds what an escape stands for, since ``"C:\temp"`` holds a tab; else nothing."""
     return BACKSLASHES if re.search(r"[\x07-\x0d\x1b]", text) else ""

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from faceexp.errors import InputError, Problem
+from faceexp.errors import InputError, Problem, printable
 from faceexp.experiment.decode import NotTomlError, decode, unfit
 from faceexp.experiment.lines import MAX_DEPTH, KeyPath, TomlTable
-from faceexp.experiment.messages import printable, short
+from faceexp.experiment.messages import cut, short
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def apply(data: TomlTable, written: Iterable[str]) -> dict[KeyPath, Override]:
     overrides: dict[KeyPath, Override] = {}
     problems = []
     for one in written:
-        place = f"--set {printable(one, 200)}"
+        place = f"--set {cut(printable(one), 200)}"
         try:
             parts, text = _split(one)
             path = _set(data, parts, _value(text))
@@ -86,7 +86,7 @@ def _set(data: TomlTable, written: list[str], value: object) -> KeyPath:
             raise ValueError(
                 f"{short(part)} cannot be set there"
                 if last
-                else f"there is no {printable(part, 60)} to set {short(written[depth + 1])} in"
+                else f"there is no {cut(printable(part), 60)} to set {short(written[depth + 1])} in"
             )
         path = (*path, key)
         if last:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import tomli_w
 
-from faceexp.errors import MAX_LISTED, InputError, Problem
+from faceexp.errors import MAX_LISTED, InputError, Problem, printable
 from faceexp.experiment.decode import NotTomlError, decode, unfit
 from faceexp.experiment.lines import KeyPath, TomlTable, locate
-from faceexp.experiment.messages import printable, short
+from faceexp.experiment.messages import cut, short
 from faceexp.experiment.overrides import Override, apply
 from faceexp.experiment.schema import Experiment
 from faceexp.files import read_input
@@ -86,7 +86,7 @@ def read(path: str | bytes | os.PathLike[str], overrides: tuple[str, ...] = ()) 
     file = Path(os.fsdecode(path))
     # The end of a long path says more than its beginning.
     whole = str(file)
-    name = printable(whole if len(whole) <= MAX_NAME else f"...{whole[-MAX_NAME:]}", 2 * MAX_NAME)
+    name = cut(printable(whole if len(whole) <= MAX_NAME else f"...{whole[-MAX_NAME:]}"), 2 * MAX_NAME)
     try:
         raw = read_input(file, MAX_FILE_BYTES, "an experiment is a TOML file")
     except InputError as error:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, printable, short
+from faceexp.errors import InputError, Problem, did_you_mean, printable
+from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, short
 from faceexp.experiment.parse import Reference
 from faceexp.experiment.schema import Experiment
 from faceexp.experiment.toml import Document
@@ -30,11 +30,6 @@ def plugin_problems(document: Document, references: Iterable[Reference], registr
             ]
         except ValidationError as error:
             problems += list(_option_problems(document, reference, registry, error))
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises
-            # A plugin may check its options by code of its own, which may not have thought of these.
-            reason = cut(f"{type(error).__name__}: {error}", MAX_SENTENCE)
-            message = f"{registry.find(reference.kind, reference.name)} cannot check these options ({reason})"
-            problems.append(document.problem(reference.path, message))
     return problems
 
 
@@ -93,7 +88,7 @@ def hinting_at_backslashes() -> Iterator[None]:
             raise
         raise InputError(
             [
-                Problem(f"{problem.message}; {hint}", printable(problem.where, MAX_SENTENCE)) if hint else problem
+                Problem(f"{problem.message}; {hint}", cut(printable(problem.where), MAX_SENTENCE)) if hint else problem
                 for problem, hint in zip(error.problems, hints, strict=True)
             ]
         ) from error

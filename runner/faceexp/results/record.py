@@ -69,6 +69,13 @@ class Record(BaseModel):
         defer_build=True,
     )
 
+    def __getitem__(self, key: str) -> object:
+        """Return the value of a key of the JSON file: ``trial["reason"]`` is ``trial.reason``."""
+        for name, field in type(self).model_fields.items():
+            if key == (field.alias or name):
+                return getattr(self, name)
+        raise KeyError(key)
+
     def to_jsonable(self) -> JsonObject:
         """Return the record as JSON data. A key that was not given stays out, so that older files stay as they are."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
