@@ -75,7 +75,7 @@ def test_a_windows_path_in_double_quotes_is_told_what_to_write():
     with pytest.raises(InputError) as caught, hinting_at_backslashes():
         raise InputError([Problem("no such folder", "C:\temp\\me"), Problem("something else", "x.toml:3")])
     found, other = (str(problem) for problem in caught.value.problems)
-    assert found.startswith('C:\\temp\\\\me: no such folder; in "double quotes" a backslash begins an escape')
+    assert found.startswith('C:\\temp\\me: no such folder; in "double quotes" a backslash begins an escape')
     assert found.endswith("write a Windows path in 'single quotes', or with forward slashes (/)")
     assert other == "x.toml:3: something else"
 
