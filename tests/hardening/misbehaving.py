@@ -9,7 +9,6 @@ import ctypes
 import gc
 import locale
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ import numpy as np
 from faceexp.contract import BatchSupply, LossPlugin, SamplerPlugin, option
 
 
-class Unspeakable(Exception):
+class UnspeakableError(Exception):
     """An error whose message cannot be read."""
 
     def __str__(self) -> str:
@@ -47,7 +46,18 @@ def talk() -> None:
     os.write(1, b"written to the first file\n")
     subprocess.run(["echo", "said by a program"], check=False)
     ctypes.CDLL(None).puts(b"said by compiled code")
-    threading.Thread(target=lambda: [print("later") or time.sleep(0.01) for _ in range(50)], daemon=True).start()
+    threading.Thread(target=talk_later, daemon=True).start()
+
+
+def talk_later() -> None:
+    for _ in range(50):
+        print("later")
+        time.sleep(0.01)
+
+
+def sleep_without_hearing() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(10_000)
 
 
 def settings() -> dict[str, Callable[[], object]]:
@@ -63,8 +73,8 @@ def settings() -> dict[str, Callable[[], object]]:
         "format": lambda: config.set_image_data_format("channels_first"),
         "eager": lambda: tf.config.run_functions_eagerly(True),
         "jit": lambda: tf.config.optimizer.set_jit("autoclustering"),
-        "seeds": lambda: (random.seed(1), np.random.seed(1), tf.random.set_seed(1)),  # noqa: NPY002
-        "session": lambda: tf.keras.backend.clear_session(),
+        "seeds": lambda: tf.keras.utils.set_random_seed(1),
+        "session": tf.keras.backend.clear_session,
         "filters": lambda: warnings.simplefilter("error"),
         "errors of numpy": lambda: np.seterr(all="raise"),
         "folder": lambda: os.chdir("/"),
@@ -93,7 +103,7 @@ def ends() -> dict[str, Callable[[], object]]:
         "SIGKILL": lambda: os.kill(os.getpid(), signal.SIGKILL),
         "every file closed": lambda: os.closerange(3, 4096),
         "sleep": lambda: time.sleep(10_000),
-        "sleep that does not hear": lambda: (signal.signal(signal.SIGTERM, signal.SIG_IGN), time.sleep(10_000)),
+        "sleep that does not hear": sleep_without_hearing,
     }
 
 
@@ -103,7 +113,7 @@ def faults() -> dict[str, Callable[[], object]]:
         "exit": lambda: sys.exit("no licence"),
         "interrupt": fail(KeyboardInterrupt()),
         "error": fail(ValueError("a mistake\nof \x1b[31mtwo lines")),
-        "unspeakable": fail(Unspeakable()),
+        "unspeakable": fail(UnspeakableError()),
         "generator": fail(GeneratorExit()),
         "stop": fail(StopIteration("early")),
         "recursion without end": recurse,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -65,7 +66,7 @@ DAMAGES = (flip, cut, replace, remove, put_a_folder, put_a_link, put_a_pipe)
 
 def kinds_of_files(folder):
     """Return the files of a folder by what they are: those of one artefact or model are as those of another."""
-    kinds = {}
+    kinds: dict[tuple[str, str], list[Path]] = {}
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and "locks" not in path.parts):
         inside = file.relative_to(folder)
         name = inside.name if not {"trials", "pictures"} & set(inside.parts) else inside.suffix
