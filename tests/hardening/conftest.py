@@ -68,14 +68,14 @@ class Form:
     damages: int  # of files of the store, and as many of those of a run
     images: int
     sizes: tuple[int, ...]  # kilobytes of the disks that become full
-    ends_of_processes: int  # plugins that end their process
+    stride: int  # every how many-th of the plugins that misbehave, and of the images that are shown to a model
     rounds: int  # in which two runs meet
     trials: int  # of one engine
 
 
 FORMS = {
-    "short": Form("short", 1, 10, 60, (), 1, 1, 20),
-    "full": Form("full", 11, 150, 150, (40, 120, 300, 600), 9, 3, 300),
+    "short": Form("short", 1, 10, 60, (), 4, 1, 8),
+    "full": Form("full", 11, 150, 150, (40, 120, 300, 600), 1, 3, 300),
 }
 
 

@@ -177,10 +177,10 @@ def test_a_photo_turned_by_its_exif_is_turned_and_one_with_damaged_exif_is_taken
             np.testing.assert_array_equal(decode(photo, preprocess).pixels, right, err_msg=photo.name)
 
 
-def test_verify_answers_for_every_image_or_refuses_it_in_one_line(photos, undisturbed, command, face_folder):
+def test_verify_answers_for_every_image_or_refuses_it_in_one_line(form, photos, undisturbed, command, face_folder):
     model = undisturbed().folder / "models" / "npairs-s0-f0"
     whole = face_folder / "p00" / "0.png"
-    for photo in photos:
+    for photo in photos[:: form.stride]:
         if "\x00" in str(photo):  # no command line can hold it
             continue
         code, out, err = command("verify", model, whole, photo, "--json")
