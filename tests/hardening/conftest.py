@@ -6,6 +6,7 @@ full one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -128,7 +129,6 @@ class Undisturbed:
 
     @property
     def folder(self) -> Path:
-        """The folder of the run itself."""
         return next(self.runs.iterdir())
 
 
@@ -156,27 +156,22 @@ class Command:
     errors: Path
 
     def wait(self) -> int:
-        """Return its exit code, as soon as it ends; it is negative where a signal has killed it."""
         return self.process.wait(FOR_EVER)
 
     def send(self, number: signal.Signals, process: int | None = None) -> None:
         """Send a signal to it, or to one of its processes; one that has ended already needs none."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(process or self.process.pid, number)
-        except ProcessLookupError:
-            return
 
     def processes(self) -> list[int]:
-        """Return the numbers of its processes that are alive, its own among them."""
         alive = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdecimal():
-                try:
-                    state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-                except OSError:  # it has ended meanwhile
-                    continue
-                if int(session) == self.process.pid and state != "Z":
-                    alive.append(int(entry.name))
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            except OSError:  # it has ended meanwhile
+                continue
+            if int(session) == self.process.pid and state != "Z":
+                alive.append(int(entry.name))
         return alive
 
     def workers(self) -> list[int]:
@@ -185,7 +180,6 @@ class Command:
         return [number for number, line in lines.items() if line.exists() and b"spawn_main" in line.read_bytes()]
 
     def said(self) -> str:
-        """Return what it wrote to standard error."""
         return self.errors.read_text(encoding="utf-8", errors="replace")
 
 
