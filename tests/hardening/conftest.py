@@ -75,7 +75,7 @@ class Form:
 
 
 FORMS = {
-    "short": Form("short", 1, 10, 60, (), 4, 1, 8),
+    "short": Form("short", 1, 10, 60, (), 6, 1, 8),
     "full": Form("full", 11, 150, 150, (40, 120, 300, 600), 1, 3, 300),
 }
 

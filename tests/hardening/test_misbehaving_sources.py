@@ -103,8 +103,6 @@ class Plugin(DatasetPlugin):
         }
         if self.what == "raises":
             raise ValueError("no faces")
-        if self.what == "interrupts":
-            raise KeyboardInterrupt
         if self.what == "exits":
             sys.exit(3)
         if self.what == "none":
@@ -114,7 +112,7 @@ class Plugin(DatasetPlugin):
 FAULTS_OF_DATA = (
     *("numbers of images", "float images", "flat images", "no images", "files that are not there", "devices"),
     *("text for paths", "float labels", "labels below zero", "labels outside", "one person", "names twice"),
-    *("names that are numbers", "no fingerprint", "raises", "interrupts", "exits", "none"),
+    *("names that are numbers", "no fingerprint", "raises", "exits", "none"),
 )
 MODEL_LINES = ('plugin = "thin_vgg"\nwidths = [4]\nkernel_sizes = [3]', 'plugin = "mine"\nwhat = "{}"')
 ONE_SEED = ("seeds = [0, 1]", "seeds = [0]")
@@ -136,14 +134,16 @@ def test_a_model_that_misbehaves_fails_its_trials_and_names_the_fault(form, spec
     for name, trial in whole.items():
         assert trial["status"] == "ok", trial
         assert (changed[name]["metrics"], changed[name]["curve"]) == (trial["metrics"], trial["curve"])
-    for what, reason in list(FAULTS_OF_MODELS.items())[:: -form.stride]:
+    for what, reason in list(FAULTS_OF_MODELS.items())[:: -2 * form.stride + 1]:
         for name, trial in ran(what).items():
             if name.startswith("raw-pixels"):
                 assert (trial["status"], trial["metrics"]) == ("ok", pixels["metrics"]), what
             else:
                 assert trial["status"] in ("failed", "diverged"), (what, trial)
                 assert reason in trial["reason"], what
-    for what in ("late infinity", "huge")[:: form.stride]:  # whatever comes of them, the run goes on to its end
+    for what in (
+        ("late infinity", "huge") if form.name == "full" else ()
+    ):  # whatever comes of them, the run goes on to its end
         for name, trial in ran(what).items():
             assert trial["status"] != "ok" or not name.startswith("phase-1") or trial["metrics"], what
 
