@@ -76,7 +76,7 @@ class Form:
 
 FORMS = {
     "short": Form("short", 1, 10, 60, (), 6, 1, 8),
-    "full": Form("full", 11, 150, 150, (40, 120, 300, 600), 1, 3, 300),
+    "full": Form("full", 10, 150, 150, (40, 120, 300, 600), 1, 3, 300),
 }
 
 
@@ -219,7 +219,7 @@ def until() -> Callable[[Callable[[], object]], bool]:
         while time.monotonic() < deadline:
             if is_so():
                 return True
-            time.sleep(0.001)
+            time.sleep(0.005)
         return False
 
     return wait
