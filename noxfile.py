@@ -1,7 +1,8 @@
 """Everything a change has to pass: ``nox`` runs tests, lint and types.
 
 Other sessions take longer or are wanted less often: ``nox -s docs`` builds the documentation, ``nox -s build`` makes
-and tries the packages, ``nox -s minimums`` tests the oldest dependencies allowed, ``nox -s bench`` measures speed.
+and tries the packages, ``nox -s minimums`` tests the oldest dependencies allowed, ``nox -s hardening`` does harm to
+whole runs, ``nox -s bench`` measures speed.
 """
 
 from __future__ import annotations
@@ -57,6 +58,15 @@ def tests(session: nox.Session) -> None:
     processes = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
     chosen = session.posargs or [*processes, "--cov", "--cov-report=term"]
     _python(session, "-m", "pytest", *chosen)
+
+
+@nox.session
+def hardening(session: nox.Session) -> None:
+    """Check at length that nothing is silently wrong, nothing is lost, and nothing from outside does harm."""
+    _need(session, "test")
+    session.env["FACEEXP_HARDENING"] = "full"
+    places = ["tests/hardening", "tests/experiment/test_mutations.py"]
+    _python(session, "-m", "pytest", *(session.posargs or ["--numprocesses=2", "--durations=20", *places]))
 
 
 @nox.session

@@ -239,6 +239,27 @@ def test_only_what_really_interrupts_ends_a_run(planned, tmp_path) -> None:
         engine(KeyboardInterrupt).run(plan.trials[0])
 
 
+class UnspeakableError(Exception):
+    """Has a message that cannot be read."""
+
+    def __str__(self):
+        raise RuntimeError
+
+
+class RaisesIt(Interrupts):
+    """Raises an error that cannot be described."""
+
+    def build(self, ctx):
+        raise UnspeakableError
+
+
+def test_an_error_whose_message_cannot_be_read_costs_its_own_trial_alone(planned, tmp_path) -> None:
+    losses = {"mine": RaisesIt(), "other": Disturbs(what="nothing")}
+    done = trained(planned(tmp_path / "data", losses, baselines=()), tmp_path / "store")
+    assert done["mine-s0-f0"].reason == "UnspeakableError: its message cannot be read"
+    assert done["other-s0-f0"].status == "ok"
+
+
 class Named(ModelPlugin):
     """A trunk with the name of a layer that the engine adds."""
 
@@ -249,6 +270,24 @@ class Named(ModelPlugin):
         keras = tensorflow().keras
         layers = [keras.Input(input_shape), keras.layers.Conv2D(2, 3, strides=4), keras.layers.Flatten()]
         return keras.Sequential(layers, name=self.called)
+
+
+class SetsPolicy(ModelPlugin):
+    """A trunk that changes what Keras makes of later layers."""
+
+    reference: ClassVar[str] = "here"
+
+    def build(self, input_shape):
+        keras = tensorflow().keras
+        trunk = Named(called="trunk").build(input_shape)
+        keras.config.set_dtype_policy("mixed_float16")
+        return trunk
+
+
+def test_the_embedding_layer_does_not_follow_what_a_trunk_has_set() -> None:
+    from faceexp.engine.network import Network
+
+    assert Network(SetsPolicy(), (16, 16, 1), 8).embedding.dtype_policy.name == "float32"
 
 
 @pytest.mark.parametrize("called", ["embedding", "normalization", "pixels", "faceexp"])

@@ -1,7 +1,7 @@
 """Experiment files that were damaged at random are loaded, or refused with clear lines; nothing else happens.
 
-Each mutation has its own seed, so that one that fails is found again. ``FACEEXP_HARDENING_MUTATIONS=2000`` tries that
-many of each experiment of this repository instead of the few of the normal suite.
+Each mutation has its own seed, so that one that fails is found again. ``FACEEXP_HARDENING=full``, which ``nox -s
+hardening`` sets, tries many more of each experiment of this repository than the normal suite.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from faceexp.experiment.lines import walk
 from faceexp.registry.installed import discover
 
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
-MUTATIONS = int(os.environ.get("FACEEXP_HARDENING_MUTATIONS", "60"))
+MUTATIONS = 2000 if os.environ.get("FACEEXP_HARDENING") == "full" else 60
 LONGEST_LINE = 1500
 
 # Values as TOML writes them; many are none.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import locale
 import os
 import random
@@ -85,6 +86,12 @@ def folder_of_its_own(tmp_path):
     os.chdir(tmp_path)
 
 
+def mask():
+    rights = os.umask(0)
+    os.umask(rights)
+    return rights
+
+
 CHANGES = {
     "current folder": (os.getcwd, folder_of_its_own),
     "a new variable": (lambda: dict(os.environ), lambda _: os.environ.update(FACEEXP_TEST="1")),
@@ -101,6 +108,8 @@ CHANGES = {
     "locale": (lambda: locale.setlocale(locale.LC_ALL), lambda _: locale.setlocale(locale.LC_NUMERIC, other_locale())),
     "recursion limit": (sys.getrecursionlimit, lambda _: sys.setrecursionlimit(9_999)),
     "hook": (lambda: sys.excepthook, lambda _: setattr(sys, "excepthook", print)),
+    "rights of new files": (mask, lambda _: os.umask(0o777)),
+    "garbage collection": (gc.isenabled, lambda _: gc.disable()),
     "standard error": (lambda: sys.stderr, lambda _: setattr(sys, "stderr", None)),
     "standard input": (lambda: sys.stdin, lambda _: setattr(sys, "stdin", None)),
 }

@@ -13,7 +13,7 @@ LONGEST = 500
 def explained(error: BaseException) -> tuple[Status, str]:
     """Return the status of a trial that an error has ended, and the reason in words."""
     cause = cause_of(error)
-    reason = plain(str(cause))
+    reason = plain(_text(cause))
     if isinstance(cause, DivergedError):
         return "diverged", reason
     hint = "; if XLA cannot compile the loss, the plugin has to declare xla = False" if "XLA" in reason else ""
@@ -26,6 +26,14 @@ def cause_of(error: BaseException) -> BaseException:
 
     Where AutoGraph is at work, TensorFlow wraps it in one whose message describes TensorFlow's own source code.
     """
-    while str(error).startswith("in user code:") and error.__context__:
+    while _text(error).startswith("in user code:") and error.__context__:
         error = error.__context__
     return error
+
+
+def _text(error: BaseException) -> str:
+    """Return the message of an error, whose class may be a plugin's own."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - see above
+        return "its message cannot be read"

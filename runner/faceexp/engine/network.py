@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray
-from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, standard, tensorflow
+from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, set_standard, standard, tensorflow
 from faceexp.engine.borders import PluginValueError, check_can_be_kept, check_trunk, outside_state
 from faceexp.engine.optimizer import Moments, zero_moments
 
@@ -76,6 +76,7 @@ class Network:
         self.shape = shape
         with standard(seed):
             self.trunk = model.build(shape)
+            set_standard()  # the embedding layer is ours: it must not follow what the plugin has set
             check_trunk(self.trunk)
             self.width = int(self.trunk.output_shape[-1])
             self.embedding = keras.layers.Dense(int(embedding_dim), name=self._name("embedding"))

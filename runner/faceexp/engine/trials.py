@@ -141,8 +141,8 @@ class Engine:
         try:
             with undisturbed():
                 if trial.loss:
-                    return self._run_loss(trial, trial.loss)
-                return self._baselines.run(trial, cast("Baseline", trial.baseline), self._split(trial))
+                    return _finite(self._run_loss(trial, trial.loss))
+                return _finite(self._baselines.run(trial, cast("Baseline", trial.baseline), self._split(trial)))
         except (StoreError, self.interruption):
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; only its own trials fail
@@ -330,3 +330,15 @@ class Engine:
             padded = max(len(other.train) for other in self.plan.splits)
             self._resident = key, resident(views, split.train, padded)
         return self._resident[1]
+
+
+def _finite(done: TrainedTrial) -> TrainedTrial:
+    """Return a trial whose embeddings can be measured.
+
+    Raises:
+        DivergedError: Some are not finite. Those of validation images may be while others are not.
+    """
+    for part, embeddings in done.embeddings.items():
+        if not np.isfinite(embeddings).all():
+            raise DivergedError(f"the embeddings of the {part} images are not finite")
+    return done

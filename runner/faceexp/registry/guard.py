@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import locale
 import os
 import random
@@ -49,7 +50,8 @@ def undisturbed() -> Iterator[None]:
     Inside, everything that is printed goes to standard error, from Python and from compiled code. At the end these are
     as they were: the standard streams, the current folder, environment variables, ``sys.path``, warning filters, signal
     handlers and timers, the random numbers of Python and of NumPy, NumPy's reactions to errors in arithmetic and its
-    way to print, the locale, the recursion limit, and ``sys.excepthook``.
+    way to print, the locale, the recursion limit, ``sys.excepthook``, the rights of new files (``umask``), and whether
+    garbage is collected.
 
     The state of random numbers is put back as well: what is drawn inside is drawn again by whoever draws afterwards.
     Threads that run meanwhile share the standard streams, so they print to standard error, too.
@@ -146,6 +148,13 @@ def _set_handlers(handlers: dict[int, Any]) -> None:
                 signal.signal(number, handler)
 
 
+def _rights() -> int:
+    # The system tells them only to who sets them.
+    rights = os.umask(0o077)
+    os.umask(rights)
+    return rights
+
+
 def _running_timers() -> list[bool]:
     return [signal.getitimer(which)[0] > 0 for which in _TIMERS]
 
@@ -178,6 +187,8 @@ _SETTINGS = (
     _Setting("the locale", lambda: locale.setlocale(locale.LC_ALL), lambda name: locale.setlocale(locale.LC_ALL, name)),
     _Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
     _Setting("sys.excepthook", lambda: sys.excepthook, lambda hook: setattr(sys, "excepthook", hook)),
+    _Setting("the rights of new files", _rights, os.umask),
+    _Setting("garbage collection", gc.isenabled, lambda enabled: gc.enable() if enabled else gc.disable()),
 )
 
 
