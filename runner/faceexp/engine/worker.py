@@ -132,7 +132,8 @@ class Worker:
             raise message
         if message is True:
             self.is_ready = True
-        if isinstance(message, Event) and message.stage in SHARED_STAGES:
+        # To start takes seconds, which are no fault of a plugin, and neither is what other trials use as well.
+        if message is True or (isinstance(message, Event) and message.stage in SHARED_STAGES):
             self._wind_up()
         return message
 
