@@ -22,8 +22,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any, NamedTuple, TextIO, TypeVar
 
-import numpy as np
-
 T = TypeVar("T")
 # Signals that mean the whole program, whichever code runs when one arrives.
 _STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -61,8 +59,10 @@ def undisturbed() -> Iterator[None]:
         # Called last, when the streams are in place again.
         stack.callback(_put_back, saved)
         stack.enter_context(warnings.catch_warnings())
-        stack.enter_context(np.errstate())
-        stack.enter_context(np.printoptions())
+        numpy = _numpy()
+        if numpy:
+            stack.enter_context(numpy.errstate())
+            stack.enter_context(numpy.printoptions())
         stack.enter_context(_printed_to_standard_error())
         yield
 
@@ -88,7 +88,9 @@ def process_settings() -> dict[str, object]:
     """Return, by name, what :func:`undisturbed` puts back, as it is now."""
     settings = {setting.name: setting.read() for setting in _SETTINGS}
     streams = {"standard output": sys.stdout, "standard error": sys.stderr}
-    return settings | streams | {"the warning filters": list(warnings.filters), "np.seterr": np.geterr()}
+    numpy = _numpy()
+    errors = numpy.geterr() if numpy else None
+    return settings | streams | {"the warning filters": list(warnings.filters), "np.seterr": errors}
 
 
 class _Setting(NamedTuple):
@@ -165,14 +167,28 @@ def _stop_timers(running: list[bool]) -> None:
             signal.setitimer(which, 0)
 
 
-def _numpy_state() -> tuple[Any, ...]:
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - it is about this state
-    return (name, np.asarray(keys).tobytes(), *rest)
+def _numpy() -> Any:  # noqa: ANN401 - a module
+    """Return NumPy if it is imported; to import it here would cost every short command a fifth of a second."""
+    return sys.modules.get("numpy")
 
 
-def _set_numpy_state(state: tuple[Any, ...]) -> None:
-    name, keys, *rest = state
-    np.random.set_state((name, np.frombuffer(keys, np.uint32), *rest))  # noqa: NPY002
+def _numpy_state() -> tuple[Any, ...] | None:
+    numpy = _numpy()
+    if numpy is None:
+        return None
+    name, keys, *rest = numpy.random.get_state()
+    return (name, keys.tobytes(), *rest)
+
+
+def _set_numpy_state(state: tuple[Any, ...] | None) -> None:
+    numpy = _numpy()
+    if state is None:
+        # The code was the first to import it, so nobody knows another state than one by chance.
+        numpy.random.seed(None)
+        numpy.seterr(divide="warn", over="warn", under="ignore", invalid="warn")
+    else:
+        name, keys, *rest = state
+        numpy.random.set_state((name, numpy.frombuffer(keys, numpy.uint32), *rest))
 
 
 _TIMERS = [signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF] if hasattr(signal, "setitimer") else []
