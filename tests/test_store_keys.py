@@ -24,6 +24,7 @@ HASHED = {
         "engine/borders.py",
         "engine/failures.py",
         "engine/finetune.py",
+        "engine/finished.py",
         "engine/inputs.py",
         "engine/network.py",
         "engine/optimizer.py",

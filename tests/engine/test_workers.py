@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import multiprocessing
@@ -192,6 +193,24 @@ def test_what_is_in_the_store_needs_no_process(plan, kills, tmp_path, monkeypatc
     monkeypatch.setattr(trials, "train_in_processes", lambda *_: pytest.fail("a process was started"))
     for name, done in trained(plan, store, 8).items():
         same(here[name], done)
+
+
+def test_another_worker_goes_on_after_many_rows(plan, kills, tmp_path, monkeypatch):
+    """TensorFlow keeps what it compiled for each of them."""
+    (kills / "killed").touch()
+    hired = []
+
+    class Counted(worker.Worker):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            hired.append(self)
+
+    monkeypatch.setattr(workers, "Worker", Counted)
+    monkeypatch.setattr(workers, "MOST_LABELS", 2)
+    alone = dataclasses.replace(plan, trials=tuple(trial for trial in plan.trials if trial.seed == 1))
+    done = trained(alone, Store(tmp_path / "store"), 1)
+    assert [trial.status for trial in done.values()] == ["ok"] * len(alone.trials)
+    assert [len(one.labels) for one in hired] == [2, 2]  # phase 1 and three losses; pixels need no worker
 
 
 def test_cores_are_divided(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import ClassVar
 
 import pytest
 
+import faceexp
 from faceexp.contract import Distance, LossPlugin, option
 from faceexp.engine.backend import tensorflow
 from faceexp.engine.trials import train
@@ -39,42 +41,52 @@ class Pulls(LossPlugin):
         return loss
 
 
-def used():
-    """Return the megabytes of memory that are resident, and the number of open files."""
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(list(Path("/proc/self/fd").iterdir()))
+def used(process):
+    """Return the megabytes of memory that a process has resident, and the number of its open files."""
+    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(list(Path(f"/proc/{process}/fd").iterdir()))
 
 
-KINDS = [
-    "seeds",
-    # A compiled step takes some megabytes, and an engine keeps that of every setting.
-    pytest.param("settings", marks=pytest.mark.xfail(reason="the compiled step of each setting is kept", strict=False)),
-]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_engine_does_not_grow(kind, form, planned, tmp_path, tell):
-    if not sys.platform.startswith("linux"):
-        pytest.skip("memory and open files are read from /proc")
-    if kind == "seeds":
-        losses = {"weak": Pulls(weight=0.5), "strong": Pulls(weight=2.0)}
-        plan = planned(tmp_path / "data", losses, seeds=tuple(range(form.trials // 2)), baselines=())
-    else:
-        losses = {f"pulls {number}": Pulls(weight=1 + number / 1000) for number in range(form.trials)}
-        plan = planned(tmp_path / "data", losses, baselines=())
+def check(form, kind, figures, tell):
+    """Compare the largest figures of all trials with those of the first."""
     early = EARLY if form.trials > EARLY else form.trials // 2
-    figures = []
-    for number, done in enumerate(train(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None), 1):
-        assert done.status == "ok", done.reason
-        if number in (early, form.trials):
-            figures.append(used())
-    (memory, files), (memory_at_end, files_at_end) = figures
-    told = (
-        f"{memory:.0f} MB and {files} files after {early} trials, {memory_at_end:.0f} MB and {files_at_end} after all"
-    )
+    memory, files = (max(column) for column in zip(*figures[:early], strict=True))
+    most_memory, most_files = (max(column) for column in zip(*figures, strict=True))
+    told = f"{memory:.0f} MB and {files} files in {early} trials, {most_memory:.0f} MB and {most_files} in all"
     tell(f"soak of {kind}", told)
-    print(told)
-    assert files_at_end <= files * ALLOWED, told
+    assert len(figures) == form.trials
+    assert most_files <= files * ALLOWED, told
     if form.name == "full":  # the first trials compile and import, which a short form cannot tell from growing
-        assert memory_at_end <= memory * ALLOWED, told
+        assert most_memory <= memory * ALLOWED, told
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory and open files are read from /proc")
+def test_an_engine_does_not_grow_with_seeds(form, planned, tmp_path, tell):
+    losses = {"weak": Pulls(weight=0.5), "strong": Pulls(weight=2.0)}
+    plan = planned(tmp_path / "data", losses, seeds=tuple(range(form.trials // 2)), baselines=())
+    figures = []
+    for done in train(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None):
+        assert done.status == "ok", done.reason
+        gc.collect()
+        figures.append(used(os.getpid()))
+    check(form, "seeds", figures, tell)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory and open files are read from /proc")
+def test_a_worker_does_not_grow_with_settings(form, spec, tmp_path, tell):
+    """TensorFlow keeps the compiled step of every setting, so another worker goes on after some of them."""
+    margins = [1 + number / 1000 for number in range(form.trials)]
+    file = spec(
+        ("seeds = [0, 1]", "seeds = [0]"),
+        ('baselines = ["pixels", "phase1"]', "baselines = []"),
+        ('plugin = "npairs"', f'plugin = "contrastive"\ngrid = {{ margin = {margins} }}'),
+        ('[[losses]]\nplugin = "supcon"\n', ""),
+    )
+    store = Store(tmp_path / "store")
+    plan = faceexp.load(file).plan(store)
+    figures = []
+    for done in train(plan, store, ValidationAuc(), lambda event: None, jobs=1):
+        assert done.status == "ok", done.reason
+        workers = [used(worker.pid) for worker in multiprocessing.active_children()]
+        figures.append(max(workers, default=(0.0, 0)))
+    check(form, "settings", figures, tell)

@@ -25,6 +25,7 @@ from faceexp.engine.baselines import BaselineTrials
 from faceexp.engine.borders import PluginValueError
 from faceexp.engine.failures import explained
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
+from faceexp.engine.finished import FinishedWork, MissingError
 from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
 from faceexp.engine.shared import Pretrained, PretrainedStages, training_labels
@@ -32,7 +33,7 @@ from faceexp.engine.worker import AskedToEndError, Work
 from faceexp.engine.workers import train_in_processes
 from faceexp.experiment.baselines import Baseline
 from faceexp.registry.guard import undisturbed
-from faceexp.store import Artefact, Inputs, Store, StoreError, digest
+from faceexp.store import Artefact, Store, StoreError, digest
 from faceexp.values import (
     NETWORK_FILE,
     Budget,
@@ -82,25 +83,6 @@ def train(
         yield from train_in_processes(work, list(groups.values()), on_event, jobs, _alone, minutes)
 
 
-class MissingError(BaseException):
-    """Something is not in the store. It is no mistake of a plugin, so nothing that handles these must catch it."""
-
-
-class FinishedWork(Store):
-    """A store that nothing is added to."""
-
-    def get(self, kind: str, inputs: Inputs, make: Callable[[Path], None]) -> Artefact:  # noqa: ARG002 - as in Store
-        """Return the artefact of these inputs.
-
-        Raises:
-            MissingError: It is not there.
-        """
-        artefact = self.find(kind, inputs)
-        if artefact is None:
-            raise MissingError
-        return artefact
-
-
 def _alone(work: Work, on_event: EventCallback) -> Callable[[Trial], TrainedTrial]:
     return Engine(work.whole(), work.store, work.score, on_event, interruption=AskedToEndError).run
 
@@ -140,14 +122,33 @@ class Engine:
         """Return the trained trial, from the store or trained now."""
         try:
             with undisturbed():
-                if trial.loss:
-                    return _finite(self._run_loss(trial, trial.loss))
-                return _finite(self._baselines.run(trial, cast("Baseline", trial.baseline), self._split(trial)))
+                try:
+                    return _finite(self._run(trial))
+                except FileNotFoundError as error:
+                    if not self._is_cleared(error):
+                        raise
+                    # Somebody has cleared the store meanwhile; what was in it is made again.
+                    return _finite(self._run(trial))
         except (StoreError, self.interruption):
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; only its own trials fail
             status, reason = explained(error)
             return TrainedTrial(trial, self._split(trial), status, reason)
+
+    def _run(self, trial: Trial) -> TrainedTrial:
+        if trial.loss:
+            return self._run_loss(trial, trial.loss)
+        return self._baselines.run(trial, cast("Baseline", trial.baseline), self._split(trial))
+
+    def _is_cleared(self, error: FileNotFoundError) -> bool:
+        """Return whether a file of the store is gone; then everything that was read from it is forgotten."""
+        if not isinstance(error.filename, str) or not Path(error.filename).is_relative_to(self.store.root):
+            return False
+        self._finetuners.clear()
+        self._resident = "", None
+        for stage in ("_shared", "_baselines"):
+            vars(self).pop(stage, None)
+        return True
 
     def _split(self, trial: Trial) -> Split:
         return next(split for split in self.plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))

@@ -21,7 +21,7 @@ from faceexp.files import readable_name
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
-from faceexp.registry.guard import undisturbed
+from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Store, digest
 from faceexp.values import Event, EventCallback, Note, Plan, Resolved
@@ -80,19 +80,20 @@ def build_data(dataset: ConfiguredPlugin) -> FaceData:
         InputError: The data are missing or unusable, as the plugin says; or the plugin itself is at fault, which the
             message names.
     """
+
+    def build() -> tuple[FaceData, list[str]]:
+        faces = cast("DatasetPlugin", dataset.plugin).build(seed=0)
+        return faces, list(mistakes_of(faces))
+
     try:
-        # SystemExit as well: a plugin that exits must not end the program without a word.
-        with undisturbed():
-            faces = cast("DatasetPlugin", dataset.plugin).build(seed=0)
-        mistakes = mistakes_of(faces)
-    except InputError as error:
-        if error.problems:
-            raise
-        raise InputError(Problem(f"{dataset.installed} refuses the data and does not say why")) from error
-    except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split())
-        message = f"{dataset.installed} failed: {type(error).__name__}{': ' if reason else ''}{reason}"
-        raise InputError(Problem(f"{message}; check its options, or tell its author")) from error
+        faces, mistakes = ask(build)
+    except PluginFaultError as fault:
+        if isinstance(fault.__cause__, InputError):
+            if fault.__cause__.problems:
+                raise fault.__cause__ from fault.__cause__.__cause__
+            raise InputError(Problem(f"{dataset.installed} refuses the data and does not say why")) from fault
+        message = f"{dataset.installed} failed: {fault}; check its options, or tell its author"
+        raise InputError(Problem(message)) from fault
     if mistakes:
         raise InputError([Problem(f"{dataset.installed} is at fault: {mistake}") for mistake in mistakes])
     return dataclasses.replace(faces, labels=faces.labels.astype(np.int32))

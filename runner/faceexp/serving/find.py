@@ -83,6 +83,12 @@ def _models(run: RunFolder) -> dict[str, Scored]:
     labels = None
     if run.results.exists():
         labels = {trial.id: trial.label for trial in run.read_results().trials if trial.status == "ok"}
+        for trial in labels:
+            model = run.model(trial)
+            # Otherwise, another model would answer without a word. One that was removed as a whole is no mistake.
+            if model.root.is_dir() and not model.record.is_file():
+                message = "is lost; run the experiment again, which trains nothing anew, or name another model"
+                raise InputError(Problem(message, str(model.record)))
     models: dict[str, Scored] = {}
     for model in run.models():
         if labels is None or model.root.name in labels:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from faceexp_dataset_npz import Npz
 
-from faceexp.errors import InputError
+from faceexp.errors import InputError, printable
 from faceexp.testing import DatasetContract
 
 RANDOM = np.random.default_rng(0)
@@ -36,8 +36,8 @@ def problem(plugin):
         plugin.build(seed=0)
     text = str(caught.value)
     assert "\n" not in text
-    assert text.startswith(plugin.path)
-    return text.removeprefix(f"{plugin.path}: ")
+    assert text.startswith(f"{printable(plugin.path)}: ")
+    return text.removeprefix(f"{printable(plugin.path)}: ")
 
 
 class TestNpzContract(DatasetContract):
