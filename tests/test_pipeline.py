@@ -573,7 +573,7 @@ def test_no_run(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "cannot be read as results: Expecting"),
+        ("{", "cannot be read as results: it is not JSON: Expecting"),
         ('{"schema": 2}', "is not results of schema 1; run the experiment again"),
         ("[]", "is not results of schema 1"),
     ],
