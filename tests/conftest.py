@@ -190,6 +190,46 @@ def resolved(tiny, made, chosen) -> Callable[..., Resolved]:
     return build
 
 
+SMALL_SPEC = """\
+name = "{name}"
+seeds = [0, 1]
+baselines = ["pixels", "phase1"]
+[dataset]
+plugin = "image_folder"
+path = "{folder}"
+[preprocess]
+size = [16, 16]
+[protocol]
+kind = "open_set"
+[model]
+plugin = "thin_vgg"
+widths = [4]
+kernel_sizes = [3]
+embedding_dim = 8
+[pretrain]
+epochs = 1
+batch_size = 12
+[finetune]
+steps = 10
+validate_every = 5
+[finetune.sampler]
+plugin = "balanced"
+classes_per_batch = 4
+images_per_class = 2
+"""
+
+
+@pytest.fixture(scope="session")
+def small_spec() -> Callable[..., str]:
+    """``small_spec(name, folder, "npairs", ...)``: a file with two seeds that other processes run in a moment."""
+
+    def text(name: str, folder: Path, *losses: str) -> str:
+        tables = "".join(f'[[losses]]\nplugin = "{loss}"\n' for loss in losses)
+        return SMALL_SPEC.format(name=name, folder=folder) + tables
+
+    return text
+
+
 @pytest.fixture(scope="session")
 def planned(resolved) -> Callable[..., Plan]:
     """``planned(store folder, losses, ...)``: :func:`resolved`, and then the plan."""

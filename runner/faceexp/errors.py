@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 # So many mistakes of one kind are listed: a longer list helps nobody. The last line then says how many more there are.
@@ -74,6 +74,19 @@ class InputError(Exception):
             problems = Problem(problems)
         self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def first_of(problems: Sequence[Problem], rest: str, where: str = "", total: int | None = None) -> list[Problem]:
+    """Return the first of many problems, and one that says how many there are beside them.
+
+    Args:
+        problems: The problems, or as many of the first of them as are listed.
+        rest: What to say of the others, with ``{}`` for their number.
+        where: Where the others are.
+        total: How many there are in all, if not all were collected.
+    """
+    others = (len(problems) if total is None else total) - MAX_LISTED
+    return [*problems[:MAX_LISTED], *([Problem(rest.format(others), where)] if others > 0 else [])]
 
 
 def did_you_mean(name: str, known: Iterable[str], *, always_list: bool = True) -> str:

@@ -131,13 +131,21 @@ def image_extensions() -> frozenset[str]:
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in photo_formats())
 
 
-def user_path(text: str) -> Path:
-    """Return the absolute path that a user means by an option's text; ~ is the home folder.
+def at_home(text: str) -> str:
+    """Return the text of a path that a user has written, in which ``~`` is the user's home.
 
-    Absolute, because images are decoded later, maybe by a process that started in another folder. A ~name without such
-    a user is left as it is, and is then reported as a file that is missing, where ``Path.expanduser`` would raise.
+    A ``~name`` without such a user is left as it is, where ``Path.expanduser`` would raise: it is then a file that is
+    missing.
     """
-    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111 - as the docstring says
+    return os.path.expanduser(text)  # noqa: PTH111 - as the docstring says
+
+
+def user_path(text: str) -> Path:
+    """Return the absolute path that a user means by an option's text; see :func:`at_home`.
+
+    Absolute, because images are decoded later, maybe by a process that started in another folder.
+    """
+    return Path(at_home(text)).absolute()
 
 
 def files_fingerprint(files: Mapping[str, Path]) -> str:
@@ -202,15 +210,24 @@ def _whole_number(digits: str) -> int | float:
 
 def _check_data(value: object, key: str, levels: int) -> None:
     """Refuse data that are too deep, and numbers and text that nobody could use."""
-    if isinstance(value, float):
-        if not abs(value) <= LARGEST_NUMBER:  # which is also so if it is no number
-            raise ValueError(f"{key or 'it'} is infinite, too large, or no number")
-    elif isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise ValueError(f"{key or 'it'} holds half of a character")
-    elif isinstance(value, dict | list):
+    if isinstance(value, dict | list):
         if not levels:
             raise ValueError(f"it has more than {MAX_LEVELS} levels")
         for place, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            _check_data(place, key, 1)
-            _check_data(inner, f"{key}.{place}" if key else str(place), levels - 1)
+            if isinstance(place, str) and _fault(place):
+                raise ValueError(f"{key or 'it'} {_fault(place)}")
+            # A run has a hundred thousand numbers, which need the name of their key only where they are at fault.
+            if isinstance(inner, dict | list) or _fault(inner):
+                _check_data(inner, f"{key}.{place}" if key else str(place), levels - 1)
+    elif fault := _fault(value):
+        raise ValueError(f"{key or 'it'} {fault}")
+
+
+def _fault(value: object) -> str:
+    """Return what is wrong with a number or a text, or nothing."""
+    if isinstance(value, float):
+        # No comparison with what is no number is true.
+        return "" if abs(value) <= LARGEST_NUMBER else "is infinite, too large, or no number"
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        return "holds half of a character"
+    return ""

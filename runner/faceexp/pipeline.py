@@ -139,7 +139,8 @@ class Study:
         used_store.remove_leftovers()
         remove_unfinished(folder.root)
         plan = self.plan(used_store, on_event)
-        forget_other_data(folder, [split.key for split in split_records(plan)])
+        parts = split_records(plan)
+        forget_other_data(folder, [split.key for split in parts])
         write_text(folder.spec, toml.dump(self.experiment))
         write_text(folder.environment, to_json(environment(self.resolved, jobs or 1)))
         records: list[TrialRecord] = []
@@ -154,7 +155,7 @@ class Study:
         # Trials that run side by side end in any order. The results have the order of the plan.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])
-        results = collect(self.experiment.name, self.spec_hash, records, plan)
+        results = collect(self.experiment.name, self.spec_hash, records, plan, parts)
         write_text(folder.results, to_json(results))
         well = [record.id for record in records if record.status == "ok" and record.kind == "loss"]
         keep_only(folder, order, well, pictures)

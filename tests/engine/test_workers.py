@@ -21,39 +21,6 @@ from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store
 from faceexp.values import Event
 
-SPEC = """\
-name = "train_in_processes"
-seeds = [0, 1]
-baselines = ["pixels", "phase1"]
-[dataset]
-plugin = "image_folder"
-path = "{folder}"
-[preprocess]
-size = [16, 16]
-[protocol]
-kind = "open_set"
-[model]
-plugin = "thin_vgg"
-widths = [4]
-kernel_sizes = [3]
-embedding_dim = 8
-[pretrain]
-epochs = 2
-batch_size = 12
-[finetune]
-steps = 10
-validate_every = 5
-[finetune.sampler]
-plugin = "balanced"
-classes_per_batch = 4
-images_per_class = 2
-[[losses]]
-plugin = "npairs"
-[[losses]]
-plugin = "kills"
-[[losses]]
-plugin = "supcon"
-"""
 MODULE = "a_loss_that_kills_its_process"
 PLUGIN = '''\
 """A loss of the tests, in a module that processes can import."""
@@ -98,9 +65,10 @@ def kills(tmp_path_factory):
 
 
 @pytest.fixture
-def study(tmp_path, face_folder, kills):
+def study(tmp_path, small_spec, face_folder, kills):
     file = tmp_path / "x.toml"
-    file.write_text(SPEC.format(folder=face_folder), encoding="utf-8")
+    text = small_spec("train_in_processes", face_folder, "npairs", "kills", "supcon")
+    file.write_text(text, encoding="utf-8")
     return faceexp.load(file)
 
 

@@ -23,37 +23,6 @@ import pytest
 
 import faceexp
 
-SPEC = """\
-name = "hardening"
-seeds = [0, 1]
-baselines = ["pixels", "phase1"]
-[dataset]
-plugin = "image_folder"
-path = "{faces}"
-[preprocess]
-size = [16, 16]
-[protocol]
-kind = "open_set"
-[model]
-plugin = "thin_vgg"
-widths = [4]
-kernel_sizes = [3]
-embedding_dim = 8
-[pretrain]
-epochs = 1
-batch_size = 12
-[finetune]
-steps = 10
-validate_every = 5
-[finetune.sampler]
-plugin = "balanced"
-classes_per_batch = 4
-images_per_class = 2
-[[losses]]
-plugin = "npairs"
-[[losses]]
-plugin = "supcon"
-"""
 # What a run takes depends on the machine, and what it finds in the store depends on what was done before.
 NOT_OF_THE_RESULT = ("seconds", "reused")
 # Seconds after which something that should have happened counts as never happening. Nothing takes nearly as long.
@@ -87,11 +56,11 @@ def form() -> Form:
 
 
 @pytest.fixture(scope="session")
-def spec(face_folder, tmp_path_factory) -> Callable[..., Path]:
+def spec(small_spec, face_folder, tmp_path_factory) -> Callable[..., Path]:
     """Write the tiny experiment with replacements: ``spec(("seeds = [0, 1]", "seeds = [0]"))`` is its path."""
 
     def write(*replacements: tuple[str, str]) -> Path:
-        text = SPEC.format(faces=face_folder)
+        text = small_spec("hardening", face_folder, "npairs", "supcon")
         for old, new in replacements:
             assert text.count(old) == 1
             text = text.replace(old, new)

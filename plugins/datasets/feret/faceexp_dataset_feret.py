@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from faceexp.contract import DatasetPlugin, FaceData, files_fingerprint, option, readable_name, user_path
-from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.errors import InputError, Problem, did_you_mean, first_of
 
 Edition = Literal["color", "gray"]
 Size = Literal["images", "smaller", "thumbnails"]
@@ -33,7 +33,6 @@ SIZES: frozenset[str] = frozenset({"images", "smaller", "thumbnails"})
 SUFFIXES = frozenset({".ppm", ".pgm", ".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"})
 # An image of the largest size, 512x768 in colour, has 1.2 MB.
 MAX_UNPACKED_BYTES = 16 * 2**20
-MAX_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -220,8 +219,7 @@ def unpack(files: Iterable[Path], cache: Path) -> list[Path]:
     waited = [result.exception() for result in results if isinstance(result, Future)]
     problems = [problem for error in waited if isinstance(error, InputError) for problem in error.problems]
     if problems:
-        more = [Problem(f"and {len(problems) - MAX_LISTED} more files")] if len(problems) > MAX_LISTED else []
-        raise InputError(problems[:MAX_LISTED] + more)
+        raise InputError(first_of(problems, "and {} more files"))
     return [result.result() if isinstance(result, Future) else result for result in results]
 
 

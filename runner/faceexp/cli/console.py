@@ -14,22 +14,21 @@ import typer
 
 from faceexp.cli.streams import text_stream
 from faceexp.errors import InputError, Problem, printable
+from faceexp.files import at_home
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
 def user_text(text: str) -> str:
-    """Return the text of a path that a user names, in which ``~`` is the user's home.
-
-    A ``~name`` without such a user is left as it is.
+    """Return the text of a path that a user names; see :func:`faceexp.files.at_home`.
 
     Raises:
         InputError: It holds a null character, so that no file can have that name.
     """
     if "\0" in text:
         raise InputError(Problem("is no name of a file, since it holds a null character; name another", text))
-    return os.path.expanduser(text)  # noqa: PTH111 - Path.expanduser raises if there is no such user
+    return at_home(text)
 
 
 def user_path(text: str | Path) -> Path:

@@ -17,7 +17,7 @@ from PIL import Image
 from faceexp.arrays import ByteArray, IntArray, new_array_file
 from faceexp.contract import FaceData
 from faceexp.data import detection, images
-from faceexp.errors import MAX_LISTED, InputError, Problem
+from faceexp.errors import InputError, Problem, first_of
 from faceexp.experiment.schema import Experiment
 from faceexp.store import Artefact, Store, source_digest
 
@@ -85,9 +85,7 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
             problems.update(unusable)
     progress(count, count)
     if problems and preprocess.on_unreadable == "error":
-        named = list(problems.values())[:MAX_LISTED]
-        more = [Problem(f"and {len(problems) - MAX_LISTED} more images that cannot be used")]
-        raise InputError(named + (more if len(problems) > MAX_LISTED else []))
+        raise InputError(first_of(list(problems.values()), "and {} more images that cannot be used"))
     readable = np.array([index for index in range(count) if index not in problems], dtype=np.int64)
     array.flush()
     if problems:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from faceexp.contract import user_path
-from faceexp.errors import MAX_LISTED, InputError, Problem
+from faceexp.errors import MAX_LISTED, InputError, Problem, first_of
 from faceexp.files import read_input
 
 MAX_FILE_BYTES = 64 * 2**20
@@ -97,8 +97,7 @@ def _parse(name: str, text: str) -> PairsFile:
             if wrong <= MAX_LISTED:
                 problems.append(Problem(str(error), f"{name}:{number}"))
     if problems:
-        more = [Problem(f"and {wrong - MAX_LISTED} more lines", name)] if wrong > MAX_LISTED else []
-        raise InputError(problems + more)
+        raise InputError(first_of(problems, "and {} more lines", name, wrong))
     return PairsFile(
         name, tuple(tuple(pairs[start : start + 2 * similar]) for start in range(0, expected, 2 * similar))
     )

@@ -68,10 +68,9 @@ def check_can_be_kept(save: Callable[[Path], None]) -> None:
         except OSError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())
             raise PluginValueError(
                 "the network cannot be saved and opened again, so nothing that is trained could be used; the trunk has "
-                f"to consist of Keras' own layers, without Lambda: {reason}"
+                f"to consist of Keras' own layers, without Lambda: {error}"
             ) from error
 
 

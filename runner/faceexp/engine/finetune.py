@@ -252,7 +252,8 @@ class Finetuner:
             # The first call compiles the step, which runs the code of the loss.
             with standard(derive_seed("compile")):
                 losses = self._steps(*arguments)
-            known = [*self.network.every_variable, *_weights(self.loss), *_variables(self.loss)]
+            # Of a layer also the states of its random numbers, which are no weights.
+            known = [*self.network.every_variable, *getattr(self.loss, "variables", [])]
             known += [*self.optimizer.variables, *self.augmentation.variables]
             self.outside = outside_state(self._steps, arguments, known)
             self._examined = True
@@ -262,11 +263,6 @@ class Finetuner:
 def _weights(loss: LossCallable) -> list[Variable]:
     """Return the weights of a loss that each training begins with anew: those of a layer, or all of a ``tf.Module``."""
     return list(getattr(loss, "weights", None) or getattr(loss, "variables", []))
-
-
-def _variables(loss: LossCallable) -> list[Variable]:
-    """Return every variable of a loss, also the states of a layer's random numbers."""
-    return list(getattr(loss, "variables", []))
 
 
 def _trainable_variables(loss: LossCallable) -> list[Variable]:

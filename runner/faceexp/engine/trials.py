@@ -246,8 +246,7 @@ class Engine:
 
         def validate() -> float:
             embeddings = network.embed(plain, split.validation, normalization)
-            if not np.isfinite(embeddings).all():
-                raise DivergedError("the embeddings of the validation images are not finite")
+            _check_finite("validation", embeddings)
             return self.score(embeddings, held_out, resolved.traits.distance, split.validation_pairs)
 
         def on_progress(done: int, loss: float) -> None:
@@ -340,6 +339,11 @@ def _finite(done: TrainedTrial) -> TrainedTrial:
         DivergedError: Some are not finite. Those of validation images may be while others are not.
     """
     for part, embeddings in done.embeddings.items():
-        if not np.isfinite(embeddings).all():
-            raise DivergedError(f"the embeddings of the {part} images are not finite")
+        _check_finite(part, embeddings)
     return done
+
+
+def _check_finite(part: str, embeddings: FloatArray | ByteArray) -> None:
+    # Bytes, as pixels are, are finite; to ask each of them would take as much memory again.
+    if embeddings.dtype != np.uint8 and not np.isfinite(embeddings).all():
+        raise DivergedError(f"the embeddings of the {part} images are not finite")

@@ -14,7 +14,7 @@ from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
 from faceexp.data.face_data import some
 from faceexp.data.pairs_file import PairsFile
-from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean
+from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean, first_of
 from faceexp.files import readable_name
 
 # What a file is called: the numbers in its name that may be the image's.
@@ -45,8 +45,7 @@ def listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
                 problems.append(pairs.problem(pair, directory.explain(name, number)))
         folds.append(np.array(images, dtype=np.int64).reshape(-1, 2))
     if problems:
-        more = [Problem(f"and {wrong - MAX_LISTED} more pairs", pairs.name)] if wrong > MAX_LISTED else []
-        raise InputError(problems + more)
+        raise InputError(first_of(problems, "and {} more pairs", pairs.name, wrong))
     return folds
 
 

@@ -28,7 +28,9 @@ from faceexp.store import digest
 from faceexp.values import Plan
 
 
-def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan) -> RunRecord:
+def collect(
+    name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan, parts: tuple[SplitRecord, ...]
+) -> RunRecord:
     """Return the record of a run.
 
     Args:
@@ -36,6 +38,7 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
         spec_hash: Digest of the experiment.
         trials: Every trial, in the order of the plan.
         plan: The plan that they are the trials of.
+        parts: What :func:`split_records` says of the plan.
     """
     experiment = plan.resolved.experiment
     began = time.perf_counter()
@@ -58,7 +61,7 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
         warnings=tuple(unequal_budgets(budgets)),
         method=statistics.METHOD,
         test_train_ratio=ratio,
-        parts=split_records(plan),
+        parts=parts,
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,
         trials=tuple(trials),

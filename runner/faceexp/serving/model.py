@@ -18,7 +18,7 @@ import numpy as np
 
 from faceexp.contract import Distance
 from faceexp.data.images import Picture, UnreadableImageError
-from faceexp.errors import MAX_LISTED, InputError, Problem
+from faceexp.errors import MAX_LISTED, InputError, Problem, first_of
 from faceexp.evaluation.calibration import probability
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.experiment.schema import Preprocess
@@ -221,9 +221,7 @@ class FaceModel:
         files = list(dict.fromkeys(file for pair in pairs for file in pair))
         embedded = self.embed_usable(files, on_progress)
         if embedded.problems:
-            more = len(embedded.problems) - MAX_LISTED
-            rest = [Problem(f"{more:,} more photos cannot be used")] if more > 0 else []
-            raise InputError(embedded.problems[:MAX_LISTED] + rest)
+            raise InputError(first_of(embedded.problems, "{:,} more photos cannot be used"))
         place = {file: index for index, file in enumerate(files)}
         distances = self.distances(embedded.embeddings, [(place[a], place[b]) for a, b in pairs])
         return JudgedPairs(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean
-from faceexp.files import check_file, explain_os_error, image_extensions, readable_name
+from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean, first_of
+from faceexp.files import at_home, check_file, explain_os_error, image_extensions, readable_name
 from faceexp.results.spreadsheets import csv_cells
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _pairs(rows: Iterable[list[str]], list_file: Path, columns: int) -> list[Lis
     # A long list names the same photos again and again.
     @functools.cache
     def photo(cell: str) -> str:
-        return str(list_file.parent / os.path.expanduser(cell.strip()))  # noqa: PTH111 - it leaves unknown users alone
+        return str(list_file.parent / at_home(cell.strip()))
 
     for number, cells in enumerate(rows, 2):
         if not any(map(str.strip, cells)):
@@ -132,10 +132,8 @@ def _pairs(rows: Iterable[list[str]], list_file: Path, columns: int) -> list[Lis
             of_columns = f"has {len(cells)} columns, the first line {columns}"
             message = of_columns if len(cells) != columns else f"{cells[2][:100]!r} is neither 1 nor 0"
             problems.append(Problem(message, f"{list_file}:{number}"))
-    if wrong > MAX_LISTED:
-        problems.append(Problem(f"{wrong - MAX_LISTED:,} more lines are wrong", str(list_file)))
     if problems:
-        raise InputError(problems)
+        raise InputError(first_of(problems, "{:,} more lines are wrong", str(list_file), wrong))
     return pairs
 
 

@@ -7,7 +7,7 @@ store: the second run waits for the first, and then uses its result.
 
 from faceexp.store.artefacts import MARK, MEMORY, UNFINISHED, Artefact, Store
 from faceexp.store.keys import Inputs, canonical, digest, source_digest, source_files
-from faceexp.store.places import StoreError, default_root, named_root
+from faceexp.store.places import StoreError, default_root
 from faceexp.store.writing import link_or_copy, remove_unfinished, write_bytes, write_text
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "default_root",
     "digest",
     "link_or_copy",
-    "named_root",
     "remove_unfinished",
     "source_digest",
     "source_files",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faceexp.errors import InputError, Problem
+from faceexp.files import at_home
 
 # What the system says of a place that is full, is broken or takes no more. No plugin is to blame for it.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -25,14 +26,6 @@ class StoreError(InputError):
     """
 
 
-def named_root(text: str) -> Path:
-    """Return the folder that a user names as the store; ``~`` is the user's home.
-
-    A ``~name`` without such a user is a folder of that name, where ``Path.expanduser`` would raise.
-    """
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - as the docstring says
-
-
 def default_root() -> Path:
     """Return ``$FACEEXP_STORE``, or else a folder in the user's cache.
 
@@ -43,7 +36,7 @@ def default_root() -> Path:
 
     root = os.environ.get("FACEEXP_STORE")
     if root:
-        return named_root(root)
+        return Path(at_home(root))
     # Where nothing says where the home is, some versions of the library raise an error, and others return "~/.cache".
     with contextlib.suppress(RuntimeError):
         cache = Path(platformdirs.user_cache_dir("faceexp"))
