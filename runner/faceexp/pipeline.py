@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceexp.arrays import ByteArray
-from faceexp.errors import InputError
+from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.experiment import parse, toml
+from faceexp.experiment.messages import short
 from faceexp.experiment.schema import Experiment
 from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
@@ -52,6 +54,7 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
     document = with_words(toml.read(path, tuple(overrides)), registry)
     experiment, problems, references = parse.parse(document)
     problems += plugin_problems(document, references, registry)
+    problems += _metric_problems(document)
     if problems or experiment is None:
         raise InputError(parse.in_order(problems))
     if only:
@@ -66,6 +69,16 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
         return Study(document, experiment, resolved)
     except UnplannableError as error:
         raise at_their_lines(document, error) from error
+
+
+def _metric_problems(document: toml.Document) -> list[Problem]:
+    """Return what is wrong with the metric that a file wants to be judged: there may be no such metric."""
+    verdict = document.data.get("verdict")
+    metric = verdict.get("metric") if isinstance(verdict, dict) else None
+    if not isinstance(metric, str) or metric in METRIC_OF:
+        return []
+    message = f"there is no metric {short(metric)}; {did_you_mean(metric, METRIC_OF)}"
+    return [document.problem(("verdict", "metric"), message)]
 
 
 @dataclass(frozen=True)

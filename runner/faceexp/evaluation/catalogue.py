@@ -6,6 +6,7 @@ themselves, and docs/architecture.md says which pages of the documentation do no
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -22,6 +23,7 @@ class Metric:
         importance: Its position among the columns of a table, counted from 0. A narrow screen shows only the first
             columns.
         meaning: What it is, in half a sentence.
+        largest: The largest value that it can have; infinity for a ratio.
     """
 
     key: str
@@ -31,6 +33,7 @@ class Metric:
     higher_is_better: bool
     importance: int
     meaning: str
+    largest: float = 1.0
 
     @property
     def name(self) -> str:
@@ -43,7 +46,7 @@ class Metric:
         return self.scale == 100
 
     def text(self, mean: float | None, interval: tuple[float, float] | None) -> str:
-        """Return a value with half the width of its interval, such as ``95.1 ±2.3``; a hyphen if there is no value.
+        """Return a value with its interval, such as ``95.1`` with 92.0 to 97.3; a hyphen if there is none.
 
         Args:
             mean: The value, not scaled yet.
@@ -53,8 +56,8 @@ class Metric:
             return "-"
         text = f"{mean * self.scale:.{self.digits}f}"
         if interval:
-            low, high = interval
-            text += f" ±{(high - low) / 2 * self.scale:.{self.digits}f}"
+            low, high = (f"{end * self.scale:.{self.digits}f}" for end in interval)
+            text += f" {low}\N{EN DASH}{high}"
         return text
 
     @property
@@ -67,7 +70,7 @@ ACCURACY = Metric(
     "accuracy", "accuracy %", 100, 1, True, 0, "pairs judged right at the validation threshold, both kinds alike"
 )
 SIM_DIFF_RATIO = Metric(
-    "sim_diff_ratio", "sim/diff", 1, 2, False, 3, "mean distance of similar over that of different pairs"
+    "sim_diff_ratio", "sim/diff", 1, 2, False, 3, "mean distance of similar over that of different pairs", math.inf
 )
 # In the order in which results.json has them.
 METRICS = (
@@ -87,5 +90,5 @@ METRICS = (
 # In order of importance, as the columns of a table.
 COLUMNS = tuple(sorted(METRICS, key=lambda metric: metric.importance))
 METRIC_OF = {metric.key: metric for metric in METRICS}
-# The metric by which a run is sorted, judged and summed up unless somebody asks for another.
+# The metric by which runs of older versions, which declared none, are sorted and judged.
 LEADING = ACCURACY

@@ -171,6 +171,26 @@ class Finetune(Table):
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
+Question = Literal["helps", "best"]
+
+
+class Asked(Table):
+    """What the run is asked, declared before anybody has seen a number."""
+
+    metric: str = Field(
+        "map_at_r",
+        description="The one metric that is judged; every other one is secondary. For a list of pairs it is accuracy.",
+    )
+    questions: Annotated[tuple[Question, ...], Field(min_length=1, strict=False), AfterValidator(_unique)] = Field(
+        ("helps", "best"),
+        description="helps: which losses are better than the phase-1 embedding that all start from; "
+        "best: which losses may be the best. Each question is a family of claims of its own.",
+    )
+    equivalence: float = Field(
+        0.01, gt=0, lt=1, description="Differences within plus and minus this are practically none; 0.01 is one point."
+    )
+
+
 class Limits(Table):
     """What a run may take; none of it changes a number."""
 
@@ -236,6 +256,17 @@ class Experiment(Table):
     baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(_unique)] = Field(
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
+    verdict: Asked = Asked()
     limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
     losses: tuple[LossEntry, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_judged_by_accuracy(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file says
+        """A list of pairs is a protocol of verification: its field reports accuracy on these very pairs."""
+        if isinstance(given, dict) and isinstance(given.get("protocol"), dict):
+            verdict = given.get("verdict", {})
+            if given["protocol"].get("kind") == "pairs_file" and isinstance(verdict, dict):
+                return {**given, "verdict": {"metric": "accuracy", **verdict}}
+        return given

@@ -14,9 +14,16 @@ from faceexp.values import Kind
 
 
 def columns_of(run: RunRecord) -> tuple[Metric, ...]:
-    """Return the metrics that a run has, since no protocol gives them all; every metric where the run has none."""
+    """Return the metrics that a run has, the primary one first; every metric where the run has none."""
     present = {row.metric for row in run.summary}
-    return tuple(metric for metric in COLUMNS if metric.key in present) or COLUMNS
+    columns = tuple(metric for metric in COLUMNS if metric.key in present) or COLUMNS
+    first = primary(run)
+    return (first, *(metric for metric in columns if metric is not first)) if first in columns else columns
+
+
+def primary(run: RunRecord) -> Metric:
+    """Return the metric that a run is judged in: that which its experiment file declares."""
+    return METRIC_OF.get(run.verdict.metric, LEADING) if run.verdict else LEADING
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,14 @@ class Row:
         return summary.group if summary else ""
 
 
-def rows_of(run: RunRecord, sort: Metric = LEADING) -> list[Row]:
-    """Return the rows of a run, losses and baselines alike: the best in a metric first, those without a value last."""
+def rows_of(run: RunRecord, sort: Metric | None = None) -> list[Row]:
+    """Return the rows of a run, losses and baselines alike: the best in a metric first, those without a value last.
+
+    Args:
+        run: What the run found.
+        sort: The metric; without one, the primary metric of the run.
+    """
+    sort = sort or primary(run)
     summaries: dict[str, dict[str, SummaryRecord]] = {}
     trials: dict[str, list[TrialRecord]] = {}
     for summary in run.summary:
@@ -82,7 +95,7 @@ def best(rows: Sequence[Row], metric: Metric) -> float | None:
 
 
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
-    """Return ``95.1 ±2.3``, or a hyphen where there is no value."""
+    """Return a mean and the ends of its interval; a hyphen where there is no value."""
     return metric.text(summary.mean, summary.ci95) if summary else "-"
 
 
@@ -93,19 +106,25 @@ def heading(run: RunRecord) -> str:
     return f"{run.name}: {protocol}, {many(seeds, 'seed')} x {many(folds, 'fold')}"
 
 
-def legend(run: RunRecord, metric: Metric = LEADING) -> str:
+def legend(run: RunRecord, metric: Metric | None = None) -> str:
     """Return what the marks of a table mean; its letters are those of the given metric."""
     if len(run.cells) < 2:
         return "* best of its column. One seed and fold: no interval, and no difference can be called real."
+    text = (
+        "* best of its column. Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio "
+        "correction, rates on the arcsine scale."
+    )
+    if run.verdict is None:
+        name = (metric or primary(run)).name
+        return f"{text} Rows that share a letter cannot be told apart in {name} (paired t-test, Holm-corrected, 5 %)."
     return (
-        "* best of its column. ± 95 % interval of the mean over seeds and folds, Student t with the Nadeau-Bengio "
-        f"correction. Rows that share a letter cannot be told apart in {metric.name} (paired t-test, Holm-corrected, "
-        "5 %)."
+        f"{text} helps: {primary(run).name} minus that of the {PHASE1.label}. Only {primary(run).name} was declared to "
+        "be judged; all other metrics are secondary, and a difference in one of many metrics may be chance."
     )
 
 
 def losses_below_phase1(run: RunRecord) -> list[str]:
-    """Return a sentence for each loss that does not beat the phase-1 embedding in accuracy.
+    """Return a sentence for each loss whose mean does not beat that of the phase-1 embedding in the primary metric.
 
     Every loss starts from that embedding, so a loss that does not beat it has taught the network nothing.
     """
@@ -113,10 +132,11 @@ def losses_below_phase1(run: RunRecord) -> list[str]:
     reference = rows.get(PHASE1.label)
     if reference is None:
         return []
+    metric = primary(run)
     return [
-        f"{row.label} does not beat the {PHASE1.label} in {LEADING.name}"
+        f"{row.label} does not beat the {PHASE1.label} in {metric.name}"
         for row in rows.values()
-        if row.kind == "loss" and row.ok and _goodness(row, LEADING) <= _goodness(reference, LEADING)
+        if row.kind == "loss" and row.ok and _goodness(row, metric) <= _goodness(reference, metric)
     ]
 
 
@@ -127,7 +147,7 @@ def usual_budget(run: RunRecord) -> str:
     return "each loss: " + ", ".join(kind.counted(kind.usual(run.budgets)) for kind in BUDGET_KINDS)
 
 
-def told_apart(run: RunRecord, metric: Metric = LEADING) -> str:
+def told_apart(run: RunRecord, metric: Metric) -> str:
     """Return the verdict of a run in one sentence: how many pairs of rows can be told apart."""
     pairs = [pair for pair in run.comparisons if pair.metric == metric.key]
     real = sum(pair.verdict != "indistinguishable" for pair in pairs)

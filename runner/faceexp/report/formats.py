@@ -7,8 +7,9 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from faceexp.evaluation.catalogue import LEADING, Metric
-from faceexp.report.columns import best, columns_of, heading, legend, mean_and_interval, rows_of
+from faceexp.evaluation.catalogue import Metric
+from faceexp.report.answers import best_word, helps_word
+from faceexp.report.columns import Row, best, columns_of, heading, legend, mean_and_interval, primary, rows_of
 from faceexp.report.shown import shown
 from faceexp.results.schema import RunRecord
 from faceexp.results.spreadsheets import csv_cells
@@ -32,7 +33,7 @@ LATEX = {
 MARKDOWN = re.compile(r"[\\|`<>\[\]*]|(?<!\w)_|_(?!\w)")
 
 
-def _cells(run: RunRecord, sort: Metric, escaped: Callable[[str], str], bold: str) -> Iterator[list[str]]:
+def _cells(run: RunRecord, sort: Metric | None, escaped: Callable[[str], str], bold: str) -> Iterator[list[str]]:
     """Yield the cells of each row, escaped; ``bold`` is what the best value of each metric becomes."""
     rows = rows_of(run, sort)
     for row in rows:
@@ -42,14 +43,22 @@ def _cells(run: RunRecord, sort: Metric, escaped: Callable[[str], str], bold: st
             mean = row.mean(metric)
             is_best = mean is not None and mean == best(rows, metric)
             cells.append(bold.format(escaped(text)) if is_best else escaped(text))
-        yield [*cells, escaped(row.letters(sort))]
+        yield [*cells, *(escaped(text) for text in _judged(run, row, sort))]
+
+
+def _judged(run: RunRecord, row: Row, sort: Metric | None) -> list[str]:
+    """Return what is shown of a row: whether it helps and may be the best, or its letters in older runs."""
+    if run.verdict is None:
+        return [row.letters(sort or primary(run))]
+    return [helps_word(run, row.label), best_word(run, row.label)]
 
 
 def _headings(run: RunRecord) -> list[str]:
-    return ["loss or baseline", "ok", *(metric.heading for metric in columns_of(run)), "group"]
+    judged = ["group"] if run.verdict is None else ["helps", "best"]
+    return ["loss or baseline", "ok", *(metric.heading for metric in columns_of(run)), *judged]
 
 
-def markdown(run: RunRecord, sort: Metric = LEADING) -> str:
+def markdown(run: RunRecord, sort: Metric | None = None) -> str:
     """Return a table in GitHub's Markdown, with the legend below it."""
     run = shown(run)
 
@@ -66,7 +75,7 @@ def markdown(run: RunRecord, sort: Metric = LEADING) -> str:
     return "\n".join([title, "", line(map(escaped, names)), rule, *body, "", escaped(legend(run, sort))])
 
 
-def latex(run: RunRecord, sort: Metric = LEADING) -> str:
+def latex(run: RunRecord, sort: Metric | None = None) -> str:
     """Return a table in LaTeX with the rules of the package booktabs; the best values are bold."""
     run = shown(run)
 
@@ -82,7 +91,7 @@ def latex(run: RunRecord, sort: Metric = LEADING) -> str:
         [
             rf"% {heading(run)}",
             rf"% {legend(run, sort)}",
-            rf"\begin{{tabular}}{{l{'r' * (len(names) - 2)}l}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(columns_of(run)) + 1)}{'l' * (len(names) - len(columns_of(run)) - 2)}}}",
             r"\toprule",
             line([escaped(name) for name in names]),
             r"\midrule",
@@ -93,18 +102,18 @@ def latex(run: RunRecord, sort: Metric = LEADING) -> str:
     )
 
 
-def table_csv(run: RunRecord, sort: Metric = LEADING) -> str:
+def table_csv(run: RunRecord, sort: Metric | None = None) -> str:
     """Return every mean with its interval in full precision, one row per label; a cell without a value is empty."""
     run = shown(run)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     metrics = columns_of(run)
     names = [f"{metric.key}{end}" for metric in metrics for end in ("", " ci95 low", " ci95 high")]
-    writer.writerow(["label", "kind", "ok", "trials", *names, "group"])
+    writer.writerow(["label", "kind", "ok", "trials", *names, *_headings(run)[len(metrics) + 2 :]])
     for row in rows_of(run, sort):
         cells: list[object] = [row.label, row.kind, row.ok, row.total]
         for metric in metrics:
             summary = row.summaries.get(metric.key)
             cells += [row.mean(metric), *((summary.ci95 if summary else None) or (None, None))]
-        writer.writerow(csv_cells([*cells, row.letters(sort)]))
+        writer.writerow(csv_cells([*cells, *_judged(run, row, sort)]))
     return file.getvalue().removesuffix("\n")

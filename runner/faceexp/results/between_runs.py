@@ -139,7 +139,12 @@ def _tests(first: RunRecord, other: RunRecord, metric: Metric) -> tuple[dict[str
     common = [
         label for label in dict.fromkeys(trial.label[2:] for trial in trials) if {f"0 {label}", f"1 {label}"} <= labels
     ]
-    ratio = max(first.test_train_ratio or 0.0, other.test_train_ratio or 0.0)
+    ratio = max(_ratio(first), _ratio(other))
     pairs = [(f"0 {label}", f"1 {label}") for label in common]
-    compared = compare(trials, {metric.key: metric.higher_is_better}, ratio, pairs)
+    compared = compare(trials, {metric.key: metric.higher_is_better}, ratio, pairs, average_seeds=first.average_seeds)
     return {pair.a[2:]: ComparisonRecord.model_validate(pair) for pair in compared}, ""
+
+
+def _ratio(run: RunRecord) -> float:
+    """Return the r in the variance of a run; older runs counted training images alone."""
+    return (run.test_train_ratio if run.variance_ratio is None else run.variance_ratio) or 0.0

@@ -9,9 +9,10 @@ import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
-from faceexp.evaluation.catalogue import METRICS
+from faceexp.evaluation.catalogue import METRIC_OF, METRICS
 from faceexp.experiment.schema import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
+from faceexp.results.judge import judge, sampling_of
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import (
@@ -42,13 +43,13 @@ def collect(
     """
     experiment = plan.resolved.experiment
     began = time.perf_counter()
-    # The training parts of different trials share images, so the spread of the trials is too small. This ratio says how
-    # much the statistics have to correct it.
-    ratio = sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits)
+    sampling = sampling_of(plan)
     measured_metrics = {metric for trial in trials for metric in trial.metrics}
     directions = {metric.key: metric.higher_is_better for metric in METRICS if metric.key in measured_metrics}
-    comparisons = statistics.compare(trials, directions, ratio)
-    summary = statistics.summarise(trials, directions, ratio, comparisons)
+    rates = [key for key in directions if METRIC_OF[key].largest == 1]
+    ratio, average = sampling.ratio, sampling.average_seeds
+    comparisons = statistics.compare(trials, directions, ratio, rates=rates, average_seeds=average)
+    summary = statistics.summarise(trials, directions, ratio, comparisons, rates=rates, average_seeds=average)
     budgets = tuple(budgets_of(trials))
     return RunRecord(
         schema_number=SCHEMA,
@@ -60,7 +61,10 @@ def collect(
         note_kinds=tuple(note.kind for note in plan.notes),
         warnings=tuple(unequal_budgets(budgets)),
         method=statistics.METHOD,
-        test_train_ratio=ratio,
+        test_train_ratio=sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits),
+        variance_ratio=ratio,
+        average_seeds=average,
+        verdict=judge(trials, experiment.verdict, sampling),
         parts=parts,
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,

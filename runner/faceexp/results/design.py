@@ -33,7 +33,8 @@ def design_of(run: RunRecord) -> Design:
         UnanswerableError: The results do not say it, because an older version wrote them.
     """
     splits = run.parts
-    if not splits or run.test_train_ratio is None:
+    ratio = run.test_train_ratio if run.variance_ratio is None else run.variance_ratio
+    if not splits or ratio is None:
         raise UnanswerableError("these results do not tell how the data were cut; run the experiment again")
     count = len(splits)
     train, validation, test = (
@@ -48,7 +49,7 @@ def design_of(run: RunRecord) -> Design:
     everybody = sum(part.people for split in splits for part in (split.train, split.validation, split.test)) / count
     most_folds = everybody / 2 if run.protocol == "open_set" else images / people
     return Design(
-        test_train_ratio=run.test_train_ratio,
+        test_train_ratio=ratio,
         test_share=test / images,
         validation_share=validation / (train + validation),
         test_people=people,

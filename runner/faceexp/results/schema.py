@@ -28,6 +28,7 @@ from faceexp.results.record import (
     TrialId,
     remarks,
 )
+from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics.comparisons import Verdict
 from faceexp.values import Kind, Note, NoteKind, Status
 
@@ -242,6 +243,14 @@ class RunRecord(Record):
     test_train_ratio: float | None = Field(
         None, description="The number of test images divided by that of training images."
     )
+    variance_ratio: float | None = Field(
+        None,
+        description="The r in the variance s^2 (1/n + r): test people (or images) divided by all that are not tested.",
+    )
+    average_seeds: bool = Field(
+        False, description="Whether seeds are averaged within each fold first, since they test the same pairs."
+    )
+    verdict: VerdictRecord | None = Field(None, description="What the run answers, in its primary metric.")
     parts: tuple[SplitRecord, ...] = Field((), description="How the data were cut for each seed and fold.")
     budgets: tuple[LossBudgetRecord, ...] = Field((), description="How much training each loss was given.")
     published: PublishedRecord | None = Field(None, description="Results of others that the experiment file gives.")

@@ -2,9 +2,8 @@
 
 Trials of the same seed and fold share the split, the pretrained weights and the batches, so losses are compared by
 paired t-tests over (seed, fold). The training sets of different trials overlap, which makes the plain variance of a
-mean too small. Where ``test_train_ratio`` is given, the variance is corrected after Nadeau and Bengio:
-``(1/n + n_test/n_train) s^2`` in place of ``s^2 / n``. Within a metric, p-values are corrected over all pairs of labels
-after Holm.
+mean too small; it is corrected after Nadeau and Bengio (``differences``). Within a metric, p-values are corrected over
+all pairs of labels after Holm.
 
 A trial counts for a metric if its status is ``"ok"`` and its value is a finite number.
 
@@ -22,31 +21,27 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from faceexp.statistics.differences import Difference, Rule, differences
 from faceexp.statistics.letters import letters
-from faceexp.statistics.paired import (
-    Cell,
-    Interval,
-    MeanWithError,
-    detectable_in_errors,
-    holm,
-    mean_of,
-    p_value,
-    paired_difference,
-)
+from faceexp.statistics.moderation import FEWEST
+from faceexp.statistics.paired import Cell, Interval, averaged_by_fold, detectable_in_errors, holm, mean_of, t_quantile
 from faceexp.statistics.power.question import ALPHA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 Verdict = Literal["a>b", "b>a", "indistinguishable"]
 
 METHOD = (
-    "Intervals: Student t over the trials (seeds x folds) with the variance of Nadeau and Bengio (2003), s^2 (1/n + "
-    "n_test/n_train), since trials share training images. Comparisons: paired t-test over the common seeds and folds "
-    "with the same variance, two-sided, corrected after Holm (1979) over all pairs of rows of a metric; a difference "
-    "is called real at a corrected p of 5 % or less. Effect size: Cohen's d_z. Minimum detectable difference: what an "
-    "uncorrected test finds in 80 % of repetitions, given the spread that was seen."
+    "Intervals of means: Student t over the trials (seeds x folds) with the variance of Nadeau and Bengio (2003), "
+    "s^2 (1/n + n_test/n_rest), since trials share training data; those of rates on the arcsine scale. Questions: each "
+    "is a family of its own, judged in the primary metric alone. Helps: paired t-tests against the phase-1 embedding, "
+    "two-sided, with variances moderated over the losses (Smyth, 2004), corrected after Holm (1979). Best: Hsu's "
+    "multiple comparison with the best (1984), two-sided, only where Tukey's test of the largest difference shows that "
+    "losses differ at all. All pairs, as an appendix, and all other metrics: the same t-test, corrected after Holm "
+    "over all pairs of rows of a metric. Everything at 5 %. Effect size: Cohen's d_z. Minimum detectable difference: "
+    "what an uncorrected test finds in 80 % of repetitions, given the spread that was seen."
 )
 
 
@@ -87,7 +82,8 @@ class Summary:
         kind: ``"loss"`` or ``"baseline"``.
         metric: Name of the metric.
         mean: Mean over the trials that count; ``nan`` if there are none.
-        ci95: 95 % Student t interval of the mean; ``None`` for fewer than two trials.
+        ci95: 95 % Student t interval of the mean; ``None`` for fewer than two trials. That of a rate is computed on the
+            arcsine scale and ends within 0 and 1.
         n: How many trials count.
         group: Letters. Two labels cannot be told apart if and only if they share a letter. The label with the best mean
             has an ``a``; a label without trials has no letter.
@@ -119,7 +115,8 @@ class Comparison:
         effect_size: The difference over the standard deviation of the paired differences (Cohen's d_z), with the sign
             of the difference. 0.2 is called small, 0.5 medium, 0.8 large. ``None`` if ``ci95`` is.
         minimum_detectable_difference: The difference that this test, before the correction for the number of pairs,
-            would find in 80 % of repetitions, given the spread that was seen; ``None`` if ``ci95`` is.
+            would find in 80 % of repetitions, given the spread that was seen; ``None`` if ``ci95`` is, or if it would
+            have to be larger than any difference can be.
     """
 
     metric: str
@@ -138,6 +135,9 @@ def summarise(
     higher_is_better: Mapping[str, bool],
     test_train_ratio: float = 0.0,
     comparisons: Sequence[Comparison] | None = None,
+    *,
+    rates: Collection[str] = (),
+    average_seeds: bool = False,
 ) -> list[Summary]:
     """Return mean, interval and letters of every label, metric by metric, with labels in the order of the results.
 
@@ -147,23 +147,26 @@ def summarise(
     Args:
         results: The results of all trials, including failed ones.
         higher_is_better: Direction of each metric.
-        test_train_ratio: Test images per training image of a trial, n_test/n_train; 0: no correction.
+        test_train_ratio: Test data per datum that is not tested, n_test/n_rest; 0: no correction.
         comparisons: What :func:`compare` returns for the same arguments, if it is known already. The letters follow
             from it.
+        rates: Metrics that are rates: their intervals end within 0 and 1.
+        average_seeds: Whether seeds are averaged within each fold first, as for a list that fixes the test pairs.
 
     Raises:
         ValueError: Two results have the same label, seed and fold, or the ratio is negative.
     """
     kinds = {result.label: result.kind for result in reversed(results)}
     if comparisons is None:
-        comparisons = compare(results, higher_is_better, test_train_ratio)
+        comparisons = compare(results, higher_is_better, test_train_ratio, rates=rates, average_seeds=average_seeds)
     groups = _groups(results, higher_is_better, comparisons)
     summaries = []
     for metric in higher_is_better:
-        for label, cells in _table(results, metric).items():
-            mean = mean_of(list(cells.values()), test_train_ratio)
+        for label, cells in table_of(results, metric).items():
+            mean = mean_of(averaged_by_fold(cells) if average_seeds else [*cells.values()], test_train_ratio)
+            interval = mean.interval(rate=metric in rates)
             group = groups[metric].get(label, "")
-            summaries.append(Summary(label, kinds[label], metric, mean.value, mean.interval(), mean.n, group))
+            summaries.append(Summary(label, kinds[label], metric, mean.value, interval, mean.n, group))
     return summaries
 
 
@@ -172,39 +175,46 @@ def compare(
     higher_is_better: Mapping[str, bool],
     test_train_ratio: float = 0.0,
     chosen: Sequence[tuple[str, str]] | None = None,
+    *,
+    rates: Collection[str] = (),
+    average_seeds: bool = False,
 ) -> list[Comparison]:
     """Return the comparison of every pair of labels, losses and baselines alike, metric by metric.
 
-    Two labels are compared by a paired t-test over their common (seed, fold):
-    ``t = mean(d) / (s sqrt(1/n + test_train_ratio))`` with n - 1 degrees of freedom and d = a - b. Then Holm's
-    correction is made over the tests of the metric. With fewer than two common trials there is no test. If the
-    difference is the same in all trials, there is no spread to judge it by: p is 1 if the difference is 0, else
-    ``None``, and nothing is claimed. Such a difference comes from very few pairs, or from trials that are copies of
-    each other; it does not mean certainty.
+    Two labels are compared by a paired t-test over their common (seed, fold), ``t = mean(d) / (s sqrt(1/n + ratio))``
+    with d = a - b. From five labels on, s is moderated over all pairs of the metric, which also gives it more than the
+    n - 1 degrees of freedom of its own (``moderation``). Then Holm's correction is made over the tests of the metric.
+    With fewer than two common trials there is no test. If the difference is the same in all trials, and no other pair
+    lends it a spread, there is nothing to judge it by: p is 1 if the difference is 0, else ``None``, and nothing is
+    claimed. Such a difference comes from very few pairs, or from trials that are copies of each other; it does not mean
+    certainty.
 
     Args:
         results: The results of all trials, including failed ones.
         higher_is_better: Direction of each metric.
-        test_train_ratio: Test images per training image of a trial, n_test/n_train; 0: no correction.
+        test_train_ratio: Test data per datum that is not tested, n_test/n_rest; 0: no correction.
         chosen: The pairs of labels to compare; Holm's correction is made over these alone. ``None``: all pairs.
+        rates: Metrics that are rates: no difference of them is larger than 1.
+        average_seeds: Whether seeds are averaged within each fold first, as for a list that fixes the test pairs.
 
     Raises:
         ValueError: Two results have the same label, seed and fold, or the ratio is negative.
     """
     comparisons: list[Comparison] = []
     for metric, higher in higher_is_better.items():
-        table = _table(results, metric)
+        table = table_of(results, metric)
         pairs = list(combinations(table, 2)) if chosen is None else chosen
-        differences = [paired_difference(table[a], table[b], test_train_ratio) for a, b in pairs]
-        corrected = holm([p_value(difference) for difference in differences])
+        limit = 1.0 if metric in rates else math.inf
+        rule = Rule(test_train_ratio, higher, average_seeds=average_seeds, limit=limit)
+        tests = differences(table, pairs, rule, lend=len({label for pair in pairs for label in pair}) >= FEWEST)
+        corrected = holm([test.p_value for test in tests])
         comparisons += [
-            _comparison(metric, pair, difference, p, higher=higher)
-            for pair, difference, p in zip(pairs, differences, corrected, strict=True)
+            _comparison(metric, pair, test, p, rule) for pair, test, p in zip(pairs, tests, corrected, strict=True)
         ]
     return comparisons
 
 
-def _table(results: Sequence[Result], metric: str) -> dict[str, dict[Cell, float]]:
+def table_of(results: Sequence[Result], metric: str) -> dict[str, dict[Cell, float]]:
     """Return label -> (seed, fold) -> value of a metric. A label without any value has an empty row."""
     table: dict[str, dict[Cell, float]] = {result.label: {} for result in results}
     seen: set[tuple[str, Cell]] = set()
@@ -220,24 +230,23 @@ def _table(results: Sequence[Result], metric: str) -> dict[str, dict[Cell, float
 
 
 def _comparison(
-    metric: str, pair: tuple[str, str], difference: MeanWithError, p_corrected: float | None, *, higher: bool
+    metric: str, pair: tuple[str, str], test: Difference, p_corrected: float | None, rule: Rule
 ) -> Comparison:
     verdict: Verdict = "indistinguishable"
     if p_corrected is not None and p_corrected <= ALPHA:
-        verdict = "a>b" if (difference.value > 0) == higher else "b>a"
-    has_spread = bool(difference.error)
+        verdict = "a>b" if (test.value > 0) == rule.higher_is_better else "b>a"
+    smallest = detectable_in_errors(test.degrees) * test.error if test.error else None
     return Comparison(
         metric=metric,
         a=pair[0],
         b=pair[1],
-        difference=difference.value,
-        ci95=difference.interval() if has_spread else None,
+        difference=test.value,
+        ci95=test.interval(t_quantile(1 - ALPHA / 2, test.degrees), rule.limit) if test.error else None,
         p_corrected=p_corrected,
         verdict=verdict,
-        effect_size=difference.value / difference.spread if has_spread and difference.spread else None,
-        minimum_detectable_difference=detectable_in_errors(difference.n) * (difference.error or 0.0)
-        if has_spread
-        else None,
+        effect_size=test.value / test.seen if test.error and test.seen else None,
+        # A difference that cannot be would never be found.
+        minimum_detectable_difference=None if smallest is None or smallest > rule.limit else smallest,
     )
 
 
@@ -245,15 +254,13 @@ def _groups(
     results: Sequence[Result], higher_is_better: Mapping[str, bool], comparisons: Sequence[Comparison]
 ) -> dict[str, dict[str, str]]:
     """Return metric -> label -> letters, for labels that have trials."""
-    import numpy as np
-
     different: dict[str, set[frozenset[str]]] = {metric: set() for metric in higher_is_better}
     for comparison in comparisons:
         if comparison.verdict != "indistinguishable":
             different[comparison.metric].add(frozenset((comparison.a, comparison.b)))
     groups = {}
     for metric, higher in higher_is_better.items():
-        means = {label: float(np.mean([*row.values()])) for label, row in _table(results, metric).items() if row}
+        means = {label: math.fsum(row.values()) / len(row) for label, row in table_of(results, metric).items() if row}
         ranked = sorted(means, key=lambda label: means[label], reverse=higher)
         groups[metric] = letters(ranked, different[metric])
     return groups

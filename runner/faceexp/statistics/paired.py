@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from faceexp.statistics.power.question import ALPHA, POWER
+from faceexp.statistics.power.trials import t_test_power
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 Interval = tuple[float, float]
 # Seed and fold of a trial.
 Cell = tuple[int, int]
+
+# A spread below this share of the values is none: a metric of faces cannot be known so finely, and a p-value that rests
+# on it, such as that of 1, 1, 1 against 0.5, 0.5, 0.5 + 1e-9, would claim a certainty that nobody has.
+RESOLUTION = 1e-6
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,20 @@ class MeanWithError:
     error: float | None
     spread: float | None = None
 
-    def interval(self) -> Interval | None:
-        """Return the 95 % Student t interval."""
+    def interval(self, *, rate: bool = False) -> Interval | None:
+        """Return the 95 % Student t interval.
+
+        That of a rate is computed on the arcsine scale, ``sin^2(asin(sqrt(m)) +- t e / (2 sqrt(m (1 - m))))``, so that
+        it ends within 0 and 1, and is wider on the side that is farther from its end.
+        """
         if self.error is None:
             return None
-        half = _t_quantile(1 - ALPHA / 2, self.n - 1) * self.error
-        return self.value - half, self.value + half
+        half = t_quantile(1 - ALPHA / 2, self.n - 1) * self.error
+        if not rate or not 0 < self.value < 1:
+            return self.value - half, self.value + half
+        middle = math.asin(math.sqrt(self.value))
+        turned = half / (2 * math.sqrt(self.value * (1 - self.value)))
+        return math.sin(max(middle - turned, 0.0)) ** 2, math.sin(min(middle + turned, math.pi / 2)) ** 2
 
 
 def mean_of(values: Sequence[float], test_train_ratio: float) -> MeanWithError:
@@ -67,41 +80,41 @@ def mean_of(values: Sequence[float], test_train_ratio: float) -> MeanWithError:
     return MeanWithError(float(np.mean(values)), n, spread * math.sqrt(1 / n + test_train_ratio), spread)
 
 
-def paired_difference(a: Mapping[Cell, float], b: Mapping[Cell, float], test_train_ratio: float) -> MeanWithError:
+def paired_difference(
+    a: Mapping[Cell, float], b: Mapping[Cell, float], test_train_ratio: float, *, average_seeds: bool = False
+) -> MeanWithError:
     """Return the mean of a - b over the trials that two labels have in common.
 
-    If the difference is the same in all of them, but for rounding, its standard error is 0.
+    If the difference is the same in all of them, but for :data:`RESOLUTION`, its standard error is 0.
+
+    Args:
+        a: (seed, fold) -> value of one label.
+        b: The same of the other.
+        test_train_ratio: The part of the variance that comes from shared training data.
+        average_seeds: Whether the differences of all seeds of a fold are averaged first. Where a list names the test
+            pairs of each fold, all seeds judge the very same pairs, so that they are no further evidence on people.
 
     Raises:
         ValueError: The ratio is negative.
     """
-    import numpy as np
-
     common = [cell for cell in a if cell in b]
     differences = [a[cell] - b[cell] for cell in common]
+    # The smallest step that counts as spread, measured by the values themselves: ratios and rates differ in size.
+    resolution = RESOLUTION * max((max(abs(a[cell]), abs(b[cell])) for cell in common), default=0.0)
+    if average_seeds:
+        differences = averaged_by_fold(dict(zip(common, differences, strict=True)))
     mean = mean_of(differences, test_train_ratio)
-    if mean.error is None:
+    if mean.error is None or max(differences) - min(differences) > resolution:
         return mean
-    # 0.3 - 0.2 and 0.2 - 0.1 differ in the last binary digit; such rounding must not count as spread.
-    rounding = 4 * np.finfo(np.float64).eps * max(max(abs(a[cell]), abs(b[cell])) for cell in common)
-    if max(differences) - min(differences) > rounding:
-        return mean
-    return MeanWithError(mean.value if max(map(abs, differences)) > rounding else 0.0, mean.n, 0.0)
+    return MeanWithError(mean.value if max(map(abs, differences)) > resolution else 0.0, mean.n, 0.0, 0.0)
 
 
-def p_value(difference: MeanWithError) -> float | None:
-    """Return the two-sided p-value of a paired t-test; ``None`` if there is no test.
-
-    There is none for fewer than two trials, nor for a difference that is the same in all trials and not 0. For a
-    difference that is 0 in all trials, p is 1.
-    """
-    from scipy.special import stdtr
-
-    if difference.error is None:
-        return None
-    if difference.error == 0:
-        return 1.0 if difference.value == 0 else None
-    return float(2 * stdtr(difference.n - 1, -abs(difference.value) / difference.error))
+def averaged_by_fold(values: Mapping[Cell, float]) -> list[float]:
+    """Return the mean over the seeds of each fold, in the order of the folds."""
+    folds: dict[int, list[float]] = {}
+    for (_, fold), value in values.items():
+        folds.setdefault(fold, []).append(value)
+    return [math.fsum(folds[fold]) / len(folds[fold]) for fold in sorted(folds)]
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -122,19 +135,22 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 @cache
-def _t_quantile(probability: float, degrees: int) -> float:
+def t_quantile(probability: float, degrees: float) -> float:
+    """Return a quantile of Student's t distribution."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, probability))
 
 
 @cache
-def detectable_in_errors(n: int) -> float:
-    """Return the detectable difference of a paired t-test of n trials, in units of its standard error.
+def detectable_in_errors(degrees: float, alpha: float = ALPHA, power: float = POWER) -> float:
+    """Return the difference that a t-test finds with the given power, in units of its standard error.
 
     The factor is the same whether the standard error is corrected for overlapping training sets or not.
     """
-    from statsmodels.stats.power import TTestPower
+    from scipy.optimize import brentq
 
-    standardised = TTestPower().solve_power(nobs=n, alpha=ALPHA, power=POWER, alternative="two-sided")
-    return float(standardised) * math.sqrt(n)
+    largest = 2 * t_quantile(1 - alpha / 2, degrees)
+    while t_test_power(degrees + 1, largest, alpha) < power:
+        largest *= 2
+    return float(brentq(lambda size: t_test_power(degrees + 1, size, alpha) - power, 0.0, largest))

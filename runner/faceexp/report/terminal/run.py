@@ -8,16 +8,20 @@ from collections.abc import Sequence
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
-from faceexp.evaluation.catalogue import LEADING, Metric
+from faceexp.evaluation.catalogue import Metric
+from faceexp.report.answers import answers, best_word, helps_word
 from faceexp.report.columns import (
+    Row,
     best,
     columns_of,
     heading,
     legend,
     losses_below_phase1,
     mean_and_interval,
+    primary,
     rows_of,
     told_apart,
     usual_budget,
@@ -35,18 +39,19 @@ SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=
 # long label on the same line. Screens with room for four metrics give labels the larger width.
 LABEL_WIDTH = 24
 WIDE_LABEL_WIDTH = 32
-WIDE_SCREEN = 100
+WIDE_SCREEN = 80
 # Characters in a line of a picture: with more, it could not be read in a page of text.
 PICTURE_WIDTH = 120
-# Characters that a metric takes: the longest is "*100.0 ±10.0", and two spaces stand between columns.
-COLUMN_WIDTH = 14
-# Characters that the columns "ok" and "group" take together.
+# Characters that a metric takes: a mark, a mean, the ends of its interval, and two spaces between columns.
+COLUMN_WIDTH = 19
+# Characters that the columns "ok" and "group", or "ok", "helps" and "best", take together.
 OTHER_COLUMNS_WIDTH = 14
-# From this width on, two metrics are shown even if the label folds; on a narrower screen a second one would be cut.
-TWO_METRICS_WIDTH = 60
+JUDGED_WIDTH = 29
+# Characters that a question takes beside its answer.
+QUESTION_WIDTH = 22
 
 
-def run_table(run: RunRecord, width: int, sort: Metric = LEADING) -> RenderableType:
+def run_table(run: RunRecord, width: int, sort: Metric | None = None) -> RenderableType:
     """Return the table of a run, and below it what a reader has to know about its numbers.
 
     It has one row per loss or baseline with means and intervals; the best value of each metric is marked.
@@ -54,17 +59,21 @@ def run_table(run: RunRecord, width: int, sort: Metric = LEADING) -> RenderableT
     Args:
         run: What the run found.
         width: Characters in a line of the screen; metrics that do not fit are left out, the least important first.
-        sort: The metric whose best row comes first; it is shown whatever the width.
+        sort: The metric whose best row comes first; it is shown whatever the width. Without one, it is the primary
+            metric.
     """
     run = shown(run)
+    sort = sort or primary(run)
     rows = rows_of(run, sort)
-    metrics = _fitting(columns_of(run), sort, width, max((len(row.label) for row in rows), default=0))
+    other = JUDGED_WIDTH if run.verdict else OTHER_COLUMNS_WIDTH
+    metrics = _fitting(columns_of(run), sort, width - other, max((len(row.label) for row in rows), default=0))
     table = plain_table(heading(run))
     table.add_column("loss or baseline", overflow="fold", min_width=12)
     table.add_column("ok", justify="right", no_wrap=True)
     for metric in metrics:
         table.add_column(metric.heading, justify="right", no_wrap=True)
-    table.add_column("group", justify="left")
+    for name in ("helps", "best") if run.verdict else ("group",):
+        table.add_column(name, justify="left", no_wrap=True)
     for row in rows:
         cells: list[RenderableType] = []
         for metric in metrics:
@@ -74,20 +83,41 @@ def run_table(run: RunRecord, width: int, sort: Metric = LEADING) -> RenderableT
             cells.append(Text(f"*{text}", style="bold green") if is_best else Text(text))
         label = Text(row.label, style="dim italic" if row.kind == "baseline" else "bold")
         count = Text(f"{row.ok}/{row.total}", style="red" if row.ok < row.total else "")
-        table.add_row(label, count, *cells, Text(row.letters(sort)))
+        table.add_row(label, count, *cells, *_judged(run, row, sort))
     parts: list[RenderableType] = [table, *_failures(run)]
-    parts += [Text(f"! {note}", style="yellow") for note in losses_below_phase1(run)]
+    if run.verdict is None:
+        parts += [Text(f"! {note}", style="yellow") for note in losses_below_phase1(run)]
     parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]
     parts += _published(run)
     parts += [Text(note, style="dim") for note in run.notes]
     if budget := usual_budget(run):
         parts.append(Text(budget, style="dim"))
     parts.append(Text(legend(run, sort), style="dim"))
-    parts.append(Text(told_apart(run, sort), style="bold"))
+    parts.append(_answers(run) if run.verdict else Text(told_apart(run, sort), style="bold"))
     return Group(*parts)
 
 
-def picture(run: RunRecord, sort: Metric = LEADING) -> str:
+def _judged(run: RunRecord, row: Row, sort: Metric) -> list[Text]:
+    """Return what is shown of a row: whether it helps and may be the best, or its letters in runs of older versions."""
+    if run.verdict is None:
+        return [Text(row.letters(sort))]
+    helps = helps_word(run, row.label)
+    style = "bold green" if helps.endswith("helps") else "red" if helps.endswith("hurts") else ""
+    best_of = best_word(run, row.label)
+    return [Text(helps, style=style), Text(best_of, style="bold" if best_of == "may be" else "dim")]
+
+
+def _answers(run: RunRecord) -> RenderableType:
+    """Return the answers of a run, each behind its question; they come last, where the eye is when a run has ended."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", max_width=QUESTION_WIDTH)
+    table.add_column(overflow="fold")
+    for answer in answers(run):
+        table.add_row(Text(answer.question), Text(answer.text, style="yellow" if answer.warns else ""))
+    return table
+
+
+def picture(run: RunRecord, sort: Metric | None = None) -> str:
     """Return the same table as a picture, as the text of an SVG file."""
     console = Console(record=True, width=PICTURE_WIDTH, file=io.StringIO())
     console.print(run_table(run, console.width, sort))
@@ -95,10 +125,16 @@ def picture(run: RunRecord, sort: Metric = LEADING) -> str:
 
 
 def _fitting(metrics: Sequence[Metric], sort: Metric, width: int, longest_label: int) -> list[Metric]:
-    """Return the metrics that fit on a screen: the most important ones, and always that by which rows are sorted."""
+    """Return the metrics that fit: the most important ones, and always that by which rows are sorted.
+
+    Args:
+        metrics: The metrics, the most important first.
+        sort: The metric by which rows are sorted.
+        width: Characters for labels and metrics.
+        longest_label: Characters of the longest label.
+    """
     label_width = max(LABEL_WIDTH, min(longest_label, WIDE_LABEL_WIDTH)) if width >= WIDE_SCREEN else LABEL_WIDTH
-    least = 2 if width >= TWO_METRICS_WIDTH else 1
-    number = max(least, (width - label_width - OTHER_COLUMNS_WIDTH) // COLUMN_WIDTH)
+    number = max(1, (width - label_width) // COLUMN_WIDTH)
     if sort not in metrics[:number]:
         number -= 1
     return [metric for metric in metrics if metric is sort or metric in metrics[:number]]

@@ -233,7 +233,7 @@ def _first(suffices: Callable[[int], bool], low: int, high: int) -> int | None:
 
 
 @cache
-def t_test_power(n: int, noncentrality: float, alpha: float = ALPHA) -> float:
+def t_test_power(n: float, noncentrality: float, alpha: float = ALPHA) -> float:
     """Return the power of a two-sided t-test of n values: ``P(|Z + noncentrality| > t(1 - alpha/2) U)``.
 
     Z is standard normal, and ``U^2`` is chi-square divided by its n - 1 degrees of freedom. The probability is an
@@ -241,7 +241,7 @@ def t_test_power(n: int, noncentrality: float, alpha: float = ALPHA) -> float:
     values at small alpha, it is ``nan`` or does not end.
 
     Args:
-        n: Number of values, at least two.
+        n: Number of values, at least two; with a moderated variance, its degrees of freedom and 1.
         noncentrality: The true mean over its standard error.
         alpha: Two-sided level.
     """

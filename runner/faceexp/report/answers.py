@@ -1,0 +1,223 @@
+"""What a run answers, in sentences: what people read first, on the screen and on the page.
+
+First comes whether any row beats guessing at all, then whether any loss beats the simplest baselines. Only then it is
+worth reading which losses help, which may be the best, what is practically the same, what could not be decided, and
+what it would take to decide it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from faceexp.evaluation.catalogue import METRIC_OF, Metric
+from faceexp.experiment.baselines import PHASE1
+from faceexp.report.words import MINUS, many, signed, together
+from faceexp.results.schema import RunRecord
+from faceexp.results.verdict import ClaimRecord, NeededRecord, StandingRecord, VerdictRecord
+
+# Up to this many rows are named in a sentence; of more, the first are named and the rest are counted.
+NAMED = 5
+# Words for a claim of the question "helps", in the column of a table.
+WORDS = {"better": "helps", "worse": "hurts", "practically equal": "same", "undecided": "?"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question and its answer.
+
+    Attributes:
+        question: The question in few words.
+        text: The answer, in one or two full sentences.
+        warns: Whether a reader must know this before believing anything else.
+    """
+
+    question: str
+    text: str
+    warns: bool = False
+
+
+def answers(run: RunRecord) -> list[Answer]:
+    """Return what a run answers; nothing for a run of an older version, which asked no questions."""
+    verdict = run.verdict
+    if verdict is None:
+        return []
+    metric = METRIC_OF[verdict.metric]
+    given = [_guessing(verdict), _simplest(verdict, metric)]
+    if "helps" in verdict.questions:
+        given.append(_helps(verdict, metric))
+    if "best" in verdict.questions:
+        given.append(_best(verdict, metric))
+    given += [_same(verdict, metric), _needed(verdict.needed, verdict, metric)]
+    return [answer for answer in given if answer]
+
+
+def _guessing(verdict: VerdictRecord) -> Answer:
+    question = "better than guessing?"
+    tested = [claim for claim in verdict.guessing if claim.p_corrected is not None]
+    if not tested:
+        return Answer(
+            question, "It cannot be said whether any row beats guessing: that takes two trials at least.", True
+        )
+    losing = [claim.label for claim in verdict.guessing if claim.verdict != "better"]
+    if len(losing) == len(verdict.guessing):
+        text = f"No. None of the {len(losing)} rows is shown to beat guessing (AUC above 0.5): the rest means little."
+        return Answer(question, text, True)
+    if losing:
+        return Answer(question, f"Not all: {_named(losing)} not shown to have an AUC above 0.5.", True)
+    return Answer(question, f"Yes, all {len(verdict.guessing)} rows are (AUC above 0.5).")
+
+
+def _simplest(verdict: VerdictRecord, metric: Metric) -> Answer | None:
+    tested = [claim for claim in verdict.simplest if claim.p_corrected is not None]
+    if not tested:
+        return None
+    question = "better than raw pixels and PCA?"
+    beating = [claim.label for claim in tested if claim.verdict == "better"]
+    losses = len(verdict.simplest)
+    if not beating:
+        text = f"No. None of the {many(losses, 'loss', 'losses')} is shown to beat both in {metric.name}."
+        return Answer(question, text, True)
+    if len(beating) == losses:
+        return Answer(question, f"Yes, all {many(losses, 'loss', 'losses')} are, in {metric.name}.")
+    return Answer(question, f"{len(beating)} of {losses} losses are shown to be: {_list(beating)}.")
+
+
+def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
+    question = "which losses help?"
+    tested = [claim for claim in verdict.helps if claim.p_corrected is not None]
+    if not tested:
+        text = f"It cannot be said: two trials at least of each loss and of the {PHASE1.label} are needed."
+        return Answer(question, text, True)
+    parts = []
+    for word, verb in (("better", "better"), ("worse", "worse")):
+        claims = sorted(_of(tested, word), key=lambda claim: -abs(claim.difference or 0.0))
+        if claims:
+            named = [f"{claim.label} by {_points(claim, metric)}" for claim in claims[:NAMED]]
+            rest = [f"{len(claims) - NAMED} more"] if len(claims) > NAMED else []
+            parts.append(f"{many(len(claims), 'loss is', 'losses are')} {verb}: {together(named + rest)}")
+    if not parts:
+        text = (
+            f"None of the {len(tested)} losses is shown to be better or worse than the {PHASE1.label} in {metric.name}."
+        )
+        return Answer(question, text, True)
+    return Answer(question, f"Compared with the {PHASE1.label} in {metric.name}, {'; '.join(parts)}.")
+
+
+def _points(claim: ClaimRecord, metric: Metric) -> str:
+    """Return ``5.1 points (2.0 to 8.3)``: a difference without its sign, and its interval turned likewise."""
+    difference, ends = claim.difference or 0.0, claim.interval or (0.0, 0.0)
+    if difference < 0:
+        difference, ends = -difference, (-ends[1], -ends[0])
+    low, high = (f"{end * metric.scale:.{metric.digits}f}".replace("-", MINUS) for end in ends)
+    return f"{_size(difference, metric)} ({low} to {high})"
+
+
+def _size(difference: float, metric: Metric) -> str:
+    """Return ``5.1 points``: how large a difference is."""
+    text = f"{difference * metric.scale:.{metric.digits}f}"
+    return f"{text} points" if metric.is_percentage else text
+
+
+def _best(verdict: VerdictRecord, metric: Metric) -> Answer:
+    question = "which may be the best?"
+    judged = [standing for standing in verdict.best if standing.interval]
+    if not judged:
+        text = "It cannot be said: five trials (seeds x folds) of each loss at least are needed, which differ."
+        return Answer(question, text)
+    candidates = sorted((each for each in judged if each.may_be_best), key=lambda each: -_goodness(each, metric))
+    if len(candidates) == len(judged):
+        return Answer(
+            question, f"Any of the {len(judged)} losses: none is shown to be worse than another in {metric.name}."
+        )
+    if len(candidates) == 1:
+        text = f"{candidates[0].label}: it is shown to be better than every other of the {len(judged)} losses."
+        return Answer(question, text)
+    others = len(judged) - len(candidates)
+    return Answer(
+        question,
+        f"In {metric.name} the best loss is, with 95 % confidence, among these {len(candidates)}: "
+        f"{_list([each.label for each in candidates])}; the other {many(others, 'loss is', 'losses are')} not.",
+    )
+
+
+def _goodness(standing: StandingRecord, metric: Metric) -> float:
+    difference = standing.difference or 0.0
+    return difference if metric.higher_is_better else -difference
+
+
+def _same(verdict: VerdictRecord, metric: Metric) -> Answer | None:
+    margin = _size(verdict.equivalence, metric)
+    sentences = []
+    if equal := [claim.label for claim in _of(verdict.helps, "practically equal")]:
+        sentences.append(f"Within {margin} of the {PHASE1.label}: {_list(equal)}.")
+    if nearly := [each.label for each in verdict.best if each.practically_best]:
+        sentences.append(f"At most {margin} worse than the best: {_list(nearly)}.")
+    return Answer("what is practically the same?", " ".join(sentences)) if sentences else None
+
+
+def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric) -> Answer | None:
+    if needed is None:
+        return None
+    found = "no possible difference" if needed.now.detectable is None else _size(needed.now.detectable, metric)
+    losses = many(needed.undecided, "loss is", "losses are")
+    trials, correction = many(needed.now.trials, "trial"), f"the correction for {len(verdict.helps)} losses"
+    sentences = [
+        f"{losses} undecided: with {trials} a loss this run finds {found} in 80 % of repetitions, after {correction}."
+    ]
+    if needed.more and needed.more.detectable is not None:
+        limit = f", and no number of seeds less than {_size(needed.limit, metric)}" if needed.limit else ""
+        sentences.append(
+            f"{needed.more.seeds} seeds (about {_minutes(needed.more.minutes)} of computing) would find "
+            f"{_size(needed.more.detectable, metric)}{limit}."
+        )
+    if needed.label and needed.difference:
+        ways = [many(needed.seeds, "seed")] if needed.seeds else []
+        ways += [f"{needed.people:,} people"] if needed.people else []
+        if ways:
+            asked = signed(needed.difference, metric.scale, metric.digits)
+            sentences.append(f"To decide about {needed.label} ({asked}), it takes about {' or '.join(ways)}.")
+    return Answer("what would it take to decide more?", " ".join(sentences))
+
+
+def _minutes(minutes: float | None) -> str:
+    if minutes is None:
+        return "an unknown time"
+    return many(round(minutes), "minute") if minutes >= 1.5 else "a minute"
+
+
+def _of(claims: Sequence[ClaimRecord], verdict: str) -> list[ClaimRecord]:
+    return [claim for claim in claims if claim.verdict == verdict]
+
+
+def _list(labels: Sequence[str]) -> str:
+    """Return the labels; of many, the first ones and how many more there are."""
+    if len(labels) <= NAMED + 1:
+        return together(labels)
+    return together([*labels[:NAMED], f"{len(labels) - NAMED} more"])
+
+
+def _named(labels: Sequence[str]) -> str:
+    """Return labels as the subject of a sentence."""
+    return f"{_list(labels)} {'is' if len(labels) == 1 else 'are'}"
+
+
+def helps_word(run: RunRecord, label: str) -> str:
+    """Return ``+5.1 helps`` for a loss in the column of a table; nothing for a row that was not asked about."""
+    if run.verdict is None:
+        return ""
+    metric = METRIC_OF[run.verdict.metric]
+    for claim in run.verdict.helps:
+        if claim.label == label:
+            return f"{signed(claim.difference, metric.scale, metric.digits)} {WORDS[claim.verdict]}"
+    return ""
+
+
+def best_word(run: RunRecord, label: str) -> str:
+    """Return whether a loss may be the best; nothing for a row that was not asked about."""
+    if run.verdict is None:
+        return ""
+    for standing in run.verdict.best:
+        if standing.label == label:
+            return "?" if not standing.interval else "may be" if standing.may_be_best else "no"
+    return ""

@@ -1,0 +1,84 @@
+"""The records of what a run answers: whether rows beat guessing, which losses help, and which may be the best."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from faceexp.experiment.schema import Question
+from faceexp.results.record import Count, Interval, Number, Record
+
+
+class ClaimRecord(Record):
+    """What is shown of one row, compared with a reference."""
+
+    label: str = Field(description="The name of the row.")
+    reference: str = Field(description="The name of the row that it is compared with.")
+    difference: Number = Field(description="The mean of the row minus that of the reference.")
+    interval: Interval | None = Field(
+        None, description="The interval of the difference at the corrected level; null where nothing was tested."
+    )
+    p_corrected: Number = Field(None, description="The p-value after Holm's correction over the rows of the question.")
+    verdict: Literal["better", "worse", "practically equal", "undecided"] = Field(
+        description="`practically equal`: the interval is within the margin of equivalence; `better` and `worse`: the "
+        "corrected p-value is 5 % or less; `undecided`: none of these is shown."
+    )
+    trials: Count = Field(0, description="The number of values that were compared.")
+
+
+class StandingRecord(Record):
+    """What is shown of one loss, compared with the best of the others."""
+
+    label: str = Field(description="The name of the loss.")
+    difference: Number = Field(description="The mean of the loss minus the best mean of the others.")
+    interval: Interval | None = Field(
+        None, description="The simultaneous interval of that difference; null where nothing was tested."
+    )
+    may_be_best: bool = Field(description="Whether the loss may be the best.")
+    practically_best: bool = Field(
+        False, description="Whether it is shown to be at most the margin of equivalence worse than the best."
+    )
+
+
+class EffortRecord(Record):
+    """A number of trials, and what it finds."""
+
+    seeds: Count = Field(description="The number of seeds.")
+    trials: Count = Field(description="The number of trials of each row.")
+    detectable: Number = Field(
+        description="The difference that is found in 80 % of repetitions, after the correction; null if no possible "
+        "difference is large enough."
+    )
+    minutes: Number = Field(None, description="Minutes of computing on this machine, if one process does it all.")
+
+
+class NeededRecord(Record):
+    """What it would take to decide more."""
+
+    undecided: Count = Field(description="How many losses the question `helps` could not decide.")
+    now: EffortRecord = Field(description="What this run finds.")
+    more: EffortRecord | None = Field(None, description="What twice as many seeds would find.")
+    limit: Number = Field(None, description="No number of seeds finds a smaller difference with these people.")
+    label: str | None = Field(None, description="The undecided loss whose difference is the largest.")
+    difference: Number = Field(None, description="That difference.")
+    seeds: Count | None = Field(None, description="How many seeds would find it; null if no number would.")
+    people: Count | None = Field(None, description="How many people would find it with as many trials.")
+
+
+class VerdictRecord(Record):
+    """What the run answers, in its primary metric."""
+
+    metric: str = Field(description="The name of the primary metric, declared in the experiment file.")
+    questions: tuple[Question, ...] = Field(description="The questions that the experiment file asks.")
+    equivalence: float = Field(description="The margin of equivalence, in units of the metric.")
+    same_people: bool = Field(
+        False, description="Whether all trials test the same people, so that claims hold for these people only."
+    )
+    guessing: tuple[ClaimRecord, ...] = Field((), description="Every row's AUC compared with 0.5, which is guessing.")
+    simplest: tuple[ClaimRecord, ...] = Field(
+        (), description="Each loss compared with raw pixels and PCA: the one that it differs least from is named."
+    )
+    helps: tuple[ClaimRecord, ...] = Field((), description="Each loss compared with the phase-1 embedding.")
+    best: tuple[StandingRecord, ...] = Field((), description="Each loss compared with the best of the others.")
+    needed: NeededRecord | None = Field(None, description="What it would take to decide more.")

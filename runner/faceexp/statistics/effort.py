@@ -1,0 +1,54 @@
+"""What it would take: the differences that more trials would find, after the correction for the number of losses."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from faceexp.statistics.paired import detectable_in_errors
+from faceexp.statistics.power.question import ALPHA
+
+# Nobody runs more trials than this to settle one question.
+MOST_TRIALS = 10_000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a study has seen of the differences that it could not decide.
+
+    Attributes:
+        spread: Standard deviation of a trial's difference.
+        trials: The number of trials.
+        degrees: Degrees of freedom of the spread.
+        ratio: Test data per datum that is not tested.
+        claims: How many claims the correction is made for.
+    """
+
+    spread: float
+    trials: int
+    degrees: float
+    ratio: float
+    claims: int
+
+    def detectable(self, trials: int) -> float:
+        """Return the difference that so many trials find in 80 % of repetitions, after the correction."""
+        # A variance that borrows degrees of freedom borrows in proportion to its own.
+        degrees = self.degrees * (trials - 1) / (self.trials - 1)
+        error = self.spread * math.sqrt(1 / trials + self.ratio)
+        return detectable_in_errors(degrees, ALPHA / self.claims) * error
+
+    @property
+    def limit(self) -> float:
+        """The difference below which no number of trials finds one, since all of them share their people."""
+        return self.detectable(MOST_TRIALS) if self.ratio else 0.0
+
+    def trials_for(self, difference: float) -> int | None:
+        """Return how many trials find such a difference; ``None`` if no number does."""
+        numbers = range(2, MOST_TRIALS + 1)
+        place = bisect_left(numbers, True, key=lambda number: self.detectable(number) <= difference)
+        return numbers[place] if place < len(numbers) else None
+
+    def times_people(self, difference: float) -> float:
+        """Return how many times as many people find it with as many trials: the variance falls with their number."""
+        return (self.detectable(self.trials) / difference) ** 2
