@@ -43,13 +43,20 @@ def answers(run: RunRecord) -> list[Answer]:
     if verdict is None:
         return []
     metric = METRIC_OF[verdict.metric]
-    given = [_guessing(verdict), _simplest(verdict, metric)]
+    given = [_same_people(verdict), _guessing(verdict), _simplest(verdict, metric)]
     if "helps" in verdict.questions:
         given.append(_helps(verdict, metric))
     if "best" in verdict.questions:
         given.append(_best(verdict, metric))
     given += [_same(verdict, metric), _needed(verdict.needed, verdict, metric)]
     return [answer for answer in given if answer]
+
+
+def _same_people(verdict: VerdictRecord) -> Answer | None:
+    if not verdict.same_people:
+        return None
+    text = "These people: all trials test the same ones, so nothing below says what holds for others."
+    return Answer("of whom does this speak?", text, True)
 
 
 def _guessing(verdict: VerdictRecord) -> Answer:

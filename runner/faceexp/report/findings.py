@@ -5,8 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from faceexp.evaluation.catalogue import LEADING
-from faceexp.report.columns import Row, mean_and_interval, rows_of
+from faceexp.evaluation.catalogue import Metric
+from faceexp.report.columns import Row, mean_and_interval, primary, rows_of
 from faceexp.report.words import between, many, together
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import ComparisonRecord, RunRecord
@@ -24,7 +24,7 @@ def verdict(run: RunRecord) -> str:
     pairs = _pairs(run)
     tested = [pair for pair in pairs if pair.p_corrected is not None]
     real = [pair for pair in tested if pair.verdict != "indistinguishable"]
-    what = f"in {LEADING.name} at 5 %"
+    what = f"in {primary(run).name} at 5 %"
     if not tested:
         return f"Nothing can be told apart {what}: {_why_untested(run)}."
     if not real:
@@ -95,16 +95,17 @@ def sensitivity(run: RunRecord) -> str | None:
     if not sizes:
         return None
     smallest, middle = min(sizes), statistics.median(sizes)
+    metric = primary(run)
     return (
         "How large must a difference between two losses be to be found in 80 % of repetitions, before the correction "
-        f"for the number of pairs? {_points(middle)} for the median pair, {_points(smallest)} for the one with the "
-        "least spread. “Cannot be told apart” means that no difference was shown, not that there is none."
+        f"for the number of pairs? {_points(middle, metric)} for the median pair, {_points(smallest, metric)} for the "
+        "one with the least spread. “Cannot be told apart” means that no difference was shown, not that there is none."
     )
 
 
-def _points(difference: float) -> str:
-    """Return ``2.3 points``: a difference in the leading metric."""
-    return f"{difference * LEADING.scale:.{LEADING.digits}f} points"
+def _points(difference: float, metric: Metric) -> str:
+    """Return ``2.3 points``: a difference in the primary metric."""
+    return f"{difference * metric.scale:.{metric.digits}f} points"
 
 
 def sample(run: RunRecord) -> str | None:
@@ -131,12 +132,13 @@ def _people(parts: Sequence[PartRecord]) -> str:
 
 
 def leading(run: RunRecord) -> str | None:
-    """Return the loss with the best mean accuracy, and the baseline with the best one."""
-    rows = [row for row in rows_of(run) if row.ok and LEADING.key in row.summaries]
+    """Return the loss and the baseline with the best mean in the primary metric."""
+    metric = primary(run)
+    rows = [row for row in rows_of(run) if row.ok and metric.key in row.summaries]
     best_of_kind = {kind: next((row for row in rows if row.kind == kind), None) for kind in ("loss", "baseline")}
     texts = [
         f"{'Best mean among losses' if kind == 'loss' else 'best among baselines'}: {row.label}, "
-        f"{mean_and_interval(row.summaries[LEADING.key], LEADING)} %"
+        f"{metric.name} {mean_and_interval(row.summaries[metric.key], metric)}"
         for kind, row in best_of_kind.items()
         if row
     ]
@@ -146,7 +148,7 @@ def leading(run: RunRecord) -> str | None:
 def warnings(run: RunRecord) -> list[str]:
     """Return what a reader has to know before believing the numbers."""
     sentences = []
-    if run.protocol == "closed_set":
+    if run.protocol == "closed_set" or any(note.kind == "closed_set" for note in run.remarks):
         sentences.append(
             "Closed set: the people of the test were seen in training, so results say nothing about new people."
         )
@@ -168,9 +170,15 @@ def notes(run: RunRecord) -> list[str]:
     return [note.text for note in run.remarks if note.kind != "closed_set"]
 
 
+def remarks(run: RunRecord) -> list[str]:
+    """Return what stands below the finding: the best rows, what pairs of losses show, and what was compared."""
+    of_pairs = () if run.verdict else (among_losses(run), sensitivity(run))
+    return [text for text in (leading(run), *of_pairs, sample(run)) if text]
+
+
 def _pairs(run: RunRecord) -> list[ComparisonRecord]:
-    """Return the comparisons in the leading metric."""
-    return [pair for pair in run.comparisons if pair.metric == LEADING.key]
+    """Return the comparisons in the primary metric."""
+    return [pair for pair in run.comparisons if pair.metric == primary(run).key]
 
 
 def _pairs_of_losses(run: RunRecord) -> list[ComparisonRecord]:

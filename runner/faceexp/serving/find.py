@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.results.folder import ModelFolder, RunFolder
 
-# The models of a loss, each with its score on validation.
-Scored = list[tuple[float, ModelFolder]]
+# Seed and fold of a trial.
+Cell = tuple[int, int]
+# The models of a loss by their seed and fold, each with its score on validation.
+Scored = dict[Cell, tuple[float, ModelFolder]]
 
 
 def find(path: str) -> ModelFolder:
@@ -19,15 +21,15 @@ def find(path: str) -> ModelFolder:
         InputError: There is no such model, or the path may mean several.
     """
     labelled = list(_with_label(path))
-    meant = [(run, label, models) for run, label in labelled if label in (models := _models(run))]
+    meant = [(run, label, every) for run, label in labelled if label in (every := _models(run))]
     is_folder = _is_folder(Path(path))
     if len(meant) + is_folder > 1:
         means = [f"the folder {path!r}"] * is_folder + [f"the loss {label!r} of {run.root}" for run, label, _ in meant]
         hint = "name the folder of the model inside the run's models/"
         raise InputError(Problem(f"may mean {' or '.join(means)}; {hint}", path))
     if meant:
-        ((_, label, models),) = meant
-        return _best(models[label])
+        ((_, label, every),) = meant
+        return _best(every[label], every)
     if not is_folder:
         if labelled:
             run, label = labelled[0]
@@ -46,8 +48,25 @@ def find(path: str) -> ModelFolder:
     every = _models(run)
     if not every:
         raise InputError(Problem("no trial of this run ended with a model", path))
-    # The best loss has the highest mean over seeds and folds. The best single trial may only have been lucky.
-    return _best(max(every.values(), key=lambda models: sum(score for score, _ in models) / len(models)))
+    return _best(every[_best_loss(every)], every)
+
+
+def _best_loss(every: Mapping[str, Scored]) -> str:
+    """Return the loss with the highest mean on validation over the seeds and folds that the losses have in common.
+
+    A loss of which trials failed would otherwise be judged by other people than the rest: perhaps by the easy ones.
+    Where no seed and fold has a model of every loss, the losses with the most models are compared.
+    """
+    most = max(len(models) for models in every.values())
+    common = set.intersection(*(set(models) for models in every.values()))
+    compared = every if common else {label: models for label, models in every.items() if len(models) == most}
+    common = common or set.intersection(*(set(models) for models in compared.values()))
+
+    def mean(label: str) -> float:
+        cells = common or set(compared[label])
+        return sum(compared[label][cell][0] for cell in cells) / len(cells)
+
+    return max(compared, key=mean)
 
 
 def _with_label(path: str) -> Iterator[tuple[RunFolder, str]]:
@@ -96,10 +115,19 @@ def _models(run: RunFolder) -> dict[str, Scored]:
             # A model of an older version has no score. It comes last, as no area is below 0.
             score = -1.0 if record.validation_auc is None else record.validation_auc
             label = record.label if labels is None else labels[model.root.name]
-            models.setdefault(label, []).append((score, model))
+            models.setdefault(label, {})[record.seed or 0, record.fold or 0] = (score, model)
     return models
 
 
-def _best(models: Scored) -> ModelFolder:
-    """Return the model that did best on validation."""
-    return max(models, key=lambda scored: scored[0])[1]
+def _best(models: Scored, every: Mapping[str, Scored]) -> ModelFolder:
+    """Return the model of a loss that did best on validation, compared with the other losses of its seed and fold.
+
+    Compared with nothing, the seed would win whose validation people are the easiest.
+    """
+
+    def above_others(cell: Cell) -> float:
+        scores = [others[cell][0] for others in every.values() if cell in others]
+        return models[cell][0] - sum(scores) / len(scores)
+
+    # Of equals, as where there is a single loss, the first seed and fold.
+    return models[max(sorted(models), key=above_others)][1]

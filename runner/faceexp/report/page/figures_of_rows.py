@@ -28,6 +28,7 @@ from faceexp.report.page.figures import (
     vertical_line,
 )
 from faceexp.results.schema import SummaryRecord
+from faceexp.results.verdict import ClaimRecord
 
 # There are seven of them and six colours, and 7 and 6 have no common divisor: so 42 lines in a row differ from each
 # other in colour or in dashes, and two neighbours differ in both.
@@ -43,6 +44,10 @@ DET_FAR = (0.0006, 0.5)
 DET_FRR = (0.003, 0.97)
 # What stands for a rate of 0, and 1 minus it for a rate of 1: far outside these ends, and with a finite quantile.
 ALMOST_NEVER = 1e-6
+
+
+# The colour of each verdict of a claim: blue and orange can be told apart by everybody.
+CLAIM_COLOURS = {"better": COLOURS[0], "worse": COLOURS[1], "practically equal": COLOURS[2], "undecided": GREY}
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
     for kind, colour, symbol in (("loss", COLOURS[0], 0), ("baseline", GREY, 102)):
         places = [place for place, row in enumerate(present) if row.kind == kind]
         summaries = [present[place].summaries[metric.key] for place in places]
-        halves = [_half(summary) * metric.scale for summary in summaries]
+        below, above = zip(*(_reach(summary) for summary in summaries), strict=True) if summaries else ((), ())
         data.append(
             {
                 "type": "scatter",
@@ -109,7 +114,7 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
                 "name": kind,
                 "x": short((present[place].mean(metric) or 0.0) * metric.scale for place in places),
                 "y": places,
-                "error_x": {"type": "data", "array": short(halves), "width": 0, "thickness": 2},
+                "error_x": _bars(below, above, metric),
                 "marker": {"color": colour, "size": 9, "symbol": symbol},
                 "text": [
                     f"{plain_text(present[place].label)}: {mean_and_interval(summary, metric)}"
@@ -127,31 +132,113 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
             "range": _range(present, metric),
             "zeroline": False,
         },
-        "yaxis": {
-            "range": [len(present) - 0.4, -0.6],
-            "tickmode": "array",
-            "tickvals": list(range(len(present))),
-            "ticktext": [plain_text(row.label) for row in present],
-            "showgrid": False,
-            "zeroline": False,
-            "fixedrange": True,
-            "automargin": True,
-        },
+        "yaxis": _labelled([row.label for row in present]),
         "shapes": [vertical_line((present[0].mean(metric) or 0.0) * metric.scale)] if present else [],
     }
     return {"data": data, "layout": layout}
 
 
-def _half(summary: SummaryRecord) -> float:
-    """Return half the width of the interval of a mean; 0 where it has none."""
-    return (summary.ci95[1] - summary.ci95[0]) / 2 if summary.ci95 else 0.0
+def helps(claims: Sequence[ClaimRecord], metric: Metric, equivalence: float) -> Figure | None:
+    """Return the difference of each loss from its reference with the interval of the claim, the largest on top.
+
+    The band is the margin of equivalence. ``None`` if nothing was tested.
+
+    Args:
+        claims: One per loss.
+        metric: The metric that is judged.
+        equivalence: Half the width of the band, in units of the metric.
+    """
+    sign = 1 if metric.higher_is_better else -1
+    drawn = sorted((claim for claim in claims if claim.interval), key=lambda claim: -sign * (claim.difference or 0.0))
+    if not drawn:
+        return None
+    data = []
+    for verdict, colour in CLAIM_COLOURS.items():
+        places = [place for place, claim in enumerate(drawn) if claim.verdict == verdict]
+        chosen = [drawn[place] for place in places]
+        reach = [_reach_of(claim.difference, claim.interval) for claim in chosen]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": verdict,
+                "x": short((claim.difference or 0.0) * metric.scale for claim in chosen),
+                "y": places,
+                "error_x": _bars([low for low, _ in reach], [high for _, high in reach], metric),
+                "marker": {"color": colour, "size": 9},
+                "text": [f"{plain_text(claim.label)}: {claim.verdict}" for claim in chosen],
+                "hovertemplate": "%{text}<br>%{x:.1f}<extra></extra>",
+            }
+        )
+    margin = equivalence * metric.scale
+    band = {
+        "type": "rect",
+        "x0": -margin,
+        "x1": margin,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "layer": "below",
+        "fillcolor": GREY,
+        "opacity": 0.25,
+        "line": {"width": 0},
+    }
+    unit = " in points" if metric.is_percentage else ""
+    better = "right" if metric.higher_is_better else "left"
+    layout = {
+        "height": 110 + 24 * len(drawn),
+        "showlegend": True,
+        "hovermode": "closest",
+        "xaxis": {
+            "title": {"text": f"{plain_text(metric.name)} minus the reference{unit}; further {better} is better"},
+            "zeroline": False,
+        },
+        "yaxis": _labelled([claim.label for claim in drawn]),
+        "shapes": [band, vertical_line(0.0)],
+    }
+    return {"data": data, "layout": layout}
+
+
+def _labelled(labels: Sequence[str]) -> Figure:
+    """Return an axis with a label for each line, the first one on top."""
+    return {
+        "range": [len(labels) - 0.4, -0.6],
+        "tickmode": "array",
+        "tickvals": list(range(len(labels))),
+        "ticktext": [plain_text(label) for label in labels],
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+        "automargin": True,
+    }
+
+
+def _bars(below: Sequence[float], above: Sequence[float], metric: Metric) -> Figure:
+    """Return error bars, which are longer on one side than on the other."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": short(reach * metric.scale for reach in above),
+        "arrayminus": short(reach * metric.scale for reach in below),
+        "width": 0,
+        "thickness": 2,
+    }
+
+
+def _reach(summary: SummaryRecord) -> tuple[float, float]:
+    """Return how far the interval of a mean reaches below and above it; 0 where it has none."""
+    return _reach_of(summary.mean, summary.ci95)
+
+
+def _reach_of(value: float | None, interval: tuple[float, float] | None) -> tuple[float, float]:
+    return (0.0, 0.0) if value is None or interval is None else (value - interval[0], interval[1] - value)
 
 
 def _range(present: Sequence[Row], metric: Metric) -> list[float | None]:
     """Return the ends of the axis; those that Plotly would choose leave room for labels that stand elsewhere here."""
-    ends = [(row.mean(metric) or 0.0, _half(row.summaries[metric.key])) for row in present]
-    low = min((mean - half for mean, half in ends), default=0.0)
-    high = max((mean + half for mean, half in ends), default=1.0)
+    ends = [(row.mean(metric) or 0.0, _reach(row.summaries[metric.key])) for row in present]
+    low = min((mean - below for mean, (below, _) in ends), default=0.0)
+    high = max((mean + above for mean, (_, above) in ends), default=1.0)
     room = 0.04 * (high - low) or 0.04
     return short([(low - room) * metric.scale, (high + room) * metric.scale])
 

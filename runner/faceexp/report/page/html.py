@@ -15,8 +15,9 @@ import jinja2
 import markupsafe
 
 from faceexp.errors import printable
-from faceexp.evaluation.catalogue import LEADING, Metric
+from faceexp.evaluation.catalogue import Metric
 from faceexp.report import findings
+from faceexp.report.answers import answers
 from faceexp.report.columns import (
     Row,
     best,
@@ -25,12 +26,14 @@ from faceexp.report.columns import (
     legend,
     losses_below_phase1,
     mean_and_interval,
+    primary,
     rows_of,
 )
 from faceexp.report.glossary import glossary
 from faceexp.report.page import figures_of_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
+from faceexp.report.page.questions import chart, judged_rows
 from faceexp.report.published import beside
 from faceexp.report.shown import shown
 from faceexp.report.words import NOTHING, probability, signed
@@ -144,19 +147,23 @@ def page(
     orders = {metric.key: [places[row.label] for row in rows_of(run, metric)] for metric in metrics}
     pairs = {metric.key: _pairs(run, places, metric) for metric in metrics}
     lines = _lines(run, rows, trials)
-    order, leading_pairs = orders.get(LEADING.key, []), pairs.get(LEADING.key, [])
-    remarks = (findings.leading(run), findings.among_losses(run), findings.sensitivity(run), findings.sample(run))
+    first = primary(run)
+    order, leading_pairs = orders.get(first.key, []), pairs.get(first.key, [])
     return (
         _templates()
         .get_template("report.html.j2")
         .render(
             title=heading(run),
             description=description,
+            answers=answers(run),
             verdict=findings.verdict(run),
-            remarks=[text for text in remarks if text],
+            remarks=findings.remarks(run),
+            judged=judged_rows(run),
+            asked=run.verdict,
             warnings=findings.warnings(run),
             budget_warnings=findings.budget_warnings(run),
-            unbeaten=losses_below_phase1(run),
+            unbeaten=[] if run.verdict else losses_below_phase1(run),
+            primary=first,
             notes=findings.notes(run),
             metrics=metrics,
             leaderboard=_leaderboard(rows, metrics),
@@ -176,7 +183,7 @@ def page(
             failures=run.failed,
             environment=environment if environment.python else None,
             method=run.method,
-            ratio=run.test_train_ratio,
+            ratio=run.test_train_ratio if run.variance_ratio is None else run.variance_ratio,
             glossary=glossary(),
             data=_script_data(run, rows, orders, pairs, lines)
             | {
@@ -216,6 +223,7 @@ def _script_data(
             metric.key: figures_of_rows.forest([rows[place] for place in orders[metric.key]], metric)
             for metric in metrics
         },
+        "helps": chart(run),
         "roc": figures_of_rows.roc(curves),
         "det": figures_of_rows.det(curves),
     }
@@ -247,7 +255,7 @@ def _leaderboard(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Leaderb
             row.kind,
             f"{row.ok}/{row.total}",
             row.ok == row.total,
-            row.letters(LEADING),
+            row.letters(metrics[0]),
             tuple(_mean_cell(row, metric, champions[metric.key]) for metric in metrics),
         )
         for row in rows

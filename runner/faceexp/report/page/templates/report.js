@@ -68,7 +68,7 @@
     if (!drawn.has(id)) place.replaceChildren();
     drawn.set(id, figure);
     const layout = themed(figure.layout);
-    if (id === "forest") fit(layout);
+    if (id === "forest" || id === "helps") fit(layout);
     Plotly.react(place, figure.data, layout, config);
   }
 
@@ -322,6 +322,7 @@
   if (metrics.length) {
     matrix(find("matrix-metric").value);
     draw("forest", data.forest[find("forest-metric").value]);
+    if (data.helps) draw("helps", data.helps);
     find("forest-metric").addEventListener("change", (event) => draw("forest", data.forest[event.target.value]));
   }
   if (boxes.length) lines();

@@ -1,0 +1,63 @@
+"""The answers to the questions of a run, as a table and a chart of the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from faceexp.evaluation.catalogue import METRIC_OF, Metric
+from faceexp.report.answers import best_word
+from faceexp.report.columns import primary, rows_of
+from faceexp.report.page.figures import Figure
+from faceexp.report.page.figures_of_rows import helps
+from faceexp.report.words import NOTHING, probability, signed
+from faceexp.results.schema import RunRecord
+from faceexp.results.verdict import ClaimRecord, StandingRecord
+
+
+@dataclass(frozen=True)
+class JudgedRow:
+    """What is shown of a loss: compared with the phase-1 embedding, and with the best of the others; all as text."""
+
+    label: str
+    difference: str
+    interval: str
+    p: str
+    verdict: str
+    from_best: str
+    from_best_interval: str
+    may_be_best: str
+
+
+def chart(run: RunRecord) -> Figure | None:
+    """Return the chart of the question "helps"; ``None`` where it was not asked or could not be answered."""
+    asked = run.verdict
+    return helps(asked.helps, METRIC_OF[asked.metric], asked.equivalence) if asked else None
+
+
+def judged_rows(run: RunRecord) -> list[JudgedRow]:
+    """Return what is shown of each loss, those that help most first."""
+    if run.verdict is None:
+        return []
+    metric = primary(run)
+    standings = {standing.label: standing for standing in run.verdict.best}
+    claims = {claim.label: claim for claim in run.verdict.helps}
+    labels = [row.label for row in rows_of(run) if row.label in standings or row.label in claims]
+    return [
+        JudgedRow(
+            label,
+            *_difference(claims.get(label), metric),
+            probability(claims[label].p_corrected if label in claims else None),
+            claims[label].verdict if label in claims else NOTHING,
+            *_difference(standings.get(label), metric),
+            best_word(run, label) or NOTHING,
+        )
+        for label in labels
+    ]
+
+
+def _difference(judged: ClaimRecord | StandingRecord | None, metric: Metric) -> tuple[str, str]:
+    """Return a difference and its interval, both with signs."""
+    if judged is None:
+        return NOTHING, NOTHING
+    low, high = (signed(end, metric.scale, metric.digits) for end in judged.interval or (None, None))
+    return signed(judged.difference, metric.scale, metric.digits), f"{low} to {high}" if judged.interval else NOTHING
