@@ -114,6 +114,40 @@ def test_other_seeds_are_other_splits(kind):
     assert len(tests) == 10
 
 
+@pytest.mark.parametrize("kind", ["open_set", "closed_set"])
+def test_a_split_seed_cuts_every_seed_the_same_way_and_as_a_seed_of_that_number_would(kind):
+    options = {"kind": kind, "folds": 3}
+    _, as_seed = cut([10] * 20, 7, **options)
+    for seed in (0, 1, 7):
+        _, fixed = cut([10] * 20, seed, split_seed=7, **options)
+        assert [(split.seed, split.fold) for split in fixed] == [(seed, 0), (seed, 1), (seed, 2)]
+        for split, expected in zip(fixed, as_seed, strict=True):
+            for name, part in parts_of(split).items():
+                np.testing.assert_array_equal(part, parts_of(expected)[name])
+    assert not np.array_equal(fixed[0].test, cut([10] * 20, 7, split_seed=8, **options)[1][0].test)
+
+
+def test_a_split_seed_also_fixes_which_folds_of_a_list_are_for_validation():
+    options = {"people": 20, "folds": 5, "unlisted": 0, "validation_fraction": 0.25}
+    labels, pairs, _ = from_list(**options)  # one list; only its folds are chosen anew
+    cuts = [
+        splits(labels, Protocol(kind="pairs_file", path="x", validation_fraction=0.25, **fixed), seed, pairs)
+        for fixed in ({}, {"split_seed": 3})
+        for seed in range(6)
+    ]
+    ways = [{way[0].validation.tobytes() for way in some} for some in (cuts[:6], cuts[6:])]
+    assert len(ways[0]) > 1
+    assert len(ways[1]) == 1
+
+
+def test_people_are_dealt_as_the_first_release_dealt_them():
+    """What is in the store is found again only as long as a seed deals people in the same way."""
+    labels = np.repeat(np.arange(12), 4)
+    (split,) = splits(labels, Protocol(kind="open_set"), 5)
+    dealt = [sorted(set(labels[part].tolist())) for part in parts_of(split).values()]
+    assert dealt == [[0, 1, 2, 3, 4, 6, 8, 10], [5, 7], [9, 11]]
+
+
 def test_fractions_are_of_people_or_of_each_persons_images():
     labels, (split,) = cut([10] * 20, kind="open_set", test_fraction=0.2, validation_fraction=0.25)
     assert [len(set(labels[part])) for part in parts_of(split).values()] == [12, 4, 4]

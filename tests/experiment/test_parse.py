@@ -541,7 +541,7 @@ grid = { margin = [1.0], label = ["a"] }
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
         "x.toml:7: preprocess.size[0]: must be greater than or equal to 8, not 4",
         "x.toml:8: preprocess.color: must be 'gray' or 'rgb', not 'grey'",
-        "x.toml:10: protocol.kind: must be 'open_set', 'closed_set' or 'pairs_file', not 'open'",
+        "x.toml:10: protocol.kind: must be 'open_set', 'closed_set', 'pairs_file' or 'listed', not 'open'",
         "x.toml:11: protocol.folds: must be a whole number, not '5'",
         "x.toml:12: protocol.test_fraction: must be less than 1, not 1.0",
         "x.toml:14: model.plugin: must be text in quotes, not 3",

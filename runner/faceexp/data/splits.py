@@ -60,7 +60,7 @@ def splits(labels: IntArray, protocol: Protocol, seed: int, listed_pairs: Folds 
     """
     # Splits draw from a stream of their own (the word "split", as far as hexadecimal can spell it), so that no other
     # random number of the program depends on how the data are cut, nor the other way round.
-    random = np.random.default_rng([seed, 0x5B117])
+    random = np.random.default_rng([seed if protocol.split_seed is None else protocol.split_seed, 0x5B117])
     if protocol.kind == "pairs_file":
         return tuple(_listed(labels, protocol, seed, fold, listed_pairs, random) for fold in range(len(listed_pairs)))
     deal = _open_set if protocol.kind == "open_set" else _closed_set
