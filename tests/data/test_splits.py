@@ -269,8 +269,16 @@ def test_folds_of_the_same_people_leave_nothing_to_choose_a_threshold_on():
 # No leaks, whatever the protocol ----------------------------------------------------------------------------------------
 
 
+LISTS = {"train": "train.txt", "validation": "validation.txt", "test": "test.txt"}
+
+
 def cut_of(kind, seed, folds, fraction):
     """Return labels and splits of some data that the kind of protocol can serve."""
+    if kind == "listed":
+        labels = labelled([3, 4, 5] * 4)
+        people = np.random.default_rng(seed).permutation(12)
+        parts = tuple(np.flatnonzero(np.isin(labels, group)) for group in (people[:6], people[6:9], people[9:]))
+        return labels, splits(labels, Protocol(kind="listed", **LISTS), seed, (), parts)
     if kind == "pairs_file":
         labels, _, found = from_list(people=24, folds=folds + 1, unlisted=5, seed=seed, validation_fraction=fraction)
         return labels, found
@@ -301,10 +309,28 @@ def test_nothing_of_test_reaches_training_or_tuning(kind, seed, folds, fraction)
                 assert 0 <= pairs.min() <= pairs.max() < len(parts[name])
 
 
+def test_lists_whose_images_cannot_be_read_may_leave_too_little():
+    """Before anything is decoded, planning says at which list it is; this is what is left after it."""
+    protocol = Protocol(kind="listed", **LISTS)
+    labels = np.repeat(np.arange(8), 2)
+    train, validation, test = np.arange(8), np.arange(8, 12), np.arange(12, 16)
+    (split,) = splits(labels, protocol, 3, (), (train, validation, test))
+    assert (split.seed, split.fold) == (3, 0)
+    for part, expected in zip(parts_of(split).values(), (train, validation, test), strict=True):
+        np.testing.assert_array_equal(part, expected)
+    with pytest.raises(
+        UnservableError, match="only 1 of the people in the list for validation can be used; a part needs two"
+    ):
+        splits(labels, protocol, 3, (), (train, validation[:2], test))
+    with pytest.raises(UnservableError, match="no person in test keeps two images, so there is no similar pair"):
+        splits(labels, protocol, 3, (), (train, validation, test[1:3]))
+
+
 @pytest.mark.parametrize(
     ("options", "least"),
     [
         ({"kind": "pairs_file", "path": "x"}, 1),
+        ({"kind": "listed", **LISTS}, 1),
         ({"kind": "open_set"}, 2),
         ({"kind": "open_set", "folds": 7}, 2),
         ({"kind": "closed_set"}, 3),

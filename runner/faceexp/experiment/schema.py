@@ -279,7 +279,10 @@ class Experiment(Table):
     description: str = Field("", description="What the experiment is for.")
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, strict=False), AfterValidator(_unique)
-    ] = Field((0,), description="Each seed has its own split, weights and batches; protocol.split_seed gives all one split.")
+    ] = Field(
+        (0,),
+        description="Each seed has its own weights and batches, and its own split unless protocol.split_seed is given.",
+    )
     dataset: PluginRef = Field(description="Where the faces come from.")
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
