@@ -34,9 +34,9 @@ def parts(train, validation, test, data=DATA):
     return [part.tolist() for part in listed_parts(data, (files[0], files[1], files[2]))]
 
 
-def mistakes(*lists, data=DATA):
+def mistakes(train, validation, test, data=DATA):
     with pytest.raises(InputError) as caught:
-        parts(*lists, data=data)
+        parts(train, validation, test, data)
     return [str(problem) for problem in caught.value.problems]
 
 
