@@ -670,6 +670,8 @@ def test_lists_say_which_images_are_in_each_part(from_lists, face_folder):
     assert plan.identities == tuple(f"p{number:02}" for number in range(10))
     (note,) = notes_of(plan, "listed")
     assert note == "the parts come from lists: nobody who is tested is in another part"
+    (note,) = notes_of(plan, "split_seed")
+    assert note.startswith("every seed tests the same people (the parts are listed), so the spread between seeds is")
     assert plan.notes[1].text == "16 of 72 images left out (in no list, unreadable, or of people with too few images)"
 
 
@@ -724,8 +726,12 @@ def test_a_fixed_split_is_noted_where_seeds_share_it(plan):
     protocol = Protocol(kind="open_set", split_seed=5)
     found = plan(protocol=protocol, seeds=(0, 1))
     np.testing.assert_array_equal(found.splits[0].test, found.splits[1].test)
+    shared = "every seed tests the same people (split_seed = 5), so the spread between seeds is that of training alone"
     assert notes_of(found, "split_seed") == [
-        "split_seed = 5: every seed tests the same people in each fold, so that the spread between seeds is that of "
-        "training alone"
+        f"{shared}, and verdicts are about these people: one split cannot tell whether they hold for others"
+    ]
+    folds = Protocol(kind="open_set", split_seed=5, folds=3)
+    assert notes_of(plan(protocol=folds, seeds=(0, 1)), "split_seed") == [
+        f"{shared}, and that between folds is that of people as well"
     ]
     assert notes_of(plan(protocol=protocol), "split_seed") == []

@@ -214,12 +214,8 @@ def _notes(
         yield Note("closed_set", text)
     if experiment.protocol.kind == "listed":
         yield Note("listed", _of_lists(labels, parts[0]))
-    if experiment.protocol.split_seed is not None and len(experiment.seeds) > 1:
-        text = (
-            f"split_seed = {experiment.protocol.split_seed}: every seed tests the same people in each fold, so that "
-            "the spread between seeds is that of training alone"
-        )
-        yield Note("split_seed", text)
+    if experiment.protocol.kind != "pairs_file" and experiment.protocol.seeds_share_test and len(experiment.seeds) > 1:
+        yield Note("split_seed", _of_shared_tests(experiment.protocol))
     if experiment.protocol.kind == "pairs_file":
         first = [part for part in parts if part.seed == parts[0].seed]
         judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
@@ -250,6 +246,15 @@ def _of_lists(labels: IntArray, part: Split) -> str:
         else ""
     )
     return f"the parts come from lists: nobody who is tested is in another part{threshold}"
+
+
+def _of_shared_tests(protocol: Protocol) -> str:
+    """Return what the spread between seeds does not tell where all of them test the same people."""
+    cause = "the parts are listed" if protocol.split_seed is None else f"split_seed = {protocol.split_seed}"
+    text = f"every seed tests the same people ({cause}), so the spread between seeds is that of training alone"
+    if protocol.folds > 1:
+        return f"{text}, and that between folds is that of people as well"
+    return f"{text}, and verdicts are about these people: one split cannot tell whether they hold for others"
 
 
 def _duplicates(data: FaceData, used: IntArray, groups: list[IntArray]) -> Iterator[Note]:
