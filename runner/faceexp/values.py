@@ -181,7 +181,7 @@ class Event:
 
     Attributes:
         stage: ``images``, ``backend`` (TensorFlow starts), ``pretrain``, ``features``, ``finetune``,
-            ``trial`` (one has ended).
+            ``trial`` (one has ended), ``note`` (see :class:`Noted`).
         done: Units of work done, of ``total``.
         label: The loss, where there is one.
         value: The loss value, where there is one.
