@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
 import faceexp
-from faceexp.data import pairs_file
+from faceexp.data import pairs_file, part_files
 from faceexp.engine.trials import Engine
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.baselines import BASELINES
@@ -40,6 +41,8 @@ PAIRS = textwrap.dedent(
     person 4\t2\tperson 5\t5
     """
 )
+# Who is in the lists of each part.
+PEOPLE = {"train": range(2, 8), "validation": range(8, 12), "test": range(2)}
 
 
 @pytest.fixture
@@ -47,9 +50,16 @@ def plan_of(resolved, tmp_path):
     """``plan_of(kind, inverted)``: the plan of two losses and every baseline; light and dark of some images exchanged."""
     file = tmp_path / "pairs.txt"
     file.write_text(PAIRS, encoding="utf-8")
+    lists = {part: str(tmp_path / f"{part}.txt") for part in PEOPLE}
+    for part, path in lists.items():
+        Path(path).write_text("".join(f"person {number}\n" for number in PEOPLE[part]), encoding="utf-8")
 
     def build(kind, inverted=()):
-        own = {"pairs_file": {"path": str(file)}, "closed_set": {"test_fraction": 0.34, "validation_fraction": 0.5}}
+        own = {
+            "pairs_file": {"path": str(file)},
+            "closed_set": {"test_fraction": 0.34, "validation_fraction": 0.5},
+            "listed": lists,
+        }
         protocol = Protocol(kind=kind, **own.get(kind, {}))
         losses = {name: faceexp.plugin("loss", name) for name in ("contrastive", "normalized_softmax")}
         given = resolved(
@@ -61,6 +71,8 @@ def plan_of(resolved, tmp_path):
         )
         if kind == "pairs_file":
             given = dataclasses.replace(given, pairs=pairs_file.read(protocol.path))
+        if kind == "listed":
+            given = dataclasses.replace(given, lists=part_files.read(protocol))
         return prepare(given, Store(tmp_path / "store"), lambda event: None)
 
     return build

@@ -66,6 +66,11 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
 
             with hinting_at_backslashes():
                 resolved = dataclasses.replace(resolved, pairs=pairs_file.read(experiment.protocol.path))
+        if experiment.protocol.kind == "listed":
+            from faceexp.data import part_files
+
+            with hinting_at_backslashes():
+                resolved = dataclasses.replace(resolved, lists=part_files.read(experiment.protocol))
         return Study(document, experiment, resolved)
     except UnplannableError as error:
         raise at_their_lines(document, error) from error

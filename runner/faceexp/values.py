@@ -14,13 +14,26 @@ from faceexp.experiment.baselines import Baseline
 if TYPE_CHECKING:
     # Only annotations name these; importing them would cost every command the time of NumPy and of the registry.
     from faceexp.data.pairs_file import PairsFile
+    from faceexp.data.part_files import PartFiles
     from faceexp.data.splits import Split
     from faceexp.experiment.schema import Experiment, LossEntry
     from faceexp.registry.installed import ConfiguredPlugin
 
 Status = Literal["ok", "diverged", "failed"]
 Kind = Literal["loss", "baseline"]
-NoteKind = Literal["data", "data_set", "left_out", "names", "closed_set", "pairs_file", "duplicates"]
+NoteKind = Literal[
+    "data",
+    "data_set",
+    "left_out",
+    "names",
+    "closed_set",
+    "pairs_file",
+    "listed",
+    "split_seed",
+    "duplicates",
+    "few_people",
+    "few_trials",
+]
 
 # What the trained network is called, in the store and in a run.
 NETWORK_FILE = "model.keras"
@@ -53,6 +66,7 @@ class Resolved:
     model: ConfiguredPlugin
     losses: tuple[ResolvedLoss, ...]
     pairs: PairsFile | None = None
+    lists: PartFiles | None = None
 
     @property
     def folds(self) -> int:
@@ -167,7 +181,7 @@ class Event:
 
     Attributes:
         stage: ``images``, ``backend`` (TensorFlow starts), ``pretrain``, ``features``, ``finetune``,
-            ``trial`` (one has ended).
+            ``trial`` (one has ended), ``note`` (see :class:`Noted`).
         done: Units of work done, of ``total``.
         label: The loss, where there is one.
         value: The loss value, where there is one.
@@ -180,6 +194,13 @@ class Event:
     seed: int = 0
     fold: int = 0
     value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted(Event):
+    """Something that whoever watches a run should know before it trains."""
+
+    note: Note
 
 
 EventCallback = Callable[[Event], None]

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -19,7 +20,7 @@ from faceexp.errors import InputError, Problem
 from faceexp.results.events import TrialEnded
 from faceexp.results.schema import TrialRecord
 from faceexp.run import open_run
-from faceexp.values import Event
+from faceexp.values import Event, Note, Noted
 
 
 @pytest.fixture
@@ -43,6 +44,15 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
         on_event(Event("finetune", 1, 10, "[bold] loss"))
         on_event(TrialEnded("trial", 1, 2, "[bold] loss", trial=ended))
     assert written.getvalue() == "[1/2] [bold] loss (seed 0, fold 0): ok, 0.0 s\n"
+
+
+@pytest.mark.parametrize("screen", [False, True])
+def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch, resolved):
+    monkeypatch.setattr(train, "is_screen", lambda console: screen)
+    written = io.StringIO()
+    with train._displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80)) as on_event:
+        on_event(Noted("note", 1, 1, note=Note("few_trials", "1 trial of each [row] " + "so " * 40)))
+    assert written.getvalue().startswith("1 trial of each [row] so so")
 
 
 # Validation

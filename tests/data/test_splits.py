@@ -114,6 +114,40 @@ def test_other_seeds_are_other_splits(kind):
     assert len(tests) == 10
 
 
+@pytest.mark.parametrize("kind", ["open_set", "closed_set"])
+def test_a_split_seed_cuts_every_seed_the_same_way_and_as_a_seed_of_that_number_would(kind):
+    options = {"kind": kind, "folds": 3}
+    _, as_seed = cut([10] * 20, 7, **options)
+    for seed in (0, 1, 7):
+        _, fixed = cut([10] * 20, seed, split_seed=7, **options)
+        assert [(split.seed, split.fold) for split in fixed] == [(seed, 0), (seed, 1), (seed, 2)]
+        for split, expected in zip(fixed, as_seed, strict=True):
+            for name, part in parts_of(split).items():
+                np.testing.assert_array_equal(part, parts_of(expected)[name])
+    assert not np.array_equal(fixed[0].test, cut([10] * 20, 7, split_seed=8, **options)[1][0].test)
+
+
+def test_a_split_seed_also_fixes_which_folds_of_a_list_are_for_validation():
+    options = {"people": 20, "folds": 5, "unlisted": 0, "validation_fraction": 0.25}
+    labels, pairs, _ = from_list(**options)  # one list; only its folds are chosen anew
+    cuts = [
+        splits(labels, Protocol(kind="pairs_file", path="x", validation_fraction=0.25, **fixed), seed, pairs)
+        for fixed in ({}, {"split_seed": 3})
+        for seed in range(6)
+    ]
+    ways = [{way[0].validation.tobytes() for way in some} for some in (cuts[:6], cuts[6:])]
+    assert len(ways[0]) > 1
+    assert len(ways[1]) == 1
+
+
+def test_people_are_dealt_as_the_first_release_dealt_them():
+    """What is in the store is found again only as long as a seed deals people in the same way."""
+    labels = np.repeat(np.arange(12), 4)
+    (split,) = splits(labels, Protocol(kind="open_set"), 5)
+    dealt = [sorted(set(labels[part].tolist())) for part in parts_of(split).values()]
+    assert dealt == [[0, 1, 2, 3, 4, 6, 8, 10], [5, 7], [9, 11]]
+
+
 def test_fractions_are_of_people_or_of_each_persons_images():
     labels, (split,) = cut([10] * 20, kind="open_set", test_fraction=0.2, validation_fraction=0.25)
     assert [len(set(labels[part])) for part in parts_of(split).values()] == [12, 4, 4]
@@ -235,8 +269,16 @@ def test_folds_of_the_same_people_leave_nothing_to_choose_a_threshold_on():
 # No leaks, whatever the protocol ----------------------------------------------------------------------------------------
 
 
+LISTS = {"train": "train.txt", "validation": "validation.txt", "test": "test.txt"}
+
+
 def cut_of(kind, seed, folds, fraction):
     """Return labels and splits of some data that the kind of protocol can serve."""
+    if kind == "listed":
+        labels = labelled([3, 4, 5] * 4)
+        people = np.random.default_rng(seed).permutation(12)
+        parts = tuple(np.flatnonzero(np.isin(labels, group)) for group in (people[:6], people[6:9], people[9:]))
+        return labels, splits(labels, Protocol(kind="listed", **LISTS), seed, (), parts)
     if kind == "pairs_file":
         labels, _, found = from_list(people=24, folds=folds + 1, unlisted=5, seed=seed, validation_fraction=fraction)
         return labels, found
@@ -267,10 +309,28 @@ def test_nothing_of_test_reaches_training_or_tuning(kind, seed, folds, fraction)
                 assert 0 <= pairs.min() <= pairs.max() < len(parts[name])
 
 
+def test_lists_whose_images_cannot_be_read_may_leave_too_little():
+    """Before anything is decoded, planning says at which list it is; this is what is left after it."""
+    protocol = Protocol(kind="listed", **LISTS)
+    labels = np.repeat(np.arange(8), 2)
+    train, validation, test = np.arange(8), np.arange(8, 12), np.arange(12, 16)
+    (split,) = splits(labels, protocol, 3, (), (train, validation, test))
+    assert (split.seed, split.fold) == (3, 0)
+    for part, expected in zip(parts_of(split).values(), (train, validation, test), strict=True):
+        np.testing.assert_array_equal(part, expected)
+    with pytest.raises(
+        UnservableError, match="only 1 of the people in the list for validation can be used; a part needs two"
+    ):
+        splits(labels, protocol, 3, (), (train, validation[:2], test))
+    with pytest.raises(UnservableError, match="no person in test keeps two images, so there is no similar pair"):
+        splits(labels, protocol, 3, (), (train, validation, test[1:3]))
+
+
 @pytest.mark.parametrize(
     ("options", "least"),
     [
         ({"kind": "pairs_file", "path": "x"}, 1),
+        ({"kind": "listed", **LISTS}, 1),
         ({"kind": "open_set"}, 2),
         ({"kind": "open_set", "folds": 7}, 2),
         ({"kind": "closed_set"}, 3),

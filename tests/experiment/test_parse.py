@@ -541,7 +541,7 @@ grid = { margin = [1.0], label = ["a"] }
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
         "x.toml:7: preprocess.size[0]: must be greater than or equal to 8, not 4",
         "x.toml:8: preprocess.color: must be 'gray' or 'rgb', not 'grey'",
-        "x.toml:10: protocol.kind: must be 'open_set', 'closed_set' or 'pairs_file', not 'open'",
+        "x.toml:10: protocol.kind: must be 'open_set', 'closed_set', 'pairs_file' or 'listed', not 'open'",
         "x.toml:11: protocol.folds: must be a whole number, not '5'",
         "x.toml:12: protocol.test_fraction: must be less than 1, not 1.0",
         "x.toml:14: model.plugin: must be text in quotes, not 3",
@@ -763,3 +763,33 @@ def test_whatever_options_a_loss_has_survive_being_written(options):
     experiment, _ = parsed(tomli_w.dumps(tomllib.loads(BASE) | {"losses": losses}), base="")
     assert experiment.losses[0].options == options
     assert written_again(experiment) == experiment
+
+
+LISTS = 'train = "a"\nvalidation = "b"\ntest = "c"'
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        ('kind = "listed"', "listed needs train and validation and test, the list of each part"),
+        ('kind = "listed"\ntrain = "a"\ntest = "b"', "listed needs validation, the list of each part"),
+        ('kind = "open_set"\ntrain = "a"', "train belongs to listed, not to open_set"),
+        (
+            'kind = "pairs_file"\npath = "x"\ntrain = "a"\ntest = "b"',
+            "train and test belong to listed, not to pairs_file",
+        ),
+        (f'kind = "listed"\n{LISTS}\nfolds = 2', "listed takes its parts from the lists; leave folds out"),
+        (f'kind = "listed"\n{LISTS}\nsplit_seed = 2', "listed takes its parts from the lists; leave split_seed out"),
+        (f'kind = "listed"\n{LISTS}\npath = "x"', "path belongs to pairs_file, not to listed"),
+    ],
+)
+def test_what_belongs_to_lists_of_parts(protocol, message):
+    assert mistakes(base=BASE.replace('kind = "open_set"', protocol)) == [f"x.toml:6: protocol: {message}"]
+
+
+def test_keys_that_came_later_change_no_digest_of_a_file_without_them():
+    """A run's folder is named after a digest of the experiment, and runs of before have to be found again."""
+    written = parsed()[0].protocol.model_dump(mode="json")
+    assert set(written) == {"kind", "path", "folds", "test_fraction", "validation_fraction", "min_images"}
+    fixed = parsed(base=BASE.replace('"open_set"', '"open_set"\nsplit_seed = 0'))[0].protocol
+    assert fixed.model_dump(mode="json") == {**written, "split_seed": 0}

@@ -22,7 +22,7 @@ from faceexp.contract import (
     SamplerPlugin,
     option,
 )
-from faceexp.data import images, pairs_file
+from faceexp.data import images, pairs_file, part_files
 from faceexp.errors import MAX_LISTED, InputError
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.schema import Augment, Finetune, PluginRef, Preprocess, Pretrain, Protocol
@@ -30,7 +30,7 @@ from faceexp.planning.prepare import prepare
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.registry.installed import discover
 from faceexp.store import Store
-from faceexp.values import Event, Note
+from faceexp.values import Event, Note, Noted
 
 
 class Needy(LossPlugin):
@@ -200,7 +200,8 @@ def test_a_plan_holds_images_labels_splits_and_trials(plan, faces):
     assert [(t.label, t.seed, t.kind, t.name) for t in found.trials] == [
         (label, seed, "loss" if label in ("one", "two") else "baseline", label) for seed in (3, 4) for label in each
     ]
-    assert found.notes == (Note("data", "12 people, 72 images; arithmetic"),)
+    assert found.notes[0] == Note("data", "12 people, 72 images; arithmetic")
+    assert {note.kind for note in found.notes[1:]} == {"few_people", "few_trials"}
 
 
 def test_each_fold_is_a_trial(plan):
@@ -453,16 +454,23 @@ def test_an_unreadable_folder_leaves_nobody(plan, damaged):
         plan(dataset=folder_of(damaged), preprocess=Preprocess(size=(16, 16), on_unreadable="skip"))
 
 
+def _of_images(events):
+    """Return the first and the last event about images; what is noted comes after them."""
+    decoded = [event for event in events if event.stage == "images"]
+    assert events[: len(decoded)] == decoded
+    return decoded[0], decoded[-1]
+
+
 def test_images_are_decoded_once(resolved, tmp_path, face_folder, monkeypatch):
     store = Store(tmp_path / "store")
     events: list[Event] = []
     wanted = resolved({"needy": Needy()}, dataset=folder_of(face_folder))
     first = prepare(wanted, store, events.append)
-    assert [(e.stage, e.done, e.total) for e in (events[0], events[-1])] == [("images", 0, 72), ("images", 72, 72)]
+    assert [(e.stage, e.done, e.total) for e in _of_images(events)] == [("images", 0, 72), ("images", 72, 72)]
     monkeypatch.setattr(images, "decode", lambda *_: pytest.fail("decoded again"))
     events.clear()
     again = prepare(wanted, store, events.append)
-    assert events == []
+    assert [event for event in events if event.stage == "images"] == []
     assert again.images_key == first.images_key
     np.testing.assert_array_equal(again.images, first.images)
     # Other people, the same pictures: another key, but nothing is decoded.
@@ -616,3 +624,114 @@ def test_min_images_keeps_who_is_listed(listed):
     counts = (2, 1, 2, 1, 1, *(4,) * 8)
     plan = listed(*lines, dataset=Uneven(counts=counts), protocol={"min_images": 3})
     assert plan.identities == ("p0", "p1", "p2", "p3", *(f"p{number}" for number in range(5, 13)))
+
+
+# Lists of parts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def from_lists(resolved, tmp_path):
+    """``from_lists(train, validation, test, dataset)``: the plan of an experiment on lists of such lines."""
+
+    def build(train, validation, test, dataset, **tables):
+        paths = {}
+        for part, lines in (("train", train), ("validation", validation), ("test", test)):
+            paths[part] = str(tmp_path / f"{part}.txt")
+            (tmp_path / f"{part}.txt").write_text("\n".join(lines), encoding="utf-8")
+        protocol = Protocol(kind="listed", **paths, **tables.pop("protocol", {}))
+        wanted = resolved({"needy": Needy()}, dataset=dataset, protocol=protocol, **tables)
+        wanted = dataclasses.replace(wanted, lists=part_files.read(protocol))
+        return prepare(wanted, Store(tmp_path / "store"), ignore)
+
+    return build
+
+
+SMALL = Pretrain(epochs=1, batch_size=8)
+# The lists of training, validation and test.
+OPEN = ([f"p{number:02}" for number in range(6)], ["p06", "p07"], ["p09", "p08/1.png", "p08/4.png"])
+
+
+def names_of(plan, part):
+    return [f"{path.parent.name}/{path.name}" for path in (plan.data.images[USED[index]] for index in part)]
+
+
+# Of twelve people with six images each, the first eight are listed whole, one with two images, and one whole.
+USED = [*range(48), 49, 52, *range(54, 60)]
+
+
+def test_lists_say_which_images_are_in_each_part(from_lists, face_folder):
+    plan = from_lists(*OPEN, folder_of(face_folder), seeds=(3, 4))
+    assert [(split.seed, split.fold) for split in plan.splits] == [(3, 0), (4, 0)]
+    for split in plan.splits:
+        assert names_of(plan, split.train) == [f"p{p:02}/{n}.png" for p in range(6) for n in range(6)]
+        assert names_of(plan, split.validation) == [f"p{p:02}/{n}.png" for p in (6, 7) for n in range(6)]
+        assert names_of(plan, split.test) == ["p08/1.png", "p08/4.png", *(f"p09/{n}.png" for n in range(6))]
+        assert split.test_pairs is None  # every two images
+    assert plan.identities == tuple(f"p{number:02}" for number in range(10))
+    (note,) = notes_of(plan, "listed")
+    assert note == "the parts come from lists: nobody who is tested is in another part"
+    (note,) = notes_of(plan, "split_seed")
+    assert note.startswith("every seed tests the same people (the parts are listed), so the spread between seeds is")
+    assert plan.notes[1].text == "16 of 72 images left out (in no list, unreadable, or of people with too few images)"
+
+
+def test_lists_of_a_closed_set_say_so(from_lists, face_folder):
+    def images_of(*numbers):
+        return [f"p{person:02}/{number}.png" for person in range(4) for number in numbers]
+
+    plan = from_lists(images_of(0, 1), images_of(2, 3), images_of(4, 5), folder_of(face_folder), pretrain=SMALL)
+    (note,) = notes_of(plan, "listed")
+    assert note.startswith(
+        "the parts come from lists, which make a closed set: the 4 people who are tested are in other"
+    )
+
+
+def test_thresholds_of_known_people_are_pointed_out(from_lists, face_folder):
+    train = [*OPEN[0][:5], *(f"p05/{number}.png" for number in range(4))]
+    plan = from_lists(train, ["p05/4.png", "p05/5.png", "p07"], OPEN[2], folder_of(face_folder), pretrain=SMALL)
+    (note,) = notes_of(plan, "listed")
+    assert note.endswith(
+        "; 1 of the 2 people of validation are trained on as well, so thresholds may not suit new people"
+    )
+
+
+def test_an_unreadable_image_of_a_list_is_an_image_less(from_lists, numbered):
+    (numbered / "p00" / "p00_0001.png").write_bytes(b"no image")
+    skip = Preprocess(size=(16, 16), on_unreadable="skip")
+    plan = from_lists(OPEN[0], OPEN[1], ["p08", "p09"], folder_of(numbered), preprocess=skip, pretrain=SMALL)
+    (split,) = plan.splits
+    assert [len(split.train), len(split.validation), len(split.test)] == [35, 12, 12]
+    np.testing.assert_array_equal(plan.labels[split.train], [0] * 5 + [p for p in range(1, 6) for _ in range(6)])
+
+
+def test_people_with_few_images_in_the_lists_may_be_left_out(from_lists, face_folder):
+    test = [*OPEN[2], "p10/0.png"]
+    assert "p10" in from_lists(*OPEN[:2], test, folder_of(face_folder)).identities
+    plan = from_lists(*OPEN[:2], test, folder_of(face_folder), protocol={"min_images": 2})
+    assert plan.identities == tuple(f"p{number:02}" for number in range(10))
+
+
+# What a run can answer --------------------------------------------------------------------------------------------------
+
+
+def test_what_a_run_cannot_answer_is_heard_before_it_trains_and_noted(resolved, tmp_path):
+    events: list[Event] = []
+    plan = prepare(resolved({"needy": Needy()}), Store(tmp_path / "store"), events.append)
+    heard = [event.note for event in events if isinstance(event, Noted)]
+    assert heard == [note for note in plan.notes if note.kind in ("few_people", "few_trials")]
+    assert [note.kind for note in heard] == ["few_people", "few_people", "few_trials"]
+
+
+def test_a_fixed_split_is_noted_where_seeds_share_it(plan):
+    protocol = Protocol(kind="open_set", split_seed=5)
+    found = plan(protocol=protocol, seeds=(0, 1))
+    np.testing.assert_array_equal(found.splits[0].test, found.splits[1].test)
+    shared = "every seed tests the same people (split_seed = 5), so the spread between seeds is that of training alone"
+    assert notes_of(found, "split_seed") == [
+        f"{shared}, and verdicts are about these people: one split cannot tell whether they hold for others"
+    ]
+    folds = Protocol(kind="open_set", split_seed=5, folds=3)
+    assert notes_of(plan(protocol=folds, seeds=(0, 1)), "split_seed") == [
+        f"{shared}, and that between folds is that of people as well"
+    ]
+    assert notes_of(plan(protocol=protocol), "split_seed") == []

@@ -120,3 +120,20 @@ def test_a_long_name_of_a_plugin_is_cut(load):
     lines = load(SPEC.replace("image_folder", "x" * 100_000))
     assert all(len(line) < 1500 for line in lines)
     assert lines[0].startswith("x.toml:4: dataset.plugin: no dataset plugin 'xxx")
+
+
+def test_lists_of_parts_are_read_before_any_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lists = "".join(f'\n{part} = "{part}.txt"' for part in ("train", "validation", "test"))
+    spec = tmp_path / "x.toml"
+    spec.write_text(SPEC.replace('kind = "open_set"', 'kind = "listed"' + lists), encoding="utf-8")
+    for part in ("train", "test"):
+        (tmp_path / f"{part}.txt").write_text("someone\n", encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        faceexp.load(spec)
+    missing = tmp_path / "validation.txt"
+    assert str(caught.value) == f"{missing}: no such file; name a list of people or images, one a line"
+    (tmp_path / "validation.txt").write_text("# nobody yet\nAnn\n", encoding="utf-8")
+    study = faceexp.load(spec)
+    assert study.resolved.lists is not None
+    assert [file.lines for file in study.resolved.lists] == [((1, "someone"),), ((2, "Ann"),), ((1, "someone"),)]

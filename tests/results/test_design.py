@@ -68,6 +68,7 @@ def test_folds_are_limited_by_people_or_by_the_images_of_each():
     assert design_of(run("open_set")).most_folds == 5  # 11 people in the mean, at least two per fold
     assert design_of(run("closed_set")).most_folds == 36  # 110 images of 3 people
     assert design_of(run("pairs_file")).listed
+    assert design_of(run("listed")).most_folds == 1
 
 
 @pytest.mark.parametrize(

@@ -124,14 +124,27 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
     if is_screen(console):
         display = Display(study.resolved)
         with Live(display, console=console, refresh_per_second=8, transient=False):
-            yield display.on_event
+            yield _saying_notes(display.on_event, console)
         return
 
     def write(event: "Event") -> None:
         if isinstance(event, TrialEnded):
             say(ended(event.trial, event.done, event.total), "", console)
 
-    yield write
+    yield _saying_notes(write, console)
+
+
+def _saying_notes(on_event: "EventCallback", console: "Console") -> "EventCallback":
+    """Return a callback that also says what is noted before anything trains: above a live display, or in the log."""
+    from faceexp.values import Noted
+
+    def say_or_forward(event: "Event") -> None:
+        if isinstance(event, Noted):
+            say(event.note.text, "yellow", console)
+        else:
+            on_event(event)
+
+    return say_or_forward
 
 
 def _restoring_collection(on_event: "EventCallback") -> "EventCallback":

@@ -93,6 +93,11 @@ def _is_writable(text: str) -> bool:
     return True
 
 
+def one_form(text: str) -> str:
+    """Return a name in the one form of Unicode that lists and file systems are compared in."""
+    return unicodedata.normalize("NFC", text)
+
+
 def names_alike(identities: Iterable[str]) -> list[list[str]]:
     """Return the names that differ only in upper and lower case, in the form of Unicode, or in spaces around them."""
     groups: dict[str, list[str]] = defaultdict(list)

@@ -2,7 +2,8 @@
 
 Every protocol cuts the images into three parts that do not overlap: training; validation, which checkpoints and
 thresholds are chosen on; and test, which nothing but the final measurement sees. In an open set, and with a list of
-pairs, no person is in two parts: **this is the rule that forbids test people in training.**
+pairs, no person is in two parts: **this is the rule that forbids test people in training.** Where lists name the parts,
+either nobody or everybody who is tested is in another part (``planning.listed_parts``).
 """
 
 from __future__ import annotations
@@ -41,28 +42,34 @@ class UnservableError(Exception):
     """The data cannot be cut as the protocol asks."""
 
 
-def splits(labels: IntArray, protocol: Protocol, seed: int, listed_pairs: Folds = ()) -> tuple[Split, ...]:
+def splits(
+    labels: IntArray, protocol: Protocol, seed: int, listed_pairs: Folds = (), listed_parts: Parts | None = None
+) -> tuple[Split, ...]:
     """Return the splits of one seed, one per fold.
 
     ``open_set``: people are shuffled and dealt to the parts, so that no person is in two of them. ``closed_set``: the
     images of each person are shuffled and dealt, so that every person is in all of them. ``pairs_file``: each fold of
     the list is tested once; the other folds, or a share of them, are for validation; the people whom neither names are
-    trained on. Pairs for validation that show a person of the tested fold are left out.
+    trained on. Pairs for validation that show a person of the tested fold are left out. ``listed``: the parts
+    are given.
 
     Args:
         labels: int (N,), the identity of each image.
         protocol: How to cut.
-        seed: Of the shuffling.
+        seed: Of the trials, and of the shuffling unless the protocol has a seed for it.
         listed_pairs: ``pairs_file``: for each fold int (P, 2), the images of each pair.
+        listed_parts: ``listed``: the images of training, validation and test.
 
     Raises:
         UnservableError: A part would lack the people or images that it needs.
     """
     # Splits draw from a stream of their own (the word "split", as far as hexadecimal can spell it), so that no other
     # random number of the program depends on how the data are cut, nor the other way round.
-    random = np.random.default_rng([seed, 0x5B117])
+    random = np.random.default_rng([seed if protocol.split_seed is None else protocol.split_seed, 0x5B117])
     if protocol.kind == "pairs_file":
         return tuple(_listed(labels, protocol, seed, fold, listed_pairs, random) for fold in range(len(listed_pairs)))
+    if listed_parts is not None:
+        return (_given(labels, seed, listed_parts),)
     deal = _open_set if protocol.kind == "open_set" else _closed_set
     parts = deal(labels, protocol, random)
     return tuple(
@@ -152,9 +159,20 @@ def _listed(
     )
 
 
+def _given(labels: IntArray, seed: int, parts: Parts) -> Split:
+    for name, part in zip(("training", "validation", "test"), parts, strict=True):
+        counts = np.bincount(labels[part])
+        people = np.count_nonzero(counts)
+        if people < 2:
+            raise UnservableError(f"only {people} of the people in the list for {name} can be used; a part needs two")
+        if name != "training" and counts.max() < 2:
+            raise UnservableError(f"no person in {name} keeps two images, so there is no similar pair to judge")
+    return Split(seed, 0, *parts)
+
+
 def smallest(protocol: Protocol) -> int:
     """Return how many images a person must have to take part."""
-    if protocol.kind == "pairs_file":
+    if protocol.kind in ("pairs_file", "listed"):
         return 1
     if protocol.kind == "open_set":
         return 2

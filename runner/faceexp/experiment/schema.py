@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from faceexp.contract import LARGEST_NUMBER
 from faceexp.experiment.baselines import BASELINES, BaselineKey
 
+# The parts of a protocol, in the order in which the program names them.
+PARTS = ("train", "validation", "test")
 # Options of a plugin: the plugin itself says of which types they are.
 Options = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
@@ -90,15 +100,36 @@ class Augment(Table):
 class Protocol(Table):
     """Who is trained on, who is tested on."""
 
-    kind: Literal["open_set", "closed_set", "pairs_file"] = Field(
+    kind: Literal["open_set", "closed_set", "pairs_file", "listed"] = Field(
         description="open_set: people in test are never seen in training; closed_set: the same people, other images; "
-        "pairs_file: pairs and folds of a list in LFW's format; nobody of the tested fold is trained on."
+        "pairs_file: pairs and folds of a list in LFW's format; nobody of the tested fold is trained on; "
+        "listed: a list of people or images for each part."
     )
     path: str | None = Field(
         None, min_length=1, description="pairs_file: the list of pairs; relative to the current directory."
     )
+    train: str | None = Field(
+        None,
+        min_length=1,
+        description="listed: the file of the people or images to train on, one a line; relative to the current "
+        "directory.",
+    )
+    validation: str | None = Field(
+        None, min_length=1, description="listed: the same for thresholds and checkpoints to be chosen on."
+    )
+    test: str | None = Field(None, min_length=1, description="listed: the same for the final measurement.")
+    split_seed: int | None = Field(
+        None,
+        ge=0,
+        lt=2**31,
+        description="Cut the people (or images) by this number, the same way for every seed, so that seeds vary only "
+        "the training; without it, each seed has its own split.",
+    )
     folds: int = Field(
-        1, ge=1, le=100, description="Cross-validation folds per seed; 1 is a single split. pairs_file has its own."
+        1,
+        ge=1,
+        le=100,
+        description="Cross-validation folds per seed; 1 is a single split. pairs_file has its own, listed has none.",
     )
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="Share of people (open_set) or of each person's images (closed_set); folds = 1."
@@ -123,6 +154,17 @@ class Protocol(Table):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Protocol:
+        lists = {part: getattr(self, part) for part in PARTS}
+        if self.kind == "listed":
+            lacking = [part for part, path in lists.items() if path is None]
+            if lacking:
+                raise ValueError(f"listed needs {' and '.join(lacking)}, the list of each part")
+            if self.folds != 1 or self.split_seed is not None:
+                key = "folds" if self.folds != 1 else "split_seed"
+                raise ValueError(f"listed takes its parts from the lists; leave {key} out")
+        elif given := [part for part, path in lists.items() if path is not None]:
+            verb = "belongs" if len(given) == 1 else "belong"
+            raise ValueError(f"{' and '.join(given)} {verb} to listed, not to {self.kind}")
         if self.kind == "pairs_file":
             if self.path is None:
                 raise ValueError("pairs_file needs path, the list of pairs")
@@ -133,6 +175,18 @@ class Protocol(Table):
         elif self.validation_fraction == 1:
             raise ValueError(f"validation_fraction = 1 leaves nothing to train on under {self.kind}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A run's folder is named after a digest of this. A key that came later and is not given stays out, so that a
+        # file of before means the same run.
+        later = (*PARTS, "split_seed")
+        return {key: value for key, value in write(self).items() if key not in later or value is not None}
+
+    @property
+    def seeds_share_test(self) -> bool:
+        """Whether every seed tests the same people, so that the spread between seeds is that of training alone."""
+        return self.kind in ("pairs_file", "listed") or self.split_seed is not None
 
 
 class ModelRef(PluginRef):
@@ -245,7 +299,10 @@ class Experiment(Table):
     description: str = Field("", description="What the experiment is for.")
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, strict=False), AfterValidator(_unique)
-    ] = Field((0,), description="Each seed has its own split, weights and batches.")
+    ] = Field(
+        (0,),
+        description="Each seed has its own weights and batches, and its own split unless protocol.split_seed is given.",
+    )
     dataset: PluginRef = Field(description="Where the faces come from.")
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
-from faceexp.data.face_data import some
+from faceexp.data.face_data import one_form, some
 from faceexp.data.pairs_file import PairsFile
 from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean, first_of
 from faceexp.files import readable_name
@@ -67,7 +66,7 @@ class _Directory:
             self._images[name] = _by_number([int(row) for row in rows], candidates, column)
         self._forms: dict[str, list[str]] = defaultdict(list)
         for name in data.identities:
-            self._forms[_form(name)].append(name)
+            self._forms[one_form(name)].append(name)
 
     def find(self, name: str, number: int) -> int | None:
         """Return the one image of that identity and number; nothing where there is none, or where it is not clear."""
@@ -93,7 +92,7 @@ class _Directory:
         return f"the data set has no image {number} of {name!r}"
 
     def _people(self, name: str) -> list[str]:
-        return [name] if name in self._images else self._forms.get(_form(name), [])
+        return [name] if name in self._images else self._forms.get(one_form(name), [])
 
     def _file(self, index: int) -> str:
         source = self._data.images[index]
@@ -104,17 +103,12 @@ class _Directory:
 UNCLEAR = -1
 
 
-def _form(text: str) -> str:
-    """Return a name in the one form of Unicode that lists and file systems are compared in."""
-    return unicodedata.normalize("NFC", text)
-
-
 def _numbers_in(identity: str, source: Path) -> Candidates:
     """Return the numbers in a file's name that may be the image's: the one behind the identity's name, or else all.
 
     Scripts that cut or align faces append numbers of their own: ``Ann_Lee_0004_0.png`` is face 0 of image 4.
     """
-    stem, person = (re.sub(r"[\W_]+", "_", _form(text)).casefold() for text in (source.stem, identity))
+    stem, person = (re.sub(r"[\W_]+", "_", one_form(text)).casefold() for text in (source.stem, identity))
     person = person.strip("_")
     end = r"(?!\d)" if person[-1:].isdecimal() else ""
     named = re.search(rf"(?<![^\W_]){re.escape(person)}{end}(?![^\W\d_])", stem) if person else None

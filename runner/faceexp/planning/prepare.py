@@ -14,17 +14,19 @@ from faceexp.arrays import ByteArray, IntArray
 from faceexp.contract import DatasetPlugin, FaceData
 from faceexp.data.decode import alike, decoded_images, selected_images
 from faceexp.data.face_data import MAX_NAMED, mistakes_of, names_alike, some
-from faceexp.data.splits import Split, UnservableError, smallest, splits
+from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.files import readable_name
 from faceexp.planning.listed_pairs import listed_images
+from faceexp.planning.listed_parts import listed_parts
+from faceexp.planning.prospects import prospects
 from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Store, digest
-from faceexp.values import Event, EventCallback, Note, Plan, Resolved
+from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved
 
 
 def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
@@ -38,8 +40,10 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     data = build_data(resolved.dataset)
     pairs_of_folds = listed_images(data, resolved.pairs) if resolved.pairs else []
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
+    parts_of_lists = listed_parts(data, resolved.lists) if resolved.lists else None
+    in_question = np.sort(np.concatenate(parts_of_lists)) if parts_of_lists else np.arange(len(data.labels))
     # People are checked before decoding, which is slow; and again after it, since unreadable images do not count.
-    of_people = _choose_people(data, np.arange(len(data.labels)), experiment.protocol, named)
+    of_people = _choose_people(data, in_question, experiment.protocol, named)
     artefact = decoded_images(data, experiment, store, lambda done, total: on_event(Event("images", done, total)))
     readable = np.load(artefact.path / "kept.npy", allow_pickle=False)
     digests: ByteArray = np.load(artefact.path / "digests.npy", allow_pickle=False)
@@ -55,8 +59,12 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     labels = counted.astype(np.int32)
     # A pair one of whose images cannot be read is left out.
     judged = tuple(np.searchsorted(used, pairs[np.isin(pairs, used).all(axis=1)]) for pairs in pairs_of_folds)
-    parts = _all_splits(labels, experiment, judged)
+    given = _places(parts_of_lists, used) if parts_of_lists else None
+    parts = _all_splits(labels, experiment, judged, given)
     _check_batches(resolved, labels, parts)
+    outlook = tuple(prospects(labels, experiment.protocol, parts))
+    for note in outlook:
+        on_event(Noted("note", 1, 1, note=note))
     return Plan(
         resolved=resolved,
         data=data,
@@ -69,6 +77,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         notes=(
             *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
             *_duplicates(data, used, alike(digests[is_used])),
+            *outlook,
         ),
     )
 
@@ -123,9 +132,17 @@ def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol, named: 
     return usable[enough[data.labels[usable]]]
 
 
-def _all_splits(labels: IntArray, experiment: Experiment, pairs_of_folds: tuple[IntArray, ...]) -> tuple[Split, ...]:
+def _places(parts: Parts, used: IntArray) -> Parts:
+    """Return the places of each part's images among those that are used."""
+    train, validation, test = (np.searchsorted(used, part[np.isin(part, used)]) for part in parts)
+    return train, validation, test
+
+
+def _all_splits(
+    labels: IntArray, experiment: Experiment, pairs_of_folds: tuple[IntArray, ...], given: Parts | None
+) -> tuple[Split, ...]:
     try:
-        cut = (splits(labels, experiment.protocol, seed, pairs_of_folds) for seed in experiment.seeds)
+        cut = (splits(labels, experiment.protocol, seed, pairs_of_folds, given) for seed in experiment.seeds)
         return tuple(itertools.chain.from_iterable(cut))
     except UnservableError as error:
         raise UnplannableError([Issue(("protocol",), str(error))]) from error
@@ -180,7 +197,9 @@ def _notes(
     yield Note("data", f"{people} people, {len(used)} images; {data.source}")
     if len(used) < len(data.images):
         left = len(data.images) - len(used)
-        text = f"{left} of {len(data.images)} images left out (unreadable, or of people with too few images)"
+        in_no_list = "in no list, " if experiment.protocol.kind == "listed" else ""
+        reasons = f"{in_no_list}unreadable, or of people with too few images"
+        text = f"{left} of {len(data.images)} images left out ({reasons})"
         unreadable = [_image_name(data, index) for index in np.setdiff1d(np.arange(len(data.images)), readable)]
         yield Note("left_out", f"{text}; unreadable: {some(unreadable)}" if unreadable else text)
     for text in data.notes:
@@ -193,6 +212,10 @@ def _notes(
     if experiment.protocol.kind == "closed_set":
         text = "closed set: the same people are in training and in test, so results say nothing about new people"
         yield Note("closed_set", text)
+    if experiment.protocol.kind == "listed":
+        yield Note("listed", _of_lists(labels, parts[0]))
+    if experiment.protocol.kind != "pairs_file" and experiment.protocol.seeds_share_test and len(experiment.seeds) > 1:
+        yield Note("split_seed", _of_shared_tests(experiment.protocol))
     if experiment.protocol.kind == "pairs_file":
         first = [part for part in parts if part.seed == parts[0].seed]
         judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
@@ -205,6 +228,33 @@ def _notes(
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
         )
         yield Note("pairs_file", text)
+
+
+def _of_lists(labels: IntArray, part: Split) -> str:
+    """Return whether lists of parts make an open set or a closed one, and whom the thresholds are chosen on."""
+    train, validation, test = (np.unique(labels[indices]) for indices in (part.train, part.validation, part.test))
+    if np.isin(test, np.union1d(train, validation)).any():
+        return (
+            f"the parts come from lists, which make a closed set: the {len(test)} people who are tested are in other "
+            "parts as well, with other images, so results say nothing about new people"
+        )
+    known = np.isin(validation, train).sum()
+    threshold = (
+        f"; {known} of the {len(validation)} people of validation are trained on as well, so thresholds may not suit "
+        "new people"
+        if known
+        else ""
+    )
+    return f"the parts come from lists: nobody who is tested is in another part{threshold}"
+
+
+def _of_shared_tests(protocol: Protocol) -> str:
+    """Return what the spread between seeds does not tell where all of them test the same people."""
+    cause = "the parts are listed" if protocol.split_seed is None else f"split_seed = {protocol.split_seed}"
+    text = f"every seed tests the same people ({cause}), so the spread between seeds is that of training alone"
+    if protocol.folds > 1:
+        return f"{text}, and that between folds is that of people as well"
+    return f"{text}, and verdicts are about these people: one split cannot tell whether they hold for others"
 
 
 def _duplicates(data: FaceData, used: IntArray, groups: list[IntArray]) -> Iterator[Note]:

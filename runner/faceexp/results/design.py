@@ -45,9 +45,9 @@ def design_of(run: RunRecord) -> Design:
     if not train + validation or not people:
         raise UnanswerableError("these results name parts without images; run the experiment again")
     # In an open set nobody is in two parts, and each fold has to test at least two people. In other protocols
-    # each fold has to test at least one image of each person.
+    # each fold has to test at least one image of each person. Lists of parts are of one fold.
     everybody = sum(part.people for split in splits for part in (split.train, split.validation, split.test)) / count
-    most_folds = everybody / 2 if run.protocol == "open_set" else images / people
+    most_folds = {"open_set": everybody / 2, "listed": 1}.get(run.protocol, images / people)
     return Design(
         test_train_ratio=ratio,
         test_share=test / images,

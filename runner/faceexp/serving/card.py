@@ -14,7 +14,7 @@ from faceexp.data.images import shape
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.catalogue import COLUMNS
 from faceexp.experiment import parse, toml
-from faceexp.experiment.schema import Experiment
+from faceexp.experiment.schema import PARTS, Experiment
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of
 from faceexp.results.jsonable import to_json
@@ -24,7 +24,6 @@ from faceexp.serving.model import FaceModel
 
 # The model card names the versions of these packages only, because the others hardly change what is trained.
 PACKAGES = ("faceexp", "tensorflow", "keras", "numpy", "pillow")
-PARTS = ("train", "validation", "test")
 
 
 def size_of(path: Path) -> int:
@@ -170,7 +169,7 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
     entry = next((entry for entry in experiment.losses if entry.label == label), None)
     # The options of a data set are left out: most of them are paths, which mean something on one machine only.
     return {
-        "protocol": experiment.protocol.model_dump(mode="json", exclude={"path"}, exclude_none=True),
+        "protocol": experiment.protocol.model_dump(mode="json", exclude={"path", *PARTS}, exclude_none=True),
         "dataset": used("dataset", experiment.dataset.plugin, {}),
         "model": used("model", experiment.model.plugin, experiment.model.options),
         "loss": used("loss", entry.plugin, entry.options) if entry else None,

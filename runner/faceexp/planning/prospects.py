@@ -1,0 +1,107 @@
+"""What a run can answer at best, said before anything trains: its questions need people to test and trials to compare.
+
+These are bounds of what is possible. Above them a run may still find nothing; `faceexp power` says how likely that is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from faceexp.arrays import IntArray
+from faceexp.data.splits import Split
+from faceexp.experiment.schema import Protocol
+from faceexp.values import Note
+
+LEVEL = 0.05
+# A row that guesses is as likely to be better than chance on a person as to be worse. That it is better on all of p
+# people, or worse on all, has the probability 2 / 2^p, below which no p-value of a test over people can fall.
+PEOPLE = math.ceil(math.log2(2 / LEVEL))
+# The fewest trials that show which losses help, and which may be the best.
+TRIALS_FOR_HELPS = 3
+TRIALS_FOR_BEST = 5
+# Nobody is told to find more people than this.
+MOST_PEOPLE = 10_000
+
+
+def prospects(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
+    """Yield a note for each thing that the run has too little of for its questions.
+
+    Args:
+        labels: int (N,), the identity of each image.
+        protocol: How the images were cut.
+        parts: The split of each seed and fold.
+    """
+    yield from _of_people(labels, protocol, parts)
+    yield from _of_trials(protocol, parts)
+
+
+def _of_people(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
+    tested = len(set().union(*(_judged(labels[part.test]) for part in parts)))
+    tuned = min(len(_judged(labels[part.validation])) for part in parts)
+    enough = enough_people(protocol) if protocol.kind == "open_set" else None
+    advice = f"; {enough} people in the data are enough, cut in this way" if enough else ""
+    if tested < PEOPLE:
+        yield Note(
+            "few_people",
+            f"{_people(tested)} tested in all: a row that only guesses is right about all of them, or wrong about all, "
+            f"in 1 of {2 ** max(tested - 1, 0)} runs, so not even a perfect row can be shown to beat guessing at "
+            f"5 %; it takes {PEOPLE} people with two images or more in test{advice}",
+        )
+    if tuned < PEOPLE:
+        yield Note(
+            "few_people",
+            f"{_people(tuned)} in validation, by whom threshold and checkpoint are chosen: what is best on so few may "
+            f"be best by luck, and the threshold may fit nobody else; it takes {PEOPLE} people with two images or more "
+            f"there before any choice can be shown to beat guessing at 5 %{advice}",
+        )
+
+
+def _judged(labels: IntArray) -> set[int]:
+    """Return the people who have two images, without which there is no similar pair to be right or wrong about."""
+    return set(np.flatnonzero(np.bincount(labels) >= 2).tolist())
+
+
+def _people(number: int) -> str:
+    return "only 1 person is" if number == 1 else f"only {number} people are"
+
+
+def enough_people(protocol: Protocol) -> int | None:
+    """Return how many people leave enough for test and validation in an open set; ``None`` for far too many."""
+    for everybody in range(PEOPLE, MOST_PEOPLE):
+        largest_test = (
+            math.ceil(everybody / protocol.folds)
+            if protocol.folds > 1
+            else max(1, round(everybody * protocol.test_fraction))
+        )
+        tested = everybody if protocol.folds > 1 else largest_test
+        rest = everybody - largest_test
+        held = max(1, round(rest * protocol.validation_fraction))
+        if tested >= PEOPLE and held >= PEOPLE and rest - held >= 2:
+            return everybody
+    return None
+
+
+def _of_trials(protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
+    seeds, folds = len({part.seed for part in parts}), len({part.fold for part in parts})
+    # Seeds that test the same listed pairs are averaged within each fold, which then counts once.
+    trials = folds if protocol.kind == "pairs_file" else seeds * folds
+    if trials >= TRIALS_FOR_BEST:
+        return
+    if protocol.kind == "pairs_file":
+        counted, remedy = f"{folds} folds, within each of which seeds are averaged", "take a list of more folds"
+    else:
+        counted = f"{seeds} seed{'s' if seeds > 1 else ''} x {folds} fold{'s' if folds > 1 else ''}"
+        remedy = "add seeds" if protocol.kind == "listed" else "add seeds or folds"
+    best = f"which may be the best takes {TRIALS_FOR_BEST}"
+    if trials >= TRIALS_FOR_HELPS:
+        text = f"{trials} trials of each row ({counted}) can show which losses help; {best}"
+    else:
+        none = "no interval and no comparison will come out" if trials == 1 else "no verdict will come out"
+        text = (
+            f"{trials} trial{'s' if trials > 1 else ''} of each row ({counted}): {none}; which losses help takes "
+            f"{TRIALS_FOR_HELPS} trials at least, and {best}"
+        )
+    yield Note("few_trials", f"{text}: {remedy}")
