@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import io
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,7 @@ from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.planning.words import with_words
 from faceexp.registry.installed import discover
 from faceexp.store import Store, default_root, digest, link_or_copy, remove_unfinished, write_bytes, write_text
-from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, TrainedTrial
+from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, TrainedTrial, Trial
 
 if TYPE_CHECKING:
     # Everything about results is imported where a run begins: `faceexp validate` only reads and checks a file.
@@ -55,6 +56,7 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
     experiment, problems, references = parse.parse(document)
     problems += plugin_problems(document, references, registry)
     problems += _metric_problems(document)
+    problems += _until_problems(document, experiment)
     if problems or experiment is None:
         raise InputError(parse.in_order(problems))
     if only:
@@ -84,6 +86,14 @@ def _metric_problems(document: toml.Document) -> list[Problem]:
         return []
     message = f"there is no metric {short(metric)}; {did_you_mean(metric, METRIC_OF)}"
     return [document.problem(("verdict", "metric"), message)]
+
+
+def _until_problems(document: toml.Document, experiment: Experiment | None) -> list[Problem]:
+    """Return why a run cannot go on until its questions are decided: further seeds have to test other people."""
+    if experiment is None or experiment.verdict.until == "seeds" or not experiment.protocol.seeds_share_test:
+        return []
+    message = "decided needs a protocol whose further seeds test other people: open_set or closed_set, no split_seed"
+    return [document.problem(("verdict", "until"), message)]
 
 
 @dataclass(frozen=True)
@@ -142,44 +152,82 @@ class Study:
         Raises:
             InputError: The experiment cannot be run with these data, or nothing can be written any more.
         """
-        from faceexp.engine import trials
-        from faceexp.evaluation.checkpoints import ValidationAuc
+        from faceexp.planning.looks import further
         from faceexp.results.collect import collect, split_records
         from faceexp.results.environment import environment
-        from faceexp.results.events import TrialEnded
+        from faceexp.results.events import Looked
         from faceexp.results.folder import RunFolder
         from faceexp.results.jsonable import to_json
+        from faceexp.results.judge import judge, sampling_of
+        from faceexp.results.looks import goes_on, looked
         from faceexp.results.tidy import forget_other_data, keep_only
+        from faceexp.results.verdict import LookRecord as Look
         from faceexp.run import Run
 
+        began = time.monotonic()
         folder = RunFolder(Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}")
         used_store = Store(Path(store) if store else default_root())
         used_store.remove_leftovers()
         remove_unfinished(folder.root)
         plan = self.plan(used_store, on_event)
-        parts = split_records(plan)
-        forget_other_data(folder, [split.key for split in parts])
+        forget_other_data(folder, [split.key for split in split_records(plan)])
         write_text(folder.spec, toml.dump(self.experiment))
         write_text(folder.environment, to_json(environment(self.resolved, jobs or 1)))
-        records: list[TrialRecord] = []
         pictures: set[int] = set()
-        # Closed in every case: processes must not outlive a run that was interrupted.
-        with contextlib.closing(trials.train(plan, used_store, ValidationAuc(), on_event, jobs)) as all_trained:
-            for number, trained in enumerate(all_trained, 1):
-                record = _finish(trained, folder, plan, used_store, pictures)
-                records.append(record)
-                total = len(plan.trials)
-                on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
+        asked, limits = self.experiment.verdict, self.experiment.limits
+        records = _train(plan, plan.trials, folder, used_store, on_event, jobs, pictures)
+        verdict = judge(records, asked, sampling_of(plan))
+        if asked.until == "decided":
+            look = Look(
+                seeds=self.experiment.seeds, trained=len(self.resolved.losses), seconds=time.monotonic() - began
+            )
+            verdict = looked(verdict, look)
+            while goes_on(verdict, asked, limits, time.monotonic() - began):
+                on_event(Looked("look", len(verdict.looks), asked.looks, verdict=verdict))
+                started = time.monotonic()
+                more = further(plan, verdict.in_question)
+                plan = more.plan
+                records += _train(plan, more.trials, folder, used_store, on_event, jobs, pictures)
+                open_losses = len(verdict.in_question)
+                look = Look(seeds=more.seeds, trained=open_losses, seconds=time.monotonic() - started)
+                verdict = looked(judge(records, asked, sampling_of(plan), verdict), look)
         # Trials that run side by side end in any order. The results have the order of the plan.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])
-        results = collect(self.experiment.name, self.spec_hash, records, plan, parts)
+        results = collect(self.experiment.name, self.spec_hash, records, plan, verdict)
         write_text(folder.results, to_json(results))
         well = [record.id for record in records if record.status == "ok" and record.kind == "loss"]
         keep_only(folder, order, well, pictures)
         finished = Run(folder.root, results)
         finished.write_page(folder.page)
         return finished
+
+
+def _train(
+    plan: Plan,
+    chosen: tuple[Trial, ...],
+    folder: RunFolder,
+    store: Store,
+    on_event: EventCallback,
+    jobs: int | None,
+    pictures: set[int],
+) -> list[TrialRecord]:
+    """Train some trials of a plan, write what comes of each, and return their records as they end."""
+    from faceexp.engine import trials
+    from faceexp.evaluation.checkpoints import ValidationAuc
+    from faceexp.results.events import TrialEnded
+
+    records = []
+    before = len(plan.trials) - len(chosen)
+    planned = dataclasses.replace(plan, trials=chosen)
+    # Closed in every case: processes must not outlive a run that was interrupted.
+    with contextlib.closing(trials.train(planned, store, ValidationAuc(), on_event, jobs)) as all_trained:
+        for number, trained in enumerate(all_trained, before + 1):
+            record = _finish(trained, folder, plan, store, pictures)
+            records.append(record)
+            total = len(plan.trials)
+            on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
+    return records
 
 
 def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, pictures: set[int]) -> TrialRecord:

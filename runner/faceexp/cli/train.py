@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,12 @@ Only = Annotated[
 ]
 
 
+class Until(StrEnum):
+    """What ends a run."""
+
+    DECIDED = "decided"
+
+
 def run(
     spec: Spec,
     out: Annotated[
@@ -66,6 +73,18 @@ def run(
             help="The number of processes among which seeds, folds and cores are divided.",
         ),
     ] = 1,
+    until: Annotated[
+        Until | None,
+        typer.Option(
+            "--until",
+            help="Go on with further seeds for the losses that are still in question, until the questions of the "
+            "experiment are decided.",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", metavar="N", help="Begin no further seed that would probably end later than this."),
+    ] = None,
     overrides: Overrides = None,
     only: Only = None,
     as_json: JsonFlag = False,
@@ -78,7 +97,11 @@ def run(
     from faceexp.report.terminal.outline import outline
     from faceexp.report.terminal.run import run_table
 
-    study = pipeline.load(spec, overrides=overrides or (), only=only or ())
+    options = [*(overrides or ()), *([f'verdict.until="{until.value}"'] if until else [])]
+    options += [] if minutes is None else [f"limits.minutes={minutes}"]
+    study = pipeline.load(spec, overrides=options, only=only or ())
+    if minutes is not None and study.experiment.verdict.until == "seeds":
+        raise InputError(Problem("has a meaning only with --until decided", "--minutes"))
     _check_writable(out, store)
     with quiet() as stderr:
         say(outline(study.resolved), "bold", stderr)
@@ -136,13 +159,17 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
 
 def _saying_notes(on_event: "EventCallback", console: "Console") -> "EventCallback":
     """Return a callback that also says what is noted before anything trains: above a live display, or in the log."""
+    from faceexp.report.answers import so_far
+    from faceexp.results.events import Looked
     from faceexp.values import Noted
 
     def say_or_forward(event: "Event") -> None:
         if isinstance(event, Noted):
             say(event.note.text, "yellow", console)
-        else:
-            on_event(event)
+            return
+        if isinstance(event, Looked):
+            say(so_far(event.verdict, event.total), "cyan", console)
+        on_event(event)
 
     return say_or_forward
 

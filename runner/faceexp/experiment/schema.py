@@ -243,10 +243,18 @@ class Asked(Table):
     equivalence: float = Field(
         0.01, gt=0, lt=1, description="Differences within plus and minus this are practically none; 0.01 is one point."
     )
+    until: Literal["seeds", "decided"] = Field(
+        "seeds",
+        description="seeds: the seeds of the file, and no more; decided: further seeds for the losses that are still "
+        "in question, until none is.",
+    )
+    looks: int = Field(
+        10, ge=2, le=100, description="decided: how often the trials are looked at, at most; each look has its share."
+    )
 
 
 class Limits(Table):
-    """What a run may take; none of it changes a number."""
+    """What a run may take; none of it changes a number of a trial."""
 
     minutes_per_trial: float | None = Field(
         None,
@@ -254,6 +262,12 @@ class Limits(Table):
         le=100_000,
         description="A trial that takes longer, beside the phase 1 that it shares with others, has failed, and its "
         "process is ended; without it, a trial may take as long as it wants.",
+    )
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        description="until = decided: no further seed begins that would probably end later than this after the start.",
     )
 
 

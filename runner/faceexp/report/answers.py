@@ -209,6 +209,26 @@ def _named(labels: Sequence[str]) -> str:
     return f"{_list(labels)} {'is' if len(labels) == 1 else 'are'}"
 
 
+def so_far(verdict: VerdictRecord, looks: int) -> str:
+    """Return one line about a run that goes on: what is settled, and what is still in question.
+
+    Args:
+        verdict: What is known so far.
+        looks: How many looks there may be.
+    """
+    open_losses = sorted(verdict.in_question)
+    words = {"better": "help", "worse": "hurt", "practically equal": "practically the same"}
+    parts = [
+        f"{verb}: {_list([claim.label for claim in claims])}"
+        for verdict_word, verb in words.items()
+        if (claims := _of(verdict.helps, verdict_word))
+    ]
+    out = [standing.label for standing in verdict.best if not standing.may_be_best]
+    parts += [f"not the best: {_list(out)}"] if out else []
+    settled = "; ".join(parts) or "nothing is settled yet"
+    return f"look {len(verdict.looks)} of {looks}: {settled}; still in question: {_list(open_losses)}"
+
+
 def helps_word(run: RunRecord, label: str) -> str:
     """Return ``+5.1 helps`` for a loss in the column of a table; nothing for a row that was not asked about."""
     if run.verdict is None:

@@ -12,7 +12,7 @@ from faceexp.data.splits import Split
 from faceexp.evaluation.catalogue import METRIC_OF, METRICS
 from faceexp.experiment.schema import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
-from faceexp.results.judge import judge, sampling_of
+from faceexp.results.judge import sampling_of
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import (
@@ -23,15 +23,14 @@ from faceexp.results.schema import (
     SummaryRecord,
     TrialRecord,
 )
+from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics import comparisons as statistics
 from faceexp.statistics import power
 from faceexp.store import digest
 from faceexp.values import Plan
 
 
-def collect(
-    name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan, parts: tuple[SplitRecord, ...]
-) -> RunRecord:
+def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan, verdict: VerdictRecord) -> RunRecord:
     """Return the record of a run.
 
     Args:
@@ -39,7 +38,7 @@ def collect(
         spec_hash: Digest of the experiment.
         trials: Every trial, in the order of the plan.
         plan: The plan that they are the trials of.
-        parts: What :func:`split_records` says of the plan.
+        verdict: What the trials answer.
     """
     experiment = plan.resolved.experiment
     began = time.perf_counter()
@@ -64,8 +63,8 @@ def collect(
         test_train_ratio=sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits),
         variance_ratio=ratio,
         average_seeds=average,
-        verdict=judge(trials, experiment.verdict, sampling),
-        parts=parts,
+        verdict=verdict,
+        parts=split_records(plan),
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,
         trials=tuple(trials),

@@ -1,10 +1,11 @@
-"""The one event that needs a record: a trial has ended, and this is what came of it."""
+"""The events that need records: a trial has ended, or a look at the trials was taken."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from faceexp.results.schema import TrialRecord
+from faceexp.results.verdict import VerdictRecord
 from faceexp.values import Event
 
 
@@ -17,3 +18,14 @@ class TrialEnded(Event):
     """
 
     trial: TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked(Event):
+    """A look has left losses in question, for which further seeds begin now.
+
+    Attributes:
+        verdict: What is known so far.
+    """
+
+    verdict: VerdictRecord

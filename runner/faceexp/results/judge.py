@@ -13,10 +13,11 @@ from faceexp.experiment.schema import Asked
 from faceexp.results.schema import TrialRecord
 from faceexp.results.verdict import ClaimRecord, EffortRecord, NeededRecord, StandingRecord, VerdictRecord
 from faceexp.statistics import claims
-from faceexp.statistics.claims import Claim
+from faceexp.statistics.claims import Claim, Standing
 from faceexp.statistics.comparisons import table_of
 from faceexp.statistics.differences import Rows, Rule
 from faceexp.statistics.effort import Seen
+from faceexp.statistics.power.question import ALPHA
 from faceexp.values import Plan
 
 # Guessing gets this AUC whatever the people, the pairs and the threshold; no other metric has one value for it.
@@ -70,30 +71,56 @@ def sampling_of(plan: Plan) -> Sampling:
     )
 
 
-def judge(trials: Sequence[TrialRecord], asked: Asked, sampling: Sampling) -> VerdictRecord:
-    """Return what the trials of a run answer."""
+def judge(
+    trials: Sequence[TrialRecord], asked: Asked, sampling: Sampling, before: VerdictRecord | None = None
+) -> VerdictRecord:
+    """Return what the trials of a run answer.
+
+    A run that goes on until its questions are decided is judged several times. Each look has the same share of the
+    probability of a false claim, so that the sum of all looks keeps to it, however the looks depend on each other. What
+    a look has decided stays decided, and the next one asks only about the losses that are left.
+
+    Args:
+        trials: The trials so far.
+        asked: What is asked.
+        sampling: How the trials sample people and trainings.
+        before: What the look before has answered.
+    """
     metric = METRIC_OF[asked.metric]
     rows = table_of(trials, metric.key)
     losses = list(dict.fromkeys(trial.label for trial in trials if trial.kind == "loss"))
+    alpha = ALPHA / asked.looks if asked.until == "decided" else ALPHA
     rule = Rule(
         ratio=sampling.ratio,
         higher_is_better=metric.higher_is_better,
         equivalence=asked.equivalence,
         average_seeds=sampling.average_seeds,
         limit=metric.largest,
+        alpha=alpha,
     )
-    helps = claims.against(rows, losses, [PHASE1.label], rule) if "helps" in asked.questions else []
-    best = claims.best(rows, losses, rule) if "best" in asked.questions else []
+    decided = {claim.label: claim for claim in (before.helps if before else ()) if claim.verdict != "undecided"}
+    left_out = {each.label: each for each in (before.best if before else ()) if not each.may_be_best}
+    helps: list[Claim] = []
+    best: list[Standing] = []
+    if "helps" in asked.questions:
+        helps = claims.against(rows, [loss for loss in losses if loss not in decided], [PHASE1.label], rule)
+    if "best" in asked.questions:
+        best = claims.best(rows, [loss for loss in losses if loss not in left_out], rule)
+    of_helps = {**decided, **{claim.label: ClaimRecord.model_validate(claim) for claim in helps}}
+    of_best = {**left_out, **{standing.label: StandingRecord.model_validate(standing) for standing in best}}
+    simplest = claims.against(rows, losses, [PIXELS.label, PCA.label], rule)
     return VerdictRecord(
         metric=metric.key,
         questions=asked.questions,
         equivalence=asked.equivalence,
+        alpha=alpha,
         same_people=sampling.same_people,
-        guessing=_records(_against_guessing(trials, sampling)),
-        simplest=_records(claims.against(rows, losses, [PIXELS.label, PCA.label], rule)),
-        helps=_records(helps),
-        best=tuple(StandingRecord.model_validate(standing) for standing in best),
-        needed=_needed(helps, trials, sampling, metric.largest),
+        guessing=_records(_against_guessing(trials, sampling, alpha)),
+        simplest=_records(simplest),
+        helps=tuple(of_helps[loss] for loss in losses if loss in of_helps),
+        best=tuple(of_best[loss] for loss in losses if loss in of_best),
+        needed=_needed(helps, trials, sampling, metric.largest, alpha),
+        looks=before.looks if before else (),
     )
 
 
@@ -101,17 +128,23 @@ def _records(judged: Sequence[Claim]) -> tuple[ClaimRecord, ...]:
     return tuple(ClaimRecord.model_validate(claim) for claim in judged)
 
 
-def _against_guessing(trials: Sequence[TrialRecord], sampling: Sampling) -> list[Claim]:
+def _against_guessing(trials: Sequence[TrialRecord], sampling: Sampling, alpha: float) -> list[Claim]:
     """Return whether each row, baselines included, is shown to beat guessing."""
     rows: Rows = table_of(trials, "auc")
     cells = {trial.cell for trial in trials}
     guessed = {**rows, GUESSING: dict.fromkeys(cells, GUESSED_AUC)}
-    rule = Rule(sampling.ratio, higher_is_better=True, average_seeds=sampling.average_seeds, limit=1 - GUESSED_AUC)
+    rule = Rule(
+        ratio=sampling.ratio,
+        higher_is_better=True,
+        average_seeds=sampling.average_seeds,
+        limit=1 - GUESSED_AUC,
+        alpha=alpha,
+    )
     return claims.against(guessed, list(rows), [GUESSING], rule)
 
 
 def _needed(
-    helps: Sequence[Claim], trials: Sequence[TrialRecord], sampling: Sampling, largest: float
+    helps: Sequence[Claim], trials: Sequence[TrialRecord], sampling: Sampling, largest: float, alpha: float
 ) -> NeededRecord | None:
     """Return what it would take to decide the losses that are not decided yet."""
     undecided = [claim for claim in helps if claim.verdict == "undecided" and claim.spread]
@@ -124,7 +157,7 @@ def _needed(
         trials=number,
         degrees=median(claim.degrees for claim in complete),
         ratio=sampling.ratio,
-        claims=len(helps),
+        alpha=alpha / len(helps),
     )
     seeds = len({trial.seed for trial in trials})
     minutes = _minutes(trials)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from faceexp.experiment.schema import Question
 from faceexp.results.record import Count, Interval, Number, Record
+from faceexp.statistics.power.question import ALPHA
 
 
 class ClaimRecord(Record):
@@ -66,12 +67,25 @@ class NeededRecord(Record):
     people: Count | None = Field(None, description="How many people would find it with as many trials.")
 
 
+class LookRecord(Record):
+    """One look at the trials of a run that goes on until its questions are decided."""
+
+    seeds: tuple[int, ...] = Field(description="The seeds that this look added.")
+    trained: Count = Field(description="How many losses were trained with these seeds: those still in question.")
+    settled: tuple[str, ...] = Field((), description="The losses about which nothing was in question after it.")
+    seconds: float = Field(0.0, description="How long the training of these seeds took.")
+
+
 class VerdictRecord(Record):
     """What the run answers, in its primary metric."""
 
     metric: str = Field(description="The name of the primary metric, declared in the experiment file.")
     questions: tuple[Question, ...] = Field(description="The questions that the experiment file asks.")
     equivalence: float = Field(description="The margin of equivalence, in units of the metric.")
+    alpha: float = Field(
+        ALPHA,
+        description="The probability of a false claim that each question was allowed; with several looks, at each.",
+    )
     same_people: bool = Field(
         False, description="Whether all trials test the same people, so that claims hold for these people only."
     )
@@ -82,3 +96,14 @@ class VerdictRecord(Record):
     helps: tuple[ClaimRecord, ...] = Field((), description="Each loss compared with the phase-1 embedding.")
     best: tuple[StandingRecord, ...] = Field((), description="Each loss compared with the best of the others.")
     needed: NeededRecord | None = Field(None, description="What it would take to decide more.")
+    looks: tuple[LookRecord, ...] = Field(
+        (), description="The looks at the trials, if the run went on until its questions were decided."
+    )
+
+    @property
+    def in_question(self) -> frozenset[str]:
+        """The losses about which more trials could still say something."""
+        candidates = [standing for standing in self.best if standing.may_be_best]
+        settled = len(candidates) == 1 or all(standing.practically_best for standing in candidates)
+        among_the_best = [] if settled else [standing.label for standing in candidates]
+        return frozenset([claim.label for claim in self.helps if claim.verdict == "undecided"] + among_the_best)

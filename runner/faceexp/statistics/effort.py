@@ -7,7 +7,6 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from faceexp.statistics.paired import detectable_in_errors
-from faceexp.statistics.power.question import ALPHA
 
 # Nobody runs more trials than this to settle one question.
 MOST_TRIALS = 10_000
@@ -22,21 +21,21 @@ class Seen:
         trials: The number of trials.
         degrees: Degrees of freedom of the spread.
         ratio: Test data per datum that is not tested.
-        claims: How many claims the correction is made for.
+        alpha: The level of one claim, after the correction for how many there are.
     """
 
     spread: float
     trials: int
     degrees: float
     ratio: float
-    claims: int
+    alpha: float
 
     def detectable(self, trials: int) -> float:
         """Return the difference that so many trials find in 80 % of repetitions, after the correction."""
         # A variance that borrows degrees of freedom borrows in proportion to its own.
         degrees = self.degrees * (trials - 1) / (self.trials - 1)
         error = self.spread * math.sqrt(1 / trials + self.ratio)
-        return detectable_in_errors(degrees, ALPHA / self.claims) * error
+        return detectable_in_errors(degrees, self.alpha) * error
 
     @property
     def limit(self) -> float:

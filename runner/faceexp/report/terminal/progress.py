@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faceexp.errors import printable
+from faceexp.planning.looks import TRIALS_A_LOOK
 from faceexp.report.shown import shown
-from faceexp.results.events import TrialEnded
+from faceexp.results.events import Looked, TrialEnded
 from faceexp.results.schema import TrialRecord
 from faceexp.values import Event, Resolved
 
@@ -74,7 +76,9 @@ class Display:
     def __init__(self, resolved: Resolved) -> None:
         experiment = resolved.experiment
         self._began = time.monotonic()
-        self._runs = len(experiment.seeds) * resolved.folds
+        # How many trials each loss has; a look may add some.
+        self._runs = Counter({loss.entry.label: len(experiment.seeds) * resolved.folds for loss in resolved.losses})
+        self._folds = resolved.folds
         self._done = 0
         self._total = 0
         self._last = self._began
@@ -85,7 +89,10 @@ class Display:
         self._stage_bars: dict[TaskID, _StageBar] = {}
         self._loss_tasks = {
             loss.entry.label: self._losses.add_task(
-                printable(loss.entry.label), total=loss.entry.finetune.steps * self._runs, value="", left=""
+                printable(loss.entry.label),
+                total=loss.entry.finetune.steps * self._runs[loss.entry.label],
+                value="",
+                left="",
             )
             for loss in resolved.losses
         }
@@ -117,6 +124,9 @@ class Display:
             self._spent[event.label] += now - self._last
             self._under_way[event.label][event.seed, event.fold] = event.done
             self._advance(event.label, f"loss {event.value:.4g}" if event.value is not None else "")
+        elif isinstance(event, Looked):
+            for label in event.verdict.in_question:
+                self._runs[label] += math.ceil(TRIALS_A_LOOK / self._folds) * self._folds
         elif isinstance(event, TrialEnded):
             self._done, self._total = event.done, event.total
             if event.label in self._loss_tasks:
@@ -158,13 +168,13 @@ class Display:
     def _advance(self, label: str, value: str) -> None:
         """Move the bar of a loss to what its trials have done in all; ``value`` is what it shows beside."""
         done = self._ended[label] * self._steps[label] + sum(self._under_way[label].values())
-        whole = self._steps[label] * self._runs
+        whole = self._steps[label] * self._runs[label]
         spent = self._spent[label]
         left = f"{clock(spent / done * (whole - done))} left" if 0 < done < whole and spent else ""
         task = self._loss_tasks[label]
         # A step without a loss value leaves the last one on the screen.
         text = value or self._losses.tasks[list(self._loss_tasks).index(label)].fields["value"]
-        self._losses.update(task, completed=done, value=text, left=left)
+        self._losses.update(task, completed=done, total=whole, value=text, left=left)
 
     def __rich__(self) -> RenderableType:
         """Return the display as it is at this moment."""

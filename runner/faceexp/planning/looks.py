@@ -1,0 +1,55 @@
+"""Further seeds of a run that goes on until its questions are decided, only for the losses that are in question."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Collection
+
+from faceexp.data.splits import splits
+from faceexp.planning.trials import trials_of
+from faceexp.values import Plan, Trial
+
+# A look at fewer new trials than this would hardly tell more than the look before, and costs its share of certainty.
+TRIALS_A_LOOK = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Further:
+    """The next trials of a run.
+
+    Attributes:
+        plan: The plan with everything so far and these trials.
+        trials: The new trials.
+        seeds: Their seeds.
+    """
+
+    plan: Plan
+    trials: tuple[Trial, ...]
+    seeds: tuple[int, ...]
+
+
+def further(plan: Plan, labels: Collection[str]) -> Further:
+    """Return a plan with more seeds, in which only some losses are trained; the baselines always are.
+
+    Args:
+        plan: What was planned so far. Its protocol deals other people to each seed.
+        labels: The losses that are still in question.
+    """
+    experiment = plan.resolved.experiment
+    number = math.ceil(TRIALS_A_LOOK / plan.resolved.folds)
+    # Seeds may be any numbers, up to the largest one that NumPy takes; the smallest that are free come next.
+    free = (seed for seed in itertools.count() if seed not in experiment.seeds)
+    seeds = tuple(itertools.islice(free, number))
+    later = dataclasses.replace(plan.resolved, experiment=experiment.model_copy(update={"seeds": seeds}))
+    trials = tuple(trial for trial in trials_of(later) if trial.kind == "baseline" or trial.label in labels)
+    parts = itertools.chain.from_iterable(splits(plan.labels, experiment.protocol, seed) for seed in seeds)
+    everything = experiment.model_copy(update={"seeds": (*experiment.seeds, *seeds)})
+    extended = dataclasses.replace(
+        plan,
+        resolved=dataclasses.replace(plan.resolved, experiment=everything),
+        splits=(*plan.splits, *parts),
+        trials=(*plan.trials, *trials),
+    )
+    return Further(extended, trials, seeds)
