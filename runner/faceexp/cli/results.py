@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from faceexp.evaluation.catalogue import Metric
     from faceexp.results.schema import RunRecord
 
+MAX_DIGITS = 40
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", parser=user_path, help="The folder of a run.", show_default=False)
 ]
@@ -149,6 +150,7 @@ def power(
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a study could have told apart, and how many pairs, people, seeds or folds it would have taken."""
+    from faceexp.evaluation.catalogue import SIM_DIFF_RATIO
     from faceexp.report.terminal import power as tables
     from faceexp.results.design import design_of, losses_of, values_of
     from faceexp.run import open_run
@@ -174,6 +176,8 @@ def power(
             asked_metric.key,
             higher_is_better=asked_metric.higher_is_better,
             losses=losses_of(results),
+            # All metrics but this ratio lie between 0 and 1.
+            largest=None if asked_metric.key == SIM_DIFF_RATIO.key else 1.0,
             difference=None if difference is None else difference / asked_metric.scale,
             alpha=alpha,
             power=target,
@@ -190,6 +194,9 @@ def _counts(study: list[str], of: int | None) -> tuple[dict[str, int], int]:
         count, slash, total = text.partition("/")
         if not count.isdecimal() or (slash and not total.isdecimal()):
             raise InputError(f"{text!r} is no count of right answers; name one run, or counts such as 114 110 --of 134")
+        # Python refuses to read numbers of thousands of digits.
+        if max(len(count), len(total)) > MAX_DIGITS:
+            raise InputError(f"'{text[:40]}...' is no number of pairs; there are a billion at most")
         totals |= {int(total)} if slash else set()
     if not totals:
         raise InputError(f"of how many pairs? say so: {' '.join(study)} --of PAIRS")
