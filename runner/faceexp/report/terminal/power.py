@@ -11,7 +11,8 @@ from rich.text import Text
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
-from faceexp.statistics.power.counts import Cases, Count, CountPower
+from faceexp.results.published_tables import JudgedTable
+from faceexp.statistics.power.counts import Cases, Count, CountPair, CountPower
 from faceexp.statistics.power.trials import Answer, RunPower
 
 # Numbers up to ten are words in a sentence, as in print.
@@ -38,6 +39,11 @@ GROWTH = (
 LISTED_GROWTH = (
     "More seeds lower the part of a fold's variance that is due to training, and no other; the list says how many "
     "folds there are."
+)
+ONE_RUN = (
+    "A published accuracy is that of one network, trained once. Whether another training of the same loss, with "
+    "another seed, would come out above or below it, no number of test pairs can say: nothing here is shown of losses, "
+    "only of the networks that were tested."
 )
 NESTED = "the more accurate of two judged right every pair that the other did"
 
@@ -76,14 +82,63 @@ def counts_power(power: CountPower) -> RenderableType:
     )
 
 
+def published_tables(table: JudgedTable) -> RenderableType:
+    """Return what a published table can show: for each test set, which losses can be told from the best one."""
+    table = shown(table)
+    parts: list[RenderableType] = [Text(table.source)] if table.source else []
+    for judged in table.sets:
+        power = judged.power
+        title = f"{judged.name}: {judged.pairs:,} pairs"
+        headings = ("loss", "accuracy %", "right", "below the best", "told apart?", "pairs needed")
+        rows = _table(*headings, title=title)
+        best = max(power.losses, key=lambda loss: loss.right)
+        against_best = {
+            pair.b if pair.a == best.label else pair.a: pair for pair in power.pairs if best.label in (pair.a, pair.b)
+        }
+        for loss in sorted(power.losses, key=lambda loss: -loss.right):
+            cells = ("best", "", "") if loss is best else _against_best(against_best[loss.label])
+            half = 50 * (loss.ci95[1] - loss.ci95[0])
+            rows.add_row(Text(loss.label), f"{100 * loss.accuracy:.2f} ±{half:.2f}", f"{loss.right:,}", *cells)
+        rounding = (
+            f"The accuracies are rounded, so that each count of right pairs may be wrong by {judged.count_error:,}: "
+            "only differences of more than twice as many pairs mean anything."
+        )
+        parts += [rows, Text(verdict(power), style="bold"), Text(_detectable(power))]
+        parts += [Text(rounding, style="yellow"), Text("")] if judged.count_error else [Text("")]
+    power = table.sets[0].power
+    return Group(
+        *parts,
+        Text(ONE_RUN, style="bold"),
+        Text(""),
+        _assumptions(
+            f"Told apart: yes, even if errors are unrelated (Fisher's exact test); no, not even if {NESTED} (McNemar's "
+            f"exact test); else open, since it depends on which pairs each judged right. At {_percent(power.alpha)}, "
+            "after Holm's correction for all pairs of losses of a test set; each test set by itself.",
+            f"Accuracy: 95 % interval after Wilson. Pairs needed: for {_percent(power.power)} power in one comparison "
+            "alone, from errors nested to errors unrelated.",
+            "Pairs that share people or images count for less than their number: it takes more than these.",
+        ),
+    )
+
+
+def _against_best(pair: CountPair) -> tuple[str, str, str]:
+    """Return the cells of a loss beside the best one: difference, verdict, and pairs that it takes."""
+    words = {"distinguishable": "yes", "indistinguishable": "no"}
+    needed = [_about(number) for number in (pair.pairs_needed.nested, pair.pairs_needed.unrelated) if number]
+    span = " to ".join(dict.fromkeys(needed))
+    return f"{100 * pair.difference:.2f}", words.get(pair.verdict, "open"), span or "-"
+
+
 def _detectable(power: CountPower) -> str:
     """Return which loss, below the best one, so many pairs would find."""
     target = f"With {power.total:,} pairs the study finds, in {_percent(power.power)} of repetitions,"
-    nested, unrelated = _cases(power.detectable, lambda value: "none" if value is None else f"{100 * value:.1f}")
+    digits = 1 if power.total < 1000 else 2
+    nested, unrelated = _cases(power.detectable, lambda value: "none" if value is None else f"{100 * value:.{digits}f}")
     if nested == unrelated == "none":
         return f"{target} no loss that is worse than the best one, however bad it is."
     return (
-        f"{target} a loss that is so many points below the best one: {nested} if errors are nested, {unrelated} if not."
+        f"{target} a loss that is so many points below the best one: {nested} if errors are nested, {unrelated} if "
+        "they are unrelated."
     )
 
 
