@@ -69,6 +69,8 @@ def test_shares_are_taken_as_well_as_percentages(judge):
 
 def test_a_spreadsheet_may_write_semicolons_and_decimal_commas(judge):
     assert judge("loss;LFW", "a;99,53", "b;99,08") == judge("loss,LFW", "a,99.53", "b,99.08")
+    commented = judge("# A paper, of 2019", "loss,LFW", "a,99.53", "b,99.08")
+    assert judge('"# A paper, of 2019",', "loss,LFW", "a,99.53", "b,99.08") == commented
     assert judge("\ufeffloss\tLFW", "a\t99.53", "b\t99.08") == judge("loss,LFW", "a,99.53", "b,99.08")
 
 

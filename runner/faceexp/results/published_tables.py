@@ -85,15 +85,15 @@ class _Table:
         self.cells: dict[str, list[_Cell]] = {}
         self._labels: set[str] = set()
         try:
-            for line, fields in self._rows(text):
-                if self.sets:
-                    self._row(line, fields)
-                else:
-                    self._heading(line, fields)
+            rows = self._rows(text)
+            if heading := next(rows, None):
+                self._heading(*heading)
+            else:
+                self.say(f"is empty; {HINT}")
+            for line, fields in rows:
+                self._row(line, fields)
         except csv.Error as error:
             self.say(f"is no CSV: {error}; {HINT}")
-        if not self.sets and not self.problems:
-            self.say(f"is empty; {HINT}")
 
     def say(self, message: str, line: int | None = None) -> None:
         self.problems.append(Problem(message, self.name if line is None else f"{self.name}:{line}"))
@@ -101,14 +101,17 @@ class _Table:
     def _rows(self, text: str) -> Iterator[tuple[int, list[str]]]:
         """Yield number and fields of every line that is neither empty nor a comment; comments are the source."""
         lines = text.splitlines()
-        heading = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+        heading = next((line for line in lines if line.strip() and not line.startswith(("#", '"#'))), "")
         # Spreadsheets write semicolons where the comma is the decimal sign.
         self.separator = max(",;\t", key=heading.count)
         for number, line in enumerate(lines, 1):
-            if line.startswith("#"):
-                self.source = f"{self.source} {line.lstrip('# ').strip()}".strip()
+            fields = [field.strip() for field in next(csv.reader([line], delimiter=self.separator), [])]
+            # A spreadsheet puts a comment that holds a comma between quotation marks.
+            if line.startswith(("#", '"#')):
+                comment = line if line.startswith("#") else fields[0]
+                self.source = f"{self.source} {comment.lstrip('#').strip()}".strip()
             elif line.strip():
-                yield number, [field.strip() for field in next(csv.reader([line], delimiter=self.separator))]
+                yield number, fields
 
     def _heading(self, line: int, fields: list[str]) -> None:
         self.sets = fields[1:]
@@ -156,16 +159,17 @@ class _Table:
         else:
             self.cells[name].append(_Cell(label, Decimal(number), len(number.partition(".")[2]), line))
 
-    def size(self, name: str, of: int | None) -> int | None:
-        """Return how many pairs a test set has: what the file says, else what everybody knows, else the option."""
-        known = KNOWN_PAIRS.get(re.sub("[^a-z0-9]", "", name.lower()))
-        if name in self.pairs:
-            return self.pairs[name]
-        if known and of not in (None, known):
-            self.say(f"{name} has {known:,} pairs, not {of:,}; if yours has others, say so in a row: pairs,{of}")
-        if not known and of is None:
-            self.say(f"of how many pairs is {name}? add --of PAIRS, or a row: pairs,6000 (known: {KNOWN_NAMES})")
-        return known or of
+    def sizes(self, of: int | None) -> dict[str, int]:
+        """Return how many pairs each test set has: what the file says, else what everybody knows, else the option."""
+        known = {name: KNOWN_PAIRS.get(re.sub("[^a-z0-9]", "", name.lower())) for name in self.sets}
+        sizes = {name: self.pairs.get(name) or known[name] or of for name in self.sets}
+        for name, size in sizes.items():
+            if size is None:
+                self.say(f"of how many pairs is {name}? add --of PAIRS, or a row: pairs,6000 (known: {KNOWN_NAMES})")
+        if of is not None and of not in sizes.values():
+            name, size = next(iter(sizes.items()))
+            self.say(f"{name} has {size:,} pairs, not {of:,}; if yours has others, say so in a row: pairs,{of}")
+        return {name: size for name, size in sizes.items() if size}
 
     def counts(self, name: str, pairs: int) -> tuple[dict[str, int], int]:
         """Return how many pairs each loss judged right, and by how many that may be wrong."""
@@ -203,15 +207,17 @@ def judge_table(file: Path, of: int | None, alpha: float, power: float, differen
     Raises:
         InputError: With a line for every mistake in the file; or the question has no answer.
     """
+    if of is not None and not 1 <= of <= MOST_PAIRS:
+        raise InputError(Problem(f"a test has 1 to {MOST_PAIRS:,} pairs; say how many", f"--of {of:,}"))
     try:
         text = read_input(file, MAX_FILE_BYTES, HINT).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(Problem(f"is not UTF-8 text; {HINT}", str(file))) from None
     table = _Table(str(file), text)
     table.check()
-    sizes = {name: table.size(name, of) for name in table.sets}
+    sizes = table.sizes(of)
     table.check()
-    counts = {name: (size, *table.counts(name, size)) for name, size in sizes.items() if size}
+    counts = {name: (size, *table.counts(name, size)) for name, size in sizes.items()}
     table.check()
     judged = []
     for name, (pairs, right, count_error) in counts.items():

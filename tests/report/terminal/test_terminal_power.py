@@ -10,6 +10,7 @@ import pytest
 
 from faceexp.evaluation.catalogue import ACCURACY, SIM_DIFF_RATIO
 from faceexp.report.terminal import power as terminal
+from faceexp.results.published_tables import judge_table
 from faceexp.statistics.power import Design, from_counts, from_run
 
 STUDY = {"balanced L2": 111, "contrastive": 110, "npairs": 114, "cluster": 112}  # right of 134
@@ -144,6 +145,27 @@ def test_a_run_over_a_list_of_pairs_is_judged_by_its_folds(drawn):
     assert "with one seed it is not known how many it takes" in unfolded(
         drawn(terminal.run_power(power, ACCURACY), 100)
     )
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_published_table_as_people_read_it(width, drawn, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("# A [bold]paper\x1b[2J\nloss,LFW\nsecond,99.4\n[red]first,99.5\ncopy,99.5\nlast,98.5\n")
+    table = judge_table(path, None, 0.05, 0.8, None)
+    text = drawn(terminal.published_tables(table), width)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert "\x1b" not in text
+    said = unfolded(text)
+    assert said.startswith("A [bold]paper")
+    assert "LFW: 6,000 pairs" in said
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert "[red]first 99.50 ±0.18 5,970 best" in rows
+    assert "copy 99.50 ±0.18 5,970 0.00 no -" in rows
+    assert "second 99.40 ±0.20 5,964 0.10 no 7,900 to 86,000" in rows
+    assert "last 98.50 ±0.31 5,910 1.00 yes 790 to 1,700" in rows
+    # One digit after the point is all that the file gives.
+    assert "each count of right pairs may be wrong by 3: only differences of more than twice as many" in said
+    assert "nothing here is shown of losses, only of the networks that were tested" in said
 
 
 def test_few_pairs_find_nothing(drawn):
