@@ -22,7 +22,7 @@ from faceexp.statistics.power.question import ALPHA, POWER
 if TYPE_CHECKING:
     from faceexp.arrays import IntArray
 
-# Where more answers differ than this, the formula of Connor is used: its number of pairs is then too small by about 2 %
+# Where more answers differ than this, the formula of Connor is used: its number of pairs is then too small by about 3 %
 # at most. Where few answers differ it may be too small by half.
 MOST_EXACT = 500
 # The number of answers that differ is nearly never farther from its mean than so many standard deviations.
