@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from faceexp.results.design import design_of, losses_of, values_of
+from faceexp.results.published_tables import judge_table
 from faceexp.results.schema import RunRecord
 from faceexp.statistics.power import Design, UnanswerableError, from_counts, from_run
 
@@ -142,6 +143,85 @@ def test_power_of_a_run(faceexp, folder):
     assert json.loads(out)["best"] == "x"
 
 
+@pytest.fixture
+def table(tmp_path):
+    """A published table of two test sets, one of which everybody knows."""
+    path = tmp_path / "table.csv"
+    path.write_text("# A paper\nloss,LFW,ours\na,99.50,91.0\nb,99.45,90.5\nc,98.20,60.5\n")
+    return path
+
+
+def test_power_of_a_published_table(faceexp, table):
+    code, out, err = faceexp("power", table, "--of", 200)
+    assert (code, err) == (0, "")
+    said = " ".join(out.split())
+    assert said.startswith("A paper LFW: 6,000 pairs")
+    assert "ours: 200 pairs" in said
+    assert "b 99.45 ±0.19 5,967 0.05 no 16,000 to 330,000" in said
+    assert "c 60.50 ±6.71 121 30.50 yes 25 to 36" in said
+    assert "A published accuracy is that of one network, trained once." in said
+    code, out, err = faceexp("power", table, "--of", 200, "--alpha", 0.01, "--difference", 2, "--json")
+    assert (code, err) == (0, "")
+    expected = asdict(judge_table(table, 200, 0.01, 0.8, 0.02))
+    assert json.loads(out) == json.loads(json.dumps(expected))
+    assert [judged["name"] for judged in json.loads(out)["sets"]] == ["LFW", "ours"]
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "messages"),
+    [
+        (
+            "loss,LFW\na,x\nb,101",
+            "TABLE",
+            [
+                "TABLE:2: 'x' is no accuracy, such as 99.53; write - where none was published",
+                "TABLE:3: '101' is no accuracy, such as 99.53; write - where none was published",
+            ],
+        ),
+        (
+            "loss,LFW\na,99\nb,98",
+            "TABLE --of 5",
+            ["TABLE: LFW has 6,000 pairs, not 5; if yours has others, say so in a row: pairs,5"],
+        ),
+        ("loss,x\na,99\nb,98", "TABLE --of 0", ["--of 0: a test has 1 to 1,000,000,000 pairs; say how many"]),
+        (
+            "loss,x\na,99\nb,98",
+            "TABLE --of 10000000000000000000",
+            ["--of 10,000,000,000,000,000,000: a test has 1 to 1,000,000,000 pairs; say how many"],
+        ),
+        (
+            "loss,LFW\na,99\nb,98",
+            "TABLE --alpha 1e-300",
+            ["TABLE: LFW: alpha must be 1e-09 or more and power 0.9999 or less, not alpha 1e-300 and power 0.8"],
+        ),
+        (
+            "loss,LFW\na,99\nb,98",
+            "TABLE --metric auc",
+            ["--metric auc: a table of accuracies has an accuracy and nothing else; leave it out"],
+        ),
+        ("", "TABLE", ["TABLE: is empty; name a CSV file with a row for each loss and a column for each test set"]),
+        (
+            "",
+            "missing.csv",
+            ["missing.csv: no such file; name a CSV file with a row for each loss and a column for each test set"],
+        ),
+        (
+            "",
+            "/dev/zero",
+            [
+                "/dev/zero: is a device, not an ordinary file; name a CSV file with a row for each loss and a column for each test set"
+            ],
+        ),
+        ("", "TABLE TABLE", ["'TABLE' is no count of right answers; name one run, or counts such as 114 110 --of 134"]),
+    ],
+)
+def test_a_wrong_table_ends_with_a_line_for_each_mistake(faceexp, table, content, arguments, messages):
+    table.write_text(content)
+    given = [str(table) if part == "TABLE" else part for part in arguments.split()]
+    expected = "".join(f"error: {message}\n" for message in messages).replace("TABLE", str(table))
+    assert faceexp("power", *given) == (2, "", expected)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -154,6 +234,24 @@ def test_power_of_a_run(faceexp, folder):
         ("RUN RUN", "'RUN' is no count of right answers; name one run, or counts such as 114 110 --of 134"),
         ("111 110 --of 134 --difference 0", "the difference must be above 0"),
         ("111 110 --of 134 --power 1.5", "it must be 0 < alpha < power < 1, not alpha 0.05 and power 1.5"),
+        (
+            "5 4 --of 10 --alpha 1e-300",
+            "alpha must be 1e-09 or more and power 0.9999 or less, not alpha 1e-300 and power 0.8",
+        ),
+        ("5 4 --of 10000000000000000000", "a test has 1,000,000,000 pairs at most, not 10,000,000,000,000,000,000"),
+        (
+            "9999999999995 9999999999900 --of 10000000000000",
+            "a test has 1,000,000,000 pairs at most, not 10,000,000,000,000",
+        ),
+        (f"1 {'9' * 5000} --of 10", f"'{'9' * 40}...' is no number of pairs; there are a billion at most"),
+        ("1 2/" + "9" * 5000, f"'2/{'9' * 38}...' is no number of pairs; there are a billion at most"),
+        ("111 110 --of 134 --difference 1e-300", "the difference is too small to be of any use"),
+        (" ".join(["1"] * 51) + " --of 2", "51 losses are too many to compare; give 50 at most"),
+        ("RUN --difference 101", "RUN: no two values of accuracy differ by as much as was asked for"),
+        (
+            "RUN --alpha 1e-300",
+            "RUN: alpha must be 1e-09 or more and power 0.9999 or less, not alpha 1e-300 and power 0.8",
+        ),
         ("111 110 --of 134 --metric auc", "--metric auc: counts give an accuracy and nothing else; leave it out"),
         ("missing", "missing: holds no results.json; name the folder that `faceexp run` printed"),
         ("RUN --metric acuracy", "--metric acuracy: the run has no metric 'acuracy'; did you mean 'accuracy'?"),

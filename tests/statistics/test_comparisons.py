@@ -1,16 +1,12 @@
-"""Intervals, comparisons and letters against SciPy, statsmodels, simulation and brute force."""
+"""Intervals and comparisons against SciPy, statsmodels, simulation and brute force."""
 
 from __future__ import annotations
 
 import math
-import string
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
@@ -19,7 +15,6 @@ from faceexp.data.splits import splits
 from faceexp.evaluation.checkpoints import validation_auc
 from faceexp.experiment.schema import Protocol
 from faceexp.statistics.comparisons import Comparison, Summary, compare, summarise
-from faceexp.statistics.letters import letters
 
 UP = {"auc": True}
 
@@ -192,37 +187,6 @@ def test_overlapping_training_sets_need_the_corrected_variance():
         corrected += compare(results, UP, test_train_ratio=20 / 40)[0].verdict != "indistinguishable"
     assert corrected / repetitions <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / repetitions)
     assert plain / repetitions > 0.2
-
-
-LABELS = list(string.ascii_uppercase[:7])
-EDGES = [frozenset(pair) for pair in combinations(LABELS, 2)]
-
-
-@settings(deadline=None)
-@given(st.permutations(LABELS), st.sets(st.sampled_from(EDGES)))
-def test_labels_share_a_letter_if_and_only_if_they_are_not_different(ranked, different):
-    shown = letters(ranked, different)
-    for a, b in combinations(LABELS, 2):
-        assert bool(set(shown[a]) & set(shown[b])) == (frozenset((a, b)) not in different)
-    assert "a" in shown[ranked[0]]
-    used = sorted(set("".join(shown.values())))
-    assert used == list(string.ascii_letters[: len(used)])
-    assert all(list(text) == sorted(text) for text in shown.values())
-
-
-def test_letters_where_telling_apart_is_not_transitive():
-    assert letters(["best", "middle", "worst"], {frozenset(("best", "worst"))}) == {
-        "best": "a",
-        "middle": "ab",
-        "worst": "b",
-    }
-
-
-def test_there_are_always_enough_letters():
-    ranked = [f"loss{i}" for i in range(60)]
-    shown = letters(ranked, {frozenset(pair) for pair in combinations(ranked, 2)})
-    assert [shown[label] for label in (ranked[0], ranked[25], ranked[26], ranked[52])] == ["a", "z", "A", "a1"]
-    assert len(set(shown.values())) == 60
 
 
 # Do intervals and verdicts keep their promises? Simulations in which the truth is known.

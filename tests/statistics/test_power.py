@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -18,7 +20,7 @@ from faceexp.report.terminal.power import verdict as verdict_in_words
 from faceexp.results.schema import TrialRecord
 from faceexp.statistics.comparisons import compare
 from faceexp.statistics.power import UnanswerableError, from_counts, from_run
-from faceexp.statistics.power.counts import pairs_needed
+from faceexp.statistics.power.mcnemar import exact_power, pairs_needed
 from faceexp.statistics.power.trials import MOST_SEEDS, Design, t_test_power
 
 STUDY = {"balanced L2": 111, "contrastive": 110, "npairs": 114, "cluster": 112}  # right of 134
@@ -37,7 +39,7 @@ def test_no_two_losses_of_the_source_study_can_be_told_apart():
     assert all(low < 0 < high for low, high in (pair.ci95 for pair in power.pairs))
     # It would have taken many times its 134 pairs, and it could have found only large differences.
     needed = power.pairs[0].pairs_needed
-    assert (needed.nested, needed.unrelated) == (261, 2420)
+    assert (needed.nested, needed.unrelated) == (264, 2420)
     assert power.detectable.nested > 0.05
     assert power.detectable.unrelated > 0.14
 
@@ -110,21 +112,54 @@ def test_so_many_pairs_of_unrelated_errors_find_the_difference_in_80_percent(acc
     worse = accuracy - difference
     discordance = accuracy * (1 - worse) + worse * (1 - accuracy)
     n = pairs_needed(difference, discordance, alpha)
-    chi_square, exact = rejections(difference, discordance, n, alpha)
-    assert chi_square == pytest.approx(0.8, abs=0.01)
-    assert exact == pytest.approx(0.79, abs=0.015)
-    assert rejections(difference, discordance, n // 2, alpha)[0] < 0.6
+    _, exact = rejections(difference, discordance, n, alpha)
+    # Where very many answers differ, Connor's formula is used, which is made for the chi-square form of the test.
+    assert exact == pytest.approx(0.795, abs=0.015)
+    assert rejections(difference, discordance, n // 2, alpha)[1] < 0.6
 
 
 @pytest.mark.parametrize("difference", [0.03, 0.05, 0.1])
 def test_so_many_pairs_of_nested_errors_find_the_difference_in_80_percent(difference):
     # Few answers differ, so that the chi-square form claims too much; the exact one is meant.
-    n = pairs_needed(difference, difference)
-    assert rejections(difference, difference, n)[1] == pytest.approx(0.79, abs=0.01)
-    assert rejections(difference, difference, n // 2)[1] < 0.4
-    # At a stricter level Connor's number is on the safe side.
-    strict = pairs_needed(difference, difference, 0.05 / 6)
-    assert 0.8 < rejections(difference, difference, strict, 0.05 / 6)[1] < 0.93
+    for alpha in (0.05, 0.05 / 6):
+        n = pairs_needed(difference, difference, alpha)
+        assert rejections(difference, difference, n, alpha)[1] == pytest.approx(0.803, abs=0.007)
+        assert rejections(difference, difference, n // 2, alpha)[1] < 0.4
+
+
+def power_by_definition(pairs, difference, discordance, alpha):
+    """Return the power of McNemar's exact test, summed up over all numbers of answers of each kind."""
+    more, fewer = (discordance + difference) / 2, (discordance - difference) / 2
+    total = 0.0
+    for b in range(pairs + 1):
+        for c in range(pairs - b + 1):
+            if b + c and mcnemar([[0, b], [c, 0]], exact=True).pvalue <= alpha:
+                total += stats.multinomial.pmf([b, c, pairs - b - c], pairs, [more, fewer, 1 - discordance])
+    return total
+
+
+@pytest.mark.parametrize(("difference", "discordance"), [(1.0, 1.0), (0.9, 0.9), (0.5, 0.6), (0.6, 0.62)])
+def test_few_pairs_are_counted_by_the_exact_test(difference, discordance):
+    """Connor's formula, which is made for many pairs, gives 4 for a difference of 100 points; no 4 pairs show it."""
+    n = pairs_needed(difference, discordance)
+    assert exact_power(n, difference, discordance, 0.05) == pytest.approx(
+        power_by_definition(n, difference, discordance, 0.05), abs=1e-9
+    )
+    assert power_by_definition(n, difference, discordance, 0.05) >= 0.8 - 1e-9
+    assert power_by_definition(n - 1, difference, discordance, 0.05) < 0.8
+
+
+def test_six_answers_of_one_kind_are_the_fewest_that_show_a_difference():
+    (pair,) = from_counts({"a": 2, "b": 0}, 2).pairs
+    assert asdict(pair.pairs_needed) == dict.fromkeys(asdict(pair.pairs_needed), 6)
+    assert mcnemar([[0, 6], [0, 0]], exact=True).pvalue == 2 / 2**6 <= 0.05 < mcnemar([[0, 5], [0, 0]]).pvalue
+
+
+def test_what_no_answers_can_show_is_not_claimed():
+    """Fisher's test takes 5 of 5 and 0 of 5 for two samples; of 5 pairs McNemar's test cannot reject."""
+    (pair,) = from_counts({"a": 5, "b": 0}, 5).pairs
+    assert pair.p_corrected < 0.01
+    assert (pair.best_case_p, pair.verdict) == (0.0625, "indistinguishable")
 
 
 def test_the_detectable_difference_is_the_one_that_needs_these_pairs():
@@ -312,12 +347,12 @@ def test_folds_as_the_model_says():
         spread = spread_of(table, "a", "b")
         powers = {}
         for k in range(2, DESIGN.most_folds + 1):
-            # Test parts of 1/k of the images rather than of a fifth; 0.75 of the rest are trained on.
-            error = spread * math.sqrt(k / 5) * math.sqrt(1 / (3 * k) + (1 / k) / ((1 - 1 / k) * 0.75))
+            # Test parts of 1/k of the images rather than of a fifth; the rest is for training and validation.
+            error = spread * math.sqrt(k / 5) * math.sqrt(1 / (3 * k) + (1 / k) / (1 - 1 / k))
             powers[k] = TTestPower().power(difference / error / math.sqrt(3 * k), nobs=3 * k, alpha=0.05)
         assert row.single.folds == next((k for k, power in powers.items() if power >= 0.8), None)
     assert row.single.folds is not None
-    assert asked(table, replace(DESIGN, listed=True), difference=0.1).rows[0].single.folds is None
+    assert asked(trials(a=0.9, b=0.86), replace(DESIGN, listed=True), difference=0.1).rows[0].single.folds is None
 
 
 def test_so_many_people_find_the_difference():
@@ -336,7 +371,132 @@ def test_so_many_people_find_the_difference():
     assert again.single.test_people == pytest.approx(DESIGN.test_people, abs=1)
     assert row.single.test_pairs == pytest.approx(DESIGN.test_pairs * factor**2, rel=0.01)
     listed = asked(table, replace(DESIGN, listed=True), difference=0.01).rows[0].single
-    assert listed.test_pairs == pytest.approx(DESIGN.test_pairs * factor, rel=0.01)
+    assert listed.test_pairs == pytest.approx(DESIGN.test_pairs * listed.test_people / DESIGN.test_people, rel=0.01)
+
+
+# A list of pairs
+
+
+LISTED = replace(DESIGN, listed=True)
+
+
+def folds_and_seeds(rng, seeds, folds, between_folds, training, difference):
+    """Return two losses whose difference varies between the folds of a list, and by training within each."""
+    of_folds = rng.normal(difference, between_folds, size=folds)
+    return {
+        "a": {(s, f): 0.5 + of_folds[f] + rng.normal(0, training) for s in range(seeds) for f in range(folds)},
+        "b": {(s, f): 0.5 for s in range(seeds) for f in range(folds)},
+    }
+
+
+def test_seeds_that_share_the_pairs_of_a_list_are_averaged_within_its_folds():
+    table = trials(seeds=3, folds=5, a=0.9, b=0.88)
+    (row,) = asked(table, LISTED, difference=0.02).rows
+    means = [np.mean([table["a"][s, f] - table["b"][s, f] for s in range(3)]) for f in range(5)]
+    assert row.n == 5
+    assert row.difference == pytest.approx(np.mean(means))
+    effect = 0.02 / np.std(means, ddof=1)
+    assert row.single.power == pytest.approx(TTestPower().power(effect, nobs=5, alpha=0.05), abs=1e-4)
+    detected = TTestPower().solve_power(nobs=5, alpha=0.05, power=0.8) * np.std(means, ddof=1)
+    assert row.single.detectable == pytest.approx(detected, rel=1e-3)
+    # How many images were trained on does not matter, since the folds of a list share no test pairs.
+    assert asked(table, replace(LISTED, test_train_ratio=5.0), difference=0.02).rows == (row,)
+    assert row.single.folds is None
+
+
+def test_more_seeds_of_a_list_lower_only_what_training_adds():
+    rng = np.random.default_rng(0)
+    table = folds_and_seeds(rng, 2, 10, between_folds=0.005, training=0.03, difference=0.02)
+    (row,) = asked(table, LISTED, difference=0.01).rows
+    differences = np.array([[table["a"][s, f] - 0.5 for s in range(2)] for f in range(10)])
+    within = differences.var(axis=1, ddof=1).mean()
+    between = differences.mean(axis=1).var(ddof=1) - within / 2
+
+    def power_with(seeds):
+        return TTestPower().power(0.01 / math.sqrt(max(0, between) + within / seeds), nobs=10, alpha=0.05)
+
+    assert row.single.seeds > 2
+    assert power_with(row.single.seeds) >= 0.8 - 1e-6 > power_with(row.single.seeds - 1)
+    # Folds that differ among themselves are not made alike by more seeds.
+    unlike = folds_and_seeds(rng, 2, 10, between_folds=0.05, training=0.001, difference=0.02)
+    assert asked(unlike, LISTED, difference=0.01).rows[0].single.seeds is None
+    alone = folds_and_seeds(rng, 1, 10, between_folds=0.005, training=0.03, difference=0.02)
+    assert asked(alone, LISTED, difference=0.01).rows[0].single.seeds is None
+
+
+# Bounds
+
+
+def test_no_difference_is_found_that_the_metric_cannot_have():
+    table = {"a": {(0, 0): 0.9, (1, 0): 0.8}, "b": {(0, 0): 0.3, (1, 0): 0.6}}
+    (row,) = asked(table, largest=1.0).rows
+    assert row.single.detectable is None
+    assert asked(table).rows[0].single.detectable > 1
+    with pytest.raises(UnanswerableError, match="no two values of accuracy differ by as much"):
+        asked(table, largest=1.0, difference=1.01)
+
+
+levels = st.one_of(
+    st.sampled_from([1e-300, 5e-324, 1e-9, 0.05, 0.8, 0.9999, 1 - 1e-12, math.nan, math.inf, -1.0]),
+    st.floats(0, 1, exclude_min=True, exclude_max=True),
+)
+differences = st.one_of(
+    st.none(), st.sampled_from([0.0, 5e-324, 1e-300, 1e-9, 1.0, 1e300, math.nan, math.inf]), st.floats(0, 1)
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.one_of(st.integers(-1, 12), st.integers(0, 10**5), st.integers(0, 10**20)).flatmap(
+        lambda total: st.tuples(st.lists(st.integers(-1, total + 1), min_size=1, max_size=4), st.just(total))
+    ),
+    levels,
+    levels,
+    differences,
+)
+def test_counts_have_an_answer_or_one_line_whatever_is_asked(counts, alpha, power, difference):
+    given_counts, total = counts
+    try:
+        answer = from_counts({str(i): count for i, count in enumerate(given_counts)}, total, alpha, power, difference)
+    except UnanswerableError as error:
+        assert len(str(error).splitlines()) == 1
+        return
+    json.dumps(asdict(answer), allow_nan=False)
+    for pair in answer.pairs:
+        assert pair.verdict == "indistinguishable" or pair.best_case_p_corrected <= alpha
+        needed = pair.pairs_needed
+        assert pair.difference == 0 or needed.nested <= needed.unrelated
+        # Not fewer pairs than can be significant at all, and not fewer at a stricter level.
+        assert pair.difference == 0 or 2 * 0.5**needed.nested <= alpha
+        assert pair.difference == 0 or needed.nested <= needed.nested_corrected
+    found = answer.detectable
+    assert found.nested is None or found.unrelated is None or found.nested <= found.unrelated * (1 + 1e-9)
+
+
+values = st.one_of(st.floats(0, 1), st.floats(-1e100, 1e100), st.sampled_from([0.5, 0.5 + 1e-12, 1e-300]))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(values, values), min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from([0.0, 0.25, 3.0]),
+    levels,
+    levels,
+    differences,
+)
+def test_runs_have_an_answer_or_one_line_whatever_is_asked(pairs, listed, ratio, alpha, power, difference):
+    cells = [(place % 2, place // 2) for place in range(len(pairs))]
+    table = {label: {c: pair[side] for c, pair in zip(cells, pairs, strict=True)} for side, label in enumerate("ab")}
+    design = replace(DESIGN, listed=listed, test_train_ratio=ratio)
+    try:
+        answer = asked(table, design, difference=difference, alpha=alpha, power=power, largest=1.0)
+    except UnanswerableError as error:
+        assert len(str(error).splitlines()) == 1
+        return
+    json.dumps(asdict(answer), allow_nan=False)
+    (row,) = answer.rows
+    assert row.single.detectable is None or 0 < row.single.detectable <= 1
 
 
 def test_rows_without_an_answer_say_so():

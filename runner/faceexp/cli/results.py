@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from faceexp.evaluation.catalogue import Metric
     from faceexp.results.schema import RunRecord
 
+MAX_DIGITS = 40
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", parser=user_path, help="The folder of a run.", show_default=False)
 ]
@@ -121,13 +122,19 @@ def power(
     study: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN | COUNT COUNT...",
-            help="The folder of a run; or how many of the same pairs each loss got right: 114 110, or 114/134 110/134.",
+            metavar="RUN | COUNT COUNT... | TABLE.csv",
+            help="The folder of a run; or how many of the same pairs each loss got right: 114 110, or 114/134 110/134; "
+            "or a CSV file of published accuracies, with a row for each loss and a column for each test set.",
             show_default=False,
         ),
     ],
     of: Annotated[
-        int | None, typer.Option("--of", metavar="PAIRS", help="The number of pairs that every loss judged.")
+        int | None,
+        typer.Option(
+            "--of",
+            metavar="PAIRS",
+            help="The number of pairs that every loss judged; for a table, of a test set whose size is not known.",
+        ),
     ] = None,
     metric: Annotated[
         str | None, typer.Option("--metric", help="The metric of a run to ask about; by default accuracy.")
@@ -149,20 +156,27 @@ def power(
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a study could have told apart, and how many pairs, people, seeds or folds it would have taken."""
+    from faceexp.evaluation.catalogue import SIM_DIFF_RATIO
     from faceexp.report.terminal import power as tables
+    from faceexp.results import published_tables
     from faceexp.results.design import design_of, losses_of, values_of
     from faceexp.run import open_run
     from faceexp.statistics.power import UnanswerableError, from_counts, from_run
 
     folder = user_path(study[0])
+    is_file = folder.suffix.lower() == ".csv" or (folder.exists() and folder.suffix != ".json")
+    is_table = len(study) == 1 and is_file and not folder.is_dir()
     is_run = len(study) == 1 and of is None and (folder.exists() or not study[0].replace("/", "").isdecimal())
+    share = None if difference is None else difference / 100
+    if (is_table or not is_run) and metric is not None:
+        what = "a table of accuracies has" if is_table else "counts give"
+        raise InputError(Problem(f"{what} an accuracy and nothing else; leave it out", f"--metric {metric}"))
+    if is_table:
+        judged = published_tables.judge_table(folder, of, alpha, target, share)
+        show(tables.published_tables(judged), judged, as_json=as_json)
+        return
     try:
         if not is_run:
-            if metric is not None:
-                raise InputError(
-                    Problem("counts give an accuracy and nothing else; leave it out", f"--metric {metric}")
-                )
-            share = None if difference is None else difference / 100
             of_counts = from_counts(*_counts(study, of), alpha, target, share)
             show(tables.counts_power(of_counts), of_counts, as_json=as_json)
             return
@@ -174,6 +188,8 @@ def power(
             asked_metric.key,
             higher_is_better=asked_metric.higher_is_better,
             losses=losses_of(results),
+            # All metrics but this ratio lie between 0 and 1.
+            largest=None if asked_metric.key == SIM_DIFF_RATIO.key else 1.0,
             difference=None if difference is None else difference / asked_metric.scale,
             alpha=alpha,
             power=target,
@@ -190,6 +206,9 @@ def _counts(study: list[str], of: int | None) -> tuple[dict[str, int], int]:
         count, slash, total = text.partition("/")
         if not count.isdecimal() or (slash and not total.isdecimal()):
             raise InputError(f"{text!r} is no count of right answers; name one run, or counts such as 114 110 --of 134")
+        # Python refuses to read numbers of thousands of digits.
+        if max(len(count), len(total)) > MAX_DIGITS:
+            raise InputError(f"'{text[:40]}...' is no number of pairs; there are a billion at most")
         totals |= {int(total)} if slash else set()
     if not totals:
         raise InputError(f"of how many pairs? say so: {' '.join(study)} --of PAIRS")

@@ -10,7 +10,7 @@ from typing import Literal
 from faceexp.evaluation.catalogue import ACCURACY, SIM_DIFF_RATIO
 from faceexp.report.columns import Row, mean_and_interval
 from faceexp.report.words import NOTHING, probability, signed
-from faceexp.results.published import CountPairRecord, PublishedRecord, PublishedResultRecord
+from faceexp.results.published import CountPairRecord, CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import Interval
 from faceexp.results.schema import RunRecord, SummaryRecord
 
@@ -19,6 +19,13 @@ VERDICTS: dict[Literal["distinguishable", "undecided", "indistinguishable"], str
     "distinguishable": "told apart even if errors are unrelated",
     "undecided": "depends on which pairs each judged right",
     "indistinguishable": "not told apart even in the best case",
+}
+# The same where there are two published losses, with room for the level.
+ONE_PAIR = {
+    "distinguishable": "The two published losses can be told apart at {}, even if their errors are unrelated.",
+    "undecided": "Whether the two published losses can be told apart at {} depends on which pairs each judged right.",
+    "indistinguishable": "The two published losses cannot be told apart at {} by McNemar's exact test, not even if "
+    "their errors were as alike as they can be.",
 }
 
 
@@ -90,32 +97,49 @@ def remarks(published: PublishedRecord) -> list[str]:
     power = published.power
     if power is None or not power.pairs:
         return []
-    sentences = []
-    counts = Counter(pair.verdict for pair in power.pairs)
+    level, percent = f"{power.alpha * 100:g} %", f"{power.power * 100:g} %"
     narrowest = min((loss.ci95[1] - loss.ci95[0]) / 2 for loss in power.losses)
     largest = max(abs(pair.difference) for pair in power.pairs)
-    winner = "no winner can be called" if largest < narrowest else "that alone says nothing of a winner"
+    uncertain = f"uncertain by \N{PLUS-MINUS SIGN}{_points(narrowest)} or more (95 %)"
+    sentences = []
     sentences.append(
-        f"With {published.pairs:,} pairs each published accuracy is uncertain by "
-        f"\N{PLUS-MINUS SIGN}{_points(narrowest)} or more (95 %); the losses differ by at most "
-        f"{_points(largest)}: {winner}."
+        f"With {published.pairs:,} pairs each published accuracy is {uncertain}; the losses differ by at most "
+        f"{_points(largest)}."
     )
-    if counts["indistinguishable"] == len(power.pairs):
+    counts = Counter(pair.verdict for pair in power.pairs)
+    if len(power.pairs) == 1:
+        sentences.append(ONE_PAIR[power.pairs[0].verdict].format(level))
+    elif counts["indistinguishable"] == len(power.pairs):
         sentences.append(
-            f"None of the {len(power.pairs)} pairs of published losses can be told apart at 5 % by McNemar's exact "
-            "test after Holm, not even if their errors were as alike as they can be."
+            f"None of the {len(power.pairs)} pairs of published losses can be told apart at {level} by McNemar's exact "
+            "test after Holm, not even if their errors were as alike as they can be: no winner can be called."
         )
     else:
         parts = [f"{counts[verdict]} {words}" for verdict, words in VERDICTS.items() if counts[verdict]]
-        sentences.append(f"Of the {len(power.pairs)} pairs of published losses: {'; '.join(parts)} (5 %, after Holm).")
+        listed = "; ".join(parts)
+        sentences.append(f"Of the {len(power.pairs)} pairs of published losses: {listed} ({level}, after Holm).")
+        sentences.append(_winner(power))
     best, unrelated = (_points(power.detectable.nested_corrected), _points(power.detectable.unrelated_corrected))
     if best and unrelated:
         sentences.append(
-            f"With {published.pairs:,} test pairs, {power.power * 100:.0f} % of repetitions find a difference "
+            f"With {published.pairs:,} test pairs, {percent} of repetitions find a difference "
             f"from the best accuracy of {best} where every error of the better loss is one of the other too, and of "
             f"{unrelated} where errors are unrelated; both after correction."
         )
     return sentences
+
+
+def _winner(power: CountPowerRecord) -> str:
+    """Return whether the loss that was right most often can be called the best, by the verdicts on it."""
+    first = max(power.losses, key=lambda loss: loss.right).label
+    verdicts = {
+        pair.b if pair.a == first else pair.a: pair.verdict for pair in power.pairs if first in (pair.a, pair.b)
+    }
+    if set(verdicts.values()) == {"distinguishable"}:
+        return f"{first} is better than every other of them."
+    if rivals := [label for label, verdict in verdicts.items() if verdict == "indistinguishable"]:
+        return f"No winner can be called: {first} cannot be told apart from {', '.join(rivals)}."
+    return f"Whether {first} is better than every other of them depends on which pairs each judged right."
 
 
 def _points(value: float | None) -> str:

@@ -123,8 +123,9 @@ def test_published_results_stand_in_their_own_layout_and_are_judged(written, dra
     assert "npairs 114 85.1 0.28" in text
     assert "cluster 112 83.6 -" in text
     assert "With 134 pairs each published accuracy is uncertain by ±6.0 points or more (95 %)" in text
-    assert "the losses differ by at most 3.0 points: no winner can be called" in text
-    assert "None of the 6 pairs of published losses can be told apart" in text
+    assert "the losses differ by at most 3.0 points." in text
+    assert "None of the 6 pairs of published losses can be told apart at 5 % by McNemar's exact test after Holm" in text
+    assert "as alike as they can be: no winner can be called." in text
 
 
 def test_budgets_are_a_table(written, drawn, changed, bold_label):

@@ -11,7 +11,8 @@ from rich.text import Text
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
-from faceexp.statistics.power.counts import Cases, Count, CountPower
+from faceexp.results.published_tables import JudgedTable
+from faceexp.statistics.power.counts import Cases, Count, CountPair, CountPower
 from faceexp.statistics.power.trials import Answer, RunPower
 
 # Numbers up to ten are words in a sentence, as in print.
@@ -22,6 +23,27 @@ SIZES: tuple[Callable[[Answer], float | None], ...] = (
     lambda answer: answer.folds,
     lambda answer: answer.test_people,
     lambda answer: answer.test_pairs,
+)
+TEST = (
+    "Paired t-test over seeds and folds with the variance of Nadeau and Bengio; the spread of the differences that was "
+    "seen is taken for the true one."
+)
+LISTED_TEST = (
+    "Paired t-test over the folds of the list, with the mean of all seeds for each, since seeds share the test pairs; "
+    "the spread of the differences that was seen is taken for the true one."
+)
+GROWTH = (
+    "More folds cut the same people into smaller test parts; the variance of a trial's difference is taken to be "
+    "inverse to the size of its test part."
+)
+LISTED_GROWTH = (
+    "More seeds lower the part of a fold's variance that is due to training, and no other; the list says how many "
+    "folds there are."
+)
+ONE_RUN = (
+    "A published accuracy is that of one network, trained once. Whether another training of the same loss, with "
+    "another seed, would come out above or below it, no number of test pairs can say: nothing here is shown of losses, "
+    "only of the networks that were tested."
 )
 NESTED = "the more accurate of two judged right every pair that the other did"
 
@@ -42,24 +64,81 @@ def counts_power(power: CountPower) -> RenderableType:
     if power.asked is not None:
         asked = f"{_points(power.asked)} below the best"
         needed.add_row(Text(asked, style="bold"), *_cases(power.pairs_needed, _about))
-    nested, unrelated = _cases(power.detectable, lambda value: "none" if value is None else f"{100 * value:.1f}")
     return Group(
         Text(verdict(power), style="bold"),
         apart,
         needed,
-        Text(
-            f"With {power.total:,} pairs the study finds, in {target} of repetitions, a loss that is "
-            f"{nested} points below the best one if errors are nested, {unrelated} if they are unrelated."
-        ),
+        Text(_detectable(power)),
         Text(""),
         _assumptions(
             f"Accuracies: {', '.join(_accuracy(loss) for loss in power.losses)} (95 %, Wilson).",
             f"Errors nested: {NESTED}, the best case. Errors unrelated: they fall together by chance alone.",
             "Difference: 95 % interval for unrelated errors (Newcombe). p, unrelated: Fisher's exact test after Holm. "
-            "p, best case: McNemar's exact test of nested errors, uncorrected. Pairs: McNemar's test after Connor.",
+            "p, best case: McNemar's exact test of nested errors, uncorrected. Pairs: McNemar's exact test, after "
+            "Connor where many answers differ.",
             _in_parentheses(power.alpha, comparisons),
             "Pairs that share people or images count for less than their number: it takes more than these.",
         ),
+    )
+
+
+def published_tables(table: JudgedTable) -> RenderableType:
+    """Return what a published table can show: for each test set, which losses can be told from the best one."""
+    table = shown(table)
+    parts: list[RenderableType] = [Text(table.source)] if table.source else []
+    for judged in table.sets:
+        power = judged.power
+        title = f"{judged.name}: {judged.pairs:,} pairs"
+        headings = ("loss", "accuracy %", "right", "below the best", "told apart?", "pairs needed")
+        rows = _table(*headings, title=title)
+        best = max(power.losses, key=lambda loss: loss.right)
+        against_best = {
+            pair.b if pair.a == best.label else pair.a: pair for pair in power.pairs if best.label in (pair.a, pair.b)
+        }
+        for loss in sorted(power.losses, key=lambda loss: -loss.right):
+            cells = ("best", "", "") if loss is best else _against_best(against_best[loss.label])
+            half = 50 * (loss.ci95[1] - loss.ci95[0])
+            rows.add_row(Text(loss.label), f"{100 * loss.accuracy:.2f} ±{half:.2f}", f"{loss.right:,}", *cells)
+        rounding = (
+            f"The accuracies are rounded, so that each count of right pairs may be wrong by {judged.count_error:,}: "
+            "only differences of more than twice as many pairs mean anything."
+        )
+        parts += [rows, Text(verdict(power), style="bold"), Text(_detectable(power))]
+        parts += [Text(rounding, style="yellow"), Text("")] if judged.count_error else [Text("")]
+    power = table.sets[0].power
+    return Group(
+        *parts,
+        Text(ONE_RUN, style="bold"),
+        Text(""),
+        _assumptions(
+            f"Told apart: yes, even if errors are unrelated (Fisher's exact test); no, not even if {NESTED} (McNemar's "
+            f"exact test); else open, since it depends on which pairs each judged right. At {_percent(power.alpha)}, "
+            "after Holm's correction for all pairs of losses of a test set; each test set by itself.",
+            f"Accuracy: 95 % interval after Wilson. Pairs needed: for {_percent(power.power)} power in one comparison "
+            "alone, from errors nested to errors unrelated.",
+            "Pairs that share people or images count for less than their number: it takes more than these.",
+        ),
+    )
+
+
+def _against_best(pair: CountPair) -> tuple[str, str, str]:
+    """Return the cells of a loss beside the best one: difference, verdict, and pairs that it takes."""
+    words = {"distinguishable": "yes", "indistinguishable": "no"}
+    needed = [_about(number) for number in (pair.pairs_needed.nested, pair.pairs_needed.unrelated) if number]
+    span = " to ".join(dict.fromkeys(needed))
+    return f"{100 * pair.difference:.2f}", words.get(pair.verdict, "open"), span or "-"
+
+
+def _detectable(power: CountPower) -> str:
+    """Return which loss, below the best one, so many pairs would find."""
+    target = f"With {power.total:,} pairs the study finds, in {_percent(power.power)} of repetitions,"
+    digits = 1 if power.total < 1000 else 2
+    nested, unrelated = _cases(power.detectable, lambda value: "none" if value is None else f"{100 * value:.{digits}f}")
+    if nested == unrelated == "none":
+        return f"{target} no loss that is worse than the best one, however bad it is."
+    return (
+        f"{target} a loss that is so many points below the best one: {nested} if errors are nested, {unrelated} if "
+        "they are unrelated."
     )
 
 
@@ -108,7 +187,9 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
         return _points(value) if metric.is_percentage else f"{value:g}"
 
     unit = ", points" if metric.is_percentage else ""
-    could = _table("best against", "trials", f"difference{unit}", f"detectable{unit}", "power")
+    could = _table(
+        "best against", "folds" if power.design.listed else "trials", f"difference{unit}", f"detectable{unit}", "power"
+    )
     asked = "the difference observed" if power.asked is None else f"a difference of {with_unit(power.asked)}"
     title = f"What it would have taken for {_percent(power.power)} power, to find {asked}"
     needed = _table("best against", "seeds", "or folds", "or test people", "(their pairs)", title=title)
@@ -118,7 +199,7 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
             Text(row.label),
             str(row.n),
             written(row.difference),
-            _both(both, lambda answer: written(answer.detectable)),
+            _both(both, lambda answer: "none" if answer.detectable is None else written(answer.detectable)),
             _both(both, lambda answer: _probability(answer.power)),
         )
         missing = row.asked is None or row.single is None
@@ -127,7 +208,11 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
             *("-" if missing else _both(both, _about_size(size)) for size in SIZES),
         )
     design = power.design
-    floor = "no number suffices, since all trials draw on the same images" if design.test_train_ratio else "none"
+    floor = "no number suffices"
+    if design.listed:
+        floor += "; with one seed it is not known how many it takes" if power.seeds == 1 else ""
+    elif design.test_train_ratio:
+        floor += ", since all trials draw on the same images"
     return Group(
         Text(_run_verdict(power, metric, written, asked), style="bold"),
         could,
@@ -135,13 +220,12 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
         _assumptions(
             f"The run: {_count(power.seeds, 'seed')} x {_count(power.folds, 'fold')}, "
             f"{_about(design.test_people)} people and {_about(design.test_pairs)} pairs in a test part, "
-            f"{design.test_train_ratio:.2f} test images per training image.",
+            f"{design.test_train_ratio:.2f} test images for each other image.",
             _in_parentheses(power.alpha, power.comparisons),
-            "Paired t-test over seeds and folds with the variance of Nadeau and Bengio; the spread of the differences "
-            "that was seen is taken for the true one.",
-            f"Each answer changes one thing and leaves the rest as it was; none: {floor}. More folds cut the same "
-            "people into smaller test parts; the variance of a trial's difference is taken to be inverse to the size "
-            "of its test part. With more test people that variance falls as 1 / people; training people grow along.",
+            LISTED_TEST if design.listed else TEST,
+            f"Each answer changes one thing and leaves the rest as it was; none: {floor}. "
+            + (LISTED_GROWTH if design.listed else GROWTH)
+            + " With more test people that variance falls as 1 / people; training people grow along.",
             "Power at the observed difference only restates the p-value; --difference asks for one that would matter."
             if power.asked is None
             else "",
@@ -152,15 +236,22 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
 def _run_verdict(power: RunPower, metric: Metric, written: Callable[[float | None], str], asked: str) -> str:
     """Return which differences the run finds, and against how many rows that is enough for the one asked about."""
     answered = [(row.asked, row.corrected.detectable) for row in power.rows if row.corrected]
-    detectable = [size for _, size in answered]
-    large_enough = sum(asked_of_row is not None and asked_of_row >= size for asked_of_row, size in answered)
+    detectable = [size for _, size in answered if size is not None]
+    beginning = (
+        f"{power.best} has the best {metric.name} of the losses, {written(power.mean)}. "
+        f"Corrected for {_count(power.comparisons, 'comparison')},"
+    )
+    if not detectable:
+        return f"{beginning} the run can find no difference at all: it would take one that {metric.name} cannot have."
+    large_enough = sum(bool(asked_of_row and size and asked_of_row >= size) for asked_of_row, size in answered)
     ends = [written(end) for end in (min(detectable), max(detectable))]
     span = " to ".join(dict.fromkeys(ends)) + (" points" if metric.is_percentage else "")
     of_rows = f"{large_enough or 'none'} of {_count(len(answered), 'other row')}"
+    hopeless = len(answered) - len(detectable)
+    rest = f" Against {_word(hopeless)} of them it can find no difference at all." if hopeless else ""
     return (
-        f"{power.best} has the best {metric.name} of the losses, {written(power.mean)}. "
-        f"Corrected for {_count(power.comparisons, 'comparison')}, the run finds differences of {span} in "
-        f"{_percent(power.power)} of repetitions: {asked} against {of_rows}."
+        f"{beginning} the run finds differences of {span} in {_percent(power.power)} of repetitions: {asked} against "
+        f"{of_rows}.{rest}"
     )
 
 
@@ -173,7 +264,7 @@ def _table(*headings: str, title: str | None = None) -> Table:
 
 
 def _both(answers: tuple[Answer | None, Answer | None], written: Callable[[Answer], str]) -> str:
-    """Return ``12 (25)``: the answer at alpha, and in parentheses that after correction."""
+    """Return ``25 (12)``: the answer after correction, and in parentheses that at alpha."""
     return _with_corrected(*(written(answer) if answer else "-" for answer in answers))
 
 
@@ -182,7 +273,7 @@ def _about_size(size: Callable[[Answer], float | None]) -> Callable[[Answer], st
 
 
 def _with_corrected(single: str, corrected: str) -> str:
-    return single if single == corrected else f"{single} ({corrected})"
+    return corrected if single == corrected else f"{corrected} ({single})"
 
 
 def _cases(cases: Cases | None, written: Callable[[float | None], str]) -> list[str]:
@@ -200,8 +291,8 @@ def _in_parentheses(alpha: float, comparisons: int) -> str:
     if comparisons == 1:
         return f"At {level}, two-sided."
     return (
-        f"At {level}, two-sided; in parentheses at {level} / {comparisons}, the strictest step of Holm's correction "
-        f"for {comparisons} comparisons."
+        f"Two-sided, at {level} / {comparisons}, the strictest step of Holm's correction for {comparisons} "
+        f"comparisons; in parentheses at {level}, as if there were one comparison alone."
     )
 
 

@@ -6,23 +6,24 @@ answers differ as the difference of the accuracies allows. In the other case, ``
 independently.
 
 References:
-    Connor, "Sample Size for Testing Differences in Proportions for the Paired-Sample Design", Biometrics 43 (1987).
     Newcombe, "Interval Estimation for the Difference Between Independent Proportions", Stat. in Medicine 17 (1998).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
+from faceexp.statistics.power.mcnemar import detectable_if_nested, detectable_if_unrelated, pairs_needed, unrelated
 from faceexp.statistics.power.question import ALPHA, POWER, UnanswerableError, check
 
 Verdict = Literal["distinguishable", "undecided", "indistinguishable"]
-# Of an accuracy and a difference: the share of pairs that just one of two losses judges right.
-Discordance = Callable[[float, float], float]
+# Every two losses are compared, and each comparison takes some hundredths of a second.
+MOST_LOSSES = 50
+# No list is longer; and the tests of counts hold up to here.
+MOST_PAIRS = 10**9
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def from_counts(
         total: How many pairs there are; every loss judged the same ones.
         alpha: Two-sided level of a single comparison.
         power: Probability with which a difference is to be found.
-        difference: A difference in accuracy, from 0 to 1, for which to answer as well.
+        difference: A difference in accuracy, above 0 and at most 1, for which to answer as well.
 
     Raises:
         UnanswerableError: There are fewer than two losses, a count is impossible, or another argument is out of bounds.
@@ -123,6 +124,10 @@ def from_counts(
     check(alpha, power, difference)
     if len(right) < 2:
         raise UnanswerableError("one count has nothing to be compared with; give the counts of two losses or more")
+    if len(right) > MOST_LOSSES:
+        raise UnanswerableError(f"{len(right):,} losses are too many to compare; give {MOST_LOSSES} at most")
+    if total > MOST_PAIRS:
+        raise UnanswerableError(f"a test has {MOST_PAIRS:,} pairs at most, not {total:,}")
     for label, count in right.items():
         if not 0 <= count <= total or total < 1:
             raise UnanswerableError(f"{label}: {count} right of {total} pairs is not possible")
@@ -140,8 +145,9 @@ def from_counts(
     for (a, b), p, best_p, best_p_corrected in zip(pairs, corrected, best_case, best_corrected, strict=True):
         observed = (right[a] - right[b]) / total
         low, high = confint_proportions_2indep(right[a], total, right[b], total, method="newcomb")
-        verdict: Verdict = "undecided" if best_p_corrected <= alpha else "indistinguishable"
-        verdict = "distinguishable" if p <= alpha else verdict
+        # With very few pairs Fisher's test may reject where McNemar's cannot, whatever the answers were.
+        verdict: Verdict = "distinguishable" if p <= alpha else "undecided"
+        verdict = verdict if best_p_corrected <= alpha else "indistinguishable"
         needed = _needed(right[a] / total, observed, levels, power)
         ci95 = (float(low), float(high))
         comparisons.append(CountPair(a, b, observed, ci95, float(p), best_p, float(best_p_corrected), verdict, needed))
@@ -155,61 +161,31 @@ def from_counts(
         power=power,
         losses=tuple(losses),
         pairs=tuple(comparisons),
-        detectable=_cases(lambda psi, level: _detectable_by_pairs(best, total, psi, level, power), levels),
+        detectable=_detectable(best, total, levels, power),
         asked=difference,
         pairs_needed=_needed(best, difference, levels, power) if difference else None,
     )
 
 
-def _nested(accuracy: float, difference: float) -> float:  # noqa: ARG001 - called like _unrelated
-    """Return the share of pairs that just one of two losses judges right if their errors are nested."""
-    return difference
-
-
-def _unrelated(accuracy: float, difference: float) -> float:
-    """Return the share of pairs that just one of two losses judges right if they err independently."""
-    other = accuracy - difference
-    return accuracy * (1 - other) + other * (1 - accuracy)
-
-
-def _cases(answer: Callable[[Discordance, float], float | None], levels: tuple[float, float]) -> Cases:
-    return Cases(*(answer(discordance, level) for level in levels for discordance in (_nested, _unrelated)))
+def _cases(answer: Callable[[bool, float], float | None], levels: tuple[float, float]) -> Cases:
+    """Return the answers for nested and for unrelated errors, at the levels of one comparison and after correction."""
+    return Cases(*(answer(nested, level) for level in levels for nested in (True, False)))
 
 
 def _needed(accuracy: float, difference: float, levels: tuple[float, float], power: float) -> Cases:
     if not difference:
         return Cases(None, None, None, None)
-    return _cases(lambda psi, level: pairs_needed(difference, psi(accuracy, difference), level, power), levels)
+    # If errors are nested, as few answers differ as the difference of the accuracies allows.
+    return _cases(
+        lambda nested, level: pairs_needed(
+            difference, difference if nested else unrelated(accuracy, difference), level, power
+        ),
+        levels,
+    )
 
 
-def pairs_needed(difference: float, discordance: float, alpha: float = ALPHA, power: float = POWER) -> int:
-    """Return how many pairs McNemar's test needs, by the formula of Connor.
-
-    ``n = (z(1 - alpha/2) sqrt(psi) + z(power) sqrt(psi - d^2))^2 / d^2``, rounded up.
-
-    Args:
-        difference: d, the difference between two accuracies.
-        discordance: psi, the share of pairs that just one of the two losses judges right; at least ``|d|``.
-        alpha: Two-sided level.
-        power: Probability with which the difference is to be found.
-    """
-    return math.ceil((_connor(difference, discordance, alpha, power) / difference) ** 2)
-
-
-def _connor(difference: float, discordance: float, alpha: float, power: float) -> float:
-    from scipy.special import ndtri
-
-    spread = math.sqrt(max(0.0, discordance - difference**2))
-    return float(ndtri(1 - alpha / 2) * math.sqrt(discordance) + ndtri(power) * spread)
-
-
-def _detectable_by_pairs(best: float, total: int, discordance: Discordance, alpha: float, power: float) -> float | None:
-    from scipy.optimize import brentq
-
-    def surplus(difference: float) -> float:
-        return math.sqrt(total) * difference - _connor(difference, discordance(best, difference), alpha, power)
-
-    # Then not even a loss that is always wrong would be found to be worse.
-    if best == 0 or surplus(best) < 0:
-        return None
-    return float(brentq(surplus, 1e-12, best))
+def _detectable(best: float, total: int, levels: tuple[float, float], power: float) -> Cases:
+    return _cases(
+        lambda nested, level: (detectable_if_nested if nested else detectable_if_unrelated)(best, total, level, power),
+        levels,
+    )

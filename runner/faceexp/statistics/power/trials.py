@@ -1,5 +1,8 @@
 """Power from the trials of a run, for the paired t-test over them with the variance of Nadeau and Bengio.
 
+Where the pairs come from a list, the seeds of a fold share its test pairs, and the folds share none: then the values of
+a fold's seeds are averaged, and the test is over the folds.
+
 References:
     Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 52 (2003).
 """
@@ -12,9 +15,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from statistics import stdev
+from statistics import fmean, stdev, variance
 
-from faceexp.statistics.power.question import ALPHA, POWER, UnanswerableError, check
+from faceexp.statistics.power.question import ALPHA, LEAST_DIFFERENCE, POWER, UnanswerableError, check
 
 # Seed and fold of a trial.
 Cell = tuple[int, int]
@@ -26,6 +29,8 @@ Table = Mapping[str, Mapping[Cell, float]]
 MOST_SEEDS = 100_000
 # Differences of metrics, which are numbers near 1, that vary by less than this differ only by rounding.
 ROUNDING = 1e-15
+# The search for a number of people ends here; there are no more.
+MOST_PEOPLE = 10**10
 # Standard normal values are integrated over from minus to plus this; beyond it lie 2e-19 of all.
 FARTHEST_NORMAL = 9
 
@@ -35,14 +40,14 @@ class Design:
     """How the images of a run were divided into parts; all numbers are means over the splits.
 
     Attributes:
-        test_train_ratio: Test images per training image.
+        test_train_ratio: r of the corrected variance: test images for each image that is not for testing.
         test_share: Share of test images among all images.
         validation_share: Share of validation images among the images that are not for testing.
         test_people: People in a test part.
         test_pairs: Pairs in a test part.
-        listed: Whether pairs and folds come from a list. If so, folds cannot be added, and the number of pairs grows in
-            proportion to that of people. Without a list every two images are a pair, and the number of pairs grows with
-            the square of that of people.
+        listed: Whether pairs and folds come from a list. If so, the test is over folds and r is 0, folds cannot be
+            added, and the number of pairs grows in proportion to that of people. Without a list every two images are a
+            pair, and the number of pairs grows with the square of that of people.
         most_folds: The largest number of folds for which there are enough people, or enough images of each person.
     """
 
@@ -61,16 +66,19 @@ class Answer:
 
     Attributes:
         alpha: The level of the test.
-        detectable: The smallest difference that the run finds with the power that is asked for.
+        detectable: The smallest difference that the run finds with the power that is asked for; ``None``: none that the
+            metric can have.
         power: Probability with which the run finds the difference that is asked for.
-        seeds: How many seeds it takes, with the folds as they are; ``None``: no number suffices.
+        seeds: How many seeds it takes, with the folds as they are; ``None``: no number suffices, or, for a list of
+            pairs of which there was one seed, it is not known.
         folds: How many folds it takes, with the people and seeds as they are; ``None``: no number suffices.
-        test_people: How many people it takes in a test part, with as many times more people for training.
+        test_people: How many people it takes in a test part, with as many times more people for training; ``None``:
+            more than there are.
         test_pairs: How many pairs so many people have.
     """
 
     alpha: float
-    detectable: float
+    detectable: float | None
     power: float | None = None
     seeds: int | None = None
     folds: int | None = None
@@ -84,8 +92,8 @@ class RunRow:
 
     Attributes:
         label: The other label.
-        n: How many trials both have in common.
-        difference: Mean of the best loss minus the other over these trials, in units of the metric; ``None`` without
+        n: How many trials both have in common; for a list of pairs, how many folds.
+        difference: Mean of the best loss minus the other over these, in units of the metric; ``None`` without
             common trials.
         asked: The difference that is asked for, by default the observed one; ``None`` if that is 0.
         single: The answer at the level alpha; ``None`` if there is no spread to judge by.
@@ -108,7 +116,8 @@ class RunPower:
         metric: Name of the metric.
         best: The loss with the best mean.
         mean: Its mean.
-        comparisons: Number of pairs of labels that have two or more trials in common; Holm's correction is over these.
+        comparisons: Number of pairs of labels that have two or more trials (or folds of a list) in common; Holm's
+            correction is over these.
         alpha: Two-sided level of a single comparison.
         power: Probability with which a difference is to be found.
         seeds: Number of seeds of the run.
@@ -138,6 +147,7 @@ def from_run(
     *,
     higher_is_better: bool,
     losses: Collection[str] = (),
+    largest: float | None = None,
     difference: float | None = None,
     alpha: float = ALPHA,
     power: float = POWER,
@@ -145,10 +155,14 @@ def from_run(
     """Return which labels the best loss of a run could be told apart from, and what it would take.
 
     The test is ``t = mean(d) / (s sqrt(1/n + r))`` with n - 1 degrees of freedom. Here d are the paired differences of
-    n trials, s is their standard deviation, which is taken for the true one, and r is the number of test images per
-    training image. With more seeds, n grows. With k folds, there are k trials per seed, r is
-    ``1 / ((k - 1) (1 - validation_share))``, and ``s^2`` grows in proportion to k, since it is inverse to the size of a
-    test part. With more people, ``s^2`` falls in proportion to 1 / people.
+    n trials, s is their standard deviation, which is taken for the true one, and r is the number of test images for
+    each image that is not for testing. With more seeds, n grows. With k folds, there are k trials per seed, r is
+    ``1 / (k - 1)``, and ``s^2`` grows in proportion to k, since it is inverse to the size of a test part. With more
+    people, ``s^2`` falls in proportion to 1 / people.
+
+    For a list of pairs, d are the means over the seeds of each of n folds, and r is 0. More seeds leave n as it is.
+    They lower only the second part of ``s^2 = folds + training / seeds``, which is known from the spread of the seeds
+    within folds if there are two seeds or more.
 
     Args:
         table: Label -> (seed, fold) -> value of the metric. Trials of the same seed and fold are paired.
@@ -156,6 +170,7 @@ def from_run(
         metric: Name of the metric.
         higher_is_better: Direction of the metric.
         losses: The labels among which the best one is chosen; if empty, all labels.
+        largest: The largest difference that two values of the metric can have, if there is one.
         difference: The difference to ask for, in units of the metric; ``None``: the observed one of each row.
         alpha: Two-sided level of a single comparison.
         power: Probability with which a difference is to be found.
@@ -165,26 +180,30 @@ def from_run(
             argument is out of bounds.
     """
     check(alpha, power, difference)
+    if difference and largest and difference > largest:
+        raise UnanswerableError(f"no two values of {metric} differ by as much as was asked for")
     sign = 1 if higher_is_better else -1
     scores = {label: sign * sum(row.values()) / len(row) for label, row in table.items() if row}
     candidates = [label for label in scores if label in losses or not losses]
     best = max(candidates, key=lambda label: scores[label], default=None)
     if best is None:
         raise UnanswerableError(f"no loss has a trial with a value of {metric}")
-    tested = sum(len(table[a].keys() & table[b].keys()) > 1 for a, b in combinations(table, 2))
+    units = _folds if design.listed else _trials
+    tested = sum(len(units(_paired(table[a], table[b]))) > 1 for a, b in combinations(table, 2))
     cells = {cell for row in table.values() for cell in row}
     cut = len({seed for seed, _ in cells}), len({fold for _, fold in cells})
     rows = []
     for label in sorted(table.keys() - {best}, key=lambda label: (-scores.get(label, -math.inf), label)):
-        paired = [table[best][cell] - value for cell, value in table[label].items() if cell in table[best]]
-        observed = math.fsum(paired) / len(paired) if paired else None
-        asked = difference or (abs(observed) if observed else None)
-        spread = _spread(paired)
+        differences = units(_paired(table[best], table[label]))
+        means = [fmean(values) for values in differences]
+        observed = fmean(means) if means else None
+        asked = difference or (abs(observed) if observed and abs(observed) >= LEAST_DIFFERENCE else None)
+        has_spread = len(means) > 1 and max(means) - min(means) > ROUNDING
         single, corrected = (
-            _answer(asked, spread, len(paired), cut, design, level, power) if spread else None
+            _answer(asked, differences, cut, design, largest, level, power) if has_spread else None
             for level in (alpha, alpha / max(1, tested))
         )
-        rows.append(RunRow(label, len(paired), observed, asked, single, corrected))
+        rows.append(RunRow(label, len(means), observed, asked, single, corrected))
     if not any(row.single for row in rows):
         raise UnanswerableError(
             f"there is no variance to judge by: {best} and another row need two trials at least whose difference in "
@@ -193,17 +212,39 @@ def from_run(
     return RunPower(metric, best, sign * scores[best], tested, alpha, power, *cut, difference, design, tuple(rows))
 
 
-def _spread(values: list[float]) -> float:
-    """Return the standard deviation; 0 if values differ only by rounding."""
-    return stdev(values) if len(values) > 1 and max(values) - min(values) > ROUNDING else 0.0
+def _paired(a: Mapping[Cell, float], b: Mapping[Cell, float]) -> dict[Cell, float]:
+    """Return a - b in every trial that both have."""
+    return {cell: a[cell] - value for cell, value in b.items() if cell in a}
+
+
+def _trials(differences: Mapping[Cell, float]) -> list[list[float]]:
+    """Return every trial by itself, as what counts as one observation."""
+    return [[value] for value in differences.values()]
+
+
+def _folds(differences: Mapping[Cell, float]) -> list[list[float]]:
+    """Return the values of all seeds of a fold together, as what counts as one observation."""
+    folds: dict[int, list[float]] = {}
+    for (_, fold), value in differences.items():
+        folds.setdefault(fold, []).append(value)
+    return list(folds.values())
 
 
 def _answer(
-    asked: float | None, spread: float, n: int, cut: tuple[int, int], design: Design, alpha: float, power: float
+    asked: float | None,
+    differences: list[list[float]],
+    cut: tuple[int, int],
+    design: Design,
+    largest: float | None,
+    alpha: float,
+    power: float,
 ) -> Answer:
-    ratio, (seeds, folds) = design.test_train_ratio, cut
+    (seeds, folds), n = cut, len(differences)
+    ratio = 0.0 if design.listed else design.test_train_ratio
+    spread = stdev(map(fmean, differences))
     error = spread * math.sqrt(1 / n + ratio)
-    detectable = _required(n, alpha, power) * error
+    needed = _required(n, alpha, power) * error
+    detectable = needed if largest is None or needed <= largest else None
     if asked is None:
         return Answer(alpha, detectable)
 
@@ -211,18 +252,27 @@ def _answer(
         return n > 1 and _required(n, alpha, power) * spread * math.sqrt(1 / n + ratio) <= asked
 
     def with_folds(k: int) -> bool:
-        overlap = 1 / ((k - 1) * (1 - design.validation_share))
-        return suffices(seeds * k, overlap, spread * math.sqrt(k * design.test_share))
+        return suffices(seeds * k, 1 / (k - 1), spread * math.sqrt(k * design.test_share))
 
-    factor = (detectable / asked) ** 2
+    def with_seeds(more: int) -> bool:
+        if not design.listed:
+            return suffices(more * folds, ratio, spread)
+        between_folds = max(0.0, spread**2 - training / fmean(map(len, differences)))
+        return suffices(n, 0.0, math.sqrt(between_folds + training / more))
+
+    repeated = [values for values in differences if len(values) > 1]
+    training = fmean(map(variance, repeated)) if repeated else 0.0
+    factor = (needed / asked) ** 2
+    people = design.test_people * factor
+    exist = people <= MOST_PEOPLE
     return Answer(
         alpha=alpha,
         detectable=detectable,
         power=t_test_power(n, asked / error, alpha),
-        seeds=_first(lambda more: suffices(more * folds, ratio, spread), 1, MOST_SEEDS),
+        seeds=_first(with_seeds, 1, MOST_SEEDS) if repeated or not design.listed else None,
         folds=None if design.listed else _first(with_folds, 2, design.most_folds),
-        test_people=math.ceil(design.test_people * factor),
-        test_pairs=math.ceil(design.test_pairs * (factor if design.listed else factor**2)),
+        test_people=math.ceil(people) if exist else None,
+        test_pairs=math.ceil(design.test_pairs * (factor if design.listed else factor**2)) if exist else None,
     )
 
 
