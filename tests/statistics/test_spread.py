@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from faceexp.statistics.power import UnanswerableError
-from faceexp.statistics.spread import Spread, in_words, spreads
+from faceexp.statistics.spread import Spread, spreads
 
 
 def simulated(random, folds, seeds, people, training, mean=0.8):
@@ -152,11 +152,3 @@ def test_a_reference_has_to_be_there():
     row = simulated(np.random.default_rng(0), 3, 2, 0.02, 0.02)
     with pytest.raises(UnanswerableError, match="there is no row 'b' from which the others could differ"):
         spreads({"a": row}, seeds_share_people=True, reference="b")
-
-
-def test_a_table_in_words():
-    rows = [
-        Spread("a", 0.0003, 0.0001, 5, 15, (0.3125, 0.96)),
-        Spread("b", 0.0, 0.0, 5, 15, None),
-    ]
-    assert in_words(rows) == [("a", "75 % (31 % to 96 %)", "25 %"), ("b", "no spread", "no spread")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from faceexp.evaluation.catalogue import METRIC_OF, Metric
 from faceexp.experiment.baselines import PHASE1
@@ -48,7 +49,7 @@ def answers(run: RunRecord) -> list[Answer]:
         given.append(_helps(verdict, metric))
     if "best" in verdict.questions:
         given.append(_best(verdict, metric))
-    given += [_same(verdict, metric), _needed(verdict.needed, verdict, metric)]
+    given += [_same(verdict, metric), _spread(verdict), _needed(verdict.needed, verdict, metric)]
     return [answer for answer in given if answer]
 
 
@@ -161,6 +162,18 @@ def _same(verdict: VerdictRecord, metric: Metric) -> Answer | None:
     if nearly := [each.label for each in verdict.best if each.practically_best]:
         sentences.append(f"At most {margin} worse than the best: {_list(nearly)}.")
     return Answer("what is practically the same?", " ".join(sentences)) if sentences else None
+
+
+def _spread(verdict: VerdictRecord) -> Answer | None:
+    shares = [spread.people_share for spread in verdict.spread if spread.people_share is not None]
+    if not shares:
+        return None
+    people = median(shares)
+    text = (
+        f"Of the variance of a loss's difference from the {PHASE1.label}, {people * 100:.0f} % comes from which people "
+        f"are tested and {100 - people * 100:.0f} % from training (median of {many(len(shares), 'loss', 'losses')})."
+    )
+    return Answer("what do trials vary by?", text)
 
 
 def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric) -> Answer | None:

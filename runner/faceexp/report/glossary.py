@@ -62,7 +62,8 @@ TERMS = {
     "minimum detectable difference": (
         "the difference that the test, before correction, finds in 80 % of repetitions, given the spread that was seen"
     ),
-    "letters": "rows that share a letter cannot be told apart; rows that share none differ at 5 %",
+    "letters": "rows that share a letter cannot be told apart; rows that share none differ at 5 %; where more than "
+    "six letters would be needed, there are none",
     "points": "the unit of a difference between two percentages",
 }
 

@@ -11,13 +11,14 @@ from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS
 from faceexp.experiment.schema import Asked
 from faceexp.results.schema import TrialRecord
-from faceexp.results.verdict import ClaimRecord, EffortRecord, NeededRecord, StandingRecord, VerdictRecord
+from faceexp.results.verdict import ClaimRecord, EffortRecord, NeededRecord, SpreadRecord, StandingRecord, VerdictRecord
 from faceexp.statistics import claims
 from faceexp.statistics.claims import Claim, Standing
 from faceexp.statistics.comparisons import table_of
 from faceexp.statistics.differences import Rows, Rule
 from faceexp.statistics.effort import Seen
-from faceexp.statistics.power.question import ALPHA
+from faceexp.statistics.power.question import ALPHA, UnanswerableError
+from faceexp.statistics.spread import spreads
 from faceexp.values import Plan
 
 # Guessing gets this AUC whatever the people, the pairs and the threshold; no other metric has one value for it.
@@ -119,6 +120,7 @@ def judge(
         simplest=_records(simplest),
         helps=tuple(of_helps[loss] for loss in losses if loss in of_helps),
         best=tuple(of_best[loss] for loss in losses if loss in of_best),
+        spread=_spread(rows, losses, sampling),
         needed=_needed(helps, trials, sampling, metric.largest, alpha),
         looks=before.looks if before else (),
     )
@@ -141,6 +143,16 @@ def _against_guessing(trials: Sequence[TrialRecord], sampling: Sampling, alpha: 
         alpha=alpha,
     )
     return claims.against(guessed, list(rows), [GUESSING], rule)
+
+
+def _spread(rows: Rows, losses: Sequence[str], sampling: Sampling) -> tuple[SpreadRecord, ...]:
+    """Return how much of the spread is people and how much training; nothing where that cannot be told apart."""
+    chosen = {label: rows[label] for label in (*losses, PHASE1.label) if label in rows}
+    try:
+        of_losses = spreads(chosen, seeds_share_people=sampling.average_seeds, reference=PHASE1.label)
+    except UnanswerableError:
+        return ()
+    return tuple(SpreadRecord.model_validate(spread) for spread in of_losses)
 
 
 def _needed(

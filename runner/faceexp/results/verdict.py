@@ -67,6 +67,15 @@ class NeededRecord(Record):
     people: Count | None = Field(None, description="How many people would find it with as many trials.")
 
 
+class SpreadRecord(Record):
+    """How much of the spread of a loss's difference from the phase-1 embedding is people, and how much is training."""
+
+    label: str = Field(description="The name of the loss.")
+    people_share: Number = Field(description="The share of people in the variance from trial to trial.")
+    training_share: Number = Field(description="The share of training: other weights and batches, the same people.")
+    interval: Interval | None = Field(None, description="The 95 % interval of the share of people.")
+
+
 class LookRecord(Record):
     """One look at the trials of a run that goes on until its questions are decided."""
 
@@ -96,6 +105,9 @@ class VerdictRecord(Record):
     helps: tuple[ClaimRecord, ...] = Field((), description="Each loss compared with the phase-1 embedding.")
     best: tuple[StandingRecord, ...] = Field((), description="Each loss compared with the best of the others.")
     needed: NeededRecord | None = Field(None, description="What it would take to decide more.")
+    spread: tuple[SpreadRecord, ...] = Field(
+        (), description="What the spread between trials comes from, where seeds share people and folds do not."
+    )
     looks: tuple[LookRecord, ...] = Field(
         (), description="The looks at the trials, if the run went on until its questions were decided."
     )

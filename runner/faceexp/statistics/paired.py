@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from faceexp.statistics.power.question import ALPHA, POWER
-from faceexp.statistics.power.trials import t_test_power
+from faceexp.statistics.power.trials import required
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,15 +142,9 @@ def t_quantile(probability: float, degrees: float) -> float:
     return float(stdtrit(degrees, probability))
 
 
-@cache
 def detectable_in_errors(degrees: float, alpha: float = ALPHA, power: float = POWER) -> float:
     """Return the difference that a t-test finds with the given power, in units of its standard error.
 
     The factor is the same whether the standard error is corrected for overlapping training sets or not.
     """
-    from scipy.optimize import brentq
-
-    largest = 2 * t_quantile(1 - alpha / 2, degrees)
-    while t_test_power(degrees + 1, largest, alpha) < power:
-        largest *= 2
-    return float(brentq(lambda size: t_test_power(degrees + 1, size, alpha) - power, 0.0, largest))
+    return required(degrees + 1, alpha, power)

@@ -24,7 +24,7 @@ from faceexp.statistics.power import UnanswerableError
 from faceexp.statistics.power.question import ALPHA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 # Squares of differences that are only rounding, as a share of the squares of the values.
 ROUNDING = 1e-28
@@ -137,16 +137,3 @@ def _interval(between: float, within: float, seeds: float, folds: int, trials: i
     ends = (between / within / float(fdtri(*degrees, level)) for level in (1 - ALPHA / 2, ALPHA / 2))
     low, high = (max(0.0, (ratio - 1) / (ratio - 1 + seeds)) for ratio in ends)
     return low, high
-
-
-def in_words(rows: Sequence[Spread]) -> list[tuple[str, str, str]]:
-    """Return for each row of a table its label, the share of people with its interval, and the share of training."""
-    return [(row.label, *_shares(row)) for row in rows]
-
-
-def _shares(row: Spread) -> tuple[str, str]:
-    people, training = row.people_share, row.training_share
-    if people is None or training is None or row.interval is None:
-        return "no spread", "no spread"
-    low, high = row.interval
-    return f"{people:.0%} ({low:.0%} to {high:.0%})".replace("%", " %"), f"{training:.0%}".replace("%", " %")

@@ -11,12 +11,15 @@ from faceexp.report.page.figures import Figure
 from faceexp.report.page.figures_of_rows import helps
 from faceexp.report.words import NOTHING, probability, signed
 from faceexp.results.schema import RunRecord
-from faceexp.results.verdict import ClaimRecord, StandingRecord
+from faceexp.results.verdict import ClaimRecord, SpreadRecord, StandingRecord
 
 
 @dataclass(frozen=True)
 class JudgedRow:
-    """What is shown of a loss: compared with the phase-1 embedding, and with the best of the others; all as text."""
+    """What is shown of a loss: compared with the phase-1 embedding, and with the best of the others; all as text.
+
+    ``people`` is the share of people in the spread of its trials; empty where that cannot be told.
+    """
 
     label: str
     difference: str
@@ -26,6 +29,7 @@ class JudgedRow:
     from_best: str
     from_best_interval: str
     may_be_best: str
+    people: str
 
 
 def chart(run: RunRecord) -> Figure | None:
@@ -41,6 +45,7 @@ def judged_rows(run: RunRecord) -> list[JudgedRow]:
     metric = primary(run)
     standings = {standing.label: standing for standing in run.verdict.best}
     claims = {claim.label: claim for claim in run.verdict.helps}
+    of_people = {spread.label: _share(spread) for spread in run.verdict.spread}
     labels = [row.label for row in rows_of(run) if row.label in standings or row.label in claims]
     return [
         JudgedRow(
@@ -50,9 +55,18 @@ def judged_rows(run: RunRecord) -> list[JudgedRow]:
             claims[label].verdict if label in claims else NOTHING,
             *_difference(standings.get(label), metric),
             best_word(run, label) or NOTHING,
+            of_people.get(label, ""),
         )
         for label in labels
     ]
+
+
+def _share(spread: SpreadRecord) -> str:
+    """Return the share of people in the spread, with its interval."""
+    if spread.people_share is None:
+        return NOTHING
+    low, high = spread.interval or (spread.people_share, spread.people_share)
+    return f"{spread.people_share * 100:.0f} ({low * 100:.0f} to {high * 100:.0f})"
 
 
 def _difference(judged: ClaimRecord | StandingRecord | None, metric: Metric) -> tuple[str, str]:

@@ -243,13 +243,13 @@ def _answer(
     ratio = 0.0 if design.listed else design.test_train_ratio
     spread = stdev(map(fmean, differences))
     error = spread * math.sqrt(1 / n + ratio)
-    needed = _required(n, alpha, power) * error
+    needed = required(n, alpha, power) * error
     detectable = needed if largest is None or needed <= largest else None
     if asked is None:
         return Answer(alpha, detectable)
 
     def suffices(n: int, ratio: float, spread: float) -> bool:
-        return n > 1 and _required(n, alpha, power) * spread * math.sqrt(1 / n + ratio) <= asked
+        return n > 1 and required(n, alpha, power) * spread * math.sqrt(1 / n + ratio) <= asked
 
     def with_folds(k: int) -> bool:
         return suffices(seeds * k, 1 / (k - 1), spread * math.sqrt(k * design.test_share))
@@ -312,7 +312,7 @@ def t_test_power(n: float, noncentrality: float, alpha: float = ALPHA) -> float:
 
 
 @cache
-def _required(n: int, alpha: float, power: float) -> float:
+def required(n: float, alpha: float, power: float) -> float:
     """Return the noncentrality at which a two-sided t-test of n values has this power."""
     from scipy.optimize import brentq
     from scipy.special import stdtrit
