@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from faceexp.statistics.power import UnanswerableError
-from faceexp.statistics.spread import Spread, spreads
+from faceexp.statistics.spread import spreads
 
 
 def simulated(random, folds, seeds, people, training, mean=0.8):

@@ -15,6 +15,11 @@ from faceexp.values import Plan, Trial
 TRIALS_A_LOOK = 5
 
 
+def trials_a_look(folds: int) -> int:
+    """Return how many trials of a loss a further look adds: whole seeds."""
+    return math.ceil(TRIALS_A_LOOK / folds) * folds
+
+
 @dataclasses.dataclass(frozen=True)
 class Further:
     """The next trials of a run.
@@ -38,7 +43,7 @@ def further(plan: Plan, labels: Collection[str]) -> Further:
         labels: The losses that are still in question.
     """
     experiment = plan.resolved.experiment
-    number = math.ceil(TRIALS_A_LOOK / plan.resolved.folds)
+    number = trials_a_look(plan.resolved.folds) // plan.resolved.folds
     # Seeds may be any numbers, up to the largest one that NumPy takes; the smallest that are free come next.
     free = (seed for seed in itertools.count() if seed not in experiment.seeds)
     seeds = tuple(itertools.islice(free, number))

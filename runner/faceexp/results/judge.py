@@ -10,13 +10,14 @@ from statistics import median
 from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS
 from faceexp.experiment.schema import Asked
+from faceexp.planning.looks import trials_a_look
 from faceexp.results.schema import TrialRecord
 from faceexp.results.verdict import ClaimRecord, EffortRecord, NeededRecord, SpreadRecord, StandingRecord, VerdictRecord
 from faceexp.statistics import claims
 from faceexp.statistics.claims import Claim, Standing
 from faceexp.statistics.comparisons import table_of
 from faceexp.statistics.differences import Rows, Rule
-from faceexp.statistics.effort import Seen
+from faceexp.statistics.effort import Open, Seen
 from faceexp.statistics.power.question import ALPHA, UnanswerableError
 from faceexp.statistics.spread import spreads
 from faceexp.values import Plan
@@ -123,7 +124,47 @@ def judge(
         spread=_spread(rows, losses, sampling),
         needed=_needed(helps, trials, sampling, metric.largest, alpha),
         looks=before.looks if before else (),
+        in_question=_in_question(helps, best, trials, asked, sampling) if asked.until == "decided" else (),
     )
+
+
+def _in_question(
+    helps: Sequence[Claim], best: Sequence[Standing], trials: Sequence[TrialRecord], asked: Asked, sampling: Sampling
+) -> tuple[str, ...]:
+    """Return the losses that are not decided yet, and that the looks which are left may decide."""
+    folds = len({trial.fold for trial in trials})
+    # The looks that are left are not counted one by one: with all of them, a run does not give up too early.
+    most = len({trial.cell for trial in trials}) + asked.looks * trials_a_look(folds)
+
+    def may_be_decided(difference: Open | None) -> bool:
+        return difference is None or difference.within_reach(most, sampling.ratio, asked.equivalence)
+
+    helping = [claim.label for claim in helps if claim.verdict == "undecided" and may_be_decided(_open_claim(claim))]
+    candidates = [standing for standing in best if standing.may_be_best]
+    level = ALPHA / asked.looks / max(1, len(best))
+    rivals = [
+        standing
+        for standing in candidates
+        if len(candidates) > 1 and not standing.practically_best and may_be_decided(_open_standing(standing, level))
+    ]
+    if rivals:
+        # A rival can only be shown to be worse than a loss that is trained on.
+        sign = 1 if METRIC_OF[asked.metric].higher_is_better else -1
+        rivals.append(max(candidates, key=lambda standing: sign * standing.difference))
+    return tuple(sorted({*helping, *(standing.label for standing in rivals)}))
+
+
+def _open_claim(claim: Claim) -> Open | None:
+    if claim.interval is None or claim.spread is None:
+        return None
+    half = (claim.interval[1] - claim.interval[0]) / 2
+    return Open(claim.difference, half, claim.trials, claim.degrees, claim.level)
+
+
+def _open_standing(standing: Standing, level: float) -> Open | None:
+    if standing.half is None:
+        return None
+    return Open(standing.difference, standing.half, standing.trials, standing.degrees, level)
 
 
 def _records(judged: Sequence[Claim]) -> tuple[ClaimRecord, ...]:

@@ -10,7 +10,7 @@ def looked(verdict: VerdictRecord, look: LookRecord) -> VerdictRecord:
     """Return a verdict with the look that it comes from, which says what has been settled since the look before."""
     before = {label for earlier in verdict.looks for label in earlier.settled}
     everybody = {claim.label for claim in verdict.helps} | {standing.label for standing in verdict.best}
-    settled = tuple(sorted(everybody - verdict.in_question - before))
+    settled = tuple(sorted(everybody - {*verdict.in_question} - before))
     return verdict.model_copy(update={"looks": (*verdict.looks, look.model_copy(update={"settled": settled}))})
 
 

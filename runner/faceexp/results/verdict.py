@@ -112,10 +112,4 @@ class VerdictRecord(Record):
         (), description="The looks at the trials, if the run went on until its questions were decided."
     )
 
-    @property
-    def in_question(self) -> frozenset[str]:
-        """The losses about which more trials could still say something."""
-        candidates = [standing for standing in self.best if standing.may_be_best]
-        settled = len(candidates) == 1 or all(standing.practically_best for standing in candidates)
-        among_the_best = [] if settled else [standing.label for standing in candidates]
-        return frozenset([claim.label for claim in self.helps if claim.verdict == "undecided"] + among_the_best)
+    in_question: tuple[str, ...] = Field((), description="The losses about which further looks could decide something.")

@@ -30,6 +30,7 @@ from faceexp.statistics.critical import dunnett, range_p_value
 from faceexp.statistics.differences import Difference, Rows, Rule, differences
 from faceexp.statistics.moderation import FEWEST
 from faceexp.statistics.paired import Cell, Interval, holm, t_quantile
+from faceexp.statistics.power.question import ALPHA
 
 Verdict = Literal["better", "worse", "practically equal", "undecided"]
 
@@ -54,6 +55,7 @@ class Claim:
         trials: The number of values that were compared.
         spread: The moderated standard deviation of a trial's difference; ``None`` if there was no test.
         degrees: Its degrees of freedom.
+        level: The level at which it was tested.
     """
 
     label: str
@@ -65,6 +67,7 @@ class Claim:
     trials: int
     spread: float | None
     degrees: float
+    level: float = ALPHA
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,9 @@ class Standing:
         interval: The simultaneous interval of the loss minus the best of the others; ``None`` if there was no test.
         may_be_best: Whether it may be the best. Where there is no test, every loss may be.
         practically_best: Whether it is worse than the best by less than the margin of equivalence, if at all.
+        half: d standard errors of the difference; ``None`` if there was no test.
+        trials: The number of values that were compared.
+        degrees: Degrees of freedom of the error.
     """
 
     label: str
@@ -84,6 +90,9 @@ class Standing:
     interval: Interval | None
     may_be_best: bool
     practically_best: bool
+    half: float | None = None
+    trials: int = 0
+    degrees: float = 0.0
 
 
 def against(rows: Rows, labels: Sequence[str], references: Sequence[str], rule: Rule) -> list[Claim]:
@@ -148,7 +157,9 @@ def _claim(label: str, reference: str, test: Difference, p_corrected: float | No
             verdict = "practically equal"
         elif p_corrected <= rule.alpha:
             verdict = "better" if (test.value > 0) == rule.higher_is_better else "worse"
-    return Claim(label, reference, test.value, interval, p_corrected, verdict, test.trials, test.spread, test.degrees)
+    return Claim(
+        label, reference, test.value, interval, p_corrected, verdict, test.trials, test.spread, test.degrees, level
+    )
 
 
 def best(rows: Rows, labels: Sequence[str], rule: Rule) -> list[Standing]:
@@ -182,10 +193,8 @@ def best(rows: Rows, labels: Sequence[str], rule: Rule) -> list[Standing]:
         gaps[a].append(_Gap(b, sign * test.value, half))
         gaps[b].append(_Gap(a, -sign * test.value, half))
     may_be = {label: not differ or all(gap.value + gap.half >= 0 for gap in gaps[label]) for label in judged}
-    return [
-        _standing(label, gaps[label], may_be, rule) if label in gaps else Standing(label, math.nan, None, True, False)
-        for label in labels
-    ]
+    standings = {label: _standing(label, gaps[label], may_be, rule, tests[0].trials, degrees) for label in judged}
+    return [standings.get(label, Standing(label, math.nan, None, True, False)) for label in labels]
 
 
 class _Gap(NamedTuple):
@@ -208,12 +217,15 @@ def _with_common_trials(rows: Rows, rule: Rule) -> dict[str, dict[Cell, float]]:
     return {}
 
 
-def _standing(label: str, gaps: Sequence[_Gap], may_be: Mapping[str, bool], rule: Rule) -> Standing:
+def _standing(
+    label: str, gaps: Sequence[_Gap], may_be: Mapping[str, bool], rule: Rule, trials: int, degrees: float
+) -> Standing:
     # Only a loss that may be the best can be above this one.
     low = min((gap.value - gap.half for gap in gaps if may_be[gap.other]), default=0.0)
     low, high = max(low, -rule.limit), min(*(gap.value + gap.half for gap in gaps), rule.limit)
-    difference = min(gap.value for gap in gaps)
+    nearest = min(gaps, key=lambda gap: gap.value)
     practically_best = may_be[label] and low > -rule.equivalence
-    if rule.higher_is_better:
-        return Standing(label, difference, (low, high), may_be[label], practically_best)
-    return Standing(label, -difference, (-high, -low), may_be[label], practically_best)
+    difference, interval = nearest.value, (low, high)
+    if not rule.higher_is_better:
+        difference, interval = -difference, (-high, -low)
+    return Standing(label, difference, interval, may_be[label], practically_best, nearest.half, trials, degrees)

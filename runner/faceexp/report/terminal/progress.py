@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faceexp.errors import printable
-from faceexp.planning.looks import TRIALS_A_LOOK
+from faceexp.planning.looks import trials_a_look
 from faceexp.report.shown import shown
 from faceexp.results.events import Looked, TrialEnded
 from faceexp.results.schema import TrialRecord
@@ -126,7 +125,7 @@ class Display:
             self._advance(event.label, f"loss {event.value:.4g}" if event.value is not None else "")
         elif isinstance(event, Looked):
             for label in event.verdict.in_question:
-                self._runs[label] += math.ceil(TRIALS_A_LOOK / self._folds) * self._folds
+                self._runs[label] += trials_a_look(self._folds)
         elif isinstance(event, TrialEnded):
             self._done, self._total = event.done, event.total
             if event.label in self._loss_tasks:
