@@ -134,6 +134,48 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     assert count() == 5
 
 
+@pytest.mark.parametrize("part_of_split", ["validation", "test", "train"])
+@pytest.mark.parametrize("kind", ["loss", "baseline"])
+@pytest.mark.parametrize("key", ["", "a key"], ids=["without a key", "with a key"])
+def test_embeddings_that_are_not_finite_end_their_own_trial_alone(tmp_path, part_of_split, kind, key):
+    labels = [0, 0, 1, 1] * 3
+    split = Split(0, 0, part(0, 1, 2, 3), part(4, 5, 6, 7), part(8, 9, 10, 11))
+    plan, store = plan_of(labels, split), Store(tmp_path)
+    made = trained(split, train=np.ones((4, 3), np.float32))
+    made = dataclasses.replace(made, trial=dataclasses.replace(made.trial, kind=kind), key=key)
+    broken = {name: values.copy() for name, values in made.embeddings.items()}
+    broken[part_of_split][2, 1] = np.nan
+    trial = measure(dataclasses.replace(made, embeddings=broken), plan, store).trial
+    assert trial.status == "diverged"
+    assert trial.reason == f"the embeddings of the {part_of_split} images are not finite"
+    assert (trial.metrics, trial.threshold, trial.evidence) == ({}, None, None)
+    # Nothing of it is kept, so the same trial is measured once its embeddings are right.
+    assert measure(made, plan, store).trial.status == "ok"
+
+
+def test_an_error_in_measuring_ends_its_own_trial_alone(tmp_path, monkeypatch):
+    labels = [0, 0, 1, 1] * 2
+    split = Split(0, 0, part(), part(0, 1, 2, 3), part(4, 5, 6, 7))
+    plan = plan_of(labels, split)
+    made = dataclasses.replace(trained(split), key="a key", seconds={"finetune": 3.0}, reused=("pretrain",))
+
+    def raising(error):
+        def examine(*_):
+            raise error
+
+        monkeypatch.setattr(measuring, "examine", examine)
+
+    raising(MemoryError("no room"))
+    trial = measure(made, plan, Store(tmp_path)).trial
+    assert (trial.status, trial.reason) == ("failed", "it could not be measured: MemoryError: no room")
+    assert (trial.seconds["finetune"], trial.reused) == (3.0, ("pretrain",))
+    # A full disk or a person who interrupts ends the run: no other trial could do better.
+    for error in (OSError("disk full"), KeyboardInterrupt()):
+        raising(error)
+        with pytest.raises(type(error)):
+            measure(made, plan, Store(tmp_path))
+
+
 def test_a_failed_trial_has_no_evidence():
     split = Split(0, 0, part(), part(0), part(1))
     trial = TrainedTrial(Trial("x", "x", "loss", 0, 0), split, "failed", "why")

@@ -46,6 +46,9 @@ TILE_ELEMENTS = 1 << 20
 _FLOAT64_PAIRS = 1 << 24
 # Pairs that are looked at at a time, 32 MiB as float64: several such chunks are at work in threads.
 CHUNK = 1 << 22
+# The centre of all rows is that of at most about so many, evenly spaced ones: any point among the rows will do, and the
+# median of very many rows takes long.
+_CENTRE_ROWS = 1 << 10
 # Rows whose squared distance is below this share of the sum of their squared norms are close to each other. There the
 # matrix product would lose three or more of its 16 digits, so the difference of the rows is computed instead.
 _CANCELS_BELOW = 1e-3
@@ -135,14 +138,19 @@ def prepare(embeddings: Embeddings | Float64Rows, distance: Distance) -> Prepare
 
 
 def _centred(values: Float64Rows) -> Float64Rows:
-    """Subtract the mean of all rows: a common offset changes no distance, but costs the matrix product digits."""
+    """Subtract the median of each column: a common offset changes no distance, but costs the matrix product digits.
+
+    It is not the mean, because a single row that is far away would move that: the ordinary rows would then be far from
+    the centre, and their distances would lose their digits.
+    """
     if isinstance(values, ScaledPixels):
         return values  # their products are exact, so an offset costs nothing
+    if not values.shape[0]:
+        return values
+    centre = np.median(values[:: -(-values.shape[0] // _CENTRE_ROWS)], axis=0)
     if isinstance(values, Float64OnDemand):
-        total = np.sum([values[piece].sum(axis=0) for piece in pieces(values)], axis=0)
-        return Float64OnDemand(values, mean=total / values.shape[0])
-    if len(values):
-        values -= values.mean(axis=0)
+        return Float64OnDemand(values, centre=centre)
+    values -= centre
     return values
 
 

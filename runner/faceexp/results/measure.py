@@ -14,6 +14,8 @@ from pydantic import Field
 
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
+from faceexp.engine.failures import explained
+from faceexp.engine.pretrain import DivergedError
 from faceexp.evaluation.calibration import calibrated
 from faceexp.evaluation.diagnostics import Diagnostics, projection
 from faceexp.evaluation.metrics import examine
@@ -29,7 +31,7 @@ from faceexp.results.schema import (
     RatesRecord,
     TrialFile,
 )
-from faceexp.store import Inputs, Store, digest, source_digest
+from faceexp.store import Inputs, Store, StoreError, digest, source_digest
 from faceexp.values import Plan, TrainedTrial
 
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
@@ -63,14 +65,33 @@ def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Me
     Trials of the first seed and fold also give the embeddings to draw and the images of their hardest pairs. A reader
     can compare the losses by them, because their test people are the same for every loss.
 
+    A trial that cannot be measured has failed, and its record says why: the other trials of the run go on.
+
     Args:
         trained: The trial and its embeddings.
         plan: The plan that it is part of.
         store: Where a measurement of the same trial is looked up, and where a new one is kept.
+
+    Raises:
+        OSError: The store cannot be read or written, which no other trial could do either.
     """
     began = time.perf_counter()
-    if trained.status != "ok":
-        return Measured(_record(trained, None, time.perf_counter() - began))
+    if trained.status == "ok":
+        try:
+            return _measured_or_found(trained, plan, store, began)
+        except (OSError, StoreError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other trials with it
+            status, reason = explained(error)
+            reason = reason if status == "diverged" else f"it could not be measured: {reason}"
+            trained = TrainedTrial(
+                trained.trial, trained.split, status, reason, seconds=trained.seconds, reused=trained.reused
+            )
+    return Measured(_record(trained, None, time.perf_counter() - began))
+
+
+def _measured_or_found(trained: TrainedTrial, plan: Plan, store: Store | None, began: float) -> Measured:
+    """Return the record of a trial that ended well; its measurement is looked up in the store, if there is one."""
     if store is None or not trained.key:
         measurement = _measured(trained, plan, began)
     else:
@@ -123,6 +144,10 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
     split = trained.split
     validation, test = plan.labels[split.validation], plan.labels[split.test]
     embeddings = trained.embeddings
+    for part, values in embeddings.items():
+        # Pixels, which are bytes, are finite; to ask each of them would take as much memory again.
+        if values.dtype != np.uint8 and not np.isfinite(values).all():
+            raise DivergedError(f"the embeddings of the {part} images are not finite")
     # The distances of validation get no name, so that their memory is free before those of test need as much.
     calibration = calibrated(
         pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
