@@ -106,7 +106,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     fresh = measure(made, plan, store)
     assert fresh.trial.reused == ("finetune",)
     with monkeypatch.context() as patch:
-        patch.setattr(measuring, "examine", lambda *_: pytest.fail("it was measured again"))
+        patch.setattr(measuring, "examine", lambda *_, **__: pytest.fail("it was measured again"))
         again = measure(made, plan, store)
     assert again.trial.reused == ("finetune", "evaluate")
     assert again.trial.seconds["evaluate"] == fresh.trial.seconds["evaluate"] > 0
@@ -160,7 +160,7 @@ def test_an_error_in_measuring_ends_its_own_trial_alone(tmp_path, monkeypatch):
     made = dataclasses.replace(trained(split), key="a key", seconds={"finetune": 3.0}, reused=("pretrain",))
 
     def raising(error):
-        def examine(*_):
+        def examine(*_, **__):
             raise error
 
         monkeypatch.setattr(measuring, "examine", examine)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -29,12 +29,14 @@ from faceexp.evaluation.embeddings import (
     row_products,
     squared_norms,
 )
+from faceexp.evaluation.people import pair_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from faceexp.arrays import BoolArray, FloatArray, IntArray
     from faceexp.contract import Distance
+    from faceexp.evaluation.people import PairWeights
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,17 +63,43 @@ class PairDistances:
     Attributes:
         distance: float (P,), at least 0; float64, or float32 if there are more than 16.8 million pairs.
         similar: bool (P,), true where both images show the same identity.
+        weights: How much each pair counts in rates and means; ``None``: every pair counts alike.
     """
 
     distance: FloatArray
     similar: BoolArray
+    weights: PairWeights | None = None
 
     def chunks(self, size: int) -> list[PairDistances]:
         """Return views of at most ``size`` consecutive pairs each; without pairs, a single empty one."""
         starts = range(0, max(1, len(self.distance)), size)
         return [
-            PairDistances(self.distance[start : start + size], self.similar[start : start + size]) for start in starts
+            PairDistances(
+                self.distance[start : start + size],
+                self.similar[start : start + size],
+                self.weights and self.weights.part(start, start + size),
+            )
+            for start in starts
         ]
+
+    def weight_of_each(self) -> FloatArray:
+        """Return how much each pair counts, float (P,); the weights of all pairs of one kind add up to 1."""
+        if self.weights is not None:
+            return self.weights.values(self.similar)
+        n_similar = int(np.count_nonzero(self.similar))
+        return np.where(self.similar, 1 / max(1, n_similar), 1 / max(1, len(self.similar) - n_similar))
+
+    def pooled(self) -> PairDistances:
+        """Return the same pairs, of which every one counts alike."""
+        return replace(self, weights=None)
+
+    def person_averaged(self, labels: IntArray) -> PairDistances:
+        """Return the same pairs, where every person counts alike; see :func:`~faceexp.evaluation.people.pair_weights`.
+
+        Args:
+            labels: int (N,), the identities of the rows, every pair of which was measured.
+        """
+        return replace(self, weights=pair_weights(labels))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,9 @@ from faceexp.engine.failures import explained
 from faceexp.engine.pretrain import DivergedError
 from faceexp.evaluation.calibration import calibrated
 from faceexp.evaluation.diagnostics import Diagnostics, projection
-from faceexp.evaluation.metrics import examine
-from faceexp.evaluation.pairs import pair_distances
+from faceexp.evaluation.metrics import POOLED, examine
+from faceexp.evaluation.pairs import PairDistances, pair_distances
+from faceexp.evaluation.people import Weighting, people_of
 from faceexp.evaluation.retrieval import rank_1
 from faceexp.results.jsonable import to_json
 from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
@@ -39,6 +40,8 @@ from faceexp.values import Plan, TrainedTrial
 SOURCES = ("evaluation", "results.measure", "results.record", "results.schema")
 # The embeddings of so many people are drawn. Nobody could tell the colours of more people apart.
 SHOWN_PEOPLE = 20
+# The keys of identification, and what counts alike in each.
+_RANK_1: Mapping[str, Weighting] = {"rank_1": "people", "rank_1" + POOLED: "pairs"}
 
 
 class Measurement(Record):
@@ -149,28 +152,48 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
         if values.dtype != np.uint8 and not np.isfinite(values).all():
             raise DivergedError(f"the embeddings of the {part} images are not finite")
     # The distances of validation get no name, so that their memory is free before those of test need as much.
-    calibration = calibrated(
-        pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
-    )
+    calibration = calibrated(_validation_distances(trained, validation), people_of(validation, split.validation_pairs))
     threshold = calibration.threshold
     aims = {far: threshold for far, threshold in calibration.thresholds.items() if threshold is not None}
-    examined = examine(embeddings["test"], test, threshold, trained.distance, split.test_pairs, list(aims.values()))
+    examined = examine(
+        embeddings["test"],
+        test,
+        threshold,
+        trained.distance,
+        split.test_pairs,
+        [*aims.values(), threshold],
+        weights="people",
+    )
     metrics = dict(examined.metrics)
     if "train" in embeddings:
         # The people who are tested are enrolled with their images that are not tested.
         gallery = np.concatenate([embeddings["train"], embeddings["validation"]])
         enrolled = plan.labels[np.concatenate([split.train, split.validation])]
-        metrics["rank_1"] = rank_1(gallery, enrolled, embeddings["test"], test, trained.distance)
+        for key, weights in _RANK_1.items():
+            metrics[key] = rank_1(gallery, enrolled, embeddings["test"], test, trained.distance, weights)
     # The rates on test at the thresholds that validation chose for certain false accept rates.
-    met = {aim: RatesRecord(far=far, tar=tar) for aim, (far, tar) in zip(aims, examined.rates, strict=True)}
+    *at_aims, (test_far, test_tar) = examined.rates
+    met = {aim: RatesRecord(far=far, tar=tar) for aim, (far, tar) in zip(aims, at_aims, strict=True)}
     drawn = {"map": _map(trained, test, plan)} if _is_first(trained, plan) else {}
     return Measurement(
         metrics=metrics,
         threshold=threshold,
         diagnostics=_diagnostics(examined.diagnostics, split, plan, met, drawn),
-        calibration=CalibrationRecord.model_validate(calibration),
+        calibration=CalibrationRecord(
+            **vars(calibration),
+            test_far=test_far,
+            test_tar=test_tar,
+            test_far_at={aim: rates.far for aim, rates in met.items()},
+        ),
         seconds=time.perf_counter() - began,
     )
+
+
+def _validation_distances(trained: TrainedTrial, labels: IntArray) -> PairDistances:
+    """Return the distances of the validation pairs; every person counts alike, unless a list names the pairs."""
+    listed = trained.split.validation_pairs
+    measured = pair_distances(trained.embeddings["validation"], labels, trained.distance, listed)
+    return measured if listed is not None else measured.person_averaged(labels)
 
 
 def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: float) -> TrialFile:
