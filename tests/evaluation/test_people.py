@@ -204,3 +204,10 @@ def test_the_largest_share_of_the_similar_pairs():
     assert largest_share(np.arange(5)) == largest_share(np.array([], int)) == 0
     pairs = np.array([[0, 1], [0, 2], [0, 70], [60, 61], [64, 65]])
     assert largest_share(labels, pairs) == 2 / 4
+
+
+def test_pairs_of_people_are_counted_once():
+    labels = np.array([0, 0, 1, 1, 2])
+    assert people_of(labels).pairs_of_people == 3
+    assert people_of(labels, np.array([[0, 2], [3, 1], [0, 1], [4, 2]])).pairs_of_people == 2
+    assert people_of(labels, np.empty((0, 2), int)).pairs_of_people == 0

@@ -34,8 +34,11 @@ FARS = (0.1, 0.01, 0.001)
 # A rate gets a threshold only if this many false accepts are expected at it. With ten of them, chance alone moves the
 # rate by about a third (one over the square root of ten); with fewer, the rate that is met may be any other.
 SUPPORT = 10
-# A rate gets no threshold, either, if the range that other people are likely to meet ends above so many times the rate:
-# whoever asks for one false accept in a hundred would have to expect more than four.
+# Nor does a rate get one if fewer pairs of people than this are expected at it, however many images show them: 8 people
+# make 28 pairs of people, of which no hundredth can be known.
+PEOPLE_SUPPORT = 1
+# Nor does it if the range that other people are likely to meet ends above so many times the rate: whoever asks for one
+# false accept in a hundred would have to expect more than four.
 MOST_OVER = 4
 # The logistic regression is fitted on at most this many pairs of each kind. It has two parameters, which more pairs
 # hardly change, while the fit would take longer.
@@ -62,8 +65,8 @@ class Calibration:
         tar: Share of the similar validation pairs that it accepts.
         thresholds: By false accept rate, as text: of the distance thresholds that accept at most this share of the
             different pairs, one that accepts the most similar pairs. ``None`` if fewer than :data:`SUPPORT` false
-            accepts would be expected, so that the rate could not be checked, or if other people may well meet more than
-            :data:`MOST_OVER` times the rate.
+            accepts would be expected, or those of fewer than :data:`PEOPLE_SUPPORT` pairs of people, so that the rate
+            could not be checked; or if other people may well meet more than :data:`MOST_OVER` times the rate.
         slope: Change of the log odds per unit of distance; negative if similar pairs are nearer. It is 0 if they are
             not, so that the probability is 0.5 at every distance.
         intercept: The log odds at distance 0.
@@ -93,7 +96,7 @@ def calibrated(measured: PairDistances, people: PeopleOfPairs | None = None) -> 
 
     Args:
         measured: The pairs. Where they have weights, rates and probability are those of the weighted pairs.
-        people: Whom they show. Without it, no range can be given, and none makes a threshold void.
+        people: Whom they show. Without it, no range can be given, and no rate is refused for too few people.
     """
     curve = roc(measured)
     threshold = verification.balanced_threshold(curve)
@@ -107,8 +110,11 @@ def calibrated(measured: PairDistances, people: PeopleOfPairs | None = None) -> 
     if people and curve.both_kinds:
         *at_aims, default_range = likely_rates(measured, people, [*supported.values(), threshold])
         ranges = dict(zip(supported, at_aims, strict=True))
+    pairs_of_people = people.pairs_of_people if people else math.inf
     thresholds = dict.fromkeys(map(str, FARS)) | {
-        aim: value for aim, value in supported.items() if people is None or _is_close(ranges.get(aim), float(aim))
+        aim: value
+        for aim, value in supported.items()
+        if people is None or (float(aim) * pairs_of_people >= PEOPLE_SUPPORT and _is_close(ranges.get(aim), float(aim)))
     }
     return Calibration(
         threshold=threshold,

@@ -40,6 +40,14 @@ class PeopleOfPairs:
         """How many people the rows show."""
         return int(self.person.max(initial=-1)) + 1
 
+    @property
+    def pairs_of_people(self) -> int:
+        """How many pairs of two people there are, however many images show them."""
+        if self.pairs is None:
+            return self.count * (self.count - 1) // 2
+        people = np.sort(self.person[self.pairs], axis=1)
+        return len(np.unique(people[people[:, 0] < people[:, 1]], axis=0))
+
     def part(self, start: int, stop: int) -> PeopleOfPairs:
         """Return the people of some of the pairs."""
         return replace(self, start=self.start + start, stop=min(self.start + stop, self.stop))

@@ -60,7 +60,7 @@ def threshold_of(record: ModelRecord, far: float | None = None) -> Threshold:
     ready = ", ".join(rate for rate, value in thresholds.items() if value is not None) or "none"
     if likely:
         why = (
-            f"its {calibration.people} validation people are too few to set one, since other people would meet "
+            f"its {calibration.people} validation people are too few to set one, since other people may meet "
             f"{percent(likely[0])} to {percent(likely[1])} %"
         )
     elif rate:
