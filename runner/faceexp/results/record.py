@@ -127,7 +127,7 @@ class CalibrationRecord(Record):
         default_factory=dict,
         description="For each false accept rate, which is its name, the rate that other people are likely to meet at "
         "its threshold, from the lower to the upper end of a 90 % interval. Where it ends above four times the rate, "
-        "there is no threshold. It is null where there is no such range.",
+        "or where there are too few people, there is no threshold. It is null where there is no such range.",
     )
     threshold_far_range: Interval | None = Field(
         None, description="The same range for the threshold of the best balanced accuracy."
