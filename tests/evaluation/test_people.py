@@ -38,7 +38,7 @@ def pairs_of(x, labels):
 
 def rate_over_people(x, labels, is_similar, value):
     """Return the mean over people, or over pairs of people, of the mean of a value over their pairs."""
-    of_group = {}
+    of_group: dict[tuple[int, ...], list[float]] = {}
     for a, b, distance in pairs_of(x, labels):
         if (a == b) == is_similar:
             of_group.setdefault(tuple(sorted((a, b))), []).append(value(distance))

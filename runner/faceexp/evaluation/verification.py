@@ -179,7 +179,7 @@ def distance_ratio(pairs: PairDistances) -> float:
     if pairs.similar.all() or not pairs.similar.any():
         return math.nan
     sums = np.zeros(2)
-    for chunk in map_in_threads(_sums, pairs.chunks(4 * CHUNK)):
+    for chunk in map_in_threads(_sums, pairs.chunks(4 * CHUNK if pairs.weights is None else CHUNK)):
         sums += chunk
     n_similar = int(np.count_nonzero(pairs.similar))
     # Weights of one kind add up to 1 already.
@@ -190,7 +190,10 @@ def distance_ratio(pairs: PairDistances) -> float:
 
 def _sums(pairs: PairDistances) -> tuple[float, float]:
     """Return the sum of the distances of similar pairs, and that of different pairs, each times its weight."""
-    distance = pairs.distance if pairs.weights is None else pairs.distance * pairs.weight_of_each()
+    distance = pairs.distance
+    if pairs.weights is not None:
+        distance = pairs.weight_of_each()
+        distance *= pairs.distance
     kinds = (pairs.similar, ~pairs.similar)
     similar, different = (float(np.sum(distance, where=kind, dtype=np.float64)) for kind in kinds)
     return similar, different
