@@ -9,8 +9,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from faceexp.evaluation import calibration
-from faceexp.evaluation.calibration import FARS, SUPPORT, calibrated, probability
-from faceexp.evaluation.pairs import PairDistances
+from faceexp.evaluation.calibration import FARS, MOST_OVER, SUPPORT, calibrated, probability
+from faceexp.evaluation.likely import likely_rates
+from faceexp.evaluation.pairs import PairDistances, pair_distances
+from faceexp.evaluation.people import people_of
 from faceexp.evaluation.verification import balanced_accuracy
 
 
@@ -99,6 +101,82 @@ def test_perfectly_separate_pairs_have_finite_odds():
     assert probability(1.0, found.slope, found.intercept) < 0.1
     same = calibrated(PairDistances(np.full(4, 0.5), np.array([True, False, True, False])))
     assert probability(0.5, same.slope, same.intercept) == pytest.approx(0.5)
+
+
+def embedded(people=8, images=10, seed=0, spread=0.6):
+    """Return embeddings and labels of people whose images lie around a centre each."""
+    random = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(people), images)
+    return random.normal(size=(people, 16))[labels] + spread * random.normal(size=(len(labels), 16)), labels
+
+
+def odds_of(x, labels):
+    found = calibrated(pair_distances(x, labels, "euclidean"))
+    return [probability(distance, found.slope, found.intercept) for distance in np.linspace(2, 7, 11)]
+
+
+@pytest.mark.parametrize("broken", [1, 4])
+@pytest.mark.parametrize("scale", [100, 1e12])
+def test_broken_photos_do_not_decide_the_probability(broken, scale):
+    """Their distances to all others are large, to those of their own person as well."""
+    x, labels = embedded()
+    clean = odds_of(x, labels)
+    assert clean[0] > 0.99
+    assert clean[-1] < 0.01
+    x[::20][:broken] *= scale
+    assert odds_of(x, labels) == pytest.approx(clean, abs=0.1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_that_is_worse_than_chance_has_no_odds(seed):
+    """Its probability may not rise with the distance."""
+    random = np.random.default_rng(seed)
+    distance = np.concatenate([random.normal(5, 1, 200), random.normal(4, 1, 2000)])
+    found = calibrated(PairDistances(distance, np.arange(2200) < 200))
+    assert (found.slope, found.intercept) == (0, 0)
+    assert {probability(d, found.slope, found.intercept) for d in (0, 4, 9)} == {0.5}
+
+
+def test_weights_of_pairs_decide_thresholds_and_probability():
+    """A person with many images counts as much as one with few."""
+    images = [40, 4, 4, 4, 4, 4, 4, 4]
+    x, labels = embedded(8, 40)
+    chosen = np.concatenate([np.flatnonzero(labels == person)[:count] for person, count in enumerate(images)])
+    x, labels = x[chosen], labels[chosen]
+    x[labels == 0] *= 0.2
+    measured = pair_distances(x, labels, "euclidean")
+    found = calibrated(measured.person_averaged(labels))
+    weights = measured.person_averaged(labels).weight_of_each()
+    reference = LogisticRegression(C=1e6, tol=1e-10, max_iter=1000)
+    reference.fit(measured.distance[:, None], measured.similar, weights * len(weights))
+    distances = np.linspace(1, 7, 13)
+    mine = [probability(d, found.slope, found.intercept) for d in distances]
+    np.testing.assert_allclose(mine, reference.predict_proba(distances[:, None])[:, 1], atol=0.02)
+    assert found.far == pytest.approx(weights[~measured.similar & (measured.distance <= found.threshold)].sum())
+    assert found.tar == pytest.approx(weights[measured.similar & (measured.distance <= found.threshold)].sum())
+    pooled = calibrated(measured)
+    assert abs(pooled.slope - found.slope) > 0.1
+    assert weights[~measured.similar & (measured.distance <= found.thresholds["0.1"])].sum() <= 0.1
+
+
+@pytest.mark.parametrize(("people", "refused"), [(8, 8), (20, 0)])
+def test_a_threshold_says_what_other_people_may_meet_and_is_refused_where_that_is_anything(people, refused):
+    missing = 0
+    for seed in range(8):
+        x, labels = embedded(people, seed=seed, spread=1.0)
+        measured = pair_distances(x, labels, "euclidean")
+        found, alone = calibrated(measured, people_of(labels)), calibrated(measured)
+        assert (found.people, alone.people, alone.threshold_far_range) == (people, None, None)
+        low, high = found.threshold_far_range or (math.nan, math.nan)
+        assert low < found.far < high
+        for aim, threshold in alone.thresholds.items():
+            expected = None if threshold is None else likely_rates(measured, people_of(labels), [threshold])[0]
+            assert found.far_range[aim] == expected
+            enough = float(aim) * people * (people - 1) / 2 >= 1
+            is_given = enough and expected is not None and expected[1] <= MOST_OVER * float(aim)
+            assert found.thresholds[aim] == (threshold if is_given else None)
+        missing += found.thresholds["0.01"] is None
+    assert missing == refused
 
 
 def test_one_kind_of_pair_calibrates_nothing():

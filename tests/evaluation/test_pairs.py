@@ -119,6 +119,26 @@ def test_near_rows_far_from_the_origin_keep_their_digits():
     np.testing.assert_allclose(pair_distances(x, y, "euclidean").distance, pdist(x), rtol=1e-9)
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["all at once", "block by block"])
+@pytest.mark.parametrize("outlier", [1e4, 1e17, 1e30])
+def test_a_row_that_is_far_away_changes_no_distance_between_the_others(monkeypatch, outlier, whole):
+    """Against NumPy's differences in float64, beside a common offset that centring has to take away."""
+    x, y = embeddings_and_labels(n=200)
+    x += np.float32(100)
+    x[[13, 77, 140], [0, 3, 6]] = [outlier, -outlier, outlier]
+    if not whole:
+        monkeypatch.setattr(embeddings_module, "_WHOLE_ELEMENTS", 0)
+        monkeypatch.setattr(embeddings_module, "BLOCK_ELEMENTS", 5000)
+    left, right = np.triu_indices(200, 1)
+    wide = x.astype(np.float64)
+    naive = np.sqrt(((wide[left] - wide[right]) ** 2).sum(axis=1))
+    for found in (
+        pair_distances(x, y, "euclidean").distance,
+        pair_distances(x, y, "euclidean", np.column_stack([left, right])).distance,
+    ):
+        np.testing.assert_allclose(found, naive, rtol=1e-10)
+
+
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 
 from faceexp.data.splits import Split
+from faceexp.evaluation.calibration import calibrated
+from faceexp.evaluation.metrics import evaluate
+from faceexp.evaluation.pairs import pair_distances
+from faceexp.evaluation.verification import rates
 from faceexp.results import measure as measuring
 from faceexp.results.jsonable import to_json
 from faceexp.results.measure import measure
@@ -106,7 +110,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     fresh = measure(made, plan, store)
     assert fresh.trial.reused == ("finetune",)
     with monkeypatch.context() as patch:
-        patch.setattr(measuring, "examine", lambda *_: pytest.fail("it was measured again"))
+        patch.setattr(measuring, "examine", lambda *_, **__: pytest.fail("it was measured again"))
         again = measure(made, plan, store)
     assert again.trial.reused == ("finetune", "evaluate")
     assert again.trial.seconds["evaluate"] == fresh.trial.seconds["evaluate"] > 0
@@ -132,6 +136,99 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     # What has no key cannot be told from others.
     measure(trained(first), plan, store)
     assert count() == 5
+
+
+def test_people_weigh_alike_and_the_pooled_metrics_stay_by_name():
+    """In the metrics, in the threshold, and in the rates that it meets; unless a list names the pairs."""
+    labels = np.repeat(np.arange(12), [12, 2, 3, 2, 4, 3, 9, 2, 3, 4, 2, 5])
+    validation, test = np.flatnonzero(labels < 6), np.flatnonzero(labels >= 6)
+    split = Split(0, 0, validation[::2], validation=validation[1::2], test=test)
+    made = trained(split, train=RANDOM.normal(size=(len(validation[::2]), 3)).astype(np.float32))
+    plan = plan_of(labels.tolist(), split)
+    trial = measure(made, plan).trial
+    of_validation = pair_distances(made.embeddings["validation"], labels[split.validation], "euclidean")
+    calibration = calibrated(of_validation.person_averaged(labels[split.validation]))
+    assert (trial.threshold, trial.calibration.slope) == (calibration.threshold, calibration.slope)
+    averaged = evaluate(made.embeddings["test"], labels[test], trial.threshold, "euclidean", weights="people")
+    assert {key: trial.metrics[key] for key in averaged} == averaged
+    assert set(trial.metrics) - set(averaged) == {"rank_1", "rank_1_pooled"}
+    assert trial.metrics["auc"] != trial.metrics["auc_pooled"]
+    of_test = pair_distances(made.embeddings["test"], labels[test], "euclidean").person_averaged(labels[test])
+    assert (trial.calibration.test_far, trial.calibration.test_tar) == rates(of_test, trial.threshold)
+    assert trial.calibration.people == 6
+
+    pairs = np.column_stack(np.triu_indices(len(test), 1))[::2]
+    listed = dataclasses.replace(split, validation_pairs=pairs[pairs.max(axis=1) < len(split.validation)])
+    threshold = measure(dataclasses.replace(made, split=listed), plan).trial.threshold
+    chosen = pair_distances(
+        made.embeddings["validation"], labels[split.validation], "euclidean", listed.validation_pairs
+    )
+    assert threshold == calibrated(chosen).threshold
+
+
+def test_the_thresholds_for_false_accept_rates_say_what_the_test_met():
+    labels = np.repeat(np.arange(40), 6)
+    validation, test = np.flatnonzero(labels < 20), np.flatnonzero(labels >= 20)
+    split = Split(0, 0, part(), validation=validation, test=test)
+    centres = 2 * RANDOM.normal(size=(40, 8))
+    rows = {"validation": validation, "test": test}
+    given = {
+        name: (centres[labels[of]] + RANDOM.normal(size=(len(of), 8))).astype(np.float32) for name, of in rows.items()
+    }
+    trial = measure(trained(split, **given), plan_of(labels.tolist(), split)).trial
+    assert trial.calibration.thresholds["0.1"] is not None
+    measured = pair_distances(given["test"], labels[test], "euclidean")
+    for aim, threshold in trial.calibration.thresholds.items():
+        if threshold is None:
+            assert aim not in trial.calibration.test_far_at
+        else:
+            far, tar = rates(measured, threshold)
+            assert trial.calibration.test_far_at[aim] == far == trial.evidence.met[aim].far
+            assert trial.evidence.met[aim].tar == tar
+            low, high = trial.calibration.far_range[aim] or (math.nan, math.nan)
+            assert low < float(aim) < high
+
+
+@pytest.mark.parametrize("part_of_split", ["validation", "test", "train"])
+@pytest.mark.parametrize("kind", ["loss", "baseline"])
+@pytest.mark.parametrize("key", ["", "a key"], ids=["without a key", "with a key"])
+def test_embeddings_that_are_not_finite_end_their_own_trial_alone(tmp_path, part_of_split, kind, key):
+    labels = [0, 0, 1, 1] * 3
+    split = Split(0, 0, part(0, 1, 2, 3), part(4, 5, 6, 7), part(8, 9, 10, 11))
+    plan, store = plan_of(labels, split), Store(tmp_path)
+    made = trained(split, train=np.ones((4, 3), np.float32))
+    made = dataclasses.replace(made, trial=dataclasses.replace(made.trial, kind=kind), key=key)
+    broken = {name: values.copy() for name, values in made.embeddings.items()}
+    broken[part_of_split][2, 1] = np.nan
+    trial = measure(dataclasses.replace(made, embeddings=broken), plan, store).trial
+    assert trial.status == "diverged"
+    assert trial.reason == f"the embeddings of the {part_of_split} images are not finite"
+    assert (trial.metrics, trial.threshold, trial.evidence) == ({}, None, None)
+    # Nothing of it is kept, so the same trial is measured once its embeddings are right.
+    assert measure(made, plan, store).trial.status == "ok"
+
+
+def test_an_error_in_measuring_ends_its_own_trial_alone(tmp_path, monkeypatch):
+    labels = [0, 0, 1, 1] * 2
+    split = Split(0, 0, part(), part(0, 1, 2, 3), part(4, 5, 6, 7))
+    plan = plan_of(labels, split)
+    made = dataclasses.replace(trained(split), key="a key", seconds={"finetune": 3.0}, reused=("pretrain",))
+
+    def raising(error):
+        def examine(*_, **__):
+            raise error
+
+        monkeypatch.setattr(measuring, "examine", examine)
+
+    raising(MemoryError("no room"))
+    trial = measure(made, plan, Store(tmp_path)).trial
+    assert (trial.status, trial.reason) == ("failed", "it could not be measured: MemoryError: no room")
+    assert (trial.seconds["finetune"], trial.reused) == (3.0, ("pretrain",))
+    # A full disk or a person who interrupts ends the run: no other trial could do better.
+    for error in (OSError("disk full"), KeyboardInterrupt()):
+        raising(error)
+        with pytest.raises(type(error)):
+            measure(made, plan, Store(tmp_path))
 
 
 def test_a_failed_trial_has_no_evidence():

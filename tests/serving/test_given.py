@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 
@@ -12,6 +13,7 @@ from PIL import Image
 from faceexp.errors import MAX_LISTED, InputError
 from faceexp.results.model_schema import ModelRecord
 from faceexp.serving.model import FaceModel
+from faceexp.serving.thresholds import Threshold
 
 GREY = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
 COLOUR = np.repeat(GREY[:, :, None], 3, axis=2)
@@ -137,3 +139,52 @@ def test_a_network_without_finite_embeddings_decides_nothing(model, tmp_path):
     broken = FaceModel(tmp_path, model.record, lambda pixels: np.full((len(pixels), 4), np.nan, np.float32))
     with pytest.raises(InputError, match="gives no finite embeddings"):
         broken.verify(GREY, GREY)
+
+
+def with_calibration(model, **calibration):
+    calibration = model.record.calibration.model_copy(update=calibration)
+    return dataclasses.replace(model, record=model.record.model_copy(update={"calibration": calibration}))
+
+
+def test_a_threshold_comes_with_what_is_known_of_its_rate(model):
+    known = {
+        "far": 0.12,
+        "threshold_far_range": (0.08, 0.19),
+        "test_far": 0.15,
+        "far_range": {"0.1": (0.05, 0.2), "0.01": None},
+        "test_far_at": {"0.1": 0.13},
+    }
+    told = with_calibration(model, **known)
+    assert told.threshold() == Threshold(1.0, 0.12, (0.08, 0.19), 0.15)
+    assert told.threshold(0.1) == Threshold(0.5, 0.1, (0.05, 0.2), 0.13)
+    assert told.threshold_at(0.1) == (0.5, 0.1)
+    for far, threshold in ((None, told.threshold()), (0.1, told.threshold(0.1))):
+        for answer in (
+            told.verify(GREY, GREY, far),
+            told.identify({"a": GREY}, GREY, far),
+        ):
+            assert (answer.threshold, answer.far) == (threshold.distance, threshold.far)
+            assert (answer.far_range, answer.test_far) == (threshold.far_range, threshold.test_far)
+    # Models of older versions do not know it.
+    assert model.verify(GREY, GREY, 0.1).far_range is None
+    assert math.isnan(model.verify(GREY, GREY, 0.1).test_far)
+
+
+def test_a_rate_that_few_people_cannot_give_is_refused_with_what_it_may_be(model):
+    few = {"thresholds": {"0.1": 0.5, "0.01": None}, "far_range": {"0.01": (0.0012, 0.082)}, "people": 8}
+    with pytest.raises(
+        InputError,
+        match=r"rate of 0.01: its 8 validation people are too few to set one, since other people may meet 0.12 to "
+        r"8.2 %; this model has them at 0.1",
+    ):
+        with_calibration(model, **few).verify(GREY, GREY, 0.01)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.7])
+def test_a_model_that_is_worse_than_chance_gives_no_odds(model, slope):
+    """Models of older versions may have a slope above 0: the further apart two photos, the more likely one person."""
+    guessing = with_calibration(model, slope=slope)
+    assert guessing.is_guessing
+    assert not model.is_guessing
+    assert [guessing.probability(distance) for distance in (0, 1, 100)] == [0.5] * 3
+    assert guessing.verify(GREY, GREY).probability == 0.5

@@ -146,7 +146,7 @@ def _show_list(listed: "list[ListedPair]", judged: "JudgedPairs", model: "FaceMo
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(csv_cells((a, b, int(same), *numbers)) for a, b, same, *numbers in rows)
-    error_console().print(pairs_summary(summary))
+    error_console().print(pairs_summary(summary, judged, model))
 
 
 def identify(
@@ -227,9 +227,10 @@ def embed(
         raise typer.Exit(1)
 
 
-def _about(model: "FaceModel") -> dict[str, str]:
+def _about(model: "FaceModel") -> dict[str, str | bool]:
     """Return what the JSON document says about the model, beside its answers."""
-    return {"label": model.label, "folder": str(model.folder), "distance": model.distance}
+    about: dict[str, str | bool] = {"label": model.label, "folder": str(model.folder), "distance": model.distance}
+    return about | {"is_guessing": model.is_guessing}
 
 
 def _warn_of_several_faces(stderr: "Console", faces: Mapping[str, int]) -> None:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from faceexp.arrays import IntArray
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
+    from faceexp.evaluation.people import Weighting
 
 # The modules whose source code decides the value of a checkpoint. Those of other metrics are not among them: a new
 # metric must not cause every loss to be trained anew.
-SOURCES = ("evaluation.checkpoints", "evaluation.embeddings", "evaluation.pairs", "evaluation.roc")
+SOURCES = ("evaluation.checkpoints", "evaluation.embeddings", "evaluation.pairs", "evaluation.people", "evaluation.roc")
 # With more validation images than this, about this many choose the checkpoint. Every checkpoint measures all of their
 # pairs, whose number grows with the square of the images: 5,000 images have 12.5 million pairs.
 CHECKPOINT_IMAGES = 5000
@@ -30,7 +31,10 @@ CHECKPOINT_PEOPLE = 100
 
 @dataclass(frozen=True)
 class ValidationAuc:
-    """:func:`validation_auc` in the form that the engine needs: with a key of what determines its values."""
+    """:func:`validation_auc` in the form that the engine needs: with a key of what determines its values.
+
+    Every person counts alike, however many images they have.
+    """
 
     @cached_property
     def key(self) -> str:
@@ -41,11 +45,15 @@ class ValidationAuc:
         self, embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None
     ) -> float:
         """Return the area under the ROC curve; see :func:`validation_auc`."""
-        return validation_auc(embeddings, labels, distance, pairs)
+        return validation_auc(embeddings, labels, distance, pairs, weights="people")
 
 
 def validation_auc(
-    embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None
+    embeddings: Embeddings,
+    labels: IntArray,
+    distance: Distance,
+    pairs: IntArray | None = None,
+    weights: Weighting = "pairs",
 ) -> float:
     """Return the area under the ROC curve on validation images, by which checkpoints are chosen.
 
@@ -57,6 +65,7 @@ def validation_auc(
         labels: int (N,), their identities.
         distance: The distance that the loss is made for.
         pairs: int (P, 2), the pairs that a protocol lists; ``None``: every pair.
+        weights: Whether every person counts alike, or every pair. Pairs that a protocol lists always count alike.
 
     Raises:
         ValueError: See :func:`faceexp.evaluation.pairs.pair_distances`.
@@ -64,7 +73,8 @@ def validation_auc(
     if pairs is None and len(labels) > CHECKPOINT_IMAGES:
         chosen = _evenly_chosen(labels)
         embeddings, labels = embeddings[chosen], labels[chosen]
-    return auc(roc(pair_distances(embeddings, labels, distance, pairs)))
+    measured = pair_distances(embeddings, labels, distance, pairs)
+    return auc(roc(measured.person_averaged(labels) if weights == "people" and pairs is None else measured))
 
 
 def _evenly_chosen(labels: IntArray) -> IntArray:

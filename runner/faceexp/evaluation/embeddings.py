@@ -34,12 +34,12 @@ class Float64OnDemand:
     Attributes:
         source: float (N, D).
         norms: float64 (N,), what each row is divided by; ``None``: nothing.
-        mean: float64 (D,), what is subtracted from every row; ``None``: nothing.
+        centre: float64 (D,), what is subtracted from every row; ``None``: nothing.
     """
 
     source: FloatArray | Float64OnDemand
     norms: FloatArray | None = None
-    mean: FloatArray | None = None
+    centre: FloatArray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,8 +51,8 @@ class Float64OnDemand:
         values = self.source[rows].astype(np.float64)
         if self.norms is not None:
             values /= self.norms[rows][:, None]
-        if self.mean is not None:
-            values -= self.mean
+        if self.centre is not None:
+            values -= self.centre
         return values
 
     def products(self, start: int, stop: int, first: int) -> FloatArray:

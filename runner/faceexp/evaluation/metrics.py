@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from faceexp.evaluation import retrieval, verification
+from faceexp.evaluation.catalogue import METRICS
 from faceexp.evaluation.diagnostics import Diagnostics, diagnose
+from faceexp.evaluation.embeddings import normalise
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.roc import auc, roc
 
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from faceexp.arrays import IntArray
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
+    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.people import Weighting
+    from faceexp.evaluation.roc import Roc
+
+# What follows the key of a metric whose value is of all pairs or queries alike, beside the one that is person-averaged.
+POOLED = "_pooled"
 
 
 @dataclass(frozen=True)
@@ -42,10 +50,15 @@ class Examined:
 
 
 def evaluate(
-    embeddings: Embeddings, labels: IntArray, threshold: float, distance: Distance, pairs: IntArray | None = None
+    embeddings: Embeddings,
+    labels: IntArray,
+    threshold: float,
+    distance: Distance,
+    pairs: IntArray | None = None,
+    weights: Weighting = "pairs",
 ) -> dict[str, float]:
     """Return every metric of one trial; see :func:`examine`."""
-    return examine(embeddings, labels, threshold, distance, pairs).metrics
+    return examine(embeddings, labels, threshold, distance, pairs, weights=weights).metrics
 
 
 def examine(
@@ -55,10 +68,13 @@ def examine(
     distance: Distance,
     pairs: IntArray | None = None,
     further: Sequence[float] = (),
+    *,
+    weights: Weighting = "pairs",
 ) -> Examined:
     """Return every metric of one trial except ``rank_1``, which needs a gallery, and the diagnostics.
 
-    The metrics have the keys of :data:`~faceexp.evaluation.catalogue.METRICS`.
+    The metrics have the keys of :data:`~faceexp.evaluation.catalogue.METRICS`. Where every person counts alike, there
+    are the same metrics again with the ending :data:`POOLED`, for which every pair and every query counts alike.
 
     Args:
         embeddings: float (N, D), of test images.
@@ -68,24 +84,27 @@ def examine(
             Euclidean, on L2-normalised rows.
         pairs: int (P, 2), the pairs that a protocol lists; ``None``: every pair. Retrieval always uses all rows.
         further: Further thresholds whose FAR and TAR are wanted.
+        weights: Whether every person counts alike, or every pair and every query (``"pairs"``), as other libraries have
+            it. Pairs that a protocol lists always count alike.
 
     Raises:
         ValueError: A shape does not fit, or the embeddings are not finite.
     """
-    verified = _verification(embeddings, labels, threshold, distance, pairs, further)
+    by_people = weights == "people"
+    verified = _verification(embeddings, labels, threshold, distance, pairs, further, by_people=by_people)
+    metrics = verified.metrics | _ratio(embeddings, labels, pairs, by_people=by_people)
     ranks = retrieval.ranks(embeddings, labels, distance)
-    metrics = {
-        "accuracy": verified.metrics["accuracy"],
-        "sim_diff_ratio": verification.sim_diff_ratio(embeddings, labels, pairs),
-        "auc": verified.metrics["auc"],
-        "eer": verified.metrics["eer"],
-        "tar@far=0.01": verified.metrics["tar@far=0.01"],
-        "tar@far=0.001": verified.metrics["tar@far=0.001"],
-        "precision_at_1": retrieval.precision_at_1(ranks),
-        "r_precision": retrieval.r_precision(ranks),
-        "map_at_r": retrieval.map_at_r(ranks),
-    }
-    return replace(verified, metrics=metrics)
+    retrieved = _retrieval_metrics(ranks)
+    if by_people:
+        retrieved = _beside_pooled(_retrieval_metrics(retrieval.person_averaged(ranks, labels)), retrieved)
+    metrics |= retrieved
+    keys = [metric.key + ending for ending in ("", POOLED) for metric in METRICS]
+    return replace(verified, metrics={key: metrics[key] for key in keys if key in metrics})
+
+
+def _beside_pooled(averaged: dict[str, float], pooled: dict[str, float]) -> dict[str, float]:
+    """Return metrics for which every person counts alike, and under further names those of all pairs or queries."""
+    return averaged | {key + POOLED: value for key, value in pooled.items()}
 
 
 def _verification(
@@ -95,28 +114,60 @@ def _verification(
     distance: Distance,
     pairs: IntArray | None,
     further: Sequence[float],
+    *,
+    by_people: bool,
 ) -> Examined:
     """Return what follows from the pairs.
 
     This is a function of its own so that the memory of its distances is free before retrieval needs as much.
     """
     measured = pair_distances(embeddings, labels, distance, pairs)
+    if by_people and pairs is None:
+        measured = measured.person_averaged(labels)
     curve = roc(measured)
-    metrics = {
+    metrics = _pair_metrics(measured, curve, threshold)
+    if by_people:
+        is_even = measured.weights is None
+        pooled = metrics if is_even else _pair_metrics(measured.pooled(), curve.pooled(), threshold)
+        metrics = _beside_pooled(metrics, pooled)
+    diagnostics = diagnose(measured, curve, threshold, pairs, len(labels))
+    rates = tuple(verification.rates(measured, other) for other in further)
+    return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates)
+
+
+def _pair_metrics(measured: PairDistances, curve: Roc, threshold: float) -> dict[str, float]:
+    return {
         "accuracy": verification.balanced_accuracy(measured, threshold),
         "auc": auc(curve),
         "eer": verification.eer(curve),
         "tar@far=0.01": verification.tar_at_far(curve, 0.01),
         "tar@far=0.001": verification.tar_at_far(curve, 0.001),
     }
-    diagnostics = diagnose(measured, curve, threshold, pairs, len(labels))
-    rates = tuple(verification.rates(measured, other) for other in further)
-    return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates)
+
+
+def _ratio(embeddings: Embeddings, labels: IntArray, pairs: IntArray | None, *, by_people: bool) -> dict[str, float]:
+    """Return ``sim_diff_ratio``; a function of its own for the same reason as :func:`_verification`."""
+    measured = pair_distances(normalise(embeddings), labels, "euclidean", pairs)
+    pooled = {"sim_diff_ratio": verification.distance_ratio(measured)}
+    if not by_people:
+        return pooled
+    averaged = measured.person_averaged(labels) if pairs is None else measured
+    ratio = pooled if averaged.weights is None else {"sim_diff_ratio": verification.distance_ratio(averaged)}
+    return _beside_pooled(ratio, pooled)
+
+
+def _retrieval_metrics(ranks: retrieval.Ranks) -> dict[str, float]:
+    return {
+        "precision_at_1": retrieval.precision_at_1(ranks),
+        "r_precision": retrieval.r_precision(ranks),
+        "map_at_r": retrieval.map_at_r(ranks),
+    }
 
 
 def calibrate(embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None) -> float:
     """Return the threshold of best balanced accuracy on validation images, in units of the distance.
 
-    See :func:`faceexp.evaluation.verification.balanced_threshold`. The arguments are those of :func:`examine`.
+    Every pair counts alike. See :func:`faceexp.evaluation.verification.balanced_threshold`. The arguments are those of
+    :func:`examine`.
     """
     return verification.balanced_threshold(roc(pair_distances(embeddings, labels, distance, pairs)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -29,12 +29,14 @@ from faceexp.evaluation.embeddings import (
     row_products,
     squared_norms,
 )
+from faceexp.evaluation.people import pair_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from faceexp.arrays import BoolArray, FloatArray, IntArray
     from faceexp.contract import Distance
+    from faceexp.evaluation.people import PairWeights
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,6 +48,9 @@ TILE_ELEMENTS = 1 << 20
 _FLOAT64_PAIRS = 1 << 24
 # Pairs that are looked at at a time, 32 MiB as float64: several such chunks are at work in threads.
 CHUNK = 1 << 22
+# The centre of all rows is that of at most about so many, evenly spaced ones: any point among the rows will do, and the
+# median of very many rows takes long.
+_CENTRE_ROWS = 1 << 10
 # Rows whose squared distance is below this share of the sum of their squared norms are close to each other. There the
 # matrix product would lose three or more of its 16 digits, so the difference of the rows is computed instead.
 _CANCELS_BELOW = 1e-3
@@ -58,17 +63,43 @@ class PairDistances:
     Attributes:
         distance: float (P,), at least 0; float64, or float32 if there are more than 16.8 million pairs.
         similar: bool (P,), true where both images show the same identity.
+        weights: How much each pair counts in rates and means; ``None``: every pair counts alike.
     """
 
     distance: FloatArray
     similar: BoolArray
+    weights: PairWeights | None = None
 
     def chunks(self, size: int) -> list[PairDistances]:
         """Return views of at most ``size`` consecutive pairs each; without pairs, a single empty one."""
         starts = range(0, max(1, len(self.distance)), size)
         return [
-            PairDistances(self.distance[start : start + size], self.similar[start : start + size]) for start in starts
+            PairDistances(
+                self.distance[start : start + size],
+                self.similar[start : start + size],
+                self.weights and self.weights.part(start, start + size),
+            )
+            for start in starts
         ]
+
+    def weight_of_each(self) -> FloatArray:
+        """Return how much each pair counts, float (P,); the weights of all pairs of one kind add up to 1."""
+        if self.weights is not None:
+            return self.weights.values(self.similar)
+        n_similar = int(np.count_nonzero(self.similar))
+        return np.where(self.similar, 1 / max(1, n_similar), 1 / max(1, len(self.similar) - n_similar))
+
+    def pooled(self) -> PairDistances:
+        """Return the same pairs, of which every one counts alike."""
+        return replace(self, weights=None)
+
+    def person_averaged(self, labels: IntArray) -> PairDistances:
+        """Return the same pairs, where every person counts alike; see :func:`~faceexp.evaluation.people.pair_weights`.
+
+        Args:
+            labels: int (N,), the identities of the rows, every pair of which was measured.
+        """
+        return replace(self, weights=pair_weights(labels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +166,19 @@ def prepare(embeddings: Embeddings | Float64Rows, distance: Distance) -> Prepare
 
 
 def _centred(values: Float64Rows) -> Float64Rows:
-    """Subtract the mean of all rows: a common offset changes no distance, but costs the matrix product digits."""
+    """Subtract the median of each column: a common offset changes no distance, but costs the matrix product digits.
+
+    It is not the mean, because a single row that is far away would move that: the ordinary rows would then be far from
+    the centre, and their distances would lose their digits.
+    """
     if isinstance(values, ScaledPixels):
         return values  # their products are exact, so an offset costs nothing
+    if not values.shape[0]:
+        return values
+    centre = np.median(values[:: -(-values.shape[0] // _CENTRE_ROWS)], axis=0)
     if isinstance(values, Float64OnDemand):
-        total = np.sum([values[piece].sum(axis=0) for piece in pieces(values)], axis=0)
-        return Float64OnDemand(values, mean=total / values.shape[0])
-    if len(values):
-        values -= values.mean(axis=0)
+        return Float64OnDemand(values, centre=centre)
+    values -= centre
     return values
 
 

@@ -3,25 +3,28 @@
 Every row is a query: all other rows are ordered by their distance to it. A row whose identity has no other row has no
 right answer, so it is not a query; but it stays among the rows that other queries may find.
 
-Every metric here is a mean over queries. What is averaged follows from the *ranks* of the rows of the query's identity
+Every metric here is a mean over queries, or with :func:`person_averaged` a mean over people of those within each
+person. What is averaged follows from the *ranks* of the rows of the query's identity
 alone, so the ranks are computed once for all metrics. Without any query, a metric is ``nan``.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from faceexp.evaluation.embeddings import blocks
 from faceexp.evaluation.pairs import distances_from, prepare
+from faceexp.evaluation.people import row_weights
 
 if TYPE_CHECKING:
     from faceexp.arrays import BoolArray, FloatArray, IntArray
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
+    from faceexp.evaluation.people import Weighting
 
 # Sorting all distances of a query costs about as much as going through them this many times. With fewer rows of the
 # query's identity, going through the distances once per row is faster.
@@ -35,10 +38,12 @@ class Ranks:
     Attributes:
         rank: int (M,), query after query, ascending within each query; rank 1 is the nearest other row.
         count: int (Q,), how many of these ranks belong to each query (its R), at least 1.
+        weight: float (Q,), how much each query counts in a mean; ``None``: all alike.
     """
 
     rank: IntArray
     count: IntArray
+    weight: FloatArray | None = None
 
     @property
     def starts(self) -> IntArray:
@@ -95,6 +100,19 @@ def _query_ranks(distance: FloatArray, labels: IntArray, query: int) -> IntArray
     return np.arange(1, len(matches) + 1) + others_before
 
 
+def person_averaged(ranks: Ranks, labels: IntArray) -> Ranks:
+    """Return the same ranks, where every person counts alike, however many queries they have.
+
+    Args:
+        ranks: What :func:`ranks` returned.
+        labels: int (N,), the labels that it was given.
+    """
+    weights = row_weights(labels)
+    of_queries = weights[weights < 1]  # who has a single image has no query
+    is_even = len(of_queries) == 0 or of_queries.min() == of_queries.max()
+    return replace(ranks, weight=None if is_even else of_queries)
+
+
 def precision_at_1(ranks: Ranks) -> float:
     """Return the share of queries whose nearest other row shows the same identity."""
     return recall_at_k(ranks, 1)
@@ -102,12 +120,12 @@ def precision_at_1(ranks: Ranks) -> float:
 
 def recall_at_k(ranks: Ranks, k: int) -> float:
     """Return the share of queries with any row of the same identity among the ``k`` nearest other rows."""
-    return _mean(ranks.rank[ranks.starts] <= k)
+    return _mean(ranks.rank[ranks.starts] <= k, ranks.weight)
 
 
 def r_precision(ranks: Ranks) -> float:
     """Return the mean share of the R nearest other rows that show the query's identity, R = other rows that show it."""
-    return _mean(_query_means(ranks, ranks.rank <= np.repeat(ranks.count, ranks.count)))
+    return _mean(_query_means(ranks, ranks.rank <= np.repeat(ranks.count, ranks.count)), ranks.weight)
 
 
 def map_at_r(ranks: Ranks) -> float:
@@ -120,21 +138,26 @@ def map_at_r(ranks: Ranks) -> float:
         Musgrave, Belongie and Lim, "A Metric Learning Reality Check", ECCV (2020).
     """
     within = ranks.rank <= np.repeat(ranks.count, ranks.count)
-    return _mean(_query_means(ranks, np.where(within, ranks.position / ranks.rank, 0.0)))
+    return _mean(_query_means(ranks, np.where(within, ranks.position / ranks.rank, 0.0)), ranks.weight)
 
 
 def mean_average_precision(ranks: Ranks) -> float:
     """Return the mean over queries of ``(1/R) sum_i P@i rel_i`` over all other rows; see :func:`map_at_r`."""
-    return _mean(_query_means(ranks, ranks.position / ranks.rank))
+    return _mean(_query_means(ranks, ranks.position / ranks.rank), ranks.weight)
 
 
 def mean_reciprocal_rank(ranks: Ranks) -> float:
     """Return the mean over queries of ``1 / rank`` of the nearest row of the same identity."""
-    return _mean(1 / ranks.rank[ranks.starts])
+    return _mean(1 / ranks.rank[ranks.starts], ranks.weight)
 
 
 def rank_1(
-    gallery: Embeddings, gallery_labels: IntArray, probes: Embeddings, labels: IntArray, distance: Distance
+    gallery: Embeddings,
+    gallery_labels: IntArray,
+    probes: Embeddings,
+    labels: IntArray,
+    distance: Distance,
+    weights: Weighting = "pairs",
 ) -> float:
     """Return the share of probes whose nearest gallery row shows their identity: closed-set identification at rank 1.
 
@@ -147,6 +170,7 @@ def rank_1(
         probes: float (N, D), embeddings of the images to identify.
         labels: int (N,), their identities.
         distance: See :func:`faceexp.evaluation.pairs.prepare`.
+        weights: Whether every person counts alike, or every probe (``"pairs"``).
 
     Raises:
         ValueError: See :func:`faceexp.evaluation.pairs.prepare`.
@@ -159,7 +183,7 @@ def rank_1(
         same = gallery_labels[None, :] == labels[start:stop, None]
         nearest_same = np.min(block, axis=1, where=same, initial=np.inf)
         hits[start:stop] = nearest_same < np.min(block, axis=1, where=~same, initial=np.inf)
-    return _mean(hits)
+    return _mean(hits, row_weights(labels) if weights == "people" else None)
 
 
 def _query_means(ranks: Ranks, values: FloatArray | BoolArray) -> FloatArray:
@@ -170,5 +194,5 @@ def _query_means(ranks: Ranks, values: FloatArray | BoolArray) -> FloatArray:
     return sums / ranks.count
 
 
-def _mean(values: FloatArray | BoolArray) -> float:
-    return float(np.mean(values)) if len(values) else math.nan
+def _mean(values: FloatArray | BoolArray, weight: FloatArray | None = None) -> float:
+    return float(np.average(values, weights=weight)) if len(values) else math.nan

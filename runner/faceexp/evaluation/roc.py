@@ -7,7 +7,7 @@ the metrics that only judge (``verification``).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +15,11 @@ import numpy as np
 from faceexp.evaluation.pairs import CHUNK, map_in_threads
 
 if TYPE_CHECKING:
-    from faceexp.arrays import FloatArray, IntArray
+    from faceexp.arrays import BoolArray, FloatArray, IntArray
     from faceexp.evaluation.pairs import PairDistances
+
+# Decimal places of a rate over pairs that weigh differently: it is a sum of many weights, whose last digits are noise.
+PLACES = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,7 @@ class Roc:
         false_accepts: int (K,), how many different pairs are accepted.
         n_similar: Number of similar pairs.
         n_different: Number of different pairs.
+        shares: float (K,) twice: TAR and FAR where the pairs have weights; ``None``: every pair counts alike.
     """
 
     accepted: FloatArray
@@ -42,6 +46,7 @@ class Roc:
     false_accepts: IntArray
     n_similar: int
     n_different: int
+    shares: tuple[FloatArray, FloatArray] | None = None
 
     @property
     def both_kinds(self) -> bool:
@@ -51,31 +56,38 @@ class Roc:
     @property
     def tar(self) -> FloatArray:
         """True accept rates, float (K,); ``nan`` without similar pairs."""
-        return self.true_accepts / (self.n_similar or math.nan)
+        return self.shares[0] if self.shares else self.true_accepts / (self.n_similar or math.nan)
 
     @property
     def far(self) -> FloatArray:
         """False accept rates, float (K,); ``nan`` without different pairs."""
-        return self.false_accepts / (self.n_different or math.nan)
+        return self.shares[1] if self.shares else self.false_accepts / (self.n_different or math.nan)
+
+    def pooled(self) -> Roc:
+        """Return the curve of the same pairs where every one of them counts alike."""
+        return replace(self, shares=None)
 
 
 def roc(pairs: PairDistances) -> Roc:
     """Return the ROC curve of some pairs."""
-    similar = np.sort(pairs.distance[pairs.similar])
+    similar, true_weights = _similar(pairs)
     steps = np.unique(similar)
     true = np.repeat(np.concatenate([[0], np.searchsorted(similar, steps, side="right")]), 2)
     false = np.zeros(len(true), np.int64)
+    false_share = np.zeros(len(true))
     below, above = np.full(len(true), -np.inf), np.full(len(true), np.inf)
     # Different pairs are sorted chunk by chunk: sorting them together would need as much memory again as the distances
     # themselves. All steps are looked up in each chunk, so chunks are larger if there are many steps.
     chunks = pairs.chunks(max(CHUNK, 4 * len(steps)))
-    for count, before, after in map_in_threads(lambda chunk: _false_accepts(chunk, steps), chunks):
+    for count, share, before, after in map_in_threads(lambda chunk: _false_accepts(chunk, steps), chunks):
         false += count
+        if share is not None:
+            false_share += share
         np.maximum(below, before, out=below)
         np.minimum(above, after, out=above)
     moved = np.concatenate([[True], (np.diff(true) > 0) | (np.diff(false) > 0)])
     true = true[moved]
-    return Roc(
+    curve = Roc(
         accepted=np.maximum(_before(similar, true), below[moved]),
         rejected=np.minimum(_after(similar, true), above[moved]),
         true_accepts=true,
@@ -83,9 +95,34 @@ def roc(pairs: PairDistances) -> Roc:
         n_similar=len(similar),
         n_different=len(pairs.distance) - len(similar),
     )
+    if true_weights is None or not curve.both_kinds:
+        return curve
+    return replace(curve, shares=(np.round(true_weights[true], PLACES), np.round(false_share[moved], PLACES)))
 
 
-def _false_accepts(pairs: PairDistances, steps: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
+def _similar(pairs: PairDistances) -> tuple[FloatArray, FloatArray | None]:
+    """Return the distances of similar pairs, ascending, and the weights of the first 0, 1, 2, ... of them together."""
+    if pairs.weights is None:
+        return np.sort(pairs.distance[pairs.similar]), None
+    # Chunk by chunk, since the weights of all pairs would fill the memory.
+    ordered = [_ordered(chunk, chunk.similar) for chunk in pairs.chunks(CHUNK)]
+    distance = np.concatenate([each for each, _ in ordered])
+    weights = np.concatenate([each for _, each in ordered])
+    order = np.argsort(distance)
+    return distance[order], np.concatenate([[0.0], np.cumsum(weights[order])])
+
+
+def _ordered(pairs: PairDistances, chosen: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Return the distances and the weights of the pairs that are chosen, the nearest first."""
+    distance, weights = pairs.distance[chosen], pairs.weight_of_each()[chosen]
+    weights = weights[np.argsort(distance)]
+    distance.sort()  # faster than to take them in that order
+    return distance, weights
+
+
+def _false_accepts(
+    pairs: PairDistances, steps: FloatArray
+) -> tuple[IntArray, FloatArray | None, FloatArray, FloatArray]:
     """Return how many different pairs are accepted just before and just after each step, int (2 K + 2,).
 
     That is: how many are nearer than the step, and how many are at most as far away. The first number is 0, for
@@ -96,14 +133,18 @@ def _false_accepts(pairs: PairDistances, steps: FloatArray) -> tuple[IntArray, F
         steps: The K distinct distances of similar pairs, ascending.
 
     Returns:
-        These numbers; for each of them, the largest distance among so many nearest pairs; and the smallest distance
-        among all the others.
+        These numbers; the weights of so many nearest pairs together, if pairs have weights; for each number, the
+        largest distance among so many nearest pairs; and the smallest distance among all the others.
     """
-    different = pairs.distance[~pairs.similar]
-    different.sort()
+    if pairs.weights is None:
+        different, weights = pairs.distance[~pairs.similar], None
+        different.sort()
+    else:
+        different, weights = _ordered(pairs, ~pairs.similar)
     around = [np.searchsorted(different, steps, side="left"), np.searchsorted(different, steps, side="right")]
     counts = np.concatenate([[0], np.column_stack(around).ravel(), [len(different)]])
-    return counts, _before(different, counts), _after(different, counts)
+    share = None if weights is None else np.concatenate([[0.0], np.cumsum(weights)])[counts]
+    return counts, share, _before(different, counts), _after(different, counts)
 
 
 def _before(ordered: FloatArray, counts: IntArray) -> FloatArray:
@@ -127,5 +168,8 @@ def auc(curve: Roc) -> float:
     """
     if not curve.both_kinds:
         return math.nan
+    if curve.shares:
+        tar, far = curve.shares
+        return float(np.sum(np.diff(far) * (tar[1:] + tar[:-1]))) / 2
     twice = np.diff(curve.false_accepts) * (curve.true_accepts[1:] + curve.true_accepts[:-1])
     return int(twice.sum()) / (2 * curve.n_similar * curve.n_different)

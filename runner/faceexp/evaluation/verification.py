@@ -6,6 +6,8 @@ similar pairs, the false accept rate (FAR) the accepted share of the different p
 is 1 - TAR. Since each pair is a single comparison, FAR and FRR are here what standards of biometrics (ISO/IEC 19795-1)
 call the false match rate (FMR) and the false non-match rate (FNMR).
 
+Pairs may have weights (:class:`~faceexp.evaluation.people.PairWeights`); then each pair counts with its weight.
+
 If only one kind of pair exists, whatever needs both kinds is ``nan``.
 """
 
@@ -18,10 +20,10 @@ import numpy as np
 
 from faceexp.evaluation.embeddings import normalise
 from faceexp.evaluation.pairs import CHUNK, map_in_threads, pair_distances
-from faceexp.evaluation.roc import Roc
+from faceexp.evaluation.roc import PLACES, Roc
 
 if TYPE_CHECKING:
-    from faceexp.arrays import IntArray
+    from faceexp.arrays import FloatArray, IntArray
     from faceexp.evaluation.embeddings import Embeddings
     from faceexp.evaluation.pairs import PairDistances
 
@@ -71,6 +73,8 @@ def threshold_at_far(curve: Roc, far: float) -> float:
 def best_accuracy(curve: Roc) -> float:
     """Return the largest share of all pairs that any threshold gets right, including one that accepts none.
 
+    Every pair counts alike, also where pairs have weights.
+
     The threshold is chosen on the pairs that it judges, so this is an upper bound and not an estimate; for an estimate,
     see :func:`balanced_accuracy`.
     """
@@ -82,13 +86,14 @@ def best_accuracy(curve: Roc) -> float:
 def average_precision(curve: Roc) -> float:
     """Return ``sum_n (TAR_n - TAR_n-1) precision_n`` over distinct distances.
 
-    The precision is the share of similar pairs among the accepted ones.
+    The precision is the share of similar pairs among the accepted ones. Every pair counts alike, also where pairs have
+    weights.
     """
     if not curve.both_kinds:
         return math.nan
     accepts = np.maximum(curve.true_accepts + curve.false_accepts, 1)
     precision = curve.true_accepts / accepts
-    return float(np.sum(np.diff(curve.tar) * precision[1:]))
+    return float(np.sum(np.diff(curve.pooled().tar) * precision[1:]))
 
 
 def balanced_threshold(curve: Roc) -> float:
@@ -100,8 +105,12 @@ def balanced_threshold(curve: Roc) -> float:
     """
     if not curve.both_kinds:
         return math.nan
-    # Computed in whole numbers, so that thresholds which are equally good have equal values.
-    surplus = curve.true_accepts * curve.n_different - curve.false_accepts * curve.n_similar
+    # Computed in whole numbers where possible, so that thresholds which are equally good have equal values.
+    surplus = (
+        np.round(curve.tar - curve.far, PLACES)
+        if curve.shares
+        else curve.true_accepts * curve.n_different - curve.false_accepts * curve.n_similar
+    )
     best = np.flatnonzero(surplus == surplus.max())
     width = curve.rejected[best] - curve.accepted[best]
     choice = best[np.argmax(np.where(np.isfinite(width), width, -1.0))]
@@ -133,6 +142,10 @@ def rates(pairs: PairDistances, threshold: float) -> tuple[float, float]:
     n_different = len(pairs.similar) - n_similar
     if math.isnan(threshold) or n_similar == 0 or n_different == 0:
         return math.nan, math.nan
+    if pairs.weights is not None:
+        sums = sum(map_in_threads(lambda chunk: _accepted_weights(chunk, threshold), pairs.chunks(CHUNK)))
+        far, tar = np.round(sums, PLACES).tolist()
+        return far, tar
     return false_accepts / n_different, true_accepts / n_similar
 
 
@@ -153,22 +166,36 @@ def _counts(pairs: PairDistances, threshold: float) -> tuple[int, int, int]:
     return int(np.count_nonzero(accepted)), int(either), int(np.count_nonzero(pairs.similar))
 
 
+def _accepted_weights(pairs: PairDistances, threshold: float) -> FloatArray:
+    """Return the weights of the different and of the similar pairs that are accepted, float (2,)."""
+    weights = pairs.weight_of_each()
+    weights[pairs.distance > threshold] = 0
+    similar = float(np.sum(weights, where=pairs.similar))
+    return np.array([float(np.sum(weights)) - similar, similar])
+
+
 def distance_ratio(pairs: PairDistances) -> float:
     """Return the mean distance of similar pairs over that of different pairs; ``nan`` if the latter is 0."""
     if pairs.similar.all() or not pairs.similar.any():
         return math.nan
     sums = np.zeros(2)
-    for chunk in map_in_threads(_sums, pairs.chunks(4 * CHUNK)):
+    for chunk in map_in_threads(_sums, pairs.chunks(4 * CHUNK if pairs.weights is None else CHUNK)):
         sums += chunk
     n_similar = int(np.count_nonzero(pairs.similar))
-    similar, different = sums / [n_similar, len(pairs.similar) - n_similar]
+    # Weights of one kind add up to 1 already.
+    counts = [n_similar, len(pairs.similar) - n_similar] if pairs.weights is None else [1, 1]
+    similar, different = sums / counts
     return float(similar / different) if different else math.nan
 
 
 def _sums(pairs: PairDistances) -> tuple[float, float]:
-    """Return the sum of the distances of similar pairs, and that of different pairs."""
+    """Return the sum of the distances of similar pairs, and that of different pairs, each times its weight."""
+    distance = pairs.distance
+    if pairs.weights is not None:
+        distance = pairs.weight_of_each()
+        distance *= pairs.distance
     kinds = (pairs.similar, ~pairs.similar)
-    similar, different = (float(np.sum(pairs.distance, where=kind, dtype=np.float64)) for kind in kinds)
+    similar, different = (float(np.sum(distance, where=kind, dtype=np.float64)) for kind in kinds)
     return similar, different
 
 

@@ -17,6 +17,11 @@ TERMS = {
     "similar pair": "a pair that shows one person; elsewhere called genuine pair, mated pair or positive pair",
     "different pair": "a pair that shows two people; elsewhere called impostor pair, non-mated pair or negative pair",
     "genuine pair, impostor pair": "the words of biometrics for a similar pair and a different pair",
+    "person-averaged": (
+        "a rate or a mean that is taken within each person, or pair of people, first, and then over people: everybody "
+        "counts alike, however many images they have"
+    ),
+    "pooled": "a rate or a mean over all pairs or all images alike, in which a person with many images counts most",
     "positive, negative": (
         "the words of metric learning: seen from an image, the anchor, an image of the same person and one of another; "
         "with it they make a similar and a different pair"

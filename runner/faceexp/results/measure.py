@@ -14,10 +14,13 @@ from pydantic import Field
 
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
+from faceexp.engine.failures import explained
+from faceexp.engine.pretrain import DivergedError
 from faceexp.evaluation.calibration import calibrated
 from faceexp.evaluation.diagnostics import Diagnostics, projection
-from faceexp.evaluation.metrics import examine
-from faceexp.evaluation.pairs import pair_distances
+from faceexp.evaluation.metrics import POOLED, examine
+from faceexp.evaluation.pairs import PairDistances, pair_distances
+from faceexp.evaluation.people import Weighting, people_of
 from faceexp.evaluation.retrieval import rank_1
 from faceexp.results.jsonable import to_json
 from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
@@ -29,7 +32,7 @@ from faceexp.results.schema import (
     RatesRecord,
     TrialFile,
 )
-from faceexp.store import Inputs, Store, digest, source_digest
+from faceexp.store import Inputs, Store, StoreError, digest, source_digest
 from faceexp.values import Plan, TrainedTrial
 
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
@@ -37,6 +40,8 @@ from faceexp.values import Plan, TrainedTrial
 SOURCES = ("evaluation", "results.measure", "results.record", "results.schema")
 # The embeddings of so many people are drawn. Nobody could tell the colours of more people apart.
 SHOWN_PEOPLE = 20
+# The keys of identification, and what counts alike in each.
+_RANK_1: Mapping[str, Weighting] = {"rank_1": "people", "rank_1" + POOLED: "pairs"}
 
 
 class Measurement(Record):
@@ -63,14 +68,33 @@ def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Me
     Trials of the first seed and fold also give the embeddings to draw and the images of their hardest pairs. A reader
     can compare the losses by them, because their test people are the same for every loss.
 
+    A trial that cannot be measured has failed, and its record says why: the other trials of the run go on.
+
     Args:
         trained: The trial and its embeddings.
         plan: The plan that it is part of.
         store: Where a measurement of the same trial is looked up, and where a new one is kept.
+
+    Raises:
+        OSError: The store cannot be read or written, which no other trial could do either.
     """
     began = time.perf_counter()
-    if trained.status != "ok":
-        return Measured(_record(trained, None, time.perf_counter() - began))
+    if trained.status == "ok":
+        try:
+            return _measured_or_found(trained, plan, store, began)
+        except (OSError, StoreError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other trials with it
+            status, reason = explained(error)
+            reason = reason if status == "diverged" else f"it could not be measured: {reason}"
+            trained = TrainedTrial(
+                trained.trial, trained.split, status, reason, seconds=trained.seconds, reused=trained.reused
+            )
+    return Measured(_record(trained, None, time.perf_counter() - began))
+
+
+def _measured_or_found(trained: TrainedTrial, plan: Plan, store: Store | None, began: float) -> Measured:
+    """Return the record of a trial that ended well; its measurement is looked up in the store, if there is one."""
     if store is None or not trained.key:
         measurement = _measured(trained, plan, began)
     else:
@@ -123,29 +147,53 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
     split = trained.split
     validation, test = plan.labels[split.validation], plan.labels[split.test]
     embeddings = trained.embeddings
+    for part, values in embeddings.items():
+        # Pixels, which are bytes, are finite; to ask each of them would take as much memory again.
+        if values.dtype != np.uint8 and not np.isfinite(values).all():
+            raise DivergedError(f"the embeddings of the {part} images are not finite")
     # The distances of validation get no name, so that their memory is free before those of test need as much.
-    calibration = calibrated(
-        pair_distances(embeddings["validation"], validation, trained.distance, split.validation_pairs)
-    )
+    calibration = calibrated(_validation_distances(trained, validation), people_of(validation, split.validation_pairs))
     threshold = calibration.threshold
     aims = {far: threshold for far, threshold in calibration.thresholds.items() if threshold is not None}
-    examined = examine(embeddings["test"], test, threshold, trained.distance, split.test_pairs, list(aims.values()))
+    examined = examine(
+        embeddings["test"],
+        test,
+        threshold,
+        trained.distance,
+        split.test_pairs,
+        [*aims.values(), threshold],
+        weights="people",
+    )
     metrics = dict(examined.metrics)
     if "train" in embeddings:
         # The people who are tested are enrolled with their images that are not tested.
         gallery = np.concatenate([embeddings["train"], embeddings["validation"]])
         enrolled = plan.labels[np.concatenate([split.train, split.validation])]
-        metrics["rank_1"] = rank_1(gallery, enrolled, embeddings["test"], test, trained.distance)
+        for key, weights in _RANK_1.items():
+            metrics[key] = rank_1(gallery, enrolled, embeddings["test"], test, trained.distance, weights)
     # The rates on test at the thresholds that validation chose for certain false accept rates.
-    met = {aim: RatesRecord(far=far, tar=tar) for aim, (far, tar) in zip(aims, examined.rates, strict=True)}
+    *at_aims, (test_far, test_tar) = examined.rates
+    met = {aim: RatesRecord(far=far, tar=tar) for aim, (far, tar) in zip(aims, at_aims, strict=True)}
     drawn = {"map": _map(trained, test, plan)} if _is_first(trained, plan) else {}
     return Measurement(
         metrics=metrics,
         threshold=threshold,
         diagnostics=_diagnostics(examined.diagnostics, split, plan, met, drawn),
-        calibration=CalibrationRecord.model_validate(calibration),
+        calibration=CalibrationRecord(
+            **vars(calibration),
+            test_far=test_far,
+            test_tar=test_tar,
+            test_far_at={aim: rates.far for aim, rates in met.items()},
+        ),
         seconds=time.perf_counter() - began,
     )
+
+
+def _validation_distances(trained: TrainedTrial, labels: IntArray) -> PairDistances:
+    """Return the distances of the validation pairs; every person counts alike, unless a list names the pairs."""
+    listed = trained.split.validation_pairs
+    measured = pair_distances(trained.embeddings["validation"], labels, trained.distance, listed)
+    return measured if listed is not None else measured.person_averaged(labels)
 
 
 def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: float) -> TrialFile:

@@ -104,19 +104,40 @@ class PartRecord(Record):
 
 
 class CalibrationRecord(Record):
-    """What the pairs of the validation part say about distances."""
+    """What the pairs of the validation part say about distances, and what became of that on the test part."""
 
     threshold: Number = Field(description="The distance that gives the best balanced accuracy.")
     far: Number = Field(None, description="The share of different pairs that this threshold accepts.")
     tar: Number = Field(None, description="The share of similar pairs that this threshold accepts.")
     thresholds: Mapping[Rate, Number] = Field(
         default_factory=dict,
-        description="The threshold for each false accept rate, which is its name; null where there are too few pairs.",
+        description="The threshold for each false accept rate, which is its name; null where there are too few pairs "
+        "or people.",
     )
-    slope: Number = Field(None, description="How much the log odds that a pair is similar change per unit of distance.")
+    slope: Number = Field(
+        None,
+        description="How much the log odds that a pair is similar change per unit of distance. It is never above 0; at "
+        "0, the distance says nothing.",
+    )
     intercept: Number = Field(None, description="The log odds that a pair at distance 0 is similar.")
     n_similar: Count | None = Field(None, description="The number of similar pairs.")
     n_different: Count | None = Field(None, description="The number of different pairs.")
+    people: Count | None = Field(None, description="The number of people that these pairs show.")
+    far_range: Mapping[Rate, Interval | None] = Field(
+        default_factory=dict,
+        description="For each false accept rate, which is its name, the rate that other people are likely to meet at "
+        "its threshold, from the lower to the upper end of a 90 % interval. Where it ends above four times the rate, "
+        "or where there are too few people, there is no threshold. It is null where there is no such range.",
+    )
+    threshold_far_range: Interval | None = Field(
+        None, description="The same range for the threshold of the best balanced accuracy."
+    )
+    test_far: Number = Field(None, description="The share of different test pairs that this threshold accepts.")
+    test_tar: Number = Field(None, description="The share of similar test pairs that this threshold accepts.")
+    test_far_at: Mapping[Rate, Number] = Field(
+        default_factory=dict,
+        description="The share of different test pairs that the threshold for each false accept rate accepts.",
+    )
 
 
 def remarks(notes: Sequence[str], kinds: Sequence[NoteKind]) -> tuple[Note, ...]:

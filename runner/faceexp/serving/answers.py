@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faceexp.results.jsonable import to_jsonable
-from faceexp.results.record import JsonObject
+from faceexp.results.record import Interval, JsonObject
 
 if TYPE_CHECKING:
     from faceexp.arrays import BoolArray, FloatArray
@@ -26,6 +27,8 @@ class Verification:
             ``nan`` where the validation pairs were all of one kind.
         far: The false accept rate of the threshold on validation pairs.
         faces: How many faces each photo shows. The largest one is compared.
+        far_range: The rate that other people are likely to meet; see :class:`~faceexp.serving.thresholds.Threshold`.
+        test_far: The rate on test pairs.
     """
 
     distance: float
@@ -34,6 +37,8 @@ class Verification:
     probability: float
     far: float
     faces: tuple[int, int] = (1, 1)
+    far_range: Interval | None = None
+    test_far: float = math.nan
 
     @property
     def decision(self) -> str:
@@ -61,6 +66,8 @@ class Identification:
         somebody: Whether the nearest person is accepted. If not, the photo shows nobody in the gallery.
         far: The false accept rate of the threshold in the comparison with one photo.
         left_out: The photos of the gallery that cannot be used, each with the reason.
+        far_range: The rate that other people are likely to meet; see :class:`~faceexp.serving.thresholds.Threshold`.
+        test_far: The rate on test pairs.
     """
 
     candidates: tuple[Candidate, ...]
@@ -68,6 +75,8 @@ class Identification:
     somebody: bool
     far: float
     left_out: tuple[str, ...] = ()
+    far_range: Interval | None = None
+    test_far: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +90,8 @@ class JudgedPairs:
         threshold: Up to this distance two photos count as of one person.
         far: The false accept rate of the threshold on validation pairs.
         faces: How many faces each photo shows, by its path.
+        far_range: The rate that other people are likely to meet; see :class:`~faceexp.serving.thresholds.Threshold`.
+        test_far: The rate on test pairs.
     """
 
     distance: FloatArray
@@ -89,6 +100,8 @@ class JudgedPairs:
     threshold: float
     far: float
     faces: Mapping[str, int]
+    far_range: Interval | None = None
+    test_far: float = math.nan
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from faceexp.serving.answers import Candidate, Identification, JudgedPairs, Veri
 from faceexp.serving.find import find
 from faceexp.serving.given import name_of, photos_of, picture_of
 from faceexp.serving.runtimes import Network, network_of
+from faceexp.serving.thresholds import Threshold, threshold_of
 
 if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
@@ -165,26 +166,22 @@ class FaceModel:
         Raises:
             InputError: The model has no threshold for that rate.
         """
+        chosen = self.threshold(far)
+        return chosen.distance, chosen.far
+
+    def threshold(self, far: float | None = None) -> Threshold:
+        """Return a threshold and what is known of its false accept rate; by default the threshold of best accuracy.
+
+        Raises:
+            InputError: The model has no threshold for that rate.
+        """
+        return threshold_of(self.record, far)
+
+    @property
+    def is_guessing(self) -> bool:
+        """Whether similar validation pairs were not nearer than different ones, so that distances say nothing."""
         calibration = self.record.calibration
-        if far is None:
-            rate = calibration.far if calibration else None
-            threshold = self.record.threshold
-            return math.nan if threshold is None else threshold, math.nan if rate is None else rate
-        try:
-            far = float(far)
-        except (TypeError, ValueError):
-            far = math.nan
-        if not 0 < far <= 1:
-            raise InputError("the false accept rate has to be a number above 0 and at most 1")
-        thresholds = calibration.thresholds if calibration else {}
-        at_rate = next((value for rate, value in thresholds.items() if math.isclose(float(rate), far)), None)
-        if at_rate is not None:
-            return at_rate, far
-        ready = ", ".join(rate for rate, value in thresholds.items() if value is not None) or "none"
-        pairs = (calibration.n_different if calibration else None) or 0
-        unsupported = any(math.isclose(float(rate), far) for rate in thresholds)
-        why = f"its {pairs:,} different validation pairs are too few to set one" if unsupported else "it was not set"
-        raise InputError(f"no threshold at a false accept rate of {far:g}: {why}; this model has them at {ready}")
+        return calibration is not None and calibration.slope is not None and calibration.slope >= 0
 
     def verify(self, a: Photo, b: Photo, far: float | None = None) -> Verification:
         """Return whether two photos show the same person.
@@ -197,14 +194,19 @@ class FaceModel:
         Raises:
             InputError: A photo cannot be used, or there is no such threshold.
         """
-        threshold, rate = self.threshold_at(far)
+        threshold = self.threshold(far)
         first, second = self.read([a, b])
         distance = float(self.distances(self.embed_pictures([first.pixels, second.pixels]), [(0, 1)])[0])
-        return self._judged(distance, threshold, rate, (first.faces, second.faces))
-
-    def _judged(self, distance: float, threshold: float, rate: float, faces: tuple[int, int] = (1, 1)) -> Verification:
-        """Return the answer for a distance."""
-        return Verification(distance, threshold, distance <= threshold, self.probability(distance), rate, faces)
+        return Verification(
+            distance=distance,
+            threshold=threshold.distance,
+            same=distance <= threshold.distance,
+            probability=self.probability(distance),
+            far=threshold.far,
+            faces=(first.faces, second.faces),
+            far_range=threshold.far_range,
+            test_far=threshold.test_far,
+        )
 
     def verify_pairs(
         self,
@@ -217,7 +219,7 @@ class FaceModel:
         Raises:
             InputError: With photos that cannot be used.
         """
-        threshold, rate = self.threshold_at(far)
+        threshold = self.threshold(far)
         files = list(dict.fromkeys(file for pair in pairs for file in pair))
         embedded = self.embed_usable(files, on_progress)
         if embedded.problems:
@@ -226,11 +228,13 @@ class FaceModel:
         distances = self.distances(embedded.embeddings, [(place[a], place[b]) for a, b in pairs])
         return JudgedPairs(
             distance=distances,
-            same=distances <= threshold,
+            same=distances <= threshold.distance,
             probability=np.array([self.probability(distance) for distance in distances.tolist()]),
-            threshold=threshold,
-            far=rate,
+            threshold=threshold.distance,
+            far=threshold.far,
             faces=dict(zip(files, embedded.faces, strict=True)),
+            far_range=threshold.far_range,
+            test_far=threshold.test_far,
         )
 
     def identify(
@@ -252,7 +256,7 @@ class FaceModel:
             InputError: The photo cannot be used, or none of the gallery can. A photo of the gallery that cannot be used
                 is otherwise left out, and the answer names it.
         """
-        threshold, rate = self.threshold_at(far)
+        threshold = self.threshold(far)
         of_people = [(name, given) for name, photos in gallery.items() for given in photos_of(photos)]
         (sought,) = self.read([photo])
         embedded = self.embed_usable([given for _, given in of_people], lambda done: on_progress(1 + done))
@@ -270,9 +274,15 @@ class FaceModel:
                 photo_name = name_of(given, f"photo {number}")
                 nearest[name] = Candidate(name, photo_name, distance, self.probability(distance))
         candidates = tuple(nearest.values())
-        is_somebody = bool(candidates) and candidates[0].distance <= threshold
-        left_out = tuple(str(problem) for problem in embedded.problems)
-        return Identification(candidates, threshold, is_somebody, rate, left_out)
+        return Identification(
+            candidates=candidates,
+            threshold=threshold.distance,
+            somebody=bool(candidates) and candidates[0].distance <= threshold.distance,
+            far=threshold.far,
+            left_out=tuple(str(problem) for problem in embedded.problems),
+            far_range=threshold.far_range,
+            test_far=threshold.test_far,
+        )
 
     def distances(self, embeddings: FloatArray, pairs: Sequence[tuple[int, int]]) -> FloatArray:
         """Return the distances of pairs of rows, computed by the same code that measures a trial."""
@@ -283,6 +293,8 @@ class FaceModel:
     def probability(self, distance: float) -> float:
         """Return the probability that a pair shows one person, if similar and different pairs are equally frequent."""
         calibration = self.record.calibration
+        if self.is_guessing:
+            return 0.5
         if calibration is None or calibration.slope is None or calibration.intercept is None:
             return math.nan
         return probability(distance, calibration.slope, calibration.intercept)

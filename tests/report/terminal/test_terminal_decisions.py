@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import types
 
+import numpy as np
 import pytest
 
 from faceexp.report.terminal.decisions import identification, pairs_summary, verification
-from faceexp.serving.answers import Candidate, Identification, Tally, Verification
+from faceexp.serving.answers import Candidate, Identification, JudgedPairs, Tally, Verification
 
-MODEL = types.SimpleNamespace(label="npairs", folder="runs/x", distance="cosine")
+MODEL = types.SimpleNamespace(label="npairs", folder="runs/x", distance="cosine", is_guessing=False)
+GUESSING = types.SimpleNamespace(**vars(MODEL) | {"is_guessing": True})
+JUDGED = JudgedPairs(np.array([0.5]), np.array([True]), np.array([0.9]), threshold=0.6, far=0.01, faces={})
+WORTHLESS = "This model is no better than guessing: on its validation people, photos of one person were not nearer"
 
 
 def test_a_decision_says_what_it_is_based_on(drawn):
@@ -23,6 +27,38 @@ def test_a_decision_says_what_it_is_based_on(drawn):
         "probability 87.7 % that both show one person, if that is as likely as not beforehand",
         "model npairs, runs/x",
     ]
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ({"test_far": 0.1234}, "(measured on validation people; on test people it accepted 12 %)"),
+        (
+            {"far_range": (0.004, 0.0213)},
+            "(measured on validation people; on others it is likely to accept 0.4 to 2.1 %)",
+        ),
+        (
+            {"test_far": 1.0, "far_range": (0.5, 0.999)},
+            "(measured on validation people; on test people it accepted 100 %; on others it is likely to accept 50 to "
+            "100 %)",
+        ),
+    ],
+)
+def test_a_threshold_says_whom_it_was_measured_on_and_what_others_may_meet(drawn, known, text):
+    answer = Verification(distance=0.5, threshold=0.6, same=True, probability=0.9, far=0.01, **known)
+    lines = " ".join(drawn(verification(answer, MODEL), 140).split())
+    assert f"threshold 0.6, which accepts 1 % of different pairs {text} probability" in lines
+    of_gallery = Identification((Candidate("p", "p.png", 0.1, 0.5),), threshold=0.6, somebody=True, far=0.01, **known)
+    assert text in " ".join(drawn(identification(of_gallery, MODEL), 140).split())
+
+
+def test_a_model_that_guesses_says_so_in_the_second_line(drawn):
+    answer = Verification(distance=0.5, threshold=0.6, same=True, probability=0.5, far=0.5)
+    assert drawn(verification(answer, GUESSING), 140).splitlines()[1].startswith(WORTHLESS)
+    of_gallery = Identification((Candidate("p", "p.png", 0.1, 0.5),), threshold=0.6, somebody=True, far=0.01)
+    assert drawn(identification(of_gallery, GUESSING), 140).splitlines()[1].startswith(WORTHLESS)
+    assert WORTHLESS in drawn(pairs_summary(Tally(1, 1, 0, None, None), JUDGED, GUESSING), 140)
+    assert WORTHLESS not in drawn(verification(answer, MODEL), 140)
 
 
 @pytest.mark.parametrize(("probability", "text"), [(1.0, "99.9 %"), (0.0, "0.1 %"), (math.nan, "-")])
@@ -60,4 +96,6 @@ def test_the_nearest_people_are_listed_and_the_others_counted(drawn):
     ],
 )
 def test_a_list_of_pairs_is_summed_up_as_far_as_the_truth_is_known(drawn, tally, text):
-    assert drawn(pairs_summary(tally), 140) == f"{text}\n"
+    out = drawn(pairs_summary(tally, JUDGED, MODEL), 140)
+    threshold = "threshold 0.6, which accepts 1 % of different pairs (measured on validation people)"
+    assert out == f"{text}\n{threshold}\n"

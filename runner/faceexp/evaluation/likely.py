@@ -1,0 +1,103 @@
+"""The range of the false accept rate that other people than those who were measured are likely to meet.
+
+Pairs that share a person are not independent of each other. So what counts is how many people there are, and not how
+many pairs: 8 people with 10 images each have 2,800 different pairs, but only 28 pairs of people.
+
+References:
+    Arvesen, "Jackknifing U-Statistics", Annals of Mathematical Statistics 40 (1969).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from faceexp.evaluation.pairs import CHUNK, map_in_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from faceexp.arrays import FloatArray
+    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.people import PeopleOfPairs
+
+# The lower and the upper end of an interval.
+Range = tuple[float, float]
+
+# The range holds the rate with this chance; docs/protocols-and-metrics.md has simulations.
+LIKELY = 0.9
+# With fewer people, nobody can say how much people differ.
+FEWEST_PEOPLE = 3
+
+
+def likely_rates(measured: PairDistances, people: PeopleOfPairs, thresholds: Sequence[float]) -> list[Range | None]:
+    """Return the range of the false accept rate that people in general are likely to meet at each of some thresholds.
+
+    Each person in turn is left out (the jackknife), which gives the standard error s of the rate f. The range is
+    ``logit(f) ± t s / (f (1 - f))``, on the scale of log odds, where it stays between 0 and 1; t is the quantile of
+    Student's distribution with one degree of freedom less than there are people.
+
+    Args:
+        measured: The pairs.
+        people: Whom they show.
+        thresholds: Distances.
+
+    Returns:
+        For each threshold its range; ``None`` for too few people, or where all or none of the pairs are accepted.
+    """
+    chunks = measured.chunks(CHUNK)
+    parts = [people.part(start, start + CHUNK) for start in range(0, max(1, len(measured.distance)), CHUNK)]
+    sums = sum(
+        map_in_threads(lambda both: _weights_of_people(*both, thresholds), list(zip(chunks, parts, strict=True))),
+        start=np.zeros((1 + len(thresholds), people.count)),
+    )
+    # Who is in no different pair says nothing about false accepts.
+    sums = sums[:, sums[0] > 0]
+    return [_range(accepted, sums[0]) for accepted in sums[1:]]
+
+
+def _weights_of_people(chunk: PairDistances, people: PeopleOfPairs, thresholds: Sequence[float]) -> FloatArray:
+    """Return the weight of the different pairs that show each person: of all, then of those that are accepted."""
+    first, second = people.both()
+    chosen = np.flatnonzero(~chunk.similar)
+    weights = None if chunk.weights is None else chunk.weight_of_each()
+    sums = []
+    # The first limit takes all pairs. From one to the next, only pairs that are near enough are looked at again.
+    order = sorted(range(len(thresholds)), key=lambda place: -thresholds[place])
+    for limit in [math.inf, *(thresholds[place] for place in order)]:
+        chosen = chosen[chunk.distance[chosen] <= limit]
+        given = None if weights is None else weights[chosen]
+        sums.append(np.bincount(first[chosen], given, people.count) + np.bincount(second[chosen], given, people.count))
+    made = np.empty((1 + len(thresholds), people.count))
+    made[0] = sums[0]
+    for place, values in zip(order, sums[1:], strict=True):
+        made[1 + place] = values
+    return made
+
+
+def _range(accepted: FloatArray, total: FloatArray) -> Range | None:
+    """Return the range of a rate.
+
+    Args:
+        accepted: float (M,), the weight of the accepted different pairs that show each person.
+        total: float (M,), that of all different pairs that show each person.
+    """
+    people = len(total)
+    if people < FEWEST_PEOPLE:
+        return None
+    # Every pair shows two people.
+    rate = accepted.sum() / total.sum()
+    rest = total.sum() / 2 - total
+    if not 0 < rate < 1 or rest.min() <= 0:
+        return None
+    without = (accepted.sum() / 2 - accepted) / rest
+    error = math.sqrt((people - 1) / people * float(((without - without.mean()) ** 2).sum()))
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(people - 1, (1 + LIKELY) / 2)) * error / (rate * (1 - rate))
+    log_odds = math.log(rate / (1 - rate))
+    # The logistic function, in a form that never overflows.
+    low, high = ((1 + math.tanh((log_odds + sign * half) / 2)) / 2 for sign in (-1, 1))
+    return low, high
