@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
 from faceexp.evaluation.catalogue import METRIC_OF, METRICS
+from faceexp.evaluation.people import largest_share
 from faceexp.experiment.schema import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
 from faceexp.results.judge import sampling_of
@@ -27,7 +28,10 @@ from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics import comparisons as statistics
 from faceexp.statistics import power
 from faceexp.store import digest
-from faceexp.values import Plan
+from faceexp.values import Note, Plan
+
+# A person with more than this share of the similar pairs is said to a reader.
+RULING = 0.1
 
 
 def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan, verdict: VerdictRecord) -> RunRecord:
@@ -50,14 +54,15 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
     comparisons = statistics.compare(trials, directions, ratio, rates=rates, average_seeds=average)
     summary = statistics.summarise(trials, directions, ratio, comparisons, rates=rates, average_seeds=average)
     budgets = tuple(budgets_of(trials))
+    notes = (*plan.notes, *_uneven(plan))
     return RunRecord(
         schema_number=SCHEMA,
         name=name,
         description=experiment.description,
         spec_hash=spec_hash,
         protocol=experiment.protocol.kind,
-        notes=tuple(note.text for note in plan.notes),
-        note_kinds=tuple(note.kind for note in plan.notes),
+        notes=tuple(note.text for note in notes),
+        note_kinds=tuple(note.kind for note in notes),
         warnings=tuple(unequal_budgets(budgets)),
         method=statistics.METHOD,
         test_train_ratio=sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits),
@@ -72,6 +77,23 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
         comparisons=tuple(ComparisonRecord.model_validate(pair) for pair in comparisons),
         seconds={"statistics": time.perf_counter() - began},
     )
+
+
+def _uneven(plan: Plan) -> Iterator[Note]:
+    """Yield a note where one person would rule the metrics, if every pair counted alike."""
+    shares = [
+        (largest_share(plan.labels[split.test]), len(np.unique(plan.labels[split.test])))
+        for split in plan.splits
+        if split.test_pairs is None
+    ]
+    # Among few people each holds a large share, however alike they are.
+    share, people = max(shares, default=(0.0, 0))
+    if share > RULING and share * people > 2:
+        text = (
+            f"one person holds {share * 100:.0f} % of the similar pairs of a test part; every person counts alike, so "
+            "that the metrics are not ruled by this one, and the ones that count every pair alike end in _pooled"
+        )
+        yield Note("uneven", text)
 
 
 def split_records(plan: Plan) -> tuple[SplitRecord, ...]:
