@@ -108,7 +108,7 @@ def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
         text = (
             f"None of the {len(tested)} losses is shown to be better or worse than the {PHASE1.label} in {metric.name}."
         )
-        return Answer(question, text, True)
+        return Answer(question, text)
     return Answer(question, f"Compared with the {PHASE1.label} in {metric.name}, {'; '.join(parts)}.")
 
 
