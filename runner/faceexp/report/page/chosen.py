@@ -67,15 +67,21 @@ def _calibrated(
 
 
 def _met(calibrated: Sequence[tuple[DiagnosticsRecord, CalibrationRecord]]) -> list[dict[str, str]]:
-    """Return what came, on test pairs, of each false accept rate that validation aimed at, as the mean over trials."""
+    """Return what came, on test pairs, of each false accept rate that validation aimed at, as means over trials.
+
+    ``range`` is what other people were likely to meet, as far as validation could tell.
+    """
     lines = []
     for aim in dict.fromkeys(far for _, calibration in calibrated for far in calibration.thresholds):
         of_trials = [diagnostics.met[aim] for diagnostics, _ in calibrated if aim in diagnostics.met]
         rates = [(met.far, met.tar) for met in of_trials if met.far is not None and met.tar is not None]
+        ranges = [reach for _, calibration in calibrated if (reach := calibration.far_range.get(aim))]
+        low, high = (sum(ends) / len(ranges) * 100 for ends in zip(*ranges, strict=True)) if ranges else (None, None)
         far, tar = (sum(values) / len(rates) for values in zip(*rates, strict=True)) if rates else (None, None)
         lines.append(
             {
                 "aim": f"{float(aim) * 100:g} %",
+                "range": "" if low is None else f"{low:.2g} to {high:.2g} %",
                 "far": "too few pairs" if far is None else f"{far * 100:.2g} %",
                 "tar": "" if tar is None else f"{tar * 100:.1f} %",
             }

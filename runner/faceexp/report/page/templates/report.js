@@ -299,8 +299,8 @@
     const unknown = row.where ? "This row has no probability." : lost;
     draw("reliability", row.reliability, unknown);
     find("calibration-error").textContent = row.calibration ? row.calibration.error : "unknown";
-    const met = (row.calibration ? row.calibration.met : []).map(({ aim, far, tar }) =>
-      element("tr", {}, ...[aim, far, tar].map((text) => element("td", {}, text))),
+    const met = (row.calibration ? row.calibration.met : []).map(({ aim, range, far, tar }) =>
+      element("tr", {}, ...[aim, range, far, tar].map((text) => element("td", {}, text))),
     );
     find("met").tBodies[0].replaceChildren(...met);
     for (const span of document.querySelectorAll(".where")) span.textContent = row.where || "none";
