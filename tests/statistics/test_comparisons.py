@@ -127,7 +127,7 @@ def test_folds_are_trials_too():
 
 def test_a_label_without_results_stays_visible():
     results = [Trial("lost", 0, status="failed", kind="baseline"), *trials(x=[0.5])]
-    assert summarise(results, UP)[1] == Summary("x", "loss", "auc", 0.5, None, 1, "a")
+    assert summarise(results, UP)[1] == Summary("x", "loss", "auc", 0.5, None, 1, 0.5, "a")
     lost = summarise(results, UP)[0]
     assert (lost.label, lost.kind, lost.ci95, lost.n, lost.group) == ("lost", "baseline", None, 0, "")
     assert math.isnan(lost.mean)
@@ -135,6 +135,17 @@ def test_a_label_without_results_stays_visible():
     assert math.isnan(found.difference)
     assert (found.ci95, found.p_corrected, found.verdict) == (None, None, "indistinguishable")
     assert found.minimum_detectable_difference is None
+
+
+def test_a_label_that_lacks_trials_is_ranked_by_what_all_have_in_common():
+    """Seed 0 is easy: a loss that has this seed alone looks better than it is."""
+    rows = {"lucky": {(0, 0): 0.96}, "good": {(0, 0): 0.99, (1, 0): 0.90}, "fair": {(0, 0): 0.97, (1, 0): 0.88}}
+    results = [Trial(label, seed, {"auc": value}) for label, row in rows.items() for (seed, _), value in row.items()]
+    summaries = {summary.label: summary for summary in summarise(results, UP)}
+    assert summaries["lucky"].mean == 0.96
+    # The two complete losses are 0.045 worse over both seeds than in the one that it has.
+    assert summaries["lucky"].comparable == pytest.approx(0.96 - 0.045)
+    assert summaries["good"].comparable == summaries["good"].mean == pytest.approx(0.945)
 
 
 def test_one_common_trial_is_no_test():

@@ -51,6 +51,11 @@ class Row:
         summary = self.summaries.get(metric.key)
         return summary.mean if summary else None
 
+    def rank(self, metric: Metric) -> float | None:
+        """Return the mean by which rows are ranked: that of a row which lacks trials is made comparable."""
+        summary = self.summaries.get(metric.key)
+        return None if summary is None else summary.mean if summary.comparable is None else summary.comparable
+
     def letters(self, metric: Metric) -> str:
         """Return the letters of a metric: two rows that share a letter cannot be told apart in it."""
         summary = self.summaries.get(metric.key)
@@ -82,15 +87,15 @@ def rows_of(run: RunRecord, sort: Metric | None = None) -> list[Row]:
 
 def _goodness(row: Row, metric: Metric) -> float:
     """Return the mean of a metric, turned so that more is better; minus infinity where there is none."""
-    mean = row.mean(metric)
+    mean = row.rank(metric)
     if mean is None:
         return float("-inf")
     return mean if metric.higher_is_better else -mean
 
 
 def best(rows: Sequence[Row], metric: Metric) -> float | None:
-    """Return the best mean of a metric, or ``None`` where no row has one."""
-    means = [mean for row in rows if (mean := row.mean(metric)) is not None]
+    """Return the best mean of a metric by which rows are ranked, or ``None`` where no row has one."""
+    means = [mean for row in rows if (mean := row.rank(metric)) is not None]
     return (max if metric.higher_is_better else min)(means, default=None)
 
 

@@ -155,7 +155,8 @@ def warnings(run: RunRecord) -> list[str]:
     sentences += budget_warnings(run)
     if run.failed:
         sentences.append(
-            f"{many(len(run.failed), 'trial')} of {len(run.trials)} did not end well; means are over the others."
+            f"{many(len(run.failed), 'trial')} of {len(run.trials)} did not end well; means are over the others, "
+            "and rows are ranked by what all have in common."
         )
     return sentences
 

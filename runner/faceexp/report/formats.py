@@ -40,8 +40,8 @@ def _cells(run: RunRecord, sort: Metric | None, escaped: Callable[[str], str], b
         cells = [escaped(row.label), f"{row.ok}/{row.total}"]
         for metric in columns_of(run):
             text = mean_and_interval(row.summaries.get(metric.key), metric)
-            mean = row.mean(metric)
-            is_best = mean is not None and mean == best(rows, metric)
+            rank = row.rank(metric)
+            is_best = rank is not None and rank == best(rows, metric)
             cells.append(bold.format(escaped(text)) if is_best else escaped(text))
         yield [*cells, *(escaped(text) for text in _judged(run, row, sort))]
 

@@ -196,6 +196,11 @@ class SummaryRecord(Record):
     mean: Number = Field(description="The mean over the trials that have a value.")
     ci95: Interval | None = Field(None, description="The 95 % interval of the mean; null for fewer than two trials.")
     n: Count = Field(0, description="The number of trials that have a value.")
+    comparable: Number = Field(
+        None,
+        description="The mean by which rows are ranked: where a row lacks trials of others, it is adjusted by how rows "
+        "with all trials did in them.",
+    )
     group: str = Field("", description="Letters. Two rows that share a letter cannot be told apart by the tests.")
 
 

@@ -85,6 +85,8 @@ class Summary:
         ci95: 95 % Student t interval of the mean; ``None`` for fewer than two trials. That of a rate is computed on the
             arcsine scale and ends within 0 and 1.
         n: How many trials count.
+        comparable: The mean as it would probably be with the seeds and folds that this label lacks: see
+            :func:`comparable_means`. Labels are ranked by it.
         group: Letters. Two labels cannot be told apart if and only if they share a letter. The label with the best mean
             has an ``a``; a label without trials has no letter.
     """
@@ -95,6 +97,7 @@ class Summary:
     mean: float
     ci95: Interval | None
     n: int
+    comparable: float
     group: str
 
 
@@ -162,11 +165,15 @@ def summarise(
     groups = _groups(results, higher_is_better, comparisons)
     summaries = []
     for metric in higher_is_better:
-        for label, cells in table_of(results, metric).items():
+        table = table_of(results, metric)
+        comparable = comparable_means(table)
+        for label, cells in table.items():
             mean = mean_of(averaged_by_fold(cells) if average_seeds else [*cells.values()], test_train_ratio)
             interval = mean.interval(rate=metric in rates)
             group = groups[metric].get(label, "")
-            summaries.append(Summary(label, kinds[label], metric, mean.value, interval, mean.n, group))
+            summaries.append(
+                Summary(label, kinds[label], metric, mean.value, interval, mean.n, comparable[label], group)
+            )
     return summaries
 
 
@@ -229,6 +236,30 @@ def table_of(results: Sequence[Result], metric: str) -> dict[str, dict[Cell, flo
     return table
 
 
+def comparable_means(table: Mapping[str, Mapping[Cell, float]]) -> dict[str, float]:
+    """Return the mean of each label, made comparable where trials of it are missing; ``nan`` without any trial.
+
+    A label of which trials failed, or that was not trained any further, has a mean over other people than the rest:
+    perhaps over the easy ones. To its mean is added by how much the labels that have all trials are better in all of
+    them than in those that this label has. Without a label that has all, nothing is added.
+
+    Args:
+        table: Label -> (seed, fold) -> value.
+    """
+    cells = {cell for row in table.values() for cell in row}
+    complete = [row for row in table.values() if len(row) == len(cells)]
+
+    def average(chosen: Collection[Cell]) -> float:
+        return math.fsum(row[cell] for row in complete for cell in chosen) / (len(complete) * len(chosen))
+
+    means = {}
+    for label, row in table.items():
+        means[label] = math.fsum(row.values()) / len(row) if row else math.nan
+        if row and complete and len(row) < len(cells):
+            means[label] += average(cells) - average(row)
+    return means
+
+
 def _comparison(
     metric: str, pair: tuple[str, str], test: Difference, p_corrected: float | None, rule: Rule
 ) -> Comparison:
@@ -260,7 +291,9 @@ def _groups(
             different[comparison.metric].add(frozenset((comparison.a, comparison.b)))
     groups = {}
     for metric, higher in higher_is_better.items():
-        means = {label: math.fsum(row.values()) / len(row) for label, row in table_of(results, metric).items() if row}
+        means = {
+            label: mean for label, mean in comparable_means(table_of(results, metric)).items() if not math.isnan(mean)
+        }
         ranked = sorted(means, key=lambda label: means[label], reverse=higher)
         groups[metric] = letters(ranked, different[metric])
     return groups

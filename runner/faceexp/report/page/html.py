@@ -264,7 +264,7 @@ def _leaderboard(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Leaderb
 
 def _mean_cell(row: Row, metric: Metric, champion: float | None) -> MeanCell:
     mean, _, interval = mean_and_interval(row.summaries.get(metric.key), metric).partition(" ")
-    return MeanCell(mean, interval, champion is not None and row.mean(metric) == champion)
+    return MeanCell(mean, interval, champion is not None and row.rank(metric) == champion)
 
 
 def _pairs(run: RunRecord, places: Mapping[str, int], metric: Metric) -> list[PairCells]:

@@ -78,8 +78,8 @@ def run_table(run: RunRecord, width: int, sort: Metric | None = None) -> Rendera
         cells: list[RenderableType] = []
         for metric in metrics:
             text = mean_and_interval(row.summaries.get(metric.key), metric)
-            mean = row.mean(metric)
-            is_best = mean is not None and mean == best(rows, metric)
+            rank = row.rank(metric)
+            is_best = rank is not None and rank == best(rows, metric)
             cells.append(Text(f"*{text}", style="bold green") if is_best else Text(text))
         label = Text(row.label, style="dim italic" if row.kind == "baseline" else "bold")
         count = Text(f"{row.ok}/{row.total}", style="red" if row.ok < row.total else "")
