@@ -119,7 +119,8 @@ def test_the_leaderboard_has_every_metric_that_a_run_has(study, text, read, chan
     assert len(present) == 10
     assert board[0][2:-1] == present
     assert [row[0] for row in board[1:]] == [row.label for row in rows_of(study)]
-    assert board[1][2] == "*91.0 ±1.3"
+    low, high = next(row.ci95 for row in study.summary if row.label == board[1][0] and row.metric == "accuracy")
+    assert board[1][2] == f"*91.0 {100 * low:.1f}–{100 * high:.1f}"
     assert [row[-1] for row in board[1:]] == ["a", "a", "b", "b", ""]
     assert board[-1][1:3] == ["0/4", "-"]
     fewer = [summary for summary in study.summary if summary.metric != "rank_1"]
@@ -201,7 +202,8 @@ def test_published_results_stand_beside_those_of_the_run(study, environment, rea
     assert "None of the 1 pairs of published losses can be told apart" in reader.words
     twin, elsewhere = reader.tables[0][1:]
     assert twin[:3] == ["twin", "114", "85.1"]
-    assert twin[5] == "90.9 ±1.4"
+    low, high = next(row.ci95 for row in study.summary if row.label == "twin" and row.metric == "accuracy")
+    assert twin[5] == f"90.9 {100 * low:.1f}–{100 * high:.1f}"
     assert elsewhere[5:] == ["-", "-"]
     assert reader.tables[1][1][-1] == "not told apart"
     far = [("twin", 130), ("elsewhere", 60), ("near", 61)]
@@ -250,7 +252,7 @@ def test_the_words_of_other_fields_are_explained_beside_ours():
 def test_one_seed_claims_no_interval_and_no_difference(study, environment, judged, read):
     single = judged(study, [trial for trial in study.trials if trial.seed == 0])
     words = read(page(single, environment, {}, {})).words
-    assert "±" not in words
+    assert not re.search(r"\d–\d", words)
     assert "One seed and fold" in words
 
 
