@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from faceexp.evaluation.catalogue import METRIC_OF
@@ -140,7 +140,9 @@ def _needed(
 
     leading = max(complete, key=lambda claim: abs(claim.difference))
     asked = abs(leading.difference)
-    trials_needed = seen.trials_for(asked) if asked else None
+    # A loss that varies more than most takes more to decide about.
+    of_leading = replace(seen, spread=leading.spread or seen.spread, degrees=leading.degrees)
+    trials_needed = of_leading.trials_for(asked) if asked else None
     # Further seeds test the same people where the protocol fixes them, and say nothing more of people.
     grows = not sampling.average_seeds
     return NeededRecord(
@@ -151,7 +153,9 @@ def _needed(
         label=leading.label,
         difference=leading.difference,
         seeds=math.ceil(trials_needed * seeds / number) if trials_needed and grows else None,
-        people=None if sampling.same_people or not asked else math.ceil(sampling.people * seen.times_people(asked)),
+        people=None
+        if sampling.same_people or not asked
+        else math.ceil(sampling.people * of_leading.times_people(asked)),
     )
 
 

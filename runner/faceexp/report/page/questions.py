@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from faceexp.evaluation.catalogue import METRIC_OF, Metric
+from faceexp.evaluation.catalogue import Metric
 from faceexp.report.answers import best_word
 from faceexp.report.columns import primary, rows_of
 from faceexp.report.page.figures import Figure
@@ -31,7 +31,7 @@ class JudgedRow:
 def chart(run: RunRecord) -> Figure | None:
     """Return the chart of the question "helps"; ``None`` where it was not asked or could not be answered."""
     asked = run.verdict
-    return helps(asked.helps, METRIC_OF[asked.metric], asked.equivalence) if asked else None
+    return helps(asked.helps, primary(run), asked.equivalence) if asked else None
 
 
 def judged_rows(run: RunRecord) -> list[JudgedRow]:
