@@ -636,6 +636,27 @@ def test_an_unknown_option_in_a_grid_is_told_there(mistakes):
     assert found.endswith("did you mean 'strength'?")
 
 
+@pytest.mark.parametrize(
+    ("verdict", "message"),
+    [
+        ('metric = "map_at_R"', "there is no metric 'map_at_R'; did you mean 'map_at_r'?"),
+        ('questions = ["helps"]\nmetric = "accuracy %"', "there is no metric 'accuracy %'; did you mean 'accuracy'?"),
+        (
+            'metric = "rank_1"',
+            "is measured under closed_set alone, where the people who are tested are enrolled; name another metric",
+        ),
+    ],
+)
+def test_a_metric_that_cannot_be_judged_is_one_problem_at_its_line(mistakes, verdict, message):
+    line = line_of("[model]") + 1 + verdict.count("\n")
+    assert mistakes(("[model]", f"[verdict]\n{verdict}\n[model]")) == [f"/x.toml:{line}: verdict.metric: {message}"]
+
+
+def test_a_metric_that_is_no_text_is_one_problem_too(mistakes):
+    (found,) = mistakes(("[model]", "[verdict]\nmetric = 3\n[model]"))
+    assert found == f"/x.toml:{line_of('[model]') + 1}: verdict.metric: must be text in quotes, not 3"
+
+
 def test_a_loss_that_its_sampler_cannot_serve(mistakes):
     (found,) = mistakes(("images_per_class = 2", "images_per_class = 1"))
     assert f":{line_of(FIRST_LOSS) - 1}: losses[0]: loss 'contrastive' needs 2 images" in found

@@ -77,9 +77,16 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
 
 
 def _metric_problems(document: toml.Document) -> list[Problem]:
-    """Return what is wrong with the metric that a file wants to be judged: there may be no such metric."""
+    """Return what is wrong with the metric that a file wants to be judged: there may be no such one, or none here."""
     verdict = document.data.get("verdict")
     metric = verdict.get("metric") if isinstance(verdict, dict) else None
+    protocol = document.data.get("protocol")
+    kind = protocol.get("kind") if isinstance(protocol, dict) else None
+    if metric == "rank_1" and kind != "closed_set":
+        message = (
+            "is measured under closed_set alone, where the people who are tested are enrolled; name another metric"
+        )
+        return [document.problem(("verdict", "metric"), message)]
     if not isinstance(metric, str) or metric in METRIC_OF:
         return []
     message = f"there is no metric {short(metric)}; {did_you_mean(metric, METRIC_OF)}"
