@@ -81,6 +81,7 @@ def test_an_interval_holds_0_if_and_only_if_nothing_is_shown(seed, losses, trial
     means = {label: 0.5 + step * place for place, label in enumerate(labels)}
     rows = made(seed, trials, **means, reference=0.5)
     for claim in against(rows, labels, ["reference"], replace(PLAIN, ratio=ratio, higher_is_better=higher)):
+        assert claim.interval is not None
         low, high = claim.interval
         assert low <= claim.difference <= high
         assert (low <= 0 <= high) == (claim.p_corrected > 0.05)
@@ -226,6 +227,7 @@ def test_the_best_loss_of_a_study_may_always_be_the_best(seed, losses, trials, s
     first = max(means, key=lambda label: means[label])
     assert [standing.label for standing in standings] == labels
     for standing in standings:
+        assert standing.interval is not None
         low, high = standing.interval
         assert low <= standing.difference <= high
         others = [mean for label, mean in means.items() if label != standing.label]
@@ -244,7 +246,8 @@ def test_practically_the_best_is_at_most_the_margin_worse():
 
 
 def test_fewer_than_five_trials_say_nothing_of_the_best():
-    for rows in (made(trials=4, a=0.9, b=0.1), made(trials=9, a=0.9), {"a": {}, "b": {}}):
+    nothing: dict[str, dict] = {"a": {}, "b": {}}
+    for rows in (made(trials=4, a=0.9, b=0.1), made(trials=9, a=0.9), nothing):
         for standing in best(rows, list(rows), PLAIN):
             assert (standing.interval, standing.may_be_best, standing.practically_best) == (None, True, False)
             assert math.isnan(standing.difference)
