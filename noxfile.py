@@ -165,7 +165,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def simulate(session: nox.Session) -> None:
-    """Fail if more than 5 % of made studies claim what is not there; takes 15 to 30 minutes.
+    """Fail if more than 5 % of made studies claim what is not there; takes about an hour.
 
     ``nox -s simulate -- --world drawn --losses 5`` is a short form of a few minutes.
     """
