@@ -2,7 +2,7 @@
 
 Other sessions take longer or are wanted less often: ``nox -s docs`` builds the documentation, ``nox -s build`` makes
 and tries the packages, ``nox -s minimums`` tests the oldest dependencies allowed, ``nox -s hardening`` does harm to
-whole runs, ``nox -s bench`` measures speed.
+whole runs, ``nox -s bench`` measures speed, ``nox -s simulate`` counts false claims in thousands of made studies.
 """
 
 from __future__ import annotations
@@ -161,6 +161,16 @@ def bench(session: nox.Session) -> None:
     _need(session, "test")
     for path in sorted(Path("benchmarks").glob("*.py")):
         _python(session, str(path))
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Fail if more than 5 % of made studies claim what is not there; takes about an hour.
+
+    ``nox -s simulate -- --world drawn --losses 5`` is a short form of a few minutes.
+    """
+    _need(session, "test")
+    _python(session, "benchmarks/simulations/claims.py", "--check", *session.posargs)
 
 
 @nox.session(name="sync-plugins")

@@ -247,6 +247,7 @@ def test_results_hold_exactly_what_is_documented(run, study):
     assert set(document) == {
         *("schema", "name", "description", "spec_hash", "protocol", "notes", "note_kinds", "warnings", "method"),
         *("test_train_ratio", "parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
+        *("variance_ratio", "average_seeds", "verdict"),
     }
     assert (document["schema"], document["name"], document["spec_hash"]) == (1, "tiny", study.spec_hash)
     for trial in document["trials"]:
@@ -635,6 +636,27 @@ def test_an_unknown_option_in_a_grid_is_told_there(mistakes):
     (found,) = {*mistakes(("grid = { strength = [0.5, 2.0] }", "grid = { strenth = [0.5, 2.0] }"))}
     assert "losses[1].grid.strenth: unknown option of loss 'apart'" in found
     assert found.endswith("did you mean 'strength'?")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "message"),
+    [
+        ('metric = "map_at_R"', "there is no metric 'map_at_R'; did you mean 'map_at_r'?"),
+        ('questions = ["helps"]\nmetric = "accuracy %"', "there is no metric 'accuracy %'; did you mean 'accuracy'?"),
+        (
+            'metric = "rank_1"',
+            "is measured under closed_set alone, where the people who are tested are enrolled; name another metric",
+        ),
+    ],
+)
+def test_a_metric_that_cannot_be_judged_is_one_problem_at_its_line(mistakes, verdict, message):
+    line = line_of("[model]") + 1 + verdict.count("\n")
+    assert mistakes(("[model]", f"[verdict]\n{verdict}\n[model]")) == [f"/x.toml:{line}: verdict.metric: {message}"]
+
+
+def test_a_metric_that_is_no_text_is_one_problem_too(mistakes):
+    (found,) = mistakes(("[model]", "[verdict]\nmetric = 3\n[model]"))
+    assert found == f"/x.toml:{line_of('[model]') + 1}: verdict.metric: must be text in quotes, not 3"
 
 
 def test_a_loss_that_its_sampler_cannot_serve(mistakes):

@@ -79,9 +79,16 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
 
 
 def _metric_problems(document: toml.Document) -> list[Problem]:
-    """Return what is wrong with the metric that a file wants to be judged: there may be no such metric."""
+    """Return what is wrong with the metric that a file wants to be judged: there may be no such one, or none here."""
     verdict = document.data.get("verdict")
     metric = verdict.get("metric") if isinstance(verdict, dict) else None
+    protocol = document.data.get("protocol")
+    kind = protocol.get("kind") if isinstance(protocol, dict) else None
+    if metric == "rank_1" and kind != "closed_set":
+        message = (
+            "is measured under closed_set alone, where the people who are tested are enrolled; name another metric"
+        )
+        return [document.problem(("verdict", "metric"), message)]
     if not isinstance(metric, str) or metric in METRIC_OF:
         return []
     message = f"there is no metric {short(metric)}; {did_you_mean(metric, METRIC_OF)}"
@@ -106,8 +113,13 @@ class Study:
 
     @cached_property
     def spec_hash(self) -> str:
-        """The digest of the experiment with every default filled in, but for the limits, which change no result."""
-        return digest(self.experiment.model_dump(mode="json", exclude={"limits"}))
+        """The digest of the experiment with every default filled in, but for what changes no trial.
+
+        That is the limits, and what is asked where it is what every file asks: so runs of before, whose files could not
+        say it, keep their folders.
+        """
+        left_out = {"limits", "verdict"} if self.experiment.asks_as_usual else {"limits"}
+        return digest(self.experiment.model_dump(mode="json", exclude=left_out))
 
     def plan(self, store: Store, on_event: EventCallback = ignore) -> Plan:
         """Load the data, decode the images and cut them into parts.

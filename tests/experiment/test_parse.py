@@ -395,7 +395,7 @@ def test_a_mistake_in_an_override_is_reported_there():
         "--set finetune.stepz=3: finetune.stepz: unknown key; did you mean 'steps'?",
         (
             "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, finetune, "
-            "limits, losses, model, name, preprocess, pretrain, protocol, published, seeds"
+            "limits, losses, model, name, preprocess, pretrain, protocol, published, seeds, verdict"
         ),
     ]
 
@@ -536,7 +536,7 @@ grid = { margin = [1.0], label = ["a"] }
         "x.toml:2: seeds: values must not repeat (is [1, 1])",
         (
             "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, finetune, limits, losses, model, "
-            "name, preprocess, pretrain, protocol, published, seeds"
+            "name, preprocess, pretrain, protocol, published, seeds, verdict"
         ),
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
         "x.toml:7: preprocess.size[0]: must be greater than or equal to 8, not 4",
@@ -793,3 +793,43 @@ def test_keys_that_came_later_change_no_digest_of_a_file_without_them():
     assert set(written) == {"kind", "path", "folds", "test_fraction", "validation_fraction", "min_images"}
     fixed = parsed(base=BASE.replace('"open_set"', '"open_set"\nsplit_seed = 0'))[0].protocol
     assert fixed.model_dump(mode="json") == {**written, "split_seed": 0}
+
+
+def test_what_is_asked_without_being_told():
+    """MAP@R tells losses apart; a list of pairs is judged as its field does, by accuracy."""
+    asked = parsed()[0].verdict
+    assert (asked.metric, asked.questions, asked.equivalence) == ("map_at_r", ("helps", "best"), 0.01)
+    of_pairs = BASE.replace('kind = "open_set"', 'kind = "pairs_file"\npath = "pairs.txt"')
+    assert parsed(base=of_pairs)[0].verdict.metric == "accuracy"
+    assert (
+        parsed('[verdict]\nequivalence = 0.02\n[[losses]]\nplugin = "pull"\n', of_pairs)[0].verdict.metric == "accuracy"
+    )
+    assert parsed('[verdict]\nmetric = "auc"\n[[losses]]\nplugin = "pull"\n', of_pairs)[0].verdict.metric == "auc"
+
+
+def test_what_is_asked_survives_being_written():
+    experiment, _ = parsed('[verdict]\nmetric = "eer"\nquestions = ["best"]\n[[losses]]\nplugin = "pull"\n')
+    assert experiment.verdict.questions == ("best",)
+    assert written_again(experiment) == experiment
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('questions = ["helps", "helps"]', "questions: values must not repeat (is ['helps', 'helps'])"),
+        ("questions = []", "questions: must be a list of at least 1, not []"),
+        ('questions = ["worst"]', "questions[0]: must be 'helps' or 'best', not 'worst'"),
+        ("equivalence = 0", "equivalence: must be greater than 0, not 0"),
+        ("equivalence = 1.5", "equivalence: must be less than 1, not 1.5"),
+        ('metrics = "auc"', "metrics: unknown key; did you mean 'metric'?"),
+    ],
+)
+def test_mistakes_in_what_is_asked(line, message):
+    (found,) = mistakes(f'[verdict]\n{line}\n[[losses]]\nplugin = "pull"\n')
+    assert found.startswith(f"x.toml:{BASE.count(chr(10)) + 2}: verdict.{message}")
+
+
+def test_a_verdict_that_is_no_table_is_one_mistake():
+    of_pairs = BASE.replace('kind = "open_set"', 'kind = "pairs_file"\npath = "pairs.txt"')
+    (found,) = mistakes(base="verdict = 3\n" + of_pairs)
+    assert found == "x.toml:1: verdict: must be a table, not 3"

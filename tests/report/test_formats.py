@@ -45,12 +45,12 @@ def test_markdown_is_a_table_whose_cells_stay_apart(run):
     assert [cell.strip() for cell in cells[2]] == [
         r"a_b\|c \<d\> 50% & {e} \\ ~^#$",
         "2/2",
-        "**90.0 ±2.0**",
-        "20.0 ±2.0",
+        "**90.0 89.0–93.0**",
+        "20.0 19.0–23.0",
         "a",
     ]
-    assert [cell.strip() for cell in cells[3]][2:4] == ["80.0 ±2.0", "**10.0 ±2.0**"]
-    assert [cell.strip() for cell in cells[4]][2:4] == ["50.0 ±2.0", "-"]
+    assert [cell.strip() for cell in cells[3]][2:4] == ["80.0 79.0–83.0", "**10.0 9.0–13.0**"]
+    assert [cell.strip() for cell in cells[4]][2:4] == ["50.0 49.0–53.0", "-"]
 
 
 def test_latex_escapes_what_it_would_take_for_commands(run):
@@ -59,7 +59,7 @@ def test_latex_escapes_what_it_would_take_for_commands(run):
     rows = [line for line in lines if line.endswith(r"\\")]
     assert rows[0] == r"loss or baseline & ok & accuracy \% & EER \% & group \\"
     label = r"a\_b|c $<$d$>$ 50\% \& \{e\} \textbackslash{} \textasciitilde{}\textasciicircum{}\#\$"
-    assert rows[1] == label + r" & 2/2 & \textbf{90.0 $\pm$2.0} & 20.0 $\pm$2.0 & a \\"
+    assert rows[1] == label + r" & 2/2 & \textbf{90.0 89.0--93.0} & 20.0 19.0--23.0 & a \\"
     assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [4] * 4
     assert r"\begin{tabular}{lrrrl}" in lines
     assert lines[0] == "% study: open set, 2 seeds x 1 fold"

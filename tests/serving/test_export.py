@@ -281,7 +281,7 @@ def test_the_card_has_the_numbers_of_the_run(run, exported):
     rows = {cells[1]: cells[2:4] for line in card.splitlines() if len(cells := re.split(r" *\| *", line)) == 7}
     assert rows["accuracy %"][0] == f"{trial.metrics['accuracy'] * 100:.1f}"
     low, high = summary["accuracy"].ci95
-    assert rows["accuracy %"][1] == f"{summary['accuracy'].mean * 100:.1f} ±{(high - low) * 50:.1f}"
+    assert rows["accuracy %"][1] == f"{summary['accuracy'].mean * 100:.1f} {low * 100:.1f}–{high * 100:.1f}"
     assert rows["AUC"][0] == f"{trial.metrics['auc']:.3f}"
     # Whom it was trained on, what for, and what nobody can know.
     assert "- Loss: `arcface` (faceexp-loss-arcface " in card

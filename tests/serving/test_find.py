@@ -103,3 +103,56 @@ def test_a_link_out_of_the_run_is_no_model_of_it(run, tmp_path):
     (folder / "models").rename(tmp_path / "large")
     (folder / "models").symlink_to(tmp_path / "large")
     assert find("r").root.name == "x"
+
+
+# Which of several losses and seeds
+
+
+@pytest.fixture
+def scored(run):
+    """``scored({"label": {seed: score}})``: a run with a model of each loss and seed that is given."""
+
+    def make(scores):
+        models, trials = {}, {}
+        for label, of_label in scores.items():
+            for seed, score in of_label.items():
+                models[f"{label}-{seed}"] = (label, score, seed)
+                trials[f"{label}-{seed}"] = "ok"
+        folder = run("r", {name: (label, score) for name, (label, score, _) in models.items()}, trials)
+        for name, (_, _, seed) in models.items():
+            path = folder / "models" / name / "calibration.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"seed": seed, "fold": 0}))
+        results = json.loads((folder / "results.json").read_text())
+        for trial in results["trials"]:
+            trial["seed"] = models[trial["id"]][2]
+        (folder / "results.json").write_text(json.dumps(results))
+        return folder
+
+    return make
+
+
+def test_losses_are_compared_on_the_seeds_that_all_of_them_have(scored):
+    """The third seed has easy people: a loss that failed on the hard ones would win by its mean of all."""
+    scored({"good": {0: 0.80, 1: 0.82, 2: 0.99}, "lucky": {2: 0.96}})
+    assert find("r").root.name.startswith("good-")
+
+
+def test_a_loss_of_which_the_easy_seeds_failed_may_still_be_the_best(scored):
+    scored({"steady": {0: 0.99, 1: 0.90, 2: 0.91}, "better": {1: 0.95, 2: 0.96}})
+    assert find("r").root.name.startswith("better-")
+
+
+def test_without_a_common_seed_the_losses_with_the_most_models_are_compared(scored):
+    scored({"a": {0: 0.7, 1: 0.8}, "b": {0: 0.75, 1: 0.85}, "once": {2: 0.99}})
+    assert find("r").root.name.startswith("b-")
+
+
+def test_the_seed_with_the_easiest_people_does_not_win(scored):
+    """On seed 1 every loss has a higher score; of the chosen loss, the model of seed 0 is the one that stands out."""
+    scored({"chosen": {0: 0.90, 1: 0.99}, "other": {0: 0.70, 1: 0.98}})
+    assert find("r").root.name == find("r:chosen").root.name == "chosen-0"
+
+
+def test_of_a_single_loss_the_first_seed_is_taken(scored):
+    scored({"alone": {3: 0.7, 5: 0.99}})
+    assert find("r").root.name == "alone-3"

@@ -253,6 +253,10 @@ class Asked(Table):
     )
 
 
+# What a list of pairs is asked differently.
+USUAL_OF_LISTS: dict[str, Any] = {"metric": "accuracy"}
+
+
 class Limits(Table):
     """What a run may take; none of it changes a number of a trial."""
 
@@ -339,5 +343,10 @@ class Experiment(Table):
         if isinstance(given, dict) and isinstance(given.get("protocol"), dict):
             verdict = given.get("verdict", {})
             if given["protocol"].get("kind") == "pairs_file" and isinstance(verdict, dict):
-                return {**given, "verdict": {"metric": "accuracy", **verdict}}
+                return {**given, "verdict": {**USUAL_OF_LISTS, **verdict}}
         return given
+
+    @property
+    def asks_as_usual(self) -> bool:
+        """Whether the file asks what every file asks that has no table for it."""
+        return self.verdict == (Asked(**USUAL_OF_LISTS) if self.protocol.kind == "pairs_file" else Asked())

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from faceexp.evaluation.catalogue import METRIC_OF, Metric
+from faceexp.evaluation.catalogue import Metric
 from faceexp.experiment.baselines import PHASE1
+from faceexp.report.columns import primary
 from faceexp.report.words import MINUS, many, signed, together
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, NeededRecord, StandingRecord, VerdictRecord
@@ -43,7 +44,7 @@ def answers(run: RunRecord) -> list[Answer]:
     verdict = run.verdict
     if verdict is None:
         return []
-    metric = METRIC_OF[verdict.metric]
+    metric = primary(run)
     given = [_same_people(verdict), _guessing(verdict), _simplest(verdict, metric)]
     if "helps" in verdict.questions:
         given.append(_helps(verdict, metric))
@@ -62,18 +63,17 @@ def _same_people(verdict: VerdictRecord) -> Answer | None:
 
 def _guessing(verdict: VerdictRecord) -> Answer:
     question = "better than guessing?"
-    tested = [claim for claim in verdict.guessing if claim.p_corrected is not None]
+    tested = [claim for claim in verdict.guessing if claim.p_corrected is not None or claim.verdict == "better"]
     if not tested:
-        return Answer(
-            question, "It cannot be said whether any row beats guessing: that takes two trials at least.", True
-        )
+        text = "It cannot be said whether any row beats guessing: that takes two trials at least, which differ."
+        return Answer(question, text, True)
     losing = [claim.label for claim in verdict.guessing if claim.verdict != "better"]
     if len(losing) == len(verdict.guessing):
-        text = f"No. None of the {len(losing)} rows is shown to beat guessing (AUC above 0.5): the rest means little."
+        text = f"No. {_none_of(len(losing), 'row')} shown to beat guessing (AUC above 0.5): the rest means little."
         return Answer(question, text, True)
     if losing:
         return Answer(question, f"Not all: {_named(losing)} not shown to have an AUC above 0.5.", True)
-    return Answer(question, f"Yes, all {len(verdict.guessing)} rows are (AUC above 0.5).")
+    return Answer(question, f"Yes, {_all(len(verdict.guessing), 'row')} (AUC above 0.5).")
 
 
 def _simplest(verdict: VerdictRecord, metric: Metric) -> Answer | None:
@@ -84,11 +84,12 @@ def _simplest(verdict: VerdictRecord, metric: Metric) -> Answer | None:
     beating = [claim.label for claim in tested if claim.verdict == "better"]
     losses = len(verdict.simplest)
     if not beating:
-        text = f"No. None of the {many(losses, 'loss', 'losses')} is shown to beat both in {metric.name}."
+        text = f"No. {_none_of(losses, 'loss', 'losses')} shown to beat both in {metric.name}."
         return Answer(question, text, True)
     if len(beating) == losses:
-        return Answer(question, f"Yes, all {many(losses, 'loss', 'losses')} are, in {metric.name}.")
-    return Answer(question, f"{len(beating)} of {losses} losses are shown to be: {_list(beating)}.")
+        return Answer(question, f"Yes, {_all(losses, 'loss', 'losses')}, in {metric.name}.")
+    verb = "is" if len(beating) == 1 else "are"
+    return Answer(question, f"{len(beating)} of {losses} losses {verb} shown to be: {_list(beating)}.")
 
 
 def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
@@ -106,7 +107,8 @@ def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
             parts.append(f"{many(len(claims), 'loss is', 'losses are')} {verb}: {together(named + rest)}")
     if not parts:
         text = (
-            f"None of the {len(tested)} losses is shown to be better or worse than the {PHASE1.label} in {metric.name}."
+            f"{_none_of(len(tested), 'loss', 'losses')} shown to be better or worse than the {PHASE1.label} "
+            f"in {metric.name}."
         )
         return Answer(question, text)
     return Answer(question, f"Compared with the {PHASE1.label} in {metric.name}, {'; '.join(parts)}.")
@@ -127,25 +129,28 @@ def _size(difference: float, metric: Metric) -> str:
     return f"{text} points" if metric.is_percentage else text
 
 
-def _best(verdict: VerdictRecord, metric: Metric) -> Answer:
+def _best(verdict: VerdictRecord, metric: Metric) -> Answer | None:
+    if len(verdict.best) < 2:
+        return None
     question = "which may be the best?"
     judged = [standing for standing in verdict.best if standing.interval]
     if not judged:
         text = "It cannot be said: five trials (seeds x folds) of each loss at least are needed, which differ."
         return Answer(question, text)
+    unjudged = len(verdict.best) - len(judged)
+    rest = f" Of {many(unjudged, 'loss', 'losses')} too few trials ended well to say." if unjudged else ""
     candidates = sorted((each for each in judged if each.may_be_best), key=lambda each: -_goodness(each, metric))
     if len(candidates) == len(judged):
-        return Answer(
-            question, f"Any of the {len(judged)} losses: none is shown to be worse than another in {metric.name}."
-        )
+        text = f"Any of the {len(judged)} losses: none is shown to be worse than another in {metric.name}."
+        return Answer(question, text + rest)
     if len(candidates) == 1:
         text = f"{candidates[0].label}: it is shown to be better than every other of the {len(judged)} losses."
-        return Answer(question, text)
+        return Answer(question, text + rest)
     others = len(judged) - len(candidates)
     return Answer(
         question,
         f"In {metric.name} the best loss is, with 95 % confidence, among these {len(candidates)}: "
-        f"{_list([each.label for each in candidates])}; the other {many(others, 'loss is', 'losses are')} not.",
+        f"{_list([each.label for each in candidates])}; the other {many(others, 'loss is', 'losses are')} not.{rest}",
     )
 
 
@@ -181,10 +186,9 @@ def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric)
         return None
     found = "no possible difference" if needed.now.detectable is None else _size(needed.now.detectable, metric)
     losses = many(needed.undecided, "loss is", "losses are")
-    trials, correction = many(needed.now.trials, "trial"), f"the correction for {len(verdict.helps)} losses"
-    sentences = [
-        f"{losses} undecided: with {trials} a loss this run finds {found} in 80 % of repetitions, after {correction}."
-    ]
+    trials, corrected = many(needed.now.trials, "trial"), many(len(verdict.helps), "loss", "losses")
+    this_run = f"with {trials} a loss this run finds {found} in 80 % of repetitions"
+    sentences = [f"{losses} undecided: {this_run}, after the correction for {corrected}."]
     if needed.more and needed.more.detectable is not None:
         limit = f", and no number of seeds less than {_size(needed.limit, metric)}" if needed.limit else ""
         sentences.append(
@@ -217,6 +221,16 @@ def _list(labels: Sequence[str]) -> str:
     return together([*labels[:NAMED], f"{len(labels) - NAMED} more"])
 
 
+def _none_of(number: int, noun: str, plural: str = "") -> str:
+    """Return ``None of the 3 losses is`` or ``The only loss is not``."""
+    return f"The only {noun} is not" if number == 1 else f"None of the {many(number, noun, plural)} is"
+
+
+def _all(number: int, noun: str, plural: str = "") -> str:
+    """Return ``all 3 losses are`` or ``the only loss is``."""
+    return f"the only {noun} is" if number == 1 else f"all {many(number, noun, plural)} are"
+
+
 def _named(labels: Sequence[str]) -> str:
     """Return labels as the subject of a sentence."""
     return f"{_list(labels)} {'is' if len(labels) == 1 else 'are'}"
@@ -246,7 +260,7 @@ def helps_word(run: RunRecord, label: str) -> str:
     """Return ``+5.1 helps`` for a loss in the column of a table; nothing for a row that was not asked about."""
     if run.verdict is None:
         return ""
-    metric = METRIC_OF[run.verdict.metric]
+    metric = primary(run)
     for claim in run.verdict.helps:
         if claim.label == label:
             return f"{signed(claim.difference, metric.scale, metric.digits)} {WORDS[claim.verdict]}"

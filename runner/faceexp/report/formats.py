@@ -11,6 +11,7 @@ from faceexp.evaluation.catalogue import Metric
 from faceexp.report.answers import best_word, helps_word
 from faceexp.report.columns import Row, best, columns_of, heading, legend, mean_and_interval, primary, rows_of
 from faceexp.report.shown import shown
+from faceexp.report.words import MINUS
 from faceexp.results.schema import RunRecord
 from faceexp.results.spreadsheets import csv_cells
 
@@ -21,7 +22,9 @@ LATEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
+    # These two are no letters of LaTeX: the dash between the ends of an interval, and the sign of a difference.
+    "\N{EN DASH}": "--",
+    MINUS: "$-$",
     "<": r"$<$",
     ">": r"$>$",
     # At the start of a row, LaTeX would take these for options of the end of the row before.

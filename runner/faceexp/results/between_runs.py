@@ -141,7 +141,9 @@ def _tests(first: RunRecord, other: RunRecord, metric: Metric) -> tuple[dict[str
     ]
     ratio = max(_ratio(first), _ratio(other))
     pairs = [(f"0 {label}", f"1 {label}") for label in common]
-    compared = compare(trials, {metric.key: metric.higher_is_better}, ratio, pairs, average_seeds=first.average_seeds)
+    rates = [metric.key] if metric.largest == 1 else []
+    directions = {metric.key: metric.higher_is_better}
+    compared = compare(trials, directions, ratio, pairs, rates=rates, average_seeds=first.average_seeds)
     return {pair.a[2:]: ComparisonRecord.model_validate(pair) for pair in compared}, ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from faceexp.evaluation.catalogue import METRIC_OF
@@ -174,8 +174,10 @@ def _records(judged: Sequence[Claim]) -> tuple[ClaimRecord, ...]:
 def _against_guessing(trials: Sequence[TrialRecord], sampling: Sampling, alpha: float) -> list[Claim]:
     """Return whether each row, baselines included, is shown to beat guessing."""
     rows: Rows = table_of(trials, "auc")
-    cells = {trial.cell for trial in trials}
-    guessed = {**rows, GUESSING: dict.fromkeys(cells, GUESSED_AUC)}
+    guessing = GUESSING
+    while guessing in rows:  # a loss may be called so
+        guessing += "'"
+    guessed = {**rows, guessing: {trial.cell: GUESSED_AUC for trial in trials}}
     rule = Rule(
         ratio=sampling.ratio,
         higher_is_better=True,
@@ -183,7 +185,14 @@ def _against_guessing(trials: Sequence[TrialRecord], sampling: Sampling, alpha: 
         limit=1 - GUESSED_AUC,
         alpha=alpha,
     )
-    return claims.against(guessed, list(rows), [GUESSING], rule)
+    judged = claims.against(guessed, list(rows), [guessing], rule)
+    # A row that is right about all pairs of all trials has no spread to be judged by, but it does not guess.
+    return [
+        replace(claim, verdict="better")
+        if claim.p_corrected is None and claim.trials > 1 and claim.difference == 1 - GUESSED_AUC
+        else claim
+        for claim in judged
+    ]
 
 
 def _spread(rows: Rows, losses: Sequence[str], sampling: Sampling) -> tuple[SpreadRecord, ...]:
@@ -226,7 +235,9 @@ def _needed(
 
     leading = max(complete, key=lambda claim: abs(claim.difference))
     asked = abs(leading.difference)
-    trials_needed = seen.trials_for(asked) if asked else None
+    # A loss that varies more than most takes more to decide about.
+    of_leading = replace(seen, spread=leading.spread or seen.spread, degrees=leading.degrees)
+    trials_needed = of_leading.trials_for(asked) if asked else None
     # Further seeds test the same people where the protocol fixes them, and say nothing more of people.
     grows = not sampling.average_seeds
     return NeededRecord(
@@ -237,7 +248,9 @@ def _needed(
         label=leading.label,
         difference=leading.difference,
         seeds=math.ceil(trials_needed * seeds / number) if trials_needed and grows else None,
-        people=None if sampling.same_people or not asked else math.ceil(sampling.people * seen.times_people(asked)),
+        people=None
+        if sampling.same_people or not asked
+        else math.ceil(sampling.people * of_leading.times_people(asked)),
     )
 
 

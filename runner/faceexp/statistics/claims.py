@@ -48,7 +48,8 @@ class Claim:
         reference: What it was compared with: of several references, the one that it is least shown to differ from.
         difference: Mean of the loss minus the reference over common trials; ``nan`` without any.
         interval: The interval at the level at which Holm's correction tested this loss, so that it does not hold 0 if
-            and only if a difference is shown; ``None`` if there was no test.
+            and only if a difference is shown; ``None`` if there was no test. Of several references, only better is
+            asked, so that it may lie below 0 and nothing is shown.
         p_corrected: p-value after the correction; ``None`` if there was no test.
         verdict: ``"practically equal"`` if the interval is within the margin of equivalence; else ``"better"`` or
             ``"worse"``, in the direction of the metric, if p is at most the level; else ``"undecided"``.
@@ -180,11 +181,14 @@ def best(rows: Rows, labels: Sequence[str], rule: Rule) -> list[Standing]:
     judged = _with_common_trials({label: rows.get(label, {}) for label in labels}, rule)
     pairs = list(combinations(judged, 2))
     tests = differences(judged, pairs, rule, lend=len(judged) >= FEWEST)
-    if len(judged) < 2 or not all(test.error for test in tests):
+    # Two losses that never differ, such as one loss under two names, are equally good. A difference that never varies
+    # cannot be judged.
+    tested = [test for test in tests if test.error]
+    if not tested or any(test.value != 0 for test in tests if not test.error):
         return [Standing(label, math.nan, None, True, False) for label in labels]
-    degrees = min(test.degrees for test in tests)
+    degrees = min(test.degrees for test in tested)
     d = dunnett(len(judged) - 1, degrees, rule.alpha)
-    differ = range_p_value(max(abs(test.t) for test in tests), len(judged), degrees) <= rule.alpha
+    differ = range_p_value(max(abs(test.t) for test in tested), len(judged), degrees) <= rule.alpha
     # For each loss, the difference from each other one, turned so that more is better, and d standard errors of it.
     sign = 1 if rule.higher_is_better else -1
     gaps: dict[str, list[_Gap]] = {label: [] for label in judged}
@@ -206,8 +210,12 @@ class _Gap(NamedTuple):
 
 
 def _with_common_trials(rows: Rows, rule: Rule) -> dict[str, dict[Cell, float]]:
-    """Return the losses that have enough trials in common, with these trials; those with the fewest are left out."""
-    left = sorted((label for label in rows if rows[label]), key=lambda label: -len(rows[label]))
+    """Return the losses that have enough trials in common, with these trials; those with the fewest are left out.
+
+    A loss with less than half as many trials as others is left out at once: it would cost all of them half of theirs.
+    """
+    most = max((len(row) for row in rows.values()), default=0)
+    left = sorted((label for label in rows if 2 * len(rows[label]) >= most > 0), key=lambda label: -len(rows[label]))
     while left:
         common = set.intersection(*(set(rows[label]) for label in left))
         number = len({fold for _, fold in common}) if rule.average_seeds else len(common)
@@ -224,6 +232,9 @@ def _standing(
     low = min((gap.value - gap.half for gap in gaps if may_be[gap.other]), default=0.0)
     low, high = max(low, -rule.limit), min(*(gap.value + gap.half for gap in gaps), rule.limit)
     nearest = min(gaps, key=lambda gap: gap.value)
+    if may_be[label]:
+        # Tukey's test is the stricter one: where it finds nothing, the interval may still end below 0.
+        high = max(high, 0.0)
     practically_best = may_be[label] and low > -rule.equivalence
     difference, interval = nearest.value, (low, high)
     if not rule.higher_is_better:

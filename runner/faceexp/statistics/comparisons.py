@@ -213,7 +213,8 @@ def compare(
         pairs = list(combinations(table, 2)) if chosen is None else chosen
         limit = 1.0 if metric in rates else math.inf
         rule = Rule(test_train_ratio, higher, average_seeds=average_seeds, limit=limit)
-        tests = differences(table, pairs, rule, lend=len({label for pair in pairs for label in pair}) >= FEWEST)
+        compared = len({label for pair in pairs for label in pair}) if chosen is None else len(pairs)
+        tests = differences(table, pairs, rule, lend=compared >= FEWEST)
         corrected = holm([test.p_value for test in tests])
         comparisons += [
             _comparison(metric, pair, test, p, rule) for pair, test, p in zip(pairs, tests, corrected, strict=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # With fewer losses than this, their spreads say too little of what all have in common, and each stands for itself.
 FEWEST = 5
-# A variance of 0 has no logarithm. It counts as this share of the median, as in limma.
+# The logarithm of a tiny variance would outweigh all others. It counts as this share of the median, as in limma.
 SMALLEST_SHARE = 1e-5
 
 
@@ -43,18 +43,21 @@ class Moderated:
 def moderated(variances: FloatArray, degrees: FloatArray) -> Moderated:
     """Return variances ``(d0 s0^2 + d s^2) / (d0 + d)`` with ``d0 + d`` degrees of freedom, and d0 at most d.
 
-    Where fewer than two of them are above 0, they are returned as they are.
+    A variance of 0, as of values that are rounded, says nothing of how values vary: it becomes s0^2, and s0^2 and d0
+    are estimated without it. Where fewer than two variances are above 0, all are returned as they are.
 
     Args:
         variances: float (G,), the variances s^2.
         degrees: float (G,), their degrees of freedom d, at least 1.
     """
     variances, degrees = np.asarray(variances, float), np.asarray(degrees, float)
-    if np.count_nonzero(variances > 0) < 2:
+    varies = variances > 0
+    if np.count_nonzero(varies) < 2:
         return Moderated(variances, degrees)
-    common, prior_degrees = _prior(variances, degrees)
-    borrowed = np.minimum(prior_degrees, degrees)
-    return Moderated((borrowed * common + degrees * variances) / (borrowed + degrees), borrowed + degrees)
+    common, prior_degrees = _prior(variances[varies], degrees[varies])
+    borrowed = np.where(varies, np.minimum(prior_degrees, degrees), 0.0)
+    drawn = (borrowed * common + degrees * variances) / (borrowed + degrees)
+    return Moderated(np.where(varies, drawn, common), borrowed + degrees)
 
 
 def _prior(variances: FloatArray, degrees: FloatArray) -> tuple[float, float]:
@@ -62,7 +65,7 @@ def _prior(variances: FloatArray, degrees: FloatArray) -> tuple[float, float]:
     from scipy.optimize import brentq
     from scipy.special import digamma, polygamma
 
-    floored = np.maximum(variances, SMALLEST_SHARE * np.median(variances[variances > 0]))
+    floored = np.maximum(variances, SMALLEST_SHARE * np.median(variances))
     logarithms = np.log(floored) - digamma(degrees / 2) + np.log(degrees / 2)
     # Trigamma is the variance of the logarithm of a chi-squared variable; what is above it is real.
     excess = float(np.var(logarithms, ddof=1) - np.mean(polygamma(1, degrees / 2)))

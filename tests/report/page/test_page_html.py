@@ -6,6 +6,8 @@ import base64
 import itertools
 import re
 
+import pytest
+
 from faceexp.evaluation.catalogue import COLUMNS
 from faceexp.experiment.schema import Published, PublishedResult
 from faceexp.report.columns import rows_of
@@ -119,7 +121,8 @@ def test_the_leaderboard_has_every_metric_that_a_run_has(study, text, read, chan
     assert len(present) == 10
     assert board[0][2:-1] == present
     assert [row[0] for row in board[1:]] == [row.label for row in rows_of(study)]
-    assert board[1][2] == "*91.0 ±1.3"
+    low, high = next(row.ci95 for row in study.summary if row.label == board[1][0] and row.metric == "accuracy")
+    assert board[1][2] == f"*91.0 {100 * low:.1f}–{100 * high:.1f}"
     assert [row[-1] for row in board[1:]] == ["a", "a", "b", "b", ""]
     assert board[-1][1:3] == ["0/4", "-"]
     fewer = [summary for summary in study.summary if summary.metric != "rank_1"]
@@ -201,7 +204,8 @@ def test_published_results_stand_beside_those_of_the_run(study, environment, rea
     assert "The two published losses cannot be told apart at 5 % by McNemar's exact test, not even if" in reader.words
     twin, elsewhere = reader.tables[0][1:]
     assert twin[:3] == ["twin", "114", "85.1"]
-    assert twin[5] == "90.9 ±1.4"
+    low, high = next(row.ci95 for row in study.summary if row.label == "twin" and row.metric == "accuracy")
+    assert twin[5] == f"90.9 {100 * low:.1f}–{100 * high:.1f}"
     assert elsewhere[5:] == ["-", "-"]
     assert reader.tables[1][1][-1] == "not told apart"
     far = [("twin", 130), ("elsewhere", 60), ("near", 61)]
@@ -250,7 +254,7 @@ def test_the_words_of_other_fields_are_explained_beside_ours():
 def test_one_seed_claims_no_interval_and_no_difference(study, environment, judged, read):
     single = judged(study, [trial for trial in study.trials if trial.seed == 0])
     words = read(page(single, environment, {}, {})).words
-    assert "±" not in words
+    assert not re.search(r"\d–\d", words)
     assert "One seed and fold" in words
 
 
@@ -261,3 +265,102 @@ def test_a_run_of_failures_alone_has_a_page(study, environment, changed, read, w
     bare = changed(without(study, *accuracies), summary=[], comparisons=[])
     words = read(page(bare, EnvironmentRecord(), {}, {})).words
     assert "0/4" in words
+
+
+# The questions that the experiment file asks
+
+
+def claimed(label, verdict, difference, interval):
+    return {
+        "label": label,
+        "reference": PHASE_1,
+        "difference": difference,
+        "interval": interval,
+        "p_corrected": None if interval is None else 0.0312,
+        "verdict": verdict,
+        "trials": 4,
+    }
+
+
+def placed(label, difference, interval, may_be_best):
+    return {"label": label, "difference": difference, "interval": interval, "may_be_best": may_be_best}
+
+
+@pytest.fixture
+def answered(study, changed, bad_label):
+    """The study as a run of today's version: three losses are judged, one of which failed."""
+    verdict = {
+        "metric": "accuracy",
+        "questions": ["helps", "best"],
+        "equivalence": 0.07,
+        "guessing": [claimed(bad_label, "better", 0.2, (0.1, 0.3))],
+        "helps": [
+            claimed(bad_label, "better", 0.191, (0.15, 0.23)),
+            claimed("weak", "undecided", -0.004, (-0.1, 0.09)),
+            claimed("dead", "undecided", None, None),
+        ],
+        "best": [
+            placed(bad_label, 0.2, (0.0, 0.25), True),
+            placed("weak", -0.2, (-0.25, -0.15), False),
+            placed("dead", None, None, True),
+        ],
+    }
+    return changed(study, verdict=verdict)
+
+
+def test_the_questions_have_a_table_and_a_chart(answered, environment, read, data_of, without_plotly, bad_label):
+    text = page(answered, environment, {}, {})
+    reader = read(text)
+    words = reader.words
+    assert (
+        words.index("Which losses help?")
+        < words.index("Questions The experiment file")
+        < words.index("Leaderboard loss or baseline")
+    )
+    assert "Within 7 points a difference is practically none." in words  # 0.07 x 100 is not 7 in binary
+    (table,) = [table for table in reader.tables if table[0][0] == "loss" and "helps by" in table[0]]
+    assert table[1:] == [
+        [
+            bad_label,
+            "+19.1",
+            "+15.0 to +23.0",
+            "0.031",
+            "better",
+            "+20.0",
+            "+0.0 to +25.0",
+            "may be",
+        ],
+        ["weak", "−0.4", "−10.0 to +9.0", "0.031", "undecided", "−20.0", "−25.0 to −15.0", "no"],
+        ["dead", "–", "–", "–", "undecided", "–", "–", "?"],
+    ]
+    figure = data_of(text)["helps"]
+    drawn = [(trace["name"], *trace["x"]) for trace in figure["data"] if trace["x"]]
+    assert drawn == [("better", 19.1), ("undecided", -0.4)]
+    band = figure["layout"]["shapes"][0]
+    assert (band["x0"], band["x1"]) == (pytest.approx(-7), pytest.approx(7))
+    assert {trace["hovertemplate"] for trace in figure["data"]} == {"%{text}<br>%{x:.1f}<extra></extra>"}
+    names = reader.attributes("id")
+    assert {"questions", "helps"} <= set(names)
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_chart_has_as_many_digits_as_its_metric(answered, environment, changed, data_of):
+    verdict = answered.to_jsonable()["verdict"] | {"metric": "auc"}
+    figure = data_of(page(changed(answered, verdict=verdict), environment, {}, {}))["helps"]
+    assert {trace["hovertemplate"] for trace in figure["data"]} == {"%{text}<br>%{x:.3f}<extra></extra>"}
+    assert [trace["x"] for trace in figure["data"] if trace["x"]] == [[0.191], [-0.004]]
+
+
+def test_a_run_of_an_older_version_has_no_questions(text, read, data_of):
+    reader = read(text)
+    assert "questions" not in reader.attributes("id")
+    assert data_of(text)["helps"] is None
+
+
+def test_where_nothing_could_be_tested_there_is_a_table_and_no_chart(answered, environment, changed, read, data_of):
+    untested = [claimed(label, "undecided", 0.1, None) for label in ("weak", "twin")]
+    verdict = answered.to_jsonable()["verdict"] | {"helps": untested, "best": []}
+    text = page(changed(answered, verdict=verdict), environment, {}, {})
+    assert data_of(text)["helps"] is None
+    assert "questions" in read(text).attributes("id")
+    assert 'id="helps"' not in text

@@ -32,7 +32,7 @@ def test_a_row_of_two_runs_has_means_difference_p_and_verdict(drawn, verdict, wo
     line = RowInRuns("x", "loss", (summary(0.9), summary(0.869)), (paired(verdict),))
     text = drawn(comparison_table(compared(line), ACCURACY), 140)
     (row,) = [" ".join(part.split()) for part in text.splitlines() if part.strip().startswith("x ")]
-    assert row == f"x 90.0 ±2.0 86.9 ±2.0 +3.1 ±2.0 0.012 {words}"
+    assert row == f"x 90.0 88.0–92.0 86.9 84.9–88.9 +3.1 ±2.0 0.012 {words}"
     assert "the experiment files do not differ" in text
     assert "trials are paired by seed and fold" in text
 
@@ -42,7 +42,7 @@ def test_what_was_not_tested_is_a_hyphen_with_a_reason(drawn):
     differences = [Difference("finetune.steps", (10, None)), Difference("augment.flip", (True, False))]
     text = drawn(comparison_table(compared(*lines, differences=differences, remarks=["new: other data"]), ACCURACY))
     rows = [line.split() for line in text.splitlines()]
-    assert ["x", "90.0", "±2.0", "-", "-", "-"] in rows
+    assert ["x", "90.0", "88.0–92.0", "-", "-", "-"] in rows
     assert ["raw", "-", "-", "-", "-"] in rows
     assert ["finetune.steps", "10", "-"] in rows
     assert ["augment.flip", "yes", "no"] in rows

@@ -167,7 +167,7 @@ def helps(claims: Sequence[ClaimRecord], metric: Metric, equivalence: float) -> 
                 "error_x": _bars([low for low, _ in reach], [high for _, high in reach], metric),
                 "marker": {"color": colour, "size": 9},
                 "text": [f"{plain_text(claim.label)}: {claim.verdict}" for claim in chosen],
-                "hovertemplate": "%{text}<br>%{x:.1f}<extra></extra>",
+                "hovertemplate": f"%{{text}}<br>%{{x:.{metric.digits}f}}<extra></extra>",
             }
         )
     margin = equivalence * metric.scale

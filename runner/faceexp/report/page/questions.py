@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from faceexp.evaluation.catalogue import METRIC_OF, Metric
-from faceexp.report.answers import best_word
+from faceexp.evaluation.catalogue import Metric
+from faceexp.report.answers import WORDS, best_word
 from faceexp.report.columns import primary, rows_of
 from faceexp.report.page.figures import Figure
 from faceexp.report.page.figures_of_rows import helps
@@ -35,7 +35,7 @@ class JudgedRow:
 def chart(run: RunRecord) -> Figure | None:
     """Return the chart of the question "helps"; ``None`` where it was not asked or could not be answered."""
     asked = run.verdict
-    return helps(asked.helps, METRIC_OF[asked.metric], asked.equivalence) if asked else None
+    return helps(asked.helps, primary(run), asked.equivalence) if asked else None
 
 
 def judged_rows(run: RunRecord) -> list[JudgedRow]:
@@ -52,7 +52,7 @@ def judged_rows(run: RunRecord) -> list[JudgedRow]:
             label,
             *_difference(claims.get(label), metric),
             probability(claims[label].p_corrected if label in claims else None),
-            claims[label].verdict if label in claims else NOTHING,
+            WORDS[claims[label].verdict] if label in claims else NOTHING,
             *_difference(standings.get(label), metric),
             best_word(run, label) or NOTHING,
             of_people.get(label, ""),

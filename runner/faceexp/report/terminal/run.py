@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group, RenderableType
@@ -36,19 +36,21 @@ from faceexp.results.schema import RunRecord
 # Rich's picture without the fonts that it would load from elsewhere: every machine has a monospaced one of its own.
 SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace("Fira Code, ", "")
 # Characters that labels get. Longer labels are folded, since each metric more on the screen says more than the end of a
-# long label on the same line. Screens with room for four metrics give labels the larger width.
+# long label on the same line. Screens with room for four metrics give labels the larger width, and a screen that has
+# room for nothing else the least.
+LEAST_LABEL_WIDTH = 12
 LABEL_WIDTH = 24
 WIDE_LABEL_WIDTH = 32
-WIDE_SCREEN = 80
+WIDE_SCREEN = 120
+# Characters between two columns, and at both ends of a line together.
+BETWEEN = 3
+EDGES = 2
 # Characters in a line of a picture: with more, it could not be read in a page of text.
 PICTURE_WIDTH = 120
-# Characters that a metric takes: a mark, a mean, the ends of its interval, and two spaces between columns.
-COLUMN_WIDTH = 19
-# Characters that the columns "ok" and "group", or "ok", "helps" and "best", take together.
-OTHER_COLUMNS_WIDTH = 14
-JUDGED_WIDTH = 29
 # Characters that a question takes beside its answer.
 QUESTION_WIDTH = 22
+# On a narrower screen an answer stands below its question.
+BESIDE = 60
 
 
 def run_table(run: RunRecord, width: int, sort: Metric | None = None) -> RenderableType:
@@ -65,16 +67,16 @@ def run_table(run: RunRecord, width: int, sort: Metric | None = None) -> Rendera
     run = shown(run)
     sort = sort or primary(run)
     rows = rows_of(run, sort)
-    other = JUDGED_WIDTH if run.verdict else OTHER_COLUMNS_WIDTH
-    metrics = _fitting(columns_of(run), sort, width - other, max((len(row.label) for row in rows), default=0))
+    judged = {name: [_judged(run, row, sort)[name] for row in rows] for name in _judged_names(run)}
+    metrics, names = _fitting(rows, columns_of(run), sort, judged, width)
     table = plain_table(heading(run))
-    table.add_column("loss or baseline", overflow="fold", min_width=12)
+    table.add_column("loss or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
     table.add_column("ok", justify="right", no_wrap=True)
     for metric in metrics:
         table.add_column(metric.heading, justify="right", no_wrap=True)
-    for name in ("helps", "best") if run.verdict else ("group",):
+    for name in names:
         table.add_column(name, justify="left", no_wrap=True)
-    for row in rows:
+    for place, row in enumerate(rows):
         cells: list[RenderableType] = []
         for metric in metrics:
             text = mean_and_interval(row.summaries.get(metric.key), metric)
@@ -83,7 +85,7 @@ def run_table(run: RunRecord, width: int, sort: Metric | None = None) -> Rendera
             cells.append(Text(f"*{text}", style="bold green") if is_best else Text(text))
         label = Text(row.label, style="dim italic" if row.kind == "baseline" else "bold")
         count = Text(f"{row.ok}/{row.total}", style="red" if row.ok < row.total else "")
-        table.add_row(label, count, *cells, *_judged(run, row, sort))
+        table.add_row(label, count, *cells, *(judged[name][place] for name in names))
     parts: list[RenderableType] = [table, *_failures(run)]
     if run.verdict is None:
         parts += [Text(f"! {note}", style="yellow") for note in losses_below_phase1(run)]
@@ -93,27 +95,42 @@ def run_table(run: RunRecord, width: int, sort: Metric | None = None) -> Rendera
     if budget := usual_budget(run):
         parts.append(Text(budget, style="dim"))
     parts.append(Text(legend(run, sort), style="dim"))
-    parts.append(_answers(run) if run.verdict else Text(told_apart(run, sort), style="bold"))
+    parts.append(_answers(run, width) if run.verdict else Text(told_apart(run, sort), style="bold"))
     return Group(*parts)
 
 
-def _judged(run: RunRecord, row: Row, sort: Metric) -> list[Text]:
+def _judged_names(run: RunRecord) -> tuple[str, ...]:
+    return ("helps", "best") if run.verdict else ("group",)
+
+
+def _judged(run: RunRecord, row: Row, sort: Metric) -> dict[str, Text]:
     """Return what is shown of a row: whether it helps and may be the best, or its letters in runs of older versions."""
     if run.verdict is None:
-        return [Text(row.letters(sort))]
+        return {"group": Text(row.letters(sort))}
     helps = helps_word(run, row.label)
     style = "bold green" if helps.endswith("helps") else "red" if helps.endswith("hurts") else ""
     best_of = best_word(run, row.label)
-    return [Text(helps, style=style), Text(best_of, style="bold" if best_of == "may be" else "dim")]
+    return {
+        "helps": Text(helps, style=style),
+        "best": Text(best_of, style="bold" if best_of == "may be" else "dim"),
+    }
 
 
-def _answers(run: RunRecord) -> RenderableType:
+def _answers(run: RunRecord, width: int) -> RenderableType:
     """Return the answers of a run, each behind its question; they come last, where the eye is when a run has ended."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", max_width=QUESTION_WIDTH)
-    table.add_column(overflow="fold")
+    if width < BESIDE:
+        table.add_column(overflow="fold")
+    else:
+        table.add_column(style="bold", max_width=QUESTION_WIDTH)
+        table.add_column(overflow="fold")
     for answer in answers(run):
-        table.add_row(Text(answer.question), Text(answer.text, style="yellow" if answer.warns else ""))
+        question, text = Text(answer.question, style="bold"), Text(answer.text, style="yellow" if answer.warns else "")
+        if width < BESIDE:
+            table.add_row(question)
+            table.add_row(text)
+        else:
+            table.add_row(question, text)
     return table
 
 
@@ -124,20 +141,49 @@ def picture(run: RunRecord, sort: Metric | None = None) -> str:
     return console.export_svg(title="faceexp report", code_format=SVG_FORMAT)
 
 
-def _fitting(metrics: Sequence[Metric], sort: Metric, width: int, longest_label: int) -> list[Metric]:
-    """Return the metrics that fit: the most important ones, and always that by which rows are sorted.
+def _fitting(
+    rows: Sequence[Row], metrics: Sequence[Metric], sort: Metric, judged: Mapping[str, Sequence[Text]], width: int
+) -> tuple[list[Metric], list[str]]:
+    """Return the metrics and the names of the columns behind them that fit beside the labels.
+
+    The metric by which rows are sorted is always there. Then come the columns of what is judged, and then the other
+    metrics, the most important ones first: the first that does not fit ends them.
 
     Args:
+        rows: The rows.
         metrics: The metrics, the most important first.
         sort: The metric by which rows are sorted.
-        width: Characters for labels and metrics.
-        longest_label: Characters of the longest label.
+        judged: The columns of what is judged, by name.
+        width: Characters in a line of the screen.
     """
-    label_width = max(LABEL_WIDTH, min(longest_label, WIDE_LABEL_WIDTH)) if width >= WIDE_SCREEN else LABEL_WIDTH
-    number = max(1, (width - label_width) // COLUMN_WIDTH)
-    if sort not in metrics[:number]:
-        number -= 1
-    return [metric for metric in metrics if metric is sort or metric in metrics[:number]]
+    longest_label = max((len(row.label) for row in rows), default=0)
+    usual = max(LABEL_WIDTH, min(longest_label, WIDE_LABEL_WIDTH)) if width >= WIDE_SCREEN else LABEL_WIDTH
+    # The best of a column has a mark before it.
+    of_metric = {
+        metric: max(
+            len(metric.heading), *(len(mean_and_interval(row.summaries.get(metric.key), metric)) + 1 for row in rows), 0
+        )
+        for metric in metrics
+    }
+    count = max((len(f"{row.ok}/{row.total}") for row in rows), default=0)
+    left = width - EDGES - LEAST_LABEL_WIDTH - BETWEEN - count - BETWEEN - of_metric.get(sort, 0)
+    names = []
+    for name, texts in judged.items():
+        left -= BETWEEN + max(len(name), *(len(text) for text in texts), 0)
+        if left < 0:
+            break
+        names.append(name)
+    # What is judged may fold labels more than usual; further metrics may not.
+    left -= usual - LEAST_LABEL_WIDTH
+    chosen = {sort}
+    for metric in metrics:
+        if metric in chosen:
+            continue
+        left -= BETWEEN + of_metric[metric]
+        if left < 0:
+            break
+        chosen.add(metric)
+    return [metric for metric in metrics if metric in chosen], names
 
 
 def _published(run: RunRecord) -> list[RenderableType]:
