@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from faceexp.experiment.asked import Asked, Limits
 from faceexp.experiment.baselines import PHASE1
-from faceexp.experiment.schema import Asked, Limits
 from faceexp.results.judge import Sampling, judge
 from faceexp.results.looks import goes_on, looked
 from faceexp.results.schema import TrialRecord

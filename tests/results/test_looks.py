@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from faceexp.experiment.asked import Asked, Limits
 from faceexp.experiment.baselines import PHASE1
-from faceexp.experiment.schema import Asked, Limits
 from faceexp.results.judge import Sampling, judge
 from faceexp.results.looks import goes_on, looked
 from faceexp.results.schema import TrialRecord

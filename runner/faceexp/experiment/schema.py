@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -15,25 +13,15 @@ from pydantic import (
 )
 
 from faceexp.contract import LARGEST_NUMBER
+from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, BaselineKey
+from faceexp.experiment.table import Table, unique
 
 # The parts of a protocol, in the order in which the program names them.
 PARTS = ("train", "validation", "test")
 # Options of a plugin: the plugin itself says of which types they are.
 Options = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-
-
-def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) != len(values):
-        raise ValueError("values must not repeat")
-    return values
-
-
-class Table(BaseModel):
-    """A table of the file: frozen, unknown keys refused, text never taken for a number."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class PluginRef(Table):
@@ -225,56 +213,6 @@ class Finetune(Table):
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
-Question = Literal["helps", "best"]
-
-
-class Asked(Table):
-    """What the run is asked, declared before anybody has seen a number."""
-
-    metric: str = Field(
-        "map_at_r",
-        description="The one metric that is judged; every other one is secondary. For a list of pairs it is accuracy.",
-    )
-    questions: Annotated[tuple[Question, ...], Field(min_length=1, strict=False), AfterValidator(_unique)] = Field(
-        ("helps", "best"),
-        description="helps: which losses are better than the phase-1 embedding that all start from; "
-        "best: which losses may be the best. Each question is a family of claims of its own.",
-    )
-    equivalence: float = Field(
-        0.01, gt=0, lt=1, description="Differences within plus and minus this are practically none; 0.01 is one point."
-    )
-    until: Literal["seeds", "decided"] = Field(
-        "seeds",
-        description="seeds: the seeds of the file, and no more; decided: further seeds for the losses that are still "
-        "in question, until none is.",
-    )
-    looks: int = Field(
-        10, ge=2, le=100, description="decided: how often the trials are looked at, at most; each look has its share."
-    )
-
-
-# What a list of pairs is asked differently.
-USUAL_OF_LISTS: dict[str, Any] = {"metric": "accuracy"}
-
-
-class Limits(Table):
-    """What a run may take; none of it changes a number of a trial."""
-
-    minutes_per_trial: float | None = Field(
-        None,
-        gt=0,
-        le=100_000,
-        description="A trial that takes longer, beside the phase 1 that it shares with others, has failed, and its "
-        "process is ended; without it, a trial may take as long as it wants.",
-    )
-    minutes: float | None = Field(
-        None,
-        gt=0,
-        le=1_000_000,
-        description="until = decided: no further seed begins that would probably end later than this after the start.",
-    )
-
-
 class PublishedResult(Table):
     """What a publication reports of one loss."""
 
@@ -295,7 +233,7 @@ class Published(Table):
         for row in self.results:
             if row.right > self.pairs:
                 raise ValueError(f"{row.label!r}: {row.right} right of {self.pairs} pairs is more than all")
-        _unique(tuple(row.label for row in self.results))
+        unique(tuple(row.label for row in self.results))
         return self
 
 
@@ -316,7 +254,7 @@ class Experiment(Table):
     name: Name = Field(description="Names the run's folder.")
     description: str = Field("", description="What the experiment is for.")
     seeds: Annotated[
-        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, strict=False), AfterValidator(_unique)
+        tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1, strict=False), AfterValidator(unique)
     ] = Field(
         (0,),
         description="Each seed has its own weights and batches, and its own split unless protocol.split_seed is given.",
@@ -328,7 +266,7 @@ class Experiment(Table):
     model: ModelRef
     pretrain: Pretrain = Pretrain()
     finetune: Finetune
-    baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(_unique)] = Field(
+    baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(unique)] = Field(
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
     verdict: Asked = Asked()

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from faceexp.evaluation.catalogue import METRIC_OF
+from faceexp.experiment.asked import Asked
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS
-from faceexp.experiment.schema import Asked
 from faceexp.planning.looks import trials_a_look
 from faceexp.results.schema import TrialRecord
 from faceexp.results.verdict import ClaimRecord, EffortRecord, NeededRecord, SpreadRecord, StandingRecord, VerdictRecord

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faceexp.experiment.schema import Asked, Limits
+from faceexp.experiment.asked import Asked, Limits
 from faceexp.results.verdict import LookRecord, VerdictRecord
 
 

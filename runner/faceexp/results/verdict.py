@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from faceexp.experiment.schema import Question
+from faceexp.experiment.asked import Question
 from faceexp.results.record import Count, Interval, Number, Record
 from faceexp.statistics.power.question import ALPHA
 

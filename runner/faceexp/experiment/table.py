@@ -1,0 +1,20 @@
+"""What every table of an experiment file has in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return values, or refuse them where one is there twice."""
+    if len(set(values)) != len(values):
+        raise ValueError("values must not repeat")
+    return values
+
+
+class Table(BaseModel):
+    """A table of the file: frozen, unknown keys refused, text never taken for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
