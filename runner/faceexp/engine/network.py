@@ -240,6 +240,6 @@ def save_weights(path: Path, weights: Weights) -> None:
 
 @functools.lru_cache(maxsize=1)
 def load_weights(path: Path) -> Weights:
-    """Read what :func:`save_weights` wrote. The latest stay in memory: all losses of a seed and fold start from them."""
+    """Read what :func:`save_weights` wrote. The latest ones stay in memory: a seed and fold has many losses."""
     with np.load(path, allow_pickle=False) as file:
         return [file[key] for key in sorted(file.files)]
