@@ -39,10 +39,6 @@ from faceexp.values import Checkpoint, ResolvedLoss
 # Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
 # progress is reported often. The number changes nothing of what is trained.
 CHUNK = 50
-# XLA takes about two seconds to compile a loss and saves about two milliseconds of processor time a step, so it pays
-# from about a thousand steps on, in all trials of the loss together. Comparisons have five trials and more. It is
-# decided by the steps of one trial, because one seed more in the file must not change the numbers of the others.
-XLA_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -90,12 +86,6 @@ def needs_images(settings: Finetune, augment: Augment) -> bool:
     not need the trunk, since the features of both views can be cached.
     """
     return settings.trainable == "all" or (augment.phase2 and augment.beyond_flip)
-
-
-def uses_xla(resolved: ResolvedLoss, augment: Augment) -> bool:
-    """Return whether the training step of a loss is compiled by XLA. It gains nothing for convolutions on a CPU."""
-    settings = resolved.entry.finetune
-    return resolved.traits.xla and settings.steps >= XLA_STEPS and not needs_images(settings, augment)
 
 
 class Finetuner:
@@ -152,7 +142,8 @@ class Finetuner:
             self.optimizer.apply(gradients[: len(self.trained)])
             return loss
 
-        self._steps = compiled(many_steps(step, CHUNK), xla=uses_xla(resolved, augment))
+        # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU.
+        self._steps = compiled(many_steps(step, CHUNK), xla=resolved.traits.xla and not on_images)
 
     def _build_loss(self, seed: int) -> LossCallable:
         tf = tensorflow()

@@ -24,7 +24,7 @@ from faceexp.engine.backend import Tensor, derive_seed
 from faceexp.engine.baselines import BaselineTrials
 from faceexp.engine.borders import PluginValueError
 from faceexp.engine.failures import explained
-from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images, uses_xla
+from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
 from faceexp.engine.finished import FinishedWork, MissingError
 from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
@@ -303,17 +303,16 @@ class Engine:
 
     def _finetuner(self, resolved: ResolvedLoss, num_classes: int, seed: int) -> tuple[str, Finetuner]:
         """Return the compiled training step of a loss and its key; compiled once for all seeds and folds of a size."""
-        augment = self.plan.resolved.experiment.augment
         key = digest(
             [
                 resolved.loss.identity,
                 resolved.entry.finetune.model_dump(include={"trainable", "learning_rate"}),
-                uses_xla(resolved, augment),
                 resolved.sampler.supply().size,
                 num_classes,
             ]
         )
         if key not in self._finetuners:
+            augment = self.plan.resolved.experiment.augment
             self._finetuners[key] = Finetuner(self._shared.network, resolved, augment, num_classes, seed)
         return key, self._finetuners[key]
 
