@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 from faceexp.engine.backend import derive_seed, versions
 
@@ -28,25 +25,3 @@ def test_versions_name_what_determines_numbers():
 def test_importing_the_engine_does_not_import_tensorflow(tmp_path):
     code = "import sys, faceexp.engine, faceexp.pipeline; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60, cwd=Path(tmp_path)).returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("asked", "used"),
-    [
-        ("", "--xla_backend_optimization_level=1"),
-        ("--xla_cpu_max_isa=AVX2", "--xla_cpu_max_isa=AVX2 --xla_backend_optimization_level=1"),
-        ("--xla_backend_optimization_level=3", "--xla_backend_optimization_level=3"),
-    ],
-)
-def test_xla_compiles_fast_unless_the_environment_wants_otherwise(tmp_path, asked, used):
-    code = "import os; from faceexp.engine.backend import versions as v; print(os.environ['XLA_FLAGS'], v()['xla'], sep='|')"
-    ended = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        timeout=60,
-        cwd=Path(tmp_path),
-        env=os.environ | {"XLA_FLAGS": asked},
-        capture_output=True,
-        text=True,
-    )
-    assert ended.stdout.strip() == f"{used}|{used}"

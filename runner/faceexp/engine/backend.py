@@ -28,16 +28,10 @@ LossCallable: TypeAlias = Any  # what a loss plugin builds: a function, or a lay
 SOURCES = ("engine", "tensors", "layers")
 THREADS = "TF_NUM_INTRAOP_THREADS"
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-XLA = "XLA_FLAGS"
 # By default TensorFlow uses the convolutions of oneDNN, which are three times as fast, only on processors with AVX-512
 # VNNI. TensorFlow reads this setting once, when it is imported. A data set may import it before the engine does, so
 # the setting is made here, when this module is imported.
 os.environ.setdefault(ONEDNN, "1")
-# At this level XLA compiles a loss in two thirds of the time, and the steps take as long as before. This is read once,
-# too: when something is compiled for the first time.
-LEVEL = "--xla_backend_optimization_level"
-if LEVEL not in os.environ.get(XLA, ""):
-    os.environ[XLA] = f"{os.environ.get(XLA, '')} {LEVEL}=1".strip()
 # Other work on this machine may ask for another backend of Keras, or for the old Keras 2, by the environment or by a
 # file in the user's home. With these, there would be other numbers, or none.
 os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -156,7 +150,7 @@ def versions() -> dict[str, str]:
     packages = ("tensorflow", "keras", "numpy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in packages}
     # The order in which numbers are added, and the library that adds them, decide the last bits of a sum.
-    versions |= {"threads": str(threads()), "onednn": os.environ[ONEDNN], "xla": os.environ[XLA]}
+    versions |= {"threads": str(threads()), "onednn": os.environ[ONEDNN]}
     # The source code itself: a version number would have to be changed by hand, and somebody would forget it.
     versions["engine"] = source_digest(*SOURCES)
     return versions
