@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from typing import Any, ClassVar
 
@@ -171,21 +170,3 @@ def test_how_often_one_looks_does_not_change_what_is_trained(tuner_of):
     few = finetuned(tuner, inputs, labels, start, steps=finetune.CHUNK + 10, every=20, chunk=7)
     assert few.curve == best.curve
     identical(few.weights, best.weights)
-
-
-@pytest.mark.parametrize(
-    ("allowed", "change", "augment", "expected"),
-    [
-        (True, {"steps": finetune.XLA_STEPS}, {}, True),
-        (True, {"steps": finetune.XLA_STEPS - 1}, {}, False),  # it would take longer to compile than it saves
-        (False, {"steps": finetune.XLA_STEPS}, {}, False),
-        (True, {"steps": finetune.XLA_STEPS, "trainable": "all"}, {}, False),
-        (True, {"steps": finetune.XLA_STEPS}, {"crop": 0.1, "phase2": True}, False),
-    ],
-)
-def test_xla_compiles_what_it_can_and_what_trains_long_enough(resolved, allowed, change, augment, expected):
-    loss = resolved({"pull": Pull()}).losses[0]
-    settings = loss.entry.finetune.model_copy(update=change)
-    traits = dataclasses.replace(loss.traits, xla=allowed)
-    loss = dataclasses.replace(loss, traits=traits, entry=loss.entry.model_copy(update={"finetune": settings}))
-    assert finetune.uses_xla(loss, Augment(**augment)) is expected

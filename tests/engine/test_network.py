@@ -111,7 +111,7 @@ def test_each_file_holds_the_weights_that_it_was_given(tmp_path, monkeypatch, pl
     normalizations = [network.Normalization(np.full(1, mean, np.float32), np.full(1, 2, np.float32)) for mean in (1, 5)]
     pixels = random.integers(0, 256, (7, 4, 4, 1)).astype(np.uint8)
     for number, normalization in enumerate([normalizations[0], normalizations[0], normalizations[1]]):
-        given = [random.uniform(0.5, 1.5, value.shape).astype(value.dtype) for value in built.get_weights()]
+        given = [np.asarray(random.uniform(0.5, 1.5, value.shape), value.dtype) for value in built.get_weights()]
         file = tmp_path / f"{number}.keras"
         built.save(file, given, normalization)
         opened = tensorflow().keras.models.load_model(file, compile=False, safe_mode=True)
