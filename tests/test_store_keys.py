@@ -27,6 +27,7 @@ HASHED = {
         "engine/finished.py",
         "engine/inputs.py",
         "engine/network.py",
+        "engine/network_file.py",
         "engine/optimizer.py",
         "engine/pretrain.py",
         "engine/shared.py",

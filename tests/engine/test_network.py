@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faceexp.contract import ModelPlugin
-from faceexp.engine import network
+from faceexp.engine import network, network_file
 from faceexp.engine.backend import tensorflow
 
 
@@ -84,3 +84,46 @@ def test_features_are_those_of_the_trunk(resolved, faces):
         np.testing.assert_array_equal(outcomes[0][0], outcomes[1][0])
         for expected, gradient in zip(*outcomes, strict=True):
             np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+class Mixed(ModelPlugin):
+    """A trunk with layers of the same shape, statistics, random numbers, and weights that start as zeros and ones."""
+
+    reference: ClassVar[str] = "here"
+
+    def build(self, input_shape):
+        layers = tensorflow().keras.layers
+        pixels = tensorflow().keras.Input(input_shape)
+        hidden = layers.Flatten()(pixels)
+        for _ in range(2):
+            hidden = layers.Dropout(0.5, seed=1)(layers.BatchNormalization()(layers.Dense(6)(hidden)))
+        shared = layers.Dense(6)
+        return tensorflow().keras.Model(pixels, shared(shared(hidden)))
+
+
+@pytest.mark.parametrize("places_are_known", [True, False])
+def test_each_file_holds_the_weights_that_it_was_given(tmp_path, monkeypatch, places_are_known):
+    """Weights go into a file that Keras has saved before, or through Keras again where it keeps them differently."""
+    if not places_are_known:
+        monkeypatch.setattr(network_file, "_places", lambda *_: None)
+    random = np.random.default_rng(0)
+    built = network.Network(Mixed(), (4, 4, 1), 3)
+    normalizations = [network.Normalization(np.full(1, mean, np.float32), np.full(1, 2, np.float32)) for mean in (1, 5)]
+    pixels = random.integers(0, 256, (7, 4, 4, 1)).astype(np.uint8)
+    for number, normalization in enumerate([normalizations[0], normalizations[0], normalizations[1]]):
+        given = [np.asarray(random.uniform(0.5, 1.5, value.shape), value.dtype) for value in built.get_weights()]
+        file = tmp_path / f"{number}.keras"
+        built.save(file, given, normalization)
+        opened = tensorflow().keras.models.load_model(file, compile=False, safe_mode=True)
+        identical(sorted(map(np.ravel, opened.get_weights()), key=list), sorted(map(np.ravel, given), key=list))
+        built.set_weights(given)
+        embeddings = built.embed(pixels, np.arange(7), normalization)
+        np.testing.assert_allclose(opened.predict(pixels, verbose=0), embeddings, rtol=1e-4)
+
+
+def test_to_write_a_file_leaves_the_network_as_it_is(tmp_path):
+    built = network.Network(Mixed(), (4, 4, 1), 3)
+    before = built.get_weights()
+    plain = network.Normalization(np.zeros(1, np.float32), np.ones(1, np.float32))
+    built.save(tmp_path / "network.keras", [value + 1 for value in before], plain)
+    identical(built.get_weights(), before)

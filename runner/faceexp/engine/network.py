@@ -14,6 +14,7 @@ import numpy as np
 from faceexp.arrays import ByteArray, FloatArray
 from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, set_standard, standard, tensorflow
 from faceexp.engine.borders import PluginValueError, check_can_be_kept, check_trunk, outside_state
+from faceexp.engine.network_file import NetworkFile
 from faceexp.engine.optimizer import Moments, zero_moments
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ class Network:
     def __init__(self, model: ModelPlugin, shape: tuple[int, int, int], embedding_dim: int, seed: int = 0) -> None:
         keras = tensorflow().keras
         self.shape = shape
+        # All losses of a seed and fold have the same normalisation, so the latest file is that of the next trial, too.
+        self._file: tuple[Normalization, NetworkFile] | None = None
         with standard(seed):
             self.trunk = model.build(shape)
             set_standard()  # the embedding layer is ours: it must not follow what the plugin has set
@@ -183,13 +186,18 @@ class Network:
             variable.assign(value)
 
     def save(self, path: Path, weights: Weights, normalization: Normalization) -> None:
-        """Set the weights, and write one Keras file that maps pixels from 0 to 255 to embeddings.
+        """Write one Keras file that maps pixels from 0 to 255 to embeddings, with these weights.
 
         The file holds standard layers only: normalisation becomes a rescaling layer, so Keras can read it without
         faceexp.
         """
+        if self._file is None or self._file[0] is not normalization:
+            self._file = normalization, NetworkFile(self._whole(normalization), self.variables)
+        self._file[1].write(path, weights)
+
+    def _whole(self, normalization: Normalization) -> KerasLayer:
+        """Return a model of Keras from pixels to embeddings."""
         keras = tensorflow().keras
-        self.set_weights(weights)
         pixels = keras.Input(self.shape, name=self._name("pixels"))
         scale = 1.0 / normalization.deviation
         rescaled = keras.layers.Rescaling(
@@ -197,7 +205,7 @@ class Network:
             offset=[float(value) for value in -normalization.mean * scale],
             name=self._name("normalization"),
         )(pixels)
-        keras.Model(pixels, self.embedding(self.trunk(rescaled, training=False)), name="faceexp").save(path)
+        return keras.Model(pixels, self.embedding(self.trunk(rescaled, training=False)), name="faceexp")
 
 
 def _distinguishes_training(layer: KerasLayer) -> bool:
@@ -230,7 +238,8 @@ def save_weights(path: Path, weights: Weights) -> None:
     np.savez(path, **cast("dict[str, Any]", {f"{index:04d}": value for index, value in enumerate(weights)}))
 
 
+@functools.lru_cache(maxsize=1)
 def load_weights(path: Path) -> Weights:
-    """Read what :func:`save_weights` wrote."""
+    """Read what :func:`save_weights` wrote. The latest ones stay in memory: a seed and fold has many losses."""
     with np.load(path, allow_pickle=False) as file:
         return [file[key] for key in sorted(file.files)]
