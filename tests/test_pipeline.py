@@ -146,7 +146,7 @@ TRIAL_KEYS = {
     "reused",
     "curve",
 }
-SUMMARY_KEYS = {"label", "kind", "metric", "mean", "ci95", "n", "group"}
+SUMMARY_KEYS = {"label", "kind", "metric", "mean", "ci95", "n", "comparable", "group"}
 COMPARISON_KEYS = {
     "metric",
     "a",
@@ -685,8 +685,8 @@ def test_a_mistake_of_the_data_without_a_place_is_that_of_the_table(study, monke
 
 
 def test_the_hash_is_that_of_the_experiment_without_its_limits(study):
-    """How long a trial may take changes no number, so it is the same run."""
-    assert study.spec_hash == digest(study.experiment.model_dump(mode="json", exclude={"limits"}))
+    """How long a trial may take changes no number, so it is the same run; so does a question that nobody has changed."""
+    assert study.spec_hash == digest(study.experiment.model_dump(mode="json", exclude={"limits", "verdict"}))
     assert "index" not in json.dumps(study.experiment.model_dump(mode="json"))
 
 

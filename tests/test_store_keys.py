@@ -41,6 +41,7 @@ HASHED = {
         "evaluation/checkpoints.py",
         "evaluation/embeddings.py",
         "evaluation/pairs.py",
+        "evaluation/people.py",
         "evaluation/roc.py",
     ],
     "faceexp.results.measure": [
@@ -50,8 +51,10 @@ HASHED = {
         "evaluation/checkpoints.py",
         "evaluation/diagnostics.py",
         "evaluation/embeddings.py",
+        "evaluation/likely.py",
         "evaluation/metrics.py",
         "evaluation/pairs.py",
+        "evaluation/people.py",
         "evaluation/retrieval.py",
         "evaluation/roc.py",
         "evaluation/verification.py",

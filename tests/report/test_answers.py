@@ -176,10 +176,9 @@ def test_of_many_losses_the_first_are_named_and_the_rest_counted(asked):
         (1, "The only loss is not shown to be better or worse than the phase-1 embedding in MAP@R."),
     ],
 )
-def test_where_nothing_helps_that_is_said_as_a_warning(asked, losses, text):
+def test_where_nothing_helps_that_is_said(asked, losses, text):
     run = asked(helps=[claim(label) for label in "abc"[:losses]])
     assert said(run)[HELPS] == text
-    assert HELPS in warned(run)
 
 
 def test_which_may_be_the_best(asked):

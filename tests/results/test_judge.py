@@ -206,7 +206,7 @@ def test_what_it_would_take_follows_from_the_median_of_the_undecided_losses():
         for label in ("a", "b", "c", PHASE_1)
     }
     spreads = {label: np.std(rows[label] - rows[PHASE_1], ddof=1) for label in "abc"}
-    seen = Seen(float(np.median(list(spreads.values()))), 6, 5, 0.25, 3)
+    seen = Seen(float(np.median(list(spreads.values()))), 6, 5, 0.25, 0.05 / 3)
     assert (needed.now.seeds, needed.now.trials) == (6, 6)
     assert needed.now.detectable == pytest.approx(seen.detectable(6))
     assert (needed.more.seeds, needed.more.trials) == (12, 12)
@@ -225,7 +225,7 @@ def test_what_the_leading_loss_would_take_follows_from_its_own_spread():
     needed = judge(trials, Asked(equivalence=0.0001), OPEN).needed
     assert needed.label == "noisy"
     assert needed.seeds is None or needed.seeds > 4
-    own = Seen(float(np.std(shifts["noisy"], ddof=1)), 4, 3, 0.25, 3)
+    own = Seen(float(np.std(shifts["noisy"], ddof=1)), 4, 3, 0.25, 0.05 / 3)
     assert needed.people == int(np.ceil(PEOPLE * own.times_people(abs(needed.difference))))
     assert needed.people > PEOPLE
 

@@ -325,7 +325,7 @@ def test_the_questions_have_a_table_and_a_chart(answered, environment, read, dat
             "+19.1",
             "+15.0 to +23.0",
             "0.031",
-            "better",
+            "helps",
             "+20.0",
             "+0.0 to +25.0",
             "may be",

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from faceexp.evaluation.catalogue import Metric
-from faceexp.report.answers import WORDS, best_word
+from faceexp.report.answers import best_word
 from faceexp.report.columns import primary, rows_of
 from faceexp.report.page.figures import Figure
 from faceexp.report.page.figures_of_rows import helps
 from faceexp.report.words import NOTHING, probability, signed
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, SpreadRecord, StandingRecord
+
+# A table on a page has room for the other verdicts as they are.
+WORDS = {"better": "helps", "worse": "hurts"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def judged_rows(run: RunRecord) -> list[JudgedRow]:
             label,
             *_difference(claims.get(label), metric),
             probability(claims[label].p_corrected if label in claims else None),
-            WORDS[claims[label].verdict] if label in claims else NOTHING,
+            WORDS.get(claims[label].verdict, claims[label].verdict) if label in claims else NOTHING,
             *_difference(standings.get(label), metric),
             best_word(run, label) or NOTHING,
             of_people.get(label, ""),
