@@ -171,6 +171,8 @@ def simulate(session: nox.Session) -> None:
     """
     _need(session, "test")
     _python(session, "benchmarks/simulations/claims.py", "--check", *session.posargs)
+    if not session.posargs:
+        _python(session, "benchmarks/simulations/until.py", "--check")
 
 
 @nox.session(name="sync-plugins")

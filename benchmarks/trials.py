@@ -25,7 +25,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import faceexp
 from faceexp import pipeline
 from faceexp.quiet import silence
-from faceexp.values import Event
+from faceexp.values import Event, TrainedTrial, Trial
 
 EXPERIMENT = """\
 name = "trials"
@@ -72,7 +72,7 @@ class Clock:
         function: Callable[..., Any] = getattr(owner, name)
 
         @functools.wraps(function)
-        def watched(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+        def watched(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever the function takes and gives
             self.count()
             self.running.append(step)
             try:
@@ -141,7 +141,7 @@ def main() -> None:
 
         run = trials.Engine.run
 
-        def counted(engine: trials.Engine, trial: Any) -> Any:  # noqa: ANN401
+        def counted(engine: trials.Engine, trial: Trial) -> TrainedTrial:
             clock.count()
             clock.column = "baselines"
             if trial.loss:

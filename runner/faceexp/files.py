@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from faceexp.errors import InputError, Problem
@@ -103,6 +104,31 @@ def read_input(path: Path, largest: int, hint: str = "") -> bytes:
     except OSError as error:
         message = "no such file" if isinstance(error, FileNotFoundError) else explain_os_error(error)
         raise InputError(Problem(f"{message}; {hint}" if hint else message, str(path))) from None
+
+
+def text_of(content: bytes, where: str, hint: str) -> str:
+    """Return the text of a file that a user has named, in UTF-8 with or without a byte order mark.
+
+    Args:
+        content: What the file holds.
+        where: What the user called it.
+        hint: What the file has to be.
+
+    Raises:
+        InputError: It is no such text.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(Problem(f"is not UTF-8 text; {hint}", where)) from None
+
+
+def numbered_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of every line that is not empty; empty lines count for the numbers alone.
+
+    Only what editors count as the end of a line is one: separators of Unicode may be in a name.
+    """
+    return ((number, line) for number, line in enumerate(io.StringIO(text, newline=None), 1) if line.strip())
 
 
 def readable_name(name: str) -> str:

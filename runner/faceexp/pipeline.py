@@ -173,7 +173,7 @@ class Study:
         from faceexp.results.judge import judge, sampling_of
         from faceexp.results.looks import goes_on, looked
         from faceexp.results.tidy import forget_other_data, keep_only
-        from faceexp.results.verdict import LookRecord as Look
+        from faceexp.results.verdict import LookRecord
         from faceexp.run import Run
 
         began = time.monotonic()
@@ -182,31 +182,34 @@ class Study:
         used_store.remove_leftovers()
         remove_unfinished(folder.root)
         plan = self.plan(used_store, on_event)
-        forget_other_data(folder, [split.key for split in split_records(plan)])
+        parts = split_records(plan, plan.splits)
+        forget_other_data(folder, [split.key for split in parts])
         write_text(folder.spec, toml.dump(self.experiment))
         write_text(folder.environment, to_json(environment(self.resolved, jobs or 1)))
         pictures: set[int] = set()
+        records: list[TrialRecord] = []
         asked, limits = self.experiment.verdict, self.experiment.limits
-        records = _train(plan, plan.trials, folder, used_store, on_event, jobs, pictures)
-        verdict = judge(records, asked, sampling_of(plan))
-        if asked.until == "decided":
-            look = Look(
-                seeds=self.experiment.seeds, trained=len(self.resolved.losses), seconds=time.monotonic() - began
-            )
+        chosen, seeds, losses = plan.trials, self.experiment.seeds, len(self.resolved.losses)
+        verdict, started = None, began
+        while True:
+            records += _train(plan, chosen, folder, used_store, on_event, jobs, pictures)
+            sampling = sampling_of(plan)
+            verdict = judge(records, asked, sampling, verdict)
+            if asked.until == "seeds":
+                break
+            look = LookRecord(seeds=seeds, trained=losses, seconds=time.monotonic() - started)
             verdict = looked(verdict, look)
-            while goes_on(verdict, asked, limits, time.monotonic() - began):
-                on_event(Looked("look", len(verdict.looks), asked.looks, verdict=verdict))
-                started = time.monotonic()
-                more = further(plan, verdict.in_question)
-                plan = more.plan
-                records += _train(plan, more.trials, folder, used_store, on_event, jobs, pictures)
-                open_losses = len(verdict.in_question)
-                look = Look(seeds=more.seeds, trained=open_losses, seconds=time.monotonic() - started)
-                verdict = looked(judge(records, asked, sampling_of(plan), verdict), look)
+            if not goes_on(verdict, asked, limits, time.monotonic() - began):
+                break
+            on_event(Looked("look", len(verdict.looks), asked.looks, verdict=verdict))
+            started = time.monotonic()
+            more = further(plan, verdict.in_question)
+            plan, chosen, seeds, losses = more.plan, more.trials, more.seeds, len(verdict.in_question)
+            parts += split_records(plan, plan.splits[len(parts) :])
         # Trials that run side by side end in any order. The results have the order of the plan.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])
-        results = collect(self.experiment.name, self.spec_hash, records, plan, verdict)
+        results = collect(self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict)
         write_text(folder.results, to_json(results))
         well = [record.id for record in records if record.status == "ok" and record.kind == "loss"]
         keep_only(folder, order, well, pictures)

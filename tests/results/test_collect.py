@@ -12,7 +12,7 @@ import faceexp
 from faceexp.data.splits import Split
 from faceexp.experiment.schema import Published
 from faceexp.results import collect as collecting
-from faceexp.results.collect import collect
+from faceexp.results.collect import collect, split_records
 from faceexp.results.jsonable import to_json
 from faceexp.results.judge import judge, sampling_of
 from faceexp.results.record import BudgetRecord
@@ -86,7 +86,9 @@ def test_a_run_is_its_trials_and_what_follows_from_them(planned, tmp_path):
     values = {"x": (0.75, 0.5), "y": (0.5, 0.375)}
     trials = [trial_record(label, seed, values[label][seed]) for seed in (0, 1) for label in values]
     trials.append(trial_record("z", 0, None, status="failed", reason="why not", metrics={}))
-    run = collect("tried", "digest", trials, plan, judge(trials, plan.resolved.experiment.verdict, sampling_of(plan)))
+    sampling = sampling_of(plan)
+    verdict = judge(trials, plan.resolved.experiment.verdict, sampling)
+    run = collect("tried", "digest", trials, plan, split_records(plan, plan.splits), sampling, verdict)
     assert (run.schema_number, run.name, run.description, run.spec_hash) == (1, "tried", "why", "digest")
     assert run.trials == tuple(trials)
     assert [(note.kind, note.text) for note in run.remarks] == [

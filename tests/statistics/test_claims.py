@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from faceexp.statistics.claims import TRIALS_FOR_BEST, against, best
+from faceexp.experiment.asked import TRIALS_FOR_BEST
+from faceexp.statistics.claims import against, best
 from faceexp.statistics.critical import dunnett
 from faceexp.statistics.differences import Rule
 

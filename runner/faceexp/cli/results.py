@@ -156,7 +156,6 @@ def power(
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a study could have told apart, and how many pairs, people, seeds or folds it would have taken."""
-    from faceexp.evaluation.catalogue import SIM_DIFF_RATIO
     from faceexp.report.terminal import power as tables
     from faceexp.results import published_tables
     from faceexp.results.design import design_of, losses_of, values_of
@@ -188,8 +187,7 @@ def power(
             asked_metric.key,
             higher_is_better=asked_metric.higher_is_better,
             losses=losses_of(results),
-            # All metrics but this ratio lie between 0 and 1.
-            largest=None if asked_metric.key == SIM_DIFF_RATIO.key else 1.0,
+            largest=asked_metric.largest,
             difference=None if difference is None else difference / asked_metric.scale,
             alpha=alpha,
             power=target,

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
+from faceexp.files import readable_name
 
 # So many names are given where several things are wrong in the same way.
 MAX_NAMED = 3
@@ -104,6 +106,23 @@ def names_alike(identities: Iterable[str]) -> list[list[str]]:
     for name in identities:
         groups[unicodedata.normalize("NFKC", name).casefold().strip(" .")].append(name)
     return [names for names in groups.values() if len(names) > 1]
+
+
+def images_of_people(data: FaceData) -> list[IntArray]:
+    """Return the images of each identity, in the order of the data set."""
+    ends = np.cumsum(np.bincount(data.labels, minlength=len(data.identities)))
+    return np.split(np.argsort(data.labels, kind="stable"), ends[:-1])
+
+
+def file_of(data: FaceData, image: int) -> str:
+    """Return what a reader knows an image of a person by: its file, or its place in the data set."""
+    source = data.images[image]
+    return readable_name(source.name) if isinstance(source, Path) else f"image {image}"
+
+
+def image_name(data: FaceData, image: int) -> str:
+    """Return what a reader knows an image by: its person, and its file or its place in the data set."""
+    return f"{data.identities[data.labels[image]]}/{file_of(data, image)}"
 
 
 def some(names: list[str]) -> str:

@@ -13,13 +13,11 @@ References:
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from faceexp.contract import user_path
 from faceexp.errors import MAX_LISTED, InputError, Problem, first_of
-from faceexp.files import read_input
+from faceexp.files import numbered_lines, read_input, text_of
 
 MAX_FILE_BYTES = 64 * 2**20
 # Of a number: no list counts further, and Python refuses to read numbers of thousands of digits.
@@ -58,20 +56,11 @@ def read(path: str) -> PairsFile:
         InputError: With every line that is wrong; the file is missing, too large or not UTF-8.
     """
     content = read_input(user_path(path), MAX_FILE_BYTES, "name a list of pairs")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(Problem("is not UTF-8 text; it has to be a list of pairs", path)) from None
-    return _parse(path, text)
-
-
-def _numbered(text: str) -> Iterator[tuple[int, str]]:
-    """Yield number and text of every line that is not empty; empty lines count for the numbers alone."""
-    return ((number, line) for number, line in enumerate(io.StringIO(text, newline=None), 1) if line.strip())
+    return _parse(path, text_of(content, path, "it has to be a list of pairs"))
 
 
 def _parse(name: str, text: str) -> PairsFile:
-    lines = _numbered(text)
+    lines = numbered_lines(text)
     number, first_line = next(lines, (0, ""))
     if not number:
         raise InputError(Problem("is empty; it has to be a list of pairs", name))
@@ -87,7 +76,7 @@ def _parse(name: str, text: str) -> PairsFile:
     problems: list[Problem] = []
     wrong = 0
     pairs: list[NamedPair] = []
-    lines = _numbered(text)
+    lines = numbered_lines(text)
     next(lines)
     for place, (number, line) in enumerate(lines):
         try:

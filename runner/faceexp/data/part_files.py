@@ -7,13 +7,12 @@ not count. The text is UTF-8, with or without a byte order mark.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 from faceexp.contract import user_path
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.schema import PARTS, Protocol
-from faceexp.files import read_input
+from faceexp.files import numbered_lines, read_input, text_of
 
 MAX_FILE_BYTES = 64 * 2**20
 HINT = "name a list of people or images, one a line"
@@ -61,14 +60,9 @@ def read(protocol: Protocol) -> PartFiles:
 
 
 def _read(path: str) -> PartFile:
-    content = read_input(user_path(path), MAX_FILE_BYTES, HINT)
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(Problem(f"is not UTF-8 text; {HINT}", path)) from None
-    # Only what editors count as the end of a line is one: separators of Unicode may be in a name.
-    numbered = ((number, line.strip()) for number, line in enumerate(io.StringIO(text, newline=None), 1))
-    lines = tuple((number, line) for number, line in numbered if line and not line.startswith("#"))
+    text = text_of(read_input(user_path(path), MAX_FILE_BYTES, HINT), path, HINT)
+    stripped = ((number, line.strip()) for number, line in numbered_lines(text))
+    lines = tuple((number, line) for number, line in stripped if not line.startswith("#"))
     if not lines:
         raise InputError(Problem(f"names nobody; {HINT}", path))
     return PartFile(path, lines)

@@ -78,10 +78,22 @@ def splits(
     )
 
 
+def test_size(number: int, protocol: Protocol) -> int:
+    """Return how many of so many people, or of a person's images, the largest test part takes."""
+    if protocol.folds > 1:
+        return -(-number // protocol.folds)
+    return max(1, round(number * protocol.test_fraction))
+
+
+def validation_size(rest: int, protocol: Protocol) -> int:
+    """Return how many validation takes of those who are not tested."""
+    return max(1, round(rest * protocol.validation_fraction))
+
+
 def _test_chunks(items: IntArray, protocol: Protocol) -> list[IntArray]:
     if protocol.folds > 1:
         return list(np.array_split(items, protocol.folds))
-    return [items[: max(1, round(len(items) * protocol.test_fraction))]]
+    return [items[: test_size(len(items), protocol)]]
 
 
 def _open_set(labels: IntArray, protocol: Protocol, random: np.random.Generator) -> list[Parts]:
@@ -89,7 +101,7 @@ def _open_set(labels: IntArray, protocol: Protocol, random: np.random.Generator)
     parts: list[Parts] = []
     for test in _test_chunks(people, protocol):
         rest = people[~np.isin(people, test)]
-        held = max(1, round(len(rest) * protocol.validation_fraction))
+        held = validation_size(len(rest), protocol)
         groups = {"training": rest[held:], "validation": rest[:held], "test": test}
         for name, group in groups.items():
             if len(group) < 2:
@@ -114,7 +126,7 @@ def _closed_set(labels: IntArray, protocol: Protocol, random: np.random.Generato
             # However large the fractions are, two images are left: one for validation and one for training.
             test = chunk[: len(images) - 2]
             rest = images[~np.isin(images, test)]
-            held = min(max(1, round(len(rest) * protocol.validation_fraction)), len(rest) - 1)
+            held = min(validation_size(len(rest), protocol), len(rest) - 1)
             for part, chosen in zip(folds[fold], (rest[held:], rest[:held], test), strict=True):
                 part.append(chosen)
     parts: list[Parts] = [

@@ -60,6 +60,11 @@ class Metric:
             text += f" {low}\N{EN DASH}{high}"
         return text
 
+    def size(self, difference: float) -> str:
+        """Return how large a difference is, such as ``5.1 points``."""
+        text = f"{difference * self.scale:.{self.digits}f}"
+        return f"{text} points" if self.is_percentage else text
+
     @property
     def better(self) -> str:
         """``"higher"`` or ``"lower"``, whichever is better."""

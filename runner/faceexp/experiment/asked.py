@@ -9,6 +9,10 @@ from pydantic import AfterValidator, Field
 from faceexp.experiment.table import Table, unique
 
 Question = Literal["helps", "best"]
+# The fewest trials that show which losses help, and which may be the best. With fewer, nothing is said of the best: the
+# spread of so few says too little about itself for as many comparisons as that takes.
+TRIALS_FOR_HELPS = 3
+TRIALS_FOR_BEST = 5
 
 
 class Asked(Table):

@@ -11,10 +11,9 @@ import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
-from faceexp.data.face_data import one_form, some
+from faceexp.data.face_data import file_of, images_of_people, one_form, some
 from faceexp.data.pairs_file import PairsFile
 from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean, first_of
-from faceexp.files import readable_name
 
 # What a file is called: the numbers in its name that may be the image's.
 Candidates = tuple[int, ...]
@@ -53,8 +52,6 @@ class _Directory:
 
     def __init__(self, data: FaceData) -> None:
         self._data = data
-        ends = np.cumsum(np.bincount(data.labels, minlength=len(data.identities)))
-        everyone = np.split(np.argsort(data.labels, kind="stable"), ends[:-1])
         candidates = {
             int(index): _numbers_in(data.identities[data.labels[index]], source)
             for index, source in enumerate(data.images)
@@ -62,7 +59,7 @@ class _Directory:
         }
         column = _telling_column(candidates.values())
         self._images: dict[str, dict[int, list[int]]] = {}
-        for name, rows in zip(data.identities, everyone, strict=True):
+        for name, rows in zip(data.identities, images_of_people(data), strict=True):
             self._images[name] = _by_number([int(row) for row in rows], candidates, column)
         self._forms: dict[str, list[str]] = defaultdict(list)
         for name in data.identities:
@@ -84,19 +81,15 @@ class _Directory:
             return f"{len(people)} people are called {name!r} but for the form of Unicode; rename one of them"
         images = self._images[people[0]]
         if number in images:
-            names = some([repr(self._file(image)) for image in images[number]])
+            names = some([repr(file_of(self._data, image)) for image in images[number]])
             return f"the data set has {len(images[number])} images {number} of {name!r} ({names}); keep one of them"
         if UNCLEAR in images:
-            file = self._file(images[UNCLEAR][0])
+            file = file_of(self._data, images[UNCLEAR][0])
             return f"which number image {file!r} of {name!r} has is not clear; call it {name}_0001 or the like"
         return f"the data set has no image {number} of {name!r}"
 
     def _people(self, name: str) -> list[str]:
         return [name] if name in self._images else self._forms.get(one_form(name), [])
-
-    def _file(self, index: int) -> str:
-        source = self._data.images[index]
-        return readable_name(source.name) if isinstance(source, Path) else f"image {index}"
 
 
 # In place of a number: images whose names hold several numbers, any of which may be theirs.

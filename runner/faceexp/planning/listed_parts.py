@@ -10,7 +10,7 @@ import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
-from faceexp.data.face_data import one_form, some
+from faceexp.data.face_data import image_name, images_of_people, one_form, some
 from faceexp.data.part_files import PartFiles
 from faceexp.data.splits import Parts
 from faceexp.errors import InputError, Problem, did_you_mean, first_of
@@ -46,7 +46,7 @@ def listed_parts(data: FaceData, files: PartFiles) -> Parts:
             if elsewhere:
                 problems.append(
                     Problem(
-                        f"image {names.spell(elsewhere[0])!r} is in {places[elsewhere[0]][1]} as well; "
+                        f"image {image_name(data, elsewhere[0])!r} is in {places[elsewhere[0]][1]} as well; "
                         "an image belongs to one part",
                         file.place(line),
                     )
@@ -97,8 +97,7 @@ class _Names:
 
     def __init__(self, data: FaceData) -> None:
         self._data = data
-        ends = np.cumsum(np.bincount(data.labels, minlength=len(data.identities)))
-        self._images = np.split(np.argsort(data.labels, kind="stable"), ends[:-1])
+        self._images = images_of_people(data)
         self._people: dict[str, list[int]] = defaultdict(list)
         for person, name in enumerate(data.identities):
             self._people[one_form(name)].append(person)
@@ -126,19 +125,13 @@ class _Names:
         of_name = self._files.get(ending[-1], []) if ending else []
         matching = [image for image in of_name if self._ends_with(image, ending)]
         if len(matching) > 1:
-            examples = some([repr(self.spell(image)) for image in matching])
+            examples = some([repr(image_name(self._data, image)) for image in matching])
             raise _UnknownNameError(
                 f"{len(matching)} images are called {text!r} ({examples}); write more of the path in front"
             )
         if not matching:
             raise _UnknownNameError(f"the data set has no identity and no image called {text!r}{self._hint(ending)}")
         return matching
-
-    def spell(self, image: int) -> str:
-        """Return what an image is called: its person, and its file or its place in the data set."""
-        source = self._data.images[image]
-        file = readable_name(source.name) if isinstance(source, Path) else f"image {image}"
-        return f"{self._data.identities[self._data.labels[image]]}/{file}"
 
     def _ends_with(self, image: int, ending: list[str]) -> bool:
         source = self._data.images[image]

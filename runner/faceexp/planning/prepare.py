@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -13,11 +12,10 @@ import numpy as np
 from faceexp.arrays import ByteArray, IntArray
 from faceexp.contract import DatasetPlugin, FaceData
 from faceexp.data.decode import alike, decoded_images, selected_images
-from faceexp.data.face_data import MAX_NAMED, mistakes_of, names_alike, some
+from faceexp.data.face_data import MAX_NAMED, image_name, mistakes_of, names_alike, some
 from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
-from faceexp.files import readable_name
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.prospects import prospects
@@ -200,7 +198,7 @@ def _notes(
         in_no_list = "in no list, " if experiment.protocol.kind == "listed" else ""
         reasons = f"{in_no_list}unreadable, or of people with too few images"
         text = f"{left} of {len(data.images)} images left out ({reasons})"
-        unreadable = [_image_name(data, index) for index in np.setdiff1d(np.arange(len(data.images)), readable)]
+        unreadable = [image_name(data, index) for index in np.setdiff1d(np.arange(len(data.images)), readable)]
         yield Note("left_out", f"{text}; unreadable: {some(unreadable)}" if unreadable else text)
     for text in data.notes:
         yield Note("data_set", text)
@@ -264,7 +262,7 @@ def _duplicates(data: FaceData, used: IntArray, groups: list[IntArray]) -> Itera
     for rows in groups:
         indices = used[rows]
         is_of_one = len(np.unique(data.labels[indices])) == 1
-        names = [_image_name(data, index) for index in indices[:MAX_NAMED]]
+        names = [image_name(data, index) for index in indices[:MAX_NAMED]]
         more = [f"{len(indices) - MAX_NAMED} more"] if len(indices) > MAX_NAMED else []
         (within if is_of_one else across).append(" = ".join(names + more))
     if across:
@@ -279,10 +277,3 @@ def _duplicates(data: FaceData, used: IntArray, groups: list[IntArray]) -> Itera
 
 def _times(names: list[str]) -> str:
     return "1 picture is" if len(names) == 1 else f"{len(names)} pictures are"
-
-
-def _image_name(data: FaceData, index: int) -> str:
-    """Return what a reader knows an image by: its person, and its file or its place in the data set."""
-    source = data.images[index]
-    place = readable_name(source.name) if isinstance(source, Path) else f"image {index}"
-    return f"{data.identities[data.labels[index]]}/{place}"

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from faceexp.arrays import IntArray
-from faceexp.data.splits import Split
+from faceexp.data.splits import Split, test_size, validation_size
+from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.experiment.schema import Protocol
 from faceexp.values import Note
 
@@ -19,9 +20,6 @@ LEVEL = 0.05
 # A row that guesses is as likely to be better than chance on a person as to be worse. That it is better on all of p
 # people, or worse on all, has the probability 2 / 2^p, below which no p-value of a test over people can fall.
 PEOPLE = math.ceil(math.log2(2 / LEVEL))
-# The fewest trials that show which losses help, and which may be the best.
-TRIALS_FOR_HELPS = 3
-TRIALS_FOR_BEST = 5
 # Nobody is told to find more people than this.
 MOST_PEOPLE = 10_000
 
@@ -71,14 +69,10 @@ def _people(number: int) -> str:
 def enough_people(protocol: Protocol) -> int | None:
     """Return how many people leave enough for test and validation in an open set; ``None`` for far too many."""
     for everybody in range(PEOPLE, MOST_PEOPLE):
-        largest_test = (
-            math.ceil(everybody / protocol.folds)
-            if protocol.folds > 1
-            else max(1, round(everybody * protocol.test_fraction))
-        )
+        largest_test = test_size(everybody, protocol)
         tested = everybody if protocol.folds > 1 else largest_test
         rest = everybody - largest_test
-        held = max(1, round(rest * protocol.validation_fraction))
+        held = validation_size(rest, protocol)
         if tested >= PEOPLE and held >= PEOPLE and rest - held >= 2:
             return everybody
     return None

@@ -120,13 +120,7 @@ def _points(claim: ClaimRecord, metric: Metric) -> str:
     if difference < 0:
         difference, ends = -difference, (-ends[1], -ends[0])
     low, high = (f"{end * metric.scale:.{metric.digits}f}".replace("-", MINUS) for end in ends)
-    return f"{_size(difference, metric)} ({low} to {high})"
-
-
-def _size(difference: float, metric: Metric) -> str:
-    """Return ``5.1 points``: how large a difference is."""
-    text = f"{difference * metric.scale:.{metric.digits}f}"
-    return f"{text} points" if metric.is_percentage else text
+    return f"{metric.size(difference)} ({low} to {high})"
 
 
 def _best(verdict: VerdictRecord, metric: Metric) -> Answer | None:
@@ -160,7 +154,7 @@ def _goodness(standing: StandingRecord, metric: Metric) -> float:
 
 
 def _same(verdict: VerdictRecord, metric: Metric) -> Answer | None:
-    margin = _size(verdict.equivalence, metric)
+    margin = metric.size(verdict.equivalence)
     sentences = []
     if equal := [claim.label for claim in _of(verdict.helps, "practically equal")]:
         sentences.append(f"Within {margin} of the {PHASE1.label}: {_list(equal)}.")
@@ -184,16 +178,16 @@ def _spread(verdict: VerdictRecord) -> Answer | None:
 def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric) -> Answer | None:
     if needed is None:
         return None
-    found = "no possible difference" if needed.now.detectable is None else _size(needed.now.detectable, metric)
+    found = "no possible difference" if needed.now.detectable is None else metric.size(needed.now.detectable)
     losses = many(needed.undecided, "loss is", "losses are")
     trials, corrected = many(needed.now.trials, "trial"), many(len(verdict.helps), "loss", "losses")
     this_run = f"with {trials} a loss this run finds {found} in 80 % of repetitions"
     sentences = [f"{losses} undecided: {this_run}, after the correction for {corrected}."]
     if needed.more and needed.more.detectable is not None:
-        limit = f", and no number of seeds less than {_size(needed.limit, metric)}" if needed.limit else ""
+        limit = f", and no number of seeds less than {metric.size(needed.limit)}" if needed.limit else ""
         sentences.append(
             f"{needed.more.seeds} seeds (about {_minutes(needed.more.minutes)} of computing) would find "
-            f"{_size(needed.more.detectable, metric)}{limit}."
+            f"{metric.size(needed.more.detectable)}{limit}."
         )
     if needed.label and needed.difference:
         ways = [many(needed.seeds, "seed")] if needed.seeds else []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from faceexp.evaluation.catalogue import Metric
 from faceexp.report.columns import Row, mean_and_interval, primary, rows_of
 from faceexp.report.words import between, many, together
 from faceexp.results.record import PartRecord
@@ -98,14 +97,9 @@ def sensitivity(run: RunRecord) -> str | None:
     metric = primary(run)
     return (
         "How large must a difference between two losses be to be found in 80 % of repetitions, before the correction "
-        f"for the number of pairs? {_points(middle, metric)} for the median pair, {_points(smallest, metric)} for the "
+        f"for the number of pairs? {metric.size(middle)} for the median pair, {metric.size(smallest)} for the "
         "one with the least spread. “Cannot be told apart” means that no difference was shown, not that there is none."
     )
-
-
-def _points(difference: float, metric: Metric) -> str:
-    """Return ``2.3 points``: a difference in the primary metric."""
-    return f"{difference * metric.scale:.{metric.digits}f} points"
 
 
 def sample(run: RunRecord) -> str | None:

@@ -139,14 +139,9 @@ def _tests(first: RunRecord, other: RunRecord, metric: Metric) -> tuple[dict[str
     common = [
         label for label in dict.fromkeys(trial.label[2:] for trial in trials) if {f"0 {label}", f"1 {label}"} <= labels
     ]
-    ratio = max(_ratio(first), _ratio(other))
+    ratio = max(first.ratio or 0.0, other.ratio or 0.0)
     pairs = [(f"0 {label}", f"1 {label}") for label in common]
     rates = [metric.key] if metric.largest == 1 else []
     directions = {metric.key: metric.higher_is_better}
     compared = compare(trials, directions, ratio, pairs, rates=rates, average_seeds=first.average_seeds)
     return {pair.a[2:]: ComparisonRecord.model_validate(pair) for pair in compared}, ""
-
-
-def _ratio(run: RunRecord) -> float:
-    """Return the r in the variance of a run; older runs counted training images alone."""
-    return (run.test_train_ratio if run.variance_ratio is None else run.variance_ratio) or 0.0

@@ -13,7 +13,7 @@ from faceexp.evaluation.catalogue import METRIC_OF, METRICS
 from faceexp.evaluation.people import largest_share
 from faceexp.experiment.schema import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
-from faceexp.results.judge import sampling_of
+from faceexp.results.judge import Sampling
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import (
@@ -34,7 +34,15 @@ from faceexp.values import Note, Plan
 RULING = 0.1
 
 
-def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan, verdict: VerdictRecord) -> RunRecord:
+def collect(
+    name: str,
+    spec_hash: str,
+    trials: Sequence[TrialRecord],
+    plan: Plan,
+    parts: Sequence[SplitRecord],
+    sampling: Sampling,
+    verdict: VerdictRecord,
+) -> RunRecord:
     """Return the record of a run.
 
     Args:
@@ -42,11 +50,12 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
         spec_hash: Digest of the experiment.
         trials: Every trial, in the order of the plan.
         plan: The plan that they are the trials of.
+        parts: What :func:`split_records` says of the splits of the plan.
+        sampling: How the trials sample people and trainings.
         verdict: What the trials answer.
     """
     experiment = plan.resolved.experiment
     began = time.perf_counter()
-    sampling = sampling_of(plan)
     measured_metrics = {metric for trial in trials for metric in trial.metrics}
     directions = {metric.key: metric.higher_is_better for metric in METRICS if metric.key in measured_metrics}
     rates = [key for key in directions if METRIC_OF[key].largest == 1]
@@ -69,7 +78,7 @@ def collect(name: str, spec_hash: str, trials: Sequence[TrialRecord], plan: Plan
         variance_ratio=ratio,
         average_seeds=average,
         verdict=verdict,
-        parts=split_records(plan),
+        parts=tuple(parts),
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,
         trials=tuple(trials),
@@ -96,9 +105,9 @@ def _uneven(plan: Plan) -> Iterator[Note]:
         yield Note("uneven", text)
 
 
-def split_records(plan: Plan) -> tuple[SplitRecord, ...]:
-    """Return how much data the parts of each split hold, and a key of each."""
-    return tuple(_split_record(split, plan.labels, plan.data.fingerprint) for split in plan.splits)
+def split_records(plan: Plan, splits: Sequence[Split]) -> list[SplitRecord]:
+    """Return how much data the parts of some splits of a plan hold, and a key of each."""
+    return [_split_record(split, plan.labels, plan.data.fingerprint) for split in splits]
 
 
 def _split_record(split: Split, labels: IntArray, fingerprint: str) -> SplitRecord:

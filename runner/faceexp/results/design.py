@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from faceexp.results.schema import RunRecord
+from faceexp.statistics.comparisons import table_of
+from faceexp.statistics.paired import Cell
 from faceexp.statistics.power import Design, UnanswerableError
-
-Cell = tuple[int, int]
 
 # More folds than this no experiment file may ask for.
 MOST_FOLDS = 100
@@ -13,12 +13,7 @@ MOST_FOLDS = 100
 
 def values_of(run: RunRecord, metric: str) -> dict[str, dict[Cell, float]]:
     """Return label -> (seed, fold) -> value of a metric. A label that has no value has an empty row."""
-    table: dict[str, dict[Cell, float]] = {trial.label: {} for trial in run.trials}
-    for trial in run.trials:
-        value = trial.metrics.get(metric) if trial.status == "ok" else None
-        if value is not None:
-            table[trial.label][trial.cell] = value
-    return table
+    return table_of(run.trials, metric)
 
 
 def losses_of(run: RunRecord) -> set[str]:
@@ -33,8 +28,7 @@ def design_of(run: RunRecord) -> Design:
         UnanswerableError: The results do not say it, because an older version wrote them.
     """
     splits = run.parts
-    ratio = run.test_train_ratio if run.variance_ratio is None else run.variance_ratio
-    if not splits or ratio is None:
+    if not splits or run.ratio is None:
         raise UnanswerableError("these results do not tell how the data were cut; run the experiment again")
     count = len(splits)
     train, validation, test = (
@@ -49,7 +43,7 @@ def design_of(run: RunRecord) -> Design:
     everybody = sum(part.people for split in splits for part in (split.train, split.validation, split.test)) / count
     most_folds = {"open_set": everybody / 2, "listed": 1}.get(run.protocol, images / people)
     return Design(
-        test_train_ratio=ratio,
+        test_train_ratio=run.ratio,
         test_share=test / images,
         validation_share=validation / (train + validation),
         test_people=people,

@@ -117,7 +117,7 @@ def judge(
         equivalence=asked.equivalence,
         alpha=alpha,
         same_people=sampling.same_people,
-        guessing=_records(_against_guessing(trials, sampling, alpha)),
+        guessing=_records(_against_guessing(trials, rule)),
         simplest=_records(simplest),
         helps=tuple(of_helps[loss] for loss in losses if loss in of_helps),
         best=tuple(of_best[loss] for loss in losses if loss in of_best),
@@ -171,20 +171,14 @@ def _records(judged: Sequence[Claim]) -> tuple[ClaimRecord, ...]:
     return tuple(ClaimRecord.model_validate(claim) for claim in judged)
 
 
-def _against_guessing(trials: Sequence[TrialRecord], sampling: Sampling, alpha: float) -> list[Claim]:
+def _against_guessing(trials: Sequence[TrialRecord], rule: Rule) -> list[Claim]:
     """Return whether each row, baselines included, is shown to beat guessing."""
     rows: Rows = table_of(trials, "auc")
     guessing = GUESSING
     while guessing in rows:  # a loss may be called so
         guessing += "'"
     guessed = {**rows, guessing: {trial.cell: GUESSED_AUC for trial in trials}}
-    rule = Rule(
-        ratio=sampling.ratio,
-        higher_is_better=True,
-        average_seeds=sampling.average_seeds,
-        limit=1 - GUESSED_AUC,
-        alpha=alpha,
-    )
+    rule = replace(rule, higher_is_better=True, equivalence=0.0, limit=1 - GUESSED_AUC)
     judged = claims.against(guessed, list(rows), [guessing], rule)
     # A row that is right about all pairs of all trials has no spread to be judged by, but it does not guess.
     return [

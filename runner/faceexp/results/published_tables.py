@@ -21,7 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from faceexp.errors import InputError, Problem, first_of
-from faceexp.files import read_input
+from faceexp.files import read_input, text_of
 from faceexp.statistics.power import CountPower, UnanswerableError, from_counts
 from faceexp.statistics.power.counts import MOST_PAIRS
 
@@ -209,10 +209,7 @@ def judge_table(file: Path, of: int | None, alpha: float, power: float, differen
     """
     if of is not None and not 1 <= of <= MOST_PAIRS:
         raise InputError(Problem(f"a test has 1 to {MOST_PAIRS:,} pairs; say how many", f"--of {of:,}"))
-    try:
-        text = read_input(file, MAX_FILE_BYTES, HINT).decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(Problem(f"is not UTF-8 text; {HINT}", str(file))) from None
+    text = text_of(read_input(file, MAX_FILE_BYTES, HINT), str(file), HINT)
     table = _Table(str(file), text)
     table.check()
     sizes = table.sizes(of)

@@ -276,6 +276,11 @@ class RunRecord(Record):
         return trials
 
     @property
+    def ratio(self) -> float | None:
+        """The r in the variance of means; runs of older versions counted training images alone."""
+        return self.test_train_ratio if self.variance_ratio is None else self.variance_ratio
+
+    @property
     def remarks(self) -> tuple[Note, ...]:
         """The notes, each with what it is about."""
         return remarks(self.notes, self.note_kinds)

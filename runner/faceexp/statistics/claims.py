@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, NamedTuple
 
+from faceexp.experiment.asked import TRIALS_FOR_BEST
 from faceexp.statistics.critical import dunnett, range_p_value
 from faceexp.statistics.differences import Difference, Rows, Rule, differences
 from faceexp.statistics.moderation import FEWEST
@@ -33,10 +34,6 @@ from faceexp.statistics.paired import Cell, Interval, holm, t_quantile
 from faceexp.statistics.power.question import ALPHA
 
 Verdict = Literal["better", "worse", "practically equal", "undecided"]
-
-# With fewer trials nothing is said of which loss is the best: the spread of so few says too little about itself for as
-# many comparisons as that takes. A comparison with one reference is made from two trials on.
-TRIALS_FOR_BEST = 5
 
 
 @dataclass(frozen=True)

@@ -162,15 +162,15 @@ def summarise(
     kinds = {result.label: result.kind for result in reversed(results)}
     if comparisons is None:
         comparisons = compare(results, higher_is_better, test_train_ratio, rates=rates, average_seeds=average_seeds)
-    groups = _groups(results, higher_is_better, comparisons)
     summaries = []
-    for metric in higher_is_better:
+    for metric, higher in higher_is_better.items():
         table = table_of(results, metric)
         comparable = comparable_means(table)
+        groups = _groups(comparable, [pair for pair in comparisons if pair.metric == metric], higher=higher)
         for label, cells in table.items():
             mean = mean_of(averaged_by_fold(cells) if average_seeds else [*cells.values()], test_train_ratio)
             interval = mean.interval(rate=metric in rates)
-            group = groups[metric].get(label, "")
+            group = groups.get(label, "")
             summaries.append(
                 Summary(label, kinds[label], metric, mean.value, interval, mean.n, comparable[label], group)
             )
@@ -282,19 +282,8 @@ def _comparison(
     )
 
 
-def _groups(
-    results: Sequence[Result], higher_is_better: Mapping[str, bool], comparisons: Sequence[Comparison]
-) -> dict[str, dict[str, str]]:
-    """Return metric -> label -> letters, for labels that have trials."""
-    different: dict[str, set[frozenset[str]]] = {metric: set() for metric in higher_is_better}
-    for comparison in comparisons:
-        if comparison.verdict != "indistinguishable":
-            different[comparison.metric].add(frozenset((comparison.a, comparison.b)))
-    groups = {}
-    for metric, higher in higher_is_better.items():
-        means = {
-            label: mean for label, mean in comparable_means(table_of(results, metric)).items() if not math.isnan(mean)
-        }
-        ranked = sorted(means, key=lambda label: means[label], reverse=higher)
-        groups[metric] = letters(ranked, different[metric])
-    return groups
+def _groups(means: Mapping[str, float], comparisons: Sequence[Comparison], *, higher: bool) -> dict[str, str]:
+    """Return label -> letters in one metric, for labels that have trials."""
+    different = {frozenset((pair.a, pair.b)) for pair in comparisons if pair.verdict != "indistinguishable"}
+    ranked = sorted((label for label in means if not math.isnan(means[label])), key=means.__getitem__, reverse=higher)
+    return letters(ranked, different)

@@ -183,7 +183,7 @@ def page(
             failures=run.failed,
             environment=environment if environment.python else None,
             method=run.method,
-            ratio=run.test_train_ratio if run.variance_ratio is None else run.variance_ratio,
+            ratio=run.ratio,
             glossary=glossary(),
             data=_script_data(run, rows, orders, pairs, lines)
             | {
