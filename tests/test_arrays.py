@@ -7,8 +7,9 @@ import os
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from faceexp.arrays import new_array_file
+from faceexp.arrays import SMALL, new_array_file, on_one_core
 
 
 def blocks_of(path) -> int:
@@ -54,3 +55,25 @@ def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(tmp_path, monkey
 
 def test_an_array_of_no_rows(tmp_path):
     assert new_array_file(tmp_path / "x.npy", np.uint8, (0, 4)).shape == (0, 4)
+
+
+def cores_of_linear_algebra():
+    """Return the number of threads of every library of linear algebra that is loaded, largest first."""
+    return sorted(
+        (library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"), reverse=True
+    )
+
+
+@pytest.mark.parametrize(("numbers", "cores"), [(1, 1), (SMALL, 1), (SMALL + 1, 2)])
+def test_products_of_small_arrays_use_one_core(numbers, cores):
+    with threadpool_limits(limits=2, user_api="blas"):
+        with on_one_core(numbers):
+            assert set(cores_of_linear_algebra()) == {cores}
+        assert set(cores_of_linear_algebra()) == {2}  # whatever comes next has all of them again
+
+
+def test_an_error_inside_gives_the_cores_back():
+    with threadpool_limits(limits=2, user_api="blas"):
+        with pytest.raises(ValueError, match="not a number"), on_one_core(1):
+            raise ValueError("not a number")
+        assert set(cores_of_linear_algebra()) == {2}

@@ -1,16 +1,24 @@
-"""The names of NumPy's array types, for annotations, and arrays in files; importing it does not import NumPy."""
+"""The names of NumPy's array types, for annotations; arrays in files; how many cores share the work on small arrays.
+
+Importing it does not import NumPy.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import functools
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import DTypeLike
+    from threadpoolctl import ThreadpoolController
 
     BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
     ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
@@ -21,6 +29,35 @@ else:
     BoolArray = ByteArray = FloatArray = IntArray = Any
 
 ZEROS = bytes(2**20)
+
+# Arrays of at most so many numbers, 2,000 embeddings of 512, are small: one core takes less than a tenth of a second
+# for the matrix product of two of them.
+SMALL = 2**20
+
+
+@contextlib.contextmanager
+def on_one_core(numbers: int) -> Iterator[None]:
+    """Let linear algebra use one core inside this context, if the arrays are small.
+
+    The threads of a matrix product stay busy for some milliseconds afterwards, in case there is another one. After a
+    small product that costs more than they have gained, and takes the cores from whatever comes next.
+
+    Args:
+        numbers: How many numbers the largest array has; for more than ``SMALL``, nothing is changed.
+    """
+    if numbers > SMALL:
+        yield
+        return
+    with _controller("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas"):
+        yield
+
+
+@functools.cache
+def _controller(scipy: bool) -> ThreadpoolController:  # noqa: ARG001, FBT001 - a key: SciPy brings a library of its own
+    """Return what knows the libraries of linear algebra that are loaded; to look for them takes ten milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def new_array_file(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[Any]]:

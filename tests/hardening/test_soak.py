@@ -18,8 +18,10 @@ from faceexp.engine.trials import train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.store import Store
 
-# How much more may be used at the end than after the first trials.
+# How much more may be used at the end than after the first trials. A process holds few files, and a pipe or two may be
+# open at the moment of counting, so a few more are allowed for as well; a leak of one per trial is more than that.
 ALLOWED = 1.10
+FILES = 2
 EARLY = 50
 
 
@@ -55,7 +57,7 @@ def check(form, kind, figures, tell):
     told = f"{memory:.0f} MB and {files} files in {early} trials, {most_memory:.0f} MB and {most_files} in all"
     tell(f"soak of {kind}", told)
     assert len(figures) == form.trials
-    assert most_files <= files * ALLOWED, told
+    assert most_files <= files * ALLOWED + FILES, told
     if form.name == "full":  # the first trials compile and import, which a short form cannot tell from growing
         assert most_memory <= memory * ALLOWED, told
 

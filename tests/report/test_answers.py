@@ -218,7 +218,7 @@ def test_what_it_would_take_with_seeds_and_people(asked):
     helps = [claim("x"), claim("y"), claim("z", "better")]
     assert said(asked(helps=helps, needed=needed()))[NEEDED] == (
         "2 losses are undecided: with 3 trials a loss this run finds 4.2 points in 80 % of repetitions, after the "
-        "correction for 3 losses. 6 seeds (about 8 minutes of computing) would find 2.0 points, and no number of seeds "
+        "correction for 3 losses. 6 seeds (about 8 minutes of one process) would find 2.0 points, and no number of seeds "
         "less than 1.1 points. To decide about x (+1.5), it takes about 11 seeds or 130 people."
     )
 
@@ -230,7 +230,7 @@ def test_what_it_would_take_with_seeds_and_people(asked):
         ({"people": None}, "To decide about x (+1.5), it takes about 11 seeds."),
         ({"seeds": None, "people": None}, "and no number of seeds less than 1.1 points."),
         ({"seeds": None, "people": 12_345, "difference": -0.015}, "about x (−1.5), it takes about 12,345 people."),
-        ({"seeds": None, "people": None, "limit": 0.0}, "(about 8 minutes of computing) would find 2.0 points."),
+        ({"seeds": None, "people": None, "limit": 0.0}, "(about 8 minutes of one process) would find 2.0 points."),
         ({"seeds": None, "people": None, "more": None}, "after the correction for 1 loss."),
     ],
 )
@@ -244,7 +244,7 @@ def test_a_run_that_finds_nothing_possible_says_so(asked):
     run = asked(helps=[claim("x")], needed=needed(undecided=1, now=now, more=more, seeds=None, people=None, limit=None))
     assert said(run)[NEEDED] == (
         "1 loss is undecided: with 2 trials a loss this run finds no possible difference in 80 % of repetitions, after "
-        "the correction for 1 loss. 4 seeds (about a minute of computing) would find 20.0 points."
+        "the correction for 1 loss. 4 seeds (about a minute of one process) would find 20.0 points."
     )
 
 

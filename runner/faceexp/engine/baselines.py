@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from faceexp.arrays import ByteArray, FloatArray, IntArray
+from faceexp.arrays import ByteArray, FloatArray, IntArray, on_one_core
 from faceexp.data.images import release
 from faceexp.data.splits import Split
 from faceexp.engine.backend import versions
@@ -142,7 +143,8 @@ class BaselineTrials:
 
         def make(folder: Path) -> None:
             others = [getattr(split, part) for part in self.parts]
-            components = eigenfaces(self.plan.images, split.train, *others)
+            with on_one_core(len(split.train) * math.prod(self.plan.images.shape[1:])):
+                components = eigenfaces(self.plan.images, split.train, *others)
             release(self.plan.images)
             for part, values in zip(self.parts, components, strict=True):
                 np.save(folder / f"{part}.npy", values, allow_pickle=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from faceexp.arrays import on_one_core
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.roc import auc, roc
 from faceexp.store import digest, source_digest
@@ -45,7 +47,8 @@ class ValidationAuc:
         self, embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None
     ) -> float:
         """Return the area under the ROC curve; see :func:`validation_auc`."""
-        return validation_auc(embeddings, labels, distance, pairs, weights="people")
+        with on_one_core(math.prod(embeddings.shape)):
+            return validation_auc(embeddings, labels, distance, pairs, weights="people")
 
 
 def validation_auc(

@@ -186,7 +186,7 @@ def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric)
     if needed.more and needed.more.detectable is not None:
         limit = f", and no number of seeds less than {metric.size(needed.limit)}" if needed.limit else ""
         sentences.append(
-            f"{needed.more.seeds} seeds (about {_minutes(needed.more.minutes)} of computing) would find "
+            f"{needed.more.seeds} seeds (about {_minutes(needed.more.minutes)} of one process) would find "
             f"{metric.size(needed.more.detectable)}{limit}."
         )
     if needed.label and needed.difference:

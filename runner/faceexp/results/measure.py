@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from faceexp.arrays import IntArray
+from faceexp.arrays import IntArray, on_one_core
 from faceexp.data.splits import Split
 from faceexp.engine.failures import explained
 from faceexp.engine.pretrain import DivergedError
@@ -81,7 +81,8 @@ def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Me
     began = time.perf_counter()
     if trained.status == "ok":
         try:
-            return _measured_or_found(trained, plan, store, began)
+            with on_one_core(max(values.size for values in trained.embeddings.values())):
+                return _measured_or_found(trained, plan, store, began)
         except (OSError, StoreError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other trials with it
