@@ -35,7 +35,7 @@ import numpy as np
 from PIL import Image
 
 import faceexp
-from faceexp.arrays import IntArray
+from faceexp.arrays import IntArray, on_one_core
 from faceexp.evaluation import retrieval
 from faceexp.statistics.claims import against, best
 from faceexp.statistics.differences import Rule
@@ -237,7 +237,8 @@ def main() -> None:
             _show(title, Drawn(people, better=BETTER), options.studies, rng, null=False, losses=options.losses)
     if options.world != "drawn":
         for name in EMBEDDINGS:
-            pools = [Learners(name, max(options.losses) + 11, rng) for _ in range(max(1, options.studies // 25))]
+            with on_one_core(1):
+                pools = [Learners(name, max(options.losses) + 11, rng) for _ in range(max(1, options.studies // 25))]
 
             def pooled(losses: int, design: str, rng: np.random.Generator, pools: Sequence[Learners] = pools) -> Values:
                 return pools[int(rng.integers(len(pools)))](losses, design, rng)
