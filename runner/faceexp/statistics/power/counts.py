@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, cast
 
+from faceexp.statistics.paired import holm
 from faceexp.statistics.power.mcnemar import detectable_if_nested, detectable_if_unrelated, pairs_needed, unrelated
 from faceexp.statistics.power.question import ALPHA, POWER, UnanswerableError, check
 
@@ -118,7 +119,6 @@ def from_counts(
         UnanswerableError: There are fewer than two losses, a count is impossible, or another argument is out of bounds.
     """
     from scipy.stats import fisher_exact
-    from statsmodels.stats.multitest import multipletests
     from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
     check(alpha, power, difference)
@@ -140,7 +140,7 @@ def from_counts(
     levels = alpha, alpha / len(pairs)
     p_values = [fisher_exact([[right[label], total - right[label]] for label in pair]).pvalue for pair in pairs]
     best_case = [min(1.0, 2 * 0.5 ** (right[a] - right[b])) for a, b in pairs]
-    corrected, best_corrected = (multipletests(values, method="holm")[1] for values in (p_values, best_case))
+    corrected, best_corrected = (cast("list[float]", holm(values)) for values in (p_values, best_case))
     comparisons = []
     for (a, b), p, best_p, best_p_corrected in zip(pairs, corrected, best_case, best_corrected, strict=True):
         observed = (right[a] - right[b]) / total
