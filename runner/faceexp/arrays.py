@@ -48,12 +48,12 @@ def on_one_core(numbers: int) -> Iterator[None]:
     if numbers > SMALL:
         yield
         return
-    with _controller("scipy.linalg" in sys.modules).limit(limits=1, user_api="blas"):
+    with _controller(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
 
 
-@functools.cache
-def _controller(scipy: bool) -> ThreadpoolController:  # noqa: ARG001, FBT001 - a key: SciPy brings a library of its own
+@functools.lru_cache(maxsize=1)
+def _controller(modules: int) -> ThreadpoolController:  # noqa: ARG001 - a new module may bring a library of its own
     """Return what knows the libraries of linear algebra that are loaded; to look for them takes ten milliseconds."""
     from threadpoolctl import ThreadpoolController
 

@@ -29,8 +29,9 @@ from typing import Literal, NamedTuple
 from faceexp.experiment.asked import TRIALS_FOR_BEST
 from faceexp.statistics.critical import dunnett, range_p_value
 from faceexp.statistics.differences import Difference, Rows, Rule, differences
+from faceexp.statistics.holm import holm
 from faceexp.statistics.moderation import FEWEST
-from faceexp.statistics.paired import Cell, Interval, holm, t_quantile
+from faceexp.statistics.paired import Cell, Interval, t_quantile
 from faceexp.statistics.power.question import ALPHA
 
 Verdict = Literal["better", "worse", "practically equal", "undecided"]

@@ -22,9 +22,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from faceexp.statistics.differences import Difference, Rule, differences
+from faceexp.statistics.holm import holm
 from faceexp.statistics.letters import letters
 from faceexp.statistics.moderation import FEWEST
-from faceexp.statistics.paired import Cell, Interval, averaged_by_fold, detectable_in_errors, holm, mean_of, t_quantile
+from faceexp.statistics.paired import Cell, Interval, averaged_by_fold, detectable_in_errors, mean_of, t_quantile
 from faceexp.statistics.power.question import ALPHA
 
 if TYPE_CHECKING:

@@ -1,13 +1,11 @@
-"""The paired t-test over trials whose training sets overlap, and Holm's correction for several tests.
+"""The paired t-test over trials whose training sets overlap.
 
 References:
     Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 52 (2003).
-    Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6 (1979).
 """
 
 from __future__ import annotations
 
-import gc
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -115,23 +113,6 @@ def averaged_by_fold(values: Mapping[Cell, float]) -> list[float]:
     for (_, fold), value in values.items():
         folds.setdefault(fold, []).append(value)
     return [math.fsum(folds[fold]) / len(folds[fold]) for fold in sorted(folds)]
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected for the number of tests; ``None``, where there was no test, does not count."""
-    from statsmodels.stats.multitest import multipletests
-
-    tested = [p for p in p_values if p is not None]
-    if not tested:
-        return list(p_values)
-    # `multipletests` collects garbage at each call, which takes 50 ms, and much longer if TensorFlow is loaded. What is
-    # frozen is not looked through.
-    gc.freeze()
-    try:
-        corrected = iter(multipletests(tested, alpha=ALPHA, method="holm")[1])
-    finally:
-        gc.unfreeze()
-    return [None if p is None else float(next(corrected)) for p in p_values]
 
 
 @cache

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, cast
 
-from faceexp.statistics.paired import holm
+from faceexp.statistics.holm import holm
 from faceexp.statistics.power.mcnemar import detectable_if_nested, detectable_if_unrelated, pairs_needed, unrelated
 from faceexp.statistics.power.question import ALPHA, POWER, UnanswerableError, check
 
