@@ -155,8 +155,9 @@ def _faces() -> tuple[Values, IntArray]:
 def _map_at_r(name: str, faces: Values, labels: IntArray, tested: IntArray, seed: int) -> float:
     """Train a learner on the people who are not tested, and return MAP@R of its embedding on those who are."""
     test = np.isin(labels, tested)
-    embedding = EMBEDDINGS[name](faces[~test], labels[~test], np.random.default_rng(seed))(faces[test])
-    return retrieval.map_at_r(retrieval.ranks(embedding.astype(np.float32), labels[test], "euclidean"))
+    with on_one_core(faces.size):
+        embedding = EMBEDDINGS[name](faces[~test], labels[~test], np.random.default_rng(seed))(faces[test])
+        return retrieval.map_at_r(retrieval.ranks(embedding.astype(np.float32), labels[test], "euclidean"))
 
 
 Embedding = Callable[[Values], Values]
@@ -237,8 +238,7 @@ def main() -> None:
             _show(title, Drawn(people, better=BETTER), options.studies, rng, null=False, losses=options.losses)
     if options.world != "drawn":
         for name in EMBEDDINGS:
-            with on_one_core(1):
-                pools = [Learners(name, max(options.losses) + 11, rng) for _ in range(max(1, options.studies // 25))]
+            pools = [Learners(name, max(options.losses) + 11, rng) for _ in range(max(1, options.studies // 25))]
 
             def pooled(losses: int, design: str, rng: np.random.Generator, pools: Sequence[Learners] = pools) -> Values:
                 return pools[int(rng.integers(len(pools)))](losses, design, rng)

@@ -81,8 +81,7 @@ def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Me
     began = time.perf_counter()
     if trained.status == "ok":
         try:
-            with on_one_core(max(values.size for values in trained.embeddings.values())):
-                return _measured_or_found(trained, plan, store, began)
+            return _measured_or_found(trained, plan, store, began)
         except (OSError, StoreError):
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the other trials with it
@@ -96,13 +95,17 @@ def measure(trained: TrainedTrial, plan: Plan, store: Store | None = None) -> Me
 
 def _measured_or_found(trained: TrainedTrial, plan: Plan, store: Store | None, began: float) -> Measured:
     """Return the record of a trial that ended well; its measurement is looked up in the store, if there is one."""
+
+    def measured() -> Measurement:
+        with on_one_core(max(values.size for values in trained.embeddings.values())):
+            return _measured(trained, plan, began)
+
     if store is None or not trained.key:
-        measurement = _measured(trained, plan, began)
+        measurement = measured()
     else:
 
         def make(folder: Path) -> None:
-            made = _measured(trained, plan, began)
-            (folder / "measurement.json").write_text(to_json(made), encoding="utf-8")
+            (folder / "measurement.json").write_text(to_json(measured()), encoding="utf-8")
 
         artefact = store.get("evaluation", _inputs(trained, plan), make)
         text = (artefact.path / "measurement.json").read_text(encoding="utf-8")

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from typing import overload
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
+@overload
+def holm(p_values: Sequence[float]) -> list[float]: ...
+@overload
+def holm(p_values: Sequence[float | None]) -> list[float | None]: ...
+def holm(p_values: Sequence[float | None]) -> list[float] | list[float | None]:
     """Return p-values corrected for the number of tests; ``None``, where there was no test, does not count."""
     from statsmodels.stats.multitest import multipletests
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, cast
+from typing import Literal
 
 from faceexp.statistics.holm import holm
 from faceexp.statistics.power.mcnemar import detectable_if_nested, detectable_if_unrelated, pairs_needed, unrelated
@@ -140,7 +140,7 @@ def from_counts(
     levels = alpha, alpha / len(pairs)
     p_values = [fisher_exact([[right[label], total - right[label]] for label in pair]).pvalue for pair in pairs]
     best_case = [min(1.0, 2 * 0.5 ** (right[a] - right[b])) for a, b in pairs]
-    corrected, best_corrected = (cast("list[float]", holm(values)) for values in (p_values, best_case))
+    corrected, best_corrected = (holm(values) for values in (p_values, best_case))
     comparisons = []
     for (a, b), p, best_p, best_p_corrected in zip(pairs, corrected, best_case, best_corrected, strict=True):
         observed = (right[a] - right[b]) / total
