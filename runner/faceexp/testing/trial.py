@@ -56,7 +56,7 @@ class Trial:
         # shape, under XLA it does not: together they find what depends on it.
         unknown = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.float32)]
         compiled = functools.partial(tf.function, self._value_and_gradients, autograph=False)
-        self._run = {
+        self._run: dict[str, Any] = {
             "eager": self._value_and_gradients,
             "graph": compiled(),
             "xla": compiled(jit_compile=True, input_signature=unknown),
@@ -106,6 +106,21 @@ class Trial:
         own = {variable.value.ref() for variable in weights}
         return [variable.name for variable in traced.variables if variable.ref() not in own]
 
+    def largest_tensor(self, labels: Array, x: Array) -> tuple[int, tuple[int, ...]]:
+        """Return bytes and shape of the largest tensor of the graph for a batch, which is drawn up but not run.
+
+        Tensors whose shape only their values tell are not known here.
+        """
+        tf = self.tf
+        drawn = self._run["graph"].get_concrete_function(tf.constant(labels, tf.int32), tf.constant(x, tf.float32))
+        tensors = [tensor for operation in drawn.graph.get_operations() for tensor in operation.outputs]
+        sizes = [
+            (tensor.shape.num_elements() * tensor.dtype.size, tuple(tensor.shape))
+            for tensor in tensors
+            if tensor.shape.is_fully_defined()
+        ]
+        return max(sizes)
+
     def stays_finite(self, name: str, labels: Array, x: Array, ways: Sequence[str] = ()) -> None:
         """Assert that value and gradients are finite on a batch."""
         for how in ways or self.as_trained:
@@ -127,29 +142,23 @@ def _built_once(key: PluginKey) -> Trial:
 
 
 @contextmanager
-def memory_growth(stop_at: int) -> Iterator[Callable[[], int]]:
-    """Watch, every millisecond, how many bytes more the process occupies than at first; gives what tells the most.
-
-    Beyond ``stop_at`` the system refuses memory, so that a loss that wants too much fails instead of the machine.
-    """
+def memory_growth() -> Iterator[Callable[[], int]]:
+    """Watch, every millisecond, how many bytes more the process occupies than at first; gives what tells the most."""
     import resource
 
     page = resource.getpagesize()
     done = threading.Event()
 
-    def pages() -> tuple[int, int]:
-        size, resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[:2]
-        return int(size), int(resident)
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
 
     def watch() -> None:
         while not done.is_set():
-            seen.append(pages()[1])
+            seen.append(resident())
             time.sleep(0.001)
 
-    size, first = pages()
+    first = resident()
     seen = [first]
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (size * page + stop_at, limits[1]))
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
@@ -157,4 +166,3 @@ def memory_growth(stop_at: int) -> Iterator[Callable[[], int]]:
     finally:
         done.set()
         watcher.join()
-        resource.setrlimit(resource.RLIMIT_AS, limits)
