@@ -1,4 +1,4 @@
-"""Everything a change has to pass: ``nox`` runs tests, lint and types.
+"""Everything a change has to pass: ``nox`` runs the tests of the core and of the plugins, lint and types.
 
 Other sessions take longer or are wanted less often: ``nox -s docs`` builds the documentation, ``nox -s build`` makes
 and tries the packages, ``nox -s minimums`` tests the oldest dependencies allowed, ``nox -s hardening`` does harm to
@@ -26,7 +26,7 @@ INSTALLED = importlib.util.find_spec("faceexp") is not None
 BUILD_TOOLS = nox.project.dependency_groups(PROJECT, "build")
 NO_ISOLATION = "--no-build-isolation"
 
-nox.options.sessions = ["tests", "lint", "types"]
+nox.options.sessions = ["tests", "plugin-tests", "lint", "types"]
 nox.options.default_venv_backend = "none" if INSTALLED else "virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 
@@ -49,15 +49,23 @@ def _plugins() -> list[Path]:
     return sorted(path.parent for path in Path("plugins").glob("*/*/pyproject.toml"))
 
 
+# Each process starts a TensorFlow of its own: more of them than four would take memory and give little.
+# All tests of a file run in one process, so that what they share is made once.
+PROCESSES = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run every test, the core's and the plugins', with branch coverage of the core."""
+    """Run the tests of the core, with branch coverage."""
     _need(session, "test")
-    # Each process starts a TensorFlow of its own: more of them than four would take memory and give little.
-    # All tests of a file run in one process, so that what they share is made once.
-    processes = ["--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile"]
-    chosen = session.posargs or [*processes, "--cov", "--cov-report=term"]
-    _python(session, "-m", "pytest", *chosen)
+    _python(session, "-m", "pytest", *(session.posargs or [*PROCESSES, "tests", "--cov", "--cov-report=term"]))
+
+
+@nox.session(name="plugin-tests")
+def plugin_tests(session: nox.Session) -> None:
+    """Run the tests of the plugins; counting lines would make them take half as long again, and is not done."""
+    _need(session, "test")
+    _python(session, "-m", "pytest", *(session.posargs or [*PROCESSES, "plugins"]))
 
 
 @nox.session
