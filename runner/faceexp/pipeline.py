@@ -10,13 +10,14 @@ import dataclasses
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceexp.arrays import ByteArray
+from faceexp.contract import FaceData
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.experiment import parse, toml
@@ -145,9 +146,25 @@ class Study:
         """
         from faceexp.planning.prepare import prepare
 
+        with self._mistakes_in_the_data():
+            return prepare(self.resolved, store, on_event)
+
+    def data(self) -> FaceData:
+        """Return the data set, without decoding its images.
+
+        Raises:
+            InputError: With every mistake in the data.
+        """
+        from faceexp.planning.prepare import build_data
+
+        with self._mistakes_in_the_data():
+            return build_data(self.resolved.dataset)
+
+    @contextlib.contextmanager
+    def _mistakes_in_the_data(self) -> Iterator[None]:
         try:
             with hinting_at_backslashes():
-                return prepare(self.resolved, store, on_event)
+                yield
         except UnplannableError as error:
             raise at_their_lines(self.document, error) from error
         except InputError as error:

@@ -186,9 +186,9 @@ def _restoring_collection(on_event: "EventCallback") -> "EventCallback":
 
 
 def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
-    """Check an experiment file, its plugins and their options, and that the files it names exist; nothing is trained.
+    """Check an experiment file, its plugins and their options, without loading data or training anything.
 
-    The data are not looked at.
+    Files and folders that it names have to exist; `faceexp crops` looks at the photos.
     """
     from faceexp import pipeline
     from faceexp.report.terminal.outline import outline
