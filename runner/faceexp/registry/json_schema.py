@@ -92,7 +92,7 @@ def _by_plugin(kind: str, tables: dict[str, JsonSchema], definitions: JsonSchema
 
 
 def _offering(*tables: JsonSchema) -> JsonSchema:
-    """Return a schema that everything satisfies, for editors: they offer the keys of its tables, not those in ``then``."""
+    """Return a schema that everything satisfies: editors offer the keys of its tables, not those in a ``then``."""
     return {"anyOf": [*tables, {}]}
 
 
