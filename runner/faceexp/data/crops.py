@@ -16,7 +16,6 @@ from PIL import Image
 
 from faceexp.contract import FaceData
 from faceexp.data import detection, images
-from faceexp.data.decode import BLOCK
 from faceexp.data.detection import Box, Point
 from faceexp.data.face_data import image_name
 from faceexp.errors import plain
@@ -31,6 +30,8 @@ SHOWN_SIDE = 128
 # taken evenly from the whole data set. All photos are counted.
 MOST_TROUBLED = 60
 MOST_OTHERS = 120
+# Photos that a thread looks at before it asks for more; a large one takes a tenth of a second.
+AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -117,16 +118,16 @@ def look_at(data: FaceData, indices: list[int], preprocess: Preprocess, progress
     drawn: Counter[Kind] = Counter()
 
     def look_at_block(start: int) -> list[Looked]:
-        return [_look(data, index, preprocess) for index in indices[start : start + BLOCK]]
+        return [_look(data, index, preprocess) for index in indices[start : start + AT_ONCE]]
 
     if preprocess.detect:
         detection.version()  # without OpenCV, this says what to install
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         # As in decoding: Pillow warns of odd metadata and large pictures.
         warnings.filterwarnings("ignore", module="PIL")
-        starts = range(0, len(indices), BLOCK)
+        starts = range(0, len(indices), AT_ONCE)
         for start, block in zip(starts, pool.map(look_at_block, starts), strict=True):
-            for index, looked in zip(indices[start : start + BLOCK], block, strict=True):
+            for index, looked in zip(indices[start : start + AT_ONCE], block, strict=True):
                 ordinary = looked.kind in ("one", "whole")
                 is_shown = index in others if ordinary else drawn[looked.kind] < MOST_TROUBLED
                 drawn[looked.kind] += is_shown
