@@ -234,9 +234,9 @@ def _tables(table: Mapping[str, Any], schema: Mapping[str, Any], above: str) -> 
         if inner is None:
             continue
         header = _header(above, name, many=many)
-        if "oneOf" in inner:
-            shared = _shared(inner)
-            required = [name for name in shared if all(name in choice["required"] for choice in inner["oneOf"])]
+        if tables := _tables_of_plugins(inner, schema):
+            shared = _shared(tables)
+            required = [name for name in shared if all(name in table["required"] for table in tables)]
             text = value.get("description", "")
             yield header, {"description": text, "properties": shared, "required": required}
             continue
@@ -244,9 +244,14 @@ def _tables(table: Mapping[str, Any], schema: Mapping[str, Any], above: str) -> 
         yield from _tables(inner, schema, header)
 
 
-def _shared(table: Mapping[str, Any]) -> dict[str, Any]:
+def _tables_of_plugins(table: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a table may hold for each plugin that it may name; nothing where it names none."""
+    return [_resolve(case["then"], schema) for case in table.get("allOf", ()) if "then" in case]
+
+
+def _shared(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the keys that a table of a plugin has whichever plugin it names."""
-    choices = [choice["properties"] for choice in table["oneOf"]]
+    choices = [table["properties"] for table in tables]
     shared = {name: value for name, value in choices[0].items() if all(name in choice for choice in choices)}
     shared["plugin"] = {"type": "string", "description": "Name of an installed plugin; its options follow."}
     if "grid" in shared:

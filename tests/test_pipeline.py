@@ -671,7 +671,8 @@ def test_data_that_cannot_serve_the_protocol(mistakes):
 
 def test_data_that_are_not_there_say_where(mistakes, face_folder):
     (found,) = mistakes((str(face_folder), str(face_folder) + "s"))
-    assert found.startswith(f"{face_folder}s: no such folder")
+    line = line_of("[dataset]") + 2
+    assert found.startswith(f"/x.toml:{line}: dataset.path: no such folder: {face_folder}s")
 
 
 def test_a_mistake_of_the_data_without_a_place_is_that_of_the_table(study, monkeypatch, home):

@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from faceexp.arrays import ByteArray, IntArray
-from faceexp.files import files_fingerprint, image_extensions, readable_name, user_path
+from faceexp.files import AnyPath, InputFile, InputFolder, files_fingerprint, image_extensions, readable_name, user_path
 
 if TYPE_CHECKING:
     import keras
@@ -46,12 +46,15 @@ __all__ = [
     "GROUPS",
     "RESERVED",
     "RESERVED_OF_KIND",
+    "AnyPath",
     "BatchNeeds",
     "BatchSupply",
     "DatasetPlugin",
     "Distance",
     "FaceData",
     "Halves",
+    "InputFile",
+    "InputFolder",
     "IntArray",
     "LossContext",
     "LossFunction",
@@ -73,9 +76,8 @@ LARGEST_NUMBER = 1e15
 Distance = Literal["euclidean", "cosine"]
 Halves = Literal["similar", "mixed"]
 
-# Keys of a [[losses]] table that belong to the experiment: no loss may use them for an option.
+# Keys of a [[losses]] table that belong to the experiment: no loss may use them for an option; then those of each kind.
 RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
-# The same for the table of each kind of plugin.
 RESERVED_OF_KIND: dict[str, frozenset[str]] = {
     "loss": RESERVED,
     "model": frozenset({"plugin", "embedding_dim"}),

@@ -13,7 +13,11 @@ import math
 import os
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from faceexp.errors import InputError, Problem
 
@@ -37,6 +41,20 @@ _KINDS = {
 MAX_LEVELS = 100
 # No measurement is so large; what is computed from larger numbers, such as their squares, may be infinite.
 LARGEST_NUMBER = 1e100
+
+
+@dataclass(frozen=True)
+class NamesPath:
+    """Says in the type of an option that its text is a path, and what has to be there before anything begins."""
+
+    wanted: Literal["file", "folder", "anything"]
+
+
+# What an option of an experiment file is whose text is a path: relative to the file that names it, in the end absolute.
+InputFile = Annotated[str, Field(min_length=1), NamesPath("file")]
+InputFolder = Annotated[str, Field(min_length=1), NamesPath("folder")]
+# It may be missing, such as a folder that is made when it is needed.
+AnyPath = Annotated[str, Field(min_length=1), NamesPath("anything")]
 
 
 class UnfitFileError(OSError):

@@ -10,18 +10,20 @@ import dataclasses
 import io
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceexp.arrays import ByteArray
+from faceexp.contract import FaceData
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.experiment import parse, toml
 from faceexp.experiment.messages import short
 from faceexp.experiment.schema import Experiment
+from faceexp.planning.paths import Paths
 from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.planning.words import with_words
@@ -43,6 +45,8 @@ def ignore(event: Event) -> None:
 def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
     """Read and check an experiment file. No data are read, and TensorFlow is not imported.
 
+    Paths in the file are relative to its folder, those in ``overrides`` to the current directory.
+
     Args:
         path: The TOML file.
         overrides: Texts of the form ``table.key=value``. They replace what the file says.
@@ -54,13 +58,15 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
     registry = discover()
     document = with_words(toml.read(path, tuple(overrides)), registry)
     experiment, problems, references = parse.parse(document)
-    problems += plugin_problems(document, references, registry)
+    paths = Paths(document, registry)
+    problems += _path_and_plugin_problems(paths, references)
     problems += _metric_problems(document)
     problems += _until_problems(document, experiment)
     if problems or experiment is None:
         raise InputError(parse.in_order(problems))
     if only:
         experiment = only_labels(experiment, only)
+    experiment = paths.of_experiment(experiment)
     try:
         resolved = resolve(experiment, registry)
         if experiment.protocol.path:
@@ -76,6 +82,17 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
         return Study(document, experiment, resolved)
     except UnplannableError as error:
         raise at_their_lines(document, error) from error
+
+
+def _path_and_plugin_problems(paths: Paths, references: list[parse.Reference]) -> list[Problem]:
+    """Return which files are missing, and what else is wrong with plugins and their options."""
+    missing = dict(paths.missing(references))
+    placed = [paths.of_reference(reference) for reference in references]
+    # What a plugin says of a file that is missing is not told as well; it knows no points of a grid.
+    places = [place[:-1] if "grid" in place else place for place in missing]
+    told = tuple(f"{toml.spell(place)}: " for place in places)
+    others = plugin_problems(paths.document, placed, paths.registry)
+    return [*missing.values(), *(problem for problem in others if not problem.message.startswith(told))]
 
 
 def _metric_problems(document: toml.Document) -> list[Problem]:
@@ -129,9 +146,25 @@ class Study:
         """
         from faceexp.planning.prepare import prepare
 
+        with self._mistakes_in_the_data():
+            return prepare(self.resolved, store, on_event)
+
+    def data(self) -> FaceData:
+        """Return the data set, without decoding its images.
+
+        Raises:
+            InputError: With every mistake in the data.
+        """
+        from faceexp.planning.prepare import build_data
+
+        with self._mistakes_in_the_data():
+            return build_data(self.resolved.dataset)
+
+    @contextlib.contextmanager
+    def _mistakes_in_the_data(self) -> Iterator[None]:
         try:
             with hinting_at_backslashes():
-                return prepare(self.resolved, store, on_event)
+                yield
         except UnplannableError as error:
             raise at_their_lines(self.document, error) from error
         except InputError as error:

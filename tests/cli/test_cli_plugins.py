@@ -85,3 +85,11 @@ def test_new_plugin_refuses_a_bad_name_with_one_line(faceexp, tmp_path):
     assert (code, out) == (2, "")
     assert err.startswith("error: 'My-Loss' is no name for a plugin; ")
     assert err.count("\n") == 1
+
+
+def test_the_schema_in_a_file_is_the_one_on_the_screen(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, printed, _ = command("schema")
+    assert command("schema", "--out", "x.schema.json")[:2] == (code, "") == (0, "")
+    assert (tmp_path / "x.schema.json").read_text(encoding="ascii") == printed
+    assert command("schema", "--out", "nowhere/x.json")[0] == 2

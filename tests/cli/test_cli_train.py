@@ -60,7 +60,7 @@ def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch,
 
 def test_a_valid_experiment(faceexp, spec):
     outline = "example: 1 loss x 1 seed x 1 fold = 1 trials on image_folder, open set, trunk thin_vgg"
-    assert faceexp("validate", spec()) == (0, f"valid  {outline}\n", "")
+    assert faceexp("validate", spec()) == (0, f"valid  {outline}; the data were not looked at\n", "")
     _, out, _ = faceexp("validate", spec(), "--json")
     assert json.loads(out) == {"valid": True, "problems": [], "outline": outline}
 
@@ -189,7 +189,7 @@ class TestRefused:
 
     def test_a_missing_folder(self, refused, spec, folder):
         path = spec(("FOLDER", f"{folder}s"))
-        assert refused(path) == f"{folder}s: no such folder; did you mean 'faces'?"
+        assert refused(path) == f"{path}:4: dataset.path: no such folder: {folder}s; did you mean 'faces'?"
 
     def test_an_empty_folder(self, refused, spec, folder):
         shutil.rmtree(folder)

@@ -28,6 +28,7 @@ plugin = "triplet_margin"
 def load(tmp_path, monkeypatch):
     """``load(text, override, ...)``: the mistakes of an experiment, or none."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "faces").mkdir()
 
     def mistakes(text, *overrides):
         (tmp_path / "x.toml").write_text(text, encoding="utf-8")
@@ -122,8 +123,8 @@ def test_a_long_name_of_a_plugin_is_cut(load):
     assert lines[0].startswith("x.toml:4: dataset.plugin: no dataset plugin 'xxx")
 
 
-def test_lists_of_parts_are_read_before_any_data(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_lists_of_parts_are_read_before_any_data(tmp_path):
+    (tmp_path / "faces").mkdir()
     lists = "".join(f'\n{part} = "{part}.txt"' for part in ("train", "validation", "test"))
     spec = tmp_path / "x.toml"
     spec.write_text(SPEC.replace('kind = "open_set"', 'kind = "listed"' + lists), encoding="utf-8")
@@ -132,7 +133,7 @@ def test_lists_of_parts_are_read_before_any_data(tmp_path, monkeypatch):
     with pytest.raises(InputError) as caught:
         faceexp.load(spec)
     missing = tmp_path / "validation.txt"
-    assert str(caught.value) == f"{missing}: no such file; name a list of people or images, one a line"
+    assert str(caught.value).startswith(f"{spec}:9: protocol.validation: no such file: {missing}")
     (tmp_path / "validation.txt").write_text("# nobody yet\nAnn\n", encoding="utf-8")
     study = faceexp.load(spec)
     assert study.resolved.lists is not None

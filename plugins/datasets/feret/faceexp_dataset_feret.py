@@ -15,7 +15,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from faceexp.contract import DatasetPlugin, FaceData, files_fingerprint, option, readable_name, user_path
+from faceexp.contract import (
+    AnyPath,
+    DatasetPlugin,
+    FaceData,
+    InputFolder,
+    files_fingerprint,
+    option,
+    readable_name,
+    user_path,
+)
 from faceexp.errors import InputError, Problem, did_you_mean, first_of
 
 Edition = Literal["color", "gray"]
@@ -76,10 +85,8 @@ class Feret(DatasetPlugin):
         "the DOD Counterdrug Technology Development Program Office"
     )
 
-    path: str = option(
-        ...,
-        "Folder that holds the images, at any depth; relative to the current directory, ~ is your home.",
-        min_length=1,
+    path: InputFolder = option(
+        ..., "Folder that holds the images, at any depth; relative to the experiment file, ~ is your home."
     )
     edition: Edition | None = option(
         None, "color or gray; needed where the folder holds both, since they show the same photographs."
@@ -89,9 +96,7 @@ class Feret(DatasetPlugin):
     )
     poses: tuple[Pose, ...] = option(("fa", "fb"), "Poses to use, by their two letters.", min_length=1)
     min_images: int = option(1, "Leave out identities with fewer images.", unit="images", ge=1)
-    unpacked: str | None = option(
-        None, "Folder for unpacked copies of .bz2 files; one in your cache if not given.", min_length=1
-    )
+    unpacked: AnyPath | None = option(None, "Folder for unpacked copies of .bz2 files; one in your cache if not given.")
 
     def build(self, seed: int) -> FaceData:
         """Return the absolute paths of unpacked images, by identity and name; each is read once for the fingerprint.

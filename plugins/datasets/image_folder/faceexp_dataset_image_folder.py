@@ -11,6 +11,7 @@ from typing import ClassVar
 from faceexp.contract import (
     DatasetPlugin,
     FaceData,
+    InputFolder,
     files_fingerprint,
     image_extensions,
     option,
@@ -76,10 +77,8 @@ class ImageFolder(DatasetPlugin):
     licence: ClassVar[str] = "Whatever the owner of the images grants; faceexp does not know"
     source: ClassVar[str] = "A folder of the user"
 
-    path: str = option(
-        ...,
-        "Folder that holds the identities' folders; relative to the current directory, ~ is your home.",
-        min_length=1,
+    path: InputFolder = option(
+        ..., "Folder that holds the identities' folders; relative to the experiment file, ~ is your home."
     )
     min_images: int = option(1, "Leave out identities with fewer images.", unit="images", ge=1)
 
@@ -119,7 +118,7 @@ class ImageFolder(DatasetPlugin):
             identities=tuple(people),
             fingerprint=files_fingerprint({image.relative_to(root).as_posix(): image for image in images}),
             licence=self.licence,
-            source=f"folder {self.path}",
+            source=f"folder {readable_name(root.name)}",
             notes=tuple(notes),
         )
 

@@ -13,7 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from faceexp.contract import DatasetPlugin, FaceData, files_fingerprint, option, user_path
+from faceexp.contract import AnyPath, DatasetPlugin, FaceData, files_fingerprint, option, user_path
 from faceexp.errors import InputError, Problem
 
 Variant = Literal["funneled", "original"]
@@ -53,7 +53,7 @@ PAIRS = Remote(
 FOLDERS: dict[str, str] = {"funneled": "lfw_funneled", "original": "lfw"}
 
 
-def data_folder(data_home: str | None) -> Path:
+def data_folder(data_home: AnyPath | None) -> Path:
     """Return scikit-learn's data folder, without making it as its own function does."""
     folder = data_home or os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data"
     return user_path(folder)
@@ -78,10 +78,9 @@ class Lfw(DatasetPlugin):
         "Wild. University of Massachusetts, Amherst, Technical Report 07-49 (2007)"
     )
 
-    data_home: str | None = option(
+    data_home: AnyPath | None = option(
         None,
         "Data folder of scikit-learn, which holds lfw_home; $SCIKIT_LEARN_DATA or ~/scikit_learn_data if not given.",
-        min_length=1,
     )
     variant: Variant = option(
         "funneled", "funneled: aligned by congealing, as scikit-learn has them; original: as they were detected."

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from faceexp.contract import DatasetPlugin, FaceData, option, user_path
+from faceexp.contract import DatasetPlugin, FaceData, InputFile, option, readable_name, user_path
 from faceexp.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Npz(DatasetPlugin):
     licence: ClassVar[str] = "Whatever the owner of the images grants; faceexp does not know"
     source: ClassVar[str] = "A file of the user"
 
-    path: str = option(..., "The file; relative to the current directory, ~ is your home.", min_length=1)
+    path: InputFile = option(..., "The file; relative to the experiment file, ~ is your home.")
     max_megabytes: int = option(2000, "Refuse a file whose arrays take more memory than this.", unit="megabytes", ge=1)
 
     def build(self, seed: int) -> FaceData:
@@ -60,7 +60,9 @@ class Npz(DatasetPlugin):
             raise InputError(Problem(message, where=self.path)) from error
         digest = hashlib.sha256(repr((images.shape, labels.tolist(), identities)).encode())
         digest.update(images.reshape(-1).data)
-        return FaceData(images, labels, identities, digest.hexdigest(), self.licence, f"file {self.path}")
+        return FaceData(
+            images, labels, identities, digest.hexdigest(), self.licence, f"file {readable_name(path.name)}"
+        )
 
 
 class _WrongError(ValueError):

@@ -9,7 +9,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from faceexp.contract import DatasetPlugin, FaceData, option, user_path
+from faceexp.contract import AnyPath, DatasetPlugin, FaceData, option, user_path
 from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_FILE_BYTES = 64 * 2**20
 PEOPLE, IMAGES, SIDE = 40, 10, 64
 
 
-def data_folder(data_home: str | None) -> Path:
+def data_folder(data_home: AnyPath | None) -> Path:
     """Return scikit-learn's data folder, without making it as its own function does."""
     folder = data_home or os.environ.get("SCIKIT_LEARN_DATA") or "~/scikit_learn_data"
     return user_path(folder)
@@ -46,8 +46,8 @@ class Olivetti(DatasetPlugin):
         "face identification. IEEE Workshop on Applications of Computer Vision 1994"
     )
 
-    data_home: str | None = option(
-        None, "Data folder of scikit-learn; $SCIKIT_LEARN_DATA or ~/scikit_learn_data if not given.", min_length=1
+    data_home: AnyPath | None = option(
+        None, "Data folder of scikit-learn; $SCIKIT_LEARN_DATA or ~/scikit_learn_data if not given."
     )
     download: bool = option(False, "Fetch the file from the network if it is missing; nothing is fetched otherwise.")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from faceexp.contract import DatasetPlugin, FaceData, option, user_path
+from faceexp.contract import AnyPath, DatasetPlugin, FaceData, option, user_path
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.quiet import silence
 
@@ -41,10 +41,10 @@ class Tfds(DatasetPlugin):
     split: str = option("train", "Part of the set, also a slice: 'train', 'train+test', 'train[:10%]'.", min_length=1)
     image_key: str = option("image", "Feature that holds the image.", min_length=1)
     label_key: str = option("label", "Feature that says whom it shows.", min_length=1)
-    data_dir: str | None = option(
-        None, "Folder of prepared sets; $TFDS_DATA_DIR or ~/tensorflow_datasets if not given.", min_length=1
+    data_dir: AnyPath | None = option(
+        None, "Folder of prepared sets; $TFDS_DATA_DIR or ~/tensorflow_datasets if not given."
     )
-    cache_dir: str | None = option(None, "Folder for extracted images; your cache folder if not given.", min_length=1)
+    cache_dir: AnyPath | None = option(None, "Folder for extracted images; your cache folder if not given.")
     download: bool = option(default=False, description="Fetch and prepare the set if it is missing.")
 
     def build(self, seed: int) -> FaceData:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from faceexp.contract import ModelPlugin, option
+from faceexp.contract import InputFile, ModelPlugin, option
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.files import check_file, explain_os_error
 from faceexp.keras_files import MAX_BYTES, UnsafeKerasFileError, check_weights
@@ -44,7 +44,7 @@ class KerasApplication(ModelPlugin):
     reference: ClassVar[str] = "Keras Applications, whose documentation names the paper of each network"
 
     name: str = option(..., "Class in keras.applications, for instance MobileNetV2 or ResNet50V2.")
-    weights: str | None = option(
+    weights: InputFile | None = option(
         None, "File of weights, .weights.h5 or .h5, of the network without its classifier; drawn if not given."
     )
     sha256: str | None = option(

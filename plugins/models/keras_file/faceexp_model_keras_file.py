@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationInfo, field_validator
 
-from faceexp.contract import ModelPlugin, option
+from faceexp.contract import InputFile, ModelPlugin, option
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.keras_files import UnsafeKerasFileError, check_layers, check_network, read_description
 
@@ -26,7 +26,7 @@ class KerasFile(ModelPlugin):
 
     reference: ClassVar[str] = "Whoever made the file; faceexp does not know"
 
-    path: str = option(..., "The .keras file; relative to the current directory, ~ is your home.", min_length=1)
+    path: InputFile = option(..., "The .keras file; relative to the experiment file, ~ is your home.")
     sha256: str | None = option(
         None,
         "Digest of the file: another file is refused; measured if not given.",

@@ -120,9 +120,14 @@ def show(renderable: "RenderableType", data: object, *, as_json: bool) -> None:
 
 
 def print_json(data: object) -> None:
-    """Print one JSON document on standard output, in ASCII, so that every encoding has its letters."""
+    """Print one JSON document on standard output."""
+    print(json_text(data))
+
+
+def json_text(data: object) -> str:
+    """Return one JSON document in ASCII, so that every encoding has its letters."""
     # JSON allows one control character in its texts as it is, which a terminal would act on.
-    print(json.dumps(data, indent=1, allow_nan=False).replace("\x7f", "\\u007f"))
+    return json.dumps(data, indent=1, allow_nan=False).replace("\x7f", "\\u007f")
 
 
 def settle() -> None:

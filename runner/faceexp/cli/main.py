@@ -16,7 +16,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 from typer.core import TyperGroup
 
-from faceexp.cli import cache, models, plugins, results, streams, train
+from faceexp.cli import cache, crops, models, plugins, results, streams, train
 from faceexp.cli.console import GARBAGE, fail
 from faceexp.cli.interrupts import heard, interruptible
 from faceexp.errors import InputError, printable
@@ -56,6 +56,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "describe": plugins.describe,
     "new-plugin": plugins.new_plugin,
     "validate": train.validate,
+    "crops": crops.crops,
     "schema": plugins.schema,
     "report": results.report,
     "compare": results.compare,

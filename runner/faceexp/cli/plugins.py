@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, print_json, say, show, user_path
+from faceexp.cli.console import JsonFlag, json_text, print_json, say, show, user_path, writing
 from faceexp.errors import InputError, did_you_mean, printable
 
 
@@ -62,8 +62,19 @@ def new_plugin(
     print(f"faceexp describe {kind} {name}")
 
 
-def schema() -> None:
+def schema(
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", parser=user_path, help="Write it to a file, which editors can be given."),
+    ] = None,
+) -> None:
     """Print the JSON schema of experiment files, including all installed plugins, for editors that check TOML."""
     from faceexp.registry import json_schema
 
-    print_json(json_schema.schema())
+    whole = json_schema.schema()
+    if out is None:
+        print_json(whole)
+        return
+    with writing("--out", out):
+        out.write_text(json_text(whole) + "\n", encoding="ascii")
+    say(f"wrote {out}; an experiment beside it that begins with the line `#:schema ./{out.name}` is checked by it")

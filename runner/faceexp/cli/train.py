@@ -186,7 +186,10 @@ def _restoring_collection(on_event: "EventCallback") -> "EventCallback":
 
 
 def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False) -> None:
-    """Check an experiment file, its plugins and their options, without loading data or training anything."""
+    """Check an experiment file, its plugins and their options, without loading data or training anything.
+
+    Files and folders that it names have to exist; `faceexp crops` looks at the photos.
+    """
     from faceexp import pipeline
     from faceexp.report.terminal.outline import outline
 
@@ -203,4 +206,5 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
     else:
         # Rich would take a tenth of the time of this command, so it is not used; colours are left out where Rich would.
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-        typer.echo(f"{typer.style('valid', fg='green')}  {printable(text)}", color=False if plain else None)
+        line = f"{typer.style('valid', fg='green')}  {printable(text)}; the data were not looked at"
+        typer.echo(line, color=False if plain else None)

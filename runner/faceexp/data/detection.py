@@ -29,6 +29,8 @@ LONGEST_SIDE = 1024
 # The detector takes smaller squares than that, in pixels, for faces far too often.
 SMALLEST_FACE = 32
 _of_thread = threading.local()
+# A place in a photo: pixels from the left and from above.
+Point = tuple[float, float]
 
 
 class NoFaceError(Exception):
@@ -44,6 +46,44 @@ class Box:
     side: float
 
 
+@dataclass(frozen=True)
+class Tilt:
+    """How the line of the eyes is turned.
+
+    Attributes:
+        angle: In radians; 0 where two eyes are not found.
+        eyes: Their middles, in pixels of the photo: the two by which the face is turned, or none.
+    """
+
+    angle: float = 0.0
+    eyes: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True)
+class Square:
+    """What is cut out of a photo: a square of so many pixels, turned.
+
+    Attributes:
+        size: Pixels of its side.
+        matrix: From a place in the square to one in the photo, as Pillow's affine transformation wants it.
+    """
+
+    size: int
+    matrix: tuple[float, float, float, float, float, float]
+
+    @property
+    def corners(self) -> tuple[Point, ...]:
+        """Its corners in the photo, clockwise from the upper left one of the upright face."""
+        a, b, c, d, e, f = self.matrix
+        places = ((0, 0), (self.size, 0), (self.size, self.size), (0, self.size))
+        return tuple((a * x + b * y + c, d * x + e * y + f) for x, y in places)
+
+    def cut(self, photo: Image.Image) -> Image.Image:
+        """Return what it holds of a photo."""
+        size = (self.size, self.size)
+        return photo.transform(size, Image.Transform.AFFINE, self.matrix, Image.Resampling.BILINEAR)
+
+
 def crop(photo: Image.Image, detect: Detect) -> tuple[Image.Image, int]:
     """Return the square that the largest face fills, with its margin, and how many faces the photo shows.
 
@@ -56,12 +96,26 @@ def crop(photo: Image.Image, detect: Detect) -> tuple[Image.Image, int]:
     """
     grey = photo.convert("L")
     faces = find(grey, detect)
+    face = chosen(faces, detect)
+    return square(face, tilt(grey, face, detect), detect).cut(photo), len(faces)
+
+
+def chosen(faces: list[Box], detect: Detect) -> Box:
+    """Return the face that is cropped, of those that :func:`find` gives.
+
+    Raises:
+        NoFaceError: There is no face, or there are several and ``several = "error"``.
+    """
     if not faces:
         raise NoFaceError("shows no face that the detector finds")
     if len(faces) > 1 and detect.several == "error":
         raise NoFaceError(f"shows {len(faces)} faces, and one is wanted")
-    face = faces[0]
-    turn = _tilt(grey, face) if detect.align else 0.0
+    return faces[0]
+
+
+def square(face: Box, tilt: Tilt, detect: Detect) -> Square:
+    """Return what is cut out of a photo for a face."""
+    turn = tilt.angle
     centre = (face.left + face.side / 2, face.top + face.side / 2)
     half = face.side * (0.5 + detect.margin)
     # One transformation from the photo to the crop: turning first would blur twice.
@@ -76,7 +130,7 @@ def crop(photo: Image.Image, detect: Detect) -> tuple[Image.Image, int]:
         scale * cos,
         centre[1] - half * sin - half * cos,
     )
-    return photo.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR), len(faces)
+    return Square(size, matrix)
 
 
 def find(grey: Image.Image, detect: Detect) -> list[Box]:
@@ -101,8 +155,10 @@ def find(grey: Image.Image, detect: Detect) -> list[Box]:
     return sorted(faces, key=lambda box: (-box.side, box.top, box.left))
 
 
-def _tilt(grey: Image.Image, face: Box) -> float:
-    """Return the angle in radians by which the line of the eyes is turned; 0 where two eyes are not found."""
+def tilt(grey: Image.Image, face: Box, detect: Detect) -> Tilt:
+    """Return how the line of the eyes is turned, where the experiment wants to know it."""
+    if not detect.align:
+        return Tilt()
     # Eyes are in the upper part of a face; lower down the detector takes nostrils and mouths for them.
     upper = (face.left, face.top + 0.15 * face.side, face.left + face.side, face.top + 0.6 * face.side)
     region = grey.crop(upper)
@@ -119,11 +175,15 @@ def _tilt(grey: Image.Image, face: Box) -> float:
     left = [eye for eye in centres if eye[0] < middle]
     right = [eye for eye in centres if eye[0] >= middle]
     if len(left) != 1 or len(right) != 1:
-        return 0.0
+        return Tilt()
     across, down = right[0][0] - left[0][0], right[0][1] - left[0][1]
     angle = float(np.arctan2(down, across))
     wide_enough = across > 0.25 * pixels.shape[1]
-    return angle if wide_enough and abs(angle) < np.radians(30) else 0.0
+    if not wide_enough or abs(angle) >= np.radians(30):
+        return Tilt()
+    return Tilt(
+        angle, tuple((float(upper[0] + x / scale), float(upper[1] + y / scale)) for x, y in (left[0], right[0]))
+    )
 
 
 def _cascade(name: str) -> Any:  # noqa: ANN401 - OpenCV has no types for it

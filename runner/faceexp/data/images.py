@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,7 @@ from faceexp.errors import Problem
 from faceexp.experiment.schema import Detect, Preprocess
 from faceexp.files import MAX_IMAGE_BYTES, check_file, explain_os_error, photo_formats
 
+T = TypeVar("T")
 # A small file can claim to hold a huge picture, which would fill the memory: its size is checked before it is decoded.
 MAX_PIXELS = 64 * 10**6
 # By the number that a camera records in EXIF: what turns its photo upright.
@@ -52,8 +54,17 @@ def decode(path: Path, preprocess: Preprocess) -> Picture:
     """Return a file's picture.
 
     Raises:
-        UnreadableImageError: The file is missing, no ordinary file, too large, truncated or no photo, or the face that
-            is looked for is not there.
+        UnreadableImageError: See :func:`opened`; or the face that is looked for is not there.
+    """
+    return opened(path, lambda image: prepare(image, preprocess))
+
+
+def opened(path: Path, use: Callable[[Image.Image], T]) -> T:
+    """Return what is made of an image file, which is checked before it is decoded.
+
+    Raises:
+        UnreadableImageError: The file is missing, no ordinary file, too large, truncated or no photo, or ``use`` says
+            that it is of no use.
     """
     try:
         check_file(path, MAX_IMAGE_BYTES)
@@ -64,7 +75,7 @@ def decode(path: Path, preprocess: Preprocess) -> Picture:
     try:
         with Image.open(path, formats=photo_formats()) as image:
             _check_pixels(image.size)
-            return prepare(image, preprocess)
+            return use(image)
     except UnreadableImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged files
@@ -84,17 +95,20 @@ def prepare(image: Image.Image, preprocess: Preprocess) -> Picture:
     Raises:
         UnreadableImageError: Its pixels are of an unknown range, or the face that is looked for is not there.
     """
-    height, width = preprocess.size
-    sixteen = _has_sixteen_bits(image)
-    upright = _eight_bits(_upright(image), sixteen=sixteen)
-    faces = 1
+    photo, faces = upright(image), 1
     if preprocess.detect:
-        upright, faces = _face(upright, preprocess.detect)
-    pixels = upright.convert("L" if preprocess.color == "gray" else "RGB")
+        photo, faces = _face(photo, preprocess.detect)
+    return Picture(resized(photo, preprocess), faces)
+
+
+def resized(photo: Image.Image, preprocess: Preprocess) -> ByteArray:
+    """Return the pixels of a photo, or of the face that was cut out of it, as the network gets them."""
+    height, width = preprocess.size
+    pixels = photo.convert("L" if preprocess.color == "gray" else "RGB")
     if pixels.size != (width, height):
         pixels = pixels.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=None)
     array = np.asarray(pixels, dtype=np.uint8)
-    return Picture(array.reshape(height, width, 1 if preprocess.color == "gray" else 3), faces)
+    return array.reshape(height, width, 1 if preprocess.color == "gray" else 3)
 
 
 def _face(photo: Image.Image, detect: Detect) -> tuple[Image.Image, int]:
@@ -102,6 +116,16 @@ def _face(photo: Image.Image, detect: Detect) -> tuple[Image.Image, int]:
         return detection.crop(photo, detect)
     except detection.NoFaceError as error:
         raise UnreadableImageError(str(error)) from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return a picture as the detector gets it: upright, of 8 bits.
+
+    Raises:
+        UnreadableImageError: Its pixels are of an unknown range.
+    """
+    sixteen = _has_sixteen_bits(image)
+    return _eight_bits(_upright(image), sixteen=sixteen)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -50,7 +50,7 @@ class _LineError(ValueError):
 
 
 def read(path: str) -> PairsFile:
-    """Return the pairs of a file; its path is relative to the current directory, ~ is the user's home.
+    """Return the pairs of a file; the paths of an experiment are absolute by now.
 
     Raises:
         InputError: With every line that is wrong; the file is missing, too large or not UTF-8.

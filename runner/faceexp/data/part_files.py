@@ -40,7 +40,7 @@ PartFiles = tuple[PartFile, PartFile, PartFile]
 
 
 def read(protocol: Protocol) -> PartFiles:
-    """Return the lists of a protocol; their paths are relative to the current directory, ~ is the user's home.
+    """Return the lists of a protocol, whose paths are absolute by now.
 
     Raises:
         InputError: With every list that is missing, too large, not UTF-8, or empty.

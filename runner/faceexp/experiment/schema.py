@@ -94,13 +94,13 @@ class Protocol(Table):
         "listed: a list of people or images for each part."
     )
     path: str | None = Field(
-        None, min_length=1, description="pairs_file: the list of pairs; relative to the current directory."
+        None, min_length=1, description="pairs_file: the list of pairs; relative to the experiment file."
     )
     train: str | None = Field(
         None,
         min_length=1,
-        description="listed: the file of the people or images to train on, one a line; relative to the current "
-        "directory.",
+        description="listed: the file of the people or images to train on, one a line; relative to the experiment "
+        "file.",
     )
     validation: str | None = Field(
         None, min_length=1, description="listed: the same for thresholds and checkpoints to be chosen on."

@@ -34,12 +34,14 @@ class Document:
         text: Its text.
         data: Its content, with ``--set`` overrides applied.
         overrides: What ``--set`` has given.
+        folder: The folder of the file, to which the paths in it are relative.
     """
 
     name: str
     text: str
     data: TomlTable
     overrides: Mapping[KeyPath, Override] = field(default_factory=dict)
+    folder: Path = Path()
 
     @cached_property
     def _lines(self) -> dict[KeyPath, int]:
@@ -96,10 +98,10 @@ def read(path: str | bytes | os.PathLike[str], overrides: tuple[str, ...] = ()) 
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(Problem(f"is not UTF-8 text (byte {error.start}); save it as UTF-8", name)) from None
-    return parse_text(text, name, overrides)
+    return parse_text(text, name, overrides, file.absolute().parent)
 
 
-def parse_text(text: str, name: str, overrides: tuple[str, ...] = ()) -> Document:
+def parse_text(text: str, name: str, overrides: tuple[str, ...] = (), folder: Path = Path()) -> Document:
     """Parse TOML text; see :func:`read`."""
     # TOML allows both line ends; counting lines is simpler with one.
     text = text.replace("\r\n", "\n")
@@ -107,7 +109,7 @@ def parse_text(text: str, name: str, overrides: tuple[str, ...] = ()) -> Documen
         data = decode(text)
     except NotTomlError as error:
         raise InputError(Problem(error.message, f"{name}:{error.line}")) from None
-    document = Document(name, text, data, apply(data, overrides))
+    document = Document(name, text, data, apply(data, overrides), folder)
     problems = [document.problem(path, message) for path, message in itertools.islice(unfit(data), MAX_LISTED)]
     if problems:
         raise InputError(problems)

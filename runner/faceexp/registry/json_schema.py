@@ -1,10 +1,15 @@
-"""The JSON schema of experiment files, with the options of every installed plugin; imports no TensorFlow."""
+"""The JSON schema of experiment files, with the options of every installed plugin; imports no TensorFlow.
+
+What a table may hold depends on the plugin that it names. The schema says so with ``if`` and ``then``, so that a
+mistake is told for that plugin alone: "margn was unexpected", not "not valid under any of the given schemas".
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from typing import Any
 
+import pydantic
 from pydantic import BaseModel, PydanticUserError
 
 from faceexp.contract import Plugin
@@ -22,6 +27,7 @@ def schema() -> JsonSchema:
     whole = Experiment.model_json_schema(mode="validation")
     whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     whole["title"] = "faceexp experiment"
+    whole["$comment"] = f"Written by `faceexp schema`, with pydantic {pydantic.VERSION}."
     definitions = whole["$defs"]
     for name in ("PluginRef", "ModelRef", "LossEntry"):
         definitions.pop(name, None)
@@ -30,7 +36,21 @@ def schema() -> JsonSchema:
     definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
     definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
-    return whole
+    without_null: JsonSchema = _without_null(whole)
+    return without_null
+
+
+def _without_null(schema: Any) -> Any:  # noqa: ANN401 - a part of a JSON schema
+    """Return a schema in which nothing may be null: TOML has no such value, and a choice of two hides what is wrong."""
+    if isinstance(schema, list):
+        return [_without_null(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    parts = {key: _without_null(value) for key, value in schema.items()}
+    if {"type": "null"} not in parts.get("anyOf", ()):
+        return parts
+    choices = [choice for choice in parts.pop("anyOf") if choice != {"type": "null"}]
+    return {**choices[0], **parts} if len(choices) == 1 else {**parts, "anyOf": choices}
 
 
 def _classes(kind: str, registry: Registry) -> dict[str, type[Plugin]]:
@@ -49,12 +69,31 @@ def _classes(kind: str, registry: Registry) -> dict[str, type[Plugin]]:
 def _plugin_schema(kind: str, registry: Registry, table: type[BaseModel], definitions: JsonSchema) -> JsonSchema:
     keys = table.model_json_schema()["properties"]
     keys.pop("options", None)
-    return _one_of([_one(name, cls, keys, definitions) for name, cls in _classes(kind, registry).items()])
+    tables = {name: _one(name, cls, keys, definitions) for name, cls in _classes(kind, registry).items()}
+    return _by_plugin(kind, tables, definitions)
 
 
-def _one_of(tables: Sequence[JsonSchema]) -> JsonSchema:
-    # Where no plugin is installed, no table is valid; an empty list would not be a JSON schema.
-    return {"type": "object", "oneOf": list(tables) or [False]}
+def _by_plugin(kind: str, tables: dict[str, JsonSchema], definitions: JsonSchema) -> JsonSchema:
+    """Return the schema of a table that names a plugin, each of which has a table of its own."""
+    if not tables:
+        return {"type": "object", "not": {}}  # where no plugin is installed, no table is valid
+    references = {name: {"$ref": f"#/$defs/plugin.{kind}.{name}"} for name in tables}
+    definitions.update({f"plugin.{kind}.{name}": table for name, table in tables.items()})
+    cases = [
+        {"if": {"properties": {"plugin": {"const": name}}, "required": ["plugin"]}, "then": reference}
+        for name, reference in references.items()
+    ]
+    return {
+        "type": "object",
+        "properties": {"plugin": {"enum": list(tables)}},
+        "required": ["plugin"],
+        "allOf": [*cases, _offering(*references.values())],
+    }
+
+
+def _offering(*tables: JsonSchema) -> JsonSchema:
+    """Return a schema that everything satisfies: editors offer the keys of its tables, not those in a ``then``."""
+    return {"anyOf": [*tables, {}]}
 
 
 def _one(name: str, cls: type[Plugin], keys: JsonSchema, definitions: JsonSchema) -> JsonSchema:
@@ -78,7 +117,8 @@ def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
         part = {**definitions[model.__name__], "required": []}
         definitions[f"{model.__name__}Overrides"] = part
     # A sampler table without a plugin overrides options of the shared sampler, whichever that is.
-    sampler = {"anyOf": [{"$ref": "#/$defs/sampler"}, {"type": "object", "not": {"required": ["plugin"]}}]}
+    shared = {"$ref": "#/$defs/sampler"}
+    sampler = {"type": "object", "allOf": [{"if": {"required": ["plugin"]}, "then": shared}, _offering(shared)]}
     definitions["FinetuneOverrides"]["properties"] = {
         **definitions["FinetuneOverrides"]["properties"],
         "sampler": sampler,
@@ -88,7 +128,7 @@ def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
         "pretrain": {"$ref": "#/$defs/PretrainOverrides"},
         "finetune": {"$ref": "#/$defs/FinetuneOverrides"},
     }
-    tables = []
+    tables = {}
     for name, cls in _classes("loss", registry).items():
         table = _one(name, cls, keys, definitions)
         options = {key: value for key, value in table["properties"].items() if key not in {*keys, "plugin"}}
@@ -96,5 +136,5 @@ def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
         table["properties"]["grid"] = {"type": "object", "properties": grid, "additionalProperties": False}
         # An option that the plugin requires may be given by the grid instead.
         table["required"] = ["plugin"]
-        tables.append(table)
-    return _one_of(tables)
+        tables[name] = table
+    return _by_plugin("loss", tables, definitions)
