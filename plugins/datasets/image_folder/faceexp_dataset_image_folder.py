@@ -75,6 +75,7 @@ class ImageFolder(DatasetPlugin):
 
     licence: ClassVar[str] = "Whatever the owner of the images grants; faceexp does not know"
     source: ClassVar[str] = "A folder of the user"
+    suggested: ClassVar[bool] = True
 
     path: str = option(
         ...,

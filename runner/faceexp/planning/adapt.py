@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from faceexp.arrays import IntArray
-from faceexp.contract import BatchSupply
+from faceexp.contract import BatchNeeds, BatchSupply
 from faceexp.data.splits import Split, test_size, validation_size
 from faceexp.experiment.schema import Experiment, Finetune, Pretrain, Protocol
 from faceexp.planning.resolve import lack
@@ -120,26 +120,27 @@ def _with_sampler(finetune: Finetune, options: dict[str, Any]) -> Finetune:
 
 def _fitted(loss: ResolvedLoss, training: Training) -> ResolvedLoss:
     """Return a loss whose phases have batches that every training part can fill."""
-    sampler, options = _sampler(loss, training)
+    sampler, changes = fitting_sampler(loss.sampler, loss.traits.needs, training)
     entry = loss.entry.model_copy(
         update={
             "pretrain": _with_batch_size(loss.entry.pretrain, training),
-            "finetune": _with_sampler(loss.entry.finetune, options),
+            "finetune": _with_sampler(loss.entry.finetune, {**loss.entry.finetune.sampler.options, **changes}),
         }
     )
     return dataclasses.replace(loss, entry=entry, sampler=sampler)
 
 
-def _sampler(loss: ResolvedLoss, training: Training) -> tuple[ConfiguredPlugin, dict[str, Any]]:
-    """Return the sampler of a loss and its options, the first number that nobody wrote as large as the data allow.
+def fitting_sampler(
+    sampler: ConfiguredPlugin, needs: BatchNeeds, training: Training
+) -> tuple[ConfiguredPlugin, dict[str, int]]:
+    """Return the sampler with a number that nobody wrote as large as the data allow, and that number by its key.
 
     Which option decides how much a batch asks for, only the sampler knows. So smaller numbers are tried, and its own
-    promise tells whether they help.
+    promise tells whether they help. Where none does, or none is needed, the sampler stays as it is.
     """
-    options = dict(loss.entry.finetune.sampler.options)
-    if training.serves(loss.sampler.supply()):
-        return loss.sampler, options
-    plugin = loss.sampler.plugin
+    plugin = sampler.plugin
+    if training.serves(sampler.supply()):
+        return sampler, {}
     written = plugin.model_dump(mode="json", exclude_unset=True, by_alias=True)
     for name, field in type(plugin).model_fields.items():
         value = getattr(plugin, name)
@@ -147,10 +148,10 @@ def _sampler(loss: ResolvedLoss, training: Training) -> tuple[ConfiguredPlugin, 
             continue
         key = field.alias or name
         for smaller in range(min(value - 1, training.images), 0, -1):
-            candidate = _with_options(loss.sampler, {**written, key: smaller})
-            if candidate and _suits(candidate, loss, training):
-                return candidate, {**options, key: smaller}
-    return loss.sampler, options
+            candidate = _with_options(sampler, {**written, key: smaller})
+            if candidate and _suits(candidate, needs, training):
+                return candidate, {key: smaller}
+    return sampler, {}
 
 
 def _with_options(sampler: ConfiguredPlugin, options: dict[str, Any]) -> ConfiguredPlugin | None:
@@ -161,12 +162,12 @@ def _with_options(sampler: ConfiguredPlugin, options: dict[str, Any]) -> Configu
         return None
 
 
-def _suits(sampler: ConfiguredPlugin, loss: ResolvedLoss, training: Training) -> bool:
+def _suits(sampler: ConfiguredPlugin, needs: BatchNeeds, training: Training) -> bool:
     try:
         supply = sampler.supply()
     except BrokenPluginError:
         return False
-    return training.serves(supply) and not lack(loss.traits.needs, supply)
+    return training.serves(supply) and not lack(needs, supply)
 
 
 def adapted(before: Experiment, after: Experiment) -> list[Note]:
