@@ -16,7 +16,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 from typer.core import TyperGroup
 
-from faceexp.cli import begin, cache, models, plugins, results, streams, train
+from faceexp.cli import begin, cache, models, plugins, results, runs, streams, train
 from faceexp.cli.console import GARBAGE, fail
 from faceexp.cli.interrupts import heard, interruptible
 from faceexp.errors import InputError, printable
@@ -58,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "new-plugin": plugins.new_plugin,
     "validate": train.validate,
     "schema": plugins.schema,
+    "runs": runs.runs,
     "report": results.report,
     "compare": results.compare,
     "power": results.power,
