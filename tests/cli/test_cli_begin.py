@@ -85,6 +85,14 @@ def test_what_is_wanted_is_said_where_a_folder_is_laid_out_otherwise(faceexp, fo
     assert not (tmp_path / "mine.toml").exists()
 
 
+def test_a_folder_around_that_of_the_photos_names_the_right_one(faceexp, folder, tmp_path):
+    (tmp_path / "around").mkdir()
+    inner = folder.rename(tmp_path / "around" / "photos")
+    code, _, err = faceexp("init", inner.parent, "--out", tmp_path / "mine.toml")
+    assert code == 2
+    assert f"error: {inner}: holds several folders; if these are people, name this one\n" in err
+
+
 def test_a_place_that_cannot_be_written_is_said(faceexp, folder, tmp_path):
     code, _, err = faceexp("init", folder, "--out", tmp_path / "nowhere" / "mine.toml")
     assert code == 2

@@ -11,6 +11,7 @@ from faceexp import pipeline
 from faceexp.contract import FaceData
 from faceexp.data.splits import splits
 from faceexp.errors import InputError
+from faceexp.experiment import toml
 from faceexp.planning.adapt import Training
 from faceexp.planning.photos import Faces, Photos
 from faceexp.planning.seen import finding
@@ -38,6 +39,7 @@ def dataset():
 def suggested(seen, tmp_path, registry=REGISTRY):
     """Return the file that is written, and the experiment that it means."""
     suggestion = suggest(seen, "faces", dataset(), registry)
+    (tmp_path / "some where").mkdir(exist_ok=True)
     file = tmp_path / "faces.toml"
     file.write_text(suggestion.text, encoding="utf-8")
     return suggestion, pipeline.load(file)
@@ -180,8 +182,7 @@ def test_what_is_not_installed_is_said(kind):
 
 @given(path=st.text(min_size=1, max_size=30).filter(lambda text: "\0" not in text and text.isprintable()))
 @settings(max_examples=30, deadline=None)
-def test_any_path_is_written_so_that_it_is_read_again(path, tmp_path_factory):
+def test_any_path_is_written_so_that_it_is_read_again(path):
     plugin = ConfiguredPlugin(dataset().installed, type(dataset().plugin).from_toml({"path": path}))
-    file = tmp_path_factory.mktemp("path") / "faces.toml"
-    file.write_text(suggest(photos([10] * 10), "faces", plugin, REGISTRY).text, encoding="utf-8")
-    assert pipeline.load(file).document.data["dataset"]["path"] == path
+    text = suggest(photos([10] * 10), "faces", plugin, REGISTRY).text
+    assert toml.parse_text(text, "faces.toml").data["dataset"]["path"] == path

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, counting, error_console, print_json, user_path, writing
+from faceexp.cli.console import JsonFlag, counting, error_console, output_console, print_json, user_path, writing
 from faceexp.errors import InputError, Problem, printable
 
 MAX_NAME = 60
@@ -63,8 +63,9 @@ def init(
             }
         )
         return
+    console = output_console()
     for fact in suggestion.facts:
-        print(f"- {printable(fact)}")
+        console.print(f"- {printable(fact)}", markup=False, highlight=False, emoji=False)
     print(f"\nwrote {printable(str(file))}: {suggestion.people} people and {suggestion.images} photos take part; next:")
     words = {"crops": "look at what is cropped", "--dry-run": "how long it takes", "run": "train and compare"}
     for step in steps:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from faceexp.errors import InputError
+from faceexp.errors import InputError, Problem
 from faceexp.planning.photos import look
 from faceexp.planning.prepare import build_data
 from faceexp.planning.suggest import Suggestion, suggest
@@ -25,8 +26,20 @@ def begin(folder: Path, file: Path, name: str, on_progress: Callable[[int, int],
         InputError: The folder is not laid out as it has to be, or holds too little; every mistake at once.
     """
     registry = discover()
-    photos = look(build_data(_reading(folder.absolute(), registry)), on_progress)
+    try:
+        data = build_data(_reading(folder.absolute(), registry))
+    except InputError as error:
+        raise InputError([*error.problems, *_people_lie_deeper(folder)]) from error
+    photos = look(data, on_progress)
     return suggest(photos, name, _reading(_seen_from(file, folder), registry), registry)
+
+
+def _people_lie_deeper(folder: Path) -> Iterator[Problem]:
+    """Yield a hint where the folders of people lie in the one folder that is there."""
+    with contextlib.suppress(OSError):
+        inside = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        if len(inside) == 1 and sum(path.is_dir() for path in inside[0].iterdir()) > 1:
+            yield Problem("holds several folders; if these are people, name this one", str(inside[0]))
 
 
 def _seen_from(file: Path, folder: Path) -> Path:

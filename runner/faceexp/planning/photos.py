@@ -157,7 +157,8 @@ def _glance(path: Path) -> _Glance | str:
         with Image.open(path, formats=photo_formats()) as image:
             size = image.size
     except images.UnreadableImageError as error:
-        return str(error)
+        # The reason may be passed on with the file that is written, and where the photos lie is nobody's business.
+        return str(error).replace(f" {str(path)!r}", "")
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     is_grey = bool((pixels == pixels[..., :1]).all())

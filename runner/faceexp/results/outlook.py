@@ -27,13 +27,15 @@ from faceexp.values import Event, Plan, ResolvedLoss, TrainedTrial, Trial
 # The rule of thumb, in seconds, measured on two cores with the trunk of the default experiment and grey images of
 # 48 x 48 and 96 x 96 pixels, where it is right within a factor of two. A large trunk takes ten times as long and more.
 START = 10.0
-# For each pixel of each image that phase 1 sees, and of each image whose features are computed.
+# For each step of phase 1, each pixel of each image that it sees, and each pixel of each image whose features are
+# computed.
+PRETRAIN_A_STEP = 0.015
 PRETRAIN_A_PIXEL = 0.5e-6
 FEATURES_A_PIXEL = 0.15e-6
 # For each step of phase 2, each trial (to measure it and to write its files), and each loss (to compile it).
 STEP = 0.0015
-TRIAL = 0.15
-COMPILE = 2.5
+TRIAL = 0.25
+COMPILE = 3.0
 # Bytes that a float takes, and that a trial takes in the folder of the run: its record, and its share of page and
 # pictures. Then those of a network beside its embedding layer.
 FLOAT = 4
@@ -140,7 +142,9 @@ def _shared_seconds(plan: Plan, pixels: int) -> float:
     experiment = plan.resolved.experiment
     largest = max(len(split.train) for split in plan.splits)
     seen = largest * experiment.pretrain.epochs if experiment.pretrain.enabled else 0
-    return pixels * (PRETRAIN_A_PIXEL * seen + FEATURES_A_PIXEL * _views(plan) * len(plan.images))
+    steps = seen / experiment.pretrain.batch_size
+    of_features = FEATURES_A_PIXEL * pixels * _views(plan) * len(plan.images)
+    return PRETRAIN_A_STEP * steps + PRETRAIN_A_PIXEL * pixels * seen + of_features
 
 
 def _seconds(loss: ResolvedLoss, plan: Plan, pixels: int, measured: float | None) -> float:
