@@ -109,6 +109,9 @@ class Plugin(BaseModel):
     """What every plugin is: a frozen set of options, unknown ones refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+    # Whether `faceexp init` takes it for a first experiment: it suits most data and needs no option; of a data set, the
+    # one option that is required names the folder of photos.
+    suggested: ClassVar[bool] = False
 
     @classmethod
     def from_toml(cls, options: Mapping[str, Any]) -> Self:
@@ -319,12 +322,7 @@ class FaceData:
 
 
 class DatasetPlugin(Plugin, ABC):
-    """A source of face images with identities.
-
-    Class variables:
-        licence: Under which terms the images may be used.
-        source: Where they come from.
-    """
+    """A source of face images with identities; ``licence`` and ``source`` are as in :class:`FaceData`."""
 
     licence: ClassVar[str]
     source: ClassVar[str]

@@ -217,7 +217,7 @@ class Study:
         plan = self.plan(used_store, on_event)
         parts = split_records(plan, plan.splits)
         forget_other_data(folder, [split.key for split in parts])
-        write_text(folder.spec, toml.dump(self.experiment))
+        write_text(folder.spec, toml.dump(plan.resolved.experiment))
         write_text(folder.environment, to_json(environment(self.resolved, jobs or 1)))
         pictures: set[int] = set()
         records: list[TrialRecord] = []

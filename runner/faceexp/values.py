@@ -34,6 +34,7 @@ NoteKind = Literal[
     "uneven",
     "few_people",
     "few_trials",
+    "adapted",
 ]
 
 # What the trained network is called, in the store and in a run.

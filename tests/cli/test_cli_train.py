@@ -55,6 +55,39 @@ def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch,
     assert written.getvalue().startswith("1 trial of each [row] so so")
 
 
+# What a run would take
+
+
+def test_a_dry_run_trains_nothing_and_makes_no_run(faceexp, spec, tmp_path, no_training):
+    code, out, err = faceexp("run", spec(), "--dry-run", "--out", tmp_path / "runs")
+    assert code == 0
+    assert out.startswith("trials  5; 5 rows in the table\ntime    about ")
+    assert "source  a rule of thumb for small trunks on two cores" in out
+    assert out.endswith("Nothing was trained.\n")
+    assert "only 2 people are tested in all" in err  # what a run would note of the data
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_for_programs(faceexp, spec, no_training):
+    code, out, _ = faceexp("run", spec(), "--dry-run", "--json")
+    expected = json.loads(out)
+    assert code == 0
+    assert {key: expected[key] for key in ("trials", "finished", "rows", "basis")} == {
+        "trials": 5,
+        "finished": 0,
+        "rows": 5,
+        "basis": "rule of thumb",
+    }
+    assert expected["minutes"] > 0
+    assert expected["megabytes"] > 0
+
+
+def test_a_dry_run_finds_what_would_be_impossible(faceexp, spec, no_training):
+    code, _, err = faceexp("run", spec(("classes_per_batch = 4", "classes_per_batch = 40")), "--dry-run")
+    assert code == 2
+    assert "wants 40 people with 2 images or more in each batch" in err
+
+
 # Validation
 
 

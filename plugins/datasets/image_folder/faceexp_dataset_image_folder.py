@@ -76,6 +76,7 @@ class ImageFolder(DatasetPlugin):
 
     licence: ClassVar[str] = "Whatever the owner of the images grants; faceexp does not know"
     source: ClassVar[str] = "A folder of the user"
+    suggested: ClassVar[bool] = True
 
     path: InputFolder = option(
         ..., "Folder that holds the identities' folders; relative to the experiment file, ~ is your home."

@@ -48,6 +48,7 @@ class ArcFace(LossPlugin):
     )
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
+    suggested: ClassVar[bool] = True
 
     margin: float = option(28.6, "Degrees added to the angle to the own identity.", unit="degrees", ge=0, le=180)
     scale: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)

@@ -42,6 +42,7 @@ class Contrastive(LossPlugin):
     )
     distance: ClassVar[Distance] = "euclidean"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
+    suggested: ClassVar[bool] = True
 
     margin: float = option(1.0, "Distance beyond which a different pair costs nothing.", unit="distance", gt=0)
     pairs: Pairs = option("all", "Pairs of a batch: every i < j, or rows i and i + B/2.")

@@ -84,6 +84,7 @@ class MultiSimilarity(LossPlugin):
     )
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
+    suggested: ClassVar[bool] = True
 
     alpha: float = option(2.0, "Weight of positive pairs in the exponent.", unit="1 / cosine", ge=1e-6)
     beta: float = option(50.0, "Weight of negative pairs in the exponent.", unit="1 / cosine", ge=1e-6)

@@ -53,6 +53,7 @@ class NPairs(LossPlugin):
     )
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2, halves="similar")
+    suggested: ClassVar[bool] = True
 
     reg_lambda: float = option(0.002, "Weight of the squared norms of the embeddings.", ge=0)
     normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")

@@ -92,6 +92,7 @@ class TripletMargin(LossPlugin):
     )
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
+    suggested: ClassVar[bool] = True
 
     margin: float = option(
         0.05, "By how much a negative shall be further away than a positive.", unit="distance to the power", ge=0

@@ -23,6 +23,7 @@ class ThinVgg(ModelPlugin):
         "The trunk of the 2018 study that faceexp generalises (TensorFlow 1.12); a thin form of K. Simonyan, "
         "A. Zisserman: Very deep convolutional networks for large-scale image recognition. ICLR 2015"
     )
+    suggested: ClassVar[bool] = True
 
     widths: tuple[Width, ...] = option(
         (32, 16, 16), "Filters of each convolution, first to last.", unit="filters", min_length=1, max_length=10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from faceexp.contract import BatchSupply, IntArray, SamplerPlugin, option
 from faceexp.errors import InputError, Problem
@@ -63,6 +63,8 @@ class Balanced(SamplerPlugin):
     Rows are ordered by image: the first images of all P identities, then their second images, and so on; for even K
     rows i and i + B/2 show the same identity. Identities with fewer than K images are never drawn.
     """
+
+    suggested: ClassVar[bool] = True
 
     classes_per_batch: int = option(16, "Identities in a batch, P.", unit="identities", ge=1)
     images_per_class: int = option(2, "Different images of each identity in a batch, K.", unit="images", ge=1)

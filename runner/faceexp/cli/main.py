@@ -16,7 +16,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 from typer.core import TyperGroup
 
-from faceexp.cli import cache, crops, models, plugins, results, streams, train
+from faceexp.cli import begin, cache, crops, models, plugins, results, runs, streams, train
 from faceexp.cli.console import GARBAGE, fail
 from faceexp.cli.interrupts import heard, interruptible
 from faceexp.errors import InputError, printable
@@ -51,6 +51,7 @@ app = typer.Typer(
 )
 
 COMMANDS: dict[str, Callable[..., None]] = {
+    "init": begin.init,
     "run": train.run,
     "list-plugins": plugins.list_plugins,
     "describe": plugins.describe,
@@ -58,6 +59,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "validate": train.validate,
     "crops": crops.crops,
     "schema": plugins.schema,
+    "runs": runs.runs,
     "report": results.report,
     "compare": results.compare,
     "power": results.power,

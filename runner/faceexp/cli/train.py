@@ -12,6 +12,7 @@ import typer
 from faceexp.cli.console import (
     JsonFlag,
     StoreFolder,
+    counting,
     is_screen,
     output_console,
     print_json,
@@ -87,6 +88,12 @@ def run(
     ] = None,
     overrides: Overrides = None,
     only: Only = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Train nothing: look at the data, and say how many trials, minutes and bytes it will be."
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train and compare the losses of an experiment; work that was finished before is not done again.
@@ -102,6 +109,9 @@ def run(
     study = pipeline.load(spec, overrides=options, only=only or ())
     if minutes is not None and study.experiment.verdict.until == "seeds":
         raise InputError(Problem("has a meaning only with --until decided", "--minutes"))
+    if dry_run:
+        _say_what_it_takes(study, store, jobs, as_json=as_json)
+        return
     _check_writable(out, store)
     with quiet() as stderr:
         say(outline(study.resolved), "bold", stderr)
@@ -115,6 +125,27 @@ def run(
     say(f"results in {finished.folder}")
     if finished.failed:
         raise typer.Exit(1)
+
+
+def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json: bool) -> None:
+    """Look at the data as a run does, and print what the run will take. Decoded images are kept for the run."""
+    from faceexp.report.terminal.outline import outline
+    from faceexp.report.terminal.outlook import outlook_text
+    from faceexp.results.outlook import outlook
+    from faceexp.store import Store, default_root
+
+    with quiet() as stderr:
+        say(outline(study.resolved), "bold", stderr)
+        with counting(stderr, "images decoded", 100) as on_progress:
+
+            def count(event: "Event") -> None:
+                if event.stage == "images":
+                    on_progress(100 * event.done // max(event.total, 1))
+
+            used_store = Store(store or default_root())
+            plan = study.plan(used_store, _saying_notes(count, stderr))
+        expected = outlook(plan, used_store, jobs)
+    show(outlook_text(expected, study.experiment.verdict), expected, as_json=as_json)
 
 
 def _check_writable(out: Path, store: Path | None) -> None:

@@ -16,6 +16,7 @@ from faceexp.data.face_data import MAX_NAMED, image_name, mistakes_of, names_ali
 from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
+from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.prospects import prospects
@@ -58,20 +59,25 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     # A pair one of whose images cannot be read is left out.
     judged = tuple(np.searchsorted(used, pairs[np.isin(pairs, used).all(axis=1)]) for pairs in pairs_of_folds)
     given = _places(parts_of_lists, used) if parts_of_lists else None
+    fitting = with_fractions(experiment.protocol, labels)
+    experiment = experiment.model_copy(update={"protocol": fitting})
     parts = _all_splits(labels, experiment, judged, given)
-    _check_batches(resolved, labels, parts)
-    outlook = tuple(prospects(labels, experiment.protocol, parts))
+    fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
+    _check_batches(fitted, labels, parts)
+    changes = adapted(resolved.experiment, fitted.experiment)
+    # With more people, the shares would be those of the file again; so these say how many people are enough.
+    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts))
     for note in outlook:
         on_event(Noted("note", 1, 1, note=note))
     return Plan(
-        resolved=resolved,
+        resolved=fitted,
         data=data,
         images=pixels,
         images_key=images_key,
         labels=labels,
         identities=tuple(data.identities[person] for person in people),
         splits=parts,
-        trials=tuple(trials_of(resolved)),
+        trials=tuple(trials_of(fitted)),
         notes=(
             *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
             *_duplicates(data, used, alike(digests[is_used])),

@@ -57,10 +57,10 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
             place = ("losses", entry.index, "finetune") if own else ("finetune",)
             issues.append(Issue((*place, "sampler", "plugin"), str(error.as_input_error())))
             continue
-        lack = _lack(traits.needs, supply)
-        if lack:
+        lacking = lack(traits.needs, supply)
+        if lacking:
             message = (
-                f"loss {entry.plugin!r} needs {lack}; sampler {reference.plugin!r} does not promise that: "
+                f"loss {entry.plugin!r} needs {lacking}; sampler {reference.plugin!r} does not promise that: "
                 "choose another sampler or other options for it"
             )
             issues.append(Issue(("losses", entry.index), message))
@@ -80,7 +80,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
     )
 
 
-def _lack(needs: BatchNeeds, supply: BatchSupply) -> str:
+def lack(needs: BatchNeeds, supply: BatchSupply) -> str:
     """Return what a batch lacks for a loss, or an empty text."""
     lacks = []
     if supply.classes < needs.classes:

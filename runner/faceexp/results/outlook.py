@@ -1,0 +1,197 @@
+"""What a run will take: how many trials are still to do, and about how many minutes and bytes that needs.
+
+Where trials of the same experiment lie in the store, their measured times and sizes are taken. What was never measured
+is estimated by a rule of thumb; the record says which of the two it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from faceexp.engine.backend import THREADS, versions
+from faceexp.engine.finished import FinishedWork, MissingError
+from faceexp.engine.trials import Engine
+from faceexp.engine.workers import share
+from faceexp.evaluation.checkpoints import ValidationAuc
+from faceexp.experiment.baselines import PCA, PIXELS, UNTRAINED
+from faceexp.results.record import Count, Record
+from faceexp.store import Store
+from faceexp.values import Event, Plan, ResolvedLoss, TrainedTrial, Trial
+
+# The rule of thumb, in seconds, measured on two cores with the trunk of the default experiment and grey images of
+# 48 x 48 and 96 x 96 pixels, where it is right within a factor of two. A large trunk takes ten times as long and more.
+START = 10.0
+# For each step of phase 1, each pixel of each image that it sees, and each pixel of each image whose features are
+# computed.
+PRETRAIN_A_STEP = 0.015
+PRETRAIN_A_PIXEL = 0.5e-6
+FEATURES_A_PIXEL = 0.15e-6
+# For each step of phase 2, each trial (to measure it and to write its files), and each loss (to compile it).
+STEP = 0.0015
+TRIAL = 0.25
+COMPILE = 3.0
+# Bytes that a float takes, and that a trial takes in the folder of the run: its record, and its share of page and
+# pictures. Then those of a network beside its embedding layer.
+FLOAT = 4
+RECORDS = 75_000
+TRUNK = 100_000
+# The same trunk makes a feature of so many pixels.
+PIXELS_A_FEATURE = 4
+
+Basis = Literal["nothing left to do", "times of this experiment in the store", "partly measured", "rule of thumb"]
+
+
+class OutlookRecord(Record):
+    """What a run will take, as ``faceexp run --dry-run --json`` prints it."""
+
+    trials: Count = Field(description="How many trials the run has, those of baselines included.")
+    finished: Count = Field(description="How many of them lie in the store already.")
+    rows: Count = Field(description="How many rows the table will have.")
+    minutes: float = Field(description="About how many minutes the rest takes one process.")
+    megabytes: float = Field(description="About how much room the rest takes on the disk, store and run together.")
+    basis: Basis = Field(description="Whether times were measured or estimated.")
+
+
+class _Done:
+    """What finished trials of an experiment took."""
+
+    def __init__(self) -> None:
+        self.trials: list[Trial] = []
+        self.pretrain: dict[tuple[int, int], float] = {}
+        self.steps: list[float] = []
+        self.sizes: list[int] = []
+
+    def add(self, trained: TrainedTrial) -> None:
+        """Count a trial; what it has embedded is not kept."""
+        trial = trained.trial
+        self.trials.append(trial)
+        if trial.loss and trained.status == "ok":
+            seconds = trained.seconds
+            self.pretrain[trial.seed, trial.fold] = seconds["pretrain"] + seconds["features"]
+            self.steps.append(seconds["finetune"] / trial.loss.entry.finetune.steps)
+            if trained.folder:
+                self.sizes.append(sum(file.stat().st_size for file in trained.folder.iterdir()))
+
+
+def outlook(plan: Plan, store: Store, jobs: int) -> OutlookRecord:
+    """Return what a run will take. Nothing is trained, and TensorFlow is not imported.
+
+    Args:
+        plan: What the run will do.
+        store: Where finished work is looked up.
+        jobs: How many processes the run will have, on which depends what counts as finished.
+    """
+    done, missing = _Done(), []
+    with _threads_of(jobs):
+        engine = Engine(plan, FinishedWork(store.root), ValidationAuc(), _ignore, MissingError)
+        for trial in plan.trials:
+            try:
+                done.add(engine.run(trial))
+            except MissingError:
+                missing.append(trial)
+    cells = {(trial.seed, trial.fold) for trial in missing if trial.baseline not in (PIXELS, PCA)}
+    cells -= done.pretrain.keys()
+    of_losses = [(trial, trial.loss) for trial in missing if trial.loss]
+    seconds, size = 0.0, 0.0
+    pixels = plan.images[0].size
+    if missing:
+        seconds += START + TRIAL * len(missing)
+        size += RECORDS * len(missing)
+    if cells:
+        measured = statistics.mean(done.pretrain.values()) if done.pretrain else None
+        seconds += len(cells) * (_shared_seconds(plan, pixels) if measured is None else measured)
+        size += len(cells) * (_network(plan, pixels) + _features(plan, pixels))
+    if of_losses:
+        step = statistics.median(done.steps) if done.steps else None
+        labels = {trial.label for trial, _ in of_losses}
+        seconds += COMPILE * len(labels)
+        seconds += sum(_seconds(loss, plan, pixels, step) for _, loss in of_losses)
+        size += len(of_losses) * (statistics.mean(done.sizes) if done.sizes else _trained(plan, pixels))
+    return OutlookRecord(
+        trials=len(plan.trials),
+        # Raw pixels need no training: beside trials that do, they are no finished work.
+        finished=sum(trial.baseline != PIXELS for trial in done.trials) if missing else len(plan.trials),
+        rows=len({trial.label for trial in plan.trials}),
+        minutes=seconds / 60,
+        megabytes=size / 1e6,
+        basis=_basis(missing=bool(missing), shared=bool(cells), losses=bool(of_losses), done=done),
+    )
+
+
+def _ignore(event: Event) -> None:
+    """Hear nothing: looking trials up takes a moment."""
+
+
+def _basis(*, missing: bool, shared: bool, losses: bool, done: _Done) -> Basis:
+    if not missing:
+        return "nothing left to do"
+    measured = [bool(kind) for wanted, kind in ((shared, done.pretrain), (losses, done.steps)) if wanted]
+    if all(measured) and done.trials:
+        return "times of this experiment in the store"
+    return "partly measured" if any(measured) else "rule of thumb"
+
+
+def _shared_seconds(plan: Plan, pixels: int) -> float:
+    """Return how long phase 1 and the features of one seed and fold take, by the rule of thumb."""
+    experiment = plan.resolved.experiment
+    largest = max(len(split.train) for split in plan.splits)
+    seen = largest * experiment.pretrain.epochs if experiment.pretrain.enabled else 0
+    steps = seen / experiment.pretrain.batch_size
+    of_features = FEATURES_A_PIXEL * pixels * _views(plan) * len(plan.images)
+    return PRETRAIN_A_STEP * steps + PRETRAIN_A_PIXEL * pixels * seen + of_features
+
+
+def _seconds(loss: ResolvedLoss, plan: Plan, pixels: int, measured: float | None) -> float:
+    """Return how long phase 2 of one trial takes; ``measured`` is the time of a step."""
+    finetune = loss.entry.finetune
+    if measured is None:
+        through_trunk = finetune.trainable == "all" or (plan.resolved.experiment.augment.phase2)
+        images = loss.sampler.supply().size if through_trunk else 0
+        measured = STEP + PRETRAIN_A_PIXEL * pixels * images
+    return measured * finetune.steps
+
+
+def _network(plan: Plan, pixels: int) -> float:
+    """Return how many bytes a network takes: nearly all of them are the embedding layer's."""
+    return TRUNK + FLOAT * pixels / PIXELS_A_FEATURE * plan.resolved.experiment.model.embedding_dim
+
+
+def _features(plan: Plan, pixels: int) -> float:
+    """Return how many bytes the features of one seed and fold take, those of the untrained trunk included."""
+    experiment = plan.resolved.experiment
+    trunks = 1 + (UNTRAINED.key in experiment.baselines)
+    return FLOAT * trunks * _views(plan) * len(plan.images) * pixels / PIXELS_A_FEATURE
+
+
+def _trained(plan: Plan, pixels: int) -> float:
+    """Return how many bytes a trained trial takes: its network, and the embeddings that are measured."""
+    measured = max(len(split.validation) + len(split.test) for split in plan.splits)
+    return _network(plan, pixels) + FLOAT * measured * plan.resolved.experiment.model.embedding_dim
+
+
+def _views(plan: Plan) -> int:
+    return 2 if plan.resolved.experiment.augment.flip else 1
+
+
+@contextlib.contextmanager
+def _threads_of(jobs: int) -> Iterator[None]:
+    """Let keys be those of a run with so many processes: the number of threads of each is part of them."""
+    before = os.environ.get(THREADS)
+    if jobs > 1:
+        os.environ[THREADS] = str(share(jobs))
+        versions.cache_clear()
+    try:
+        yield
+    finally:
+        if jobs > 1:
+            versions.cache_clear()
+            if before is None:
+                del os.environ[THREADS]
+            else:
+                os.environ[THREADS] = before
