@@ -26,7 +26,7 @@ def test_a_report_shows_means_intervals_failures_and_what_is_no_number(faceexp, 
     )
     code, out, err = faceexp("report", folder)
     assert (code, err) == (0, "")
-    assert "made: open set, 2 seeds x 1 fold" in out
+    assert "made: open set, 6 trials (2 losses and 1 baseline x 2 seeds x 1 fold)" in out
     assert row(out, "pull").startswith("pull 2/2 *90.0 85.0–95.0 - ")
     assert row(out, "push").startswith("push 1/2 80.0 - ")
     assert row(out, "phase-1").startswith("phase-1 embedding 2/2 85.0 80.0–90.0 - ")
@@ -53,7 +53,7 @@ def test_a_report_of_one_seed_claims_no_difference(faceexp, finished, trial, sum
     folder = finished([trial("pull")], [summary("pull", "accuracy", 0.9, None)])
     code, out, _ = faceexp("report", folder)
     assert code == 0
-    assert "1 seed x 1 fold" in out
+    assert "1 trial (1 loss x 1 seed x 1 fold)" in out
     assert "–" not in out
     assert "no difference can be called real" in out
 

@@ -59,7 +59,7 @@ def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch,
 
 
 def test_a_valid_experiment(faceexp, spec):
-    outline = "example: 1 loss x 1 seed x 1 fold = 1 trials on image_folder, open set, trunk thin_vgg"
+    outline = "example: 5 trials (1 loss and 4 baselines x 1 seed x 1 fold) on image_folder, open set, trunk thin_vgg"
     assert faceexp("validate", spec()) == (0, f"valid  {outline}\n", "")
     _, out, _ = faceexp("validate", spec(), "--json")
     assert json.loads(out) == {"valid": True, "problems": [], "outline": outline}
@@ -293,7 +293,10 @@ def test_a_run_that_ends_well(running, trial, row):
     assert code == 0
     assert row(out, "pull").startswith("pull 1/1")
     outline, ended, place = err.splitlines()
-    assert outline == "example: 1 loss x 1 seed x 1 fold = 1 trials on image_folder, open set, trunk thin_vgg"
+    assert (
+        outline
+        == "example: 5 trials (1 loss and 4 baselines x 1 seed x 1 fold) on image_folder, open set, trunk thin_vgg"
+    )
     assert ended == "[1/1] pull (seed 0, fold 0): accuracy 0.900, AUC 0.950, 2.0 s"
     assert place.startswith("results in ")
     assert place.endswith("made-12345678")

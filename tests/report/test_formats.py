@@ -37,7 +37,7 @@ def run():
 
 def test_markdown_is_a_table_whose_cells_stay_apart(run):
     lines = formats.markdown(run).splitlines()
-    assert lines[0] == "**study: open set, 2 seeds x 1 fold**"
+    assert lines[0] == "**study: open set, 6 trials (2 losses and 1 baseline x 2 seeds x 1 fold)**"
     table = [line for line in lines if line.startswith("|")]
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table]
     assert {len(row) for row in cells} == {5}
@@ -62,7 +62,7 @@ def test_latex_escapes_what_it_would_take_for_commands(run):
     assert rows[1] == label + r" & 2/2 & \textbf{90.0 89.0--93.0} & 20.0 19.0--23.0 & a \\"
     assert [len(re.findall(r"(?<!\\)&", row)) for row in rows] == [4] * 4
     assert r"\begin{tabular}{lrrrl}" in lines
-    assert lines[0] == "% study: open set, 2 seeds x 1 fold"
+    assert lines[0] == "% study: open set, 6 trials (2 losses and 1 baseline x 2 seeds x 1 fold)"
 
 
 def test_csv_has_every_digit(run):

@@ -104,7 +104,7 @@ def run(
         raise InputError(Problem("has a meaning only with --until decided", "--minutes"))
     _check_writable(out, store)
     with quiet() as stderr:
-        say(outline(study.resolved), "bold", stderr)
+        say(outline(study.resolved), "bold", stderr, prose=True)
         try:
             with _displaying(study, stderr) as on_event:
                 finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
@@ -148,6 +148,7 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
         display = Display(study.resolved)
         with Live(display, console=console, refresh_per_second=8, transient=False):
             yield _saying_notes(display.on_event, console)
+            display.end()
         return
 
     def write(event: "Event") -> None:
@@ -165,10 +166,10 @@ def _saying_notes(on_event: "EventCallback", console: "Console") -> "EventCallba
 
     def say_or_forward(event: "Event") -> None:
         if isinstance(event, Noted):
-            say(event.note.text, "yellow", console)
+            say(event.note.text, "yellow", console, prose=True)
             return
         if isinstance(event, Looked):
-            say(so_far(event.verdict, event.total), "cyan", console)
+            say(so_far(event.verdict, event.total), "cyan", console, prose=True)
         on_event(event)
 
     return say_or_forward

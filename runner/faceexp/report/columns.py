@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from faceexp.evaluation.catalogue import COLUMNS, LEADING, METRIC_OF, Metric
 from faceexp.experiment.baselines import PHASE1
-from faceexp.report.words import many
+from faceexp.report.words import trials_counted
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord, SummaryRecord, TrialRecord
 from faceexp.values import Kind
@@ -105,10 +105,17 @@ def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
 
 
 def heading(run: RunRecord) -> str:
-    """Return the title of a run: its name, its protocol, and its numbers of seeds and folds."""
-    seeds, folds = len({seed for seed, _ in run.cells}), len({fold for _, fold in run.cells})
-    protocol = run.protocol.replace("_", " ")
-    return f"{run.name}: {protocol}, {many(seeds, 'seed')} x {many(folds, 'fold')}"
+    """Return the title of a run: its name, its protocol, and how many trials it had."""
+    labels = {(trial.label, trial.kind) for trial in run.trials}
+    losses = sum(kind == "loss" for _, kind in labels)
+    counted = trials_counted(
+        len(run.trials),
+        losses=losses,
+        baselines=len(labels) - losses,
+        seeds=len({seed for seed, _ in run.cells}),
+        folds=len({fold for _, fold in run.cells}),
+    )
+    return f"{run.name}: {run.protocol.replace('_', ' ')}, {counted}"
 
 
 def legend(run: RunRecord, metric: Metric | None = None) -> str:

@@ -31,7 +31,7 @@ def test_the_table_has_one_row_per_label_the_best_first(written, drawn, bold_lab
     rows = [line for line in text.splitlines() if re.search(r" \d/\d ", line)]
     assert [re.split(r"\s{2,}", row)[0].strip() for row in rows] == [bold_label, "phase-1 embedding", "other", "dead"]
     assert [re.search(r"(\d/\d)", row).group() for row in rows] == ["2/2", "2/2", "1/2", "0/2"]
-    assert "study: open set, 2 seeds x 1 fold" in text
+    assert "study: open set, 8 trials (3 losses and 1 baseline x 2 seeds x 1 fold)" in text
     assert rows[0].split()[-1] == "ab"
 
 
@@ -156,7 +156,7 @@ def test_one_trial_has_no_interval(written, changed, drawn):
     text = drawn(terminal.run_table(single, 140), 140)
     assert "–" not in text
     assert "One seed and fold: no interval, and no difference can be called real." in text
-    assert "1 seed x 1 fold" in text
+    assert "x 1 seed x 1 fold" in text
     assert "Holm-corrected" in drawn(terminal.run_table(written, 300), 300)
 
 

@@ -69,7 +69,7 @@ def run_table(run: RunRecord, width: int, sort: Metric | None = None) -> Rendera
     rows = rows_of(run, sort)
     judged = {name: [_judged(run, row, sort)[name] for row in rows] for name in _judged_names(run)}
     metrics, names = _fitting(rows, columns_of(run), sort, judged, width)
-    table = plain_table(heading(run))
+    table = plain_table()
     table.add_column("loss or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
     table.add_column("ok", justify="right", no_wrap=True)
     for metric in metrics:
@@ -86,7 +86,7 @@ def run_table(run: RunRecord, width: int, sort: Metric | None = None) -> Rendera
         label = Text(row.label, style="dim italic" if row.kind == "baseline" else "bold")
         count = Text(f"{row.ok}/{row.total}", style="red" if row.ok < row.total else "")
         table.add_row(label, count, *cells, *(judged[name][place] for name in names))
-    parts: list[RenderableType] = [table, *_failures(run)]
+    parts: list[RenderableType] = [Text(heading(run), style="bold"), table, *_failures(run)]
     if run.verdict is None:
         parts += [Text(f"! {note}", style="yellow") for note in losses_below_phase1(run)]
     parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]
