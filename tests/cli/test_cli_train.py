@@ -298,8 +298,9 @@ def test_a_run_that_ends_well(running, trial, row):
         == "example: 5 trials (1 loss and 4 baselines x 1 seed x 1 fold) on image_folder, open set, trunk thin_vgg"
     )
     assert ended == "[1/1] pull (seed 0, fold 0): accuracy 0.900, AUC 0.950, 2.0 s"
-    assert place.startswith("results in ")
-    assert place.endswith("made-12345678")
+    folder, notes = place.removeprefix("results in ").split("; ")
+    assert folder.endswith("made-12345678")
+    assert notes == f"data, sources and method: faceexp report {folder} --notes"
 
 
 def test_a_run_as_json_is_one_document_on_standard_output(running, trial):

@@ -99,6 +99,29 @@ def best(rows: Sequence[Row], metric: Metric) -> float | None:
     return (max if metric.higher_is_better else min)(means, default=None)
 
 
+def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
+    """Return the label of the row with the best mean of a metric, if it is told from another row; else nothing.
+
+    It has to be better than another row in that metric; in the primary metric, what the questions of the run show
+    counts as well. A row that is not shown to beat guessing is told from nothing.
+    """
+    rows = rows_of(run)
+    first = best(rows, metric)
+    told = {
+        pair.a if pair.verdict == "a>b" else pair.b
+        for pair in run.comparisons
+        if pair.metric == metric.key and pair.verdict != "indistinguishable"
+    }
+    verdict = run.verdict
+    if verdict and metric is primary(run):
+        told |= {claim.label for claim in verdict.helps if claim.verdict == "better"}
+        if any(not standing.may_be_best for standing in verdict.best):
+            told |= {standing.label for standing in verdict.best if standing.may_be_best and standing.interval}
+    if verdict:
+        told &= {claim.label for claim in verdict.guessing if claim.verdict == "better"}
+    return frozenset(row.label for row in rows if row.label in told and row.rank(metric) == first)
+
+
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
     """Return a mean and the ends of its interval; a hyphen where there is no value."""
     return metric.text(summary.mean, summary.ci95) if summary else "-"
@@ -118,13 +141,17 @@ def heading(run: RunRecord) -> str:
     return f"{run.name}: {run.protocol.replace('_', ' ')}, {counted}"
 
 
+ONE_CELL = "One seed and fold: no interval, and no difference can be called real."
+STAR = "* best mean of its column, and shown to be better than another row."
+
+
 def legend(run: RunRecord, metric: Metric | None = None) -> str:
     """Return what the marks of a table mean; its letters are those of the given metric."""
     if len(run.cells) < 2:
-        return "* best of its column. One seed and fold: no interval, and no difference can be called real."
+        return ONE_CELL
     text = (
-        "* best of its column. Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio "
-        "correction, rates on the arcsine scale."
+        f"{STAR} Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio correction, "
+        "rates on the arcsine scale."
     )
     if run.verdict is None:
         name = (metric or primary(run)).name
@@ -156,7 +183,14 @@ def usual_budget(run: RunRecord) -> str:
     """Return in one line what most losses were given; the run's warnings name those that were given something else."""
     if not run.budgets:
         return ""
-    return "each loss: " + ", ".join(kind.counted(kind.usual(run.budgets)) for kind in BUDGET_KINDS)
+    usual = "each loss: " + ", ".join(kind.counted(kind.usual(run.budgets)) for kind in BUDGET_KINDS)
+    others = [
+        f"{budget.label} {kind.counted(kind.of(budget))}"
+        for kind in BUDGET_KINDS
+        for budget in run.budgets
+        if not kind.warns and kind.is_unusual(budget, run.budgets)
+    ]
+    return "; ".join([usual, *others])
 
 
 def told_apart(run: RunRecord, metric: Metric) -> str:

@@ -88,7 +88,8 @@ def test_each_picture_is_in_the_page_once(text, pictures, data_of):
 
 def test_the_finding_comes_first(text, read, bad_label):
     words = read(text).words
-    assert words.index("is better than") < words.index("Leaderboard loss or baseline")
+    assert words.index("is better than") < words.index("Leaderboard")
+    assert words.index("Leaderboard") < words.index("Verdict matrix Is the row")
     assert f"{bad_label.strip()} is better than {PHASE_1} and weak" in words
     assert f"twin is better than {PHASE_1} and weak" in words
     assert "in accuracy at 5 %. No other two of the 5 rows can be told apart." in words
@@ -119,16 +120,18 @@ def test_the_leaderboard_has_every_metric_that_a_run_has(study, text, read, chan
     board = read(text).tables[0]
     present = [metric.heading for metric in COLUMNS]
     assert len(present) == 10
-    assert board[0][2:-1] == present
+    assert [name.split(",")[0] for name in board[0][:3]] == ["loss or baseline", "letters", "ok"]
+    assert board[0][3:] == present
     assert [row[0] for row in board[1:]] == [row.label for row in rows_of(study)]
     low, high = next(row.ci95 for row in study.summary if row.label == board[1][0] and row.metric == "accuracy")
-    assert board[1][2] == f"*91.0 {100 * low:.1f}–{100 * high:.1f}"
-    assert [row[-1] for row in board[1:]] == ["a", "a", "b", "b", ""]
-    assert board[-1][1:3] == ["0/4", "-"]
+    assert board[1][3] == f"*91.0 {100 * low:.1f}–{100 * high:.1f}"
+    assert sum("*" in cell for row in board for cell in row) == 1, "in no other metric are rows told apart"
+    assert [row[1] for row in board[1:]] == ["a", "a", "b", "b", ""]
+    assert board[-1][2:4] == ["0/4", "-"]
     fewer = [summary for summary in study.summary if summary.metric != "rank_1"]
     closed = read(page(changed(study, summary=fewer), EnvironmentRecord(), {}, {})).tables[0]
     assert "rank-1 %" in board[0]
-    assert closed[0][2:-1] == [heading for heading in present if heading != "rank-1 %"]
+    assert closed[0][3:] == [heading for heading in present if heading != "rank-1 %"]
 
 
 def test_headings_that_sort_are_buttons_and_say_how(text, read):
@@ -313,9 +316,10 @@ def test_the_questions_have_a_table_and_a_chart(answered, environment, read, dat
     reader = read(text)
     words = reader.words
     assert (
-        words.index("Which losses help?")
-        < words.index("Questions The experiment file")
-        < words.index("Leaderboard loss or baseline")
+        words.index(f"1 of 2 losses helps (better than the {PHASE_1})")
+        < words.index("Leaderboard")
+        < words.index("Which losses help?")
+        < words.index("The experiment file declared before the run")
     )
     assert "Within 7 points a difference is practically none." in words  # 0.07 x 100 is not 7 in binary
     (table,) = [table for table in reader.tables if table[0][0] == "loss" and "helps by" in table[0]]

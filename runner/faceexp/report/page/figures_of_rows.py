@@ -123,7 +123,7 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
-    layout = {
+    layout: Figure = {
         "height": 90 + 24 * len(present),
         "showlegend": False,
         "hovermode": "closest",
@@ -135,6 +135,9 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
         "yaxis": _labelled([row.label for row in present]),
         "shapes": [vertical_line((present[0].mean(metric) or 0.0) * metric.scale)] if present else [],
     }
+    if metric.guessing is not None:
+        at = metric.guessing * metric.scale
+        layout |= {"shapes": [*layout["shapes"], _guessing_line(at)], "annotations": [_guessing_word(at)]}
     return {"data": data, "layout": layout}
 
 
@@ -199,6 +202,26 @@ def helps(claims: Sequence[ClaimRecord], metric: Metric, equivalence: float) -> 
     return {"data": data, "layout": layout}
 
 
+def _guessing_line(x: float) -> Figure:
+    """Return a full line at what guessing gives; that of the best mean is dotted."""
+    line = vertical_line(x)
+    return line | {"line": {"color": COLOURS[1], "width": 1.5}}
+
+
+def _guessing_word(x: float) -> Figure:
+    return {
+        "text": "guessing",
+        "x": x,
+        "xanchor": "left",
+        "xshift": 3,
+        "yref": "paper",
+        "y": 1,
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": 11, "color": COLOURS[1]},
+    }
+
+
 def _labelled(labels: Sequence[str]) -> Figure:
     """Return an axis with a label for each line, the first one on top."""
     return {
@@ -237,6 +260,8 @@ def _reach_of(value: float | None, interval: tuple[float, float] | None) -> tupl
 def _range(present: Sequence[Row], metric: Metric) -> list[float | None]:
     """Return the ends of the axis; those that Plotly would choose leave room for labels that stand elsewhere here."""
     ends = [(row.mean(metric) or 0.0, _reach(row.summaries[metric.key])) for row in present]
+    if metric.guessing is not None:
+        ends.append((metric.guessing, (0.0, 0.0)))
     low = min((mean - below for mean, (below, _) in ends), default=0.0)
     high = max((mean + above for mean, (_, above) in ends), default=1.0)
     room = 0.04 * (high - low) or 0.04
