@@ -22,6 +22,8 @@ from faceexp.report.page.figures import (
     GREY,
     Figure,
     Floats,
+    guessing_line,
+    guessing_word,
     plain_text,
     plotly_dash,
     short,
@@ -137,7 +139,7 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
     }
     if metric.guessing is not None:
         at = metric.guessing * metric.scale
-        layout |= {"shapes": [*layout["shapes"], _guessing_line(at)], "annotations": [_guessing_word(at)]}
+        layout |= {"shapes": [*layout["shapes"], guessing_line(at)], "annotations": [guessing_word(at)]}
     return {"data": data, "layout": layout}
 
 
@@ -200,26 +202,6 @@ def helps(claims: Sequence[ClaimRecord], metric: Metric, equivalence: float) -> 
         "shapes": [band, vertical_line(0.0)],
     }
     return {"data": data, "layout": layout}
-
-
-def _guessing_line(x: float) -> Figure:
-    """Return a full line at what guessing gives; that of the best mean is dotted."""
-    line = vertical_line(x)
-    return line | {"line": {"color": COLOURS[1], "width": 1.5}}
-
-
-def _guessing_word(x: float) -> Figure:
-    return {
-        "text": "guessing",
-        "x": x,
-        "xanchor": "left",
-        "xshift": 3,
-        "yref": "paper",
-        "y": 1,
-        "yanchor": "bottom",
-        "showarrow": False,
-        "font": {"size": 11, "color": COLOURS[1]},
-    }
 
 
 def _labelled(labels: Sequence[str]) -> Figure:
