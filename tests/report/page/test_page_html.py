@@ -270,6 +270,19 @@ def test_a_run_of_failures_alone_has_a_page(study, environment, changed, read, w
     assert "0/4" in words
 
 
+def test_a_matrix_without_any_difference_is_folded(study, text, environment, changed):
+    assert "<details open><summary>The matrix</summary>" in text
+    alike = [pair.model_copy(update={"verdict": "indistinguishable"}) for pair in study.comparisons]
+    assert "<details><summary>No two rows differ in accuracy: the matrix</summary>" in page(
+        changed(study, comparisons=alike), environment, {}, {}
+    )
+
+
+def test_nothing_scrolls_inside_the_page_but_sideways(text):
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert not re.search(r"max-height|overflow(-y)?: *(auto|scroll)", style)
+
+
 # The questions that the experiment file asks
 
 
