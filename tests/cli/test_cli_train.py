@@ -292,13 +292,13 @@ def test_a_run_that_ends_well(running, trial, row):
     code, out, err = running(act, [trial("pull")])
     assert code == 0
     assert row(out, "pull").startswith("pull 1/1")
-    outline, ended, place = err.splitlines()
+    outline, ended, place, notes = err.splitlines()
     assert (
         outline
         == "example: 5 trials (1 loss and 4 baselines x 1 seed x 1 fold) on image_folder, open set, trunk thin_vgg"
     )
     assert ended == "[1/1] pull (seed 0, fold 0): accuracy 0.900, AUC 0.950, 2.0 s"
-    folder, notes = place.removeprefix("results in ").split("; ")
+    folder = place.removeprefix("results in ")
     assert folder.endswith("made-12345678")
     assert notes == f"data, sources and method: faceexp report {folder} --notes"
 

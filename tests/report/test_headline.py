@@ -49,13 +49,16 @@ def guessing(written, changed, asked):
     summary = [
         each.model_copy(update={"mean": next(aucs)}) if each.metric == "auc" else each for each in written.summary
     ]
-    return asked(changed(written, summary=summary), guessing=[claim("x", p=0.4), claim("y", p=0.5)])
+    now = {"seeds": 3, "trials": 3, "detectable": 0.12}
+    unsure = {"guessing": [claim("x", p=0.4), claim("y", p=0.5)], "needed": {"undecided": 1, "now": now}}
+    return asked(changed(written, summary=summary), helps=[claim("x")], **unsure)
 
 
 def test_where_nothing_beats_guessing_the_first_sentence_says_so(guessing, asked, drawn):
     first = "No row is shown to beat guessing: the AUC of the rows is 0.490 to 0.530, and guessing gives 0.5."
     assert said(guessing)[0] == f"{first} As far as this run can tell, these models are useless."
     assert headline(guessing)[0].warns
+    assert len(said(guessing)) == 2, "what would decide between useless rows is of no interest"
     for text in (drawn(run_table(guessing, 300), 300), formats.markdown(guessing), formats.latex(guessing)):
         assert text.index(first) < text.index("loss or baseline")
     assert "useless" in picture(guessing)

@@ -112,7 +112,8 @@ def run(
             say("interrupted; finished trials are kept, the same command goes on from there", "yellow", stderr)
             raise typer.Exit(exit_code(error)) from None
     show(run_table(finished.results, output_console().width), finished.results, as_json=as_json)
-    say(f"results in {finished.folder}; data, sources and method: faceexp report {finished.folder} --notes")
+    say(f"results in {finished.folder}")
+    say(f"data, sources and method: faceexp report {finished.folder} --notes")
     if finished.failed:
         raise typer.Exit(1)
 

@@ -23,9 +23,15 @@ def headline(run: RunRecord) -> list[Answer]:
         return [Answer("", told_apart(run))]
     metric = primary(run)
     sentences = [_guessing(run, verdict), _losses(verdict, metric), _people(run, verdict)]
-    if verdict.needed and verdict.needed.undecided:
+    if verdict.needed and verdict.needed.undecided and not _is_useless(run, verdict):
         sentences.append(Answer("", _needed(verdict.needed, metric)))
     return [sentence for sentence in sentences if sentence]
+
+
+def _is_useless(run: RunRecord, verdict: VerdictRecord) -> bool:
+    """Return whether no row is shown to beat guessing, or comes anywhere near doing so."""
+    means = [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
+    return all(claim.verdict != "better" for claim in verdict.guessing) and max(means, default=1.0) < USELESS
 
 
 def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
@@ -43,7 +49,7 @@ def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
         low, high = (AUC.text(end, None) for end in (min(means), max(means)))
         reach = f": the AUC of the rows is {low if low == high else f'{low} to {high}'}, and guessing gives 0.5"
     text = f"No row is shown to beat guessing{reach}."
-    if means and max(means) < USELESS:
+    if _is_useless(run, verdict):
         return Answer("", f"{text} As far as this run can tell, these models are useless.", True)
     return Answer("", f"{text} More trials would have to show that before anything else here counts.", True)
 

@@ -90,7 +90,9 @@ def many_losses(wanted, tiny):
 
 def test_the_display_shows_the_stages_that_come_before_the_losses(wanted, clock, drawn):
     display = progress.Display(wanted)
+    assert lines_of(drawn(display))[1].endswith("preparing"), "something moves from the start"
     assert lines_of(drawn(display))[-1] == "4 trials wait"
+    assert max(len(line.rstrip()) for line in drawn(display, 200).splitlines()) == 100
     display.on_event(Event("images", 36, 72))
     assert "decoding images 36/72" in lines_of(drawn(display))[1]
     display.on_event(Event("images", 72, 72))

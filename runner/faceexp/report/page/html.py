@@ -329,7 +329,10 @@ def _budgets(run: RunRecord) -> list[BudgetRow]:
     return [
         BudgetRow(
             budget.label,
-            tuple(BudgetCell(f"{kind.of(budget):,}", kind.is_unusual(budget, run.budgets)) for kind in BUDGET_KINDS),
+            tuple(
+                BudgetCell(f"{kind.of(budget):,}", kind.warns and kind.is_unusual(budget, run.budgets))
+                for kind in BUDGET_KINDS
+            ),
         )
         for budget in run.budgets
     ]

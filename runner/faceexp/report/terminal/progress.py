@@ -32,6 +32,8 @@ SHARED = {
 STAGES = {"pretrain": "phase 1", "features": "trunk features", "finetune": "phase 2"}
 # The display fits a screen of 24 lines, whatever the number of losses and processes.
 MOST_RUNNING = 6
+# On a wider screen, the eye would lose the line between a name and its numbers.
+WIDEST = 100
 MOST_ENDED = 5
 
 
@@ -201,8 +203,9 @@ class Display:
     def __rich__(self) -> RenderableType:
         """Return the display as it is at this moment."""
         from rich.console import Group
+        from rich.constrain import Constrain
 
-        return Group(self._head(), *([] if self._is_over else self._parts()))
+        return Constrain(Group(self._head(), *([] if self._is_over else self._parts())), WIDEST)
 
     def _head(self) -> RenderableType:
         from rich.progress_bar import ProgressBar
@@ -229,6 +232,8 @@ class Display:
         spinner = self._spinner.render(time.monotonic())
         for place, running in places[:MOST_RUNNING]:
             lines.add_row(spinner, Text(_where(place, running)), Text(running.amount(), style="cyan"))
+        if not places and self._done < self._total:
+            lines.add_row(spinner, Text("preparing"), Text(""))
         yield lines
         if len(places) > MOST_RUNNING:
             yield Text(f"  and {len(places) - MOST_RUNNING} more run", style="dim")
