@@ -87,13 +87,13 @@ def report(
                 print(f"left out: {problem}", file=sys.stderr)
     if svg:
         with writing("--svg", svg):
-            svg.write_text(terminal.picture(finished.results, metric, chosen), encoding="utf-8")
+            svg.write_text(terminal.picture(finished.results, metric if sort else None, chosen), encoding="utf-8")
     writers = {Format.MARKDOWN: formats.markdown, Format.LATEX: formats.latex, Format.CSV: formats.table_csv}
     if form in writers:
         print(writers[form](finished.results, metric, chosen))
         return
     as_json = as_json or form is Format.JSON
-    table = terminal.run_table(finished.results, output_console().width, metric, chosen, notes=notes)
+    table = terminal.run_table(finished.results, output_console().width, metric if sort else None, chosen, notes=notes)
     show(table, finished.results, as_json=as_json)
     if matrix and not as_json:
         output_console().print(terminal.matrix(finished.results, metric), soft_wrap=True)

@@ -59,6 +59,18 @@ def test_another_metric_decides_the_order_and_is_shown_however_narrow_the_screen
     assert "EER %" in head
 
 
+def test_chosen_columns_are_shown_in_their_order_and_what_has_no_room_is_named(written, drawn):
+    columns = [METRIC_OF[key] for key in ("eer", "map_at_r", "auc")]
+    text = drawn(terminal.run_table(written, 140, columns=columns), 140)
+    (head,) = [line for line in text.splitlines() if "ok" in line.split()]
+    assert head.split()[4:] == ["EER", "%", "MAP@R", "%", "AUC", "group"]
+    text = drawn(terminal.run_table(written, 70, columns=columns), 70)
+    (head,) = [line for line in text.splitlines() if "ok" in line.split()]
+    assert head.split()[4:] == ["EER", "%", "MAP@R", "%"], "before the letters"
+    assert "no room in 70 characters for AUC" in text
+    assert "…" not in text
+
+
 def test_metrics_that_a_protocol_does_not_give_are_no_columns(written, drawn, changed):
     fewer = [summary for summary in written.summary if summary.metric != "rank_1"]
     assert "rank-1" in drawn(terminal.run_table(written, 250), 250)

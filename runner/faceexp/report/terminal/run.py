@@ -75,16 +75,18 @@ def run_table(
         width: Characters in a line of the screen; metrics that do not fit are left out, the least important first.
         sort: The metric whose best row comes first; it is shown whatever the width. Without one, it is the primary
             metric.
-        columns: The metrics to show; without any, as many as fit.
+        columns: The metrics to show, before anything else; without any, as many as fit.
         notes: Whether the answers to all questions, the notes on the data and the method follow.
     """
     run = shown(run)
-    sort = sort or primary(run)
+    asked_sort, sort = sort, sort or primary(run)
     rows = rows_of(run, sort)
     judged = {name: [_judged(run, row, sort)[name] for row in rows] for name in _judged_names(run)}
     cells = {metric: _aligned(run, rows, metric) for metric in columns or columns_of(run)}
-    always = sort if sort in cells else next(iter(cells))
+    always = asked_sort if asked_sort in cells else next(iter(cells))
     metrics, names = _fitting(rows, cells, always, judged, width)
+    if columns and len(metrics) < len(columns):
+        metrics, names = _fitting(rows, cells, always, {}, width)
     table = plain_table()
     table.add_column("loss or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
     table.add_column("ok", justify="right", no_wrap=True)
