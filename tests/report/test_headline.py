@@ -154,5 +154,5 @@ def test_below_the_table_stand_three_lines_at_most(asked, changed, drawn):
     assert [line for line in below if line.strip()] == [
         "x other (seed 1, fold 0) diverged: the loss is not finite at step 7; 2 more such with --notes",
         "! unequal budgets, steps: x 5; 1 more such with --notes",
-        "mean and 95 % interval; helps: minus the phase-1 embedding; ?: undecided",
+        "mean and 95 % interval; helps: MAP@R minus the phase-1 embedding's; ?: undecided",
     ]

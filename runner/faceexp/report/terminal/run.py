@@ -101,7 +101,7 @@ def run_table(
         table.add_row(label, count, *of_metrics, *(judged[name][place] for name in names))
     parts: list[RenderableType] = [Text(heading(run), style="dim")]
     parts += [Text(said.text, style="bold yellow" if said.warns else "bold") for said in headline(run) if said.text]
-    parts += [table, *_below(run, notes=notes)]
+    parts += [table, *_below(run, names, notes=notes)]
     if columns and (missing := [metric.name for metric in columns if metric not in metrics]):
         parts.append(Text(f"no room in {width} characters for {together(missing)}", style="yellow"))
     return Group(*parts, *(_notes(run, width, sort) if notes else ()))
@@ -124,7 +124,7 @@ def _aligned(run: RunRecord, rows: Sequence[Row], metric: Metric) -> list[Text]:
     ]
 
 
-def _below(run: RunRecord, *, notes: bool) -> list[RenderableType]:
+def _below(run: RunRecord, names: Sequence[str], *, notes: bool) -> list[RenderableType]:
     """Return the lines below a table: what went wrong, what is unequal, and what the marks mean."""
     failures, warnings = _failures(run), [Text(f"! {warning}", style="yellow") for warning in run.warnings]
     if not notes:
@@ -132,8 +132,9 @@ def _below(run: RunRecord, *, notes: bool) -> list[RenderableType]:
     several = len(run.cells) > 1
     stars = any(starred(run, metric) for metric in columns_of(run))
     marks = ["mean and 95 % interval"] if several else [ONE_CELL]
-    marks += [f"helps: minus the {PHASE1.label}; ?: undecided"] if run.verdict and several else []
-    marks += ["same letter: not told apart"] if not run.verdict and several else []
+    if several and "helps" in names:
+        marks.append(f"helps: {primary(run).name} minus the {PHASE1.label}'s; ?: undecided")
+    marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and told apart"] if stars else []
     return [*failures, *warnings, Text("; ".join(marks), style="dim")]
 
