@@ -267,13 +267,13 @@ def _leaderboard(run: RunRecord, rows: Sequence[Row], metrics: Sequence[Metric])
             row.letters(metrics[0]),
             helps_word(run, row.label),
             best_word(run, row.label),
-            tuple(_mean_cell(row, metric, row.label in stars[metric]) for metric in metrics),
+            tuple(_mean_cell(row, metric, is_starred=row.label in stars[metric]) for metric in metrics),
         )
         for row in rows
     ]
 
 
-def _mean_cell(row: Row, metric: Metric, is_starred: bool) -> MeanCell:  # noqa: FBT001 - private, and clear
+def _mean_cell(row: Row, metric: Metric, *, is_starred: bool) -> MeanCell:
     mean, _, interval = mean_and_interval(row.summaries.get(metric.key), metric).partition(" ")
     return MeanCell(mean, interval, is_starred)
 
