@@ -275,6 +275,7 @@ def _train(
             records.append(record)
             total = len(plan.trials)
             on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
+    on_event(Event("compare", 0, 1))
     return records
 
 

@@ -183,7 +183,8 @@ class Event:
 
     Attributes:
         stage: ``images``, ``backend`` (TensorFlow starts), ``pretrain``, ``features``, ``finetune``,
-            ``trial`` (one has ended), ``note`` (see :class:`Noted`).
+            ``trial`` (one has ended), ``note`` (see :class:`Noted`), ``compare`` (all have ended; what
+            they found is compared and written).
         done: Units of work done, of ``total``.
         label: The loss, where there is one.
         value: The loss value, where there is one.

@@ -26,11 +26,13 @@ def test_a_report_shows_means_intervals_failures_and_what_is_no_number(faceexp, 
     )
     code, out, err = faceexp("report", folder)
     assert (code, err) == (0, "")
-    assert "made: open set, 2 seeds x 1 fold" in out
-    assert row(out, "pull").startswith("pull 2/2 *90.0 85.0–95.0 - ")
+    assert "made: open set, 6 trials (2 losses and 1 baseline x 2 seeds x 1 fold)" in out
+    assert row(out, "pull").startswith("pull 2/2 90.0 85.0–95.0 - ")
     assert row(out, "push").startswith("push 1/2 80.0 - ")
     assert row(out, "phase-1").startswith("phase-1 embedding 2/2 85.0 80.0–90.0 - ")
     assert "x push (seed 1, fold 0) diverged: loss is nan at step [3]" in out
+    assert "12 people, 72 images" not in out, "what is no finding is asked for"
+    out = faceexp("report", folder, "--notes")[1]
     assert "push does not beat the phase-1 embedding in accuracy" in out
     assert "12 people, 72 images" in out
     assert "nan" not in out.replace("loss is nan", "")
@@ -53,7 +55,7 @@ def test_a_report_of_one_seed_claims_no_difference(faceexp, finished, trial, sum
     folder = finished([trial("pull")], [summary("pull", "accuracy", 0.9, None)])
     code, out, _ = faceexp("report", folder)
     assert code == 0
-    assert "1 seed x 1 fold" in out
+    assert "1 trial (1 loss x 1 seed x 1 fold)" in out
     assert "–" not in out
     assert "no difference can be called real" in out
 
@@ -102,6 +104,22 @@ def test_a_report_sorted_by_another_metric(faceexp, finished, trial, summary):
     assert out.index("push") < out.index("pull")
     error = "error: --sort err: the run has no metric 'err'; did you mean 'eer'?\n"
     assert faceexp("report", folder, "--sort", "err") == (2, "", error)
+
+
+def test_a_report_with_chosen_columns(faceexp, finished, trial, summary):
+    metrics = ("accuracy", "auc", "eer", "map_at_r")
+    folder = finished([trial("pull")], [summary("pull", metric, 0.5, None) for metric in metrics])
+    _, out, _ = faceexp("report", folder, "--columns", "eer, auc")
+    (heading,) = [line for line in out.splitlines() if "loss or baseline" in line]
+    assert heading.split() == ["loss", "or", "baseline", "ok", "EER", "%", "AUC", "group"]
+    for form in ("markdown", "latex", "csv"):
+        _, out, _ = faceexp("report", folder, "--columns", "eer,auc", "--format", form)
+        (heading,) = [line for line in out.splitlines() if "AUC" in line or ",auc," in line]
+        assert heading.lower().index("eer") < heading.lower().index("auc")
+        assert "accuracy" not in heading
+        assert "MAP" not in heading
+    error = "error: --columns acuracy: the run has no metric 'acuracy'; did you mean 'accuracy'?\n"
+    assert faceexp("report", folder, "--columns", "eer,acuracy") == (2, "", error)
 
 
 @pytest.mark.parametrize(("form", "sign"), [("markdown", "| --- |"), ("latex", r"\toprule"), ("csv", "label,kind,ok")])

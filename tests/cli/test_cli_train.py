@@ -92,7 +92,7 @@ def test_a_dry_run_finds_what_would_be_impossible(faceexp, spec, no_training):
 
 
 def test_a_valid_experiment(faceexp, spec):
-    outline = "example: 1 loss x 1 seed x 1 fold = 1 trials on image_folder, open set, trunk thin_vgg"
+    outline = "example: 5 trials (1 loss and 4 baselines x 1 seed x 1 fold) on image_folder, open set, trunk thin_vgg"
     assert faceexp("validate", spec()) == (0, f"valid  {outline}; the data were not looked at\n", "")
     _, out, _ = faceexp("validate", spec(), "--json")
     assert json.loads(out) == {"valid": True, "problems": [], "outline": outline}
@@ -325,11 +325,15 @@ def test_a_run_that_ends_well(running, trial, row):
     code, out, err = running(act, [trial("pull")])
     assert code == 0
     assert row(out, "pull").startswith("pull 1/1")
-    outline, ended, place = err.splitlines()
-    assert outline == "example: 1 loss x 1 seed x 1 fold = 1 trials on image_folder, open set, trunk thin_vgg"
+    outline, ended, place, notes = err.splitlines()
+    assert (
+        outline
+        == "example: 5 trials (1 loss and 4 baselines x 1 seed x 1 fold) on image_folder, open set, trunk thin_vgg"
+    )
     assert ended == "[1/1] pull (seed 0, fold 0): accuracy 0.900, AUC 0.950, 2.0 s"
-    assert place.startswith("results in ")
-    assert place.endswith("made-12345678")
+    folder = place.removeprefix("results in ")
+    assert folder.endswith("made-12345678")
+    assert notes == f"data, sources and method: faceexp report {folder} --notes"
 
 
 def test_a_run_as_json_is_one_document_on_standard_output(running, trial):

@@ -98,10 +98,14 @@ def error_console() -> "Console":
     return Console(stderr=True)
 
 
-def say(text: str, style: str = "dim", console: "Console | None" = None) -> None:
-    """Print one line on standard error as it is: brackets in a path or a label are no markup, and nothing is folded."""
-    line = printable(text)
-    (console or error_console()).print(line, style=style, markup=False, highlight=False, emoji=False, soft_wrap=True)
+def say(text: str, style: str = "dim", console: "Console | None" = None, *, prose: bool = False) -> None:
+    """Print one line on standard error as it is: brackets in a path or a label are no markup, and nothing is folded.
+
+    ``prose`` holds no path that somebody may copy; so on a screen it is folded between words.
+    """
+    console = console or error_console()
+    soft = not (prose and is_screen(console))
+    console.print(printable(text), style=style, markup=False, highlight=False, emoji=False, soft_wrap=soft)
 
 
 def is_screen(console: "Console") -> bool:

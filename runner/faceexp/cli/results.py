@@ -36,11 +36,26 @@ def report(
         str | None,
         typer.Option("--sort", metavar="METRIC", help="The metric whose best row comes first."),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            metavar="METRIC,METRIC...",
+            help="The metrics to show, e.g. accuracy,eer; by default as many as fit, in CSV and Markdown all.",
+        ),
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="The format of the table.")] = Format.TABLE,
     matrix: Annotated[
         bool,
         typer.Option(
             "--matrix", help="Also show which row is better than which in that metric, and what each loss was given."
+        ),
+    ] = False,
+    notes: Annotated[
+        bool,
+        typer.Option(
+            "--notes",
+            help="Also answer every question of the run, and say where the data come from and how it was judged.",
         ),
     ] = False,
     html: Annotated[
@@ -65,22 +80,31 @@ def report(
 
     finished = runs.open_run(folder)
     metric = _metric(finished.results, sort, "--sort")
+    chosen = _columns(finished.results, columns)
     with writing("--html", html):
         if html:
             for problem in finished.write_page(html):
                 print(f"left out: {problem}", file=sys.stderr)
     if svg:
         with writing("--svg", svg):
-            svg.write_text(terminal.picture(finished.results, metric), encoding="utf-8")
+            svg.write_text(terminal.picture(finished.results, metric if sort else None, chosen), encoding="utf-8")
     writers = {Format.MARKDOWN: formats.markdown, Format.LATEX: formats.latex, Format.CSV: formats.table_csv}
     if form in writers:
-        print(writers[form](finished.results, metric))
+        print(writers[form](finished.results, metric, chosen))
         return
     as_json = as_json or form is Format.JSON
-    show(terminal.run_table(finished.results, output_console().width, metric), finished.results, as_json=as_json)
+    table = terminal.run_table(finished.results, output_console().width, metric if sort else None, chosen, notes=notes)
+    show(table, finished.results, as_json=as_json)
     if matrix and not as_json:
         output_console().print(terminal.matrix(finished.results, metric), soft_wrap=True)
         output_console().print(terminal.budgets(finished.results))
+
+
+def _columns(run: "RunRecord", keys: str | None) -> "list[Metric] | None":
+    """Return the metrics that ``--columns`` names, each once; ``None`` where it names none."""
+    if keys is None:
+        return None
+    return list(dict.fromkeys(_metric(run, key.strip(), "--columns") for key in keys.split(",")))
 
 
 def _metric(run: "RunRecord", key: str | None, option: str) -> "Metric":

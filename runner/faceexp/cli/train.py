@@ -114,7 +114,7 @@ def run(
         return
     _check_writable(out, store)
     with quiet() as stderr:
-        say(outline(study.resolved), "bold", stderr)
+        say(outline(study.resolved), "bold", stderr, prose=True)
         try:
             with _displaying(study, stderr) as on_event:
                 finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
@@ -123,6 +123,7 @@ def run(
             raise typer.Exit(exit_code(error)) from None
     show(run_table(finished.results, output_console().width), finished.results, as_json=as_json)
     say(f"results in {finished.folder}")
+    say(f"data, sources and method: faceexp report {finished.folder} --notes")
     if finished.failed:
         raise typer.Exit(1)
 
@@ -179,6 +180,7 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
         display = Display(study.resolved)
         with Live(display, console=console, refresh_per_second=8, transient=False):
             yield _saying_notes(display.on_event, console)
+            display.end()
         return
 
     def write(event: "Event") -> None:
@@ -196,10 +198,10 @@ def _saying_notes(on_event: "EventCallback", console: "Console") -> "EventCallba
 
     def say_or_forward(event: "Event") -> None:
         if isinstance(event, Noted):
-            say(event.note.text, "yellow", console)
+            say(event.note.text, "yellow", console, prose=True)
             return
         if isinstance(event, Looked):
-            say(so_far(event.verdict, event.total), "cyan", console)
+            say(so_far(event.verdict, event.total), "cyan", console, prose=True)
         on_event(event)
 
     return say_or_forward

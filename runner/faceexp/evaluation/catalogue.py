@@ -24,6 +24,7 @@ class Metric:
             columns.
         meaning: What it is, in half a sentence.
         largest: The largest value that it can have; infinity for a ratio.
+        guessing: The value that guessing gives; ``None`` if that depends on the data.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Metric:
     importance: int
     meaning: str
     largest: float = 1.0
+    guessing: float | None = None
 
     @property
     def name(self) -> str:
@@ -72,21 +74,53 @@ class Metric:
 
 
 ACCURACY = Metric(
-    "accuracy", "accuracy %", 100, 1, True, 0, "pairs judged right at the validation threshold, both kinds alike"
+    "accuracy",
+    "accuracy %",
+    100,
+    1,
+    True,
+    0,
+    "pairs judged right at the validation threshold, both kinds alike",
+    guessing=0.5,
 )
 SIM_DIFF_RATIO = Metric(
-    "sim_diff_ratio", "sim/diff", 1, 2, False, 3, "mean distance of similar over that of different pairs", math.inf
+    "sim_diff_ratio", "sim/diff", 1, 2, False, 3, "mean distance of similar over that of different pairs", math.inf, 1.0
 )
 # In the order in which results.json has them.
 METRICS = (
     ACCURACY,
     SIM_DIFF_RATIO,
-    Metric("auc", "AUC", 1, 3, True, 1, "probability that a similar pair is nearer than a different one"),
+    Metric("auc", "AUC", 1, 3, True, 1, "probability that a similar pair is nearer than a different one", guessing=0.5),
     Metric(
-        "eer", "EER %", 100, 1, False, 2, "error where as many different pairs are accepted as similar ones rejected"
+        "eer",
+        "EER %",
+        100,
+        1,
+        False,
+        2,
+        "error where as many different pairs are accepted as similar ones rejected",
+        guessing=0.5,
     ),
-    Metric("tar@far=0.01", "TAR@1%", 100, 1, True, 4, "similar pairs accepted when 1 % of different ones are"),
-    Metric("tar@far=0.001", "TAR@0.1%", 100, 1, True, 8, "similar pairs accepted when 0.1 % of different ones are"),
+    Metric(
+        "tar@far=0.01",
+        "TAR@1%",
+        100,
+        1,
+        True,
+        4,
+        "similar pairs accepted when 1 % of different ones are",
+        guessing=0.01,
+    ),
+    Metric(
+        "tar@far=0.001",
+        "TAR@0.1%",
+        100,
+        1,
+        True,
+        8,
+        "similar pairs accepted when 0.1 % of different ones are",
+        guessing=0.001,
+    ),
     Metric("precision_at_1", "P@1 %", 100, 1, True, 6, "how often the nearest other image shows the same person"),
     Metric("r_precision", "R-prec. %", 100, 1, True, 7, "share of the R nearest images that show the same person"),
     Metric("map_at_r", "MAP@R %", 100, 1, True, 5, "mean average precision at R of retrieval"),

@@ -89,7 +89,7 @@ def _simplest(verdict: VerdictRecord, metric: Metric) -> Answer | None:
     if len(beating) == losses:
         return Answer(question, f"Yes, {_all(losses, 'loss', 'losses')}, in {metric.name}.")
     verb = "is" if len(beating) == 1 else "are"
-    return Answer(question, f"{len(beating)} of {losses} losses {verb} shown to be: {_list(beating)}.")
+    return Answer(question, f"{len(beating)} of {losses} losses {verb} shown to be: {labels_in_words(beating)}.")
 
 
 def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
@@ -144,7 +144,8 @@ def _best(verdict: VerdictRecord, metric: Metric) -> Answer | None:
     return Answer(
         question,
         f"In {metric.name} the best loss is, with 95 % confidence, among these {len(candidates)}: "
-        f"{_list([each.label for each in candidates])}; the other {many(others, 'loss is', 'losses are')} not.{rest}",
+        f"{labels_in_words([each.label for each in candidates])}; "
+        f"the other {many(others, 'loss is', 'losses are')} not.{rest}",
     )
 
 
@@ -157,9 +158,9 @@ def _same(verdict: VerdictRecord, metric: Metric) -> Answer | None:
     margin = metric.size(verdict.equivalence)
     sentences = []
     if equal := [claim.label for claim in _of(verdict.helps, "practically equal")]:
-        sentences.append(f"Within {margin} of the {PHASE1.label}: {_list(equal)}.")
+        sentences.append(f"Within {margin} of the {PHASE1.label}: {labels_in_words(equal)}.")
     if nearly := [each.label for each in verdict.best if each.practically_best]:
-        sentences.append(f"At most {margin} worse than the best: {_list(nearly)}.")
+        sentences.append(f"At most {margin} worse than the best: {labels_in_words(nearly)}.")
     return Answer("what is practically the same?", " ".join(sentences)) if sentences else None
 
 
@@ -186,7 +187,7 @@ def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric)
     if needed.more and needed.more.detectable is not None:
         limit = f", and no number of seeds less than {metric.size(needed.limit)}" if needed.limit else ""
         sentences.append(
-            f"{needed.more.seeds} seeds (about {_minutes(needed.more.minutes)} of one process) would find "
+            f"{needed.more.seeds} seeds (about {minutes_in_words(needed.more.minutes)} of one process) would find "
             f"{metric.size(needed.more.detectable)}{limit}."
         )
     if needed.label and needed.difference:
@@ -198,7 +199,8 @@ def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric)
     return Answer("what would it take to decide more?", " ".join(sentences))
 
 
-def _minutes(minutes: float | None) -> str:
+def minutes_in_words(minutes: float | None) -> str:
+    """Return ``5 minutes``."""
     if minutes is None:
         return "an unknown time"
     return many(round(minutes), "minute") if minutes >= 1.5 else "a minute"
@@ -208,7 +210,7 @@ def _of(claims: Sequence[ClaimRecord], verdict: str) -> list[ClaimRecord]:
     return [claim for claim in claims if claim.verdict == verdict]
 
 
-def _list(labels: Sequence[str]) -> str:
+def labels_in_words(labels: Sequence[str]) -> str:
     """Return the labels; of many, the first ones and how many more there are."""
     if len(labels) <= NAMED + 1:
         return together(labels)
@@ -227,7 +229,7 @@ def _all(number: int, noun: str, plural: str = "") -> str:
 
 def _named(labels: Sequence[str]) -> str:
     """Return labels as the subject of a sentence."""
-    return f"{_list(labels)} {'is' if len(labels) == 1 else 'are'}"
+    return f"{labels_in_words(labels)} {'is' if len(labels) == 1 else 'are'}"
 
 
 def so_far(verdict: VerdictRecord, looks: int) -> str:
@@ -240,14 +242,14 @@ def so_far(verdict: VerdictRecord, looks: int) -> str:
     open_losses = sorted(verdict.in_question)
     words = {"better": "help", "worse": "hurt", "practically equal": "practically the same"}
     parts = [
-        f"{verb}: {_list([claim.label for claim in claims])}"
+        f"{verb}: {labels_in_words([claim.label for claim in claims])}"
         for verdict_word, verb in words.items()
         if (claims := _of(verdict.helps, verdict_word))
     ]
     out = [standing.label for standing in verdict.best if not standing.may_be_best]
-    parts += [f"not the best: {_list(out)}"] if out else []
+    parts += [f"not the best: {labels_in_words(out)}"] if out else []
     settled = "; ".join(parts) or "nothing is settled yet"
-    return f"look {len(verdict.looks)} of {looks}: {settled}; still in question: {_list(open_losses)}"
+    return f"look {len(verdict.looks)} of {looks}: {settled}; still in question: {labels_in_words(open_losses)}"
 
 
 def helps_word(run: RunRecord, label: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from faceexp.evaluation.catalogue import COLUMNS, LEADING, METRIC_OF, Metric
 from faceexp.experiment.baselines import PHASE1
-from faceexp.report.words import many
+from faceexp.report.words import trials_counted
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord, SummaryRecord, TrialRecord
 from faceexp.values import Kind
@@ -99,25 +99,59 @@ def best(rows: Sequence[Row], metric: Metric) -> float | None:
     return (max if metric.higher_is_better else min)(means, default=None)
 
 
+def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
+    """Return the label of the row with the best mean of a metric, if it is told from another row; else nothing.
+
+    It has to be better than another row in that metric; in the primary metric, what the questions of the run show
+    counts as well. A row that is not shown to beat guessing is told from nothing.
+    """
+    rows = rows_of(run)
+    first = best(rows, metric)
+    told = {
+        pair.a if pair.verdict == "a>b" else pair.b
+        for pair in run.comparisons
+        if pair.metric == metric.key and pair.verdict != "indistinguishable"
+    }
+    verdict = run.verdict
+    if verdict and metric is primary(run):
+        told |= {claim.label for claim in verdict.helps if claim.verdict == "better"}
+        if any(not standing.may_be_best for standing in verdict.best):
+            told |= {standing.label for standing in verdict.best if standing.may_be_best and standing.interval}
+    if verdict:
+        told &= {claim.label for claim in verdict.guessing if claim.verdict == "better"}
+    return frozenset(row.label for row in rows if row.label in told and row.rank(metric) == first)
+
+
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
     """Return a mean and the ends of its interval; a hyphen where there is no value."""
     return metric.text(summary.mean, summary.ci95) if summary else "-"
 
 
 def heading(run: RunRecord) -> str:
-    """Return the title of a run: its name, its protocol, and its numbers of seeds and folds."""
-    seeds, folds = len({seed for seed, _ in run.cells}), len({fold for _, fold in run.cells})
-    protocol = run.protocol.replace("_", " ")
-    return f"{run.name}: {protocol}, {many(seeds, 'seed')} x {many(folds, 'fold')}"
+    """Return the title of a run: its name, its protocol, and how many trials it had."""
+    labels = {(trial.label, trial.kind) for trial in run.trials}
+    losses = sum(kind == "loss" for _, kind in labels)
+    counted = trials_counted(
+        len(run.trials),
+        losses=losses,
+        baselines=len(labels) - losses,
+        seeds=len({seed for seed, _ in run.cells}),
+        folds=len({fold for _, fold in run.cells}),
+    )
+    return f"{run.name}: {run.protocol.replace('_', ' ')}, {counted}"
+
+
+ONE_CELL = "One seed and fold: no interval, and no difference can be called real."
+STAR = "* best mean of its column, and shown to be better than another row."
 
 
 def legend(run: RunRecord, metric: Metric | None = None) -> str:
     """Return what the marks of a table mean; its letters are those of the given metric."""
     if len(run.cells) < 2:
-        return "* best of its column. One seed and fold: no interval, and no difference can be called real."
+        return ONE_CELL
     text = (
-        "* best of its column. Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio "
-        "correction, rates on the arcsine scale."
+        f"{STAR} Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio correction, "
+        "rates on the arcsine scale."
     )
     if run.verdict is None:
         name = (metric or primary(run)).name
@@ -149,7 +183,14 @@ def usual_budget(run: RunRecord) -> str:
     """Return in one line what most losses were given; the run's warnings name those that were given something else."""
     if not run.budgets:
         return ""
-    return "each loss: " + ", ".join(kind.counted(kind.usual(run.budgets)) for kind in BUDGET_KINDS)
+    usual = "each loss: " + ", ".join(kind.counted(kind.usual(run.budgets)) for kind in BUDGET_KINDS)
+    others = [
+        f"{budget.label} {kind.counted(kind.of(budget))}"
+        for kind in BUDGET_KINDS
+        for budget in run.budgets
+        if not kind.warns and kind.is_unusual(budget, run.budgets)
+    ]
+    return "; ".join([usual, *others])
 
 
 def told_apart(run: RunRecord, metric: Metric) -> str:

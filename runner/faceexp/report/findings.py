@@ -142,7 +142,8 @@ def leading(run: RunRecord) -> str | None:
 def warnings(run: RunRecord) -> list[str]:
     """Return what a reader has to know before believing the numbers."""
     sentences = []
-    if run.protocol == "closed_set" or any(note.kind == "closed_set" for note in run.remarks):
+    is_closed = run.protocol == "closed_set" or any(note.kind == "closed_set" for note in run.remarks)
+    if is_closed and not run.verdict:  # else the finding says it
         sentences.append(
             "Closed set: the people of the test were seen in training, so results say nothing about new people."
         )

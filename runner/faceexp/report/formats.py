@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.answers import best_word, helps_word
-from faceexp.report.columns import Row, best, columns_of, heading, legend, mean_and_interval, primary, rows_of
+from faceexp.report.columns import STAR, Row, columns_of, heading, legend, mean_and_interval, primary, rows_of, starred
+from faceexp.report.headline import headline
 from faceexp.report.shown import shown
 from faceexp.report.words import MINUS
 from faceexp.results.schema import RunRecord
@@ -31,22 +33,43 @@ LATEX = {
     "[": "{[}",
     "*": "{*}",
 }
+BOLD = "Bold: best mean of its column, and shown to be better than another row."
+# Characters that fit into a line of LaTeX's article in its size small, and into the label; a digit is 4.6 pt wide there
+# and the line 345 pt. A mean and its interval take 16, with the gaps before them.
+LINE_WIDTH = 74
+LABEL_WIDTH = 28
+METRIC_WIDTH = 18
+GAP = 2
+# A table with more rows than this does not fit on one page.
+LONG = 40
 # What Markdown would take for a link, an emphasis, a tag, code or the end of a cell. It takes an underscore
 # inside a word for itself, and so the names of plugins stay as they are.
 MARKDOWN = re.compile(r"[\\|`<>\[\]*]|(?<!\w)_|_(?!\w)")
 
 
-def _cells(run: RunRecord, sort: Metric | None, escaped: Callable[[str], str], bold: str) -> Iterator[list[str]]:
-    """Yield the cells of each row, escaped; ``bold`` is what the best value of each metric becomes."""
-    rows = rows_of(run, sort)
-    for row in rows:
-        cells = [escaped(row.label), f"{row.ok}/{row.total}"]
-        for metric in columns_of(run):
-            text = mean_and_interval(row.summaries.get(metric.key), metric)
-            rank = row.rank(metric)
-            is_best = rank is not None and rank == best(rows, metric)
-            cells.append(bold.format(escaped(text)) if is_best else escaped(text))
-        yield [*cells, *(escaped(text) for text in _judged(run, row, sort))]
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of a row, escaped: its name and count, of each metric the mean and the interval, and what is judged."""
+
+    first: list[str]
+    metrics: list[tuple[str, str]]
+    judged: list[str]
+
+
+def _rows(
+    run: RunRecord, sort: Metric | None, metrics: Sequence[Metric], escaped: Callable[[str], str], bold: str
+) -> list[_Cells]:
+    """Return the cells of each row; ``bold`` is what the best value of a metric becomes if it is told from others."""
+    stars = {metric: starred(run, metric) for metric in metrics}
+    rows = []
+    for row in rows_of(run, sort):
+        pairs = []
+        for metric in metrics:
+            mean, _, interval = map(escaped, mean_and_interval(row.summaries.get(metric.key), metric).partition(" "))
+            pairs.append((bold.format(mean) if row.label in stars[metric] else mean, interval))
+        judged = [escaped(text) for text in _judged(run, row, sort)]
+        rows.append(_Cells([escaped(row.label), f"{row.ok}/{row.total}"], pairs, judged))
+    return rows
 
 
 def _judged(run: RunRecord, row: Row, sort: Metric | None) -> list[str]:
@@ -56,14 +79,18 @@ def _judged(run: RunRecord, row: Row, sort: Metric | None) -> list[str]:
     return [helps_word(run, row.label), best_word(run, row.label)]
 
 
-def _headings(run: RunRecord) -> list[str]:
-    judged = ["group"] if run.verdict is None else ["helps", "best"]
-    return ["loss or baseline", "ok", *(metric.heading for metric in columns_of(run)), *judged]
+def _judged_headings(run: RunRecord) -> list[str]:
+    return ["group"] if run.verdict is None else ["helps", "best"]
 
 
-def markdown(run: RunRecord, sort: Metric | None = None) -> str:
-    """Return a table in GitHub's Markdown, with the legend below it."""
+def _finding(run: RunRecord) -> list[str]:
+    return [said.text for said in headline(run) if said.text]
+
+
+def markdown(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] | None = None) -> str:
+    """Return the finding and a table in GitHub's Markdown, with the legend below it."""
     run = shown(run)
+    metrics = columns or columns_of(run)
 
     def escaped(text: str) -> str:
         return MARKDOWN.sub(r"\\\g<0>", text)
@@ -71,48 +98,71 @@ def markdown(run: RunRecord, sort: Metric | None = None) -> str:
     def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(cells) + " |"
 
-    names = _headings(run)
+    names = ["loss or baseline", "ok"]
+    names += [name for metric in metrics for name in (metric.heading, "95 % interval")]
+    names += _judged_headings(run)
     rule = "| --- | " + " | ".join("---:" for _ in names[1:]) + " |"
-    body = [line(cells) for cells in _cells(run, sort, escaped, "**{}**")]
-    title = f"**{escaped(heading(run))}**"
-    return "\n".join([title, "", line(map(escaped, names)), rule, *body, "", escaped(legend(run, sort))])
+    body = [
+        line([*row.first, *(cell for pair in row.metrics for cell in pair), *row.judged])
+        for row in _rows(run, sort, metrics, escaped, "**{}**")
+    ]
+    above = [f"**{escaped(heading(run))}**", "", escaped(" ".join(_finding(run))), ""]
+    return "\n".join([*above, line(map(escaped, names)), rule, *body, "", escaped(legend(run, sort))])
 
 
-def latex(run: RunRecord, sort: Metric | None = None) -> str:
-    """Return a table in LaTeX with the rules of the package booktabs; the best values are bold."""
+def latex(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] | None = None) -> str:
+    """Return a table in LaTeX that fits a page, and comments that name the packages which it needs.
+
+    Without chosen columns it has as many metrics as fit beside the labels, the most important first. A long table
+    goes on from page to page. The best value of a metric is bold if it is told from others.
+    """
     run = shown(run)
 
     def escaped(text: str) -> str:
         return re.sub("[" + re.escape("".join(LATEX)) + "]", lambda match: LATEX[match[0]], text)
 
-    def line(cells: list[str]) -> str:
+    def line(cells: Iterable[str]) -> str:
         return " & ".join(cells) + r" \\"
 
-    names = _headings(run)
-    body = [line(cells) for cells in _cells(run, sort, escaped, r"\textbf{{{}}}")]
+    metrics = columns or columns_of(run)
+    rows = _rows(run, sort, metrics, escaped, r"\textbf{{{}}}")
+    judged = _judged_headings(run)
+    longest = max((len(row.label) for row in rows_of(run)), default=0)
+    label = f"p{{{LABEL_WIDTH / LINE_WIDTH:.2f}\\linewidth}}" if longest > LABEL_WIDTH else "l"
+    if columns is None:
+        used = min(longest, LABEL_WIDTH) + sum(GAP + width for width in (5, *([11, 6] if run.verdict else [6])))
+        metrics = metrics[: max(1, (LINE_WIDTH - used) // METRIC_WIDTH)]
+    number = len(metrics)
+    environment = "longtable" if len(rows) > LONG else "tabular"
+    headings = ["loss or baseline", "ok"]
+    headings += [rf"\multicolumn{{2}}{{c}}{{{escaped(metric.heading)}}}" for metric in metrics] + judged
+    head = [r"\toprule", line(headings), r"\midrule", *([r"\endhead"] if environment == "longtable" else [])]
+    body = [line([*row.first, *(cell for pair in row.metrics[:number] for cell in pair), *row.judged]) for row in rows]
+    packages = [r"\usepackage{booktabs}", *([r"\usepackage{longtable}"] if environment == "longtable" else [])]
     return "\n".join(
         [
-            rf"% {heading(run)}",
-            rf"% {legend(run, sort)}",
-            rf"\begin{{tabular}}{{l{'r' * (len(columns_of(run)) + 1)}{'l' * (len(names) - len(columns_of(run)) - 2)}}}",
-            r"\toprule",
-            line([escaped(name) for name in names]),
-            r"\midrule",
+            f"% {heading(run)}",
+            *(f"% {text}" for text in _finding(run)),
+            f"% {legend(run, sort).replace(STAR, BOLD)}",
+            f"% It needs {' and '.join(packages)} in the preamble.",
+            r"{\small\setlength{\tabcolsep}{4pt}",
+            rf"\begin{{{environment}}}{{{label}r{'rl' * number}{'l' * len(judged)}}}",
+            *head,
             *body,
             r"\bottomrule",
-            r"\end{tabular}",
+            rf"\end{{{environment}}}}}",
         ]
     )
 
 
-def table_csv(run: RunRecord, sort: Metric | None = None) -> str:
+def table_csv(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] | None = None) -> str:
     """Return every mean with its interval in full precision, one row per label; a cell without a value is empty."""
     run = shown(run)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    metrics = columns_of(run)
+    metrics = columns or columns_of(run)
     names = [f"{metric.key}{end}" for metric in metrics for end in ("", " ci95 low", " ci95 high")]
-    writer.writerow(["label", "kind", "ok", "trials", *names, *_headings(run)[len(metrics) + 2 :]])
+    writer.writerow(["label", "kind", "ok", "trials", *names, *_judged_headings(run)])
     for row in rows_of(run, sort):
         cells: list[object] = [row.label, row.kind, row.ok, row.total]
         for metric in metrics:

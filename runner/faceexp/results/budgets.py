@@ -22,6 +22,7 @@ class BudgetKind:
         one: The same for a single one: ``1 step of phase 2``.
         heading: The same in few words, for the heading of a table.
         slack: A loss whose number differs by no more than this share of the usual number counts as having the same.
+        warns: Whether another number than usual is warned of. A grid that somebody asks for is no fault.
     """
 
     key: str
@@ -29,6 +30,7 @@ class BudgetKind:
     one: str
     heading: str
     slack: float = 0.0
+    warns: bool = True
 
     def counted(self, number: int) -> str:
         """Return ``600 steps of phase 2``, or ``1 step of phase 2``."""
@@ -56,7 +58,7 @@ BUDGET_KINDS = (
     # Some losses train proxies or class centres of their own. They are part of the loss, so up to a tenth more weights
     # than usual are no other budget.
     BudgetKind("trainable_parameters", "trainable parameters", "trainable parameter", "trainable", slack=0.1),
-    BudgetKind("settings_tried", "settings tried", "setting tried", "settings"),
+    BudgetKind("settings_tried", "settings tried", "setting tried", "settings", warns=False),
 )
 
 
@@ -74,9 +76,9 @@ def budgets_of(trials: Sequence[TrialRecord]) -> Iterator[LossBudgetRecord]:
 
 
 def unequal_budgets(budgets: Sequence[LossBudgetRecord]) -> Iterator[str]:
-    """Yield a sentence for each kind of budget that is not equal; it names the losses with another number than most."""
+    """Yield a sentence for each kind of budget that should be equal and is not; it names losses that have another."""
     for kind in BUDGET_KINDS:
         others = [budget for budget in budgets if kind.is_unusual(budget, budgets)]
-        if others:
+        if others and kind.warns:
             named = ", ".join(f"{budget.label} {kind.of(budget):,}" for budget in others)
             yield f"unequal budgets, {kind.words}: {named}; the others {kind.usual(budgets):,}"

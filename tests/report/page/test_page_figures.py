@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 from scipy.stats import norm
 
-from faceexp.evaluation.catalogue import ACCURACY, COLUMNS
+from faceexp.evaluation.catalogue import ACCURACY, COLUMNS, METRIC_OF
 from faceexp.report.columns import rows_of
 from faceexp.report.page import figures_of_rows, figures_of_trials
 from faceexp.results.record import CalibrationRecord
@@ -41,6 +41,21 @@ def test_the_forest_has_means_and_intervals_of_each_row(study, accuracies):
     half = 3.182446 * values.std(ddof=1) / 2  # t(0.975, 3) from tables, times s over the root of four
     assert marks["twin"] == pytest.approx((values.mean(), half), rel=1e-4)
     assert len(marks) == 4
+
+
+@pytest.mark.parametrize(("key", "place"), [("accuracy", 50.0), ("auc", 0.5), ("eer", 50.0), ("tar@far=0.01", 1.0)])
+def test_the_forest_has_a_line_at_guessing_inside_its_axis(study, key, place):
+    layout = figures_of_rows.forest(rows_of(study), METRIC_OF[key])["layout"]
+    low, high = layout["xaxis"]["range"]
+    assert place in [shape["x0"] for shape in layout["shapes"]]
+    assert low < place < high
+    assert [word["text"] for word in layout["annotations"]] == ["guessing"]
+
+
+def test_a_metric_whose_value_for_guessing_depends_on_the_data_has_no_such_line(study):
+    layout = figures_of_rows.forest(rows_of(study), METRIC_OF["map_at_r"])["layout"]
+    assert len(layout["shapes"]) == 1
+    assert "annotations" not in layout
 
 
 def test_curves_are_averaged_at_equal_false_accept_rates():

@@ -88,7 +88,8 @@ def test_each_picture_is_in_the_page_once(text, pictures, data_of):
 
 def test_the_finding_comes_first(text, read, bad_label):
     words = read(text).words
-    assert words.index("is better than") < words.index("Leaderboard loss or baseline")
+    assert words.index("is better than") < words.index("Leaderboard all 10 metrics")
+    assert words.index("Leaderboard all 10 metrics") < words.index("Verdict matrix Is the row")
     assert f"{bad_label.strip()} is better than {PHASE_1} and weak" in words
     assert f"twin is better than {PHASE_1} and weak" in words
     assert "in accuracy at 5 %. No other two of the 5 rows can be told apart." in words
@@ -119,16 +120,18 @@ def test_the_leaderboard_has_every_metric_that_a_run_has(study, text, read, chan
     board = read(text).tables[0]
     present = [metric.heading for metric in COLUMNS]
     assert len(present) == 10
-    assert board[0][2:-1] == present
+    assert [name.split(",")[0] for name in board[0][:3]] == ["loss or baseline", "letters", "ok"]
+    assert board[0][3:] == present
     assert [row[0] for row in board[1:]] == [row.label for row in rows_of(study)]
     low, high = next(row.ci95 for row in study.summary if row.label == board[1][0] and row.metric == "accuracy")
-    assert board[1][2] == f"*91.0 {100 * low:.1f}–{100 * high:.1f}"
-    assert [row[-1] for row in board[1:]] == ["a", "a", "b", "b", ""]
-    assert board[-1][1:3] == ["0/4", "-"]
+    assert board[1][3] == f"*91.0 {100 * low:.1f}–{100 * high:.1f}"
+    assert sum("*" in cell for row in board for cell in row) == 2, "in no other metric than accuracy and EER"
+    assert [row[1] for row in board[1:]] == ["a", "a", "b", "b", ""]
+    assert board[-1][2:4] == ["0/4", "-"]
     fewer = [summary for summary in study.summary if summary.metric != "rank_1"]
     closed = read(page(changed(study, summary=fewer), EnvironmentRecord(), {}, {})).tables[0]
     assert "rank-1 %" in board[0]
-    assert closed[0][2:-1] == [heading for heading in present if heading != "rank-1 %"]
+    assert closed[0][3:] == [heading for heading in present if heading != "rank-1 %"]
 
 
 def test_headings_that_sort_are_buttons_and_say_how(text, read):
@@ -267,6 +270,19 @@ def test_a_run_of_failures_alone_has_a_page(study, environment, changed, read, w
     assert "0/4" in words
 
 
+def test_a_matrix_without_any_difference_is_folded(study, text, environment, changed):
+    assert "<details open><summary>The matrix</summary>" in text
+    alike = [pair.model_copy(update={"verdict": "indistinguishable"}) for pair in study.comparisons]
+    assert "<details><summary>No two rows differ in accuracy: the matrix</summary>" in page(
+        changed(study, comparisons=alike), environment, {}, {}
+    )
+
+
+def test_nothing_scrolls_inside_the_page_but_sideways(text):
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert not re.search(r"max-height|overflow(-y)?: *(auto|scroll)", style)
+
+
 # The questions that the experiment file asks
 
 
@@ -313,9 +329,10 @@ def test_the_questions_have_a_table_and_a_chart(answered, environment, read, dat
     reader = read(text)
     words = reader.words
     assert (
-        words.index("Which losses help?")
-        < words.index("Questions The experiment file")
-        < words.index("Leaderboard loss or baseline")
+        words.index(f"1 of 2 losses helps (better than the {PHASE_1})")
+        < words.index("Leaderboard all 10 metrics")
+        < words.index("Which losses help?")
+        < words.index("The experiment file declared before the run")
     )
     assert "Within 7 points a difference is practically none." in words  # 0.07 x 100 is not 7 in binary
     (table,) = [table for table in reader.tables if table[0][0] == "loss" and "helps by" in table[0]]

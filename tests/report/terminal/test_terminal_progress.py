@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import time
 
@@ -10,8 +11,9 @@ import pytest
 
 from faceexp.report.terminal import progress
 from faceexp.report.terminal.outline import outline
-from faceexp.results.events import TrialEnded
+from faceexp.results.events import Looked, TrialEnded
 from faceexp.results.schema import TrialRecord
+from faceexp.results.verdict import VerdictRecord
 from faceexp.values import Event
 
 
@@ -69,77 +71,135 @@ def ended_event(done, total, label, trial):
     return TrialEnded("trial", done, total, label, 0, 0, trial=trial)
 
 
-def test_the_display_shows_phase_1_then_one_line_per_loss(wanted, clock, drawn):
+def lines_of(text):
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def many_losses(wanted, tiny):
+    """Forty losses with long names and two baselines, on two seeds and three folds: 252 trials."""
+    experiment = tiny(
+        tuple(f"soft_nearest_neighbour_{place}" for place in range(40)),
+        seeds=(0, 1),
+        protocol=wanted.experiment.protocol.model_copy(update={"folds": 3}),
+        baselines=("pixels", "pca"),
+    )
+    losses = tuple(dataclasses.replace(wanted.losses[0], entry=entry) for entry in experiment.losses)
+    return dataclasses.replace(wanted, experiment=experiment, losses=losses, folds=3)
+
+
+def test_the_display_shows_the_stages_that_come_before_the_losses(wanted, clock, drawn):
     display = progress.Display(wanted)
-    assert "phase 1" not in drawn(display)
+    assert lines_of(drawn(display))[1].endswith("preparing"), "something moves from the start"
+    assert lines_of(drawn(display))[-1] == "4 trials wait"
+    assert max(len(line.rstrip()) for line in drawn(display, 200).splitlines()) == 100
     display.on_event(Event("images", 36, 72))
-    assert re.search(r"decoding images .* 36/72", drawn(display))
+    assert "decoding images 36/72" in lines_of(drawn(display))[1]
+    display.on_event(Event("images", 72, 72))
+    assert "decoding" not in drawn(display)
     display.on_event(Event("pretrain", 0, 8, "", 1, 0, 2.5))
     clock(3)
     display.on_event(Event("pretrain", 4, 8, "", 1, 0, 1.25))
-    text = drawn(display)
-    assert re.search(r"phase 1, seed 1 fold 0 .* 4/8 +loss 1\.25", text)
-    assert re.search(r"contrastive .* 0/20", text)
+    assert lines_of(drawn(display))[1].endswith("phase 1, seed 1 fold 0 4/8, loss 1.25, 0:03 left")
     display.on_event(Event("features", 72, 72, "", 1, 0))
-    assert re.search(r"✓ trunk features, seed 1 fold 0 .* 72/72", drawn(display))
+    assert lines_of(drawn(display))[1].endswith("trunk features, seed 1 fold 0 72/72")
 
 
-def test_the_display_shows_loss_value_and_time_left(wanted, clock, drawn):
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_display_fits_a_small_screen_whatever_the_number_of_losses(many_losses, clock, drawn, width):
+    display = progress.Display(many_losses)
+    done = 0
+    for place in range(10):
+        for fold in range(2):  # two processes
+            label = f"soft_nearest_neighbour_{place}"
+            display.on_event(Event("finetune", 10, 1000, label, 0, fold, 0.1234567))
+            clock(1)
+            if place < 9:
+                done += 1
+                trial = ended_trial(label).model_copy(update={"fold": fold, "seed": 0})
+                display.on_event(TrialEnded("trial", done, 252, label, 0, fold, trial=trial))
+    text = drawn(display, width)
+    lines = lines_of(text)
+    assert len(lines) == 1 + 2 + 5 + 1
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert re.match(r"18 of 252 trials done .* 0:20 elapsed", lines[0])
+    for fold, line in enumerate(lines[1:3]):
+        assert line.endswith(f"phase 2: soft_nearest_neighbour_9, seed 0 fold {fold} 10/1,000, loss 0.123")
+    assert lines[7] == "✓ soft_nearest_neighbour_8, seed 0 fold 1 accuracy 0.812, AUC 0.910, 12.3 s"
+    assert lines[8] == "232 trials wait"
+
+
+def test_more_processes_than_lines_are_counted(many_losses, clock, drawn):
+    display = progress.Display(many_losses)
+    for seed in range(2):
+        for fold in range(6):
+            display.on_event(Event("pretrain", 1, 8, "", seed, fold, 2.5))
+    lines = lines_of(drawn(display))
+    assert len(lines) == 1 + 6 + 1 + 1
+    assert lines[7] == "and 6 more run"
+
+
+def test_between_two_trials_the_next_one_is_named(wanted, clock, drawn):
     display = progress.Display(wanted)
-    clock(10)  # phase 1, which belongs to no loss
-    display.on_event(Event("features", 72, 72))
-    clock(5)
-    display.on_event(Event("finetune", 5, 10, "npairs", 0, 0, 0.123456))
-    text = drawn(display)
-    # Five of its twenty steps took five seconds.
-    assert re.search(r"npairs .* 5/20 +loss 0\.1235 +0:15 left", text)
-    assert re.search(r"contrastive .* 0/20 *$", text, re.MULTILINE)
-    assert "0:15 elapsed" in text
-    display.on_event(ended_event(1, 4, "npairs", ended_trial()))
-    text = drawn(display)
-    assert re.search(r"npairs .* 10/20 +loss 0\.1235", text)
-    assert "trial 1 of 4, 0:15 elapsed, about 0:45 left" in text
+    display.on_event(Event("finetune", 10, 10, "contrastive", 1, 0, 0.5))
+    trial = ended_trial("contrastive").model_copy(update={"seed": 1, "fold": 0})
+    display.on_event(TrialEnded("trial", 1, 4, "contrastive", 1, 0, trial=trial))
+    assert lines_of(drawn(display))[1].endswith("starting: npairs, seed 1 fold 0")
+    assert lines_of(drawn(display))[-1] == "2 trials wait"
+    display.on_event(TrialEnded("trial", 2, 4, "npairs", 1, 0, trial=trial.model_copy(update={"label": "npairs"})))
+    assert "starting" not in drawn(display)
 
 
-def test_the_display_shows_seeds_that_train_side_by_side(wanted, clock, drawn):
+def test_the_time_left_is_that_of_the_trials_that_wait(wanted, tiny, clock, drawn):
+    baseline = ended_trial("raw pixels", seconds=1.0).model_copy(update={"kind": "baseline"})
+    experiment = wanted.experiment.model_copy(update={"baselines": ("pixels",)})
+    display = progress.Display(dataclasses.replace(wanted, experiment=experiment))
+    clock(2)
+    display.on_event(TrialEnded("trial", 1, 6, "raw pixels", 0, 0, trial=baseline))
+    assert "left" not in drawn(display), "a baseline tells nothing about losses"
+    clock(8)
+    display.on_event(TrialEnded("trial", 2, 6, "npairs", 0, 0, trial=ended_trial(seconds=4.0)))
+    # Five seconds of trials took ten; a baseline of one second and three losses of four wait.
+    assert "0:10 elapsed, about 0:26 left" in drawn(display)
+    clock(6)
+    assert "0:16 elapsed, about 0:20 left" in drawn(display)
+    stored = ended_trial("contrastive", reused=("pretrain", "finetune"))
+    display.on_event(TrialEnded("trial", 3, 6, "contrastive", 0, 0, trial=stored))
+    assert "about 0:18 left" in drawn(display)
+    assert "AUC 0.910, stored" in drawn(display)
+
+
+def test_the_display_shows_failures_and_what_comes_after_the_last_trial(wanted, clock, drawn):
     display = progress.Display(wanted)
-    for done in (0, 4):
+    for number, (seed, label) in enumerate(itertools.product((0, 1), ("contrastive", "npairs")), 1):
         clock(2)
-        for seed in (0, 1):
-            display.on_event(Event("pretrain", done + seed, 8, "", seed, 0, 2.5))
-    text = drawn(display)
-    assert re.search(r"phase 1, seed 0 fold 0 .* 4/8 +loss 2\.5 +0:02 left", text)
-    assert re.search(r"phase 1, seed 1 fold 0 .* 5/8 +loss 2\.5 +0:02 left", text)
-    for seed in (0, 1):
-        display.on_event(Event("finetune", 3 + seed, 10, "npairs", seed, 0, 0.5))
-    assert re.search(r"npairs .* 7/20", drawn(display))
-    # A bar that is done with serves the next seed.
-    display.on_event(Event("pretrain", 8, 8, "", 1, 0, 0.5))
-    display.on_event(Event("pretrain", 1, 8, "", 2, 0, 0.5))
-    text = drawn(display)
-    assert "seed 1 fold 0" not in text
-    assert re.search(r"phase 1, seed 2 fold 0 .* 1/8", text)
-
-
-def test_the_display_shows_failures_and_the_end(wanted, clock, drawn):
-    display = progress.Display(wanted)
-    for number, label in enumerate(("npairs", "contrastive", "npairs", "contrastive"), 1):
-        clock(2)
-        display.on_event(Event("finetune", 10, 10, label, 0, 0, 0.5))
+        display.on_event(Event("finetune", 10, 10, label, seed, 0, 0.5))
         status = "diverged" if label == "npairs" else "ok"
-        display.on_event(ended_event(number, 4, label, ended_trial(label, status, "why")))
-    text = drawn(display)
-    assert re.search(r"✓ npairs .* 20/20 +diverged", text)
-    assert re.search(r"✓ contrastive .* 20/20 +loss 0\.5", text)
-    assert "trial 4 of 4, 0:08 elapsed" in text
-    assert "left" not in text
+        trial = ended_trial(label, status, "why").model_copy(update={"seed": seed, "fold": 0})
+        display.on_event(TrialEnded("trial", number, 4, label, seed, 0, trial=trial))
+    display.on_event(Event("compare", 0, 1))
+    lines = lines_of(drawn(display))
+    assert lines[1].endswith("comparing the rows, writing results and page")
+    assert lines[-1] == "x npairs, seed 1 fold 0 diverged"
+    assert "left" not in drawn(display)
+    display.end()
+    (line,) = lines_of(drawn(display))
+    assert re.match(r"4 of 4 trials done .* 0:08 elapsed", line)
 
 
-def test_the_display_hears_of_baselines_and_of_what_it_does_not_know(wanted, clock, drawn):
+def test_a_look_adds_the_trials_of_losses_that_are_in_question(wanted, clock, drawn):
+    display = progress.Display(wanted)
+    verdict = VerdictRecord(metric="accuracy", questions=(), equivalence=0.01, in_question=("npairs",))
+    display.on_event(Looked("look", 1, 5, verdict=verdict))
+    assert "0 of 9 trials done" in drawn(display)  # a look adds five trials
+
+
+def test_the_display_hears_of_what_it_does_not_know(wanted, clock, drawn):
     display = progress.Display(wanted)
     display.on_event(ended_event(1, 6, "raw pixels", ended_trial("raw pixels")))
     display.on_event(Event("something new", 1, 2))
-    assert "trial 1 of 6" in drawn(display)
+    assert "1 of 6 trials done" in drawn(display)
 
 
 def test_markup_in_a_label_is_text(tiny, wanted, clock, drawn):
@@ -163,7 +223,12 @@ def test_a_line_about_a_trial_that_has_ended():
 
 
 def test_outline(wanted):
-    assert outline(wanted) == ("tiny: 2 losses x 2 seeds x 1 fold = 4 trials on made, open set, trunk thin_vgg")
+    assert outline(wanted) == "tiny: 4 trials (2 losses x 2 seeds x 1 fold) on made, open set, trunk thin_vgg"
+
+
+def test_the_outline_counts_baselines_as_the_log_does(many_losses):
+    counted = "252 trials (40 losses and 2 baselines x 2 seeds x 3 folds)"
+    assert outline(many_losses) == f"tiny: {counted} on made, open set, trunk thin_vgg"
 
 
 @pytest.mark.parametrize(

@@ -31,17 +31,18 @@ def test_the_table_has_one_row_per_label_the_best_first(written, drawn, bold_lab
     rows = [line for line in text.splitlines() if re.search(r" \d/\d ", line)]
     assert [re.split(r"\s{2,}", row)[0].strip() for row in rows] == [bold_label, "phase-1 embedding", "other", "dead"]
     assert [re.search(r"(\d/\d)", row).group() for row in rows] == ["2/2", "2/2", "1/2", "0/2"]
-    assert "study: open set, 2 seeds x 1 fold" in text
+    assert "study: open set, 8 trials (3 losses and 1 baseline x 2 seeds x 1 fold)" in text
     assert rows[0].split()[-1] == "ab"
 
 
-def test_the_best_of_each_column_is_marked_in_its_direction(written, drawn):
-    text = drawn(terminal.run_table(written, 140), 140)
+def test_the_best_of_a_column_is_marked_if_it_is_told_from_others(written, drawn, changed, comparison, bold_label):
+    fewer_errors = comparison("eer", a="other", b=bold_label, verdict="b>a")
+    text = drawn(terminal.run_table(changed(written, comparisons=[*written.comparisons, fewer_errors]), 140), 140)
     best, baseline, other, dead = (line for line in text.splitlines() if re.search(r" \d/\d ", line))
     assert "*86.1 81.1–91.1" in best
     assert "*0.912 0.862–0.962" in best
-    assert "*14.1 9.1–19.1" in best  # of errors, the smallest
-    assert "*0.45 0.40–0.50" in best
+    assert "*14.1  9.1–19.1" in best  # of errors, the smallest
+    assert " 0.45 0.40–0.50" in best  # nothing was shown in this metric
     assert "80.0 75.0–85.0" in baseline
     assert "*80.0" not in baseline + other
     assert "–" not in other  # without an interval, none is shown
@@ -58,6 +59,18 @@ def test_another_metric_decides_the_order_and_is_shown_however_narrow_the_screen
     assert "EER %" in head
 
 
+def test_chosen_columns_are_shown_in_their_order_and_what_has_no_room_is_named(written, drawn):
+    columns = [METRIC_OF[key] for key in ("eer", "map_at_r", "auc")]
+    text = drawn(terminal.run_table(written, 140, columns=columns), 140)
+    (head,) = [line for line in text.splitlines() if "ok" in line.split()]
+    assert head.split()[4:] == ["EER", "%", "MAP@R", "%", "AUC", "group"]
+    text = drawn(terminal.run_table(written, 70, columns=columns), 70)
+    (head,) = [line for line in text.splitlines() if "ok" in line.split()]
+    assert head.split()[4:] == ["EER", "%", "MAP@R", "%"], "before the letters"
+    assert "no room in 70 characters for AUC" in text
+    assert "…" not in text
+
+
 def test_metrics_that_a_protocol_does_not_give_are_no_columns(written, drawn, changed):
     fewer = [summary for summary in written.summary if summary.metric != "rank_1"]
     assert "rank-1" in drawn(terminal.run_table(written, 250), 250)
@@ -67,10 +80,11 @@ def test_metrics_that_a_protocol_does_not_give_are_no_columns(written, drawn, ch
 def test_warnings_and_the_verdict_are_said(written, drawn, changed, comparison):
     text = drawn(terminal.run_table(changed(written, warnings=["unequal budgets, steps: x 5; the others 9"]), 120))
     assert "! unequal budgets, steps: x 5; the others 9" in text
-    assert text.rstrip().endswith("1 of the 2 pairs of rows can be told apart in accuracy")
-    assert "none of the 1 pairs" in drawn(
-        terminal.run_table(changed(written, comparisons=[comparison(verdict="indistinguishable")]), 120)
-    )
+    assert text.index("is better than other, in accuracy at 5 %") < text.index("loss or baseline")
+    told = drawn(terminal.run_table(written, 120, notes=True))
+    assert "1 of the 2 pairs of rows can be told apart in accuracy" in told
+    nothing = changed(written, comparisons=[comparison(verdict="indistinguishable")])
+    assert "none of the 1 pairs" in drawn(terminal.run_table(nothing, 120, notes=True))
 
 
 def test_the_matrix_says_who_beats_whom(written, comparison, bold_label, drawn, changed):
@@ -103,7 +117,7 @@ def test_a_pair_that_was_not_tested_has_no_verdict_in_the_matrix(written, compar
 def test_the_usual_budget_is_said_in_a_line(written, drawn, changed):
     budgets = [{"label": label, "loss": "x", **BUDGET} for label in "ab"]
     budgets.append({"label": "c", "loss": "x", **BUDGET, "steps": 99})
-    text = drawn(terminal.run_table(changed(written, budgets=budgets), 160), 160)
+    text = drawn(terminal.run_table(changed(written, budgets=budgets), 160, notes=True), 160)
     assert (
         "each loss: 1,000 images seen in phase 1, 10 steps of phase 2, 640 images seen in phase 2, 12,345 trainable"
         in text
@@ -118,7 +132,7 @@ def test_published_results_stand_in_their_own_layout_and_are_judged(written, dra
         "results": [{"label": label, "right": right, "sim_diff_ratio": ratio} for label, right, ratio in results],
         "power": power.from_counts({label: right for label, right, _ in results}, 134),
     }
-    text = " ".join(drawn(terminal.run_table(changed(written, published=published), 120)).split())
+    text = " ".join(drawn(terminal.run_table(changed(written, published=published), 120, notes=True)).split())
     assert "published: a study" in text
     assert "npairs 114 85.1 0.28" in text
     assert "cluster 112 83.6 -" in text
@@ -136,12 +150,14 @@ def test_budgets_are_a_table(written, drawn, changed, bold_label):
 
 def test_failures_are_shown_with_their_reason_as_it_is(written, drawn):
     text = drawn(terminal.run_table(written, 120))
+    assert "x other (seed 1, fold 0) diverged: the loss is not finite at step 7; 2 more such with --notes" in text
+    text = drawn(terminal.run_table(written, 120, notes=True))
     assert "x other (seed 1, fold 0) diverged: the loss is not finite at step 7" in text
     assert text.count("failed: RuntimeError: <no luck> [bold]") == 2
 
 
 def test_losses_no_better_than_phase_1_are_named(written, drawn, bold_label):
-    text = drawn(terminal.run_table(written, 120))
+    text = drawn(terminal.run_table(written, 120, notes=True))
     assert "! other does not beat the phase-1 embedding in accuracy" in text
     assert f"{bold_label} does not beat" not in text
     assert "dead does not beat" not in text
@@ -156,8 +172,8 @@ def test_one_trial_has_no_interval(written, changed, drawn):
     text = drawn(terminal.run_table(single, 140), 140)
     assert "–" not in text
     assert "One seed and fold: no interval, and no difference can be called real." in text
-    assert "1 seed x 1 fold" in text
-    assert "Holm-corrected" in drawn(terminal.run_table(written, 300), 300)
+    assert "x 1 seed x 1 fold" in text
+    assert "Holm-corrected" in drawn(terminal.run_table(written, 300, notes=True), 300)
 
 
 def test_a_run_of_failures_alone_is_drawn(written, changed, drawn):
@@ -166,7 +182,7 @@ def test_a_run_of_failures_alone_is_drawn(written, changed, drawn):
     alone = changed(written, trials=trials, summary=summaries)
     text = drawn(terminal.run_table(alone, 120))
     assert "0/2" in text
-    assert "*" not in text.split("* best")[0]
+    assert "*" not in text
 
 
 def test_a_trial_that_is_in_no_summary_is_a_row(written, drawn, bold_label, changed):

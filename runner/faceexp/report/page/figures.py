@@ -39,6 +39,27 @@ def vertical_line(x: float) -> Figure:
     }
 
 
+def guessing_line(x: float) -> Figure:
+    """Return a full line at what guessing gives; that of the best mean is dotted."""
+    line = vertical_line(x)
+    return line | {"line": {"color": COLOURS[1], "width": 1.5}}
+
+
+def guessing_word(x: float) -> Figure:
+    """Return the word above that line."""
+    return {
+        "text": "guessing",
+        "x": x,
+        "xanchor": "left",
+        "xshift": 3,
+        "yref": "paper",
+        "y": 1,
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": 11, "color": COLOURS[1]},
+    }
+
+
 def plotly_dash(lengths: str) -> str:
     """Return an SVG dash pattern as Plotly writes it."""
     return " ".join(f"{length}px" for length in lengths.split()) or "solid"

@@ -22,6 +22,8 @@ from faceexp.report.page.figures import (
     GREY,
     Figure,
     Floats,
+    guessing_line,
+    guessing_word,
     plain_text,
     plotly_dash,
     short,
@@ -123,7 +125,7 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
                 "hovertemplate": "%{text}<extra></extra>",
             }
         )
-    layout = {
+    layout: Figure = {
         "height": 90 + 24 * len(present),
         "showlegend": False,
         "hovermode": "closest",
@@ -135,6 +137,9 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
         "yaxis": _labelled([row.label for row in present]),
         "shapes": [vertical_line((present[0].mean(metric) or 0.0) * metric.scale)] if present else [],
     }
+    if metric.guessing is not None:
+        at = metric.guessing * metric.scale
+        layout |= {"shapes": [*layout["shapes"], guessing_line(at)], "annotations": [guessing_word(at)]}
     return {"data": data, "layout": layout}
 
 
@@ -237,6 +242,8 @@ def _reach_of(value: float | None, interval: tuple[float, float] | None) -> tupl
 def _range(present: Sequence[Row], metric: Metric) -> list[float | None]:
     """Return the ends of the axis; those that Plotly would choose leave room for labels that stand elsewhere here."""
     ends = [(row.mean(metric) or 0.0, _reach(row.summaries[metric.key])) for row in present]
+    if metric.guessing is not None:
+        ends.append((metric.guessing, (0.0, 0.0)))
     low = min((mean - below for mean, (below, _) in ends), default=0.0)
     high = max((mean + above for mean, (_, above) in ends), default=1.0)
     room = 0.04 * (high - low) or 0.04

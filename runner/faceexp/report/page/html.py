@@ -17,10 +17,9 @@ import markupsafe
 from faceexp.errors import printable
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report import findings
-from faceexp.report.answers import answers
+from faceexp.report.answers import answers, best_word, helps_word
 from faceexp.report.columns import (
     Row,
-    best,
     columns_of,
     heading,
     legend,
@@ -28,8 +27,10 @@ from faceexp.report.columns import (
     mean_and_interval,
     primary,
     rows_of,
+    starred,
 )
 from faceexp.report.glossary import glossary
+from faceexp.report.headline import headline
 from faceexp.report.page import figures_of_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
@@ -43,6 +44,8 @@ from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
 # A table of comparisons with more lines than this is folded until the reader opens it: it would be longer than
 # everything below it, which nobody would then find.
 UNFOLDED = 60
+# So many metrics of the leaderboard are seen without scrolling sideways; the others are shown when a reader asks.
+USUAL_COLUMNS = 3
 # So many losses, the best ones, are drawn in ROC and DET before the reader chooses any: more lines than these and the
 # baselines, which are always drawn, cannot be told from each other.
 DRAWN_LOSSES = 4
@@ -91,6 +94,8 @@ class LeaderboardRow:
         count: How many of its trials ended well, of how many.
         complete: Whether all did.
         group: Its letters in the leading metric.
+        helps: By how much it differs from the phase-1 embedding, and what is shown of that.
+        may_be_best: Whether it may be the best.
         cells: One cell per metric.
     """
 
@@ -99,6 +104,8 @@ class LeaderboardRow:
     count: str
     complete: bool
     group: str
+    helps: str
+    may_be_best: str
     cells: tuple[MeanCell, ...]
 
 
@@ -155,8 +162,8 @@ def page(
         .render(
             title=heading(run),
             description=description,
+            finding=headline(run),
             answers=answers(run),
-            verdict=findings.verdict(run),
             remarks=findings.remarks(run),
             judged=judged_rows(run),
             asked=run.verdict,
@@ -166,12 +173,14 @@ def page(
             primary=first,
             notes=findings.notes(run),
             metrics=metrics,
-            leaderboard=_leaderboard(rows, metrics),
+            leaderboard=_leaderboard(run, rows, metrics),
             legend=legend(run),
             labels=[row.label for row in rows],
             kinds=[row.kind for row in rows],
             order=order,
             matrix=_matrix(order, leading_pairs),
+            any_differ=any(pair.decided for pair in leading_pairs),
+            usual=USUAL_COLUMNS,
             pairs=leading_pairs,
             unfolded=len(leading_pairs) <= UNFOLDED,
             lines=lines,
@@ -247,8 +256,8 @@ def _templates() -> jinja2.Environment:
     return templates
 
 
-def _leaderboard(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[LeaderboardRow]:
-    champions = {metric.key: best(rows, metric) for metric in metrics}
+def _leaderboard(run: RunRecord, rows: Sequence[Row], metrics: Sequence[Metric]) -> list[LeaderboardRow]:
+    stars = {metric: starred(run, metric) for metric in metrics}
     return [
         LeaderboardRow(
             row.label,
@@ -256,15 +265,17 @@ def _leaderboard(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Leaderb
             f"{row.ok}/{row.total}",
             row.ok == row.total,
             row.letters(metrics[0]),
-            tuple(_mean_cell(row, metric, champions[metric.key]) for metric in metrics),
+            helps_word(run, row.label),
+            best_word(run, row.label),
+            tuple(_mean_cell(row, metric, is_starred=row.label in stars[metric]) for metric in metrics),
         )
         for row in rows
     ]
 
 
-def _mean_cell(row: Row, metric: Metric, champion: float | None) -> MeanCell:
+def _mean_cell(row: Row, metric: Metric, *, is_starred: bool) -> MeanCell:
     mean, _, interval = mean_and_interval(row.summaries.get(metric.key), metric).partition(" ")
-    return MeanCell(mean, interval, champion is not None and row.rank(metric) == champion)
+    return MeanCell(mean, interval, is_starred)
 
 
 def _pairs(run: RunRecord, places: Mapping[str, int], metric: Metric) -> list[PairCells]:
@@ -318,7 +329,10 @@ def _budgets(run: RunRecord) -> list[BudgetRow]:
     return [
         BudgetRow(
             budget.label,
-            tuple(BudgetCell(f"{kind.of(budget):,}", kind.is_unusual(budget, run.budgets)) for kind in BUDGET_KINDS),
+            tuple(
+                BudgetCell(f"{kind.of(budget):,}", kind.warns and kind.is_unusual(budget, run.budgets))
+                for kind in BUDGET_KINDS
+            ),
         )
         for budget in run.budgets
     ]

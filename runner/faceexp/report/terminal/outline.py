@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from faceexp.planning.trials import trials_of
+from faceexp.report.words import trials_counted
 from faceexp.values import Resolved
 
 
 def outline(resolved: Resolved) -> str:
     """Return in one line what a run is about to do."""
     experiment = resolved.experiment
-    losses, seeds, folds = len(resolved.losses), len(experiment.seeds), resolved.folds
-    trials = losses * seeds * folds
+    trials = list(trials_of(resolved))
+    counted = trials_counted(
+        len(trials),
+        losses=len(resolved.losses),
+        baselines=len({trial.label for trial in trials if trial.kind == "baseline"}),
+        seeds=len(experiment.seeds),
+        folds=resolved.folds,
+    )
     return (
-        f"{experiment.name}: {losses} loss{'es' if losses > 1 else ''} x {seeds} seed{'s' if seeds > 1 else ''} "
-        f"x {folds} fold{'s' if folds > 1 else ''} = {trials} trials on {experiment.dataset.plugin}, "
-        f"{experiment.protocol.kind.replace('_', ' ')}, trunk {experiment.model.plugin}"
+        f"{experiment.name}: {counted} on {experiment.dataset.plugin}, {experiment.protocol.kind.replace('_', ' ')}, "
+        f"trunk {experiment.model.plugin}"
     )

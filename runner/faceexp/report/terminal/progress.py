@@ -1,34 +1,40 @@
-"""What a run shows while it goes on: phase 1, then one line per loss with its loss value and the time left."""
+"""What a run shows while it goes on: the total, what runs now, what ended last, and how many trials wait."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from faceexp.errors import printable
 from faceexp.planning.looks import trials_a_look
+from faceexp.planning.trials import trials_of
 from faceexp.report.shown import shown
+from faceexp.report.words import many
 from faceexp.results.events import Looked, TrialEnded
 from faceexp.results.schema import TrialRecord
-from faceexp.values import Event, Resolved
+from faceexp.values import Event, Kind, Resolved
 
 if TYPE_CHECKING:
     # Elsewhere Rich is imported only where it is used: `faceexp validate` needs nothing but the outline, and importing
     # Rich would take a tenth of its time.
     from rich.console import RenderableType
-    from rich.progress import Progress, TaskID
+    from rich.table import Table
 
-STAGES = {
+# Stages that all seeds and folds share.
+SHARED = {
     "images": "decoding images",
     "backend": "starting TensorFlow",
-    "pretrain": "phase 1",
-    "features": "trunk features",
+    "compare": "comparing the rows, writing results and page",
 }
-# All seeds and folds share these stages, so their bars name none.
-SHARED = ("images", "backend")
+# Stages of one seed and fold.
+STAGES = {"pretrain": "phase 1", "features": "trunk features", "finetune": "phase 2"}
+# The display fits a screen of 24 lines, whatever the number of losses and processes.
+MOST_RUNNING = 6
+# On a wider screen, the eye would lose the line between a name and its numbers.
+WIDEST = 100
+MOST_ENDED = 5
 
 
 def clock(seconds: float) -> str:
@@ -44,153 +50,222 @@ def ended(trial: TrialRecord, number: int, total: int) -> str:
     place = f"[{number}/{total}] {trial.label} (seed {trial.seed}, fold {trial.fold})"
     if trial.status != "ok":
         return f"{place}: {trial.status}: {trial.reason}"
+    return f"{place}: {_numbers(trial)}, {'from the store' if _is_stored(trial) else f'{_spent(trial):.1f} s'}"
+
+
+def _numbers(trial: TrialRecord) -> str:
     accuracy, auc = trial.metrics.get("accuracy"), trial.metrics.get("auc")
-    numbers = f"accuracy {accuracy:.3f}, AUC {auc:.3f}" if accuracy is not None and auc is not None else "ok"
-    # The time of what was found in the store is not counted: another trial, or another run, has spent it.
-    spent = sum(seconds for stage, seconds in trial.seconds.items() if stage not in trial.reused)
-    source = "from the store" if "finetune" in trial.reused else f"{spent:.1f} s"
-    return f"{place}: {numbers}, {source}"
+    return f"accuracy {accuracy:.3f}, AUC {auc:.3f}" if accuracy is not None and auc is not None else "ok"
 
 
-@dataclass(frozen=True)
-class _StageBar:
-    """What the bar of a stage shows at present.
+def _is_stored(trial: TrialRecord) -> bool:
+    return "finetune" in trial.reused
+
+
+def _spent(trial: TrialRecord) -> float:
+    """Return the seconds that a trial took. What was found in the store is not counted: others have spent it."""
+    return sum(seconds for stage, seconds in trial.seconds.items() if stage not in trial.reused)
+
+
+@dataclass
+class _Running:
+    """What goes on at present, in one place.
 
     Attributes:
-        stage: The stage.
-        name: The stage as it is shown, with its seed and fold; empty as long as nothing was shown.
-        began: When the first event of that name came.
+        stage: The stage; empty before the first event of a trial.
+        label: The loss, where there is one.
+        began: When the first event of the stage came.
         first: How many units had been done by then.
+        event: The latest event.
     """
 
     stage: str
-    name: str
-    began: float
-    first: int
+    label: str
+    began: float = 0.0
+    first: int = 0
+    event: Event | None = None
+
+    def amount(self) -> str:
+        """Return how far it is: units, the value of the loss, and the time left for what is not one of many trials."""
+        event = self.event
+        if event is None or event.total < 2:
+            return ""
+        parts = [f"{event.done:,}/{event.total:,}"]
+        if event.value is not None:
+            parts.append(f"loss {event.value:.3g}")
+        if self.stage != "finetune" and self.first < event.done < event.total:
+            rate = (time.monotonic() - self.began) / (event.done - self.first)
+            parts.append(f"{clock(rate * (event.total - event.done))} left")
+        return ", ".join(parts)
+
+
+@dataclass
+class _Costs:
+    """What trials took, so that the time left can be told.
+
+    Losses and baselines are counted apart, since a baseline takes no training and comes first. The seconds of trials
+    are set in proportion to the time that passed, in which several may have run side by side.
+    """
+
+    seconds: defaultdict[Kind, float] = field(default_factory=lambda: defaultdict(float))
+    trials: Counter[Kind] = field(default_factory=Counter)
+    waiting: Counter[Kind] = field(default_factory=Counter)
+    passed: float = 0.0
+    last: float = 0.0
+
+    def end(self, trial: TrialRecord, now: float) -> None:
+        """Count a trial that has ended."""
+        self.waiting[trial.kind] -= 1
+        if _is_stored(trial):
+            self.last = now
+            return
+        self.passed += now - self.last
+        self.last = now
+        self.trials[trial.kind] += 1
+        self.seconds[trial.kind] += _spent(trial)
+
+    def left(self, now: float) -> float | None:
+        """Return the seconds left; ``None`` before a trial of each kind that waits has ended."""
+        kinds = [kind for kind, number in self.waiting.items() if number > 0]
+        spent = sum(self.seconds.values())
+        if not kinds or not spent or not all(self.trials[kind] for kind in kinds):
+            return None
+        to_spend = sum(self.seconds[kind] / self.trials[kind] * self.waiting[kind] for kind in kinds)
+        return max(0.0, to_spend * self.passed / spent - (now - self.last))
 
 
 class Display:
     """The live display: it takes the events of a run, and Rich draws it as it is at that moment."""
 
     def __init__(self, resolved: Resolved) -> None:
-        experiment = resolved.experiment
+        from rich.spinner import Spinner
+
+        self._spinner = Spinner("dots")
         self._began = time.monotonic()
-        # How many trials each loss has; a look may add some.
-        self._runs = Counter({loss.entry.label: len(experiment.seeds) * resolved.folds for loss in resolved.losses})
         self._folds = resolved.folds
         self._done = 0
-        self._total = 0
-        self._last = self._began
-        self._ended: Counter[str] = Counter()
-        self._stages = self._bars()
-        self._losses = self._bars()
-        # One bar per stage, and more where seeds run side by side.
-        self._stage_bars: dict[TaskID, _StageBar] = {}
-        self._loss_tasks = {
-            loss.entry.label: self._losses.add_task(
-                printable(loss.entry.label),
-                total=loss.entry.finetune.steps * self._runs[loss.entry.label],
-                value="",
-                left="",
-            )
-            for loss in resolved.losses
-        }
-        self._steps = {loss.entry.label: loss.entry.finetune.steps for loss in resolved.losses}
-        # By label, then by seed and fold: how many steps the trials that have not ended yet have done.
-        self._under_way: dict[str, dict[tuple[int, int], int]] = {label: {} for label in self._steps}
-        # Seconds that the fine-tuning of a loss has taken, in all trials, as far as its events tell.
-        self._spent: defaultdict[str, float] = defaultdict(float)
-
-    @staticmethod
-    def _bars() -> Progress:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-
-        return Progress(
-            SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[value]}", style="cyan", markup=False),
-            TextColumn("{task.fields[left]}", style="dim"),
-        )
+        # By seed and fold: the labels of the trials that have not ended yet, in the order in which they run.
+        self._waiting: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+        self._costs = _Costs(last=self._began)
+        for trial in trials_of(resolved):
+            self._waiting[trial.seed, trial.fold].append(trial.label)
+            self._costs.waiting[trial.kind] += 1
+        self._total = self._costs.waiting.total()
+        self._baselines = self._costs.waiting["baseline"] // max(1, len(self._waiting))
+        self._running: dict[tuple[int, int] | str, _Running] = {}
+        self._ended: deque[TrialRecord] = deque(maxlen=MOST_ENDED)
+        self._is_over = False
 
     def on_event(self, event: Event) -> None:
         """Take an event into the display."""
-        now = time.monotonic()
-        if event.stage in STAGES:
-            self._stage(event)
-        elif event.stage == "finetune":
-            self._spent[event.label] += now - self._last
-            self._under_way[event.label][event.seed, event.fold] = event.done
-            self._advance(event.label, f"loss {event.value:.4g}" if event.value is not None else "")
+        if event.stage in SHARED:
+            self._note(event.stage, event)
+            if 0 < event.total <= event.done:
+                del self._running[event.stage]
+        elif event.stage in STAGES:
+            self._note((event.seed, event.fold), event)
         elif isinstance(event, Looked):
-            for label in event.verdict.in_question:
-                self._runs[label] += trials_a_look(self._folds)
+            new = trials_a_look(self._folds)
+            self._costs.waiting["loss"] += new * len(event.verdict.in_question)
+            self._costs.waiting["baseline"] += new * self._baselines
+            self._total += new * (len(event.verdict.in_question) + self._baselines)
+            self._running.clear()
         elif isinstance(event, TrialEnded):
-            self._done, self._total = event.done, event.total
-            if event.label in self._loss_tasks:
-                self._ended[event.label] += 1
-                self._under_way[event.label].pop((event.seed, event.fold), None)
-                mark = "" if event.trial.status == "ok" else event.trial.status
-                self._advance(event.label, mark)
-        self._last = now
+            self._end(event)
 
-    def _stage(self, event: Event) -> None:
-        """Move the bar of a stage."""
-        name = STAGES[event.stage]
-        if event.stage not in SHARED:
-            name += f", seed {event.seed} fold {event.fold}"
-        now = time.monotonic()
-        task = self._bar(event, name)
-        bar = self._stage_bars[task]
-        if bar.name != name:
+    def _note(self, place: tuple[int, int] | str, event: Event) -> None:
+        """Take what is done in a stage."""
+        running = self._running.get(place)
+        if running is None or (running.stage, running.label) != (event.stage, event.label):
             # The clock of a stage starts with its first event: the time before belongs to something else.
-            bar = self._stage_bars[task] = _StageBar(event.stage, name, now, event.done)
-        began, first = bar.began, bar.first
-        left = ""
-        if first < event.done < event.total:
-            left = f"{clock((now - began) / (event.done - first) * (event.total - event.done))} left"
-        value = f"loss {event.value:.4g}" if event.value is not None else ""
-        self._stages.update(task, description=name, completed=event.done, total=event.total, value=value, left=left)
+            running = self._running[place] = _Running(event.stage, event.label, time.monotonic(), event.done)
+        running.event = event
 
-    def _bar(self, event: Event, name: str) -> TaskID:
-        """Return the bar that already shows this name, or else a finished one of the same stage, or else a new one."""
-        of_stage = [task for task, bar in self._stage_bars.items() if bar.stage == event.stage]
-        of_name = [task for task in of_stage if self._stage_bars[task].name == name]
-        finished = [task for task in of_stage if self._stages.tasks[self._stages.task_ids.index(task)].finished]
-        for task in of_name + finished:
-            return task
-        task = self._stages.add_task(name, total=event.total, value="", left="")
-        self._stage_bars[task] = _StageBar(event.stage, "", 0.0, 0)
-        return task
+    def _end(self, event: TrialEnded) -> None:
+        self._done, self._total = event.done, event.total
+        self._ended.append(shown(event.trial))
+        self._costs.end(event.trial, time.monotonic())
+        cell = (event.seed, event.fold)
+        waiting = self._waiting[cell]
+        if event.label in waiting:
+            waiting.remove(event.label)
+        # What has just ended may have been in the store, while another trial of the same seed and fold goes on.
+        if cell in self._running:
+            if waiting:
+                self._running[cell] = _Running("", waiting[0])
+            else:
+                del self._running[cell]
 
-    def _advance(self, label: str, value: str) -> None:
-        """Move the bar of a loss to what its trials have done in all; ``value`` is what it shows beside."""
-        done = self._ended[label] * self._steps[label] + sum(self._under_way[label].values())
-        whole = self._steps[label] * self._runs[label]
-        spent = self._spent[label]
-        left = f"{clock(spent / done * (whole - done))} left" if 0 < done < whole and spent else ""
-        task = self._loss_tasks[label]
-        # A step without a loss value leaves the last one on the screen.
-        text = value or self._losses.tasks[list(self._loss_tasks).index(label)].fields["value"]
-        self._losses.update(task, completed=done, total=whole, value=text, left=left)
+    def end(self) -> None:
+        """Show nothing but the total from now on: what the run found is printed below it."""
+        self._is_over = True
 
     def __rich__(self) -> RenderableType:
         """Return the display as it is at this moment."""
         from rich.console import Group
+        from rich.constrain import Constrain
 
-        return Group(*self._parts())
+        return Constrain(Group(self._head(), *([] if self._is_over else self._parts())), WIDEST)
+
+    def _head(self) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        now = time.monotonic()
+        times = f"{clock(now - self._began)} elapsed"
+        if not self._is_over and (left := self._costs.left(now)) is not None:
+            times += f", about {clock(left)} left"
+        head = Table.grid(expand=True, padding=(0, 1))
+        head.add_column(no_wrap=True)
+        head.add_column(ratio=1)
+        head.add_column(no_wrap=True)
+        count = Text(f"{self._done:,} of {many(self._total, 'trial')} done", style="bold")
+        head.add_row(count, ProgressBar(total=max(self._total, 1), completed=self._done), Text(times))
+        return head
 
     def _parts(self) -> Iterator[RenderableType]:
         from rich.text import Text
 
-        if self._stage_bars:
-            yield self._stages
-        yield self._losses
-        spent = time.monotonic() - self._began
-        text = f"{clock(spent)} elapsed"
-        if self._total and self._done:
-            text = f"trial {self._done} of {self._total}, {text}"
-            if self._done < self._total:
-                text += f", about {clock(spent / self._done * (self._total - self._done))} left"
-        yield Text(text, style="dim")
+        places = list(self._running.items())
+        lines = _lines()
+        spinner = self._spinner.render(time.monotonic())
+        for place, running in places[:MOST_RUNNING]:
+            lines.add_row(spinner, Text(_where(place, running)), Text(running.amount(), style="cyan"))
+        if not places and self._done < self._total:
+            lines.add_row(spinner, Text("preparing"), Text(""))
+        yield lines
+        if len(places) > MOST_RUNNING:
+            yield Text(f"  and {len(places) - MOST_RUNNING} more run", style="dim")
+        lines = _lines()
+        for trial in self._ended:
+            what = f"{trial.label}, seed {trial.seed} fold {trial.fold}"
+            if trial.status == "ok":
+                source = "stored" if _is_stored(trial) else f"{_spent(trial):.1f} s"
+                lines.add_row(Text("✓", style="green"), Text(what), Text(f"{_numbers(trial)}, {source}"))
+            else:
+                lines.add_row(Text("x", style="red"), Text(what), Text(trial.status, style="red"))
+        yield lines
+        waiting = self._total - self._done - sum(isinstance(place, tuple) for place in self._running)
+        if waiting > 0:
+            yield Text(many(waiting, "trial waits", "trials wait"), style="dim")
+
+
+def _where(place: tuple[int, int] | str, running: _Running) -> str:
+    """Return what runs, and in which seed and fold."""
+    if isinstance(place, str):
+        return SHARED[place]
+    stage = STAGES.get(running.stage, "starting")
+    what = f"{stage}: {shown(running.label)}" if running.label else stage
+    return f"{what}, seed {place[0]} fold {place[1]}"
+
+
+def _lines() -> Table:
+    """Return an empty list of lines: a mark, what it is about, and its numbers, none of which is cut off."""
+    from rich.table import Table
+
+    lines = Table.grid(expand=True, padding=(0, 1))
+    lines.add_column(width=1)
+    lines.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    lines.add_column(no_wrap=True, justify="right")
+    return lines

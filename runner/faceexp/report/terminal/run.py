@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group, RenderableType
@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
+from faceexp.experiment.baselines import PHASE1
 from faceexp.report.answers import answers, best_word, helps_word
 from faceexp.report.columns import (
+    ONE_CELL,
     Row,
-    best,
     columns_of,
     heading,
     legend,
@@ -23,13 +24,16 @@ from faceexp.report.columns import (
     mean_and_interval,
     primary,
     rows_of,
+    starred,
     told_apart,
     usual_budget,
     verdicts,
 )
+from faceexp.report.headline import headline
 from faceexp.report.published import remarks
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
+from faceexp.report.words import together
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord
 
@@ -53,50 +57,105 @@ QUESTION_WIDTH = 22
 BESIDE = 60
 
 
-def run_table(run: RunRecord, width: int, sort: Metric | None = None) -> RenderableType:
-    """Return the table of a run, and below it what a reader has to know about its numbers.
+def run_table(
+    run: RunRecord,
+    width: int,
+    sort: Metric | None = None,
+    columns: Sequence[Metric] | None = None,
+    *,
+    notes: bool = False,
+) -> RenderableType:
+    """Return the finding of a run in words, its table, and at most three lines that a reader has to know.
 
-    It has one row per loss or baseline with means and intervals; the best value of each metric is marked.
+    The table has one row per loss or baseline with means and intervals; the best value of a metric is marked if it is
+    told from others.
 
     Args:
         run: What the run found.
         width: Characters in a line of the screen; metrics that do not fit are left out, the least important first.
         sort: The metric whose best row comes first; it is shown whatever the width. Without one, it is the primary
             metric.
+        columns: The metrics to show, before anything else; without any, as many as fit.
+        notes: Whether the answers to all questions, the notes on the data and the method follow.
     """
     run = shown(run)
-    sort = sort or primary(run)
+    asked_sort, sort = sort, sort or primary(run)
     rows = rows_of(run, sort)
     judged = {name: [_judged(run, row, sort)[name] for row in rows] for name in _judged_names(run)}
-    metrics, names = _fitting(rows, columns_of(run), sort, judged, width)
-    table = plain_table(heading(run))
+    cells = {metric: _aligned(run, rows, metric) for metric in columns or columns_of(run)}
+    always = asked_sort if asked_sort in cells else next(iter(cells))
+    metrics, names = _fitting(rows, cells, always, judged, width)
+    if columns and len(metrics) < len(columns):
+        metrics, names = _fitting(rows, cells, always, {}, width)
+    table = plain_table()
     table.add_column("loss or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
     table.add_column("ok", justify="right", no_wrap=True)
     for metric in metrics:
-        table.add_column(metric.heading, justify="right", no_wrap=True)
+        table.add_column(f" {metric.heading}", no_wrap=True)
     for name in names:
         table.add_column(name, justify="left", no_wrap=True)
     for place, row in enumerate(rows):
-        cells: list[RenderableType] = []
-        for metric in metrics:
-            text = mean_and_interval(row.summaries.get(metric.key), metric)
-            rank = row.rank(metric)
-            is_best = rank is not None and rank == best(rows, metric)
-            cells.append(Text(f"*{text}", style="bold green") if is_best else Text(text))
         label = Text(row.label, style="dim italic" if row.kind == "baseline" else "bold")
         count = Text(f"{row.ok}/{row.total}", style="red" if row.ok < row.total else "")
-        table.add_row(label, count, *cells, *(judged[name][place] for name in names))
-    parts: list[RenderableType] = [table, *_failures(run)]
-    if run.verdict is None:
-        parts += [Text(f"! {note}", style="yellow") for note in losses_below_phase1(run)]
-    parts += [Text(f"! {warning}", style="yellow") for warning in run.warnings]
-    parts += _published(run)
-    parts += [Text(note, style="dim") for note in run.notes]
-    if budget := usual_budget(run):
-        parts.append(Text(budget, style="dim"))
-    parts.append(Text(legend(run, sort), style="dim"))
-    parts.append(_answers(run, width) if run.verdict else Text(told_apart(run, sort), style="bold"))
-    return Group(*parts)
+        of_metrics = [cells[metric][place] for metric in metrics]
+        table.add_row(label, count, *of_metrics, *(judged[name][place] for name in names))
+    parts: list[RenderableType] = [Text(heading(run), style="dim")]
+    parts += [Text(said.text, style="bold yellow" if said.warns else "bold") for said in headline(run) if said.text]
+    parts += [table, *_below(run, names, notes=notes)]
+    if columns and (missing := [metric.name for metric in columns if metric not in metrics]):
+        parts.append(Text(f"no room in {width} characters for {together(missing)}", style="yellow"))
+    return Group(*parts, *(_notes(run, width, sort) if notes else ()))
+
+
+def _aligned(run: RunRecord, rows: Sequence[Row], metric: Metric) -> list[Text]:
+    """Return the cells of a metric, in which means stand below means and the ends of intervals below such ends."""
+    stars = starred(run, metric)
+    split = [mean_and_interval(row.summaries.get(metric.key), metric).partition(" ") for row in rows]
+    ends = [interval.partition("\N{EN DASH}") for _, _, interval in split]
+    means = [f"{'*' if row.label in stars else ''}{mean}" for row, (mean, _, _) in zip(rows, split, strict=True)]
+    widest, lowest, highest = (
+        max(map(len, texts), default=0) for texts in (means, *list(zip(*ends, strict=True))[::2])
+    )
+    return [
+        Text(f"{mean:>{widest}}", style="bold green" if row.label in stars else "").append(
+            f" {low:>{lowest}}{dash}{high:<{highest}}" if dash else "", style="not bold dim"
+        )
+        for row, mean, (low, dash, high) in zip(rows, means, ends, strict=True)
+    ]
+
+
+def _below(run: RunRecord, names: Sequence[str], *, notes: bool) -> list[RenderableType]:
+    """Return the lines below a table: what went wrong, what is unequal, and what the marks mean."""
+    failures, warnings = _failures(run), [Text(f"! {warning}", style="yellow") for warning in run.warnings]
+    if not notes:
+        failures, warnings = _first(failures), _first(warnings)
+    several = len(run.cells) > 1
+    stars = any(starred(run, metric) for metric in columns_of(run))
+    marks = ["mean and 95 % interval"] if several else [ONE_CELL]
+    if several and "helps" in names:
+        marks.append(f"helps: {primary(run).name} minus the {PHASE1.label}'s; ?: undecided")
+    marks += ["same letter: not told apart"] if several and "group" in names else []
+    marks += ["* best, and told apart"] if stars else []
+    return [*failures, *warnings, Text("; ".join(marks), style="dim")]
+
+
+def _first(lines: list[Text]) -> list[Text]:
+    """Return the first of some lines, and how many more there are."""
+    if len(lines) < 2:
+        return lines
+    return [lines[0].append(f"; {len(lines) - 1} more such with --notes")]
+
+
+def _notes(run: RunRecord, width: int, sort: Metric) -> Iterator[RenderableType]:
+    """Yield what else there is to know: the answers to all questions, the data, and the method."""
+    if run.verdict:
+        yield _answers(run, width)
+    else:
+        yield Text(told_apart(run, sort), style="bold")
+        yield from (Text(f"! {note}", style="yellow") for note in losses_below_phase1(run))
+    yield from _published(run)
+    texts = (*run.notes, usual_budget(run), legend(run, sort), run.method)
+    yield from (Text(text) for text in texts if text)
 
 
 def _judged_names(run: RunRecord) -> tuple[str, ...]:
@@ -117,7 +176,7 @@ def _judged(run: RunRecord, row: Row, sort: Metric) -> dict[str, Text]:
 
 
 def _answers(run: RunRecord, width: int) -> RenderableType:
-    """Return the answers of a run, each behind its question; they come last, where the eye is when a run has ended."""
+    """Return the answers of a run, each behind its question."""
     table = Table.grid(padding=(0, 2))
     if width < BESIDE:
         table.add_column(overflow="fold")
@@ -134,15 +193,19 @@ def _answers(run: RunRecord, width: int) -> RenderableType:
     return table
 
 
-def picture(run: RunRecord, sort: Metric | None = None) -> str:
+def picture(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] | None = None) -> str:
     """Return the same table as a picture, as the text of an SVG file."""
     console = Console(record=True, width=PICTURE_WIDTH, file=io.StringIO())
-    console.print(run_table(run, console.width, sort))
+    console.print(run_table(run, console.width, sort, columns))
     return console.export_svg(title="faceexp report", code_format=SVG_FORMAT)
 
 
 def _fitting(
-    rows: Sequence[Row], metrics: Sequence[Metric], sort: Metric, judged: Mapping[str, Sequence[Text]], width: int
+    rows: Sequence[Row],
+    cells: Mapping[Metric, Sequence[Text]],
+    sort: Metric,
+    judged: Mapping[str, Sequence[Text]],
+    width: int,
 ) -> tuple[list[Metric], list[str]]:
     """Return the metrics and the names of the columns behind them that fit beside the labels.
 
@@ -151,19 +214,15 @@ def _fitting(
 
     Args:
         rows: The rows.
-        metrics: The metrics, the most important first.
+        cells: The cells of each metric, the most important metric first.
         sort: The metric by which rows are sorted.
         judged: The columns of what is judged, by name.
         width: Characters in a line of the screen.
     """
     longest_label = max((len(row.label) for row in rows), default=0)
     usual = max(LABEL_WIDTH, min(longest_label, WIDE_LABEL_WIDTH)) if width >= WIDE_SCREEN else LABEL_WIDTH
-    # The best of a column has a mark before it.
     of_metric = {
-        metric: max(
-            len(metric.heading), *(len(mean_and_interval(row.summaries.get(metric.key), metric)) + 1 for row in rows), 0
-        )
-        for metric in metrics
+        metric: max(len(metric.heading) + 1, *(len(text) for text in texts), 0) for metric, texts in cells.items()
     }
     count = max((len(f"{row.ok}/{row.total}") for row in rows), default=0)
     left = width - EDGES - LEAST_LABEL_WIDTH - BETWEEN - count - BETWEEN - of_metric.get(sort, 0)
@@ -176,14 +235,14 @@ def _fitting(
     # What is judged may fold labels more than usual; further metrics may not.
     left -= usual - LEAST_LABEL_WIDTH
     chosen = {sort}
-    for metric in metrics:
+    for metric in cells:
         if metric in chosen:
             continue
         left -= BETWEEN + of_metric[metric]
         if left < 0:
             break
         chosen.add(metric)
-    return [metric for metric in metrics if metric in chosen], names
+    return [metric for metric in cells if metric in chosen], names
 
 
 def _published(run: RunRecord) -> list[RenderableType]:

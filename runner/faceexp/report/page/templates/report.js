@@ -80,10 +80,11 @@
     layout.height = 90 + 40 * tickvals.length;
     layout.yaxis.showticklabels = false;
     layout.yaxis.range = [tickvals.length - 0.3, -0.95];
-    layout.annotations = ticktext.map((text, index) => ({
+    const labels = ticktext.map((text, index) => ({
       text, y: tickvals[index], yanchor: "bottom", yshift: 3, xref: "paper", x: 0, xanchor: "left", showarrow: false,
       font: { size: 12 },
     }));
+    layout.annotations = [...labels, ...(layout.annotations || [])];
     layout.margin.l = 8;
   }
 
@@ -131,12 +132,11 @@
       return sign * (kind === "text" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
     });
     body.append(...rows.map(([, row]) => row));
-    if (table.id === "board") letters(column - 2);
+    if (table.id === "board") letters(heading.dataset.metric);
   }
 
   // Letters belong to a metric: to that by which the table is sorted.
-  function letters(place) {
-    const metric = Object.keys(data.metrics)[Math.max(place, 0)];
+  function letters(metric) {
     if (!metric) return;
     find("lettered").textContent = `, ${data.metrics[metric].heading}`;
     for (const row of find("board").tBodies[0].rows) {
@@ -149,6 +149,10 @@
       button.addEventListener("click", () => sort(table, button.closest("th")));
     }
   }
+
+  find("all-metrics")?.addEventListener("change", (event) => {
+    find("board").parentElement.classList.toggle("few", !event.target.checked);
+  });
 
   // Comparisons -------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,158 @@
+"""The finding of a run in two or three sentences, which read right for one and for many."""
+
+from __future__ import annotations
+
+import pytest
+
+from faceexp.evaluation.catalogue import METRIC_OF
+from faceexp.report import formats
+from faceexp.report.columns import starred
+from faceexp.report.headline import headline
+from faceexp.report.page.html import page
+from faceexp.report.terminal.run import picture, run_table
+from faceexp.results.schema import EnvironmentRecord
+
+MAP = METRIC_OF["map_at_r"]
+
+
+def claim(label, verdict="undecided", difference=0.03, p=0.01):
+    interval = None if p is None else (difference - 0.02, difference + 0.02)
+    data = {"label": label, "reference": "phase-1 embedding", "difference": difference, "interval": interval}
+    return data | {"p_corrected": p, "verdict": verdict, "trials": 5}
+
+
+def standing(label, may_be_best=True, interval=(-0.02, 0.02)):
+    return {"label": label, "difference": 0.0, "interval": interval, "may_be_best": may_be_best}
+
+
+@pytest.fixture
+def asked(written, changed, bold_label):
+    """``asked(helps=[...])``: the run with a verdict, of which no pair of rows was told apart."""
+
+    def make(run=written, **parts):
+        labels = (bold_label, "other", "phase-1 embedding")
+        verdict = {"metric": "map_at_r", "questions": ["helps", "best"], "equivalence": 0.01, "helps": [], "best": []}
+        verdict |= {"guessing": [claim(label, "better") for label in labels]}
+        return changed(run, comparisons=[], verdict=verdict | parts)
+
+    return make
+
+
+def said(run):
+    return [sentence.text for sentence in headline(run)]
+
+
+@pytest.fixture
+def guessing(written, changed, asked):
+    """A run of which no row is shown to beat guessing, with mean AUCs from 0.49 to 0.53."""
+    aucs = iter((0.49, 0.53, 0.51, None))
+    summary = [
+        each.model_copy(update={"mean": next(aucs)}) if each.metric == "auc" else each for each in written.summary
+    ]
+    now = {"seeds": 3, "trials": 3, "detectable": 0.12}
+    unsure = {"guessing": [claim("x", p=0.4), claim("y", p=0.5)], "needed": {"undecided": 1, "now": now}}
+    return asked(changed(written, summary=summary), helps=[claim("x")], **unsure)
+
+
+def test_where_nothing_beats_guessing_the_first_sentence_says_so(guessing, asked, drawn):
+    first = "No row is shown to beat guessing: the AUC of the rows is 0.490 to 0.530, and guessing gives 0.5."
+    assert said(guessing)[0] == f"{first} As far as this run can tell, these models are useless."
+    assert headline(guessing)[0].warns
+    assert len(said(guessing)) == 2, "what would decide between useless rows is of no interest"
+    for text in (drawn(run_table(guessing, 300), 300), formats.markdown(guessing), formats.latex(guessing)):
+        assert text.index(first) < text.index("loss or baseline")
+    assert "useless" in picture(guessing)
+    # Rows that are right far more often are not called useless, only because there were too few trials to show it.
+    few = asked(guessing=[claim("x", p=None)])
+    assert said(few)[0] == (
+        "No row is shown to beat guessing: the AUC of the rows is 0.500 to 0.912, and guessing gives 0.5. "
+        "More trials would have to show that before anything else here counts."
+    )
+
+
+def test_rows_that_are_not_shown_to_beat_guessing_are_named(asked):
+    run = asked(guessing=[claim("a", "better"), claim("b"), claim("c", "better")])
+    assert said(run)[0] == "1 of 3 rows is not shown to beat guessing: b."
+    assert len(said(asked(helps=[claim("a")]))) == 1, "where all do, nothing is said"
+
+
+def test_what_is_shown_of_the_losses(asked):
+    out = standing("c", may_be_best=False)
+    nothing = asked(helps=[claim("a", p=0.2), claim("b", p=0.3)], best=[standing("a"), standing("b")])
+    assert said(nothing) == ["No loss is shown to be better than another or than the phase-1 embedding in MAP@R."]
+    one = asked(helps=[claim("a", "better", 0.051), claim("c", "worse", -0.1)], best=[standing("a"), out])
+    assert said(one) == [
+        "a is shown to be the best of the 2 losses in MAP@R. 1 of 2 losses helps (better than the phase-1 embedding): "
+        "a by 5.1 points. c is worse than the phase-1 embedding."
+    ]
+    two = asked(helps=[claim(label, "better") for label in "ab"], best=[standing("a"), standing("b"), out])
+    assert said(two) == [
+        "In MAP@R the best of the 3 losses is one of these 2: a and b. 2 of 2 losses help (better than the phase-1 "
+        "embedding): a by 3.0 points and b by 3.0 points."
+    ]
+    unjudged = asked(helps=[claim("a")], best=[standing("a", interval=None), standing("b", interval=None)])
+    assert said(unjudged) == [
+        "No loss is shown to be better than the phase-1 embedding in MAP@R. Which may be the best cannot be said from "
+        "so few trials."
+    ]
+    untested = asked(helps=[claim("a", p=None)], best=[standing("a", interval=None)])
+    assert said(untested) == ["Nothing can be said about the losses in MAP@R: there are too few trials."]
+
+
+def test_what_would_show_more(asked):
+    now = {"seeds": 3, "trials": 3, "detectable": 0.12, "minutes": 4.0}
+    more = {"seeds": 6, "trials": 6, "detectable": 0.02, "minutes": 8.0}
+    needed = {"undecided": 2, "now": now, "more": more, "label": "x", "difference": 0.015, "people": 130}
+    assert said(asked(helps=[claim("x")], needed=needed))[-1] == (
+        "With 3 trials a loss, only a difference of 12.0 points or more would probably have been shown; 6 seeds in all "
+        "(about 8 minutes) would show 2.0 points, and 130 people would decide about x (+1.5)."
+    )
+    bare = needed | {"more": None, "people": None, "now": now | {"detectable": None}}
+    assert said(asked(helps=[claim("x")], needed=bare))[-1] == (
+        "With 3 trials a loss, no difference could have been shown."
+    )
+
+
+def test_that_nothing_is_said_of_other_people_stands_with_the_finding(asked, written, changed):
+    closed = asked(changed(written, protocol="closed_set"), helps=[claim("a")])
+    assert "Closed set: the people of the test were seen in training" in said(closed)[1]
+    assert "All trials test the same people" in said(asked(helps=[claim("a")], same_people=True))[1]
+
+
+# The star
+
+
+def test_a_star_takes_a_row_that_is_told_from_others(asked, written, changed, comparison, bold_label):
+    # Of equal means every one is the best; what was shown decides.
+    assert starred(asked(), MAP) == frozenset()
+    assert starred(asked(helps=[claim(bold_label, "better"), claim("other")]), MAP) == {bold_label}
+    best = [standing(bold_label), standing("other", may_be_best=False)]
+    assert starred(asked(best=best), MAP) == {bold_label}
+    assert starred(asked(best=[standing(bold_label), standing("other")]), MAP) == frozenset(), "all may be the best"
+    compared = changed(asked(), comparisons=[comparison("auc"), comparison("eer", a="other", b=bold_label)])
+    assert starred(compared, METRIC_OF["auc"]) == {bold_label}
+    assert starred(compared, METRIC_OF["eer"]) == frozenset(), "it is better than another row, but not the best"
+
+
+def test_a_row_that_is_not_shown_to_beat_guessing_gets_no_star(asked, bold_label, drawn):
+    helps = [claim(bold_label, "better")]
+    assert "*50.0" in drawn(run_table(asked(helps=helps), 140), 140)
+    guessing = asked(helps=helps, guessing=[claim(bold_label), claim("other", "better")])
+    assert starred(guessing, MAP) == frozenset()
+    assert "*50.0" not in drawn(run_table(guessing, 140), 140)
+    assert "**50.0**" not in formats.markdown(guessing)
+    assert r"\textbf" not in formats.latex(guessing)
+    assert 'class="value best"' not in page(guessing, EnvironmentRecord(), {}, {})
+
+
+def test_below_the_table_stand_three_lines_at_most(asked, changed, drawn):
+    run = changed(
+        asked(helps=[claim("other")]), warnings=["unequal budgets, steps: x 5", "unequal budgets, images: x 5"]
+    )
+    lines = drawn(run_table(run, 140), 140).rstrip().splitlines()
+    below = lines[max(place for place, line in enumerate(lines) if "/2 " in line) + 1 :]
+    assert [line for line in below if line.strip()] == [
+        "x other (seed 1, fold 0) diverged: the loss is not finite at step 7; 2 more such with --notes",
+        "! unequal budgets, steps: x 5; 1 more such with --notes",
+        "mean and 95 % interval; helps: MAP@R minus the phase-1 embedding's; ?: undecided",
+    ]
