@@ -67,7 +67,7 @@ def test_pairs_are_written_in_their_order(faceexp, opened, folder, tmp_path, mon
     )
     code, out, err = faceexp("verify", "M", "--pairs", "pairs.csv")
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert (code, [row["same"] for row in rows], [row["probability"] for row in rows]) == (0, ["1", "0"], ["", ""])
+    assert (code, [row["accepted"] for row in rows], [row["probability"] for row in rows]) == (0, ["1", "0"], ["", ""])
     assert "balanced accuracy 100.00 %" in err
     said = json.loads(faceexp("verify", "M", "--pairs", "pairs.csv", "--json")[1])
     assert [(pair["same"], pair["probability"]) for pair in said["pairs"]] == [(True, None), (False, None)]

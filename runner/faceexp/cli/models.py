@@ -286,7 +286,7 @@ def _about(model: "FaceModel") -> dict[str, object]:
         "distance": model.distance,
         "is_guessing": model.is_guessing,
         "chosen": model.chosen or None,
-        "tested": model.tested,
+        "tested": model.worth,
         "why_no_probability": model.why_no_probability or None,
         "own_threshold": model.own.pairs if model.own else None,
     }
@@ -330,7 +330,12 @@ def export(
 
     with quiet() as stderr, stderr.status("converting") if is_screen(stderr) else contextlib.nullcontext():
         exported = export_model(model, folder, [form.value for form in to or (ModelFormat.ONNX,)])
-    data = {"folder": str(exported.folder), "bytes": dict(exported.files), "deviations": dict(exported.deviations)}
+    data = {
+        "folder": str(exported.folder),
+        "bytes": dict(exported.files),
+        "deviations": dict(exported.deviations),
+        "tested": exported.worth,
+    }
     sizes = ", ".join(f"{name} ({size / 1e6:.2f} MB)" for name, size in exported.files.items() if size > 10**5)
     text = f"{exported.folder} holds {sizes or ', '.join(exported.files)}; its README.md says how to use it"
-    show(printable(text), data, as_json=as_json)
+    show(f"{printable(text)}\n{exported.worth.sentence}", data, as_json=as_json)

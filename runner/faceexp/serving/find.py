@@ -61,7 +61,7 @@ def choose(path: str) -> tuple[ModelFolder, str]:
         return model, of_its_trials
     # A run of an older version kept no score.
     mean = f" (mean AUC {score:.3f})" if score >= 0 else ""
-    of_losses = f"{label} was the best of {len(every)} losses on validation{mean}, perhaps by luck"
+    of_losses = f"{label} was the best of {len(every)} losses on validation{mean}, which may be luck"
     return model, f"{of_losses}; {of_its_trials}" if of_its_trials else of_losses
 
 
@@ -147,6 +147,6 @@ def _best(models: Scored, every: Mapping[str, Scored]) -> tuple[ModelFolder, str
 
     # Of equals, as where there is a single loss, the first seed and fold.
     seed, fold = max(sorted(models), key=above_others)
-    which = f"seed {seed}, fold {fold} of its {len(models)} models"
-    why = f"{which} was the furthest above the other losses" if len(every) > 1 else f"{which}, the first"
+    which = f"of its {len(models)} models, that of seed {seed} and fold {fold}"
+    why = f"{which} was the furthest above the other losses" if len(every) > 1 else f"{which} is the first"
     return models[seed, fold][1], why if len(models) > 1 else ""

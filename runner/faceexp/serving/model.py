@@ -29,7 +29,7 @@ from faceexp.serving.find import choose
 from faceexp.serving.given import name_of, photos_of, picture_of
 from faceexp.serving.own_threshold import own_threshold
 from faceexp.serving.runtimes import Network, network_of
-from faceexp.serving.tested import FEWEST_FOR_PROBABILITY, Tested, tested_of
+from faceexp.serving.worth import FEWEST_FOR_PROBABILITY, Worth, worth_of
 from faceexp.serving.thresholds import Threshold, threshold_of
 
 if TYPE_CHECKING:
@@ -193,9 +193,9 @@ class FaceModel:
         return self.record.model_copy(update={"threshold": known.threshold, "calibration": known})
 
     @functools.cached_property
-    def tested(self) -> Tested:
+    def worth(self) -> Worth:
         """How often the model was right on the test part of its run, with the threshold of its run."""
-        return tested_of(self.record)
+        return worth_of(self.record)
 
     @property
     def is_guessing(self) -> bool:
@@ -319,12 +319,12 @@ class FaceModel:
         calibration = self.deciding.calibration
         if calibration is None or calibration.slope is None or calibration.intercept is None:
             return "the pairs from which it would follow are not known"
-        whose = "people of your pairs" if self.own else "validation people"
+        whose = "people in your pairs" if self.own else "validation people"
         if calibration.people is None:
             # Older versions did not count the people.
             return "your list of pairs does not say whom the photos show" if self.own else ""
         if calibration.people < FEWEST_FOR_PROBABILITY:
-            return f"it would rest on {calibration.people} {whose}, and it takes {FEWEST_FOR_PROBABILITY}"
+            return f"it takes {FEWEST_FOR_PROBABILITY} {whose}, and there are only {calibration.people}"
         return ""
 
     def probability(self, distance: float) -> float:

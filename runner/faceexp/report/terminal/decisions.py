@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from faceexp.errors import printable
@@ -20,7 +21,14 @@ from faceexp.serving.thresholds import percent
 # Up to so many people of a gallery are listed, unless another number is asked for: a short screen shows this many
 # without scrolling, and whom a photo shows is decided by the first of them alone.
 SHOWN = 10
-RATES = {"auc": "AUC", "far": "FAR", "frr": "FRR", "eer": "EER"}
+# What is said of labelled pairs, by the name of the rate.
+RATES = {
+    "auc": "area under the ROC curve (AUC)",
+    "far": "false accept rate (FAR)",
+    "frr": "false reject rate (FRR)",
+    "eer": "equal error rate (EER)",
+}
+TOO_FAVOURABLE = "The threshold was set on these same pairs, so that FAR and FRR are too favourable."
 
 
 def verification(answer: Verification, model: FaceModel) -> RenderableType:
@@ -29,12 +37,18 @@ def verification(answer: Verification, model: FaceModel) -> RenderableType:
     facts.add_row("distance", Text(f"{answer.distance:.4g} ({model.distance})"))
     facts.add_row("threshold", Text(printable(_threshold(answer, model))))
     facts.add_row("probability", Text(_probability(answer.probability, model)))
+    _add_model(facts, model)
+    return Group(_decision(answer), *_caveats(model), facts)
+
+
+def _add_model(facts: Table, model: FaceModel) -> None:
+    """Add which model says so, why it is this one, and how often it was right."""
     facts.add_row("model", Text(printable(f"{model.label}, {model.folder}")))
     if model.chosen:
         facts.add_row("chosen", Text(printable(model.chosen)))
-    if not model.tested.is_useless:
-        facts.add_row("tested", Text(model.tested.sentence))
-    return Group(_decision(answer), *_caveats(model), facts)
+    if not model.worth.is_useless:
+        of_its_own = " That was at the model's own threshold." if model.own and model.worth.accuracy is not None else ""
+        facts.add_row("tested", Text(model.worth.sentence + of_its_own))
 
 
 def _decision(answer: Verification) -> Text:
@@ -94,14 +108,12 @@ def identification(answer: Identification, model: FaceModel, top: int = SHOWN) -
     parts += [head, table]
     if len(candidates) > top:
         parts.append(Text(f"and {len(candidates) - top} more people; --top shows more", style="dim"))
-    notes = [f"Threshold {_threshold(answer, model)}"]
+    facts = facts_table()
+    facts.add_row("threshold", Text(printable(_threshold(answer, model))))
     if model.why_no_probability:
-        notes.append(f"Probabilities are not given: {model.why_no_probability}")
-    if not model.tested.is_useless:
-        notes.append(model.tested.sentence.removesuffix("."))
-    notes.append(f"Model {model.label}, {model.folder}" + (f": {model.chosen}" if model.chosen else ""))
-    parts.append(Text(printable(". ".join(notes)), style="dim"))
-    return Group(*parts)
+        facts.add_row("probability", Text(f"not given: {model.why_no_probability}"))
+    _add_model(facts, model)
+    return Group(*parts, facts)
 
 
 def pairs_summary(
@@ -113,24 +125,24 @@ def pairs_summary(
         text += f"; balanced accuracy {tally.accuracy * 100:.2f} %, right {tally.right:,} of {tally.known:,}"
     elif tally.right is not None:
         text += f"; right {tally.right:,} of {tally.known:,}"
-    parts = [Text(text, style="bold"), *labelled(rates, listed)]
+    parts: list[RenderableType] = [*_caveats(model), Text(text, style="bold"), *labelled(rates, listed)]
     if model.own and model.own.sha256 == listed.sha256:
-        text = "The threshold was set on these same pairs, so that FAR, FRR and accuracy are too favourable."
-        parts.append(Text(text, style="yellow"))
-    parts += [Text(printable(f"threshold {_threshold(judged, model)}")), *_caveats(model)]
+        parts.append(Text(TOO_FAVOURABLE, style="yellow"))
+    facts = facts_table()
+    facts.add_row("threshold", Text(printable(_threshold(judged, model))))
     if model.why_no_probability:
-        parts.append(Text(f"probabilities are not given: {model.why_no_probability}"))
-    if not model.tested.is_useless:
-        parts.append(Text(model.tested.sentence))
-    return Group(*parts)
+        facts.add_row("probability", Text(f"not given: {model.why_no_probability}"))
+    _add_model(facts, model)
+    return Group(*parts, facts)
 
 
-def labelled(rates: Mapping[str, Estimate], listed: PairList) -> list[Text]:
+def labelled(rates: Mapping[str, Estimate], listed: PairList) -> list[RenderableType]:
     """Return the rates of labelled pairs, each with its interval, and over what it is."""
-    lines = [
-        Text(_estimate(name, rates[name])) for name in RATES if name in rates and not math.isnan(rates[name].value)
-    ]
-    if not lines:
+    table = facts_table()
+    for name, meaning in RATES.items():
+        if name in rates and not math.isnan(rates[name].value):
+            table.add_row(meaning, Text(_estimate(name, rates[name])))
+    if not table.row_count:
         return []
     if listed.people_from:
         source = "columns of the list" if listed.people_from == "columns" else "folders of the photos"
@@ -140,15 +152,16 @@ def labelled(rates: Mapping[str, Estimate], listed: PairList) -> list[Text]:
             "95 % intervals over pairs, as if no two shared a person, so that they are too narrow; columns identity_a "
             "and identity_b would say whom the photos show"
         )
-    return [*lines, Text(text, style="dim")]
+    return [table, Text(text, style="dim")]
 
 
 def _estimate(name: str, rate: Estimate) -> str:
     def written(value: float) -> str:
-        return f"{value:.3f}" if name == "auc" else f"{value * 100:.2f}"
+        return f"{value:.3f}" if name == "auc" else f"{value * 100:.1f}"
 
-    interval = f" ({written(rate.ci95[0])} to {written(rate.ci95[1])})" if rate.ci95 else " (no interval)"
-    return f"{RATES[name]}  {written(rate.value)}{'' if name == 'auc' else ' %'}{interval}"
+    unit = "" if name == "auc" else " %"
+    interval = f" ({written(rate.ci95[0])} to {written(rate.ci95[1])}{unit})" if rate.ci95 else " (no interval)"
+    return f"{written(rate.value)}{unit}{interval}"
 
 
 def threshold_set(model: FaceModel, rates: Mapping[str, Estimate], listed: PairList, file: str) -> RenderableType:
@@ -158,7 +171,7 @@ def threshold_set(model: FaceModel, rates: Mapping[str, Estimate], listed: PairL
     return Group(
         Text(head, style="bold green"),
         *labelled(rates, listed),
-        Text("FAR and FRR are those of the pairs that it was set on, so that they are too favourable.", style="yellow"),
+        Text(TOO_FAVOURABLE, style="yellow"),
         Text(
             printable(f"kept in {file}: from now on it decides wherever this model is used; remove the file to undo it")
         ),
@@ -175,8 +188,8 @@ def _caveats(model: FaceModel) -> list[Text]:
             f"This model is no better than guessing: on {whose}, photos of one person were not nearer to each other "
             "than photos of two."
         )
-    if model.tested.is_useless:
-        texts.append(model.tested.sentence)
+    if model.worth.is_useless:
+        texts.append(model.worth.sentence)
     return [Text(text, style="bold yellow") for text in texts]
 
 

@@ -16,7 +16,7 @@ FEWEST_FOR_PROBABILITY = PEOPLE
 
 
 @dataclass(frozen=True)
-class Tested:
+class Worth:
     """What the test part of its run says of a model.
 
     Attributes:
@@ -67,14 +67,14 @@ class Tested:
         return f"{people}, {self.seen:,} of whom it had seen in training,"
 
 
-def tested_of(record: ModelRecord) -> Tested:
+def worth_of(record: ModelRecord) -> Worth:
     """Return what is known of the test of a model. The records of older versions do not name the people."""
     known = record.calibration or CalibrationRecord(threshold=record.threshold)
     if known.test_far is None or known.test_tar is None:
-        return Tested(known.test_people, known.test_seen)
+        return Worth(known.test_people, known.test_seen)
     enough = known.test_people is not None and known.test_people >= PEOPLE
     likely = known.test_accuracy_range
-    return Tested(
+    return Worth(
         people=known.test_people,
         seen=known.test_seen,
         accuracy=(known.test_tar + 1 - known.test_far) / 2,
