@@ -29,8 +29,8 @@ from faceexp.serving.find import choose
 from faceexp.serving.given import name_of, photos_of, picture_of
 from faceexp.serving.own_threshold import own_threshold
 from faceexp.serving.runtimes import Network, network_of
-from faceexp.serving.worth import FEWEST_FOR_PROBABILITY, Worth, worth_of
 from faceexp.serving.thresholds import Threshold, threshold_of
+from faceexp.serving.worth import FEWEST_FOR_PROBABILITY, Worth, worth_of
 
 if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
