@@ -30,7 +30,7 @@ from faceexp.serving.given import name_of, photos_of, picture_of
 from faceexp.serving.own_threshold import own_threshold
 from faceexp.serving.runtimes import Network, network_of
 from faceexp.serving.thresholds import Threshold, threshold_of
-from faceexp.serving.worth import FEWEST_FOR_PROBABILITY, Worth, worth_of
+from faceexp.serving.worth import Worth, why_no_probability, worth_of
 
 if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
@@ -199,10 +199,7 @@ class FaceModel:
 
     @property
     def is_guessing(self) -> bool:
-        """Whether similar pairs were not nearer than different ones where the threshold was set.
-
-        Then distances say nothing.
-        """
+        """Whether similar pairs were not nearer than different ones, so that distances say nothing."""
         calibration = self.deciding.calibration
         return calibration is not None and calibration.slope is not None and calibration.slope >= 0
 
@@ -316,16 +313,7 @@ class FaceModel:
     @functools.cached_property
     def why_no_probability(self) -> str:
         """Why the model gives no probability; empty where it gives one."""
-        calibration = self.deciding.calibration
-        if calibration is None or calibration.slope is None or calibration.intercept is None:
-            return "the pairs from which it would follow are not known"
-        whose = "people in your pairs" if self.own else "validation people"
-        if calibration.people is None:
-            # Older versions did not count the people.
-            return "your list of pairs does not say whom the photos show" if self.own else ""
-        if calibration.people < FEWEST_FOR_PROBABILITY:
-            return f"it takes {FEWEST_FOR_PROBABILITY} {whose}, and there are only {calibration.people}"
-        return ""
+        return why_no_probability(self.deciding.calibration, is_own=self.own is not None)
 
     def probability(self, distance: float) -> float:
         """Return the probability that a pair shows one person, if similar and different pairs are equally frequent.

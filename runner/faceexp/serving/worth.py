@@ -81,3 +81,21 @@ def worth_of(record: ModelRecord) -> Worth:
         ci95=likely,
         beats_guessing=None if known.test_people is None else bool(enough and likely and likely[0] > GUESSING),
     )
+
+
+def why_no_probability(known: CalibrationRecord | None, *, is_own: bool) -> str:
+    """Return why a calibration gives no probability; nothing where it gives one.
+
+    Args:
+        known: What the pairs say by which the threshold was set.
+        is_own: Whether these are pairs of the user's own.
+    """
+    if known is None or known.slope is None or known.intercept is None:
+        return "the pairs from which it would follow are not known"
+    if known.people is None:
+        # Older versions did not count the validation people.
+        return "your list of pairs does not say whom the photos show" if is_own else ""
+    if known.people < FEWEST_FOR_PROBABILITY:
+        whose = "people in your pairs" if is_own else "validation people"
+        return f"it takes {FEWEST_FOR_PROBABILITY} {whose}, and there are only {known.people}"
+    return ""

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from faceexp.errors import printable
-from faceexp.evaluation.listed import Estimate
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import facts_table, plain_table
 from faceexp.serving.answers import Identification, JudgedPairs, Tally, Verification
-from faceexp.serving.model import FaceModel
-from faceexp.serving.pair_lists import PairList
 from faceexp.serving.thresholds import percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from faceexp.evaluation.listed import Estimate
+    from faceexp.serving.model import FaceModel
+    from faceexp.serving.pair_lists import PairList
 
 # Up to so many people of a gallery are listed, unless another number is asked for: a short screen shows this many
 # without scrolling, and whom a photo shows is decided by the first of them alone.
