@@ -43,7 +43,10 @@ def likely_rates(measured: PairDistances, people: PeopleOfPairs, thresholds: Seq
     Returns:
         For each threshold its range; ``None`` for too few people, or where all or none of the pairs are accepted.
     """
-    sums = _weights_of_people(measured, people, thresholds, similar=False)
+    sums = sum(
+        map_in_threads(lambda both: _weights_of_people(*both, thresholds), _chunks(measured, people)),
+        start=np.zeros((1 + len(thresholds), people.count)),
+    )
     # Who is in no different pair says nothing about false accepts.
     sums = sums[:, sums[0] > 0]
     return [_range(accepted, sums[0]) for accepted in sums[1:]]
@@ -62,12 +65,14 @@ def accuracy_range(measured: PairDistances, people: PeopleOfPairs, threshold: fl
     """
     if math.isnan(threshold) or people.count < FEWEST_PEOPLE:
         return None
-    similar, different = (_weights_of_people(measured, people, [threshold], similar=kind) for kind in (True, False))
-    # Both images of a similar pair show the same person, who was therefore counted twice.
-    similar = similar / 2
+    sums = sum(
+        map_in_threads(lambda both: _judged_weights(*both, threshold), _chunks(measured, people)),
+        start=np.zeros((2, 2, people.count)),
+    )
+    # Of all pairs, then of those that are accepted. Both images of a similar pair show the same person, who was
+    # therefore counted twice.
+    different, similar = sums[0, ::-1].cumsum(axis=0)[::-1], sums[1, ::-1].cumsum(axis=0)[::-1] / 2
     all_similar, all_different = similar.sum(axis=1), different.sum(axis=1) / 2
-    if min(all_similar[0], all_different[0]) <= 0:
-        return None
     similar, different = all_similar[:, None] - similar, all_different[:, None] - different
     if min(similar[0].min(), different[0].min()) <= 0:
         return None
@@ -77,26 +82,27 @@ def accuracy_range(measured: PairDistances, people: PeopleOfPairs, threshold: fl
     return range_of(round(float(accuracy), PLACES), without, people.count)
 
 
-def _weights_of_people(
-    measured: PairDistances, people: PeopleOfPairs, thresholds: Sequence[float], *, similar: bool
-) -> FloatArray:
-    """Return the weight of the pairs of one kind that show each person: of all, then of those that are accepted."""
-    chunks = measured.chunks(CHUNK)
+def _judged_weights(chunk: PairDistances, people: PeopleOfPairs, threshold: float) -> FloatArray:
+    """Return the weight of the pairs that show each person, float (2, 2, M): by kind, and whether they are accepted."""
+    kind = 2 * chunk.similar.astype(np.int64)
+    kind += chunk.distance <= threshold
+    kind *= people.count
+    weights = None if chunk.weights is None else chunk.weight_of_each()
+    sums = [np.bincount(kind + person, weights, 4 * people.count) for person in people.both()]
+    weight: FloatArray = (sums[0] + sums[1]).astype(np.float64).reshape(2, 2, people.count)
+    return weight
+
+
+def _chunks(measured: PairDistances, people: PeopleOfPairs) -> list[tuple[PairDistances, PeopleOfPairs]]:
+    """Return the pairs a chunk at a time, with the people whom they show."""
     parts = [people.part(start, start + CHUNK) for start in range(0, max(1, len(measured.distance)), CHUNK)]
-    return sum(
-        map_in_threads(
-            lambda both: _weights_in(*both, thresholds, similar=similar), list(zip(chunks, parts, strict=True))
-        ),
-        start=np.zeros((1 + len(thresholds), people.count)),
-    )
+    return list(zip(measured.chunks(CHUNK), parts, strict=True))
 
 
-def _weights_in(
-    chunk: PairDistances, people: PeopleOfPairs, thresholds: Sequence[float], *, similar: bool
-) -> FloatArray:
-    """Return the same of a chunk of the pairs."""
+def _weights_of_people(chunk: PairDistances, people: PeopleOfPairs, thresholds: Sequence[float]) -> FloatArray:
+    """Return the weight of the different pairs that show each person: of all, then of those that are accepted."""
     first, second = people.both()
-    chosen = np.flatnonzero(chunk.similar == similar)
+    chosen = np.flatnonzero(~chunk.similar)
     weights = None if chunk.weights is None else chunk.weight_of_each()
     sums = []
     # The first limit takes all pairs. From one to the next, only pairs that are near enough are looked at again.
