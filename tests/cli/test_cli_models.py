@@ -67,7 +67,7 @@ def test_pairs_are_written_in_their_order(faceexp, opened, folder, tmp_path, mon
     )
     code, out, err = faceexp("verify", "M", "--pairs", "pairs.csv")
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert (code, [row["same"] for row in rows], [row["probability"] for row in rows]) == (0, ["1", "0"], ["", ""])
+    assert (code, [row["accepted"] for row in rows], [row["probability"] for row in rows]) == (0, ["1", "0"], ["", ""])
     assert "balanced accuracy 100.00 %" in err
     said = json.loads(faceexp("verify", "M", "--pairs", "pairs.csv", "--json")[1])
     assert [(pair["same"], pair["probability"]) for pair in said["pairs"]] == [(True, None), (False, None)]
@@ -76,3 +76,71 @@ def test_pairs_are_written_in_their_order(faceexp, opened, folder, tmp_path, mon
         2,
         "error: pairs.csv: lists no pair; add lines with two photos each\n",
     )
+
+
+def test_labels_stay_beside_the_decisions_and_rates_have_intervals(faceexp, opened, folder, tmp_path):
+    rows = [f"faces/p{n:02}/0.png,faces/p{n:02}/{m}.png,1" for n in range(12) for m in (0, 1)]
+    rows += [f"faces/p{n:02}/0.png,faces/p{(n + 1) % 12:02}/0.png,0" for n in range(12)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["a,b,same", *rows]))
+    code, out, err = faceexp("verify", "M", "--pairs", tmp_path / "pairs.csv")
+    table = list(csv.DictReader(io.StringIO(out)))
+    # The fake is right where both photos are one file alone.
+    assert (code, [row["same"] for row in table]) == (0, ["1"] * 24 + ["0"] * 12)
+    assert [row["accepted"] for row in table] == ["1", "0"] * 12 + ["0"] * 12
+    assert "false reject rate (FRR)" in err
+    assert "95 % intervals over 12 people, known from the folders of the photos" in err
+    summary = json.loads(faceexp("verify", "M", "--pairs", tmp_path / "pairs.csv", "--json")[1])["summary"]
+    assert (summary["people"], summary["people_from"], summary["accuracy"]) == (12, "folders", 0.75)
+    assert (summary["rates"]["frr"]["value"], summary["rates"]["far"]["value"]) == (0.5, 0.0)
+    low, high = summary["rates"]["far"]["ci95"]
+    assert (low, high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 12)))
+    (tmp_path / "bare.csv").write_text("a,b\nfaces/p00/0.png,faces/p01/0.png\n")
+    code, out, err = faceexp("verify", "M", "--pairs", tmp_path / "bare.csv", "--json")
+    said = json.loads(out)
+    assert (said["pairs"][0]["same"], said["pairs"][0]["accepted"], said["summary"]["rates"]) == (None, False, {})
+
+
+def test_a_threshold_is_set_on_labelled_pairs_and_never_overwritten(faceexp, opened, folder, tmp_path):
+    rows = [f"faces/p{n:02}/0.png,faces/p{n:02}/1.png,1" for n in range(12)]
+    rows += [f"faces/p{n:02}/0.png,faces/p{(n + 1) % 12:02}/0.png,0" for n in range(12)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["a,b,same", *rows]))
+    code, out, _ = faceexp("verify", "M", "--calibrate-on", tmp_path / "pairs.csv", "--json")
+    said = json.loads(out)
+    assert (code, said["output"]) == (0, str(tmp_path / "own_threshold.json"))
+    kept = json.loads((tmp_path / "own_threshold.json").read_text())
+    assert kept["calibration"]["threshold"] == said["threshold"] != 1.0
+    code, out, err = faceexp("verify", "M", "--calibrate-on", tmp_path / "pairs.csv")
+    assert (code, out) == (2, "")
+    assert "own_threshold.json: is there already, and nothing is overwritten" in err
+    (tmp_path / "own_threshold.json").unlink()
+    code, out, _ = faceexp("verify", "M", "--calibrate-on", tmp_path / "pairs.csv")
+    assert out.startswith(f"threshold {said['threshold']:.4g} set, instead of the model's own 1\n")
+    assert "remove the file to undo it" in " ".join(out.split())
+    for words in (("--far", "0.1"), ("--pairs", tmp_path / "pairs.csv"), (folder / "p00" / "0.png",)):
+        assert faceexp("verify", "M", "--calibrate-on", tmp_path / "pairs.csv", *words)[0] == 2
+
+
+def test_as_many_people_are_listed_as_are_asked_for(faceexp, opened, folder):
+    photo = folder / "p00" / "0.png"
+    _, out, _ = faceexp("identify", "M", folder, photo, "--top", 3)
+    assert "and 9 more people" in out
+    said = json.loads(faceexp("identify", "M", folder, photo, "--top", 3, "--json")[1])
+    assert (len(said["candidates"]), said["people"]) == (3, 12)
+    assert len(json.loads(faceexp("identify", "M", folder, photo, "--json")[1])["candidates"]) == 12
+
+
+def test_what_is_known_of_the_model_is_in_every_answer(faceexp, opened, folder):
+    photo = folder / "p00" / "0.png"
+    said = json.loads(faceexp("verify", "M", photo, photo, "--json")[1])
+    assert said["probability"] is None
+    about = said["model"]
+    assert about["tested"] == {
+        "people": None,
+        "seen": None,
+        "accuracy": None,
+        "ci95": None,
+        "guessing": 0.5,
+        "beats_guessing": None,
+    }
+    assert about["why_no_probability"] == "the pairs from which it would follow are not known"
+    assert (about["chosen"], about["own_threshold"]) == (None, None)

@@ -189,3 +189,28 @@ def test_one_kind_of_pair_calibrates_nothing():
 def test_probabilities_of_absurd_distances():
     assert probability(1e9, -1.0, 0.0) == 0.0
     assert probability(-1e9, -1.0, 0.0) == 1.0
+
+
+@pytest.mark.parametrize(("people", "low", "high"), [(2, 0.10, 0.21), (6, 0.04, 0.09)])
+def test_a_probability_that_rests_on_few_people_is_that_of_many_only_roughly(people, low, high):
+    """The root mean square difference from the probability of 200 people, as docs/using-a-model.md states it."""
+
+    def faces(random, count):
+        labels = np.repeat(np.arange(count), 8)
+        centres = random.normal(size=(count, 16)) * random.uniform(0.6, 1.4, (count, 1))
+        spread = 1.5 * random.uniform(0.6, 1.6, count)[labels]
+        return pair_distances(
+            centres[labels] + spread[:, None] * random.normal(size=(len(labels), 16)), labels, "euclidean"
+        )
+
+    many = faces(np.random.default_rng(0), 200)
+    fit = calibrated(many)
+    both = [np.random.default_rng(1).choice(many.distance[many.similar == kind], 200) for kind in (True, False)]
+    distances = np.concatenate(both).tolist()
+    truth = np.array([probability(distance, fit.slope, fit.intercept) for distance in distances])
+    errors = []
+    for seed in range(30):
+        few = calibrated(faces(np.random.default_rng([seed, people]), people))
+        found = np.array([probability(distance, few.slope, few.intercept) for distance in distances])
+        errors.append(np.sqrt(((found - truth) ** 2).mean()))
+    assert low < np.mean(errors) < high

@@ -237,3 +237,17 @@ def test_a_failed_trial_has_no_evidence():
     measured = measure(trial, plan_of([0, 1], split))
     assert (measured.trial.evidence, measured.trial.calibration, measured.pictures) == (None, None, ())
     assert (measured.trial.status, measured.trial.reason, measured.trial.metrics) == ("failed", "why", {})
+
+
+def test_a_model_knows_on_how_many_people_it_was_tested_and_how_many_of_them_were_seen_before():
+    labels = np.repeat(np.arange(9), 4).tolist()
+    images = np.arange(36)
+    open_set = Split(0, 0, images[:8], validation=images[8:16], test=images[16:])
+    known = measure(trained(open_set), plan_of(labels, open_set)).trial.calibration
+    assert (known.test_people, known.test_seen) == (5, 0)
+    low, high = known.test_accuracy_range or (math.nan, math.nan)
+    assert low < (known.test_tar + 1 - known.test_far) / 2 < high
+    # In a closed set, everybody is in every part, with other images.
+    closed = Split(0, 0, images[::4], validation=images[1::4], test=np.sort(np.r_[images[2::4], images[3::4]]))
+    known = measure(trained(closed), plan_of(labels, closed)).trial.calibration
+    assert (known.test_people, known.test_seen) == (9, 9)

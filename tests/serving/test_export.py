@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+import itertools
 import json
+import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ from PIL import Image
 
 import faceexp
 from faceexp.errors import InputError
+from faceexp.experiment.schema import Preprocess
 from faceexp.results.folder import NETWORK_FILES as FILES
 from faceexp.serving import export
 from faceexp.serving.export import export_model
@@ -63,7 +69,7 @@ margin = 3.0
 plugin = "arcface"
 finetune = {{ steps = 10 }}
 """
-BESIDE = {"README.md", "MODEL_CARD.md", "calibration.json"}
+BESIDE = {"README.md", "MODEL_CARD.md", "calibration.json", "compare.py"}
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +275,7 @@ def test_the_calibration_is_that_of_the_run_and_names_it(run, exported):
     assert (exported / "spec.toml").read_bytes() == (run.folder / "spec.toml").read_bytes()
     # Nobody's name or face leaves with a model.
     written = [file.read_text(encoding="utf-8") for file in exported.iterdir() if file.name in {*BESIDE, "spec.toml"}]
-    assert len(written) == 4
+    assert len(written) == 5
     assert not [text for text in written if re.search(r"\bp\d\d\b", text)]
 
 
@@ -297,6 +303,9 @@ def test_the_card_has_the_numbers_of_the_run(run, exported):
     assert f"| {content['threshold']:.6g} |" in card
     assert known["thresholds"]["0.001"] is None
     assert "| 0.001 | none: too few different pairs | 0 of " in card
+    accuracy = trial.metrics["accuracy"] * 100
+    not_shown = f"On {test.people} people whom it had not seen it was right about {accuracy:.1f} % of pairs; guessing"
+    assert f"**This model was not shown to be better than guessing. {not_shown} is right about 50 %." in card
     for heading in ("Limits", "Intended use", "Misuse", "Reproduce and cite"):
         assert f"\n## {heading}\n" in card
     assert "Closed set" not in card
@@ -344,20 +353,20 @@ def test_a_closed_set_and_a_face_detector_are_pointed_out(exported, tmp_path):
     card, readme = ((tmp_path / "out" / name).read_text(encoding="utf-8") for name in ("MODEL_CARD.md", "README.md"))
     assert "**Closed set: the people of the test were seen in training." in card
     assert "cropped to the face by a detector" in card
-    assert "1. Crop each photo to its face." in readme
+    assert "2. It crops the photo to its largest face" in readme
+    assert "pip install numpy pillow keras tensorflow 'opencv-python-headless<5'" in readme
     assert "0.25 of the face's side, turned so that the eyes are level." in readme
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 @pytest.mark.parametrize("name", FILES)
-def test_the_programs_of_the_readme_decide_as_the_model_does(name, folder, face_folder, tmp_path, monkeypatch, capsys):
-    readme = (folder / "README.md").read_text(encoding="utf-8")
-    programs = dict(re.findall(r"^With `(\S+?)/?`, as .*?^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL))
-    assert set(programs) == set(FILES.values())
-    program = programs[FILES[name]]
-    assert len(program.splitlines()) <= 20
-    assert "faceexp" not in program
-    if "ai_edge_litert" in program:
+def test_the_program_in_the_folder_decides_as_the_model_does(
+    name, folder, alone, face_folder, tmp_path, monkeypatch, capsys
+):
+    program = alone(folder, name) / "compare.py"
+    shutil.copy(folder / "compare.py", program)
+    assert "import faceexp" not in program.read_text(encoding="utf-8")
+    if name == "tflite":
         # The package's interpreter is TensorFlow's own one, under another name.
         import tensorflow as tf
 
@@ -374,16 +383,138 @@ def test_the_programs_of_the_readme_decide_as_the_model_does(name, folder, face_
     farthest = max(face_folder.glob("p*/4.png"), key=lambda file: model.verify(first, file).distance)
     others = [face_folder / "p03" / "0.png", tmp_path / "lying.jpg", farthest]
     decisions = set()
-    monkeypatch.chdir(folder)
     for other in others:
         monkeypatch.setattr(sys, "argv", ["compare.py", first, str(other)])
-        exec(compile(program, "compare.py", "exec"), {})  # noqa: S102 - what a reader of the page does
+        runpy.run_path(str(program), run_name="__main__")
         decision, distance = capsys.readouterr().out.split()
         expected = model.verify(first, other)
         assert decision == ("same" if expected.same else "different")
         assert float(distance) == pytest.approx(expected.distance, rel=1e-3, abs=1e-5)
         decisions.add(decision)
     assert decisions == {"same", "different"}
+
+
+@pytest.fixture(scope="module")
+def detecting(tmp_path_factory):
+    """An exported model that crops photos to the face, and photos of scenes: tilted faces, a large one, none, two."""
+    import keras
+
+    source = tmp_path_factory.mktemp("detecting")
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((32, 24, 1))
+    x = keras.layers.Conv2D(4, 5, strides=2, activation="relu")(keras.layers.Rescaling(1 / 255)(pixels))
+    keras.Model(pixels, keras.layers.Dense(8)(keras.layers.Flatten()(x))).save(source / "model.keras")
+    calibration = {
+        "label": "crops",
+        "distance": "euclidean",
+        "threshold": 0.5,
+        "preprocess": {"size": [32, 24], "color": "gray", "detect": {"margin": 0.15, "several": "error"}},
+    }
+    (source / "calibration.json").write_text(json.dumps(calibration), encoding="utf-8")
+    export_model(source, source / "out", ["onnx"])
+    dataset: Any = faceexp.plugin("dataset", "orl")
+    orl = [Image.open(path) for path in dataset.build(0).images[:50:20]]
+
+    def scene(name, *faces, size=(500, 400)):
+        photo = Image.new("L", size, 120)
+        for face, place, width, tilt in faces:
+            photo.paste(face.resize((width, width * 112 // 92)).rotate(tilt, fillcolor=120), place)
+        photo.save(source / name)
+        return source / name
+
+    scenes = {
+        "faces": [
+            scene("straight.png", (orl[0], (60, 50), 200, 0)),
+            scene("tilted.png", (orl[1], (200, 90), 180, 8)),
+            scene("large.jpg", (orl[2], (300, 200), 800, -8), size=(1600, 1400)),
+        ],
+        "none": scene("none.png"),
+        "two": scene("two.png", (orl[0], (20, 50), 160, 0), (orl[1], (280, 60), 180, 0)),
+    }
+    return source / "out", scenes
+
+
+def test_the_program_crops_faces_exactly_as_faceexp_does(detecting):
+    folder, scenes = detecting
+    model = faceexp.load_model(folder)
+    crops = model.read(scenes["faces"])
+    whole = dataclasses.replace(
+        model, record=model.record.model_copy(update={"preprocess": Preprocess(size=(32, 24), color="gray")})
+    )
+    assert not np.array_equal(crops[0].pixels, whole.read(scenes["faces"][:1])[0].pixels), "something is cropped"
+    for first, second in itertools.combinations(scenes["faces"], 2):
+        done = subprocess.run(
+            [sys.executable, folder / "compare.py", first, second],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=folder.parent,
+        )
+        decision, distance = done.stdout.split()
+        expected = model.verify(first, second)
+        assert float(distance) == pytest.approx(expected.distance, rel=1e-9)
+        assert decision == expected.decision
+        # Without the crops, it is another distance by far.
+        assert whole.verify(first, second).distance != pytest.approx(expected.distance, rel=0.05)
+
+
+def test_the_program_refuses_in_one_line_what_it_cannot_do(detecting, tmp_path):
+    folder, scenes = detecting
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    face = scenes["faces"][0]
+
+    def refused(program, *photos, **rest):
+        done = subprocess.run([sys.executable, program, *photos], capture_output=True, text=True, check=False, **rest)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        return done.stderr
+
+    assert f"{scenes['none']}: shows no face that the detector finds" in refused(
+        folder / "compare.py", face, scenes["none"]
+    )
+    assert "shows 2 faces, and one is wanted" in refused(folder / "compare.py", scenes["two"], face)
+    assert "nowhere.png: does not exist" in refused(folder / "compare.py", face, "nowhere.png")
+    assert "name two photos" in refused(folder / "compare.py", face)
+    (tmp_path / "no").mkdir()
+    (tmp_path / "no" / "cv2.py").write_text("raise ImportError")
+    without = {**os.environ, "PYTHONPATH": str(tmp_path / "no")}
+    assert "pip install 'opencv-python-headless<5'" in refused(folder / "compare.py", face, face, env=without)
+    (other / "model.onnx").unlink()
+    assert "holds no network" in refused(other / "compare.py", face, face)
+    (other / "calibration.json").write_text("{}")
+    assert "calibration.json beside this program cannot be used" in refused(other / "compare.py", face, face)
+
+
+def test_a_threshold_of_ones_own_goes_with_the_model_and_its_program_uses_it(detecting, tmp_path):
+    folder, scenes = detecting
+    source = tmp_path / "source"
+    shutil.copytree(folder, source)
+    shutil.copy(folder.parent / "model.keras", source)
+    first, second = scenes["faces"][:2]
+    distance = faceexp.load_model(source).verify(first, second).distance
+    own = {
+        "pairs": "mine.csv",
+        "sha256": "0",
+        "label": "crops",
+        "model_threshold": 0.5,
+        "calibration": {"threshold": distance * 1.01, "n_similar": 30, "n_different": 40},
+    }
+    for factor, decision in ((1.01, "same"), (0.99, "different")):
+        own["calibration"]["threshold"] = distance * factor
+        (source / "own_threshold.json").write_text(json.dumps(own), encoding="utf-8")
+        export_model(source, tmp_path / decision, ["onnx"])
+        done = subprocess.run(
+            [sys.executable, tmp_path / decision / "compare.py", first, second],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert (
+            done.stdout.split()[0] == decision == faceexp.load_model(tmp_path / decision).verify(first, second).decision
+        )
+    card = (tmp_path / "same" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "mine.csv" in (tmp_path / "same" / "README.md").read_text(encoding="utf-8")
+    assert "How often this model is right about people whom it has not seen is not known." in card
 
 
 def test_the_readme_names_its_folder_so_that_a_shell_and_python_understand(exported):

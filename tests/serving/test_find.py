@@ -7,7 +7,7 @@ import json
 import pytest
 
 from faceexp.errors import InputError
-from faceexp.serving.find import find
+from faceexp.serving.find import choose, find
 
 
 @pytest.fixture
@@ -156,3 +156,25 @@ def test_the_seed_with_the_easiest_people_does_not_win(scored):
 def test_of_a_single_loss_the_first_seed_is_taken(scored):
     scored({"alone": {3: 0.7, 5: 0.99}})
     assert find("r").root.name == "alone-3"
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        (
+            "r",
+            "chosen was the best of 2 losses on validation (mean AUC 0.945), which may be luck; of its 2 models, that of "
+            "seed 0 and fold 0 was the furthest above the other losses",
+        ),
+        ("r:chosen", "of its 2 models, that of seed 0 and fold 0 was the furthest above the other losses"),
+        ("r/models/chosen-1", ""),
+    ],
+)
+def test_why_it_is_this_model_is_said(scored, path, why):
+    scored({"chosen": {0: 0.90, 1: 0.99}, "other": {0: 0.70, 1: 0.98}})
+    assert choose(path)[1] == why
+
+
+def test_why_it_is_a_model_of_a_single_loss_is_said_too(scored):
+    scored({"alone": {3: 0.7, 5: 0.99}})
+    assert choose("r")[1] == "of its 2 models, that of seed 3 and fold 0 is the first"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from faceexp.errors import MAX_LISTED, InputError
-from faceexp.serving.photos import gallery_of, photos_in, read_pairs, writer_of
+from faceexp.serving.pair_lists import read_pairs
+from faceexp.serving.photos import gallery_of, photos_in, writer_of
 
 
 @pytest.fixture
@@ -19,7 +20,9 @@ def listed(tmp_path):
     def read(content):
         file = tmp_path / "pairs.csv"
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return [(os.path.relpath(a, tmp_path), os.path.relpath(b, tmp_path), same) for a, b, same in read_pairs(file)]
+        return [
+            (os.path.relpath(a, tmp_path), os.path.relpath(b, tmp_path), same) for a, b, same in read_pairs(file).pairs
+        ]
 
     return read
 
@@ -111,7 +114,7 @@ def test_a_pipe_and_a_device_are_no_list(tmp_path):
     (tmp_path / "device.csv").symlink_to("/dev/zero")
     for name, kind in (("pipe.csv", "a pipe"), ("device.csv", "a device")):
         with pytest.raises(InputError, match=f"is {kind}, not an ordinary file"):
-            list(read_pairs(tmp_path / name))
+            read_pairs(tmp_path / name)
 
 
 # Outputs ----------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """``verify``, ``identify``, ``embed`` and ``export``: a trained model is used."""
 
 import contextlib
+import dataclasses
 import math
 import sys
 from collections.abc import Mapping
@@ -27,9 +28,10 @@ from faceexp.errors import InputError, Problem, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from faceexp.serving.answers import JudgedPairs, Verification
+    from faceexp.evaluation.listed import Estimate
+    from faceexp.serving.answers import JudgedPairs
     from faceexp.serving.model import FaceModel
-    from faceexp.serving.photos import ListedPair
+    from faceexp.serving.pair_lists import PairList
 
 Model = Annotated[
     str,
@@ -66,7 +68,16 @@ def verify(
             "--pairs",
             metavar="CSV",
             parser=user_path,
-            help="Judge the pairs of a file with the columns a,b or a,b,same.",
+            help="Judge the pairs of a file with the columns a,b or a,b,same, and perhaps identity_a,identity_b.",
+        ),
+    ] = None,
+    calibrate_on: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate-on",
+            metavar="CSV",
+            parser=user_path,
+            help="Set the threshold on the labelled pairs of such a file, and keep it beside the model.",
         ),
     ] = None,
     far: Far = None,
@@ -75,78 +86,113 @@ def verify(
 ) -> None:
     """Say whether two photos show the same person, with a probability and the false accept rate of the threshold.
 
-    With --pairs, one line per pair goes to standard output as CSV, and a summary goes to standard error.
+    With --pairs, one line per pair goes to standard output as CSV: `same` is what the list says, `accepted` what the
+    model says. A summary goes to standard error.
     """
     given = photos or []
-    if (pairs is None) == (not given) or (given and len(given) != 2):
-        raise InputError("name two photos, or a list of pairs with --pairs")
+    if sum([bool(given), pairs is not None, calibrate_on is not None]) != 1 or (given and len(given) != 2):
+        raise InputError("name two photos, or a list of pairs with --pairs or --calibrate-on")
+    if calibrate_on is not None and far is not None:
+        raise InputError(
+            "--calibrate-on sets the thresholds of all rates; leave --far out, and give it when you verify"
+        )
+    if pairs is not None:
+        _judge_pairs(model, pairs, far, trust_saved_model=trust_saved_model, as_json=as_json)
+    elif calibrate_on is not None:
+        _calibrate(model, calibrate_on, trust_saved_model=trust_saved_model, as_json=as_json)
+    else:
+        _judge_two(model, given[0], given[1], far, trust_saved_model=trust_saved_model, as_json=as_json)
+
+
+def _judge_two(
+    model: str, first: Path, second: Path, far: float | None, *, trust_saved_model: bool, as_json: bool
+) -> None:
+    from faceexp.report.terminal.decisions import verification
+    from faceexp.serving.answers import as_json as answer_as_json
     from faceexp.serving.model import load_model
 
     with quiet() as stderr:
         opened = load_model(model, trust_saved_model=trust_saved_model)
-        if pairs is None:
-            answer = _judge_two(opened, given[0], given[1], far, stderr)
-        else:
-            listed, judged = _judge_list(opened, pairs, far, stderr)
-    if pairs is None:
-        _show_two(answer, opened, as_json=as_json)
-    else:
-        _show_list(listed, judged, opened, as_json=as_json)
+        # The network is loaded when it is first used, which takes seconds; on a terminal a word says so meanwhile.
+        with stderr.status("loading the model") if is_screen(stderr) else contextlib.nullcontext():
+            answer = opened.verify(first, second, far)
+        _warn_of_several_faces(stderr, dict(zip((str(first), str(second)), answer.faces, strict=True)))
+    show(verification(answer, opened), answer_as_json(answer) | {"model": _about(opened)}, as_json=as_json)
 
 
-def _judge_two(model: "FaceModel", first: Path, second: Path, far: float | None, stderr: "Console") -> "Verification":
-    # The network is loaded when it is first used, which takes seconds; on a terminal a word says so meanwhile.
-    with stderr.status("loading the model") if is_screen(stderr) else contextlib.nullcontext():
-        answer = model.verify(first, second, far)
-    _warn_of_several_faces(stderr, dict(zip((str(first), str(second)), answer.faces, strict=True)))
-    return answer
-
-
-def _show_two(answer: "Verification", model: "FaceModel", *, as_json: bool) -> None:
-    from faceexp.report.terminal.decisions import verification
-    from faceexp.serving.answers import as_json as answer_as_json
-
-    show(verification(answer, model), answer_as_json(answer) | {"model": _about(model)}, as_json=as_json)
-
-
-def _judge_list(
-    model: "FaceModel", file: Path, far: float | None, stderr: "Console"
-) -> "tuple[list[ListedPair], JudgedPairs]":
-    from faceexp.serving.photos import read_pairs
-
-    listed = list(read_pairs(file))
-    photos = {photo for first, second, _ in listed for photo in (first, second)}
+def _judge_list(model: "FaceModel", listed: "PairList", far: float | None, stderr: "Console") -> "JudgedPairs":
+    photos = {photo for first, second, _ in listed.pairs for photo in (first, second)}
     with counting(stderr, "embedding photos", len(photos)) as on_progress:
-        judged = model.verify_pairs([(first, second) for first, second, _ in listed], far, on_progress)
+        judged = model.verify_pairs([(first, second) for first, second, _ in listed.pairs], far, on_progress)
     _warn_of_several_faces(stderr, judged.faces)
-    return listed, judged
+    return judged
 
 
-def _show_list(listed: "list[ListedPair]", judged: "JudgedPairs", model: "FaceModel", *, as_json: bool) -> None:
+def _judge_pairs(model: str, file: Path, far: float | None, *, trust_saved_model: bool, as_json: bool) -> None:
     import csv
 
+    from faceexp.evaluation.listed import estimates
     from faceexp.report.terminal.decisions import pairs_summary
     from faceexp.results.spreadsheets import csv_cells
     from faceexp.serving.answers import tally
+    from faceexp.serving.model import load_model
+    from faceexp.serving.pair_lists import read_pairs
 
-    summary = tally([same for _, _, same in listed], judged.same.tolist())
-    # Without validation pairs of both kinds there is no probability.
+    with quiet() as stderr:
+        opened = load_model(model, trust_saved_model=trust_saved_model)
+        listed = read_pairs(file)
+        judged = _judge_list(opened, listed, far, stderr)
+        summary = tally(listed.truths, judged.same.tolist())
+        rates = estimates(*listed.labelled(judged.distance), judged.threshold) if summary.known else {}
+    columns = ("a", "b", "same", "accepted", "distance", "probability")
+    # Where it would rest on too few people, there is no probability.
     said = zip(
         judged.same.tolist(),
         judged.distance.tolist(),
         (None if math.isnan(value) else value for value in judged.probability.tolist()),
         strict=True,
     )
-    rows = ((a, b, *values) for (a, b, _), values in zip(listed, said, strict=True))
-    columns = ("a", "b", "same", "distance", "probability")
+    rows = ((*pair, *values) for pair, values in zip(listed.pairs, said, strict=True))
     if as_json:
         lines = [dict(zip(columns, row, strict=True)) for row in rows]
-        show("", {"model": _about(model), "summary": summary, "pairs": lines}, as_json=True)
+        of_list = {**dataclasses.asdict(summary), **_about_labelled(rates, listed)}
+        show("", {"model": _about(opened), "summary": of_list, "pairs": lines}, as_json=True)
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(csv_cells((a, b, int(same), *numbers)) for a, b, same, *numbers in rows)
-    error_console().print(pairs_summary(summary, judged, model))
+    for a, b, same, accepted, *numbers in rows:
+        writer.writerow(csv_cells((a, b, None if same is None else int(same), int(accepted), *numbers)))
+    error_console().print(pairs_summary(summary, judged, opened, rates, listed))
+
+
+def _calibrate(model: str, file: Path, *, trust_saved_model: bool, as_json: bool) -> None:
+    from faceexp.evaluation.listed import estimates
+    from faceexp.report.terminal.decisions import threshold_set
+    from faceexp.results.folder import ModelFolder
+    from faceexp.serving.model import load_model
+    from faceexp.serving.own_threshold import check_kinds, check_vacant, set_own_threshold
+    from faceexp.serving.pair_lists import read_pairs
+
+    with quiet() as stderr:
+        opened = load_model(model, trust_saved_model=trust_saved_model)
+        folder = ModelFolder(opened.folder)
+        check_vacant(folder)
+        listed = read_pairs(file)
+        check_kinds(listed)
+        judged = _judge_list(opened, listed, None, stderr)
+        own = set_own_threshold(folder, opened.record, listed, judged.distance)
+        calibrated = dataclasses.replace(opened, own=own)
+        threshold = calibrated.threshold().distance
+        rates = estimates(*listed.labelled(judged.distance), threshold)
+    kept = str(folder.own_threshold)
+    data = {"model": _about(calibrated), "output": kept, "threshold": threshold, **_about_labelled(rates, listed)}
+    show(threshold_set(calibrated, rates, listed, kept), data, as_json=as_json)
+
+
+def _about_labelled(rates: "Mapping[str, Estimate]", listed: "PairList") -> dict[str, object]:
+    """Return what the JSON document says of labelled pairs: the rates, and whom the pairs show, if that is known."""
+    people = len(set(listed.person.values())) or None
+    return {"rates": dict(rates), "people": people, "people_from": listed.people_from}
 
 
 def identify(
@@ -167,11 +213,15 @@ def identify(
         ),
     ],
     far: Far = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", metavar="N", min=1, help="List so many people, the nearest first; otherwise ten."),
+    ] = None,
     trust_saved_model: TrustSavedModel = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Rank the people of a gallery by their distance from a photo, and say whether it shows one of them or nobody."""
-    from faceexp.report.terminal.decisions import identification
+    from faceexp.report.terminal.decisions import SHOWN, identification
     from faceexp.serving.answers import as_json as answer_as_json
     from faceexp.serving.model import load_model
     from faceexp.serving.photos import gallery_of
@@ -183,7 +233,8 @@ def identify(
             answer = opened.identify(people, photo, far, on_progress)
     for problem in answer.left_out:
         print(f"left out: {problem}", file=sys.stderr)
-    show(identification(answer, opened), answer_as_json(answer) | {"model": _about(opened)}, as_json=as_json)
+    text = identification(answer, opened, top or SHOWN)
+    show(text, answer_as_json(answer, top) | {"model": _about(opened)}, as_json=as_json)
     if answer.left_out:
         raise typer.Exit(1)
 
@@ -227,10 +278,18 @@ def embed(
         raise typer.Exit(1)
 
 
-def _about(model: "FaceModel") -> dict[str, str | bool]:
+def _about(model: "FaceModel") -> dict[str, object]:
     """Return what the JSON document says about the model, beside its answers."""
-    about: dict[str, str | bool] = {"label": model.label, "folder": str(model.folder), "distance": model.distance}
-    return about | {"is_guessing": model.is_guessing}
+    return {
+        "label": model.label,
+        "folder": str(model.folder),
+        "distance": model.distance,
+        "is_guessing": model.is_guessing,
+        "chosen": model.chosen or None,
+        "tested": model.worth,
+        "why_no_probability": model.why_no_probability or None,
+        "own_threshold": model.own.pairs if model.own else None,
+    }
 
 
 def _warn_of_several_faces(stderr: "Console", faces: Mapping[str, int]) -> None:
@@ -271,7 +330,12 @@ def export(
 
     with quiet() as stderr, stderr.status("converting") if is_screen(stderr) else contextlib.nullcontext():
         exported = export_model(model, folder, [form.value for form in to or (ModelFormat.ONNX,)])
-    data = {"folder": str(exported.folder), "bytes": dict(exported.files), "deviations": dict(exported.deviations)}
+    data = {
+        "folder": str(exported.folder),
+        "bytes": dict(exported.files),
+        "deviations": dict(exported.deviations),
+        "tested": exported.worth,
+    }
     sizes = ", ".join(f"{name} ({size / 1e6:.2f} MB)" for name, size in exported.files.items() if size > 10**5)
     text = f"{exported.folder} holds {sizes or ', '.join(exported.files)}; its README.md says how to use it"
-    show(printable(text), data, as_json=as_json)
+    show(f"{printable(text)}\n{exported.worth.sentence}", data, as_json=as_json)

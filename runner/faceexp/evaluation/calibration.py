@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from faceexp.arrays import FloatArray
-    from faceexp.evaluation.likely import Range
+    from faceexp.evaluation.jackknife import Range
     from faceexp.evaluation.pairs import PairDistances
     from faceexp.evaluation.people import PeopleOfPairs
 

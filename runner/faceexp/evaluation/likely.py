@@ -1,10 +1,7 @@
-"""The range of the false accept rate that other people than those who were measured are likely to meet.
+"""What rates say of other people than those who were measured: a range by how much these people differ.
 
 Pairs that share a person are not independent of each other. So what counts is how many people there are, and not how
 many pairs: 8 people with 10 images each have 2,800 different pairs, but only 28 pairs of people.
-
-References:
-    Arvesen, "Jackknifing U-Statistics", Annals of Mathematical Statistics 40 (1969).
 """
 
 from __future__ import annotations
@@ -14,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from faceexp.evaluation.jackknife import Range, logit_range, range_of
 from faceexp.evaluation.pairs import CHUNK, map_in_threads
+from faceexp.evaluation.roc import PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from faceexp.arrays import FloatArray
     from faceexp.evaluation.pairs import PairDistances
     from faceexp.evaluation.people import PeopleOfPairs
-
-# The lower and the upper end of an interval.
-Range = tuple[float, float]
 
 # The range holds the rate with this chance; docs/protocols-and-metrics.md has simulations.
 LIKELY = 0.9
@@ -47,15 +43,60 @@ def likely_rates(measured: PairDistances, people: PeopleOfPairs, thresholds: Seq
     Returns:
         For each threshold its range; ``None`` for too few people, or where all or none of the pairs are accepted.
     """
-    chunks = measured.chunks(CHUNK)
-    parts = [people.part(start, start + CHUNK) for start in range(0, max(1, len(measured.distance)), CHUNK)]
     sums = sum(
-        map_in_threads(lambda both: _weights_of_people(*both, thresholds), list(zip(chunks, parts, strict=True))),
+        map_in_threads(lambda both: _weights_of_people(*both, thresholds), _chunks(measured, people)),
         start=np.zeros((1 + len(thresholds), people.count)),
     )
     # Who is in no different pair says nothing about false accepts.
     sums = sums[:, sums[0] > 0]
     return [_range(accepted, sums[0]) for accepted in sums[1:]]
+
+
+def accuracy_range(measured: PairDistances, people: PeopleOfPairs, threshold: float) -> Range | None:
+    """Return the 95 % interval of the balanced accuracy at a threshold, by leaving out each person in turn.
+
+    Args:
+        measured: The pairs, on which the threshold was not chosen.
+        people: Whom they show.
+        threshold: A distance; ``nan`` if there is none.
+
+    Returns:
+        The interval; ``None`` for too few people, or where all pairs of a kind show one person.
+    """
+    if math.isnan(threshold) or people.count < FEWEST_PEOPLE:
+        return None
+    sums = sum(
+        map_in_threads(lambda both: _judged_weights(*both, threshold), _chunks(measured, people)),
+        start=np.zeros((2, 2, people.count)),
+    )
+    # Of all pairs, then of those that are accepted. Both images of a similar pair show the same person, who was
+    # therefore counted twice.
+    different, similar = sums[0, ::-1].cumsum(axis=0)[::-1], sums[1, ::-1].cumsum(axis=0)[::-1] / 2
+    all_similar, all_different = similar.sum(axis=1), different.sum(axis=1) / 2
+    similar, different = all_similar[:, None] - similar, all_different[:, None] - different
+    if min(similar[0].min(), different[0].min()) <= 0:
+        return None
+    accuracy = (all_similar[1] / all_similar[0] + 1 - all_different[1] / all_different[0]) / 2
+    without = (similar[1] / similar[0] + 1 - different[1] / different[0]) / 2
+    # The last digits of a sum of weights are noise, by which a perfect model would look imperfect.
+    return range_of(round(float(accuracy), PLACES), without, people.count)
+
+
+def _judged_weights(chunk: PairDistances, people: PeopleOfPairs, threshold: float) -> FloatArray:
+    """Return the weight of the pairs that show each person, float (2, 2, M): by kind, and whether they are accepted."""
+    kind = 2 * chunk.similar.astype(np.int64)
+    kind += chunk.distance <= threshold
+    kind *= people.count
+    weights = None if chunk.weights is None else chunk.weight_of_each()
+    sums = [np.bincount(kind + person, weights, 4 * people.count) for person in people.both()]
+    weight: FloatArray = (sums[0] + sums[1]).astype(np.float64).reshape(2, 2, people.count)
+    return weight
+
+
+def _chunks(measured: PairDistances, people: PeopleOfPairs) -> list[tuple[PairDistances, PeopleOfPairs]]:
+    """Return the pairs a chunk at a time, with the people whom they show."""
+    parts = [people.part(start, start + CHUNK) for start in range(0, max(1, len(measured.distance)), CHUNK)]
+    return list(zip(measured.chunks(CHUNK), parts, strict=True))
 
 
 def _weights_of_people(chunk: PairDistances, people: PeopleOfPairs, thresholds: Sequence[float]) -> FloatArray:
@@ -92,12 +133,4 @@ def _range(accepted: FloatArray, total: FloatArray) -> Range | None:
     rest = total.sum() / 2 - total
     if not 0 < rate < 1 or rest.min() <= 0:
         return None
-    without = (accepted.sum() / 2 - accepted) / rest
-    error = math.sqrt((people - 1) / people * float(((without - without.mean()) ** 2).sum()))
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(people - 1, (1 + LIKELY) / 2)) * error / (rate * (1 - rate))
-    log_odds = math.log(rate / (1 - rate))
-    # The logistic function, in a form that never overflows.
-    low, high = ((1 + math.tanh((log_odds + sign * half) / 2)) / 2 for sign in (-1, 1))
-    return low, high
+    return logit_range(float(rate), (accepted.sum() / 2 - accepted) / rest, LIKELY)

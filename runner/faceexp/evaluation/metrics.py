@@ -13,7 +13,9 @@ from faceexp.evaluation import retrieval, verification
 from faceexp.evaluation.catalogue import METRICS
 from faceexp.evaluation.diagnostics import Diagnostics, diagnose
 from faceexp.evaluation.embeddings import normalise
+from faceexp.evaluation.likely import accuracy_range
 from faceexp.evaluation.pairs import pair_distances
+from faceexp.evaluation.people import people_of
 from faceexp.evaluation.roc import auc, roc
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from faceexp.arrays import IntArray
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
+    from faceexp.evaluation.jackknife import Range
     from faceexp.evaluation.pairs import PairDistances
     from faceexp.evaluation.people import Weighting
     from faceexp.evaluation.roc import Roc
@@ -40,6 +43,7 @@ class Examined:
         n_similar: How many similar pairs were judged.
         n_different: How many different pairs were judged.
         rates: FAR and TAR at each of the further thresholds that were asked for.
+        accuracy_range: The 95 % interval of the balanced accuracy over people; ``None`` for too few of them.
     """
 
     metrics: dict[str, float]
@@ -47,6 +51,7 @@ class Examined:
     n_similar: int
     n_different: int
     rates: tuple[tuple[float, float], ...] = ()
+    accuracy_range: Range | None = None
 
 
 def evaluate(
@@ -132,7 +137,8 @@ def _verification(
         metrics = _beside_pooled(metrics, pooled)
     diagnostics = diagnose(measured, curve, threshold, pairs, len(labels))
     rates = tuple(verification.rates(measured, other) for other in further)
-    return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates)
+    likely = accuracy_range(measured, people_of(labels, pairs), threshold)
+    return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates, likely)
 
 
 def _pair_metrics(measured: PairDistances, curve: Roc, threshold: float) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from pydantic.json_schema import models_json_schema
 
 from faceexp.evaluation.catalogue import METRICS
-from faceexp.results.model_schema import ModelRecord
+from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
 from faceexp.results.record import JsonObject, Record
 from faceexp.results.schema import SCHEMA, EnvironmentRecord, RunRecord, TrialFile
 from faceexp.store import write_text
@@ -31,6 +31,7 @@ FILES: Mapping[str, type[Record]] = {
     "results.json": RunRecord,
     "trials/<id>.json": TrialFile,
     "models/<id>/calibration.json": ModelRecord,
+    "models/<id>/own_threshold.json": OwnThresholdRecord,
     "environment.json": EnvironmentRecord,
 }
 # What lies in the folder of a run, in the order in which a reader may want to open it.
@@ -43,6 +44,7 @@ CONTENTS: Mapping[str, str] = {
     "pictures/<number>.png": "the images of the hardest pairs, as the networks see them",
     "models/<id>/model.keras": "the trained network of a trial",
     "models/<id>/calibration.json": "how that network is used: preprocessing, distance and thresholds",
+    "models/<id>/own_threshold.json": "a threshold that you have set with `faceexp verify --calibrate-on`, if you have",
 }
 INTRODUCTION = """\
 # What a run leaves
@@ -59,7 +61,7 @@ first eight digits of the digest of the experiment. It holds these files:
 
 A trial is one loss or one baseline that was trained and tested with one seed and one fold. `<id>` is the id of a trial,
 for example `contrastive-margin-3-s0-f0`. A baseline has no model, and neither has a trial that did not end well. The
-folder that `faceexp export` writes holds a `calibration.json`, too.
+folder that `faceexp export` writes holds these files of a model, too.
 
 Everything that the report shows is in the JSON files, so you can make tables and figures of your own from them. In
 Python, `faceexp.open_run(folder).results` gives `results.json` as an object with types, and

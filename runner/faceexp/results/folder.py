@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem
 from faceexp.files import explain_os_error, parse_json, read_bytes, read_input
-from faceexp.results.model_schema import ModelRecord
+from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
 from faceexp.results.record import JsonObject, Record
 from faceexp.values import NETWORK_FILE
 
@@ -44,6 +44,11 @@ class ModelFolder:
         return self.root / "calibration.json"
 
     @property
+    def own_threshold(self) -> Path:
+        """The threshold that a user has set on pairs of their own, if they have."""
+        return self.root / "own_threshold.json"
+
+    @property
     def spec(self) -> Path:
         """The experiment file, which only an exported folder holds."""
         return self.root / "spec.toml"
@@ -58,16 +63,20 @@ class ModelFolder:
         Raises:
             InputError: The file cannot be read, or it does not describe a model.
         """
-        file = self.record
-        content = _json_object(
-            file, MAX_MODEL_RECORD_BYTES, "cannot be read", "does not describe a model", "export it again"
-        )
-        try:
-            return ModelRecord.model_validate(content)
-        except ValidationError as error:
-            raise InputError(
-                Problem(f"does not describe a model ({_place(error)}); export it again", str(file))
-            ) from None
+        again = "export it again"
+        return _record(self.record, ModelRecord, MAX_MODEL_RECORD_BYTES, "does not describe a model", again)
+
+    def read_own_threshold(self) -> OwnThresholdRecord | None:
+        """Return the threshold that a user has set on pairs of their own; nothing if there is none.
+
+        Raises:
+            InputError: The file cannot be read, or it holds no such threshold.
+        """
+        file = self.own_threshold
+        if not os.path.lexists(file):
+            return None
+        other, hint = "is no threshold that `faceexp verify --calibrate-on` has set", "remove it"
+        return _record(file, OwnThresholdRecord, MAX_MODEL_RECORD_BYTES, other, hint)
 
 
 @dataclass(frozen=True)
@@ -201,6 +210,19 @@ def read_results(path: Path) -> RunRecord:
     except ValidationError as error:
         message = f"is damaged: {_place(error)} is missing or not what it has to be; {again}"
         raise InputError(Problem(message, str(file))) from None
+
+
+def _record(file: Path, record: type[AnyRecord], largest: int, other: str, hint: str) -> AnyRecord:
+    """Return the record of a JSON file; the arguments are those of :func:`_json_object`.
+
+    Raises:
+        InputError: It cannot be read, or it holds something else.
+    """
+    content = _json_object(file, largest, "cannot be read", other, hint)
+    try:
+        return record.model_validate(content)
+    except ValidationError as error:
+        raise InputError(Problem(f"{other} ({_place(error)}); {hint}", str(file))) from None
 
 
 def _json_object(file: Path, largest: int, unreadable: str, other: str, hint: str) -> JsonObject:

@@ -188,6 +188,9 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
             test_far=test_far,
             test_tar=test_tar,
             test_far_at={aim: rates.far for aim, rates in met.items()},
+            test_people=len(np.unique(test)),
+            test_seen=len(np.intersect1d(test, plan.labels[np.concatenate([split.train, split.validation])])),
+            test_accuracy_range=examined.accuracy_range,
         ),
         seconds=time.perf_counter() - began,
     )

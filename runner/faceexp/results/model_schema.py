@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_serializer, field_validator
 
@@ -141,3 +141,22 @@ class ModelRecord(Record):
             return cast("OriginRecord | None", validated(given))
         except ValidationError:
             return None
+
+
+class OwnThresholdRecord(Record):
+    """``own_threshold.json`` beside a model: what labelled pairs of the user's own say about its distances.
+
+    Where this file is, it decides instead of the validation pairs of the run.
+    """
+
+    pairs: str = Field(description="The name of the file that listed the pairs, without its folder.")
+    sha256: str = Field(description="The digest of that file.")
+    people_from: Literal["columns", "folders"] | None = Field(
+        None,
+        description="How it is known whom the photos show: from columns of the list, or from the folders of the "
+        "photos; null where it is not known.",
+    )
+    label: str = Field(description="The name of the row of the model that the threshold was set for.")
+    model_threshold: Number = Field(description="The threshold that this model came with.")
+    calibration: CalibrationRecord = Field(description="The threshold of these pairs, and what else follows from them.")
+    faceexp: str = Field("", description="The version of faceexp that set it.")

@@ -138,6 +138,16 @@ class CalibrationRecord(Record):
         default_factory=dict,
         description="The share of different test pairs that the threshold for each false accept rate accepts.",
     )
+    test_people: Count | None = Field(None, description="The number of people in the test part.")
+    test_seen: Count | None = Field(
+        None,
+        description="How many of these people are in the training or in the validation part as well.",
+    )
+    test_accuracy_range: Interval | None = Field(
+        None,
+        description="The 95 % interval of the balanced accuracy on test pairs at this threshold, by how much the test "
+        "people differ; null for too few of them.",
+    )
 
 
 def remarks(notes: Sequence[str], kinds: Sequence[NoteKind]) -> tuple[Note, ...]:

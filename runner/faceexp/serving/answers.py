@@ -24,7 +24,7 @@ class Verification:
         threshold: Up to this distance two photos count as of one person.
         same: Whether these two photos count as of one person.
         probability: The probability that they show one person, if similar and different pairs are equally frequent;
-            ``nan`` where the validation pairs were all of one kind.
+            ``nan`` where it would rest on too few people, or on pairs of one kind.
         far: The false accept rate of the threshold on validation pairs.
         faces: How many faces each photo shows. The largest one is compared.
         far_range: The rate that other people are likely to meet; see :class:`~faceexp.serving.thresholds.Threshold`.
@@ -144,7 +144,14 @@ def tally(truth: Iterable[bool | None], said: Iterable[bool]) -> Tally:
     )
 
 
-def as_json(answer: Verification | Identification) -> JsonObject:
-    """Return an answer as JSON data. A result that is no number becomes null."""
+def as_json(answer: Verification | Identification, top: int | None = None) -> JsonObject:
+    """Return an answer as JSON data. A result that is no number becomes null.
+
+    Args:
+        answer: The answer.
+        top: How many people of a gallery are listed; by default all of them.
+    """
     data: JsonObject = to_jsonable(answer)
-    return data | {"decision": answer.decision} if isinstance(answer, Verification) else data
+    if isinstance(answer, Verification):
+        return data | {"decision": answer.decision}
+    return data | {"candidates": data["candidates"][:top], "people": len(answer.candidates)}

@@ -1,4 +1,4 @@
-"""What is written beside an exported network: where it comes from, as JSON, as a README and as a model card."""
+"""What is written beside an exported network: where it comes from, a program that uses it, a README, a model card."""
 
 from __future__ import annotations
 
@@ -21,9 +21,15 @@ from faceexp.results.jsonable import to_json
 from faceexp.results.model_schema import ExportRecord, MeanRecord, OriginBudgetRecord, OriginRecord, UsedPluginRecord
 from faceexp.results.schema import InstalledPluginRecord
 from faceexp.serving.model import FaceModel
+from faceexp.serving.program import program
+from faceexp.serving.worth import FEWEST_FOR_PROBABILITY
 
 # The model card names the versions of these packages only, because the others hardly change what is trained.
 PACKAGES = ("faceexp", "tensorflow", "keras", "numpy", "pillow")
+
+# The packages that open a network without faceexp, by its format; and what finds faces.
+RUN_BY = {"onnx": "onnxruntime", "tflite": "ai-edge-litert", "keras": "keras tensorflow", "saved_model": "tensorflow"}
+DETECTOR = ("'opencv-python-headless<5'",)
 
 
 def size_of(path: Path) -> int:
@@ -33,7 +39,7 @@ def size_of(path: Path) -> int:
 
 
 def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mapping[str, float]) -> None:
-    """Write everything that is beside the network: calibration with origin, experiment file, README, model card.
+    """Write everything that is beside the network: calibration with origin, experiment file, program, README, card.
 
     Args:
         model: The model that was exported.
@@ -57,6 +63,9 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
     made.record.write_text(to_json(content), encoding="utf-8")
     if spec_file.is_file():
         shutil.copyfile(spec_file, made.spec)
+    if model.own:
+        made.own_threshold.write_text(to_json(model.own), encoding="utf-8")
+    (made.root / "compare.py").write_text(program(), encoding="utf-8")
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("faceexp.serving"),
         autoescape=False,  # noqa: S701 - it writes Markdown, not HTML
@@ -74,6 +83,9 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         "origin": origin,
         "record": model.record,
         "calibration": model.record.calibration,
+        "threshold": model.deciding.threshold,
+        "needs": RUN_BY,
+        "packages": " ".join([RUN_BY[next(iter(deviations))], *(DETECTOR if model.preprocess.detect else ())]),
         "preprocess": model.preprocess,
         "height": height,
         "width": width,
@@ -85,6 +97,9 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         "has_spec": spec_file.is_file(),
         "version": exported.faceexp,
         "metrics": _metrics(origin),
+        "worth": model.worth,
+        "own": model.own,
+        "fewest_for_probability": FEWEST_FOR_PROBABILITY,
     }
     for name in ("README.md", "MODEL_CARD.md"):
         (made.root / name).write_text(templates.get_template(f"{name}.j2").render(values), encoding="utf-8")

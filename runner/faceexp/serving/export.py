@@ -1,4 +1,4 @@
-"""A trained model in one folder, for others to use: network, preprocessing, threshold, README, model card.
+"""A trained model in one folder, for others to use: network, preprocessing, threshold, program, README, model card.
 
 Every converted network is opened again and compared with the Keras file that it was made from.
 """
@@ -28,6 +28,7 @@ from faceexp.serving.card import describe, size_of
 from faceexp.serving.find import find
 from faceexp.serving.model import FaceModel, load_model
 from faceexp.serving.runtimes import keras_model, network_of
+from faceexp.serving.worth import Worth
 
 # The packages that a format needs beside TensorFlow.
 NEEDS = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
@@ -47,11 +48,13 @@ class Exported:
         files: The size of each file or folder in it, in bytes, by name.
         deviations: By format, the largest difference of an embedding from that of the Keras file, as a share of the
             largest value in any embedding.
+        worth: How often the model was right on its test people.
     """
 
     folder: Path
     files: Mapping[str, int]
     deviations: Mapping[str, float]
+    worth: Worth
 
 
 def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] = ("onnx",)) -> Exported:
@@ -92,7 +95,7 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
         raise InputError(
             Problem(f"nothing can be written there: {reason}; name a folder of yours", str(folder))
         ) from None
-    return Exported(Path(folder), files, deviations)
+    return Exported(Path(folder), files, deviations, model.worth)
 
 
 def _unknown(formats: Sequence[str]) -> list[Problem]:

@@ -15,7 +15,14 @@ Scored = dict[Cell, tuple[float, ModelFolder]]
 
 
 def find(path: str) -> ModelFolder:
-    """Return the folder of the model that a path means; see :func:`faceexp.load_model`.
+    """Return the folder of the model that a path means; see :func:`choose`."""
+    return choose(path)[0]
+
+
+def choose(path: str) -> tuple[ModelFolder, str]:
+    """Return the folder of the model that a path means, and why it is this one; see :func:`faceexp.load_model`.
+
+    The reason is empty where the model itself was named.
 
     Raises:
         InputError: There is no such model, or the path may mean several.
@@ -39,7 +46,7 @@ def find(path: str) -> ModelFolder:
         )
     folder = Path(path)
     if ModelFolder(folder).record.is_file():
-        return ModelFolder(folder)
+        return ModelFolder(folder), ""
     run = RunFolder(folder)
     if not run.has_models:
         raise InputError(
@@ -48,12 +55,20 @@ def find(path: str) -> ModelFolder:
     every = _models(run)
     if not every:
         raise InputError(Problem("no trial of this run ended with a model", path))
-    return _best(every[_best_loss(every)], every)
+    label, score = _best_loss(every)
+    model, of_its_trials = _best(every[label], every)
+    if len(every) == 1:
+        return model, of_its_trials
+    # A run of an older version kept no score.
+    mean = f" (mean AUC {score:.3f})" if score >= 0 else ""
+    of_losses = f"{label} was the best of {len(every)} losses on validation{mean}, which may be luck"
+    return model, f"{of_losses}; {of_its_trials}" if of_its_trials else of_losses
 
 
-def _best_loss(every: Mapping[str, Scored]) -> str:
-    """Return the loss with the highest mean on validation over the seeds and folds that the losses have in common.
+def _best_loss(every: Mapping[str, Scored]) -> tuple[str, float]:
+    """Return the loss with the highest mean on validation, and that mean.
 
+    It is the mean over the seeds and folds that the losses have in common.
     A loss of which trials failed would otherwise be judged by other people than the rest: perhaps by the easy ones.
     Where no seed and fold has a model of every loss, the losses with the most models are compared.
     """
@@ -66,7 +81,8 @@ def _best_loss(every: Mapping[str, Scored]) -> str:
         cells = common or set(compared[label])
         return sum(compared[label][cell][0] for cell in cells) / len(cells)
 
-    return max(compared, key=mean)
+    best = max(compared, key=mean)
+    return best, mean(best)
 
 
 def _with_label(path: str) -> Iterator[tuple[RunFolder, str]]:
@@ -119,7 +135,7 @@ def _models(run: RunFolder) -> dict[str, Scored]:
     return models
 
 
-def _best(models: Scored, every: Mapping[str, Scored]) -> ModelFolder:
+def _best(models: Scored, every: Mapping[str, Scored]) -> tuple[ModelFolder, str]:
     """Return the model of a loss that did best on validation, compared with the other losses of its seed and fold.
 
     Compared with nothing, the seed would win whose validation people are the easiest.
@@ -130,4 +146,7 @@ def _best(models: Scored, every: Mapping[str, Scored]) -> ModelFolder:
         return models[cell][0] - sum(scores) / len(scores)
 
     # Of equals, as where there is a single loss, the first seed and fold.
-    return models[max(sorted(models), key=above_others)][1]
+    seed, fold = max(sorted(models), key=above_others)
+    which = f"of its {len(models)} models, that of seed {seed} and fold {fold}"
+    why = f"{which} was the furthest above the other losses" if len(every) > 1 else f"{which} is the first"
+    return models[seed, fold][1], why if len(models) > 1 else ""

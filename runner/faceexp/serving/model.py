@@ -7,6 +7,7 @@ TensorFlow.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,12 +23,14 @@ from faceexp.errors import MAX_LISTED, InputError, Problem, first_of
 from faceexp.evaluation.calibration import probability
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.experiment.schema import Preprocess
-from faceexp.results.model_schema import ModelRecord
+from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
 from faceexp.serving.answers import Candidate, Identification, JudgedPairs, Verification
-from faceexp.serving.find import find
+from faceexp.serving.find import choose
 from faceexp.serving.given import name_of, photos_of, picture_of
+from faceexp.serving.own_threshold import own_threshold
 from faceexp.serving.runtimes import Network, network_of
 from faceexp.serving.thresholds import Threshold, threshold_of
+from faceexp.serving.worth import Worth, why_no_probability, worth_of
 
 if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
@@ -66,11 +69,15 @@ class FaceModel:
         folder: The folder that it lies in.
         record: What ``calibration.json`` says about it.
         network: The function from pixels uint8 (N, H, W, C) to embeddings float32 (N, D).
+        chosen: Why it is this model of a run; empty where the model itself was named.
+        own: The threshold that a user has set on pairs of their own, which decides instead of the record's.
     """
 
     folder: Path
     record: ModelRecord
     network: Network
+    chosen: str = ""
+    own: OwnThresholdRecord | None = None
 
     @property
     def label(self) -> str:
@@ -175,12 +182,25 @@ class FaceModel:
         Raises:
             InputError: The model has no threshold for that rate.
         """
-        return threshold_of(self.record, far)
+        return threshold_of(self.deciding, far, "" if self.own else "validation ")
+
+    @functools.cached_property
+    def deciding(self) -> ModelRecord:
+        """The record with the thresholds that decide: the user's own, or else those of validation."""
+        if self.own is None:
+            return self.record
+        known = self.own.calibration
+        return self.record.model_copy(update={"threshold": known.threshold, "calibration": known})
+
+    @functools.cached_property
+    def worth(self) -> Worth:
+        """How often the model was right on the test part of its run, with the threshold of its run."""
+        return worth_of(self.record)
 
     @property
     def is_guessing(self) -> bool:
-        """Whether similar validation pairs were not nearer than different ones, so that distances say nothing."""
-        calibration = self.record.calibration
+        """Whether similar pairs were not nearer than different ones, so that distances say nothing."""
+        calibration = self.deciding.calibration
         return calibration is not None and calibration.slope is not None and calibration.slope >= 0
 
     def verify(self, a: Photo, b: Photo, far: float | None = None) -> Verification:
@@ -290,13 +310,21 @@ class FaceModel:
         nobody = np.zeros(len(embeddings), np.int32)  # labels say which pairs are similar, which nobody asks here
         return pair_distances(embeddings, nobody, self.distance, rows).distance
 
+    @functools.cached_property
+    def why_no_probability(self) -> str:
+        """Why the model gives no probability; empty where it gives one."""
+        return why_no_probability(self.deciding.calibration, is_own=self.own is not None)
+
     def probability(self, distance: float) -> float:
-        """Return the probability that a pair shows one person, if similar and different pairs are equally frequent."""
-        calibration = self.record.calibration
+        """Return the probability that a pair shows one person, if similar and different pairs are equally frequent.
+
+        It is ``nan`` where it would rest on too few people; see :attr:`why_no_probability`.
+        """
+        calibration = self.deciding.calibration
+        if self.why_no_probability or calibration is None or calibration.slope is None or calibration.intercept is None:
+            return math.nan
         if self.is_guessing:
             return 0.5
-        if calibration is None or calibration.slope is None or calibration.intercept is None:
-            return math.nan
         return probability(distance, calibration.slope, calibration.intercept)
 
 
@@ -312,8 +340,9 @@ def load_model(path: str | Path, *, trust_saved_model: bool = False) -> FaceMode
     Raises:
         InputError: There is no such model, it is damaged, or it is not safe to open.
     """
-    folder = find(os.fspath(path))
+    folder, chosen = choose(os.fspath(path))
     record = folder.read()
     if record.threshold is None:
         raise InputError(Problem("has no threshold, so it can decide nothing", str(folder.record)))
-    return FaceModel(folder.root, record, network_of(folder, trust_saved_model=trust_saved_model))
+    network = network_of(folder, trust_saved_model=trust_saved_model)
+    return FaceModel(folder.root, record, network, chosen, own_threshold(folder, record))

@@ -1,30 +1,23 @@
-"""What people give to a model: folders of photos, galleries of people, lists of pairs; and files of embeddings."""
+"""What people give to a model: folders of photos, galleries of people; and files of embeddings."""
 
 from __future__ import annotations
 
 import csv
-import functools
 import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean, first_of
-from faceexp.files import at_home, check_file, explain_os_error, image_extensions, readable_name
+from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.files import check_file, image_extensions, readable_name
 from faceexp.results.spreadsheets import csv_cells
 
 if TYPE_CHECKING:
     from faceexp.arrays import FloatArray
-
-# Two photos, and whether they show the same person, if the list says it.
-ListedPair = tuple[str, str, bool | None]
-# A list of some million pairs has some hundred megabytes.
-MAX_LIST_BYTES = 2**30
-COLUMNS = (["a", "b"], ["a", "b", "same"])
 
 
 def gallery_of(folder: str | Path) -> dict[str, list[Path]]:
@@ -66,75 +59,6 @@ def photos_in(folder: str | Path) -> list[Path]:
     if not photos:
         raise InputError(Problem("holds no photo that can be read; name a folder of images", str(folder)))
     return sorted(photos)
-
-
-def read_pairs(file: str | Path) -> Iterator[ListedPair]:
-    """Yield the pairs of a CSV file: two paths per line, and 1 or 0 in the column ``same``, if there is one.
-
-    Paths are relative to the folder of the file; ``~`` is the user's home. The first line names the columns: ``a,b`` or
-    ``a,b,same``. Instead of commas there may be semicolons, as Excel writes them in some countries, or tabs.
-
-    Raises:
-        InputError: With the lines that are wrong, or because there is no pair.
-    """
-    path = Path(file)
-    try:
-        check_file(path, MAX_LIST_BYTES)
-        with path.open(encoding="utf-8-sig", newline="") as opened:
-            first = opened.readline(1000)
-            separator = next((mark for mark in ",;\t" if _columns(first, mark) in COLUMNS), None)
-            if separator is None:
-                raise InputError(Problem("the first line has to name the columns: a,b or a,b,same", f"{file}:1"))
-            rows = csv.reader(opened, delimiter=separator, skipinitialspace=True)
-            pairs = _pairs(rows, path, len(_columns(first, separator)))
-    except OSError as error:
-        message = f"cannot be read as a list of pairs: {explain_os_error(error)}"
-        raise InputError(Problem(message, str(file))) from None
-    except UnicodeDecodeError:
-        raise InputError(Problem("cannot be read as a list of pairs: it is not UTF-8 text", str(file))) from None
-    except csv.Error as error:
-        raise InputError(Problem(f"cannot be read as a list of pairs: {error}", str(file))) from None
-    if not pairs:
-        raise InputError(Problem("lists no pair; add lines with two photos each", str(file)))
-    yield from pairs
-
-
-def _columns(line: str, separator: str) -> list[str]:
-    """Return the names of the columns that the first line of a list of pairs gives."""
-    return [name.strip().lower() for name in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
-
-
-def _pairs(rows: Iterable[list[str]], list_file: Path, columns: int) -> list[ListedPair]:
-    """Return the pairs in the rows of a list behind its first line.
-
-    Raises:
-        InputError: With the lines that are wrong.
-    """
-    meanings = {"1": True, "0": False, "true": True, "false": False, "yes": True, "no": False}
-    pairs: list[ListedPair] = []
-    problems: list[Problem] = []
-    wrong = 0
-
-    # A long list names the same photos again and again.
-    @functools.cache
-    def photo(cell: str) -> str:
-        return str(list_file.parent / at_home(cell.strip()))
-
-    for number, cells in enumerate(rows, 2):
-        if not any(map(str.strip, cells)):
-            continue
-        same = cells[2].strip().lower() if columns == len(cells) == 3 else None
-        if len(cells) == columns and (same is None or same in meanings):
-            pairs.append((photo(cells[0]), photo(cells[1]), None if same is None else meanings[same]))
-            continue
-        wrong += 1
-        if wrong <= MAX_LISTED:
-            of_columns = f"has {len(cells)} columns, the first line {columns}"
-            message = of_columns if len(cells) != columns else f"{cells[2][:100]!r} is neither 1 nor 0"
-            problems.append(Problem(message, f"{list_file}:{number}"))
-    if problems:
-        raise InputError(first_of(problems, "{:,} more lines are wrong", str(list_file), wrong))
-    return pairs
 
 
 def writer_of(output: Path) -> Callable[[Sequence[str], FloatArray], None]:

@@ -32,8 +32,13 @@ def percent(rate: float) -> str:
     return f"{float(f'{rate * 100:.2g}'):g}"
 
 
-def threshold_of(record: ModelRecord, far: float | None = None) -> Threshold:
+def threshold_of(record: ModelRecord, far: float | None = None, whose: str = "validation ") -> Threshold:
     """Return a threshold and what is known of its false accept rate; by default the threshold of best accuracy.
+
+    Args:
+        record: The model.
+        far: The false accept rate that is asked for.
+        whose: What the people and pairs are called by which the thresholds were set.
 
     Raises:
         InputError: The model has no threshold for that rate.
@@ -60,11 +65,11 @@ def threshold_of(record: ModelRecord, far: float | None = None) -> Threshold:
     ready = ", ".join(rate for rate, value in thresholds.items() if value is not None) or "none"
     if likely:
         why = (
-            f"its {calibration.people} validation people are too few to set one, since other people may meet "
+            f"its {calibration.people} {whose}people are too few to set one, since other people may meet "
             f"{percent(likely[0])} to {percent(likely[1])} %"
         )
     elif rate:
-        why = f"its {calibration.n_different or 0:,} different validation pairs are too few to set one"
+        why = f"its {calibration.n_different or 0:,} different {whose}pairs are too few to set one"
     else:
         why = "it was not set"
     raise InputError(f"no threshold at a false accept rate of {far:g}: {why}; this model has them at {ready}")

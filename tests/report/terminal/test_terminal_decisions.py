@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from faceexp.evaluation.listed import Estimate
 from faceexp.report.terminal.decisions import identification, pairs_summary, verification
 from faceexp.serving.answers import Candidate, Identification, JudgedPairs, Tally, Verification
+from faceexp.serving.pair_lists import PairList
+from faceexp.serving.worth import Worth
 
-MODEL = types.SimpleNamespace(label="npairs", folder="runs/x", distance="cosine", is_guessing=False)
+WORTH = Worth(people=12, seen=0, accuracy=0.831, ci95=(0.712, 0.908), beats_guessing=True)
+RIGHT = (
+    "On 12 people whom it had not seen it was right about 83.1 % of pairs (95 % interval 71.2 to 90.8 %); guessing is "
+    "right about 50 %."
+)
+MODEL = types.SimpleNamespace(
+    label="npairs",
+    folder="runs/x",
+    distance="cosine",
+    is_guessing=False,
+    worth=WORTH,
+    chosen="",
+    own=None,
+    why_no_probability="",
+)
 GUESSING = types.SimpleNamespace(**vars(MODEL) | {"is_guessing": True})
+USELESS = types.SimpleNamespace(**vars(MODEL) | {"worth": Worth(people=12, accuracy=0.52, beats_guessing=False)})
+FEW = types.SimpleNamespace(
+    **vars(MODEL) | {"why_no_probability": "it takes 6 validation people, and there are only 2"}
+)
 JUDGED = JudgedPairs(np.array([0.5]), np.array([True]), np.array([0.9]), threshold=0.6, far=0.01, faces={})
+LIST = PairList(Path("p.csv"), "0", [("a", "b", True)], {}, None)
 WORTHLESS = "This model is no better than guessing: on its validation people, photos of one person were not nearer"
+NOT_SHOWN = (
+    "This model was not shown to be better than guessing. On 12 people whom it had not seen it was right about 52.0 %"
+)
 
 
 def test_a_decision_says_what_it_is_based_on(drawn):
@@ -26,6 +53,8 @@ def test_a_decision_says_what_it_is_based_on(drawn):
         "threshold 0.6, which accepts 1.2 % of different pairs (measured on validation people)",
         "probability 87.7 % that both show one person, if that is as likely as not beforehand",
         "model npairs, runs/x",
+        f"tested {RIGHT[: RIGHT.index(' %.')]}",
+        "%.",
     ]
 
 
@@ -56,16 +85,85 @@ def test_a_model_that_guesses_says_so_in_the_second_line(drawn):
     answer = Verification(distance=0.5, threshold=0.6, same=True, probability=0.5, far=0.5)
     assert drawn(verification(answer, GUESSING), 140).splitlines()[1].startswith(WORTHLESS)
     of_gallery = Identification((Candidate("p", "p.png", 0.1, 0.5),), threshold=0.6, somebody=True, far=0.01)
-    assert drawn(identification(of_gallery, GUESSING), 140).splitlines()[1].startswith(WORTHLESS)
-    assert WORTHLESS in drawn(pairs_summary(Tally(1, 1, 0, None, None), JUDGED, GUESSING), 140)
+    assert drawn(identification(of_gallery, GUESSING), 140).startswith(WORTHLESS)
+    assert WORTHLESS in drawn(pairs_summary(Tally(1, 1, 0, None, None), JUDGED, GUESSING, {}, LIST), 140)
     assert WORTHLESS not in drawn(verification(answer, MODEL), 140)
+
+
+def test_a_model_that_was_not_shown_to_be_better_than_guessing_says_so_before_all_else(drawn):
+    answer = Verification(distance=0.5, threshold=0.6, same=True, probability=0.9, far=0.5)
+    out = drawn(verification(answer, USELESS), 140)
+    assert out.splitlines()[1].startswith(NOT_SHOWN)
+    assert "tested" not in out, "it is said once"
+    of_gallery = Identification((Candidate("p", "p.png", 0.1, 0.5),), threshold=0.6, somebody=True, far=0.01)
+    assert drawn(identification(of_gallery, USELESS), 140).startswith(NOT_SHOWN)
+    assert drawn(pairs_summary(Tally(1, 1, 0, None, None), JUDGED, USELESS, {}, LIST), 140).startswith(NOT_SHOWN)
+
+
+@pytest.mark.parametrize(
+    ("same", "probability", "text"),
+    [
+        (
+            False,
+            0.618,
+            "not accepted as the same person, though it is likelier that they are one: the threshold is strict",
+        ),
+        (True, 0.382, "accepted as the same person, though it is likelier that they are two: the threshold is lenient"),
+        (False, 0.382, "not the same person"),
+        (True, 0.618, "the same person"),
+        (False, math.nan, "not the same person"),
+    ],
+)
+def test_decision_and_probability_do_not_contradict_each_other(drawn, same, probability, text):
+    answer = Verification(distance=0.5, threshold=0.6, same=same, probability=probability, far=0.001)
+    assert drawn(verification(answer, MODEL), 140).splitlines()[0] == text
+
+
+def test_a_probability_that_would_rest_on_too_few_people_is_not_given_and_the_reason_is(drawn):
+    answer = Verification(distance=0.5, threshold=0.6, same=True, probability=math.nan, far=0.01)
+    assert "probability  not given: it takes 6 validation people, and there are only 2" in drawn(
+        verification(answer, FEW), 140
+    )
+    people = (Candidate("p", "p.png", 0.1, math.nan),)
+    out = drawn(identification(Identification(people, threshold=0.6, somebody=True, far=0.01), FEW), 140)
+    assert "not given: it takes 6 validation people" in out
+    assert "distance   nearest photo" in out, "there is no column of hyphens"
+
+
+def test_why_it_is_this_model_and_whose_threshold_it_is_are_said(drawn):
+    own = types.SimpleNamespace(pairs="mine.csv", sha256="1")
+    model = types.SimpleNamespace(**vars(MODEL) | {"chosen": "npairs was the best of 3 losses", "own": own})
+    answer = Verification(distance=0.5, threshold=0.6, same=True, probability=0.9, far=0.01)
+    out = " ".join(drawn(verification(answer, model), 140).split())
+    assert "chosen npairs was the best of 3 losses" in out
+    assert "(measured on your pairs in mine.csv, on which it was set)" in out
+    assert "That was at the model's own threshold." in out
+
+
+def test_labelled_pairs_have_rates_with_intervals_over_people_or_say_that_they_have_not(drawn):
+    rates = {"auc": Estimate(0.96, (0.9163, 0.9816)), "far": Estimate(0.0333, None), "frr": Estimate(math.nan, None)}
+    known = dataclasses.replace(LIST, person={"a": "x", "b": "y"}, people_from="folders")
+    out = drawn(pairs_summary(Tally(12, 3, 4, 3, None), JUDGED, MODEL, rates, known), 140)
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[1:4] == [
+        "area under the ROC curve (AUC) 0.960 (0.916 to 0.982)",
+        "false accept rate (FAR) 3.3 % (no interval)",
+        "95 % intervals over 2 people, known from the folders of the photos",
+    ]
+    unknown = drawn(pairs_summary(Tally(12, 3, 4, 3, None), JUDGED, MODEL, rates, LIST), 140)
+    assert "intervals over pairs, as if no two shared a person, so that they are too narrow" in " ".join(
+        unknown.split()
+    )
+    own = types.SimpleNamespace(pairs="p.csv", sha256="0")
+    same_list = types.SimpleNamespace(**vars(MODEL) | {"own": own})
+    out = drawn(pairs_summary(Tally(12, 3, 4, 3, None), JUDGED, same_list, rates, LIST), 140)
+    assert "The threshold was set on these same pairs" in out
 
 
 @pytest.mark.parametrize(("probability", "text"), [(1.0, "99.9 %"), (0.0, "0.1 %"), (math.nan, "-")])
 def test_no_probability_is_certain_and_none_is_a_hyphen(drawn, probability, text):
     answer = Verification(distance=0.9, threshold=0.6, same=False, probability=probability, far=math.nan)
     out = drawn(verification(answer, MODEL), 140)
-    assert out.startswith("not the same person")
     assert f" {text} that both show one person" in out
     assert "different pairs" not in out  # the rate of this threshold is not known
 
@@ -73,12 +171,13 @@ def test_no_probability_is_certain_and_none_is_a_hyphen(drawn, probability, text
 def test_the_nearest_people_are_listed_and_the_others_counted(drawn):
     people = tuple(Candidate(f"p{n:02}", f"p{n:02}/1.png", 0.1 + n / 10, 0.5) for n in range(12))
     out = drawn(identification(Identification(people, threshold=0.25, somebody=True, far=0.01), MODEL), 140)
-    assert out.startswith("this is p00\n")
+    # One chance in a hundred, twelve times: 1 - 0.99^12 = 0.1136. It stands first.
+    assert out.startswith("Up to 11 % of strangers are taken for one of the 12 people here.\nthis is p00\n")
     listed = [line.split()[:3] for line in out.splitlines() if line.lstrip()[:1].isdigit()]
     assert listed == [[str(n + 1), f"p{n:02}", f"{0.1 + n / 10:.4g}"] for n in range(10)]
     assert "and 2 more people" in out
-    # One chance in a hundred, twelve times: 1 - 0.99^12 = 0.1136.
-    assert "up to 11 % of strangers are taken for one of the 12 people here" in " ".join(out.split())
+    out = drawn(identification(Identification(people, threshold=0.25, somebody=True, far=0.01), MODEL, top=3), 140)
+    assert "and 9 more people; --top shows more" in out
     nobody = identification(Identification(people[:1], threshold=0.05, somebody=False, far=0.01), MODEL)
     assert drawn(nobody, 140).startswith("nobody in the gallery\n")
     assert "stranger" not in drawn(nobody, 140)
@@ -96,6 +195,6 @@ def test_the_nearest_people_are_listed_and_the_others_counted(drawn):
     ],
 )
 def test_a_list_of_pairs_is_summed_up_as_far_as_the_truth_is_known(drawn, tally, text):
-    out = drawn(pairs_summary(tally, JUDGED, MODEL), 140)
-    threshold = "threshold 0.6, which accepts 1 % of different pairs (measured on validation people)"
-    assert out == f"{text}\n{threshold}\n"
+    lines = drawn(pairs_summary(tally, JUDGED, MODEL, {}, LIST), 140).splitlines()
+    assert lines[0] == text
+    assert lines[1].rstrip() == "threshold  0.6, which accepts 1 % of different pairs (measured on validation people)"

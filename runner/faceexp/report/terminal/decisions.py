@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -11,28 +13,73 @@ from faceexp.errors import printable
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import facts_table, plain_table
 from faceexp.serving.answers import Identification, JudgedPairs, Tally, Verification
-from faceexp.serving.model import FaceModel
 from faceexp.serving.thresholds import percent
 
-# Up to so many people of a gallery are listed: a short screen shows this many without scrolling, and whom a photo
-# shows is decided by the first of them alone.
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from faceexp.evaluation.listed import Estimate
+    from faceexp.serving.model import FaceModel
+    from faceexp.serving.pair_lists import PairList
+
+# Up to so many people of a gallery are listed, unless another number is asked for: a short screen shows this many
+# without scrolling, and whom a photo shows is decided by the first of them alone.
 SHOWN = 10
+# What is said of labelled pairs, by the name of the rate.
+RATES = {
+    "auc": "area under the ROC curve (AUC)",
+    "far": "false accept rate (FAR)",
+    "frr": "false reject rate (FRR)",
+    "eer": "equal error rate (EER)",
+}
+TOO_FAVOURABLE = "The threshold was set on these same pairs, so that FAR and FRR are too favourable."
 
 
 def verification(answer: Verification, model: FaceModel) -> RenderableType:
     """Return the decision about two photos, and what it is based on."""
-    same = answer.same
-    head = Text("the same person" if same else "not the same person", style="bold green" if same else "bold red")
     facts = facts_table()
     facts.add_row("distance", Text(f"{answer.distance:.4g} ({model.distance})"))
-    facts.add_row("threshold", Text(_threshold(answer)))
-    facts.add_row("probability", Text(_probability(answer.probability)))
+    facts.add_row("threshold", Text(printable(_threshold(answer, model))))
+    facts.add_row("probability", Text(_probability(answer.probability, model)))
+    _add_model(facts, model)
+    return Group(_decision(answer), *_caveats(model), facts)
+
+
+def _add_model(facts: Table, model: FaceModel) -> None:
+    """Add which model says so, why it is this one, and how often it was right."""
     facts.add_row("model", Text(printable(f"{model.label}, {model.folder}")))
-    return Group(head, *_guessing(model), facts)
+    if model.chosen:
+        facts.add_row("chosen", Text(printable(model.chosen)))
+    if not model.worth.is_useless:
+        of_its_own = " That was at the model's own threshold." if model.own and model.worth.accuracy is not None else ""
+        facts.add_row("tested", Text(model.worth.sentence + of_its_own))
 
 
-def identification(answer: Identification, model: FaceModel) -> RenderableType:
-    """Return whom a photo may show: the nearest people of the gallery, or nobody in it."""
+def _decision(answer: Verification) -> Text:
+    """Return the decision in a sentence.
+
+    Threshold and probability may point in two directions, since a threshold for a rate is stricter or more lenient than
+    "more likely than not". Then the decision is what it is: two photos are accepted or not.
+    """
+    style = "bold green" if answer.same else "bold red"
+    # No comparison with what is no number is true.
+    if answer.same and answer.probability < 0.5:
+        text = "accepted as the same person, though it is likelier that they are two: the threshold is lenient"
+    elif not answer.same and answer.probability > 0.5:
+        text = "not accepted as the same person, though it is likelier that they are one: the threshold is strict"
+    else:
+        text = "the same person" if answer.same else "not the same person"
+    return Text(text, style=style)
+
+
+def identification(answer: Identification, model: FaceModel, top: int = SHOWN) -> RenderableType:
+    """Return whom a photo may show: the nearest people of the gallery, or nobody in it; before it, how far to trust it.
+
+    Args:
+        answer: The people.
+        model: Who says so.
+        top: How many people are listed.
+    """
     candidates = shown(answer.candidates)
     nearest = candidates[0]
     head = (
@@ -44,53 +91,119 @@ def identification(answer: Identification, model: FaceModel) -> RenderableType:
     table.add_column("rank", justify="right")
     table.add_column("person", overflow="fold")
     table.add_column("distance", justify="right")
-    table.add_column("probability", justify="right")
+    if not model.why_no_probability:
+        table.add_column("probability", justify="right")
     table.add_column("nearest photo", overflow="fold")
-    for rank, candidate in enumerate(candidates[:SHOWN], 1):
+    for rank, candidate in enumerate(candidates[:top], 1):
         accepted = candidate.distance <= answer.threshold
         table.add_row(
             str(rank),
             Text(candidate.name, style="" if accepted else "dim"),
             f"{candidate.distance:.4g}",
-            _percent(candidate.probability),
+            *([] if model.why_no_probability else [_percent(candidate.probability)]),
             Text(candidate.photo, style="dim"),
         )
-    parts: list[RenderableType] = [head, *_guessing(model), table]
-    if len(candidates) > SHOWN:
-        parts.append(Text(f"and {len(candidates) - SHOWN} more people", style="dim"))
-    note = f"Threshold {_threshold(answer)}"
+    parts: list[RenderableType] = [*_caveats(model)]
     if not math.isnan(answer.far) and len(candidates) > 1:
         # Each person in the gallery is one more chance for a stranger to be taken for somebody.
         stranger = 1 - (1 - answer.far) ** len(candidates)
-        note += f"; up to {stranger * 100:.2g} % of strangers are taken for one of the {len(candidates)} people here"
-    parts.append(Text(printable(f"{note}. Model {model.label}, {model.folder}"), style="dim"))
-    return Group(*parts)
+        text = f"Up to {stranger * 100:.2g} % of strangers are taken for one of the {len(candidates)} people here."
+        parts.append(Text(text, style="yellow"))
+    parts += [head, table]
+    if len(candidates) > top:
+        parts.append(Text(f"and {len(candidates) - top} more people; --top shows more", style="dim"))
+    facts = facts_table()
+    facts.add_row("threshold", Text(printable(_threshold(answer, model))))
+    if model.why_no_probability:
+        facts.add_row("probability", Text(f"not given: {model.why_no_probability}"))
+    _add_model(facts, model)
+    return Group(*parts, facts)
 
 
-def pairs_summary(tally: Tally, judged: JudgedPairs, model: FaceModel) -> RenderableType:
+def pairs_summary(
+    tally: Tally, judged: JudgedPairs, model: FaceModel, rates: Mapping[str, Estimate], listed: PairList
+) -> RenderableType:
     """Return how many pairs were judged and, where that is known, how many of them rightly; and by which threshold."""
     text = f"{tally.pairs:,} pairs, {tally.accepted:,} judged to show one person"
     if tally.accuracy is not None:
         text += f"; balanced accuracy {tally.accuracy * 100:.2f} %, right {tally.right:,} of {tally.known:,}"
     elif tally.right is not None:
         text += f"; right {tally.right:,} of {tally.known:,}"
-    return Group(Text(text, style="bold"), Text(f"threshold {_threshold(judged)}"), *_guessing(model))
+    parts: list[RenderableType] = [*_caveats(model), Text(text, style="bold"), *labelled(rates, listed)]
+    if model.own and model.own.sha256 == listed.sha256:
+        parts.append(Text(TOO_FAVOURABLE, style="yellow"))
+    facts = facts_table()
+    facts.add_row("threshold", Text(printable(_threshold(judged, model))))
+    if model.why_no_probability:
+        facts.add_row("probability", Text(f"not given: {model.why_no_probability}"))
+    _add_model(facts, model)
+    return Group(*parts, facts)
 
 
-def _guessing(model: FaceModel) -> list[RenderableType]:
-    """Return a warning if the model is worthless."""
-    if not model.is_guessing:
+def labelled(rates: Mapping[str, Estimate], listed: PairList) -> list[RenderableType]:
+    """Return the rates of labelled pairs, each with its interval, and over what it is."""
+    table = facts_table()
+    for name, meaning in RATES.items():
+        if name in rates and not math.isnan(rates[name].value):
+            table.add_row(meaning, Text(_estimate(name, rates[name])))
+    if not table.row_count:
         return []
-    text = "This model is no better than guessing: on its validation people, photos of one person were not nearer"
-    return [Text(f"{text} to each other than photos of two.", style="bold yellow")]
+    if listed.people_from:
+        source = "columns of the list" if listed.people_from == "columns" else "folders of the photos"
+        text = f"95 % intervals over {len(set(listed.person.values())):,} people, known from the {source}"
+    else:
+        text = (
+            "95 % intervals over pairs, as if no two shared a person, so that they are too narrow; columns identity_a "
+            "and identity_b would say whom the photos show"
+        )
+    return [table, Text(text, style="dim")]
 
 
-def _threshold(answer: Verification | Identification | JudgedPairs) -> str:
+def _estimate(name: str, rate: Estimate) -> str:
+    def written(value: float) -> str:
+        return f"{value:.3f}" if name == "auc" else f"{value * 100:.1f}"
+
+    unit = "" if name == "auc" else " %"
+    interval = f" ({written(rate.ci95[0])} to {written(rate.ci95[1])}{unit})" if rate.ci95 else " (no interval)"
+    return f"{written(rate.value)}{unit}{interval}"
+
+
+def threshold_set(model: FaceModel, rates: Mapping[str, Estimate], listed: PairList, file: str) -> RenderableType:
+    """Return which threshold was set on a user's own pairs, where it is kept, and how to get rid of it."""
+    known = model.deciding
+    head = f"threshold {known.threshold or 0:.4g} set, instead of the model's own {model.record.threshold or 0:.4g}"
+    return Group(
+        Text(head, style="bold green"),
+        *labelled(rates, listed),
+        Text(TOO_FAVOURABLE, style="yellow"),
+        Text(
+            printable(f"kept in {file}: from now on it decides wherever this model is used; remove the file to undo it")
+        ),
+        *_caveats(model),
+    )
+
+
+def _caveats(model: FaceModel) -> list[Text]:
+    """Return why the model is not to be believed, if it is not."""
+    texts = []
+    if model.is_guessing:
+        whose = "the people of your pairs" if model.own else "its validation people"
+        texts.append(
+            f"This model is no better than guessing: on {whose}, photos of one person were not nearer to each other "
+            "than photos of two."
+        )
+    if model.worth.is_useless:
+        texts.append(model.worth.sentence)
+    return [Text(text, style="bold yellow") for text in texts]
+
+
+def _threshold(answer: Verification | Identification | JudgedPairs, model: FaceModel) -> str:
     """Return the threshold, and which share of different pairs it accepts of which people."""
     text = f"{answer.threshold:.4g}"
+    whom = f"your pairs in {model.own.pairs}, on which it was set" if model.own else "validation people"
     if math.isnan(answer.far):
-        return text
-    text += f", which accepts {percent(answer.far)} % of different pairs (measured on validation people"
+        return f"{text} (set on your pairs in {model.own.pairs})" if model.own else text
+    text += f", which accepts {percent(answer.far)} % of different pairs (measured on {whom}"
     if not math.isnan(answer.test_far):
         text += f"; on test people it accepted {percent(answer.test_far)} %"
     if answer.far_range:
@@ -106,5 +219,7 @@ def _percent(probability: float) -> str:
     return f"{min(max(probability, 0.001), 0.999) * 100:.1f} %"
 
 
-def _probability(probability: float) -> str:
+def _probability(probability: float, model: FaceModel) -> str:
+    if model.why_no_probability:
+        return f"not given: {model.why_no_probability}"
     return f"{_percent(probability)} that both show one person, if that is as likely as not beforehand"

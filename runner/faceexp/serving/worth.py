@@ -1,0 +1,101 @@
+"""How often a model was right on people whom it had not seen, and whether that was shown to be more than guessing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from faceexp.planning.prospects import PEOPLE
+from faceexp.results.model_schema import ModelRecord
+from faceexp.results.record import CalibrationRecord, Interval
+
+# Accuracy is balanced: pairs of one person and pairs of two people weigh one half each, whatever their numbers.
+GUESSING = 0.5
+# A probability rests on a curve that is fitted to validation pairs. On two people it misses that of many people by 12
+# to 18 points on average, on as few as are needed to show anything at all by 5 to 8 (docs/using-a-model.md).
+FEWEST_FOR_PROBABILITY = PEOPLE
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What the test part of its run says of a model.
+
+    Attributes:
+        people: How many people were tested; ``None`` if that is not known.
+        seen: How many of them are in the training or validation part as well.
+        accuracy: The balanced accuracy on their pairs, at the threshold of its run; ``None`` if it is not known.
+        ci95: Its 95 % interval, by how much these people differ.
+        guessing: The accuracy of guessing.
+        beats_guessing: Whether the accuracy is shown to be above that; ``None`` if too little is known.
+    """
+
+    people: int | None = None
+    seen: int | None = None
+    accuracy: float | None = None
+    ci95: Interval | None = None
+    guessing: float = GUESSING
+    beats_guessing: bool | None = None
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether it is known that nothing was shown of the model."""
+        return self.beats_guessing is False
+
+    @property
+    def sentence(self) -> str:
+        """What a user has to know of the model before they believe an answer."""
+        if self.accuracy is None:
+            return "How often this model is right about people whom it has not seen is not known."
+        right = f"right about {self.accuracy * 100:.1f} % of pairs"
+        if self.ci95:
+            right += f" (95 % interval {self.ci95[0] * 100:.1f} to {self.ci95[1] * 100:.1f} %)"
+        text = f"On {self._whom()} it was {right}; guessing is right about {self.guessing * 100:.0f} %."
+        if not self.is_useless:
+            return text
+        text = f"This model was not shown to be better than guessing. {text}"
+        if self.people is not None and self.people < PEOPLE:
+            text += f" With fewer than {PEOPLE} people, not even a perfect model can be shown to be better."
+        return text
+
+    def _whom(self) -> str:
+        if self.people is None:
+            return "its test people"
+        people = "1 person" if self.people == 1 else f"{self.people:,} people"
+        if not self.seen:
+            return f"{people} whom it had not seen"
+        if self.seen == self.people:
+            return f"other photos of {people} whom it had seen in training, so nothing is known of new people,"
+        return f"{people}, {self.seen:,} of whom it had seen in training,"
+
+
+def worth_of(record: ModelRecord) -> Worth:
+    """Return what is known of the test of a model. The records of older versions do not name the people."""
+    known = record.calibration or CalibrationRecord(threshold=record.threshold)
+    if known.test_far is None or known.test_tar is None:
+        return Worth(known.test_people, known.test_seen)
+    enough = known.test_people is not None and known.test_people >= PEOPLE
+    likely = known.test_accuracy_range
+    return Worth(
+        people=known.test_people,
+        seen=known.test_seen,
+        accuracy=(known.test_tar + 1 - known.test_far) / 2,
+        ci95=likely,
+        beats_guessing=None if known.test_people is None else bool(enough and likely and likely[0] > GUESSING),
+    )
+
+
+def why_no_probability(known: CalibrationRecord | None, *, is_own: bool) -> str:
+    """Return why a calibration gives no probability; nothing where it gives one.
+
+    Args:
+        known: What the pairs say by which the threshold was set.
+        is_own: Whether these are pairs of the user's own.
+    """
+    if known is None or known.slope is None or known.intercept is None:
+        return "the pairs from which it would follow are not known"
+    if known.people is None:
+        # Older versions did not count the validation people.
+        return "your list of pairs does not say whom the photos show" if is_own else ""
+    if known.people < FEWEST_FOR_PROBABILITY:
+        whose = "people in your pairs" if is_own else "validation people"
+        return f"it takes {FEWEST_FOR_PROBABILITY} {whose}, and there are only {known.people}"
+    return ""
