@@ -21,24 +21,43 @@ NEEDED = "decode"
 # The program has these of its own, since those of faceexp need more of faceexp.
 REPLACED = {"_opencv"}
 MARK = "# PREPARATION\n"
+IMPORTS = "# IMPORTS\n"
 
 
 def program() -> str:
     """Return the text of the program."""
     template = importlib.resources.files("faceexp.serving").joinpath("templates", "compare.py.txt").read_text("utf-8")
-    return template.replace(MARK, _preparation())
+    imports, preparation = _preparation()
+    missing = "".join(f"{line}\n" for line in sorted(imports - set(_imported(template).values())))
+    return template.replace(IMPORTS, missing).replace(MARK, preparation)
 
 
-def _preparation() -> str:
-    """Return the source of everything at the top of :data:`MODULES` that :data:`NEEDED` uses, in its order."""
+def _preparation() -> tuple[set[str], str]:
+    """Return the source of everything at the top of :data:`MODULES` that :data:`NEEDED` uses, and what it imports."""
     definitions = {name: (place, text, names) for place, text, defined, names in _statements() for name in defined}
-    wanted, chosen = [NEEDED], dict[int, str]()
+    wanted, chosen, used = [NEEDED], dict[int, str](), set[str]()
     while wanted:
         place, text, names = definitions.get(wanted.pop(), (-1, "", set()))
         if place >= 0 and place not in chosen:
             chosen[place] = text
+            used |= names - REPLACED
             wanted += names - REPLACED
-    return "\n\n\n".join(chosen[place] for place in sorted(chosen))
+    importable = {name: line for module in MODULES for name, line in _imported(inspect.getsource(module)).items()}
+    lines = {line for name, line in importable.items() if name in used}
+    return lines, "\n\n\n".join(chosen[place] for place in sorted(chosen))
+
+
+def _imported(source: str) -> dict[str, str]:
+    """Return what a source imports from elsewhere than faceexp: its line, by the name that it gives."""
+    lines = {}
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                lines[each.asname or each.name] = ast.unparse(ast.Import([each]))
+        elif isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] != __name__.partition(".")[0]:
+            for each in node.names:
+                lines[each.asname or each.name] = ast.unparse(ast.ImportFrom(node.module, [each], 0))
+    return lines
 
 
 def _statements() -> list[tuple[int, str, set[str], set[str]]]:
