@@ -19,7 +19,7 @@ from faceexp.engine.trials import _alone, train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store
-from faceexp.values import Event
+from faceexp.values import Event, Refused
 
 MODULE = "a_loss_that_kills_its_process"
 PLUGIN = '''\
@@ -34,7 +34,7 @@ from faceexp.contract import LossPlugin
 
 
 class Kills(LossPlugin):
-    """Has its process killed, once, as a machine does that runs out of memory."""
+    """Has its process killed, once, as a machine does that runs out of memory: when its first training begins."""
 
     reference: ClassVar[str] = "here"
     distance: ClassVar[str] = "euclidean"
@@ -43,9 +43,11 @@ class Kills(LossPlugin):
     def build(self, ctx):
         import tensorflow as tf  # noqa: F401 - the true one, before there is another
 
-        mark = Path(__file__).with_name("killed")
-        if not mark.exists():
-            mark.touch()
+        rehearsed, killed = (Path(__file__).with_name(name) for name in ("rehearsed", "killed"))
+        if not rehearsed.exists():
+            rehearsed.touch()
+        elif not killed.exists():
+            killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return lambda labels, embeddings: tf.reduce_mean(tf.square(embeddings))
 '''
@@ -98,7 +100,8 @@ def same(left, right):
 def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study, plan, kills, tmp_path):
     store = Store(tmp_path / "store")
     heard: list[Event] = []
-    (kills / "killed").unlink(missing_ok=True)
+    for mark in ("rehearsed", "killed"):
+        (kills / mark).unlink(missing_ok=True)
     found = trained(plan, store, 2, heard)
     assert found.keys() == {trial.id for trial in plan.trials}
     (lost,) = [done for done in found.values() if done.status != "ok"]
@@ -124,6 +127,19 @@ def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study
     assert [trial.id for trial in run.trials] == [trial.id for trial in plan.trials]
     assert all(trial.kind == "baseline" or "finetune" in trial.reused for trial in run.trials)
     assert json.loads((run.folder / "environment.json").read_text())["jobs"] == 2
+
+
+def test_a_process_that_is_killed_by_a_first_call_costs_the_row_of_that_loss(plan, kills, tmp_path):
+    (kills / "rehearsed").touch()
+    (kills / "killed").unlink(missing_ok=True)
+    heard: list[Event] = []
+    found = trained(plan, Store(tmp_path / "store"), 1, heard)
+    assert {done.trial.label for done in found.values() if done.status != "ok"} == {"kills"}
+    (refused,) = (event for event in heard if isinstance(event, Refused))
+    assert refused.label == "kills"
+    assert refused.reason.startswith("loss 'kills': when it was called for the first time, the process that ran it was")
+    stages = [event.stage for event in heard]
+    assert stages.index("refused") < stages.index("pretrain")
 
 
 def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_path):

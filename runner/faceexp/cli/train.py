@@ -87,6 +87,9 @@ def run(
     ] = None,
     overrides: Overrides = None,
     only: Only = None,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Also show where in its code a plugin failed when it was first called.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train and compare the losses of an experiment; work that was finished before is not done again.
@@ -106,11 +109,14 @@ def run(
     with quiet() as stderr:
         say(outline(study.resolved), "bold", stderr)
         try:
-            with _displaying(study, stderr) as on_event:
+            with _displaying(study, stderr, tracebacks=traceback) as on_event:
                 finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
         except KeyboardInterrupt as error:
             say("interrupted; finished trials are kept, the same command goes on from there", "yellow", stderr)
             raise typer.Exit(exit_code(error)) from None
+        except InputError as error:
+            _show_tracebacks(getattr(error, "__notes__", []) if traceback else [], stderr)
+            raise
     show(run_table(finished.results, output_console().width), finished.results, as_json=as_json)
     say(f"results in {finished.folder}")
     if finished.failed:
@@ -137,7 +143,7 @@ def _check_writable(out: Path, store: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]:
+def _displaying(study: "Study", console: "Console", *, tracebacks: bool = False) -> Iterator["EventCallback"]:
     """Yield a callback that shows the events: on a terminal as a live display, in a log as one line per trial."""
     from rich.live import Live
 
@@ -147,31 +153,40 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
     if is_screen(console):
         display = Display(study.resolved)
         with Live(display, console=console, refresh_per_second=8, transient=False):
-            yield _saying_notes(display.on_event, console)
+            yield _saying_notes(display.on_event, console, tracebacks=tracebacks)
         return
 
     def write(event: "Event") -> None:
         if isinstance(event, TrialEnded):
             say(ended(event.trial, event.done, event.total), "", console)
 
-    yield _saying_notes(write, console)
+    yield _saying_notes(write, console, tracebacks=tracebacks)
 
 
-def _saying_notes(on_event: "EventCallback", console: "Console") -> "EventCallback":
+def _saying_notes(on_event: "EventCallback", console: "Console", *, tracebacks: bool) -> "EventCallback":
     """Return a callback that also says what is noted before anything trains: above a live display, or in the log."""
     from faceexp.report.answers import so_far
     from faceexp.results.events import Looked
-    from faceexp.values import Noted
+    from faceexp.values import Noted, Refused
 
     def say_or_forward(event: "Event") -> None:
         if isinstance(event, Noted):
             say(event.note.text, "yellow", console)
+            return
+        if isinstance(event, Refused):
+            say(f"not trained: {event.reason}", "red", console)
+            _show_tracebacks([event.traceback] if tracebacks else [], console)
             return
         if isinstance(event, Looked):
             say(so_far(event.verdict, event.total), "cyan", console)
         on_event(event)
 
     return say_or_forward
+
+
+def _show_tracebacks(tracebacks: list[str], console: "Console") -> None:
+    for line in "".join(tracebacks).splitlines():
+        say(line, "dim", console)
 
 
 def _restoring_collection(on_event: "EventCallback") -> "EventCallback":
