@@ -1,8 +1,8 @@
 """One call of each plugin before anything trains, so that a mistake in one is told at the start of a run.
 
-A rehearsal draws the step as training would compile it, but does not compile it: that takes a tenth of a second, where
-compiling takes two. So it finds what is wrong with shapes, types and gradients, and what cannot be compiled at all;
-whether the loss learns, only training shows.
+A rehearsal draws the step as training does, but neither compiles nor runs it: that takes a quarter of a second, where
+compiling takes two. So it finds what is wrong with shapes, types and gradients; whether a loss learns, only training
+shows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Inputs, Store, StoreError, digest
 from faceexp.values import EventCallback, Plan, Refused, ResolvedLoss, Trial
 
-# Seconds that one may take, once TensorFlow is there. Usually it is a tenth of one.
+# Seconds that one may take, once TensorFlow is there. Usually it is a quarter of one.
 LONGEST = 60.0
 # Batches that are drawn from a sampler.
 BATCHES = 3
@@ -121,7 +121,7 @@ def rehearse(resolved: ResolvedLoss, plan: Plan) -> None:
 
     try:
         with standard(derive_seed("rehearsal")):
-            compiled(step)(tf.constant(labels[rows], tf.int32), tf.constant(drawn))
+            compiled(step).get_concrete_function(tf.constant(labels[rows], tf.int32), tf.constant(drawn))
     except PluginValueError as error:
         # It is ours, raised after the plugin has returned: what can be named is where the function begins.
         raise _PlacedError(f"{error}{place_of_function(loss, resolved.loss)}") from error

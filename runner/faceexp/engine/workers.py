@@ -54,7 +54,7 @@ def train_in_processes(
         start: Returns what does the tasks. Each worker calls it once; it is sent there by its name, so it has to be a
             function of a module.
         minutes: How long a trial may take, beside what it shares with other trials; without it, as long as it wants.
-        rehearsals: What to call once before anything trains, in one worker, which then goes on with trials.
+        rehearsals: What to call once before anything trains, in workers that then go on with trials.
 
     Raises:
         StoreError: The store cannot be read or written.
@@ -63,7 +63,8 @@ def train_in_processes(
     # With one worker, libraries use as many threads as they would without workers.
     pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)
     try:
-        rehearsed = [done for done in pool.work_off([rehearsals], 1, on_event) if isinstance(done, Rehearsed)]
+        shares = [rehearsals[first::jobs] for first in range(jobs)]
+        rehearsed = [done for done in pool.work_off(shares, jobs, on_event) if isinstance(done, Rehearsed)]
         faults = refused(work.plan, rehearsed, on_event)
         for trial in itertools.chain.from_iterable(groups):
             if trial.label in faults:
