@@ -234,8 +234,8 @@ class LossContract(PluginContract):
         trial = shared_trial(plugin)
         if trial.draws and how == "xla":
             # XLA draws other numbers from the same seed.
-            here, there = (trial.mean_outcome(*trial.ordinary(), each) for each in ("xla", "graph"))
-            assert_same_mean("the value or the gradient (xla)", here, there)
+            compiled_mean, drawn_mean = (trial.mean_outcome(*trial.ordinary(), each) for each in ("xla", "graph"))
+            assert_same_mean("the value or the gradient (xla)", compiled_mean, drawn_mean)
             return
         for seed in range(2):
             batch = trial.ordinary(seed)
