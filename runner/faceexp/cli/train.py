@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceexp.cli import completion
 from faceexp.cli.console import (
     JsonFlag,
     StoreFolder,
@@ -43,7 +44,13 @@ Overrides = Annotated[
 ]
 
 Only = Annotated[
-    list[str] | None, typer.Option("--only", metavar="LABEL", help="Run only the loss with this label. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="LABEL",
+        help="Run only the loss with this label. Repeatable.",
+        autocompletion=completion.labels,
+    ),
 ]
 
 
