@@ -7,6 +7,7 @@ import importlib
 import json
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Generator
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import faceexp
 from faceexp.engine import trials, worker, workers
 from faceexp.engine.backend import THREADS, cores
+from faceexp.engine.rehearsal import Rehearsal, Rehearsed
 from faceexp.engine.trials import _alone, train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
@@ -140,6 +142,30 @@ def test_a_process_that_is_killed_by_a_first_call_costs_the_row_of_that_loss(pla
     assert refused.reason.startswith("loss 'kills': when it was called for the first time, the process that ran it was")
     stages = [event.stage for event in heard]
     assert stages.index("refused") < stages.index("pretrain")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "reason"),
+    [
+        (None, "it took more than 60 seconds"),
+        (5, "it took more than 60 seconds"),
+        (0.5, "it took more than 0.5 minutes, which limits.minutes_per_trial allows"),
+    ],
+)
+def test_a_first_call_that_does_not_come_back_costs_the_row_of_that_loss(plan, tmp_path, monkeypatch, minutes, reason):
+    here, there = multiprocessing.Pipe()
+    loss = next(trial.loss for trial in plan.trials if trial.label == "kills")
+    work = worker.Work.of(plan, Store(tmp_path), ValidationAuc())
+    pool = workers._Pool(work, _alone, None, minutes)
+    late = object.__new__(worker.Worker)
+    late.task, late.seconds = Rehearsal(loss), None if minutes is None else 60 * minutes
+    late.connection, late.group, late.is_ready, late.deadline = here, deque(), True, 0.0
+    monkeypatch.setattr(late, "end", lambda: None)
+    pool.running = {here: late}
+    (done,) = pool.messages()
+    assert isinstance(done, Rehearsed)
+    assert done.fault.startswith(f"loss 'kills': when it was called for the first time, {reason}; {MODULE}.py:")
+    there.close()
 
 
 def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_path):

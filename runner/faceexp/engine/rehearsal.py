@@ -181,7 +181,8 @@ def _line(rehearsal: Rehearsal, plugin: ConfiguredPlugin, reason: str) -> str:
 def ended(rehearsal: Rehearsal, plan: Plan, reason: str) -> Rehearsed:
     """Return a rehearsal with which its process has ended, or which did not end in time."""
     plugin = rehearsal.loss.loss if rehearsal.loss else plan.resolved.model
-    return Rehearsed(rehearsal, _line(rehearsal, plugin, f"when it was called for the first time, {reason}"))
+    reason = f"when it was called for the first time, {reason}{place_of_function(None, plugin)}"
+    return Rehearsed(rehearsal, _line(rehearsal, plugin, reason))
 
 
 def refused(plan: Plan, all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> dict[str, str]:

@@ -21,7 +21,7 @@ from typing import cast
 import numpy as np
 
 from faceexp.engine.backend import cores
-from faceexp.engine.rehearsal import LONGEST, Rehearsal, Rehearsed, ended, refused, without
+from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, without
 from faceexp.engine.worker import Done, Fault, Start, Task, Work, Worker
 from faceexp.values import Event, EventCallback, TrainedTrial, Trial
 
@@ -151,9 +151,9 @@ class _Pool:
                 yield from self._replaced(worker, message.reason if message else worker.describe_end())
         for worker in [worker for worker in self.running.values() if worker.deadline <= time.monotonic()]:
             worker.end()
-            reason = f"it took more than {self.minutes:g} minutes, which limits.minutes_per_trial allows"
-            if worker.limit == LONGEST:
-                reason = f"it took more than {LONGEST:g} seconds"
+            reason = f"it took more than {worker.limit:g} seconds"
+            if self.minutes is not None and worker.limit == self.minutes * 60:
+                reason = f"it took more than {self.minutes:g} minutes, which limits.minutes_per_trial allows"
             yield from self._replaced(worker, reason)
 
     def _replaced(self, worker: Worker, reason: str) -> Iterator[Done]:
