@@ -159,8 +159,10 @@ class LossContext:
     Attributes:
         num_classes: Number of training identities; labels are ``0..num_classes-1``.
         embedding_dim: Width of the embedding.
-        seed: For the initial values of the loss's own weights, and for nothing else: the compiled training step is
-            shared by all seeds of one loss, which differ in the values of weights alone.
+        seed: For the initial values of the loss's own weights and of what it draws random numbers from, and for nothing
+            else: the compiled training step is shared by all seeds of one loss, which differ in these values alone. A
+            loss that draws uses ``faceexp.layers.random_layer`` or ``proxy_layer(..., random=True)``, which give it
+            another seed at each call.
     """
 
     num_classes: int

@@ -206,6 +206,14 @@ class Noted(Event):
     note: Note
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refused(Event):
+    """A loss will not be trained, since its first call has failed: why, and the traceback where there is one."""
+
+    reason: str
+    traceback: str
+
+
 EventCallback = Callable[[Event], None]
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from faceexp.cli import completion
+from faceexp.cli.main import COMMANDS
+from faceexp.evaluation.catalogue import METRIC_OF
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +25,7 @@ ROOT = Path(__file__).parents[2]
         (["-h"], ["face photos"]),
         (["run", "--help"], ["SPEC", "--out", "--store", "FACEEXP_STORE", "--set", "--only", "--json", "Exit code 0"]),
         (["list-plugins", "--help"], ["--json"]),
-        (["describe", "--help"], ["loss, model, dataset or sampler", "--json"]),
+        (["describe", "--help"], ["[KIND] NAME", "or metric.", "--json"]),
         (["validate", "--help"], ["SPEC", "--set", "--json", "without loading data"]),
         (["schema", "--help"], ["JSON schema"]),
         (["report", "--help"], ["RUN", "--json"]),
@@ -29,6 +35,63 @@ def test_help(faceexp, arguments, expected):
     code, out, _ = faceexp(*arguments)
     assert code == 0
     assert [text for text in expected if text not in out] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_an_example_that_names_its_own_options_and_no_types_of_python(faceexp, name):
+    code, out, _ = faceexp(name, "--help")
+    assert code == 0
+    _, example = COMMANDS[name]
+    assert example.startswith(f"faceexp {name}")
+    assert f"Example: {example}" in " ".join(out.split())
+    before = out.partition("Example:")[0]
+    assert [option for option in re.findall(r"--[\w-]+", example) if option not in before] == []
+    assert re.findall(r"<(?:bool|str|int|float|Path|list\b[^>]*)>", out) == []
+
+
+@pytest.mark.parametrize(("name", "option"), [("report", "--sort"), ("compare", "--metric"), ("power", "--metric")])
+def test_metrics_are_listed_where_one_is_asked_for(faceexp, name, option):
+    out = " ".join(faceexp(name, "--help")[1].replace("\u2502", " ").split())
+    told = out.partition(option)[2]
+    assert [key for key in METRIC_OF if key not in told] == []
+
+
+def completed(line):
+    """Return what a shell offers where a line ends, as it asks for it."""
+    words = line.split(" ")
+    environment = {"_FACEEXP_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    # The words of a shell script begin with the name of the program.
+    done = subprocess.run(
+        [sys.executable, "-m", "faceexp"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.split()
+
+
+def test_a_shell_completes_commands_plugins_metrics_and_labels(tmp_path):
+    assert completed("faceexp repo") == ["report"]
+    assert completed("faceexp describe contr") == ["contrastive"]
+    assert completed("faceexp describe sampler bal") == ["balanced"]
+    assert completed("faceexp list-plugins mo") == ["model"]
+    assert completed("faceexp report x --sort tar") == ["tar@far=0.01", "tar@far=0.001"]
+    smoke = ROOT / "experiments" / "smoke.toml"
+    label = tomllib.loads(smoke.read_text(encoding="utf-8"))["losses"][0]["plugin"]
+    assert any(offer.startswith(label) for offer in completed(f"faceexp run {smoke} --only {label[:3]}"))
+
+
+def test_a_shell_completes_runs(tmp_path, monkeypatch):
+    for name in ("mine-1", "mine-2", "other-3"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "results.json").touch()
+    (tmp_path / "runs" / "mine-empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert completion.runs("runs/mi") == completion.runs("mi") == ["runs/mine-1", "runs/mine-2"]
+    assert completion.runs("") == ["runs/mine-1", "runs/mine-2", "runs/other-3"]
+    assert completion.runs("nowhere/x") == []
 
 
 def test_version(faceexp):

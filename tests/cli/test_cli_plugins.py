@@ -14,7 +14,7 @@ def test_plugins_are_listed_by_kind(faceexp):
     assert places == sorted(places)
     losses, samplers = out[places[0] : places[1]], out[places[3] :]
     assert "contrastive" in losses
-    assert "faceexp-loss-contrastive" in losses
+    assert "Contrastive loss" in losses
     assert "0.1.0" in losses
     assert "balanced" in samplers
 
@@ -34,14 +34,66 @@ def test_plugins_are_listed_where_nothing_can_be_kept(faceexp, monkeypatch, tmp_
     monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "file" / "store"))
     code, out, err = faceexp("list-plugins")
     assert (code, err) == (0, "")
-    assert "faceexp-loss-contrastive" in out
+    assert "contrastive" in out
+
+
+def test_one_kind_is_listed_alone_and_fits_a_narrow_screen(faceexp, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = faceexp("list-plugins", "sampler")
+    assert code == 0
+    assert out.splitlines()[0].strip() == "sampler plugins"
+    assert "contrastive" not in out
+    assert max(map(len, out.splitlines())) <= 80
+    (line,) = [line for line in out.splitlines() if line.split()[:1] == ["balanced"]]
+    assert line.split()[1:3] == ["Balanced", "batches:"]
+    assert line.split()[-1] == "0.1.0"
+    assert list(json.loads(faceexp("list-plugins", "sampler", "--json")[1])) == ["sampler"]
+
+
+def test_what_is_no_kind_is_not_listed(faceexp):
+    message = "error: there is no kind 'losses' of plugin; did you mean 'loss'?\n"
+    assert faceexp("list-plugins", "losses") == (2, "", message)
 
 
 def test_a_plugin_is_described(faceexp):
     code, out, err = faceexp("describe", "loss", "contrastive")
     assert (code, err) == (0, "")
-    for text in ("Hadsell", "euclidean", "margin", "float", "1.0", "> 0", "distance", "one of all, halves"):
+    assert faceexp("describe", "contrastive") == (code, out, err)
+    for text in ("Hadsell", "euclidean", "margin", "number", "1.0", "> 0", "distance", "one of all, halves"):
         assert text in out
+
+
+def test_a_name_of_two_kinds_is_asked_back(faceexp, install):
+    source = (
+        "from typing import ClassVar\nfrom faceexp.contract import BatchSupply, SamplerPlugin\n"
+        "class Plugin(SamplerPlugin):\n    'Twin.'\n"
+        "    def supply(self): return BatchSupply(8)\n    def build(self, labels, seed): ...\n"
+    )
+    install("outside-twin", "sampler", "contrastive", source)
+    message = "'contrastive' is a loss and a sampler; say which: `faceexp describe loss contrastive`"
+    assert faceexp("describe", "contrastive") == (2, "", f"error: {message}\n")
+    assert faceexp("describe", "sampler", "contrastive")[0] == 0
+
+
+@pytest.mark.parametrize("words", [["metric", "auc"], ["auc"]])
+def test_a_metric_is_described(faceexp, words):
+    code, out, err = faceexp("describe", *words)
+    assert (code, err) == (0, "")
+    assert "probability that a similar pair is nearer than a different one" in out
+    assert json.loads(faceexp("describe", *words, "--json")[1])["key"] == "auc"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["contrastiv"], "there is no plugin and no metric 'contrastiv'; did you mean 'contrastive'?"),
+        (["zzzz"], "there is no plugin and no metric 'zzzz'; `faceexp list-plugins` shows what is installed"),
+        (["metric", "acuracy"], "there is no metric 'acuracy'; did you mean 'accuracy'?"),
+        (["loss", "circle", "auc"], "describe takes a kind and a name, and was given 3 words: 'loss circle auc'"),
+    ],
+)
+def test_what_has_no_such_name_cannot_be_described(faceexp, words, message):
+    assert faceexp("describe", *words) == (2, "", f"error: {message}\n")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from faceexp.errors import InputError, Problem
 from faceexp.results.events import TrialEnded
 from faceexp.results.schema import TrialRecord
 from faceexp.run import open_run
-from faceexp.values import Event, Note, Noted
+from faceexp.values import Event, Note, Noted, Refused
 
 
 @pytest.fixture
@@ -53,6 +53,30 @@ def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch,
     with train._displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80)) as on_event:
         on_event(Noted("note", 1, 1, note=Note("few_trials", "1 trial of each [row] " + "so " * 40)))
     assert written.getvalue().startswith("1 trial of each [row] so so")
+
+
+@pytest.mark.parametrize("tracebacks", [False, True])
+def test_a_plugin_that_fails_its_first_call_is_told_at_once(tracebacks):
+    written = io.StringIO()
+    with train._displaying(None, Console(file=written, width=80), tracebacks=tracebacks) as on_event:
+        on_event(Refused("refused", 1, 1, "mine", reason="loss 'mine' gives [None]", traceback="Traceback:\n  here"))
+    told = ["not trained: loss 'mine' gives [None]"]
+    assert written.getvalue().splitlines() == ([*told, "Traceback:", "  here"] if tracebacks else told)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_run_without_a_loss_that_can_be_called_ends_with_a_line(faceexp, spec, monkeypatch, asked):
+    def refused(*arguments):
+        error = InputError(Problem("loss 'contrastive' gives None; faceexp_loss_contrastive.py:3"))
+        error.add_note("Traceback:\n  here\n")
+        raise error
+
+    monkeypatch.setattr(trials, "train", refused)
+    code, out, err = faceexp("run", spec(), *(["--traceback"] if asked else []))
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert lines[-1] == "error: loss 'contrastive' gives None; faceexp_loss_contrastive.py:3"
+    assert (lines[-3:-1] == ["Traceback:", "  here"]) is asked
 
 
 # What a run would take

@@ -16,6 +16,7 @@ from faceexp.contract import BatchSupply, Distance, LossPlugin, ModelPlugin, Sam
 from faceexp.engine.backend import tensorflow
 from faceexp.engine.trials import Engine, train
 from faceexp.evaluation.checkpoints import ValidationAuc
+from faceexp.layers import random_layer
 from faceexp.store import Store
 from faceexp.values import TrainedTrial
 
@@ -106,6 +107,21 @@ class DrawsNoise(LossPlugin):
         return lambda labels, embeddings: pulled(labels, embeddings + draw(tf.shape(embeddings)))
 
 
+class DrawsFromItsSeed(LossPlugin):
+    """Draws random numbers as the contract says, and compiles under XLA."""
+
+    reference: ClassVar[str] = "here"
+    distance: ClassVar[Distance] = "euclidean"
+
+    def build(self, ctx):
+        tf = tensorflow()
+
+        def loss(labels, embeddings, seed):
+            return pulled(labels, embeddings + tf.random.stateless_normal(tf.shape(embeddings), seed))
+
+        return random_layer(ctx, loss)
+
+
 SHARED: list[Any] = []
 
 
@@ -167,8 +183,8 @@ def test_no_plugin_changes_the_numbers_of_its_neighbours(planned, tmp_path) -> N
 
 @pytest.mark.parametrize(
     "loss",
-    [KeepsVariable(), KeepsModule(), DrawsNoise(), DrawsNoise(seeded=False)],
-    ids=["variable", "module", "generator", "no seed"],
+    [KeepsVariable(), KeepsModule(), DrawsNoise(), DrawsNoise(seeded=False), DrawsFromItsSeed()],
+    ids=["variable", "module", "generator", "no seed", "seed of the contract"],
 )
 def test_a_seed_does_not_depend_on_the_seeds_before_it(planned, tmp_path, loss) -> None:
     several = trained(planned(tmp_path / "data", {"mine": loss}, seeds=(0, 1), baselines=()), tmp_path / "several")

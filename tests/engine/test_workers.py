@@ -7,6 +7,7 @@ import importlib
 import json
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Generator
 
 import numpy as np
@@ -15,11 +16,12 @@ import pytest
 import faceexp
 from faceexp.engine import trials, worker, workers
 from faceexp.engine.backend import THREADS, cores
+from faceexp.engine.rehearsal import Rehearsal, Rehearsed
 from faceexp.engine.trials import _alone, train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store
-from faceexp.values import Event
+from faceexp.values import Event, Refused
 
 MODULE = "a_loss_that_kills_its_process"
 PLUGIN = '''\
@@ -34,7 +36,7 @@ from faceexp.contract import LossPlugin
 
 
 class Kills(LossPlugin):
-    """Has its process killed, once, as a machine does that runs out of memory."""
+    """Has its process killed, once, as a machine does that runs out of memory: when its first training begins."""
 
     reference: ClassVar[str] = "here"
     distance: ClassVar[str] = "euclidean"
@@ -43,9 +45,11 @@ class Kills(LossPlugin):
     def build(self, ctx):
         import tensorflow as tf  # noqa: F401 - the true one, before there is another
 
-        mark = Path(__file__).with_name("killed")
-        if not mark.exists():
-            mark.touch()
+        rehearsed, killed = (Path(__file__).with_name(name) for name in ("rehearsed", "killed"))
+        if not rehearsed.exists():
+            rehearsed.touch()
+        elif not killed.exists():
+            killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return lambda labels, embeddings: tf.reduce_mean(tf.square(embeddings))
 '''
@@ -98,7 +102,8 @@ def same(left, right):
 def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study, plan, kills, tmp_path):
     store = Store(tmp_path / "store")
     heard: list[Event] = []
-    (kills / "killed").unlink(missing_ok=True)
+    for mark in ("rehearsed", "killed"):
+        (kills / mark).unlink(missing_ok=True)
     found = trained(plan, store, 2, heard)
     assert found.keys() == {trial.id for trial in plan.trials}
     (lost,) = [done for done in found.values() if done.status != "ok"]
@@ -124,6 +129,43 @@ def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study
     assert [trial.id for trial in run.trials] == [trial.id for trial in plan.trials]
     assert all(trial.kind == "baseline" or "finetune" in trial.reused for trial in run.trials)
     assert json.loads((run.folder / "environment.json").read_text())["jobs"] == 2
+
+
+def test_a_process_that_is_killed_by_a_first_call_costs_the_row_of_that_loss(plan, kills, tmp_path):
+    (kills / "rehearsed").touch()
+    (kills / "killed").unlink(missing_ok=True)
+    heard: list[Event] = []
+    found = trained(plan, Store(tmp_path / "store"), 1, heard)
+    assert {done.trial.label for done in found.values() if done.status != "ok"} == {"kills"}
+    (refused,) = (event for event in heard if isinstance(event, Refused))
+    assert refused.label == "kills"
+    assert refused.reason.startswith("loss 'kills': when it was called for the first time, the process that ran it was")
+    stages = [event.stage for event in heard]
+    assert stages.index("refused") < stages.index("pretrain")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "reason"),
+    [
+        (None, "it took more than 60 seconds"),
+        (5, "it took more than 60 seconds"),
+        (0.5, "it took more than 0.5 minutes, which limits.minutes_per_trial allows"),
+    ],
+)
+def test_a_first_call_that_does_not_come_back_costs_the_row_of_that_loss(plan, tmp_path, monkeypatch, minutes, reason):
+    here, there = multiprocessing.Pipe()
+    loss = next(trial.loss for trial in plan.trials if trial.label == "kills")
+    work = worker.Work.of(plan, Store(tmp_path), ValidationAuc())
+    pool = workers._Pool(work, _alone, None, minutes)
+    late = object.__new__(worker.Worker)
+    late.task, late.seconds = Rehearsal(loss), None if minutes is None else 60 * minutes
+    late.connection, late.group, late.is_ready, late.deadline = here, deque(), True, 0.0
+    monkeypatch.setattr(late, "end", lambda: None)
+    pool.running = {here: late}
+    (done,) = pool.messages()
+    assert isinstance(done, Rehearsed)
+    assert done.fault.startswith(f"loss 'kills': when it was called for the first time, {reason}; {MODULE}.py:")
+    there.close()
 
 
 def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_path):

@@ -42,11 +42,11 @@ REFUSED = {
     "half a letter": "ValueError: ",
     "base": "BaseException: the base of all",
     "no function": "build gives int, which cannot be called",
-    "none": "the loss gives None, not a tensor",
-    "vector": "the loss gives values of shape (8,), not a scalar",
+    "none": "gives None, not a tensor",
+    "vector": "gives values of shape (8,), not a scalar",
     "integer": "a number of type int32",
-    "text": "the loss gives a str, not a tensor",
-    "number": "the loss gives a float, not a tensor",
+    "text": "gives a str, not a tensor",
+    "number": "gives a float, not a tensor",
     "no gradient": "",
     "no number": "the loss is not finite at step 1",
     "infinite": "the loss is not finite at step 1",
@@ -190,5 +190,5 @@ def test_a_plugin_that_never_returns_loses_its_own_trial(form, ran, alone):
     limit = ("[dataset]", "[limits]\nminutes_per_trial = 0.5\n[dataset]")
     trials = ran(["sleep", "sleep that does not hear", "nothing"], limit, ("seeds = [0, 1]", "seeds = [0]"))
     for what in ("sleep", "sleep that does not hear"):
-        assert trials[what, 0]["reason"] == "it took more than 0.5 minutes, which limits.minutes_per_trial allows"
+        assert "it took more than 0.5 minutes, which limits.minutes_per_trial allows" in trials[what, 0]["reason"]
     assert computed(trials["nothing", 0]) == computed(alone["nothing", 0])

@@ -86,6 +86,7 @@ def test_the_listing_names_every_plugin_by_kind(made):
     by_kind = describe.listing()
     assert list(by_kind) == ["loss", "model", "dataset", "sampler"]
     expected = {"name": "made", "distribution": "outside-described", "version": "0.3", "module": "outside_described"}
+    expected["summary"] = "Made loss: a number, for tests."
     assert describe.ListedPlugin(**expected) in by_kind["loss"]
     assert expected in [plugin.as_json() for plugin in by_kind["loss"]]
     assert all(plugin.error is None for plugins in by_kind.values() for plugin in plugins)
@@ -100,6 +101,26 @@ def test_the_listing_says_what_is_broken_and_what_is_offered_twice(install):
     assert ("outside-bad", "RuntimeError: no such GPU") in errors
     assert {error for distribution, error in errors if distribution in ("outside-first", "outside-second")} == {both}
     assert ("faceexp-loss-contrastive", None) in errors
+
+
+def test_a_plugin_that_takes_long_to_import_is_named_with_what_it_imports(install, monkeypatch, tmp_path):
+    (tmp_path / "outside_heavy").mkdir()
+    for name in ("__init__", "one", "two"):
+        (tmp_path / "outside_heavy" / f"{name}.py").write_text("", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    imports = "import outside_heavy.one, outside_heavy.two"
+    install("outside-slow", "loss", "slow", f"{imports}\n{LOSS}", version="2.0")
+    monkeypatch.setattr(describe, "SLOW", 0.0)
+    (slow,) = [plugin for plugin in describe.listing()["loss"] if plugin.name == "slow"]
+    cause = "it imports outside_heavy (3 modules); import them inside build"
+    assert slow.slow == f"takes 0 seconds to import: {cause}"
+    assert slow.as_json()["slow"] == slow.slow
+
+
+def test_a_plugin_that_is_quickly_imported_is_not_called_slow(made):
+    (quick,) = [plugin for plugin in describe.listing()["loss"] if plugin.name == "made"]
+    assert quick.slow is None
+    assert "slow" not in quick.as_json()
 
 
 LISTING = """

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from faceexp.registry.import_cache import ImportCache, recall, remember
+from faceexp.registry.import_cache import ImportCache, Known, recall, remember
 from faceexp.registry.installed import InstalledPlugin
 
 # A plugin, and what it needs, in folders of their own. `remember` looks at files, not at what is in them.
 FOUND = InstalledPlugin("loss", "made", "outside-made", "1.0", "outside_known", "Plugin")
 OTHER = InstalledPlugin("loss", "other", "outside-other", "2.0", "outside_other", "Plugin")
+KNOWN, SLOW = Known("A loss."), Known("Another.", "takes 12 seconds to import")
 LONG_AGO = 1_600_000_000
 
 
@@ -56,9 +57,9 @@ def memory(tmp_path):
 
 def test_a_plugin_is_known_while_nothing_changes(places, memory):
     assert recall(memory) == ImportCache()
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
     known = recall(memory)
-    assert known.plugins == {FOUND}
+    assert known.plugins == {FOUND: KNOWN}
     assert {str(folder) for folder in places} < known.watched
     assert {str(next(folder.glob("*.py"))) for folder in places} < known.watched
     assert recall(memory) == known
@@ -105,8 +106,8 @@ def exchange_python(plugin, needed):
 )
 def test_any_change_and_nothing_is_known(places, memory, monkeypatch, change):
     monkeypatch.setattr(sys, "version", sys.version)
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
-    assert recall(memory).plugins == {FOUND}
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
+    assert recall(memory).plugins == {FOUND: KNOWN}
     change(*places)
     assert recall(memory) == ImportCache()
 
@@ -114,42 +115,42 @@ def test_any_change_and_nothing_is_known(places, memory, monkeypatch, change):
 def test_the_current_folder_counts_where_python_searches_it(places, memory, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", ["", *sys.path])
     monkeypatch.chdir(places[0])
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
-    assert recall(memory).plugins == {FOUND}
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
+    assert recall(memory).plugins == {FOUND: KNOWN}
     monkeypatch.chdir(places[1])
     assert recall(memory) == ImportCache()
 
 
 def test_a_current_folder_that_was_removed_is_no_harm(places, memory, monkeypatch, tmp_path):
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
     with monkeypatch.context() as patch:
         patch.setattr(sys, "path", ["", *sys.path])
         assert recall(memory) == ImportCache()
-        remember(memory, ImportCache(), [OTHER], time.time_ns())
-    assert recall(memory).plugins == {FOUND}
+        remember(memory, ImportCache(), {OTHER: KNOWN}, time.time_ns())
+    assert recall(memory).plugins == {FOUND: KNOWN}
 
 
 @pytest.mark.parametrize("place", [0, 1])
 def test_what_changed_while_it_was_imported_is_not_remembered(places, memory, place):
     began = time.time_ns()
     (places[place] / "outside_new.py").write_text("")
-    remember(memory, ImportCache(), [FOUND], began)
+    remember(memory, ImportCache(), {FOUND: KNOWN}, began)
     assert recall(memory) == ImportCache()
     age(places[place])
-    remember(memory, ImportCache(), [FOUND], began)
-    assert recall(memory).plugins == {FOUND}
+    remember(memory, ImportCache(), {FOUND: KNOWN}, began)
+    assert recall(memory).plugins == {FOUND: KNOWN}
 
 
 def test_what_was_known_stays_known_with_all_that_it_was_imported_with(places, memory):
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
     for module in ("outside_known", "outside_needed"):
         del sys.modules[module]
     known = recall(memory)
-    remember(memory, known, [OTHER], time.time_ns())
-    assert recall(memory) == ImportCache(frozenset({FOUND, OTHER}), known.watched)
+    remember(memory, known, {OTHER: SLOW}, time.time_ns())
+    assert recall(memory) == ImportCache({FOUND: KNOWN, OTHER: SLOW}, known.watched)
     edit(*places)
     assert recall(memory) == ImportCache()
 
@@ -201,21 +202,21 @@ def test_what_is_no_memory_is_neither_read_nor_kept(places, memory, put):
     memory.parent.mkdir()
     put(memory)
     assert recall(memory) == ImportCache()
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
-    assert recall(memory).plugins == {FOUND}
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
+    assert recall(memory).plugins == {FOUND: KNOWN}
 
 
 def test_a_folder_with_something_in_it_stays_in_the_place_of_the_memory(places, memory):
     (memory / "thesis").mkdir(parents=True)
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
     assert recall(memory) == ImportCache()
     assert (memory / "thesis").is_dir()
 
 
 def test_a_memory_with_numbers_in_the_place_of_texts_is_none(places, memory):
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
     content = json.loads(memory.read_text())
-    for plugins in ([[1, 2, 3, 4, 5, 6]], [[None] * 6], [["loss"]], [3], 3, {"a": 1}):
+    for plugins in ([[[1, 2, 3, 4, 5, 6], ["A loss."]]], [[[None] * 6, ["A loss."]]], [["loss"]], [3], 3, {"a": 1}):
         memory.write_text(json.dumps(content | {"plugins": plugins}))
         assert recall(memory) == ImportCache()
 
@@ -223,13 +224,13 @@ def test_a_memory_with_numbers_in_the_place_of_texts_is_none(places, memory):
 @pytest.mark.parametrize(
     ("whole", "damaged"),
     [
-        ('"plugins": [[', '"plugins": [[1, '),
-        ('"plugins": [["loss"', '"plugins": [[["loss"]'),
+        ('"plugins": [[[', '"plugins": [[[1, '),
+        ('"plugins": [[["loss"', '"plugins": [[[["loss"]'),
         ('"states": {', '"states": [], "more": {'),
     ],
 )
 def test_a_memory_that_was_meddled_with_is_none(places, memory, whole, damaged):
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
     text = memory.read_text()
     assert text.count(whole) == 1
     memory.write_text(text.replace(whole, damaged))
@@ -239,5 +240,5 @@ def test_a_memory_that_was_meddled_with_is_none(places, memory, whole, damaged):
 def test_a_memory_that_cannot_be_written_is_no_harm(places, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     memory = Path(tmp_path / "file" / "plugins.json")
-    remember(memory, ImportCache(), [FOUND], time.time_ns())
+    remember(memory, ImportCache(), {FOUND: KNOWN}, time.time_ns())
     assert recall(memory) == ImportCache()

@@ -99,17 +99,34 @@ def test_one_name_in_two_kinds_is_no_conflict(install):
     ("kind", "name", "message"),
     [
         ("loss", "contrastiv", "no loss plugin 'contrastiv' is installed; did you mean 'contrastive'?"),
-        ("dataset", "zzz", f"no dataset plugin 'zzz' is installed; known: {', '.join(discover().names('dataset'))}"),
+        (
+            "dataset",
+            "zzz",
+            "no dataset plugin 'zzz' is installed; install its package with `pip install -e FOLDER`; the "
+            'pyproject.toml there has to name it below [project.entry-points."faceexp.datasets"]; '
+            "`faceexp list-plugins dataset` shows what there is",
+        ),
     ],
 )
-def test_an_unknown_name_lists_those_near_or_all(kind, name, message):
+def test_an_unknown_name_lists_those_near_or_says_how_a_plugin_is_installed(kind, name, message):
     assert refused(discover().find, kind, name) == message
 
 
 def test_the_hint_where_a_kind_has_no_plugin_at_all():
     registry = type(discover())(())
-    assert (
-        refused(registry.find, "loss", "made") == "no loss plugin 'made' is installed; there is no loss plugin at all"
+    assert "install its package with `pip install -e FOLDER`" in refused(registry.find, "loss", "made")
+
+
+@pytest.mark.parametrize("group", ["faceexp.loss", "faceexp.models"])
+def test_a_plugin_in_the_wrong_group_of_entry_points_is_found_there(tmp_path, monkeypatch, group):
+    metadata = tmp_path / "outside_odd-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: outside-odd\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[{group}]\nmisplaced = outside_odd:Odd\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert refused(discover().find, "loss", "misplaced") == (
+        f"no loss plugin 'misplaced' is installed; outside-odd offers that name in the group {group!r} of entry points; "
+        "a loss belongs to 'faceexp.losses'"
     )
 
 

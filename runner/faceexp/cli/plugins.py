@@ -7,42 +7,101 @@ from typing import Annotated
 
 import typer
 
+from faceexp.cli import completion
 from faceexp.cli.console import JsonFlag, json_text, print_json, say, show, user_path, writing
 from faceexp.errors import InputError, did_you_mean, printable
 
 
-def list_plugins(as_json: JsonFlag = False) -> None:
-    """Show the installed plugins by kind, and which of them are broken."""
+def list_plugins(
+    kind: Annotated[
+        str | None,
+        typer.Argument(
+            help="List one kind alone: loss, model, dataset or sampler.",
+            show_default=False,
+            autocompletion=completion.kinds,
+        ),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the installed plugins by kind, what each is, and which of them are broken."""
+    from faceexp.contract import GROUPS
     from faceexp.registry import describe as descriptions
     from faceexp.report.terminal.plugins import plugin_list
     from faceexp.store import MEMORY, StoreError, default_root
 
+    if kind is not None and kind not in GROUPS:
+        raise InputError(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, GROUPS)}")
     memory: Path | None = None
     with contextlib.suppress(StoreError):  # a user without a home has no memory
         memory = default_root() / MEMORY
     by_kind = descriptions.listing(memory)
+    if kind is not None:
+        by_kind = {kind: by_kind[kind]}
     data = {kind: [plugin.as_json() for plugin in plugins] for kind, plugins in by_kind.items()}
     show(plugin_list(by_kind), data, as_json=as_json)
 
 
 def describe(
-    kind: Annotated[str, typer.Argument(help="loss, model, dataset or sampler.", show_default=False)],
-    name: Annotated[str, typer.Argument(help="The plugin's name.", show_default=False)],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[KIND] NAME",
+            help="The name of a plugin, or of a metric; before it the kind, if several have that name: loss, model, "
+            "dataset, sampler or metric.",
+            show_default=False,
+            autocompletion=completion.described,
+        ),
+    ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what a plugin does and every option that it has."""
-    from faceexp.contract import GROUPS
+    """Show what a plugin does and every option that it has; or what a metric is."""
+    from faceexp.evaluation.catalogue import METRIC_OF
     from faceexp.registry import describe as descriptions
-    from faceexp.report.terminal.plugins import plugin_description
+    from faceexp.report.terminal.plugins import metric_description, plugin_description
 
-    if kind not in GROUPS:
-        raise InputError(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, GROUPS)}")
+    kind, name = _kind_and_name(words)
+    if kind == "metric":
+        if name not in METRIC_OF:
+            raise InputError(f"there is no metric {name!r}; {did_you_mean(name, METRIC_OF)}")
+        show(metric_description(METRIC_OF[name]), METRIC_OF[name], as_json=as_json)
+        return
     plugin = descriptions.describe(kind, name)
     show(plugin_description(plugin), plugin, as_json=as_json)
 
 
+def _kind_and_name(words: list[str]) -> tuple[str, str]:
+    """Return what ``describe`` is asked for.
+
+    Raises:
+        InputError: There is no such kind, nothing of that name, or there are several things of that name.
+    """
+    from faceexp.contract import GROUPS
+    from faceexp.evaluation.catalogue import METRIC_OF
+    from faceexp.registry import describe as descriptions
+    from faceexp.registry.installed import discover
+
+    if len(words) > 2:
+        raise InputError(f"describe takes a kind and a name, and was given {len(words)} words: {' '.join(words)!r}")
+    name = words[-1]
+    if len(words) == 2:
+        if words[0] not in (*GROUPS, "metric"):
+            raise InputError(f"there is no kind {words[0]!r} of plugin; {did_you_mean(words[0], [*GROUPS, 'metric'])}")
+        return words[0], name
+    kinds = [*descriptions.kinds_of(name), *(["metric"] if name in METRIC_OF else [])]
+    if not kinds:
+        known = {plugin.name for plugin in discover().plugins} | METRIC_OF.keys()
+        hint = did_you_mean(name, known, always_list=False) or "`faceexp list-plugins` shows what is installed"
+        raise InputError(f"there is no plugin and no metric {name!r}; {hint}")
+    if len(kinds) > 1:
+        raise InputError(f"{name!r} is a {' and a '.join(kinds)}; say which: `faceexp describe {kinds[0]} {name}`")
+    return kinds[0], name
+
+
 def new_plugin(
-    kind: Annotated[str, typer.Argument(help="loss, model, dataset or sampler.", show_default=False)],
+    kind: Annotated[
+        str,
+        typer.Argument(help="loss, model, dataset or sampler.", show_default=False, autocompletion=completion.kinds),
+    ],
     name: Annotated[str, typer.Argument(help="The name that experiment files will use.", show_default=False)],
     out: Annotated[
         Path,

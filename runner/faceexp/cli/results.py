@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceexp.cli import completion
 from faceexp.cli.console import JsonFlag, output_console, show, user_path, writing
 from faceexp.errors import InputError, Problem, did_you_mean
 
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
 
 MAX_DIGITS = 40
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", parser=user_path, help="The folder of a run.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        parser=user_path,
+        help="The folder of a run.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
 ]
 
 
@@ -34,7 +42,12 @@ def report(
     folder: RunFolder,
     sort: Annotated[
         str | None,
-        typer.Option("--sort", metavar="METRIC", help="The metric whose best row comes first."),
+        typer.Option(
+            "--sort",
+            metavar="METRIC",
+            help="The metric whose best row comes first.",
+            autocompletion=completion.metrics,
+        ),
     ] = None,
     columns: Annotated[
         str | None,
@@ -127,7 +140,10 @@ def compare(
             metavar="RUN RUN...", parser=user_path, help="The folders of two or more runs.", show_default=False
         ),
     ],
-    metric: Annotated[str, typer.Option("--metric", help="The metric to compare.")] = "accuracy",
+    metric: Annotated[
+        str,
+        typer.Option("--metric", metavar="METRIC", help="The metric to compare.", autocompletion=completion.metrics),
+    ] = "accuracy",
     as_json: JsonFlag = False,
 ) -> None:
     """Put runs side by side: what differs in their experiments, and what the same rows reached in each."""
@@ -161,7 +177,13 @@ def power(
         ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option("--metric", help="The metric of a run to ask about; by default accuracy.")
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="METRIC",
+            help="The metric of a run to ask about, by default accuracy.",
+            autocompletion=completion.metrics,
+        ),
     ] = None,
     difference: Annotated[
         float | None,

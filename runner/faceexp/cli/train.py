@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceexp.cli import completion
 from faceexp.cli.console import (
     JsonFlag,
     StoreFolder,
@@ -44,7 +45,13 @@ Overrides = Annotated[
 ]
 
 Only = Annotated[
-    list[str] | None, typer.Option("--only", metavar="LABEL", help="Run only the loss with this label. Repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="LABEL",
+        help="Run only the loss with this label. Repeatable.",
+        autocompletion=completion.labels,
+    ),
 ]
 
 
@@ -94,6 +101,9 @@ def run(
             "--dry-run", help="Train nothing: look at the data, and say how many trials, minutes and bytes it will be."
         ),
     ] = False,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Also show where in its code a plugin failed when it was first called.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Train and compare the losses of an experiment; work that was finished before is not done again.
@@ -116,11 +126,14 @@ def run(
     with quiet() as stderr:
         say(outline(study.resolved), "bold", stderr, prose=True)
         try:
-            with _displaying(study, stderr) as on_event:
+            with _displaying(study, stderr, tracebacks=traceback) as on_event:
                 finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
         except KeyboardInterrupt as error:
             say("interrupted; finished trials are kept, the same command goes on from there", "yellow", stderr)
             raise typer.Exit(exit_code(error)) from None
+        except InputError as error:
+            _show_tracebacks(getattr(error, "__notes__", []) if traceback else [], stderr)
+            raise
     show(run_table(finished.results, output_console().width), finished.results, as_json=as_json)
     say(f"results in {finished.folder}")
     say(f"data, sources and method: faceexp report {finished.folder} --notes")
@@ -144,7 +157,7 @@ def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json
                     on_progress(100 * event.done // max(event.total, 1))
 
             used_store = Store(store or default_root())
-            plan = study.plan(used_store, _saying_notes(count, stderr))
+            plan = study.plan(used_store, _saying_notes(count, stderr, tracebacks=False))
         expected = outlook(plan, used_store, jobs)
     show(outlook_text(expected, study.experiment.verdict), expected, as_json=as_json)
 
@@ -169,7 +182,7 @@ def _check_writable(out: Path, store: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]:
+def _displaying(study: "Study", console: "Console", *, tracebacks: bool = False) -> Iterator["EventCallback"]:
     """Yield a callback that shows the events: on a terminal as a live display, in a log as one line per trial."""
     from rich.live import Live
 
@@ -179,7 +192,7 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
     if is_screen(console):
         display = Display(study.resolved)
         with Live(display, console=console, refresh_per_second=8, transient=False):
-            yield _saying_notes(display.on_event, console)
+            yield _saying_notes(display.on_event, console, tracebacks=tracebacks)
             display.end()
         return
 
@@ -187,24 +200,33 @@ def _displaying(study: "Study", console: "Console") -> Iterator["EventCallback"]
         if isinstance(event, TrialEnded):
             say(ended(event.trial, event.done, event.total), "", console)
 
-    yield _saying_notes(write, console)
+    yield _saying_notes(write, console, tracebacks=tracebacks)
 
 
-def _saying_notes(on_event: "EventCallback", console: "Console") -> "EventCallback":
+def _saying_notes(on_event: "EventCallback", console: "Console", *, tracebacks: bool) -> "EventCallback":
     """Return a callback that also says what is noted before anything trains: above a live display, or in the log."""
     from faceexp.report.answers import so_far
     from faceexp.results.events import Looked
-    from faceexp.values import Noted
+    from faceexp.values import Noted, Refused
 
     def say_or_forward(event: "Event") -> None:
         if isinstance(event, Noted):
             say(event.note.text, "yellow", console, prose=True)
+            return
+        if isinstance(event, Refused):
+            say(f"not trained: {event.reason}", "red", console)
+            _show_tracebacks([event.traceback] if tracebacks else [], console)
             return
         if isinstance(event, Looked):
             say(so_far(event.verdict, event.total), "cyan", console, prose=True)
         on_event(event)
 
     return say_or_forward
+
+
+def _show_tracebacks(tracebacks: list[str], console: "Console") -> None:
+    for line in "".join(tracebacks).splitlines():
+        say(line, "dim", console)
 
 
 def _restoring_collection(on_event: "EventCallback") -> "EventCallback":

@@ -12,7 +12,7 @@ import numpy as np
 from faceexp.arrays import ByteArray, FloatArray, IntArray, on_one_core
 from faceexp.data.images import release
 from faceexp.data.splits import Split
-from faceexp.engine.backend import versions
+from faceexp.engine.backend import tensorflow, versions
 from faceexp.engine.inputs import PLAIN
 from faceexp.engine.shared import PretrainedStages
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS, UNTRAINED, Baseline
@@ -143,6 +143,8 @@ class BaselineTrials:
 
         def make(folder: Path) -> None:
             others = [getattr(split, part) for part in self.parts]
+            # Once it is loaded, the last bits of such products are others, so it is loaded before the first of them.
+            tensorflow()
             with on_one_core(len(split.train) * math.prod(self.plan.images.shape[1:])):
                 components = eigenfaces(self.plan.images, split.train, *others)
             release(self.plan.images)

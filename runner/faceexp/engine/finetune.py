@@ -15,7 +15,7 @@ from typing import Literal, cast
 import numpy as np
 
 from faceexp.arrays import FloatArray, IntArray
-from faceexp.contract import LossContext, LossPlugin
+from faceexp.contract import LossPlugin
 from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import (
     LossCallable,
@@ -28,8 +28,9 @@ from faceexp.engine.backend import (
     standard,
     tensorflow,
 )
-from faceexp.engine.borders import PluginValueError, handle_of, outside_state, scalar, take
+from faceexp.engine.borders import outside_state, scalar, take
 from faceexp.engine.inputs import TrainingInputs
+from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
 from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.engine.optimizer import Adam
 from faceexp.engine.pretrain import DivergedError
@@ -119,7 +120,7 @@ class Finetuner:
         self.augmentation = Augmentation(augment if augment.phase2 else Augment())
         self.num_classes = num_classes
         self.loss = self._build_loss(seed)
-        self.trained = [*network.embedding.trainable_variables, *_trainable_variables(self.loss)]
+        self.trained = [*network.embedding.trainable_variables, *trainable_variables(self.loss)]
         if whole:
             self.trained = [*network.trunk.trainable_variables, *self.trained]
         self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
@@ -133,12 +134,7 @@ class Finetuner:
                 loss = scalar(self.loss(labels, network.embedding(features)))
             unseen = self._unseen(tape.watched_variables())
             gradients = tape.gradient(loss, [*self.trained, *unseen])
-            for variable, gradient in zip(unseen, gradients[len(self.trained) :], strict=True):
-                if gradient is not None:
-                    raise PluginValueError(
-                        f"the loss depends on a variable of shape {tuple(variable.shape)} that nobody would train: "
-                        "return a keras.layers.Layer that holds it as a weight, or make it with trainable=False"
-                    )
+            refuse_hidden(unseen, gradients[len(self.trained) :])
             self.optimizer.apply(gradients[: len(self.trained)])
             return loss
 
@@ -146,21 +142,11 @@ class Finetuner:
         self._steps = compiled(many_steps(step, CHUNK), xla=resolved.traits.xla and not on_images)
 
     def _build_loss(self, seed: int) -> LossCallable:
-        tf = tensorflow()
-        dim = int(self.network.embedding.units)
-        with standard(derive_seed("build loss", seed)):
-            loss = self.plugin.build(LossContext(self.num_classes, dim, seed))
-            if not callable(loss):
-                raise PluginValueError(f"build gives {type(loss).__name__}, which cannot be called")
-            # A layer may create its weights only when it is called; the optimiser has to know them before a step.
-            if isinstance(loss, tf.keras.layers.Layer) and not loss.built:
-                loss(tf.zeros(2, tf.int32), tf.zeros((2, dim)))
-        return loss
+        return build_loss(self.plugin, self.num_classes, int(self.network.embedding.units), seed)
 
     def _unseen(self, watched: Sequence[Variable]) -> list[Variable]:
         """Return the variables among these that belong neither to the network nor to the loss."""
-        known = {id(handle_of(variable)) for variable in [*self.network.every_variable, *_weights(self.loss)]}
-        return [variable for variable in watched if id(variable.handle) not in known]
+        return others(watched, [*self.network.every_variable, *weights_of(self.loss)])
 
     def reset(self, weights: Weights, seed: int) -> None:
         """Start over: from the given weights, with the loss's own weights drawn anew and a fresh optimiser."""
@@ -169,8 +155,8 @@ class Finetuner:
         reseed(self.loss, derive_seed("loss", seed))
         self.augmentation.reset(derive_seed("augment", seed))
         # All weights of the loss, not only those that are trained: a loss may also count or average in some of them.
-        if _weights(self.loss):
-            for variable, drawn in zip(_weights(self.loss), _weights(self._build_loss(seed)), strict=True):
+        if weights_of(self.loss):
+            for variable, drawn in zip(weights_of(self.loss), weights_of(self._build_loss(seed)), strict=True):
                 variable.assign(drawn)
         self.optimizer.reset()
 
@@ -258,13 +244,3 @@ class Finetuner:
             self.outside = outside_state(self._steps, arguments, known)
             self._examined = True
         return np.asarray(losses.numpy()[:count])
-
-
-def _weights(loss: LossCallable) -> list[Variable]:
-    """Return the weights of a loss that each training begins with anew: those of a layer, or all of a ``tf.Module``."""
-    return list(getattr(loss, "weights", None) or getattr(loss, "variables", []))
-
-
-def _trainable_variables(loss: LossCallable) -> list[Variable]:
-    """Return the trainable weights of a loss; a plain function has none."""
-    return list(getattr(loss, "trainable_variables", []))

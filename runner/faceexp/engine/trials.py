@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -23,16 +24,18 @@ from faceexp.data.splits import Split
 from faceexp.engine.backend import Tensor, derive_seed
 from faceexp.engine.baselines import BaselineTrials
 from faceexp.engine.borders import PluginValueError
-from faceexp.engine.failures import explained
+from faceexp.engine.failures import check_finite, explained, finite
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
 from faceexp.engine.finished import FinishedWork, MissingError
 from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
+from faceexp.engine.rehearsal import Rehearsal, Rehearsed, perform, rehearsals_of
 from faceexp.engine.shared import Pretrained, PretrainedStages, training_labels
-from faceexp.engine.worker import AskedToEndError, Work
+from faceexp.engine.worker import AskedToEndError, Run, Work
 from faceexp.engine.workers import train_in_processes
 from faceexp.experiment.baselines import Baseline
 from faceexp.registry.guard import undisturbed
+from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Artefact, Store, StoreError, digest
 from faceexp.values import (
     NETWORK_FILE,
@@ -65,6 +68,7 @@ def train(
 
     Raises:
         StoreError: The store cannot be read or written.
+        InputError: No loss, or not the trunk, can be called at all; with processes this is tried before they train.
     """
     minutes = plan.resolved.experiment.limits.minutes_per_trial
     if jobs is None and minutes is None:
@@ -80,11 +84,13 @@ def train(
             groups.setdefault((trial.seed, trial.fold), []).append(trial)
     if groups:
         work, jobs = Work.of(plan, store, score), min(jobs or 1, len(groups))
-        yield from train_in_processes(work, list(groups.values()), on_event, jobs, _alone, minutes)
+        rehearsals = rehearsals_of(itertools.chain.from_iterable(groups.values()))
+        yield from train_in_processes(work, list(groups.values()), on_event, jobs, _alone, minutes, rehearsals)
 
 
-def _alone(work: Work, on_event: EventCallback) -> Callable[[Trial], TrainedTrial]:
-    return Engine(work.whole(), work.store, work.score, on_event, interruption=AskedToEndError).run
+def _alone(work: Work, on_event: EventCallback) -> Run:
+    engine = Engine(work.whole(), work.store, work.score, on_event, interruption=AskedToEndError)
+    return lambda task: engine.run(task) if isinstance(task, Trial) else engine.rehearse(task)
 
 
 @dataclass
@@ -123,16 +129,16 @@ class Engine:
         try:
             with undisturbed():
                 try:
-                    return _finite(self._run(trial))
+                    return finite(self._run(trial))
                 except FileNotFoundError as error:
                     if not self._is_cleared(error):
                         raise
                     # Somebody has cleared the store meanwhile; what was in it is made again.
-                    return _finite(self._run(trial))
+                    return finite(self._run(trial))
         except (StoreError, self.interruption):
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; only its own trials fail
-            status, reason = explained(error)
+            status, reason = explained(error, self._plugins(trial))
             return TrainedTrial(trial, self._split(trial), status, reason)
 
     def _run(self, trial: Trial) -> TrainedTrial:
@@ -149,6 +155,14 @@ class Engine:
         for stage in ("_shared", "_baselines"):
             vars(self).pop(stage, None)
         return True
+
+    def rehearse(self, rehearsal: Rehearsal) -> Rehearsed:
+        """Call a plugin once, before anything trains; what has gone well is kept in the store."""
+        return perform(rehearsal, self.plan, self.store, lambda: self._shared.network, self.interruption)
+
+    def _plugins(self, trial: Trial) -> list[ConfiguredPlugin]:
+        own = [trial.loss.loss, trial.loss.sampler] if trial.loss else []
+        return [*own, self.plan.resolved.model]
 
     def _split(self, trial: Trial) -> Split:
         return next(split for split in self.plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))
@@ -246,7 +260,7 @@ class Engine:
 
         def validate() -> float:
             embeddings = network.embed(plain, split.validation, normalization)
-            _check_finite("validation", embeddings)
+            check_finite("validation", embeddings)
             return self.score(embeddings, held_out, resolved.traits.distance, split.validation_pairs)
 
         def on_progress(done: int, loss: float) -> None:
@@ -330,20 +344,3 @@ class Engine:
             padded = max(len(other.train) for other in self.plan.splits)
             self._resident = key, resident(views, split.train, padded)
         return self._resident[1]
-
-
-def _finite(done: TrainedTrial) -> TrainedTrial:
-    """Return a trial whose embeddings can be measured.
-
-    Raises:
-        DivergedError: Some are not finite. Those of validation images may be while others are not.
-    """
-    for part, embeddings in done.embeddings.items():
-        _check_finite(part, embeddings)
-    return done
-
-
-def _check_finite(part: str, embeddings: FloatArray | ByteArray) -> None:
-    # Bytes, as pixels are, are finite; to ask each of them would take as much memory again.
-    if embeddings.dtype != np.uint8 and not np.isfinite(embeddings).all():
-        raise DivergedError(f"the embeddings of the {part} images are not finite")

@@ -24,13 +24,17 @@ import numpy as np
 
 from faceexp.arrays import ByteArray
 from faceexp.engine.backend import THREADS
+from faceexp.engine.rehearsal import LONGEST, Rehearsal, Rehearsed
 from faceexp.errors import plain
 from faceexp.store import Store, StoreError
 from faceexp.values import Event, EventCallback, Plan, Score, TrainedTrial, Trial
 
-# What runs one trial.
-Run = Callable[[Trial], TrainedTrial]
-# What a worker begins with: it returns what runs the worker's trials.
+# What a worker is asked for, and what it answers with.
+Task = Trial | Rehearsal
+Done = TrainedTrial | Rehearsed
+# What does one task.
+Run = Callable[[Task], Done]
+# What a worker begins with: it returns what does the worker's tasks.
 Start = Callable[["Work", EventCallback], Run]
 # Seconds that a worker gets to end by itself, such as to remove files that are half written, before it is killed. One
 # that is in a long operation of TensorFlow cannot hear that it should end.
@@ -91,23 +95,23 @@ class Worker:
     Args:
         work: What it needs for its trials.
         start: What it calls once, to get what runs its trials.
-        group: The trials of its seed and fold that come next.
+        group: What it has to do next: trials of a seed and fold, or rehearsals.
         threads: How many threads libraries may use there; without it, as many as they want.
         seconds: How long a trial may take, beside what it shares with others.
 
     Attributes:
-        trial: The trial that it is running.
+        task: What it is doing.
         labels: The rows of the comparison of which it has run a trial.
         is_ready: Whether it has started.
-        deadline: When the time of its trial is over, by the clock of ``time.monotonic``.
+        deadline: When the time of its task is over, by the clock of ``time.monotonic``.
     """
 
     def __init__(
-        self, work: Work, start: Start, group: deque[Trial], threads: int | None, seconds: float | None
+        self, work: Work, start: Start, group: deque[Task], threads: int | None, seconds: float | None
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self.group, self.seconds = group, seconds
-        self.trial: Trial | None = None
+        self.task: Task | None = None
         self.labels: set[str] = set()
         self.is_ready = False
         self.deadline = np.inf
@@ -118,14 +122,14 @@ class Worker:
         theirs.close()  # the worker has the only open end now, so the pipe ends when the worker does
         self._send(work)
 
-    def receive(self) -> Event | TrainedTrial | Fault | bool | None:
+    def receive(self) -> Event | Done | Fault | bool | None:
         """Return the next message of the worker, or ``None`` if it is gone.
 
         Raises:
             StoreError: The store cannot be read or written.
         """
         try:
-            message: Event | TrainedTrial | Fault | StoreError | bool = self.connection.recv()
+            message: Event | Done | Fault | StoreError | bool = self.connection.recv()
         except (EOFError, OSError):
             return None
         if isinstance(message, StoreError):
@@ -137,20 +141,28 @@ class Worker:
             self._wind_up()
         return message
 
-    def give(self, trial: Trial) -> None:
-        """Send a trial to the worker."""
-        self.trial = trial
-        self.labels.add(trial.label)
+    def give(self, task: Task) -> None:
+        """Send a task to the worker."""
+        self.task = task
+        if isinstance(task, Trial):
+            self.labels.add(task.label)
         self._wind_up()
-        self._send(trial)
+        self._send(task)
 
-    def _send(self, message: Work | Trial) -> None:
+    @property
+    def limit(self) -> float | None:
+        """Seconds that its task may take. To build the trunk may take as long as a trial: it may load weights."""
+        if isinstance(self.task, Rehearsal) and self.task.loss:
+            return LONGEST if self.seconds is None else min(LONGEST, self.seconds)
+        return self.seconds
+
+    def _send(self, message: Work | Task) -> None:
         with contextlib.suppress(OSError):  # the worker is gone; `receive` will notice that
             self.connection.send(message)
 
     def _wind_up(self) -> None:
-        """Let the time of the trial begin anew."""
-        self.deadline = np.inf if self.seconds is None else time.monotonic() + self.seconds
+        """Let the time of the task begin anew."""
+        self.deadline = np.inf if self.limit is None else time.monotonic() + self.limit
 
     def dismiss(self) -> None:
         """Tell a worker that there is nothing more to do, and wait until it has ended."""
@@ -220,9 +232,9 @@ def _serve(connection: Connection, start: Start) -> None:
         except BaseException as error:  # noqa: BLE001 - it imports plugins, which may raise anything
             connection.send(Fault(f"the process that was to run it did not start: {plain(repr(error))}"))
             return
-        while (trial := connection.recv()) is not None:
+        while (task := connection.recv()) is not None:
             try:
-                connection.send(run(trial))
+                connection.send(run(task))
             except StoreError as error:
                 connection.send(error)
 

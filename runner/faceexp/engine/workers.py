@@ -8,11 +8,12 @@ running is lost; another worker takes its place and goes on with the other trial
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import cast
@@ -20,7 +21,8 @@ from typing import cast
 import numpy as np
 
 from faceexp.engine.backend import cores
-from faceexp.engine.worker import Fault, Start, Work, Worker
+from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, without
+from faceexp.engine.worker import Done, Fault, Start, Task, Work, Worker
 from faceexp.values import Event, EventCallback, TrainedTrial, Trial
 
 # Rows of the comparison that one worker trains. TensorFlow keeps the compiled step of each for good, which takes some
@@ -40,6 +42,7 @@ def train_in_processes(
     jobs: int,
     start: Start,
     minutes: float | None = None,
+    rehearsals: Sequence[Rehearsal] = (),
 ) -> Iterator[TrainedTrial]:
     """Yield each trial as it ends. Groups run side by side, and the trials of a group one after the other.
 
@@ -48,24 +51,28 @@ def train_in_processes(
         groups: The trials of each seed and fold, which share their pretraining.
         on_event: Is called with every step of progress, in this process.
         jobs: How many workers there are.
-        start: Returns what runs trials. Each worker calls it once; it is sent there by its name, so it has to be a
+        start: Returns what does the tasks. Each worker calls it once; it is sent there by its name, so it has to be a
             function of a module.
         minutes: How long a trial may take, beside what it shares with other trials; without it, as long as it wants.
+        rehearsals: What to call once before anything trains, in workers that then go on with trials.
 
     Raises:
         StoreError: The store cannot be read or written.
+        InputError: After the rehearsals, there is nothing left to train.
     """
     # With one worker, libraries use as many threads as they would without workers.
-    pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes, deque(deque(group) for group in groups))
+    pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)
     try:
-        for _ in range(min(jobs, len(groups))):
-            pool.proceed(pool.hire(deque()))
-        while pool.running:
-            for message in pool.messages():
-                if isinstance(message, Event):
-                    on_event(message)
-                else:
-                    yield message
+        shares = [rehearsals[first::jobs] for first in range(jobs)]
+        rehearsed = [done for done in pool.work_off(shares, jobs, on_event) if isinstance(done, Rehearsed)]
+        faults = refused(work.plan, rehearsed, on_event)
+        for trial in itertools.chain.from_iterable(groups):
+            if trial.label in faults:
+                yield pool.lost(trial, faults[trial.label])
+        pool.more_follows = False
+        for done in pool.work_off(without(groups, faults), jobs, on_event):
+            if isinstance(done, TrainedTrial):
+                yield done
     finally:
         pool.close()
 
@@ -79,28 +86,47 @@ class _Pool:
         start: What each worker calls once.
         threads: How many threads each has.
         minutes: How long a trial may take.
-        waiting: The groups of trials that no worker has yet.
-        running: The workers that run a trial, by their connection.
+        waiting: The groups of tasks that no worker has yet.
+        running: The workers that do a task, by their connection.
+        idle: Workers that have nothing to do and wait for what follows.
+        more_follows: Whether a worker that has nothing to do is kept.
     """
 
     work: Work
     start: Start
     threads: int | None
     minutes: float | None
-    waiting: deque[deque[Trial]]
+    waiting: deque[deque[Task]] = field(default_factory=deque)
     running: dict[Connection, Worker] = field(default_factory=dict)
+    idle: list[Worker] = field(default_factory=list)
+    more_follows: bool = True
 
-    def hire(self, group: deque[Trial]) -> Worker:
+    def work_off(self, groups: Iterable[Sequence[Task]], jobs: int, on_event: EventCallback) -> Iterator[Done]:
+        """Yield what comes of the tasks of each group, from ``jobs`` workers at most."""
+        self.waiting.extend(deque(group) for group in groups if group)
+        for _ in range(min(jobs, len(self.waiting))):
+            self.proceed(self.idle.pop() if self.idle else self.hire(deque()))
+        while self.running:
+            for message in self.messages():
+                if isinstance(message, Event):
+                    on_event(message)
+                else:
+                    yield message
+
+    def hire(self, group: deque[Task]) -> Worker:
         """Return a new worker for the rest of a group."""
         seconds = None if self.minutes is None else self.minutes * 60
         return Worker(self.work, self.start, group, self.threads, seconds)
 
     def proceed(self, worker: Worker) -> None:
-        """Give a worker its next trial: of its own group while there are any, else of the next group. Or let it end."""
+        """Give a worker its next task: of its own group while there are any, else of the next group. Or let it end."""
         if not worker.group and self.waiting:
             worker.group = self.waiting.popleft()
         if not worker.group:
-            worker.dismiss()
+            if self.more_follows:
+                self.idle.append(worker)
+            else:
+                worker.dismiss()
             return
         if len(worker.labels | {worker.group[0].label}) > MOST_LABELS:
             worker.dismiss()
@@ -108,7 +134,7 @@ class _Pool:
         worker.give(worker.group.popleft())
         self.running[worker.connection] = worker
 
-    def messages(self) -> Iterator[Event | TrainedTrial]:
+    def messages(self) -> Iterator[Event | Done]:
         """Wait until there is something to hear from a worker, and yield it."""
         soonest = min(worker.deadline for worker in self.running.values())
         for connection in wait(list(self.running), None if soonest == np.inf else max(0, soonest - time.monotonic())):
@@ -116,7 +142,7 @@ class _Pool:
             message = worker.receive()
             if isinstance(message, Event):
                 yield message
-            elif isinstance(message, TrainedTrial):
+            elif isinstance(message, TrainedTrial | Rehearsed):
                 del self.running[worker.connection]
                 self.proceed(worker)  # the worker goes on while the caller looks at the result
                 yield message
@@ -125,29 +151,38 @@ class _Pool:
                 yield from self._replaced(worker, message.reason if message else worker.describe_end())
         for worker in [worker for worker in self.running.values() if worker.deadline <= time.monotonic()]:
             worker.end()
-            reason = f"it took more than {self.minutes:g} minutes, which limits.minutes_per_trial allows"
+            reason = f"it took more than {worker.limit:g} seconds"
+            if self.minutes is not None and worker.limit == self.minutes * 60:
+                reason = f"it took more than {self.minutes:g} minutes, which limits.minutes_per_trial allows"
             yield from self._replaced(worker, reason)
 
-    def _replaced(self, worker: Worker, reason: str) -> Iterator[TrainedTrial]:
+    def _replaced(self, worker: Worker, reason: str) -> Iterator[Done]:
         """Let another worker take the place of one that is gone, and yield what is lost with it."""
         del self.running[worker.connection]
-        lost = [cast("Trial", worker.trial)]
+        lost = [cast("Task", worker.task)]
         if not worker.is_ready:
             # What kept this one from starting would keep any other from it.
-            lost += [*worker.group, *(trial for group in self.waiting for trial in group)]
+            lost += [*worker.group, *(task for group in self.waiting for task in group)]
             self.waiting.clear()
         elif worker.group or self.waiting:
             self.proceed(self.hire(worker.group))
+        for task in lost:
+            if isinstance(task, Trial):
+                yield self.lost(task, reason)
+            elif worker.is_ready:
+                yield ended(task, self.work.plan, reason)
+
+    def lost(self, trial: Trial, reason: str) -> TrainedTrial:
+        """Return a trial that cannot be trained."""
         splits = {(split.seed, split.fold): split for split in self.work.plan.splits}
-        for trial in lost:
-            yield TrainedTrial(trial, splits[trial.seed, trial.fold], "failed", reason)
+        return TrainedTrial(trial, splits[trial.seed, trial.fold], "failed", reason)
 
     def close(self) -> None:
         """End all workers."""
         with _uninterrupted():
-            for worker in self.running.values():
+            for worker in [*self.running.values(), *self.idle]:
                 worker.process.terminate()
-            for worker in self.running.values():
+            for worker in [*self.running.values(), *self.idle]:
                 worker.end()
 
 

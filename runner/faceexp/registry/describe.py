@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,11 +16,13 @@ from pydantic_core import to_jsonable_python
 from faceexp.contract import GROUPS, Plugin
 from faceexp.errors import InputError
 from faceexp.registry.guard import PluginFaultError, ask
-from faceexp.registry.import_cache import ImportCache, recall, remember
-from faceexp.registry.installed import BrokenPluginError, discover
+from faceexp.registry.import_cache import ImportCache, Known, recall, remember
+from faceexp.registry.installed import BrokenPluginError, InstalledPlugin, discover
 
 # What pydantic tells of a value: its JSON schema.
 JsonSchema = dict[str, Any]
+# Seconds from which on it is told that importing a plugin takes long: whoever lists plugins waits for each new one.
+SLOW = 3.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class ListedPlugin:
         version: That package's version.
         module: The module that it is imported from.
         error: Why it cannot be used; ``None`` where it can.
+        summary: The first line of its docstring; empty if it is broken.
+        slow: Why importing it took long; ``None`` where it did not.
     """
 
     name: str
@@ -38,9 +44,11 @@ class ListedPlugin:
     version: str
     module: str
     error: str | None = None
+    summary: str = ""
+    slow: str | None = None
 
     def as_json(self) -> dict[str, str]:
-        """Return it as JSON data; only a broken plugin has an ``error``."""
+        """Return it as JSON data; only a broken plugin has an ``error``, and only a slow one says why."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
@@ -95,25 +103,55 @@ def listing(memory: Path | None = None) -> dict[str, list[ListedPlugin]]:
     began = time.time_ns()
     registry = discover()
     cache = recall(memory) if memory else ImportCache()
-    imported = []
+    imported: dict[InstalledPlugin, Known] = {}
     by_kind: dict[str, list[ListedPlugin]] = {kind: [] for kind in GROUPS}
     for plugin in registry.plugins:
-        error: str | None = None
+        error, known = None, cache.plugins.get(plugin)
         try:
             registry.find(plugin.kind, plugin.name)
-            if plugin not in cache.plugins:
-                plugin.load()
-                imported.append(plugin)
+            if known is None:
+                known = imported[plugin] = _imported(plugin)
         except BrokenPluginError as broken:
             error = broken.reason
         except InputError as offered_twice:
             error = str(offered_twice)
+        summary, slow = known if known and not error else ("", "")
         by_kind[plugin.kind].append(
-            ListedPlugin(plugin.name, plugin.distribution, plugin.version, plugin.module, error)
+            ListedPlugin(plugin.name, plugin.distribution, plugin.version, plugin.module, error, summary, slow or None)
         )
     if memory and imported:
         remember(memory, cache, imported, began)
     return by_kind
+
+
+def _imported(plugin: InstalledPlugin) -> Known:
+    """Import a plugin, and return what is learnt of it.
+
+    Raises:
+        BrokenPluginError: It cannot be imported.
+    """
+    before, began = set(sys.modules), time.monotonic()
+    summary = summary_of(plugin.load())
+    seconds = time.monotonic() - began
+    if seconds < SLOW:
+        return Known(summary)
+    new = (name.partition(".")[0] for name in set(sys.modules) - before)
+    modules = Counter(package for package in new if package not in sys.stdlib_module_names)
+    brought = [
+        f"{package} ({count:,} modules)" for package, count in modules.most_common(3) if package != plugin.module
+    ]
+    cause = f"it imports {', '.join(brought)}; import them inside build" if brought else "its own code does it"
+    return Known(summary, f"takes {seconds:.0f} seconds to import: {cause}")
+
+
+def summary_of(cls: type[Plugin]) -> str:
+    """Return the first line of a plugin's docstring."""
+    return (inspect.getdoc(cls) or "").partition("\n")[0]
+
+
+def kinds_of(name: str) -> list[str]:
+    """Return of which kinds there are plugins of a name."""
+    return list(dict.fromkeys(plugin.kind for plugin in discover().plugins if plugin.name == name))
 
 
 def describe(kind: str, name: str) -> PluginDescription:

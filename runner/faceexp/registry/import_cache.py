@@ -14,10 +14,10 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from faceexp.files import read_bytes
 from faceexp.registry.installed import InstalledPlugin
@@ -29,16 +29,28 @@ CLOCK_TOLERANCE = 100_000_000  # nanoseconds
 LARGEST = 2**24
 
 
+class Known(NamedTuple):
+    """What is learnt of a plugin when it is imported.
+
+    Attributes:
+        summary: The first line of its docstring.
+        slow: Why it took long, if it did.
+    """
+
+    summary: str
+    slow: str = ""
+
+
 @dataclass(frozen=True)
 class ImportCache:
     """What is remembered.
 
     Attributes:
-        plugins: Those that were imported without error.
+        plugins: Those that were imported without error, and what was learnt of them.
         watched: Files and folders that must not have changed since.
     """
 
-    plugins: frozenset[InstalledPlugin] = frozenset()
+    plugins: Mapping[InstalledPlugin, Known] = field(default_factory=dict)
     watched: frozenset[str] = frozenset()
 
 
@@ -48,20 +60,22 @@ def recall(file: Path) -> ImportCache:
         content = json.loads(read_bytes(file, LARGEST))
         states = content["states"]
         if _python() == content["python"] and all(_state(name) == state for name, state in states.items()):
-            plugins = frozenset(InstalledPlugin(*map(_text, plugin)) for plugin in content["plugins"])
+            plugins = {
+                InstalledPlugin(*map(_text, plugin)): Known(*map(_text, known)) for plugin, known in content["plugins"]
+            }
             return ImportCache(plugins, frozenset(states))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     return ImportCache()
 
 
-def remember(file: Path, cache: ImportCache, imported: Iterable[InstalledPlugin], began: int) -> None:
+def remember(file: Path, cache: ImportCache, imported: Mapping[InstalledPlugin, Known], began: int) -> None:
     """Write down that plugins were imported without error; where the file cannot be written, nothing is lost but time.
 
     Args:
         file: Where to write.
         cache: What :func:`recall` returned; its plugins are remembered, too.
-        imported: Plugins that this process has imported since.
+        imported: Plugins that this process has imported since, and what it has learnt of them.
         began: When it began to, in nanoseconds; a file that has changed since then may not be what was imported.
     """
     try:
@@ -74,7 +88,7 @@ def remember(file: Path, cache: ImportCache, imported: Iterable[InstalledPlugin]
     states = {name: _state(name) for name in sorted({*cache.watched, *folders, *loaded})}
     if any(state and state[0] > began - CLOCK_TOLERANCE for state in states.values()):
         return
-    plugins = sorted(astuple(plugin) for plugin in {*cache.plugins, *imported})
+    plugins = sorted((astuple(plugin), known) for plugin, known in {**cache.plugins, **imported}.items())
     with contextlib.suppress(OSError):
         file.rmdir()  # an empty folder may be in its place
     with contextlib.suppress(StoreError):

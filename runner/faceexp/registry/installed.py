@@ -27,7 +27,7 @@ from faceexp.contract import (
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.registry.code import code_digest
 from faceexp.registry.guard import PluginFaultError, ask
-from faceexp.registry.metadata import offers
+from faceexp.registry.metadata import groups_with, offers
 
 T = TypeVar("T")
 
@@ -207,12 +207,13 @@ class Registry:
         """Return the plugin of that kind and name.
 
         Raises:
-            InputError: There is none (near names are listed), or two distributions offer it (both are named).
+            InputError: There is none (near names are listed, or how one is installed), or two distributions offer it
+                (both are named).
         """
         matches = [plugin for plugin in self.plugins if (plugin.kind, plugin.name) == (kind, name)]
         if not matches:
-            hint = did_you_mean(name, self.names(kind))
-            raise InputError(f"no {kind} plugin {name!r} is installed; {hint or f'there is no {kind} plugin at all'}")
+            hint = did_you_mean(name, self.names(kind), always_list=False) or _how_to_install(kind, name)
+            raise InputError(f"no {kind} plugin {name!r} is installed; {hint}")
         if len(matches) > 1:
             offers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in matches)
             raise InputError(f"{kind} {name!r} is offered by {offers}; uninstall one of them")
@@ -227,6 +228,18 @@ class Registry:
         """
         installed = self.find(kind, name)
         return ConfiguredPlugin(installed, _made(installed, lambda cls: cls.from_toml(options)))
+
+
+def _how_to_install(kind: str, name: str) -> str:
+    """Return what to do for a plugin that nobody offers, or that is offered as something else."""
+    misplaced = [(group, owner) for group, owner in groups_with(name) if group != GROUPS[kind]]
+    if misplaced:
+        group, owner = misplaced[0]
+        return f"{owner} offers that name in the group {group!r} of entry points; a {kind} belongs to {GROUPS[kind]!r}"
+    return (
+        "install its package with `pip install -e FOLDER`; the pyproject.toml there has to name it below "
+        f'[project.entry-points."{GROUPS[kind]}"]; `faceexp list-plugins {kind}` shows what there is'
+    )
 
 
 def _made(installed: InstalledPlugin, make: Callable[[type[Plugin]], Plugin]) -> Plugin:

@@ -96,6 +96,14 @@ def _salvaged(text: str) -> configparser.ConfigParser:
     return config
 
 
+def groups_with(name: str) -> list[tuple[str, str]]:
+    """Return the groups of entry points of faceexp, right or misspelt, that have a name, and who offers it there."""
+    with suppress(*_DAMAGE):
+        points = importlib.metadata.entry_points(name=name)
+        return sorted((each.group, each.dist.name) for each in points if each.dist and each.group.startswith("faceexp"))
+    return []
+
+
 def installed_versions() -> dict[str, str]:
     """Return the version of every distribution that says its name and its version."""
     versions: dict[str, str] = {}

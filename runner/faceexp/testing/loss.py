@@ -12,11 +12,15 @@ from pydantic import ValidationError
 
 from faceexp.contract import LossPlugin, LossTraits
 from faceexp.testing.plugin import PluginContract, assert_process_stays, assert_same
-from faceexp.testing.trial import DIM, Trial, memory_growth, shared_trial
+from faceexp.testing.trial import DIM, DRAWS, Trial, assert_same_mean, memory_growth, shared_trial
 
 
 class LossContract(PluginContract):
     """What every loss has to keep; the subclass gives a fixture ``plugin``.
+
+    A loss may draw random numbers from a seed that it keeps in a Keras layer, as ``faceexp.layers.random_layer`` does.
+    Then every evaluation begins with the same state; where other numbers are drawn for good reason, as for a permuted
+    batch, means over many draws are compared.
 
     Class variables:
         memory_limit: Bytes that a batch of 1024 may take.
@@ -173,6 +177,13 @@ class LossContract(PluginContract):
         else:
             half = rng.permutation(len(x) // 2)
             order = np.concatenate([half, half + len(x) // 2])
+        if trial.draws:
+            # Whoever stands in row 3 draws the third number: a row's own value changes, the mean over draws must not.
+            back = np.append(np.arange(x.size).reshape(x.shape)[np.argsort(order)].ravel(), x.size)
+            mean, error = trial.mean_outcome(labels[order], x[order], "graph", first=DRAWS)
+            there = trial.mean_outcome(labels, x, "graph")
+            assert_same_mean("the value or the gradient of a permuted batch", (mean[back], error[back]), there)
+            return
         before, after = trial(labels, x), trial(labels[order], x[order])
         assert_same("the value of a permuted batch", after.value, before.value)
         assert_same("the gradient of a permuted batch", after.gradient, before.gradient[order])
@@ -186,7 +197,6 @@ class LossContract(PluginContract):
         trial = shared_trial(plugin)
         labels, x = trial.ordinary()
         renamed = np.random.default_rng(1).permutation(trial.num_classes).astype(np.int32)
-        before = trial(labels, x)
         weights = None
         if trial.trainable:
             shapes = [tuple(variable.shape) for variable in trial.trainable]
@@ -197,7 +207,12 @@ class LossContract(PluginContract):
             moved = np.empty_like(rows)
             moved[renamed] = rows
             weights = [*trial.initial[:at], moved.reshape(shapes[0]), *trial.initial[at + 1 :]]
-        after = trial(renamed[labels], x, weights=weights)
+        if trial.draws:
+            expected = trial.mean_outcome(labels, x, "graph")
+            moved_mean = trial.mean_outcome(renamed[labels], x, "graph", weights, first=DRAWS)
+            assert_same_mean("the value or the gradient under other labels", moved_mean, expected)
+            return
+        before, after = trial(labels, x), trial(renamed[labels], x, weights=weights)
         assert_same("the value under other labels", after.value, before.value)
         assert_same("the gradient under other labels", after.gradient, before.gradient)
 
@@ -217,6 +232,11 @@ class LossContract(PluginContract):
     @staticmethod
     def _compare(plugin: LossPlugin, how: str) -> None:
         trial = shared_trial(plugin)
+        if trial.draws and how == "xla":
+            # XLA draws other numbers from the same seed.
+            compiled_mean, drawn_mean = (trial.mean_outcome(*trial.ordinary(), each) for each in ("xla", "graph"))
+            assert_same_mean("the value or the gradient (xla)", compiled_mean, drawn_mean)
+            return
         for seed in range(2):
             batch = trial.ordinary(seed)
             eager, compiled = trial(*batch), trial(*batch, how)
@@ -227,7 +247,10 @@ class LossContract(PluginContract):
                 assert_same(f"the gradient of a weight ({how})", here, there, atol=1e-6)
 
     def test_the_seed_decides(self, plugin: LossPlugin) -> None:
-        """Build it twice with one seed: same weights, same value. Without weights, any seed gives the same value."""
+        """Build it twice with one seed: same weights, same value.
+
+        Without weights, and without random numbers, any seed gives the same value.
+        """
         first, second, other = (Trial(plugin, seed=seed) for seed in (1, 1, 2))
         batch = first.ordinary()
         for here, there in zip(first.initial, second.initial, strict=True):
@@ -235,7 +258,7 @@ class LossContract(PluginContract):
         value = first(*batch).value
         assert value == first(*batch).value, "two calls give different values"
         assert value == second(*batch).value, "two builds with one seed give different values"
-        if not first.trainable:
+        if not first.trainable and not first.draws:
             assert value == other(*batch).value, "the seed is for initial weights, but changes the value"
 
     def test_keeps_its_state_in_a_layer(self, plugin: LossPlugin) -> None:

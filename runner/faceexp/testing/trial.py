@@ -20,6 +20,10 @@ from faceexp.testing.plugin import Array, PluginKey
 DIM = 8
 PEOPLE = 4
 IMAGES = 4
+# How often a loss that draws random numbers is evaluated where its mean counts, and how many standard errors two means
+# may differ by: of a hundred numbers that are compared, one in ten million goes beyond that by chance.
+DRAWS = 200
+STANDARD_ERRORS = 6.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ class Trial:
         self.variables = list(getattr(self.loss, "weights", []))
         self.trainable = list(getattr(self.loss, "trainable_variables", []))
         self.initial = [variable.numpy() for variable in self.variables]
+        # What random numbers of a Keras layer are drawn from; it is no weight, but training sets it anew just the same.
+        states = [each for each in getattr(self.loss, "variables", []) if each.name == "seed_generator_state"]
+        self._states = [(state, state.numpy()) for state in states]
         # Training compiles a step anew for batches of another size, and then for any size. As a graph the loss sees the
         # shape, under XLA it does not: together they find what depends on it.
         unknown = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, None], tf.float32)]
@@ -71,8 +78,44 @@ class Trial:
         x = np.random.default_rng(seed).normal(size=(len(labels), self.dim))
         return labels, x.astype(np.float32)
 
-    def __call__(self, labels: Array, x: Array, how: str = "eager", weights: Sequence[Array] | None = None) -> Outcome:
-        """Evaluate the loss on a batch: eagerly, as a graph, or under XLA; with its initial weights or with others."""
+    @property
+    def draws(self) -> bool:
+        """Whether the loss draws random numbers, from a state that training sets anew."""
+        return bool(self._states)
+
+    def mean_outcome(
+        self, labels: Array, x: Array, how: str, weights: Sequence[Array] | None = None, *, first: int = 0
+    ) -> tuple[Array, Array]:
+        """Return value and gradient, one behind the other, on average over random numbers, and their standard errors.
+
+        Args:
+            labels: The labels of the batch.
+            x: Its embeddings.
+            how: See :meth:`__call__`.
+            weights: See :meth:`__call__`.
+            first: The first seed that is drawn with.
+        """
+        drawn = []
+        for seed in range(first, first + DRAWS):
+            outcome = self(labels, x, how, weights, seed=seed)
+            drawn.append(np.append(outcome.gradient.ravel(), outcome.value).astype(np.float64))
+        return np.mean(drawn, axis=0), np.std(drawn, axis=0, ddof=1) / np.sqrt(DRAWS)
+
+    def __call__(
+        self,
+        labels: Array,
+        x: Array,
+        how: str = "eager",
+        weights: Sequence[Array] | None = None,
+        *,
+        seed: int | None = None,
+    ) -> Outcome:
+        """Evaluate the loss on a batch: eagerly, as a graph, or under XLA; with its initial weights or with others.
+
+        Its random numbers are those of its first call after it was built, or those of another seed.
+        """
+        for state, first in self._states:
+            state.assign(first if seed is None else [seed, 0])
         for variable, value in zip(self.variables, self.initial if weights is None else weights, strict=True):
             variable.assign(value)
         tf = self.tf
@@ -129,6 +172,17 @@ class Trial:
             assert np.isfinite(outcome.gradient).all(), f"{name} ({how}): the gradient is not finite"
             for gradient in outcome.weights:
                 assert np.isfinite(gradient).all(), f"{name} ({how}): the gradient of a weight is not finite"
+
+
+def assert_same_mean(what: str, here: tuple[Array, Array], there: tuple[Array, Array]) -> None:
+    """Assert that two means, each with its standard errors, differ by no more than chance explains."""
+    apart = np.abs(here[0] - there[0])
+    rounding = 1e-4 * max(1.0, float(np.max(np.abs(there[0]))))
+    allowed = STANDARD_ERRORS * np.hypot(here[1], there[1]) + rounding
+    assert (apart <= allowed).all(), (
+        f"{what} differs on average over {DRAWS} draws of random numbers: by {apart.max():.3g}, which is more than "
+        f"{STANDARD_ERRORS:g} standard errors"
+    )
 
 
 def shared_trial(plugin: LossPlugin) -> Trial:

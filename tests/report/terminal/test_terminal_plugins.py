@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.registry.describe import ListedPlugin, OptionDescription, PluginDescription
-from faceexp.report.terminal.plugins import plugin_description, plugin_list
+from faceexp.report.terminal.plugins import metric_description, plugin_description, plugin_list
 
 
 def test_plugins_are_listed_by_kind_and_broken_ones_say_why(drawn):
@@ -18,10 +21,43 @@ def test_plugins_are_listed_by_kind_and_broken_ones_say_why(drawn):
     assert "none installed" in text
 
 
+def test_a_slow_plugin_says_why(drawn):
+    slow = ListedPlugin("slow", "outside-slow", "2.0", "m", summary="A loss.", slow="takes 12 seconds to import: it")
+    assert "! slow (outside-slow 2.0) takes 12 seconds to import: it" in drawn(plugin_list({"loss": [slow]}))
+
+
+def test_a_text_is_put_together_again_so_that_any_width_can_wrap_it(drawn):
+    text = "One sentence that goes\nover two lines.\n\n    y = x\n    z = y\n\n- a point\n- another"
+    told = drawn(plugin_description(PluginDescription("loss", "x", "Short.", text, {}, ())))
+    lines = [line.rstrip() for line in told.splitlines()]
+    for line in ("One sentence that goes over two lines.", "    y = x", "    z = y", "- a point", "- another"):
+        assert line in lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("float", "number"),
+        ("list of int", "list of whole number"),
+        ("bool or nothing", "true or false or nothing"),
+        ("one of floating, intern", "one of floating, intern"),
+    ],
+)
+def test_types_are_told_in_words(drawn, kind, words):
+    option = OptionDescription("margin", kind, 1, "", "none", "How far.")
+    assert words in drawn(plugin_description(PluginDescription("loss", "x", "Short.", "", {}, (option,))))
+
+
+def test_a_metric_is_told_in_words(drawn):
+    text = drawn(metric_description(METRIC_OF["eer"]))
+    for part in ("metric eer", METRIC_OF["eer"].meaning, "EER %", "per cent", "lower", '[verdict] metric = "eer"'):
+        assert part in text
+
+
 def test_a_description_has_facts_text_and_options(drawn):
-    option = OptionDescription("margin", "list[int]", "[1]", "> 0", "distance", "How far.")
+    option = OptionDescription("margin", "list of text", "[1]", "> 0", "distance", "How far.")
     described = PluginDescription("loss", "x", "Short [bold].", "Long.", {"reference": "[1] a paper"}, (option,))
     text = drawn(plugin_description(described))
-    for part in ("loss x  Short [bold].", "[1] a paper", "Long.", "list[int]", "How far."):
+    for part in ("loss x  Short [bold].", "[1] a paper", "Long.", "list of text", "How far."):
         assert part in text
     assert "no options" in drawn(plugin_description(replace(described, options=(), text="")))

@@ -1,0 +1,217 @@
+"""One call of each plugin before anything trains, so that a mistake in one is told at the start of a run.
+
+A rehearsal draws the step as training does, but neither compiles nor runs it: that takes a quarter of a second, where
+compiling takes two. So it finds what is wrong with shapes, types and gradients; whether a loss learns, only training
+shows.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from faceexp.arrays import IntArray
+from faceexp.contract import LossPlugin, SamplerPlugin
+from faceexp.engine.backend import compiled, derive_seed, standard, tensorflow, versions
+from faceexp.engine.borders import PluginValueError, scalar, take
+from faceexp.engine.failures import explained, place_of, place_of_function
+from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
+from faceexp.engine.shared import training_labels
+from faceexp.errors import InputError, Problem
+from faceexp.registry.guard import undisturbed
+from faceexp.registry.installed import ConfiguredPlugin
+from faceexp.store import Inputs, Store, StoreError, digest
+from faceexp.values import EventCallback, Plan, Refused, ResolvedLoss, Trial
+
+# Seconds that one may take, once TensorFlow is there. Usually it is a quarter of one.
+LONGEST = 60.0
+# Batches that are drawn from a sampler.
+BATCHES = 3
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A loss with its sampler to call once; without one, the trunk is to be built."""
+
+    loss: ResolvedLoss | None = None
+
+    @property
+    def label(self) -> str:
+        """The row of the comparison; empty for the trunk."""
+        return self.loss.entry.label if self.loss else ""
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What came of a rehearsal.
+
+    Attributes:
+        rehearsal: Which one.
+        fault: What is wrong with the plugin, on one line; empty where nothing is.
+        traceback: Where it was raised; empty where the process has ended.
+    """
+
+    rehearsal: Rehearsal
+    fault: str = ""
+    traceback: str = ""
+
+
+class SamplerFaultError(Exception):
+    """The sampler of a loss is at fault, by the error that caused this one."""
+
+
+class _PlacedError(PluginValueError):
+    """A plugin has given what its contract does not allow; the text ends with a file and a line."""
+
+
+def rehearsals_of(trials: Iterable[Trial]) -> list[Rehearsal]:
+    """Return what has to be called before these trials: the trunk, and each of their losses once."""
+    losses = {trial.label: Rehearsal(trial.loss) for trial in trials if trial.loss}
+    return [Rehearsal(), *losses.values()]
+
+
+def determines(resolved: ResolvedLoss, plan: Plan) -> Inputs:
+    """Return everything that determines what comes of the rehearsal of a loss."""
+    return {
+        "loss": resolved.loss.identity,
+        "sampler": resolved.sampler.identity,
+        "labels": digest(_labels(plan).tolist()),
+        "embedding_dim": plan.resolved.experiment.model.embedding_dim,
+        "versions": versions(),
+    }
+
+
+def rehearse(resolved: ResolvedLoss, plan: Plan) -> None:
+    """Call a loss once, on random embeddings of people that its sampler draws.
+
+    Raises:
+        SamplerFaultError: The sampler raises something, or does not give what it promises.
+        PluginValueError: The loss is no number, or no gradient of it reaches the embeddings. Whatever else it raises
+            passes through.
+    """
+    tf = tensorflow()
+    labels, dim = _labels(plan), plan.resolved.experiment.model.embedding_dim
+    try:
+        sampler, supply = resolved.sampler, resolved.sampler.supply()
+        batches = cast("SamplerPlugin", sampler.plugin).build(labels.copy(), derive_seed("rehearsal"))
+        rows = take(batches, BATCHES, supply, labels, str(sampler.installed))[0]
+    except BaseException as error:
+        raise SamplerFaultError from error
+    plugin = cast("LossPlugin", resolved.loss.plugin)
+    loss = build_loss(plugin, int(labels.max()) + 1, dim, derive_seed("rehearsal"))
+    drawn = np.random.default_rng(0).normal(size=(len(rows), dim)).astype(np.float32)
+
+    def step(people: object, embeddings: object) -> tuple[object, object]:
+        with tf.GradientTape() as tape:
+            tape.watch(embeddings)
+            value = scalar(loss(people, embeddings))
+        hidden = others(tape.watched_variables(), weights_of(loss))
+        gradient, *rest = tape.gradient(value, [embeddings, *hidden, *trainable_variables(loss)])
+        refuse_hidden(hidden, rest[: len(hidden)])
+        if gradient is None:
+            raise PluginValueError(
+                "no gradient of the loss reaches the embeddings: rounding, comparing, casting to integers, argmax, "
+                "stop_gradient and NumPy have none"
+            )
+        return value, gradient
+
+    try:
+        with standard(derive_seed("rehearsal")):
+            compiled(step).get_concrete_function(tf.constant(labels[rows], tf.int32), tf.constant(drawn))
+    except PluginValueError as error:
+        # It is ours, raised after the plugin has returned: what can be named is where the function begins.
+        raise _PlacedError(f"{error}{place_of_function(loss, resolved.loss)}") from error
+
+
+def perform(
+    rehearsal: Rehearsal,
+    plan: Plan,
+    store: Store,
+    network: Callable[[], object],
+    interruption: type[BaseException],
+) -> Rehearsed:
+    """Return what comes of a rehearsal, which the store keeps if nothing is wrong.
+
+    Args:
+        rehearsal: Which one.
+        plan: The plan of the run.
+        store: Where those that went well are found.
+        network: Builds the network, and checks its trunk.
+        interruption: What comes from outside, not from a plugin.
+    """
+    try:
+        with undisturbed():
+            if rehearsal.loss is None:
+                network()
+            else:
+                resolved = rehearsal.loss
+                store.get("rehearsal", determines(resolved, plan), lambda _: rehearse(resolved, plan))
+    except (StoreError, interruption):
+        raise
+    except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; only its own row is not trained
+        return _fault_of(error, rehearsal, plan)
+    return Rehearsed(rehearsal)
+
+
+def _fault_of(error: BaseException, rehearsal: Rehearsal, plan: Plan) -> Rehearsed:
+    """Return a rehearsal that an error has ended."""
+    plugin = rehearsal.loss.loss if rehearsal.loss else plan.resolved.model
+    if isinstance(error, SamplerFaultError) and rehearsal.loss and error.__cause__:
+        plugin, error = rehearsal.loss.sampler, error.__cause__
+    whole = "".join(traceback.format_exception(error))
+    reason = explained(error, [plugin])[1].removeprefix("PluginValueError: ").removeprefix("_PlacedError: ")
+    # Where nothing of the plugin was at work when the mistake showed, what is named is where its `build` begins.
+    has_place = place_of(error, [plugin]) or isinstance(error, _PlacedError)
+    return Rehearsed(
+        rehearsal, _line(rehearsal, plugin, reason + ("" if has_place else place_of_function(None, plugin))), whole
+    )
+
+
+def _line(rehearsal: Rehearsal, plugin: ConfiguredPlugin, reason: str) -> str:
+    """Return what is wrong with a plugin, with its name; and that of the row, where it is another one."""
+    row = "" if rehearsal.label in ("", plugin.installed.name) else f" (row {rehearsal.label!r})"
+    verb, rest = reason.startswith("the loss gives "), reason.removeprefix("the loss gives ")
+    return f"{plugin.installed.kind} {plugin.installed.name!r}{row}{' gives ' if verb else ': '}{rest}"
+
+
+def ended(rehearsal: Rehearsal, plan: Plan, reason: str) -> Rehearsed:
+    """Return a rehearsal with which its process has ended, or which did not end in time."""
+    plugin = rehearsal.loss.loss if rehearsal.loss else plan.resolved.model
+    reason = f"when it was called for the first time, {reason}{place_of_function(None, plugin)}"
+    return Rehearsed(rehearsal, _line(rehearsal, plugin, reason))
+
+
+def refused(plan: Plan, all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> dict[str, str]:
+    """Return, by label of its row, why a loss is not trained; whoever watches is told.
+
+    Raises:
+        InputError: There is nothing left to train.
+    """
+    at_fault = {each.rehearsal.label: each for each in all_rehearsed if each.fault}
+    if "" in at_fault or {loss.entry.label for loss in plan.resolved.losses} <= at_fault.keys():
+        error = InputError([Problem(fault) for fault in dict.fromkeys(each.fault for each in at_fault.values())])
+        for each in at_fault.values():
+            if each.traceback:
+                error.add_note(each.traceback)
+        raise error
+    for label, each in at_fault.items():
+        on_event(Refused("refused", 1, 1, label, reason=each.fault, traceback=each.traceback))
+    return {label: each.fault for label, each in at_fault.items()}
+
+
+def _labels(plan: Plan) -> IntArray:
+    """Return the labels of the first training part, from 0 on."""
+    train = plan.splits[0].train
+    return training_labels(plan.labels, train)[train]
+
+
+def without(groups: Iterable[Iterable[Trial]], faults: dict[str, str]) -> Iterator[list[Trial]]:
+    """Yield each group of trials without those of losses that are at fault."""
+    for group in groups:
+        rest = [trial for trial in group if trial.label not in faults]
+        if rest:
+            yield rest

@@ -1,0 +1,217 @@
+"""Before anything trains, each plugin is called once: a mistake is one line that names its file and its line."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import sys
+
+import numpy as np
+import pytest
+
+from faceexp.contract import BatchSupply, SamplerPlugin
+from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, perform, refused, rehearsals_of, without
+from faceexp.errors import InputError
+from faceexp.registry.installed import ConfiguredPlugin, InstalledPlugin
+from faceexp.store import Store
+from faceexp.values import Event, Refused
+
+MODULE = "losses_of_the_rehearsal"
+SOURCE = '''\
+"""Losses with one mistake each; `HERE` marks the line that has to be named."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from faceexp.contract import LossPlugin, option
+
+
+class Mistaken(LossPlugin):
+    """A loss with a mistake."""
+
+    reference: ClassVar[str] = "here"
+    distance: ClassVar[str] = "euclidean"
+    what: str = option("nothing", "Which mistake.")
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        layer = tf.keras.layers.Dense(3)
+
+        def nothing(labels, embeddings):
+            return tf.reduce_mean(embeddings**2)
+
+        def shape(labels, embeddings):  # HERE shape
+            return tf.reduce_sum(embeddings**2, axis=1)
+
+        def forgets(labels, embeddings):  # HERE forgets
+            tf.reduce_mean(embeddings**2)
+
+        def integers(labels, embeddings):  # HERE integers
+            return tf.reduce_sum(labels)
+
+        def numpy(labels, embeddings):
+            return tf.reduce_mean(np.linalg.norm(embeddings, axis=1))  # HERE numpy
+
+        def value(labels, embeddings):
+            return tf.constant(tf.reduce_mean(embeddings).numpy())  # HERE value
+
+        def condition(labels, embeddings):
+            mean = tf.reduce_mean(embeddings)
+            return mean if mean > 0 else -mean  # HERE condition
+
+        def loop(labels, embeddings):
+            return sum(tf.reduce_sum(row) for row in embeddings)  # HERE loop
+
+        def flat(labels, embeddings):  # HERE flat
+            return tf.reduce_mean(tf.round(tf.stop_gradient(embeddings)))
+
+        def product(labels, embeddings):
+            return tf.reduce_mean(tf.matmul(embeddings[:, :3], embeddings))  # HERE product
+
+        def hides(labels, embeddings):  # HERE hides
+            return tf.reduce_mean(layer(embeddings))
+
+        if self.what == "option":
+            raise ValueError("what = 'option' is no choice")  # HERE option
+        return {each.__name__: each for each in (nothing, shape, forgets, integers, numpy, value, condition, loop, flat,
+                                                 product, hides)}.get(self.what)
+'''
+SAID = {
+    "shape": "gives values of shape (8,), not a scalar",
+    "forgets": "gives None, not a tensor",
+    "integers": "gives a number of type int32",
+    "numpy": "it gives a tensor to NumPy",
+    "value": "asks it for numpy()",
+    "condition": "a Python `if`",
+    "loop": "a Python `for`",
+    "flat": "no gradient of the loss reaches the embeddings",
+    "product": "Dimensions must be equal, but are 3 and 8 in MatMul",
+    "hides": "that nobody would train",
+    "option": "ValueError: what = 'option' is no choice",
+}
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory):
+    """``mistaken(what)``: a loss with a mistake, as if the registry had found it in a file."""
+    folder = tmp_path_factory.mktemp("plugin")
+    (folder / f"{MODULE}.py").write_text(SOURCE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        cls = importlib.import_module(MODULE).Mistaken
+        installed = InstalledPlugin("loss", "mistaken", "faceexp-loss-mistaken", "1.0", MODULE, "Mistaken")
+        yield lambda what: ConfiguredPlugin(installed, cls(what=what))
+        sys.modules.pop(MODULE)
+
+
+class Short(SamplerPlugin):
+    """Gives fewer images than it promises."""
+
+    def supply(self):
+        return BatchSupply(8, 4, 2)
+
+    def build(self, labels, seed):
+        while True:
+            yield np.arange(7)
+
+
+@pytest.fixture(scope="module")
+def plan(planned, tmp_path_factory, mistaken):
+    return planned(tmp_path_factory.mktemp("plan"), {"mistaken": mistaken("nothing").plugin})
+
+
+@pytest.fixture
+def called(plan, mistaken, tmp_path):
+    """``called(what)``: what comes of the first call of that loss; ``sampler=`` replaces its sampler."""
+
+    def call(what, label="mistaken", **other):
+        (loss,) = plan.resolved.losses
+        entry = loss.entry.model_copy(update={"label": label})
+        resolved = dataclasses.replace(loss, entry=entry, loss=mistaken(what), **other)
+        return perform(Rehearsal(resolved), plan, Store(tmp_path), lambda: None, KeyboardInterrupt)
+
+    return call
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_a_mistake_is_one_line_with_the_plugins_file_and_line(called, what):
+    rehearsed = called(what)
+    number = next(n for n, line in enumerate(SOURCE.splitlines(), 1) if line.endswith(f"# HERE {what}"))
+    assert rehearsed.fault.startswith("loss 'mistaken'")
+    assert SAID[what] in rehearsed.fault
+    assert rehearsed.fault.endswith(f"; {MODULE}.py:{number}")
+    assert rehearsed.fault.isprintable()
+    assert "Traceback" in rehearsed.traceback
+
+
+def test_a_loss_without_mistake_is_called_once_and_then_known(called, tmp_path, monkeypatch):
+    assert called("nothing") == Rehearsed(called("nothing").rehearsal)
+    assert len(list((tmp_path / "rehearsal").iterdir())) == 1
+    monkeypatch.setattr("faceexp.engine.rehearsal.rehearse", lambda *_: pytest.fail("it was called again"))
+    assert called("nothing").fault == ""
+
+
+def test_a_mistake_is_looked_for_again(called):
+    assert called("shape").fault == called("shape").fault != ""
+
+
+def test_a_sampler_is_named_where_it_is_at_fault(called, chosen):
+    fault = called("nothing", sampler=chosen("short", Short())).fault
+    assert fault.startswith("sampler 'short' (row 'mistaken'): ")
+    assert "promises batches of 8 images, and gives one of shape (7,)" in fault
+
+
+def test_the_row_is_named_where_it_has_another_name_than_the_plugin(called):
+    assert called("forgets", label="margin=2").fault.startswith("loss 'mistaken' (row 'margin=2') gives None")
+
+
+def test_a_trunk_that_cannot_be_built_is_named(plan, tmp_path):
+    def broken() -> object:
+        raise ValueError("no such size")
+
+    rehearsed = perform(Rehearsal(), plan, Store(tmp_path), broken, KeyboardInterrupt)
+    assert rehearsed.fault.startswith("model 'thin_vgg': ValueError: no such size; faceexp_model_thin_vgg.py:")
+
+
+def test_an_interruption_is_no_mistake(plan, tmp_path):
+    def interrupt() -> object:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        perform(Rehearsal(), plan, Store(tmp_path), interrupt, KeyboardInterrupt)
+
+
+class TestWhatFollows:
+    @pytest.fixture
+    def two(self, plan):
+        """A plan with two rows, of which nothing is trained here."""
+        (loss,) = plan.resolved.losses
+        other = dataclasses.replace(loss, entry=loss.entry.model_copy(update={"label": "other"}))
+        return dataclasses.replace(plan, resolved=dataclasses.replace(plan.resolved, losses=(loss, other)))
+
+    def rehearsed(self, plan, *reasons):
+        return [ended(Rehearsal(loss), plan, why) for loss, why in zip(plan.resolved.losses, reasons, strict=False)]
+
+    def test_a_loss_at_fault_costs_its_own_row_and_is_told(self, two):
+        heard: list[Event] = []
+        faults = refused(two, self.rehearsed(two, "it took more than 60 seconds"), heard.append)
+        line = "loss 'mistaken': when it was called for the first time, it took more than 60 seconds"
+        assert faults == {"mistaken": line}
+        assert [(event.label, event.reason) for event in heard if isinstance(event, Refused)] == [("mistaken", line)]
+        assert list(without([two.trials], faults)) == []
+        assert list(without([two.trials], {"other": line})) == [list(two.trials)]
+
+    def test_nothing_is_trained_where_every_loss_is_at_fault(self, two):
+        with pytest.raises(InputError) as caught:
+            refused(two, self.rehearsed(two, "it crashed", "it crashed, too"), lambda event: None)
+        assert len(caught.value.problems) == 2
+
+    def test_nothing_is_trained_without_a_trunk(self, two):
+        with pytest.raises(InputError, match="model 'thin_vgg'"):
+            refused(two, [ended(Rehearsal(), two, "it crashed")], lambda event: None)
+
+    def test_each_row_is_called_once_whatever_the_number_of_seeds(self, two):
+        rehearsals = rehearsals_of([*two.trials, *two.trials])
+        assert [each.label for each in rehearsals] == ["", "mistaken"]
