@@ -32,10 +32,7 @@ def init(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Look at a folder of photos, and write an experiment file that fits them, with a comment at each choice.
-
-    Example: faceexp init faces
-    """
+    """Look at a folder of photos, and write an experiment file that fits them, with a comment at each choice."""
     from faceexp.planning.begin import begin
 
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.absolute().resolve().name).strip("-._")[:MAX_NAME] or "faces"

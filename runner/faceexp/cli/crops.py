@@ -28,10 +28,7 @@ def crops(
     overrides: Overrides = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show which faces are found in the photos, and what the network gets of them: counts, and a contact sheet.
-
-    Example: faceexp crops mine.toml --people 20 --out faces.html
-    """
+    """Show which faces are found in the photos, and what the network gets of them: counts, and a contact sheet."""
     from faceexp import pipeline
     from faceexp.data.crops import look_at, of_first
     from faceexp.report.contact_sheet import page, sheet

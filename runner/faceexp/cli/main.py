@@ -94,12 +94,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# In the order in which the help shows them: what a command does, and a call that can be tried, with which its help ends.
+# In the order in which the help shows them: what a command does, and a call to try, with which its help ends.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "init": (begin.init, "faceexp init faces"),
     "run": (train.run, "faceexp run experiments/all_losses.toml --jobs 2 --only arcface"),
     "validate": (train.validate, "faceexp validate mine.toml --set finetune.steps=100"),
-    "crops": (crops.crops, "faceexp crops mine.toml --out crops.html"),
+    "crops": (crops.crops, "faceexp crops mine.toml --people 20 --out faces.html"),
     "runs": (runs.runs, "faceexp runs"),
     "report": (results.report, "faceexp report runs/all_losses-1a2b3c4d --sort auc --html page.html"),
     "compare": (results.compare, "faceexp compare runs/mine-1a2b3c4d runs/mine-5e6f7a8b --metric auc"),

@@ -14,10 +14,7 @@ def runs(
     ] = Path("runs"),
     as_json: JsonFlag = False,
 ) -> None:
-    """List the runs in a folder, the newest first: what each found, and which did not come to their end.
-
-    Example: faceexp runs
-    """
+    """List the runs in a folder, the newest first: what each found, and which did not come to their end."""
     from faceexp.report.terminal.runs import runs_table
     from faceexp.results.runs import runs_of
 
