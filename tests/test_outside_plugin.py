@@ -120,7 +120,8 @@ def test_it_is_listed_and_the_broken_one_says_why(faceexp):
     losses = {item["name"]: item for item in json.loads(done.stdout)["loss"]}
     spread = {"distribution": "outside-loss-spread", "version": "3.1", "module": "outside_loss_spread"}
     broken = {"distribution": "outside-loss-broken", "version": "3.1", "module": "outside_loss_broken"}
-    assert losses["outside_spread"] == {"name": "outside_spread", **spread}
+    summary = "Spread: pulls every embedding towards a circle around the origin."
+    assert losses["outside_spread"] == {"name": "outside_spread", "summary": summary, **spread}
     error = "RuntimeError: made for another machine"
     assert losses["outside_broken"] == {"name": "outside_broken", **broken, "error": error}
     assert {"contrastive", "npairs"} < set(losses)
@@ -153,6 +154,7 @@ def test_an_experiment_names_it_beside_a_broken_one(faceexp, tmp_path, face_fold
 
 
 def test_an_experiment_that_names_the_broken_one_is_refused(faceexp, tmp_path):
+    (tmp_path / "faces").mkdir()
     (tmp_path / "x.toml").write_text(SPEC.replace("outside_spread", "outside_broken"))
     done = faceexp("run", "x.toml", "--out", "out", "--store", "store")
     assert (done.returncode, done.stdout) == (2, "")

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from faceexp.evaluation import likely, retrieval, roc, verification
 from faceexp.evaluation import pairs as pairs_module
-from faceexp.evaluation import retrieval, roc, verification
 from faceexp.evaluation.catalogue import METRICS
 from faceexp.evaluation.checkpoints import ValidationAuc, validation_auc
 from faceexp.evaluation.metrics import POOLED, evaluate, examine
@@ -176,7 +176,7 @@ def test_listed_pairs_always_weigh_alike():
 def test_chunks_do_not_matter(monkeypatch):
     x, labels = embedded((2, 3, 7, 4, 1, 9))
     whole = examine(x, labels, THRESHOLD, "euclidean", further=[2.0], weights="people")
-    for module in (pairs_module, roc, verification):
+    for module in (likely, pairs_module, roc, verification):
         monkeypatch.setattr(module, "CHUNK", 11)
     monkeypatch.setattr(pairs_module.PairDistances, "chunks", _small(pairs_module.PairDistances.chunks))
     found = examine(x, labels, THRESHOLD, "euclidean", further=[2.0], weights="people")
