@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceexp.cli import completion
-from faceexp.cli.console import JsonFlag, output_console, show, user_path, writing
+from faceexp.cli.console import JsonFlag, output_console, say, show, user_path, writing
 from faceexp.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -98,9 +98,11 @@ def report(
         if html:
             for problem in finished.write_page(html):
                 print(f"left out: {problem}", file=sys.stderr)
+            say(f"wrote {html}")
     if svg:
         with writing("--svg", svg):
             svg.write_text(terminal.picture(finished.results, metric if sort else None, chosen), encoding="utf-8")
+        say(f"wrote {svg}")
     writers = {Format.MARKDOWN: formats.markdown, Format.LATEX: formats.latex, Format.CSV: formats.table_csv}
     if form in writers:
         print(writers[form](finished.results, metric, chosen))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from faceexp.errors import InputError, Problem, did_you_mean, printable
 from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, short
 from faceexp.experiment.parse import Reference
-from faceexp.experiment.schema import Experiment
+from faceexp.experiment.schema import Experiment, LossEntry, ModelRef, PluginRef
 from faceexp.experiment.toml import Document
 from faceexp.planning.resolve import UnplannableError
 from faceexp.registry.installed import Registry
@@ -33,18 +33,27 @@ def plugin_problems(document: Document, references: Iterable[Reference], registr
     return problems
 
 
+# Keys that stand beside the options of a plugin, in tables that have some.
+_OF_TABLE = {
+    "model": ModelRef.model_fields.keys() - PluginRef.model_fields.keys(),
+    "loss": LossEntry.model_fields.keys() - PluginRef.model_fields.keys() - {"index"} | {"grid"},
+}
+
+
 def _option_problems(
     document: Document, reference: Reference, registry: Registry, error: ValidationError
 ) -> Iterable[Problem]:
     plugin = registry.find(reference.kind, reference.name)
     options = sorted(plugin.load().model_fields)
+    # What the table takes beside them is known to nobody who reads only the plugin's options.
+    keys = sorted({*options, *_OF_TABLE.get(reference.kind, set())})
     for mistake in mistakes(error):
         key = mistake["loc"]
         # An option that the grid varies is written in the grid, so its line is there.
         varied = bool(key) and _in_grid(document, (*reference.path, "grid", key[0]))
         place = (*reference.path, "grid", key[0]) if varied else (*reference.path, *key)
         if mistake["type"] == "extra_forbidden":
-            hint = did_you_mean(str(key[-1]), options)
+            hint = did_you_mean(str(key[-1]), keys)
             yield document.problem(place, f"unknown option of {plugin}{'; ' + hint if hint else '; it has none'}")
         else:
             yield document.problem(place, f"{explain(mistake, options)}; option of {plugin}")

@@ -48,7 +48,7 @@ class ListedPlugin:
     slow: str | None = None
 
     def as_json(self) -> dict[str, str]:
-        """Return it as JSON data; only a broken plugin has an ``error`` and no summary, and only a slow one says why."""
+        """Return it as JSON data; a broken plugin has an ``error`` and no summary, and only a slow one says why."""
         return {key: value for key, value in asdict(self).items() if value}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from faceexp.evaluation.catalogue import METRIC_OF, Metric
+from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.experiment.baselines import PHASE1
 from faceexp.report.answers import Answer, labels_in_words, minutes_in_words
 from faceexp.report.columns import primary, rows_of
@@ -21,11 +22,31 @@ def headline(run: RunRecord) -> list[Answer]:
     verdict = run.verdict
     if verdict is None:
         return [Answer("", told_apart(run))]
+    if verdict.guessing and all(claim.p_corrected is None for claim in verdict.guessing):
+        return [_untested(run)]
     metric = primary(run)
     sentences = [_guessing(run, verdict), _losses(verdict, metric), _people(run, verdict)]
     if verdict.needed and verdict.needed.undecided and not _is_useless(run, verdict):
         sentences.append(Answer("", _needed(verdict.needed, metric)))
     return [sentence for sentence in sentences if sentence]
+
+
+def _untested(run: RunRecord) -> Answer:
+    """Return what a run of too few trials for any test says."""
+    means = [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
+    reach = f" The AUC of the rows is {_reach(means)}; guessing gives 0.5." if means else ""
+    return Answer(
+        "",
+        "With so few trials nothing is tested, and the numbers may be luck: add seeds or folds. With "
+        f"{TRIALS_FOR_HELPS} trials of each loss a run says which losses help, with {TRIALS_FOR_BEST} which may be the "
+        f"best.{reach}",
+        True,
+    )
+
+
+def _reach(means: list[float]) -> str:
+    low, high = (AUC.text(end, None) for end in (min(means), max(means)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _is_useless(run: RunRecord, verdict: VerdictRecord) -> bool:
@@ -44,10 +65,7 @@ def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
         losses = f"{len(losing)} of {many(len(verdict.guessing), 'row')}"
         verb = "is" if len(losing) == 1 else "are"
         return Answer("", f"{losses} {verb} not shown to beat guessing: {labels_in_words(losing)}.", True)
-    reach = ""
-    if means:
-        low, high = (AUC.text(end, None) for end in (min(means), max(means)))
-        reach = f": the AUC of the rows is {low if low == high else f'{low} to {high}'}, and guessing gives 0.5"
+    reach = f": the AUC of the rows is {_reach(means)}, and guessing gives 0.5" if means else ""
     text = f"No row is shown to beat guessing{reach}."
     if _is_useless(run, verdict):
         return Answer("", f"{text} As far as this run can tell, these models are useless.", True)

@@ -42,7 +42,8 @@ def comparison_table(comparison: RunComparison, metric: Metric) -> RenderableTyp
     if any(test for line in comparison.lines for test in line.tests):
         parts.append(
             Text(
-                "Same data, cut alike: trials are paired by seed and fold; p after Holm over the rows of the table.",
+                "Same data, cut alike: trials are paired by seed and fold, so the difference is over the trials that "
+                "both runs have, and the columns over all of each; p after Holm over the rows of the table.",
                 style="dim",
             )
         )
@@ -75,4 +76,5 @@ def _test(test: ComparisonRecord | None, metric: Metric, first: str, other: str)
     p = "-" if test.p_corrected is None else f"{test.p_corrected:.3f}"
     words = {"a>b": f"{first} better", "b>a": f"{other} better", "indistinguishable": "cannot be told apart"}
     style = "dim" if test.verdict == "indistinguishable" else "bold green"
-    return [Text(text), Text(p), Text(words[test.verdict], style=style)]
+    word = "not tested" if test.p_corrected is None else words[test.verdict]
+    return [Text(text), Text(p), Text(word, style=style)]

@@ -107,7 +107,10 @@ def identification(answer: Identification, model: FaceModel, top: int = SHOWN) -
     if not math.isnan(answer.far) and len(candidates) > 1:
         # Each person in the gallery is one more chance for a stranger to be taken for somebody.
         stranger = 1 - (1 - answer.far) ** len(candidates)
-        text = f"Up to {stranger * 100:.2g} % of strangers are taken for one of the {len(candidates)} people here."
+        text = (
+            f"About {stranger * 100:.2g} % of strangers are taken for one of the {len(candidates)} people here if each "
+            "has one photo, and more if they have several, since the nearest photo decides."
+        )
         parts.append(Text(text, style="yellow"))
     parts += [head, table]
     if len(candidates) > top:

@@ -215,6 +215,9 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
         floor += ", since all trials draw on the same images"
     return Group(
         Text(_run_verdict(power, metric, written, asked), style="bold"),
+        Text(
+            "Asked about all pairs of rows. What the run itself asks is corrected for fewer; `faceexp report` says it."
+        ),
         could,
         needed,
         _assumptions(

@@ -135,7 +135,7 @@ def _below(run: RunRecord, names: Sequence[str], *, notes: bool) -> list[Rendera
     if several and "helps" in names:
         marks.append(f"helps: {primary(run).name} minus the {PHASE1.label}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
-    marks += ["* best, and told apart"] if stars else []
+    marks += ["* best, and better than another row"] if stars else []
     return [*failures, *warnings, Text("; ".join(marks), style="dim")]
 
 
