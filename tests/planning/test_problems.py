@@ -138,3 +138,15 @@ def test_lists_of_parts_are_read_before_any_data(tmp_path):
     study = faceexp.load(spec)
     assert study.resolved.lists is not None
     assert [file.lines for file in study.resolved.lists] == [((1, "someone"),), ((2, "Ann"),), ((1, "someone"),)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "hint"),
+    [
+        ('plugin = "thin_vgg"\n', 'plugin = "thin_vgg"\nembeding_dim = 8\n', "did you mean 'embedding_dim'?"),
+        ('plugin = "triplet_margin"\n', 'plugin = "triplet_margin"\nlabl = "x"\n', "did you mean 'label'?"),
+    ],
+)
+def test_a_key_beside_the_options_of_a_plugin_is_suggested_too(load, before, after, hint):
+    (line,) = load(SPEC.replace(before, after))
+    assert line.endswith(hint)

@@ -48,3 +48,12 @@ def test_what_was_not_tested_is_a_hyphen_with_a_reason(drawn):
     assert ["augment.flip", "yes", "no"] in rows
     assert "! new: other data" in text
     assert "trials are paired" not in text
+
+
+def test_a_difference_that_was_not_tested_is_not_called_indistinguishable(drawn):
+    test = paired("indistinguishable").model_copy(update={"p_corrected": None, "ci95": None})
+    text = drawn(
+        comparison_table(compared(RowInRuns("x", "loss", (summary(0.9), summary(0.9)), (test,))), ACCURACY), 140
+    )
+    assert "not tested" in text
+    assert "told apart" not in text
