@@ -722,6 +722,16 @@ def test_what_a_run_cannot_answer_is_heard_before_it_trains_and_noted(resolved, 
     assert [note.kind for note in heard] == ["few_people", "few_people", "few_trials"]
 
 
+def test_images_that_are_left_out_are_told_before_anything_trains(resolved, damaged, tmp_path):
+    skip = Preprocess(size=(16, 16), on_unreadable="skip")
+    events: list[Event] = []
+    experiment = resolved({"needy": Needy()}, dataset=folder_of(damaged), preprocess=skip)
+    prepare(experiment, Store(tmp_path / "store"), events.append)
+    heard = [event.note for event in events if isinstance(event, Noted)]
+    assert heard[0].kind == "left_out"
+    assert heard[0].text.startswith("4 of 72 images left out")
+
+
 def test_a_fixed_split_is_noted_where_seeds_share_it(plan):
     protocol = Protocol(kind="open_set", split_seed=5)
     found = plan(protocol=protocol, seeds=(0, 1))

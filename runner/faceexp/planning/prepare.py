@@ -27,6 +27,9 @@ from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Store, digest
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved
 
+# Notes on what somebody may want to mend. They are told before anything trains; the others stand in the results.
+MENDABLE = ("left_out", "names", "duplicates")
+
 
 def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     """Return the plan of a run: data loaded, images decoded, parts cut, every batch known to be possible.
@@ -67,7 +70,11 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     changes = adapted(resolved.experiment, fitted.experiment)
     # With more people, the shares would be those of the file again; so these say how many people are enough.
     outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts))
-    for note in outlook:
+    about = (
+        *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
+        *_duplicates(data, used, alike(digests[is_used])),
+    )
+    for note in (*(each for each in about if each.kind in MENDABLE), *outlook):
         on_event(Noted("note", 1, 1, note=note))
     return Plan(
         resolved=fitted,
@@ -78,11 +85,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         identities=tuple(data.identities[person] for person in people),
         splits=parts,
         trials=tuple(trials_of(fitted)),
-        notes=(
-            *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
-            *_duplicates(data, used, alike(digests[is_used])),
-            *outlook,
-        ),
+        notes=(*about, *outlook),
     )
 
 

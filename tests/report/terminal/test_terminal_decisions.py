@@ -150,6 +150,7 @@ def test_labelled_pairs_have_rates_with_intervals_over_people_or_say_that_they_h
         "false accept rate (FAR) 3.3 % (no interval)",
         "95 % intervals over 2 people, known from the folders of the photos",
     ]
+    assert "only if nobody in these photos was trained on" in lines[4]
     unknown = drawn(pairs_summary(Tally(12, 3, 4, 3, None), JUDGED, MODEL, rates, LIST), 140)
     assert "intervals over pairs, as if no two shared a person, so that they are too narrow" in " ".join(
         unknown.split()

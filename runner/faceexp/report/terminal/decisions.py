@@ -32,6 +32,7 @@ RATES = {
     "frr": "false reject rate (FRR)",
     "eer": "equal error rate (EER)",
 }
+NOT_IN_TRAINING = "True of new people only if nobody in these photos was trained on, which is not checked."
 TOO_FAVOURABLE = "The threshold was set on these same pairs, so that FAR and FRR are too favourable."
 
 
@@ -159,7 +160,7 @@ def labelled(rates: Mapping[str, Estimate], listed: PairList) -> list[Renderable
             "95 % intervals over pairs, as if no two shared a person, so that they are too narrow; columns identity_a "
             "and identity_b would say whom the photos show"
         )
-    return [table, Text(text, style="dim")]
+    return [table, Text(text, style="dim"), Text(NOT_IN_TRAINING, style="dim")]
 
 
 def _estimate(name: str, rate: Estimate) -> str:
