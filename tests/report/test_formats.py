@@ -11,6 +11,7 @@ import pytest
 from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.report import formats
 from faceexp.results.schema import RunRecord
+from faceexp.results.verdict import VerdictRecord
 from faceexp.store import digest
 
 ODD = r"a_b|c <d> 50% & {e} \ ~^#$"
@@ -87,6 +88,19 @@ def test_csv_has_every_digit(run):
     assert float(rows[0]["accuracy"]) == 0.9
     assert float(rows[0]["accuracy ci95 high"]) == 0.9 + 0.03
     assert (rows[2]["eer"], rows[2]["eer ci95 low"], rows[2]["kind"]) == ("", "", "baseline")
+
+
+def test_in_csv_what_was_asked_is_numbers_and_words(run):
+    claim = {"reference": "phase-1 embedding", "trials": 2, "interval": (0.0, 0.2), "p_corrected": 0.01}
+    asked = {"metric": "accuracy", "questions": ["helps", "best"], "equivalence": 0.01}
+    helps = [claim | {"label": "plain", "difference": 0.123456, "verdict": "better"}]
+    best = [{"label": "plain", "difference": 0.0, "interval": (-0.1, 0.1), "may_be_best": True}]
+    verdict = VerdictRecord.model_validate(asked | {"helps": helps, "best": best})
+    table = formats.table_csv(run.model_copy(update={"verdict": verdict}))
+    rows = {row["label"]: row for row in csv.DictReader(io.StringIO(table))}
+    told = [rows["plain"][name] for name in ("helps by", "helps", "best")]
+    assert told == ["0.123456", "better", "may be"]
+    assert [rows["raw pixels"][name] for name in ("helps by", "helps", "best")] == ["", "", ""]
 
 
 @pytest.mark.parametrize("write", [formats.markdown, formats.latex, formats.table_csv])

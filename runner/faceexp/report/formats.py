@@ -156,17 +156,28 @@ def latex(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] 
 
 
 def table_csv(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] | None = None) -> str:
-    """Return every mean with its interval in full precision, one row per label; a cell without a value is empty."""
+    """Return every mean with its interval in full precision, one row per label; a cell without a value is empty.
+
+    What the run was asked is the difference from the phase-1 embedding, what is shown of it, and whether the loss may
+    be the best: a cell holds a number or a word, so that other programs read it.
+    """
     run = shown(run)
+    claims = {claim.label: claim for claim in run.verdict.helps} if run.verdict else {}
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     metrics = columns or columns_of(run)
     names = [f"{metric.key}{end}" for metric in metrics for end in ("", " ci95 low", " ci95 high")]
-    writer.writerow(["label", "kind", "ok", "trials", *names, *_judged_headings(run)])
+    writer.writerow(
+        ["label", "kind", "ok", "trials", *names, *(["helps by"] if run.verdict else []), *_judged_headings(run)]
+    )
     for row in rows_of(run, sort):
         cells: list[object] = [row.label, row.kind, row.ok, row.total]
         for metric in metrics:
             summary = row.summaries.get(metric.key)
             cells += [row.mean(metric), *((summary.ci95 if summary else None) or (None, None))]
-        writer.writerow(csv_cells([*cells, *_judged(run, row, sort)]))
+        judged: list[object] = [*_judged(run, row, sort)]
+        if run.verdict:
+            claim = claims.get(row.label)
+            judged = [claim.difference if claim else None, claim.verdict if claim else "", best_word(run, row.label)]
+        writer.writerow(csv_cells([*cells, *judged]))
     return file.getvalue().removesuffix("\n")
