@@ -143,9 +143,14 @@ def compare(
         ),
     ],
     metric: Annotated[
-        str,
-        typer.Option("--metric", metavar="METRIC", help="The metric to compare.", autocompletion=completion.metrics),
-    ] = "accuracy",
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="METRIC",
+            help="The metric to compare, by default the one that the first run judges.",
+            autocompletion=completion.metrics,
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Put runs side by side: what differs in their experiments, and what the same rows reached in each."""
@@ -155,8 +160,9 @@ def compare(
     if len(folders) < 2:
         raise InputError("one run alone cannot be compared; name two or more")
     opened = runs.open_runs(folders)
-    metrics = [_metric(finished.results, metric, "--metric") for finished in opened]
-    comparison = runs.compare_runs(opened, metric)
+    key = _metric(opened[0].results, metric, "--metric").key
+    metrics = [_metric(finished.results, key, "--metric") for finished in opened]
+    comparison = runs.compare_runs(opened, key)
     show(comparison_table(comparison, metrics[0]), comparison, as_json=as_json)
 
 
@@ -183,7 +189,7 @@ def power(
         typer.Option(
             "--metric",
             metavar="METRIC",
-            help="The metric of a run to ask about, by default accuracy.",
+            help="The metric of a run to ask about, by default the one that it judges.",
             autocompletion=completion.metrics,
         ),
     ] = None,
@@ -228,7 +234,7 @@ def power(
             show(tables.counts_power(of_counts), of_counts, as_json=as_json)
             return
         results = open_run(folder).results
-        asked_metric = _metric(results, metric or "accuracy", "--metric")
+        asked_metric = _metric(results, metric, "--metric")
         of_run = from_run(
             values_of(results, asked_metric.key),
             design_of(results),

@@ -45,15 +45,15 @@ def _option_problems(
 ) -> Iterable[Problem]:
     plugin = registry.find(reference.kind, reference.name)
     options = sorted(plugin.load().model_fields)
-    # What the table takes beside them is known to nobody who reads only the plugin's options.
-    keys = sorted({*options, *_OF_TABLE.get(reference.kind, set())})
+    beside = sorted(_OF_TABLE.get(reference.kind, set()))
     for mistake in mistakes(error):
         key = mistake["loc"]
         # An option that the grid varies is written in the grid, so its line is there.
         varied = bool(key) and _in_grid(document, (*reference.path, "grid", key[0]))
         place = (*reference.path, "grid", key[0]) if varied else (*reference.path, *key)
         if mistake["type"] == "extra_forbidden":
-            hint = did_you_mean(str(key[-1]), keys)
+            near = did_you_mean(str(key[-1]), [*options, *beside], always_list=False)
+            hint = near or did_you_mean(str(key[-1]), options)
             yield document.problem(place, f"unknown option of {plugin}{'; ' + hint if hint else '; it has none'}")
         else:
             yield document.problem(place, f"{explain(mistake, options)}; option of {plugin}")
