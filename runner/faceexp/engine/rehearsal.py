@@ -189,10 +189,10 @@ def refused(plan: Plan, all_rehearsed: Iterable[Rehearsed], on_event: EventCallb
     """Return, by label of its row, why a loss is not trained; whoever watches is told.
 
     Raises:
-        InputError: There is nothing left to train.
+        InputError: The trunk cannot be built, so that there is nothing to train.
     """
     at_fault = {each.rehearsal.label: each for each in all_rehearsed if each.fault}
-    if "" in at_fault or {loss.entry.label for loss in plan.resolved.losses} <= at_fault.keys():
+    if "" in at_fault:
         error = InputError([Problem(fault) for fault in dict.fromkeys(each.fault for each in at_fault.values())])
         for each in at_fault.values():
             if each.traceback:
