@@ -196,7 +196,7 @@ class TestWhatFollows:
 
     def test_a_loss_at_fault_costs_its_own_row_and_is_told(self, two):
         heard: list[Event] = []
-        faults = refused(two, self.rehearsed(two, "it took more than 60 seconds"), heard.append)
+        faults = refused(self.rehearsed(two, "it took more than 60 seconds"), heard.append)
         line = "loss 'mistaken': when it was called for the first time, it took more than 60 seconds"
         assert faults == {"mistaken": line}
         assert [(event.label, event.reason) for event in heard if isinstance(event, Refused)] == [("mistaken", line)]
@@ -205,13 +205,13 @@ class TestWhatFollows:
 
     def test_where_every_loss_is_at_fault_the_run_goes_on_and_its_results_say_why(self, two):
         heard: list[Event] = []
-        faults = refused(two, self.rehearsed(two, "it crashed", "it crashed, too"), heard.append)
+        faults = refused(self.rehearsed(two, "it crashed", "it crashed, too"), heard.append)
         assert faults.keys() == {loss.entry.label for loss in two.resolved.losses}
         assert len(heard) == 2
 
     def test_nothing_is_trained_without_a_trunk(self, two):
         with pytest.raises(InputError, match="model 'thin_vgg'"):
-            refused(two, [ended(Rehearsal(), two, "it crashed")], lambda event: None)
+            refused([ended(Rehearsal(), two, "it crashed")], lambda event: None)
 
     def test_each_row_is_called_once_whatever_the_number_of_seeds(self, two):
         rehearsals = rehearsals_of([*two.trials, *two.trials])

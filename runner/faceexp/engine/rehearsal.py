@@ -185,7 +185,7 @@ def ended(rehearsal: Rehearsal, plan: Plan, reason: str) -> Rehearsed:
     return Rehearsed(rehearsal, _line(rehearsal, plugin, reason))
 
 
-def refused(plan: Plan, all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> dict[str, str]:
+def refused(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> dict[str, str]:
     """Return, by label of its row, why a loss is not trained; whoever watches is told.
 
     Raises:

@@ -65,7 +65,7 @@ def train_in_processes(
     try:
         shares = [rehearsals[first::jobs] for first in range(jobs)]
         rehearsed = [done for done in pool.work_off(shares, jobs, on_event) if isinstance(done, Rehearsed)]
-        faults = refused(work.plan, rehearsed, on_event)
+        faults = refused(rehearsed, on_event)
         for trial in itertools.chain.from_iterable(groups):
             if trial.label in faults:
                 yield pool.lost(trial, faults[trial.label])
