@@ -324,6 +324,6 @@ def test_other_programs_get_what_is_judged(odd):
     assert "−" not in latex
     assert r"& helps & best \\" in latex
     assert r"| +3.0 helps | may be |" in formats.markdown(odd)
-    assert "'+3.0 helps,may be" in formats.table_csv(
-        odd
-    )  # an apostrophe, so that no spreadsheet takes it for a formula
+    # A number and a word, each in a cell of its own: so no spreadsheet takes them for a formula, and programs read them.
+    assert ",0.03,better,may be" in formats.table_csv(odd)
+    assert ",-0.123,worse,no" in formats.table_csv(odd)
