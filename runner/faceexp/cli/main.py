@@ -97,7 +97,7 @@ app = typer.Typer(
 # In the order in which the help shows them: what a command does, and a call to try, with which its help ends.
 COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "init": (begin.init, "faceexp init faces"),
-    "run": (train.run, "faceexp run experiments/all_losses.toml --jobs 2 --only arcface"),
+    "run": (train.run, "faceexp run experiments/all_losses.toml --jobs 2"),
     "validate": (train.validate, "faceexp validate mine.toml --set finetune.steps=100"),
     "crops": (crops.crops, "faceexp crops mine.toml --people 20 --out faces.html"),
     "runs": (runs.runs, "faceexp runs"),
@@ -109,7 +109,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "embed": (models.embed, "faceexp embed runs/all_losses-1a2b3c4d photos"),
     "export": (models.export, "faceexp export runs/all_losses-1a2b3c4d exported --to onnx"),
     "list-plugins": (plugins.list_plugins, "faceexp list-plugins loss"),
-    "describe": (plugins.describe, "faceexp describe contrastive"),
+    "describe": (plugins.describe, "faceexp describe metric auc"),
     "new-plugin": (plugins.new_plugin, "faceexp new-plugin loss my_loss --out plugins"),
     "schema": (plugins.schema, "faceexp schema > faceexp.schema.json"),
     "cache": (cache.cache, "faceexp cache --store /data/faceexp"),

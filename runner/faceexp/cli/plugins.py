@@ -29,8 +29,8 @@ def list_plugins(
     from faceexp.report.terminal.plugins import plugin_list
     from faceexp.store import MEMORY, StoreError, default_root
 
-    if kind is not None and kind not in GROUPS:
-        raise InputError(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, GROUPS)}")
+    if kind is not None:
+        _check_kind(kind, [*GROUPS])
     memory: Path | None = None
     with contextlib.suppress(StoreError):  # a user without a home has no memory
         memory = default_root() / MEMORY
@@ -69,6 +69,11 @@ def describe(
     show(plugin_description(plugin), plugin, as_json=as_json)
 
 
+def _check_kind(kind: str, kinds: list[str]) -> None:
+    if kind not in kinds:
+        raise InputError(f"there is no kind {kind!r} of plugin; {did_you_mean(kind, kinds)}")
+
+
 def _kind_and_name(words: list[str]) -> tuple[str, str]:
     """Return what ``describe`` is asked for.
 
@@ -84,8 +89,7 @@ def _kind_and_name(words: list[str]) -> tuple[str, str]:
         raise InputError(f"describe takes a kind and a name, and was given {len(words)} words: {' '.join(words)!r}")
     name = words[-1]
     if len(words) == 2:
-        if words[0] not in (*GROUPS, "metric"):
-            raise InputError(f"there is no kind {words[0]!r} of plugin; {did_you_mean(words[0], [*GROUPS, 'metric'])}")
+        _check_kind(words[0], [*GROUPS, "metric"])
         return words[0], name
     kinds = [*descriptions.kinds_of(name), *(["metric"] if name in METRIC_OF else [])]
     if not kinds:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -122,9 +119,7 @@ def look_at(data: FaceData, indices: list[int], preprocess: Preprocess, progress
 
     if preprocess.detect:
         detection.version()  # without OpenCV, this says what to install
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        # As in decoding: Pillow warns of odd metadata and large pictures.
-        warnings.filterwarnings("ignore", module="PIL")
+    with images.decoding_threads() as pool:
         starts = range(0, len(indices), AT_ONCE)
         for start, block in zip(starts, pool.map(look_at_block, starts), strict=True):
             for index, looked in zip(indices[start : start + AT_ONCE], block, strict=True):

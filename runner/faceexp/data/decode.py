@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +72,7 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
         return [(index, problem) for index, problem in outcomes if problem]
 
     problems: dict[int, Problem] = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        # Pillow warns of odd metadata and large pictures; where that matters, decoding raises an error. The filter is
-        # set here and not in the threads, which share it.
-        warnings.filterwarnings("ignore", module="PIL")
+    with images.decoding_threads() as pool:
         starts = range(0, count, BLOCK)
         for start, unusable in zip(starts, pool.map(decode_block, starts), strict=True):
             progress(start, count)

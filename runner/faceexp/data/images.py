@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +35,18 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
+@contextmanager
+def decoding_threads() -> Iterator[ThreadPoolExecutor]:
+    """Yield threads that decode photos while Pillow keeps quiet.
+
+    Pillow warns of odd metadata and large pictures; where that matters, decoding raises an error. The filter is set
+    here and not in the threads, which share it.
+    """
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        warnings.filterwarnings("ignore", module="PIL")
+        yield pool
 
 
 class UnreadableImageError(Exception):

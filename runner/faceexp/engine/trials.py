@@ -68,7 +68,7 @@ def train(
 
     Raises:
         StoreError: The store cannot be read or written.
-        InputError: No loss, or not the trunk, can be called at all; with processes this is tried before they train.
+        InputError: The trunk cannot be built; with processes this is tried before they train.
     """
     minutes = plan.resolved.experiment.limits.minutes_per_trial
     if jobs is None and minutes is None:

@@ -58,7 +58,7 @@ def train_in_processes(
 
     Raises:
         StoreError: The store cannot be read or written.
-        InputError: After the rehearsals, there is nothing left to train.
+        InputError: The trunk cannot be built, so that there is nothing to train.
     """
     # With one worker, libraries use as many threads as they would without workers.
     pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)

@@ -6,9 +6,7 @@ Nothing here decides anything; :mod:`faceexp.planning.suggest` does.
 from __future__ import annotations
 
 import hashlib
-import os
 import statistics
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,8 +115,7 @@ def look(data: FaceData, on_progress: Callable[[int, int], None]) -> Photos:
     total = len(opened) + min(MOST_SEARCHED, len(opened))
     glances: dict[int, _Glance] = {}
     unreadable: dict[int, str] = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.filterwarnings("ignore", module="PIL")
+    with images.decoding_threads() as pool:
         outcomes = pool.map(_glance, [paths[index] for index in opened])
         for number, (index, outcome) in enumerate(zip(opened.tolist(), outcomes, strict=True), 1):
             if isinstance(outcome, str):

@@ -175,9 +175,8 @@ def table_csv(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metr
         for metric in metrics:
             summary = row.summaries.get(metric.key)
             cells += [row.mean(metric), *((summary.ci95 if summary else None) or (None, None))]
-        judged: list[object] = [*_judged(run, row, sort)]
-        if run.verdict:
-            claim = claims.get(row.label)
-            judged = [claim.difference if claim else None, claim.verdict if claim else "", best_word(run, row.label)]
+        claim = claims.get(row.label)
+        asked = [claim.difference if claim else None, claim.verdict if claim else "", best_word(run, row.label)]
+        judged = asked if run.verdict else _judged(run, row, sort)
         writer.writerow(csv_cells([*cells, *judged]))
     return file.getvalue().removesuffix("\n")

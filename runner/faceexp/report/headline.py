@@ -33,7 +33,7 @@ def headline(run: RunRecord) -> list[Answer]:
 
 def _untested(run: RunRecord) -> Answer:
     """Return what a run of too few trials for any test says."""
-    means = [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
+    means = _mean_aucs(run)
     reach = f" The AUC of the rows is {_reach(means)}; guessing gives 0.5." if means else ""
     return Answer(
         "",
@@ -44,6 +44,10 @@ def _untested(run: RunRecord) -> Answer:
     )
 
 
+def _mean_aucs(run: RunRecord) -> list[float]:
+    return [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
+
+
 def _reach(means: list[float]) -> str:
     low, high = (AUC.text(end, None) for end in (min(means), max(means)))
     return low if low == high else f"{low} to {high}"
@@ -51,8 +55,8 @@ def _reach(means: list[float]) -> str:
 
 def _is_useless(run: RunRecord, verdict: VerdictRecord) -> bool:
     """Return whether no row is shown to beat guessing, or comes anywhere near doing so."""
-    means = [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
-    return all(claim.verdict != "better" for claim in verdict.guessing) and max(means, default=1.0) < USELESS
+    no_better = all(claim.verdict != "better" for claim in verdict.guessing)
+    return no_better and max(_mean_aucs(run), default=1.0) < USELESS
 
 
 def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
@@ -60,7 +64,7 @@ def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
     losing = [claim.label for claim in verdict.guessing if claim.verdict != "better"]
     if not losing:
         return None
-    means = [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
+    means = _mean_aucs(run)
     if len(losing) < len(verdict.guessing):
         losses = f"{len(losing)} of {many(len(verdict.guessing), 'row')}"
         verb = "is" if len(losing) == 1 else "are"
