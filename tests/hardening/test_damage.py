@@ -118,7 +118,7 @@ def questions(face_folder):
         "report": lambda run: ("report", run),
         "report as JSON": lambda run: ("report", run, "--json"),
         "page": lambda run: ("report", run, "--html", run.parent / "page.html"),
-        "power": lambda run: ("power", run),
+        "power": lambda run: ("power", run, "--metric", "accuracy"),
         "compare": lambda run: ("compare", run, run, "--json"),
         "verify": lambda run: ("verify", run / "models" / "npairs-s0-f0", first, second),
         "verify with the best": lambda run: ("verify", run, first, second),
