@@ -349,7 +349,7 @@ def test_every_wrong_line_of_a_list_is_named(tmp_path):
         read_pairs(file)
     assert [str(problem).rpartition("p.csv:")[2] for problem in caught.value.problems] == [
         "2: has 2 columns, the first line 3",
-        "3: 'maybe' is neither 1 nor 0",
+        "3: 'maybe' is neither 1 nor 0: 1 means that both photos show one person",
     ]
     for text in ("", "first,second\n1,2\n"):
         file.write_text(text)
