@@ -111,7 +111,7 @@ def test_a_model_knows_the_files_of_its_training_and_validation_parts_and_no_oth
         seen = {*split.train.tolist(), *split.validation.tolist()}
         for index, photo in enumerate(plan.data.images):
             assert model.seen.holds(photo) == model.seen.holds(photo.read_bytes()) == (index in seen)
-        assert model.record.seen_photos == len(seen)
+        assert model.record.seen_photos.count == len(seen)
         assert model.seen.holds(np.zeros((16, 16), np.uint8)) is None
         assert model.seen.count(plan.data.images) == len(seen)
 

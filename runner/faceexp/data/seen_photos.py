@@ -57,15 +57,26 @@ def packed(digests: Iterable[bytes]) -> bytes:
     return b"".join(sorted(set(digests)))
 
 
-def read_packed(file: Path, count: int) -> frozenset[bytes]:
+def count_of(content: bytes) -> int:
+    """Return how many digests are packed."""
+    return len(content) // DIGEST_BYTES
+
+
+def sha256(content: bytes) -> str:
+    """Return the digest of packed digests, by which a damaged file is told."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_packed(file: Path, count: int, digest: str) -> frozenset[bytes]:
     """Return the digests of a file that :func:`packed` has made.
 
     Args:
         file: The file.
         count: How many digests it has to hold.
+        digest: Its own, as :func:`sha256` gives it.
 
     Raises:
-        UnfitFileError: It holds another number, or it is no ordinary file.
+        UnfitFileError: It holds other digests, or it is no ordinary file.
         OSError: It does not exist, or it cannot be read.
     """
     check_file(file, MAX_BYTES)
@@ -73,4 +84,6 @@ def read_packed(file: Path, count: int) -> frozenset[bytes]:
     if size != count * DIGEST_BYTES:
         raise UnfitFileError(f"has {size:,} bytes; {count * DIGEST_BYTES:,} belong to this model")
     content = read_bytes(file, size)
+    if sha256(content) != digest:
+        raise UnfitFileError("is damaged: its content does not belong to this model")
     return frozenset(content[start : start + DIGEST_BYTES] for start in range(0, len(content), DIGEST_BYTES))
