@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import shutil
 from typing import Any, ClassVar
@@ -732,18 +733,29 @@ def test_images_that_are_left_out_are_told_before_anything_trains(resolved, dama
     assert heard[0].text.startswith("4 of 72 images left out")
 
 
-@pytest.mark.parametrize(("detect", "is_told"), [(Detect(), True), (Detect(several="error"), False), (None, False)])
+@pytest.mark.parametrize(("bystanders", "is_told"), [(1, True), (0, False)])
 def test_that_a_bystander_may_be_trained_on_is_told_before_anything_trains(
-    resolved, face_folder, tmp_path, monkeypatch, detect, is_told
+    resolved, face_folder, tmp_path, monkeypatch, bystanders, is_told
 ):
-    monkeypatch.setattr(detection, "find", lambda grey, _: [detection.Box(0, 0, min(grey.size))])
+    numbers, searched = itertools.count(), []
+
+    def find(grey, _):
+        number = next(numbers)
+        searched.append(number)
+        # The first photo that is searched, in whichever thread, shows one more face.
+        return [detection.Box(0, 0, min(grey.size))] * (1 + bystanders * (number == 0))
+
+    monkeypatch.setattr(detection, "find", find)
     events: list[Event] = []
-    preprocess = Preprocess(size=(16, 16), detect=detect)
+    preprocess = Preprocess(size=(16, 16), detect=Detect())
     experiment = resolved({"needy": Needy()}, dataset=folder_of(face_folder), preprocess=preprocess)
     prepare(experiment, Store(tmp_path / "store"), events.append)
     heard = [event.note.text for event in events if isinstance(event, Noted) and event.note.kind == "several_faces"]
-    told = "`faceexp crops SPEC` counts such photos and shows which face was taken"
-    assert [told in text for text in heard] == [True] * is_told
+    told = "1 of 72 photos show several faces, of which the largest is used, maybe a bystander's; `faceexp crops SPEC`"
+    assert [text.startswith(told) for text in heard] == [True] * is_told
+    assert len(searched) == 72, "every photo is searched once"
+    prepare(experiment, Store(tmp_path / "store"), events.append)
+    assert len(searched) == 72
 
 
 def test_a_fixed_split_is_noted_where_seeds_share_it(plan):

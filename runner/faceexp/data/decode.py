@@ -51,19 +51,20 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
     file = folder / "images.npy"
     array = new_array_file(file, np.uint8, (count, *images.shape(preprocess)))
     digests = np.zeros((count, DIGEST_BYTES), np.uint8)
+    faces = np.ones(count, np.int32)
 
     def decode(index: int) -> Problem | None:
         source = data.images[index]
         try:
             if isinstance(source, Path):
-                pixels = images.decode(source, preprocess).pixels
+                picture = images.decode(source, preprocess)
             else:
-                pixels = images.prepare(Image.fromarray(source), preprocess).pixels
+                picture = images.prepare(Image.fromarray(source), preprocess)
         except images.UnreadableImageError as error:
             return images.unreadable(source if isinstance(source, Path) else f"image {index}", error)
-        array[index] = pixels
+        array[index], faces[index] = picture.pixels, picture.faces
         # Here the pixels are at hand; later, all of them would have to be read from the file once more.
-        digest = hashlib.blake2b(pixels.data, digest_size=DIGEST_BYTES).digest()
+        digest = hashlib.blake2b(picture.pixels.data, digest_size=DIGEST_BYTES).digest()
         digests[index] = np.frombuffer(digest, np.uint8)
         return None
 
@@ -88,6 +89,7 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
         everything.unlink()
     np.save(folder / "kept.npy", readable, allow_pickle=False)
     np.save(folder / "digests.npy", digests[readable], allow_pickle=False)
+    np.save(folder / "faces.npy", faces[readable], allow_pickle=False)
     skipped = [str(problem) for problem in problems.values()]
     (folder / "skipped.json").write_text(json.dumps(skipped, indent=1), encoding="utf-8")
 

@@ -50,6 +50,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     artefact = decoded_images(data, experiment, store, lambda done, total: on_event(Event("images", done, total)))
     readable = np.load(artefact.path / "kept.npy", allow_pickle=False)
     digests: ByteArray = np.load(artefact.path / "digests.npy", allow_pickle=False)
+    faces: IntArray = np.load(artefact.path / "faces.npy", allow_pickle=False)
     is_used = np.isin(readable, of_people)
     is_used &= np.isin(readable, _choose_people(data, readable[is_used], experiment.protocol, named))
     used = readable[is_used]
@@ -74,6 +75,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     about = (
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
+        *_of_several_faces(data, used[faces[is_used] > 1], len(used)),
     )
     of_files = file_digests(data, store)
     for note in (*(each for each in about if each.kind in MENDABLE), *outlook):
@@ -219,10 +221,6 @@ def _notes(
     if same_names:
         text = "names that differ only in capitals, dots, spaces or the form of Unicode count as different people"
         yield Note("names", f"{text}: {some(same_names)}")
-    detect = experiment.preprocess.detect
-    if detect and detect.several == "largest":
-        text = "of a photo that shows several faces, the largest is used, which may be a bystander's"
-        yield Note("several_faces", f"{text}; `faceexp crops SPEC` counts such photos and shows which face was taken")
     if experiment.protocol.kind == "closed_set":
         text = "closed set: the same people are in training and in test, so results say nothing about new people"
         yield Note("closed_set", text)
@@ -289,6 +287,17 @@ def _duplicates(data: FaceData, used: IntArray, groups: list[IntArray]) -> Itera
         )
     if within:
         yield Note("duplicates", f"{_times(within)} identical in several images of one person: {some(within)}")
+
+
+def _of_several_faces(data: FaceData, several: IntArray, total: int) -> Iterator[Note]:
+    """Yield that of some images the largest of several faces is used, if there are any."""
+    if len(several):
+        names = some([image_name(data, index) for index in several.tolist()])
+        text = (
+            f"{len(several)} of {total} photos show several faces, of which the largest is used, maybe a bystander's; "
+            f"`faceexp crops SPEC` shows which was taken: {names}"
+        )
+        yield Note("several_faces", text)
 
 
 def _times(names: list[str]) -> str:
