@@ -5,12 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
 from faceexp.arrays import IntArray
-from faceexp.contract import FaceData
+from faceexp.contract import FaceData, StoredImage
 from faceexp.files import readable_name
 
 # So many names are given where several things are wrong in the same way.
@@ -39,13 +39,14 @@ def _of_images(images: object) -> Iterable[str]:
         elif not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)) or 0 in images.shape:
             yield f"images have the shape {images.shape}, not (N, H, W) or (N, H, W, 3), none of these zero"
     elif not isinstance(images, Sequence) or isinstance(images, str | bytes):
-        yield f"images are {_kind(images)}, not a list of paths or a uint8 array"
+        yield f"images are {_kind(images)}, not a list of paths or stored images, nor a uint8 array"
     elif not images:
         yield "there are no images"
     else:
-        wrong = next((number for number, image in enumerate(images) if not isinstance(image, Path)), None)
+        wrong = next((number for number, image in enumerate(images) if not isinstance(image, Path | StoredImage)), None)
         if wrong is not None:
-            yield f"image {wrong} is {_kind(images[wrong])}, not a pathlib.Path; only a uint8 array holds pixels"
+            kind = _kind(images[wrong])
+            yield f"image {wrong} is {kind}, not a pathlib.Path or a StoredImage; only a uint8 array holds pixels"
 
 
 def _of_identities(identities: object) -> Iterable[str]:
@@ -114,10 +115,23 @@ def images_of_people(data: FaceData) -> list[IntArray]:
     return np.split(np.argsort(data.labels, kind="stable"), ends[:-1])
 
 
+def path_of(data: FaceData, image: int) -> PurePath | None:
+    """Return the path of an image's file, or its name inside a larger file; nothing where it has none."""
+    source = data.images[image]
+    if isinstance(source, Path):
+        return source
+    return PurePosixPath(source.name) if isinstance(source, StoredImage) else None
+
+
+def place_of(data: FaceData, image: int) -> str:
+    """Return where an image is: the whole path of its file, or its place in the data set."""
+    return str(path_of(data, image) or f"image {image}")
+
+
 def file_of(data: FaceData, image: int) -> str:
     """Return what a reader knows an image of a person by: its file, or its place in the data set."""
-    source = data.images[image]
-    return readable_name(source.name) if isinstance(source, Path) else f"image {image}"
+    path = path_of(data, image)
+    return readable_name(path.name) if path else f"image {image}"
 
 
 def image_name(data: FaceData, image: int) -> str:

@@ -12,7 +12,7 @@ from pydantic import (
     model_validator,
 )
 
-from faceexp.contract import LARGEST_NUMBER
+from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, BaselineKey
 from faceexp.experiment.table import Table, unique
