@@ -32,6 +32,7 @@ from faceexp.contract import (
     LossTraits,
     ModelPlugin,
     SamplerPlugin,
+    StoredImage,
     option,
     pair_traits,
 )
@@ -924,6 +925,21 @@ class Files(Noise):
         return {"images": names}
 
 
+class Records(Files):
+    """Images inside a larger file."""
+
+    def change(self, given):
+        return {"images": [StoredImage(path.name, path.read_bytes) for path in super().change(given)["images"]]}
+
+
+@planted("dataset", "test_images_can_be_read")
+class DamagedRecord(Noise):
+    """A record that holds no image."""
+
+    def change(self, given):
+        return {"images": [StoredImage(str(number), lambda: b"no image") for number in range(6)]}
+
+
 @planted("dataset", "test_images_can_be_read")
 class MissingFile(Files):
     """A file that is not there."""
@@ -1162,6 +1178,10 @@ def test_every_check_says_what_it_demands():
 
 def test_a_healthy_dataset_of_files_passes(tmp_path):
     assert run(DatasetContract, Files(folder=str(tmp_path)), tmp_path) == (set(), set())
+
+
+def test_a_healthy_dataset_of_records_passes(tmp_path):
+    assert run(DatasetContract, Records(folder=str(tmp_path)), tmp_path) == (set(), set())
 
 
 # Defects that many checks find
