@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from faceexp.arrays import ByteArray, IntArray
+from faceexp.arrays import AnyArray, ByteArray, IntArray
 from faceexp.contract.plugin import Plugin
 
 
@@ -39,6 +39,9 @@ class FaceData:
         licence: Under which terms the images may be used.
         source: Where they come from.
         notes: What a reader of the results should know besides, such as what was left out; one sentence each.
+        columns: What is known of each image besides, by name: arrays of N numbers, truth values or texts, such as
+            ``sex``, ``age``, ``camera`` or ``quality``; ``landmarks`` float (N, 5, 2) are x and y in pixels of eyes,
+            nose and corners of the mouth. A number that is not known is NaN, a text that is not known is empty.
     """
 
     images: Sequence[Path | StoredImage] | ByteArray
@@ -48,6 +51,7 @@ class FaceData:
     licence: str
     source: str
     notes: tuple[str, ...] = ()
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
 
 
 class DatasetPlugin(Plugin, ABC):

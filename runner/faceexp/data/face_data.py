@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
@@ -15,6 +15,10 @@ from faceexp.files import readable_name
 
 # So many names are given where several things are wrong in the same way.
 MAX_NAMED = 3
+# Of NumPy: truth values, whole numbers, floating-point numbers, texts.
+COLUMN_KINDS = "biufU"
+# Of a face: eyes, nose, corners of the mouth; x and y.
+LANDMARKS = (5, 2)
 
 
 def mistakes_of(faces: object) -> list[str]:
@@ -29,7 +33,7 @@ def mistakes_of(faces: object) -> list[str]:
         elif not text.strip() or not _is_writable(text):
             mistakes.append(f"{name} is {text!r}, which is no text that says something")
     # Labels are compared with the images and identities, so these have to be right first.
-    return mistakes or list(_of_labels(faces))
+    return mistakes or [*_of_labels(faces), *_of_columns(faces)]
 
 
 def _of_images(images: object) -> Iterable[str]:
@@ -81,6 +85,23 @@ def _of_labels(faces: FaceData) -> Iterable[str]:
     elif labels.min() < 0 or labels.max() >= len(faces.identities):
         wrong = labels.min() if labels.min() < 0 else labels.max()
         yield f"there is a label {wrong} for {len(faces.identities)} identities; labels count them from 0"
+
+
+def _of_columns(faces: FaceData) -> Iterable[str]:
+    columns: object = faces.columns
+    if not isinstance(columns, Mapping):
+        yield f"columns are {_kind(columns)}, not arrays by name"
+        return
+    for name, column in columns.items():
+        if not (isinstance(name, str) and name.strip() and _is_writable(name)):
+            yield f"a column is called {name!r}, which is no name"
+        elif not isinstance(column, np.ndarray) or column.dtype.kind not in COLUMN_KINDS:
+            kind = f"an array of {column.dtype}" if isinstance(column, np.ndarray) else _kind(column)
+            yield f"column {name!r} is {kind}, not an array of numbers, truth values or texts"
+        else:
+            wanted = (len(faces.images), *LANDMARKS) if name == "landmarks" else (len(faces.images),)
+            if column.shape != wanted:
+                yield f"column {name!r} has the shape {column.shape}, not {wanted}"
 
 
 def _kind(value: object) -> str:
