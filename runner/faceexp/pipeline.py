@@ -281,6 +281,7 @@ def _train(
 
 def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, pictures: set[int]) -> TrialRecord:
     """Measure a trial, and write its file, its model with the threshold, and the pictures that are not written yet."""
+    from faceexp.data.seen_photos import DIGEST_BYTES
     from faceexp.results.jsonable import to_json
     from faceexp.results.measure import measure
     from faceexp.results.model_schema import ModelRecord
@@ -296,6 +297,9 @@ def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, 
         forget_model(folder, trial.id)
     if trained.folder and trial.status == "ok":
         model = folder.model(trial.id)
+        seen = _seen_photos(trained, plan)
+        if seen is not None:
+            write_bytes(model.seen_photos, seen)
         link_or_copy(trained.folder / NETWORK_FILE, model.network("keras"))
         scores = [point.validation for point in trial.curve if point.step == trial.best_step]
         description = ModelRecord(
@@ -308,9 +312,22 @@ def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, 
             calibration=trial.calibration,
             validation_auc=scores[0] if scores else None,
             preprocess=plan.resolved.experiment.preprocess,
+            seen_photos=None if seen is None else len(seen) // DIGEST_BYTES,
         )
         write_text(model.record, to_json(description))
     return trial.alone()
+
+
+def _seen_photos(trained: TrainedTrial, plan: Plan) -> bytes | None:
+    """Return the digests of the photos of a trial's training and validation parts; nothing if they are no files."""
+    import numpy as np
+
+    from faceexp.data.seen_photos import packed
+
+    if plan.file_digests is None:
+        return None
+    used = np.concatenate([trained.split.train, trained.split.validation])
+    return packed(digest.tobytes() for digest in plan.file_digests[used])
 
 
 def _png(pixels: ByteArray) -> bytes:

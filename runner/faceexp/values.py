@@ -108,6 +108,7 @@ class Plan:
         splits: One for each seed and fold.
         trials: In the order in which they run.
         notes: What a reader of the results should know about the data.
+        file_digests: uint8 (N, 8), digests of the files of ``images``; nothing if these are no files.
     """
 
     resolved: Resolved
@@ -119,6 +120,7 @@ class Plan:
     splits: tuple[Split, ...]
     trials: tuple[Trial, ...]
     notes: tuple[Note, ...] = ()
+    file_digests: ByteArray | None = None
 
 
 @dataclass(frozen=True)

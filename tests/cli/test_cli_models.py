@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 
@@ -13,17 +14,24 @@ from faceexp.results.model_schema import ModelRecord
 from faceexp.serving.model import FaceModel
 
 
+class Calls(list):
+    """How models were opened, and how many photos of their training they know."""
+
+    seen_photos = None
+
+
 @pytest.fixture
 def opened(monkeypatch, tmp_path):
     """Give every command a fake model; the list says how each was opened."""
     record = ModelRecord.model_validate(
         {"label": "fake", "distance": "euclidean", "threshold": 1.0, "preprocess": {"size": [16, 16]}}
     )
-    calls = []
+    calls = Calls()
 
     def load(path, **options):
         calls.append((path, options))
-        return FaceModel(tmp_path, record, lambda pixels: pixels.reshape(len(pixels), -1).astype(np.float32))
+        known = record.model_copy(update={"seen_photos": calls.seen_photos})
+        return FaceModel(tmp_path, known, lambda pixels: pixels.reshape(len(pixels), -1).astype(np.float32))
 
     monkeypatch.setattr("faceexp.serving.model.load_model", load)
     return calls
@@ -144,3 +152,27 @@ def test_what_is_known_of_the_model_is_in_every_answer(faceexp, opened, folder):
     }
     assert about["why_no_probability"] == "the pairs from which it would follow are not known"
     assert (about["chosen"], about["own_threshold"]) == (None, None)
+
+
+def test_photos_that_the_model_was_trained_on_are_named_in_every_answer(faceexp, opened, folder, tmp_path):
+    trained = [photo.read_bytes() for photo in (folder / "p00").glob("*.png")]
+    digests = sorted({hashlib.sha256(content).digest()[:8] for content in trained})
+    (tmp_path / "seen_photos.bin").write_bytes(b"".join(digests))
+    opened.seen_photos = len(digests)
+    known, new = folder / "p00" / "0.png", folder / "p01" / "0.png"
+    said = json.loads(faceexp("verify", "M", known, new, "--json")[1])
+    assert said["seen"] == [True, False]
+    assert "The model saw the first photo in its training" in faceexp("verify", "M", known, new)[1]
+    assert "in its training" not in faceexp("verify", "M", new, folder / "p02" / "0.png")[1]
+    said = json.loads(faceexp("identify", "M", folder, new, "--json")[1])
+    photos = len(list(folder.glob("*/*.png")))
+    assert (said["seen"], said["gallery_seen"]) == (False, [len(trained), photos])
+    (tmp_path / "pairs.csv").write_text("a,b\nfaces/p00/0.png,faces/p00/1.png\nfaces/p00/0.png,faces/p01/0.png\n")
+    summary = json.loads(faceexp("verify", "M", "--pairs", tmp_path / "pairs.csv", "--json")[1])["summary"]
+    assert (summary["photos"], summary["seen"]) == (3, 2)
+    (tmp_path / "seen_photos.bin").write_bytes(b"damaged")
+    code, out, err = faceexp("verify", "M", known, new)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "seen_photos.bin: has 7 bytes" in err
+    (tmp_path / "seen_photos.bin").unlink()
+    assert json.loads(faceexp("verify", "M", known, new, "--json")[1])["seen"] == [None, None]

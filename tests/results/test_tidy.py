@@ -14,6 +14,7 @@ def folder(tmp_path: Path) -> RunFolder:
     run = RunFolder(tmp_path)
     files = [run.trial("a"), run.trial("b"), run.picture(3), run.picture(12), run.page]
     files += [run.model(trial).record for trial in "ab"] + [run.model(trial).network("keras") for trial in "ab"]
+    files += [run.model("a").seen_photos, run.model("b").seen_photos]
     files += [tmp_path / "notes.txt", run.picture(0).with_name("mine.png"), run.model("b").root / "mine.onnx"]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -26,8 +27,8 @@ def names(folder: RunFolder) -> set[str]:
 
 
 MINE = {"notes.txt", "pictures/mine.png", "models/b/mine.onnx"}
-MODEL_A = {"models/a/calibration.json", "models/a/model.keras"}
-MODEL_B = {"models/b/calibration.json", "models/b/model.keras"}
+MODEL_A = {"models/a/calibration.json", "models/a/model.keras", "models/a/seen_photos.bin"}
+MODEL_B = {"models/b/calibration.json", "models/b/model.keras", "models/b/seen_photos.bin"}
 
 
 def test_what_is_not_of_this_run_goes(folder: RunFolder) -> None:

@@ -267,7 +267,11 @@ def test_the_command_says_what_it_wrote_and_no_library_says_anything(command):
 def test_the_calibration_is_that_of_the_run_and_names_it(run, exported):
     content = read(exported / "calibration.json")
     origin, own = content.pop("origin"), content.pop("exported")
-    assert content == read(run.folder / "models" / origin["trial"] / "calibration.json")
+    of_run = read(run.folder / "models" / origin["trial"] / "calibration.json")
+    # Which photos were used stays with the run.
+    assert of_run.pop("seen_photos") > 0
+    assert content.pop("seen_photos") is None
+    assert content == of_run
     assert (origin["run"], origin["spec_hash"]) == ("little", run.document["spec_hash"])
     assert own["faceexp"] == origin["packages"]["faceexp"]
     (trial,) = [trial for trial in run.trials if trial.id == origin["trial"]]
@@ -454,6 +458,7 @@ def test_the_program_crops_faces_exactly_as_faceexp_does(detecting):
         expected = model.verify(first, second)
         assert float(distance) == pytest.approx(expected.distance, rel=1e-9)
         assert decision == expected.decision
+        assert done.stderr == f"{model.worth.sentence} MODEL_CARD.md says more.\n"
         # Without the crops, it is another distance by far.
         assert whole.verify(first, second).distance != pytest.approx(expected.distance, rel=0.05)
 

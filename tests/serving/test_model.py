@@ -104,6 +104,18 @@ def trial_of(run, label, seed=0):
     return next(trial for trial in run.trials if (trial.label, trial.seed) == (label, seed))
 
 
+def test_a_model_knows_the_files_of_its_training_and_validation_parts_and_no_others(run, study, home):
+    plan = study.plan(Store(home / "store"))
+    for split in plan.splits:
+        model = load_model(run.folder / "models" / trial_of(run, "npairs", split.seed).id)
+        seen = {*split.train.tolist(), *split.validation.tolist()}
+        for index, photo in enumerate(plan.data.images):
+            assert model.seen.holds(photo) == model.seen.holds(photo.read_bytes()) == (index in seen)
+        assert model.record.seen_photos == len(seen)
+        assert model.seen.holds(np.zeros((16, 16), np.uint8)) is None
+        assert model.seen.count(plan.data.images) == len(seen)
+
+
 # Which model ------------------------------------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from faceexp.cli.console import (
     user_text,
     writing,
 )
-from faceexp.errors import InputError, Problem, printable
+from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -155,7 +155,7 @@ def _judge_pairs(model: str, file: Path, far: float | None, *, trust_saved_model
     rows = ((*pair, *values) for pair, values in zip(listed.pairs, said, strict=True))
     if as_json:
         lines = [dict(zip(columns, row, strict=True)) for row in rows]
-        of_list = {**dataclasses.asdict(summary), **_about_labelled(rates, listed)}
+        of_list = {**dataclasses.asdict(summary), **_about_labelled(rates, listed), **_about_photos(judged)}
         show("", {"model": _about(opened), "summary": of_list, "pairs": lines}, as_json=True)
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
@@ -185,14 +185,20 @@ def _calibrate(model: str, file: Path, *, trust_saved_model: bool, as_json: bool
         threshold = calibrated.threshold().distance
         rates = estimates(*listed.labelled(judged.distance), threshold)
     kept = str(folder.own_threshold)
-    data = {"model": _about(calibrated), "output": kept, "threshold": threshold, **_about_labelled(rates, listed)}
-    show(threshold_set(calibrated, rates, listed, kept), data, as_json=as_json)
+    data = {"model": _about(calibrated), "output": kept, "threshold": threshold}
+    data |= {**_about_labelled(rates, listed), **_about_photos(judged)}
+    show(threshold_set(calibrated, judged, rates, listed, kept), data, as_json=as_json)
 
 
 def _about_labelled(rates: "Mapping[str, Estimate]", listed: "PairList") -> dict[str, object]:
     """Return what the JSON document says of labelled pairs: the rates, and whom the pairs show, if that is known."""
     people = len(set(listed.person.values())) or None
     return {"rates": dict(rates), "people": people, "people_from": listed.people_from}
+
+
+def _about_photos(judged: "JudgedPairs") -> dict[str, object]:
+    """Return how many photos a list names, and how many of them the model saw in its training, if that is known."""
+    return {"photos": len(judged.faces), "seen": judged.seen}
 
 
 def identify(
@@ -254,6 +260,7 @@ def embed(
     as_json: JsonFlag = False,
 ) -> None:
     """Write the embedding of every photo in a folder; a photo that cannot be used is left out and named."""
+    from faceexp.report.terminal.decisions import embeddings_written
     from faceexp.serving.model import load_model
     from faceexp.serving.photos import photos_in, writer_of
 
@@ -272,8 +279,8 @@ def embed(
         write([str(files[place].relative_to(folder)) for place in embedded.places], embeddings)
     count, width = embeddings.shape
     done = {"model": _about(opened), "output": str(output), "photos": count, "width": width}
-    text = f"{count:,} embeddings of {width} numbers in {output}"
-    show(printable(text), done | {"left_out": [str(problem) for problem in problems]}, as_json=as_json)
+    text = embeddings_written(opened, embeddings.shape, str(output))
+    show(text, done | {"left_out": [str(problem) for problem in problems]}, as_json=as_json)
     if problems:
         raise typer.Exit(1)
 
@@ -326,6 +333,7 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Write a model for others to use: network, preprocessing and threshold, with a README and a model card."""
+    from faceexp.report.terminal.decisions import model_written
     from faceexp.serving.export import export_model
 
     with quiet() as stderr, stderr.status("converting") if is_screen(stderr) else contextlib.nullcontext():
@@ -334,8 +342,8 @@ def export(
         "folder": str(exported.folder),
         "bytes": dict(exported.files),
         "deviations": dict(exported.deviations),
+        "label": exported.label,
+        "chosen": exported.chosen or None,
         "tested": exported.worth,
     }
-    sizes = ", ".join(f"{name} ({size / 1e6:.2f} MB)" for name, size in exported.files.items() if size > 10**5)
-    text = f"{exported.folder} holds {sizes or ', '.join(exported.files)}; its README.md says how to use it"
-    show(f"{printable(text)}\n{exported.worth.sentence}", data, as_json=as_json)
+    show(model_written(exported), data, as_json=as_json)

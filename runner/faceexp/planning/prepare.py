@@ -13,6 +13,7 @@ from faceexp.arrays import ByteArray, IntArray
 from faceexp.contract import DatasetPlugin, FaceData
 from faceexp.data.decode import alike, decoded_images, selected_images
 from faceexp.data.face_data import MAX_NAMED, image_name, mistakes_of, names_alike, some
+from faceexp.data.seen_photos import file_digests
 from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
@@ -74,6 +75,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
     )
+    of_files = file_digests(data, store)
     for note in (*(each for each in about if each.kind in MENDABLE), *outlook):
         on_event(Noted("note", 1, 1, note=note))
     return Plan(
@@ -86,6 +88,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         splits=parts,
         trials=tuple(trials_of(fitted)),
         notes=(*about, *outlook),
+        file_digests=None if of_files is None else of_files[used],
     )
 
 

@@ -44,6 +44,9 @@ CONTENTS: Mapping[str, str] = {
     "pictures/<number>.png": "the images of the hardest pairs, as the networks see them",
     "models/<id>/model.keras": "the trained network of a trial",
     "models/<id>/calibration.json": "how that network is used: preprocessing, distance and thresholds",
+    "models/<id>/seen_photos.bin": "digests of the photos that the model saw in its training, by which `verify` knows "
+    "them again: of each file of the training and validation part the first eight bytes of its SHA-256, sorted, "
+    "one behind the other; not there if the images of the data set are no files",
     "models/<id>/own_threshold.json": "a threshold that you have set with `faceexp verify --calibrate-on`, if you have",
 }
 INTRODUCTION = """\
@@ -61,7 +64,7 @@ first eight digits of the digest of the experiment. It holds these files:
 
 A trial is one loss or one baseline that was trained and tested with one seed and one fold. `<id>` is the id of a trial,
 for example `contrastive-margin-3-s0-f0`. A baseline has no model, and neither has a trial that did not end well. The
-folder that `faceexp export` writes holds these files of a model, too.
+folder that `faceexp export` writes holds these files of a model, too, but for `seen_photos.bin`.
 
 Everything that the report shows is in the JSON files, so you can make tables and figures of your own from them. In
 Python, `faceexp.open_run(folder).results` gives `results.json` as an object with types, and

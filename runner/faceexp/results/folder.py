@@ -49,6 +49,11 @@ class ModelFolder:
         return self.root / "own_threshold.json"
 
     @property
+    def seen_photos(self) -> Path:
+        """The digests of the photos that it saw in its training, which only a run holds."""
+        return self.root / "seen_photos.bin"
+
+    @property
     def spec(self) -> Path:
         """The experiment file, which only an exported folder holds."""
         return self.root / "spec.toml"

@@ -109,6 +109,7 @@ class ExportRecord(Record):
         description="The largest difference from the embeddings of the Keras file, as a share of the largest value in "
         "any embedding. Each name is that of a format.",
     )
+    tested: str = Field("", description="How often the model was right on its test people, in a sentence.")
 
 
 class ModelRecord(Record):
@@ -125,6 +126,11 @@ class ModelRecord(Record):
     )
     validation_auc: Number = Field(None, description="The area under the ROC curve on validation images.")
     preprocess: Preprocess = Field(description="How photos become pixels.")
+    seen_photos: Count | None = Field(
+        None,
+        description="How many photos the model saw in its training and validation parts: `seen_photos.bin` holds a "
+        "digest of each. Null in exported folders, and if the images of the data set are no files.",
+    )
     origin: OriginRecord | None = Field(None, description="Where the model comes from; in exported folders only.")
     exported: ExportRecord | None = Field(None, description="How the folder was written; in exported folders only.")
 

@@ -54,7 +54,7 @@ def keep_only(folder: RunFolder, trials: Collection[str], models: Collection[str
 def forget_model(folder: RunFolder, trial: str) -> None:
     """Remove the model that an earlier run has written for a trial; the folder stays if it holds anything else."""
     model = folder.model(trial)
-    _remove(model.record, model.network("keras"))
+    _remove(model.record, model.network("keras"), model.seen_photos)
     with contextlib.suppress(OSError):
         model.root.rmdir()
 

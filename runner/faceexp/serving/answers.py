@@ -1,4 +1,4 @@
-"""The answers of a model: about two photos, about a person of a gallery, about a list of pairs."""
+"""The answers of a model: embeddings; about two photos, about a person of a gallery, about a list of pairs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,24 @@ from faceexp.results.record import Interval, JsonObject
 
 if TYPE_CHECKING:
     from faceexp.arrays import BoolArray, FloatArray
+    from faceexp.errors import Problem
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What became of some photos. Each list has one entry per photo that can be used, in their order.
+
+    Attributes:
+        places: The places of these photos among those that were given.
+        embeddings: float32 (N, D).
+        faces: How many faces each of them shows.
+        problems: What is wrong with the other photos.
+    """
+
+    places: list[int]
+    embeddings: FloatArray
+    faces: list[int]
+    problems: list[Problem]
 
 
 @dataclass(frozen=True)
@@ -29,6 +47,7 @@ class Verification:
         faces: How many faces each photo shows. The largest one is compared.
         far_range: The rate that other people are likely to meet; see :class:`~faceexp.serving.thresholds.Threshold`.
         test_far: The rate on test pairs.
+        seen: Whether the model saw each photo in its training; ``None`` where that is not known.
     """
 
     distance: float
@@ -39,6 +58,7 @@ class Verification:
     faces: tuple[int, int] = (1, 1)
     far_range: Interval | None = None
     test_far: float = math.nan
+    seen: tuple[bool | None, bool | None] = (None, None)
 
     @property
     def decision(self) -> str:
@@ -68,6 +88,8 @@ class Identification:
         left_out: The photos of the gallery that cannot be used, each with the reason.
         far_range: The rate that other people are likely to meet; see :class:`~faceexp.serving.thresholds.Threshold`.
         test_far: The rate on test pairs.
+        seen: Whether the model saw the photo in its training; ``None`` where that is not known.
+        gallery_seen: How many photos of the gallery it saw there, of how many; ``None`` where that is not known.
     """
 
     candidates: tuple[Candidate, ...]
@@ -77,6 +99,8 @@ class Identification:
     left_out: tuple[str, ...] = ()
     far_range: Interval | None = None
     test_far: float = math.nan
+    seen: bool | None = None
+    gallery_seen: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +116,7 @@ class JudgedPairs:
         faces: How many faces each photo shows, by its path.
         far_range: The rate that other people are likely to meet; see :class:`~faceexp.serving.thresholds.Threshold`.
         test_far: The rate on test pairs.
+        seen: How many of the photos the model saw in its training; ``None`` where that is not known.
     """
 
     distance: FloatArray
@@ -102,6 +127,7 @@ class JudgedPairs:
     faces: Mapping[str, int]
     far_range: Interval | None = None
     test_far: float = math.nan
+    seen: int | None = None
 
 
 @dataclass(frozen=True)

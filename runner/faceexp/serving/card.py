@@ -53,10 +53,13 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
     run = run_of(source)
     spec_file = run.spec if run else source.spec
     origin = _from_run(run, model) if run else model.record.origin or OriginRecord()
-    exported = ExportRecord(faceexp=importlib.metadata.version("faceexp"), deviations=deviations)
+    exported = ExportRecord(
+        faceexp=importlib.metadata.version("faceexp"), deviations=deviations, tested=model.worth.sentence
+    )
     # Every key of the origin is written, so that a reader sees what is not known.
     content = {
-        **model.record.to_jsonable(),
+        # Whoever gets the folder must not be able to find out which photos were used.
+        **model.record.model_copy(update={"seen_photos": None}).to_jsonable(),
         "origin": origin.model_dump(mode="json"),
         "exported": exported.to_jsonable(),
     }

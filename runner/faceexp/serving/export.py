@@ -25,7 +25,7 @@ from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.quiet import silence
 from faceexp.results.folder import NETWORK_FILES, ModelFolder
 from faceexp.serving.card import describe, size_of
-from faceexp.serving.find import find
+from faceexp.serving.find import choose
 from faceexp.serving.model import FaceModel, load_model
 from faceexp.serving.runtimes import keras_model, network_of
 from faceexp.serving.worth import Worth
@@ -49,12 +49,16 @@ class Exported:
         deviations: By format, the largest difference of an embedding from that of the Keras file, as a share of the
             largest value in any embedding.
         worth: How often the model was right on its test people.
+        label: The loss that the model was trained with.
+        chosen: Why it is this model of a run; empty where the model itself was named.
     """
 
     folder: Path
     files: Mapping[str, int]
     deviations: Mapping[str, float]
     worth: Worth
+    label: str
+    chosen: str = ""
 
 
 def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] = ("onnx",)) -> Exported:
@@ -74,7 +78,7 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
     problems = [*_unknown(formats), *_missing(chosen), *_in_the_way(target, str(folder))]
     if problems:
         raise InputError(problems)
-    trained = find(str(source))
+    trained, chosen_because = choose(str(source))
     if not trained.network("keras").is_file():
         message = "holds no model.keras, which every other format is made from; name the run, or export from there"
         raise InputError(Problem(message, str(trained.root)))
@@ -95,7 +99,7 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
         raise InputError(
             Problem(f"nothing can be written there: {reason}; name a folder of yours", str(folder))
         ) from None
-    return Exported(Path(folder), files, deviations, model.worth)
+    return Exported(Path(folder), files, deviations, model.worth, model.label, chosen_because)
 
 
 def _unknown(formats: Sequence[str]) -> list[Problem]:

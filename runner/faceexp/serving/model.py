@@ -23,12 +23,14 @@ from faceexp.errors import MAX_LISTED, InputError, Problem, first_of
 from faceexp.evaluation.calibration import probability
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.experiment.schema import Preprocess
+from faceexp.results.folder import ModelFolder
 from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
-from faceexp.serving.answers import Candidate, Identification, JudgedPairs, Verification
+from faceexp.serving.answers import Candidate, Embedded, Identification, JudgedPairs, Verification
 from faceexp.serving.find import choose
 from faceexp.serving.given import name_of, photos_of, picture_of
 from faceexp.serving.own_threshold import own_threshold
 from faceexp.serving.runtimes import Network, network_of
+from faceexp.serving.seen import SeenPhotos, seen_photos
 from faceexp.serving.thresholds import Threshold, threshold_of
 from faceexp.serving.worth import Worth, why_no_probability, worth_of
 
@@ -42,23 +44,6 @@ BATCH = 64
 
 def _ignore(embedded: int) -> None:
     """Do nothing: nobody waits for the progress."""
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """What became of some photos. Each list has one entry per photo that can be used, in their order.
-
-    Attributes:
-        places: The places of these photos among those that were given.
-        embeddings: float32 (N, D).
-        faces: How many faces each of them shows.
-        problems: What is wrong with the other photos.
-    """
-
-    places: list[int]
-    embeddings: FloatArray
-    faces: list[int]
-    problems: list[Problem]
 
 
 @dataclass(frozen=True)
@@ -197,6 +182,11 @@ class FaceModel:
         """How often the model was right on the test part of its run, with the threshold of its run."""
         return worth_of(self.record)
 
+    @functools.cached_property
+    def seen(self) -> SeenPhotos:
+        """The photos that it saw in its training, as far as they are known."""
+        return seen_photos(ModelFolder(self.folder), self.record)
+
     @property
     def is_guessing(self) -> bool:
         """Whether similar pairs were not nearer than different ones, so that distances say nothing."""
@@ -226,6 +216,7 @@ class FaceModel:
             faces=(first.faces, second.faces),
             far_range=threshold.far_range,
             test_far=threshold.test_far,
+            seen=(self.seen.holds(a), self.seen.holds(b)),
         )
 
     def verify_pairs(
@@ -255,6 +246,7 @@ class FaceModel:
             faces=dict(zip(files, embedded.faces, strict=True)),
             far_range=threshold.far_range,
             test_far=threshold.test_far,
+            seen=self.seen.count(files),
         )
 
     def identify(
@@ -294,6 +286,7 @@ class FaceModel:
                 photo_name = name_of(given, f"photo {number}")
                 nearest[name] = Candidate(name, photo_name, distance, self.probability(distance))
         candidates = tuple(nearest.values())
+        gallery_seen = self.seen.count([given for (_, given), _ in usable])
         return Identification(
             candidates=candidates,
             threshold=threshold.distance,
@@ -302,6 +295,8 @@ class FaceModel:
             left_out=tuple(str(problem) for problem in embedded.problems),
             far_range=threshold.far_range,
             test_far=threshold.test_far,
+            seen=self.seen.holds(photo),
+            gallery_seen=None if gallery_seen is None else (gallery_seen, len(usable)),
         )
 
     def distances(self, embeddings: FloatArray, pairs: Sequence[tuple[int, int]]) -> FloatArray:

@@ -27,6 +27,10 @@ addEventListener("load", async () => {
   const shade = () => [
     getComputedStyle(document.body).backgroundColor, ...texts.map((query) => getComputedStyle(get(query)).fill),
   ];
+  const board = () => [
+    all("#board th[scope='col']").filter((th) => th.offsetWidth).map((th) => th.textContent.split(",")[0]),
+    get("#board").offsetWidth <= get("#board").parentElement.clientWidth,
+  ];
   const names = () => all("#board tbody tr").map((row) => row.cells[0].textContent);
   await wait();
   const outcome = {
@@ -37,10 +41,12 @@ addEventListener("load", async () => {
     faces: all("#pairs img").map((image) => [image.naturalWidth, image.alt]),
     lines: all("#roc .scatterlayer .trace").length,
     auto: shade(),
+    board: board(),
   };
   try {
     get("#theme").click(); await wait(); outcome.light = shade();
     get("#theme").click(); await wait(); outcome.dark = shade();
+    get("#all-columns").click(); outcome.unfolded = board()[0]; get("#all-columns").click();
     const heading = all("#board th").find((th) => th.textContent === "EER %");
     outcome.unsorted = names();
     heading.querySelector("button").click();
@@ -145,6 +151,16 @@ class TestInABrowser:
             assert "corrected p 1.000" in outcome["sentence"][0]
             assert outcome["real"] == ["a is better"] * 4
             assert outcome["baseline"] == "A baseline is not trained in phase 2."
+
+    def test_name_verdict_and_leading_metric_are_read_without_scrolling_sideways(self, tmp_path, text):
+        outcomes, _ = outcomes_of(tmp_path, (390, 1280), page=text)
+        narrow, wide = (outcome["board"] for outcome in outcomes)
+        assert narrow == [["loss or baseline", "letters", "accuracy %"], True]
+        assert wide[1]
+        assert wide[0][:4] == ["loss or baseline", "letters", "ok", "accuracy %"]
+        # Whoever asks for the rest gets the same columns everywhere.
+        assert outcomes[0]["unfolded"] == outcomes[1]["unfolded"]
+        assert set(wide[0]) < set(outcomes[0]["unfolded"])
 
     def test_what_is_wrong_is_found(self, tmp_path, text):
         outside = '<img src="https://planted.invalid/x.png" alt="">'

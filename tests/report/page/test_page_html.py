@@ -381,3 +381,13 @@ def test_where_nothing_could_be_tested_there_is_a_table_and_no_chart(answered, e
     assert data_of(text)["helps"] is None
     assert "questions" in read(text).attributes("id")
     assert 'id="helps"' not in text
+
+
+def test_on_a_narrow_screen_the_verdict_takes_the_place_of_letters(answered, study, environment):
+    def folded(run):
+        return re.findall(r'<th[^>]*class="([^"]*folded[^"]*)"', page(run, environment, {}, {}))
+
+    letters = "text letters folded-if-narrow"
+    assert folded(answered).count(letters) == 1
+    assert folded(study).count(letters) == 0
+    assert folded(study) == [each for each in folded(answered) if each != letters]

@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 
 from faceexp.evaluation.listed import Estimate
-from faceexp.report.terminal.decisions import identification, pairs_summary, verification
+from faceexp.report.terminal.decisions import (
+    embeddings_written,
+    identification,
+    model_written,
+    pairs_summary,
+    verification,
+)
 from faceexp.serving.answers import Candidate, Identification, JudgedPairs, Tally, Verification
+from faceexp.serving.export import Exported
 from faceexp.serving.pair_lists import PairList
 from faceexp.serving.worth import Worth
 
@@ -49,12 +56,11 @@ def test_a_decision_says_what_it_is_based_on(drawn):
     lines = [" ".join(line.split()) for line in drawn(verification(answer, MODEL), 140).splitlines()]
     assert lines == [
         "the same person",
+        RIGHT,
         "distance 0.5124 (cosine)",
         "threshold 0.6, which accepts 1.2 % of different pairs (measured on validation people)",
         "probability 87.7 % that both show one person, if that is as likely as not beforehand",
         "model npairs, runs/x",
-        f"tested {RIGHT[: RIGHT.index(' %.')]}",
-        "%.",
     ]
 
 
@@ -94,7 +100,7 @@ def test_a_model_that_was_not_shown_to_be_better_than_guessing_says_so_before_al
     answer = Verification(distance=0.5, threshold=0.6, same=True, probability=0.9, far=0.5)
     out = drawn(verification(answer, USELESS), 140)
     assert out.splitlines()[1].startswith(NOT_SHOWN)
-    assert "tested" not in out, "it is said once"
+    assert out.count("whom it had not seen") == 1, "it is said once"
     of_gallery = Identification((Candidate("p", "p.png", 0.1, 0.5),), threshold=0.6, somebody=True, far=0.01)
     assert drawn(identification(of_gallery, USELESS), 140).startswith(NOT_SHOWN)
     assert drawn(pairs_summary(Tally(1, 1, 0, None, None), JUDGED, USELESS, {}, LIST), 140).startswith(NOT_SHOWN)
@@ -174,14 +180,15 @@ def test_the_nearest_people_are_listed_and_the_others_counted(drawn):
     out = drawn(identification(Identification(people, threshold=0.25, somebody=True, far=0.01), MODEL), 140)
     # One chance in a hundred, twelve times: 1 - 0.99^12 = 0.1136. It stands first.
     assert " ".join(out.split()).startswith(
-        "About 11 % of strangers are taken for one of the 12 people here if each has one photo, and more if they have "
-        "several, since the nearest photo decides. this is p00"
+        "About 11 % of strangers, or more, are taken for one of these 12 people. this is p00 On 12 people whom it"
     )
     listed = [line.split()[:3] for line in out.splitlines() if line.lstrip()[:1].isdigit()]
     assert listed == [[str(n + 1), f"p{n:02}", f"{0.1 + n / 10:.4g}"] for n in range(10)]
     assert "and 2 more people" in out
     out = drawn(identification(Identification(people, threshold=0.25, somebody=True, far=0.01), MODEL, top=3), 140)
     assert "and 9 more people; --top shows more" in out
+    out = drawn(identification(Identification(people, threshold=0.25, somebody=True, far=0.01), MODEL, top=11), 140)
+    assert "and 1 more person; --top shows more" in out
     nobody = identification(Identification(people[:1], threshold=0.05, somebody=False, far=0.01), MODEL)
     assert drawn(nobody, 140).startswith("nobody in the gallery\n")
     assert "stranger" not in drawn(nobody, 140)
@@ -201,4 +208,72 @@ def test_the_nearest_people_are_listed_and_the_others_counted(drawn):
 def test_a_list_of_pairs_is_summed_up_as_far_as_the_truth_is_known(drawn, tally, text):
     lines = drawn(pairs_summary(tally, JUDGED, MODEL, {}, LIST), 140).splitlines()
     assert lines[0] == text
-    assert lines[1].rstrip() == "threshold  0.6, which accepts 1 % of different pairs (measured on validation people)"
+    assert lines[1] == RIGHT
+    assert lines[2].rstrip() == "threshold  0.6, which accepts 1 % of different pairs (measured on validation people)"
+
+
+KNOWN = "The model saw {} in its training, so its accuracy on other photos is no guide here."
+
+
+@pytest.mark.parametrize(
+    ("seen", "photos"),
+    [
+        ((True, True), "both photos"),
+        ((True, False), "the first photo"),
+        ((None, True), "the second photo"),
+        ((False, False), None),
+        ((None, None), None),
+    ],
+)
+def test_a_photo_that_the_model_was_trained_on_is_no_test_of_it(drawn, seen, photos):
+    answer = Verification(distance=0.5, threshold=0.6, same=True, probability=0.9, far=0.01, seen=seen)
+    line = drawn(verification(answer, MODEL), 140).splitlines()[1]
+    assert line == KNOWN.format(photos) if photos else line.startswith("On 12 people")
+
+
+@pytest.mark.parametrize(
+    ("seen", "gallery_seen", "photos"),
+    [
+        (True, (0, 9), "this photo"),
+        (False, (3, 9), "3 of the 9 photos of the gallery"),
+        (True, (1200, 9000), "this photo and 1,200 of the 9,000 photos of the gallery"),
+        (None, None, None),
+    ],
+)
+def test_a_gallery_that_the_model_was_trained_on_is_named(drawn, seen, gallery_seen, photos):
+    people = (Candidate("p", "p.png", 0.1, 0.5),)
+    answer = Identification(people, threshold=0.6, somebody=True, far=0.01, seen=seen, gallery_seen=gallery_seen)
+    line = drawn(identification(answer, MODEL), 140).splitlines()[1]
+    assert line == KNOWN.format(photos) if photos else line.startswith("On 12 people")
+
+
+@pytest.mark.parametrize(
+    ("seen", "text"),
+    [
+        (None, "which is not checked"),
+        (0, "The model saw none of these files in its training."),
+        (2, "The rates are too favourable for new people."),
+    ],
+)
+def test_rates_say_whether_they_are_of_photos_that_were_trained_on(drawn, seen, text):
+    judged = dataclasses.replace(JUDGED, seen=seen, faces={"a": 1, "b": 1, "c": 1})
+    rates = {"auc": Estimate(0.96, (0.9163, 0.9816))}
+    out = drawn(pairs_summary(Tally(12, 3, 4, 3, None), judged, MODEL, rates, LIST), 140)
+    assert text in out
+    assert (KNOWN.format("2 of these 3 photos") in out) == bool(seen)
+
+
+def test_what_was_written_says_which_model_it_is_of_and_how_far_to_trust_it():
+    model = types.SimpleNamespace(**vars(MODEL) | {"threshold": lambda: types.SimpleNamespace(distance=0.25)})
+    assert embeddings_written(model, (30, 8), "e.csv").splitlines() == [
+        "30 embeddings of 8 numbers in e.csv, by npairs",
+        RIGHT,
+        "Compare them by cosine distance: up to 0.25 two photos count as of one person.",
+    ]
+    files = {"model.onnx": 123456, "README.md": 9}
+    exported = Exported(Path("out"), files, {}, WORTH, "npairs", "npairs was the best of 3 losses")
+    assert model_written(exported).splitlines()[:3] == [
+        "out holds npairs: model.onnx (0.12 MB)",
+        RIGHT,
+        "npairs was the best of 3 losses",
+    ]

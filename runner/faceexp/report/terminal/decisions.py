@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from faceexp.evaluation.listed import Estimate
+    from faceexp.serving.export import Exported
     from faceexp.serving.model import FaceModel
     from faceexp.serving.pair_lists import PairList
 
@@ -33,6 +34,10 @@ RATES = {
     "eer": "equal error rate (EER)",
 }
 NOT_IN_TRAINING = "True of new people only if nobody in these photos was trained on, which is not checked."
+NONE_SEEN = (
+    "The model saw none of these files in its training. Other photos of the same people are not checked; if it saw "
+    "those, the rates are too favourable."
+)
 TOO_FAVOURABLE = "The threshold was set on these same pairs, so that FAR and FRR are too favourable."
 
 
@@ -43,17 +48,22 @@ def verification(answer: Verification, model: FaceModel) -> RenderableType:
     facts.add_row("threshold", Text(printable(_threshold(answer, model))))
     facts.add_row("probability", Text(_probability(answer.probability, model)))
     _add_model(facts, model)
-    return Group(_decision(answer), *_caveats(model), facts)
+    seen = [place for place, is_seen in zip(("first photo", "second photo"), answer.seen, strict=True) if is_seen]
+    known = _known("both photos" if len(seen) == 2 else f"the {seen[0]}") if seen else []
+    return Group(_decision(answer), *known, *_trust(model), facts)
 
 
 def _add_model(facts: Table, model: FaceModel) -> None:
-    """Add which model says so, why it is this one, and how often it was right."""
+    """Add which model says so, and why it is this one."""
     facts.add_row("model", Text(printable(f"{model.label}, {model.folder}")))
     if model.chosen:
         facts.add_row("chosen", Text(printable(model.chosen)))
-    if not model.worth.is_useless:
-        of_its_own = " That was at the model's own threshold." if model.own and model.worth.accuracy is not None else ""
-        facts.add_row("tested", Text(model.worth.sentence + of_its_own))
+
+
+def _known(photos: str) -> list[Text]:
+    """Return that the model knows some photos, so that its accuracy is no guide."""
+    text = f"The model saw {photos} in its training, so its accuracy on other photos is no guide here."
+    return [Text(text, style="bold yellow")]
 
 
 def _decision(answer: Verification) -> Text:
@@ -74,7 +84,7 @@ def _decision(answer: Verification) -> Text:
 
 
 def identification(answer: Identification, model: FaceModel, top: int = SHOWN) -> RenderableType:
-    """Return whom a photo may show: the nearest people of the gallery, or nobody in it; before it, how far to trust it.
+    """Return whom a photo may show: the nearest people of the gallery, or nobody in it; around it, how far to trust it.
 
     Args:
         answer: The people.
@@ -105,23 +115,33 @@ def identification(answer: Identification, model: FaceModel, top: int = SHOWN) -
             Text(candidate.photo, style="dim"),
         )
     parts: list[RenderableType] = [*_caveats(model)]
+    facts = facts_table()
     if not math.isnan(answer.far) and len(candidates) > 1:
         # Each person in the gallery is one more chance for a stranger to be taken for somebody.
         stranger = 1 - (1 - answer.far) ** len(candidates)
         text = (
-            f"About {stranger * 100:.2g} % of strangers are taken for one of the {len(candidates)} people here if each "
-            "has one photo, and more if they have several, since the nearest photo decides."
+            f"About {stranger * 100:.2g} % of strangers, or more, are taken for one of these {len(candidates)} people."
         )
         parts.append(Text(text, style="yellow"))
-    parts += [head, table]
+        why = "the share holds for one photo of each person; with several it is larger, since the nearest photo decides"
+        facts.add_row("strangers", Text(why))
+    parts += [head, *_known_of(answer), *_tested(model), table]
     if len(candidates) > top:
-        parts.append(Text(f"and {len(candidates) - top} more people; --top shows more", style="dim"))
-    facts = facts_table()
+        more = "1 more person" if len(candidates) == top + 1 else f"{len(candidates) - top} more people"
+        parts.append(Text(f"and {more}; --top shows more", style="dim"))
     facts.add_row("threshold", Text(printable(_threshold(answer, model))))
     if model.why_no_probability:
         facts.add_row("probability", Text(f"not given: {model.why_no_probability}"))
     _add_model(facts, model)
     return Group(*parts, facts)
+
+
+def _known_of(answer: Identification) -> list[Text]:
+    """Return that the model knows the photo or those of the gallery, if it does."""
+    known = ["this photo"] if answer.seen else []
+    if answer.gallery_seen and answer.gallery_seen[0]:
+        known.append(f"{answer.gallery_seen[0]:,} of the {answer.gallery_seen[1]:,} photos of the gallery")
+    return _known(" and ".join(known)) if known else []
 
 
 def pairs_summary(
@@ -133,7 +153,10 @@ def pairs_summary(
         text += f"; balanced accuracy {tally.accuracy * 100:.2f} %, right {tally.right:,} of {tally.known:,}"
     elif tally.right is not None:
         text += f"; right {tally.right:,} of {tally.known:,}"
-    parts: list[RenderableType] = [*_caveats(model), Text(text, style="bold"), *labelled(rates, listed)]
+    parts: list[RenderableType] = [*_caveats(model), Text(text, style="bold")]
+    if judged.seen:
+        parts += _known(f"{judged.seen:,} of these {len(judged.faces):,} photos")
+    parts += [*labelled(rates, listed, judged.seen), *_tested(model)]
     if model.own and model.own.sha256 == listed.sha256:
         parts.append(Text(TOO_FAVOURABLE, style="yellow"))
     facts = facts_table()
@@ -144,8 +167,14 @@ def pairs_summary(
     return Group(*parts, facts)
 
 
-def labelled(rates: Mapping[str, Estimate], listed: PairList) -> list[RenderableType]:
-    """Return the rates of labelled pairs, each with its interval, and over what it is."""
+def labelled(rates: Mapping[str, Estimate], listed: PairList, seen: int | None = None) -> list[RenderableType]:
+    """Return the rates of labelled pairs, each with its interval, and over what it is.
+
+    Args:
+        rates: The rates.
+        listed: The pairs.
+        seen: How many of their photos the model saw in its training; ``None`` where that is not known.
+    """
     table = facts_table()
     for name, meaning in RATES.items():
         if name in rates and not math.isnan(rates[name].value):
@@ -160,7 +189,8 @@ def labelled(rates: Mapping[str, Estimate], listed: PairList) -> list[Renderable
             "95 % intervals over pairs, as if no two shared a person, so that they are too narrow; columns identity_a "
             "and identity_b would say whom the photos show"
         )
-    return [table, Text(text, style="dim"), Text(NOT_IN_TRAINING, style="dim")]
+    holds = {None: NOT_IN_TRAINING, 0: NONE_SEEN}.get(seen, "The rates are too favourable for new people.")
+    return [table, Text(text, style="dim"), Text(holds, style="yellow" if seen else "dim")]
 
 
 def _estimate(name: str, rate: Estimate) -> str:
@@ -172,19 +202,45 @@ def _estimate(name: str, rate: Estimate) -> str:
     return f"{written(rate.value)}{unit}{interval}"
 
 
-def threshold_set(model: FaceModel, rates: Mapping[str, Estimate], listed: PairList, file: str) -> RenderableType:
+def threshold_set(
+    model: FaceModel, judged: JudgedPairs, rates: Mapping[str, Estimate], listed: PairList, file: str
+) -> RenderableType:
     """Return which threshold was set on a user's own pairs, where it is kept, and how to get rid of it."""
     known = model.deciding
     head = f"threshold {known.threshold or 0:.4g} set, instead of the model's own {model.record.threshold or 0:.4g}"
     return Group(
         Text(head, style="bold green"),
-        *labelled(rates, listed),
+        *(_known(f"{judged.seen:,} of these {len(judged.faces):,} photos") if judged.seen else []),
         Text(TOO_FAVOURABLE, style="yellow"),
+        *labelled(rates, listed, judged.seen),
         Text(
             printable(f"kept in {file}: from now on it decides wherever this model is used; remove the file to undo it")
         ),
         *_caveats(model),
     )
+
+
+def embeddings_written(model: FaceModel, shape: tuple[int, ...], file: str) -> str:
+    """Return what is in a file of embeddings, how they are compared, and how far to trust that."""
+    threshold = f"up to {model.threshold().distance:.4g} two photos count as of one person"
+    lines = [
+        f"{shape[0]:,} embeddings of {shape[1]} numbers in {file}, by {model.label}",
+        model.worth.sentence,
+        f"Compare them by {model.distance} distance: {threshold}.",
+    ]
+    return "\n".join(map(printable, lines))
+
+
+def model_written(exported: Exported) -> str:
+    """Return what is in an exported folder, how far to trust it, and why it is this model."""
+    sizes = ", ".join(f"{name} ({size / 1e6:.2f} MB)" for name, size in exported.files.items() if size > 10**5)
+    lines = [
+        f"{exported.folder} holds {exported.label}: {sizes or ', '.join(exported.files)}",
+        exported.worth.sentence,
+        *([exported.chosen] if exported.chosen else []),
+        "Its README.md says how to use it, and its MODEL_CARD.md what for.",
+    ]
+    return "\n".join(map(printable, lines))
 
 
 def _caveats(model: FaceModel) -> list[Text]:
@@ -199,6 +255,19 @@ def _caveats(model: FaceModel) -> list[Text]:
     if model.worth.is_useless:
         texts.append(model.worth.sentence)
     return [Text(text, style="bold yellow") for text in texts]
+
+
+def _tested(model: FaceModel) -> list[Text]:
+    """Return how often the model was right on people whom it had not seen, unless :func:`_caveats` says it."""
+    if model.worth.is_useless:
+        return []
+    of_its_own = " That was at the model's own threshold." if model.own and model.worth.accuracy is not None else ""
+    return [Text(model.worth.sentence + of_its_own)]
+
+
+def _trust(model: FaceModel) -> list[Text]:
+    """Return how far a model is to be believed."""
+    return [*_caveats(model), *_tested(model)]
 
 
 def _threshold(answer: Verification | Identification | JudgedPairs, model: FaceModel) -> str:

@@ -150,7 +150,7 @@
     }
   }
 
-  find("all-metrics")?.addEventListener("change", (event) => {
+  find("all-columns")?.addEventListener("change", (event) => {
     find("board").parentElement.classList.toggle("few", !event.target.checked);
   });
 

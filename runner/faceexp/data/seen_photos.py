@@ -1,0 +1,84 @@
+"""Which photos a model saw in its training: digests of their files, for whoever compares them later.
+
+A digest says nothing about a photo to somebody who does not have it. Somebody who has the same file can find out that
+it was used, so the digests stay with the run and are in no exported folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from faceexp.arrays import ByteArray
+from faceexp.contract import FaceData
+from faceexp.data import images
+from faceexp.files import MAX_IMAGE_BYTES, UnfitFileError, check_file, read_bytes
+from faceexp.store import Store
+
+# Of a SHA-256: enough that among a million photos not two have the same digest by chance.
+DIGEST_BYTES = 8
+# Digests of some eight million photos.
+MAX_BYTES = 64 * 2**20
+# Files that a thread reads before it asks for more.
+AT_ONCE = 64
+
+
+def digest_of(content: bytes) -> bytes:
+    """Return the digest of the content of a photo's file."""
+    return hashlib.sha256(content).digest()[:DIGEST_BYTES]
+
+
+def file_digests(data: FaceData, store: Store) -> ByteArray | None:
+    """Return the digests of a data set's files, uint8 (N, 8); nothing if its images are no files.
+
+    They are kept in the store under what the images are, so that files are read once. That of a file that cannot be
+    read is zero; no such image is ever used.
+    """
+    files = [image for image in data.images if isinstance(image, Path)]
+    if len(files) < len(data.images):
+        return None
+
+    def make(folder: Path) -> None:
+        digests = np.zeros((len(files), DIGEST_BYTES), np.uint8)
+
+        def read(start: int) -> None:
+            for place, file in enumerate(files[start : start + AT_ONCE], start):
+                try:
+                    digests[place] = np.frombuffer(digest_of(read_bytes(file, MAX_IMAGE_BYTES)), np.uint8)
+                except OSError:
+                    continue
+
+        with images.decoding_threads() as pool:
+            list(pool.map(read, range(0, len(files), AT_ONCE)))
+        np.save(folder / "files.npy", digests, allow_pickle=False)
+
+    artefact = store.get("files", {"fingerprint": data.fingerprint, "form": f"sha256, {DIGEST_BYTES} bytes"}, make)
+    digests: ByteArray = np.load(artefact.path / "files.npy", allow_pickle=False)
+    return digests
+
+
+def packed(digests: Iterable[bytes]) -> bytes:
+    """Return digests as the content of a file: one behind the other, sorted, each once."""
+    return b"".join(sorted(set(digests)))
+
+
+def read_packed(file: Path, count: int) -> frozenset[bytes]:
+    """Return the digests of a file that :func:`packed` has made.
+
+    Args:
+        file: The file.
+        count: How many digests it has to hold.
+
+    Raises:
+        UnfitFileError: It holds another number, or it is no ordinary file.
+        OSError: It does not exist, or it cannot be read.
+    """
+    check_file(file, MAX_BYTES)
+    size = file.stat().st_size
+    if size != count * DIGEST_BYTES:
+        raise UnfitFileError(f"has {size:,} bytes; {count * DIGEST_BYTES:,} belong to this model")
+    content = read_bytes(file, size)
+    return frozenset(content[start : start + DIGEST_BYTES] for start in range(0, len(content), DIGEST_BYTES))
