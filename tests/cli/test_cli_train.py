@@ -40,7 +40,7 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
     log = Console(file=written)
     assert log.is_terminal  # so Rich believes
     ended = TrialRecord.model_validate(trial("[bold] loss"))
-    with train._displaying(None, log) as on_event:
+    with train._displaying(None, log, set()) as on_event:
         on_event(Event("finetune", 1, 10, "[bold] loss"))
         on_event(TrialEnded("trial", 1, 2, "[bold] loss", trial=ended))
     assert written.getvalue() == "[1/2] [bold] loss (seed 0, fold 0): ok, 0.0 s\n"
@@ -50,7 +50,7 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
 def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch, resolved):
     monkeypatch.setattr(train, "is_screen", lambda console: screen)
     written = io.StringIO()
-    with train._displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80)) as on_event:
+    with train._displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80), set()) as on_event:
         on_event(Noted("note", 1, 1, note=Note("few_trials", "1 trial of each [row] " + "so " * 40)))
     assert written.getvalue().startswith("1 trial of each [row] so so")
 
@@ -58,7 +58,7 @@ def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch,
 @pytest.mark.parametrize("tracebacks", [False, True])
 def test_a_plugin_that_fails_its_first_call_is_told_at_once(tracebacks):
     written = io.StringIO()
-    with train._displaying(None, Console(file=written, width=80), tracebacks=tracebacks) as on_event:
+    with train._displaying(None, Console(file=written, width=80), set(), tracebacks=tracebacks) as on_event:
         on_event(Refused("refused", 1, 1, "mine", reason="loss 'mine' gives [None]", traceback="Traceback:\n  here"))
     told = ["not trained: loss 'mine' gives [None]"]
     assert written.getvalue().splitlines() == ([*told, "Traceback:", "  here"] if tracebacks else told)
@@ -371,6 +371,22 @@ def test_a_run_with_a_failed_trial_ends_with_code_1(running, trial):
     code, out, _ = running(greet, [trial("pull"), trial("push", status="failed", reason="ValueError: no")])
     assert code == 1
     assert "x push (seed 0, fold 0) failed: ValueError: no" in out
+
+
+def test_a_mistake_of_a_plugin_is_told_once(running, trial):
+    fault = "loss 'push' gives None, not a tensor; faceexp_loss_push.py:7"
+    lost = [trial("push", seed=seed, status="failed", reason=fault) for seed in (0, 1)]
+
+    def act(on_event):
+        on_event(Refused("refused", 1, 1, "push", reason=fault, traceback=""))
+        for number, each in enumerate(lost, 1):
+            record = TrialRecord.model_validate(each)
+            on_event(TrialEnded("trial", number, 2, "push", trial=record))
+
+    code, out, err = running(act, lost)
+    assert code == 1
+    assert (out + err).count(fault) == 1
+    assert "x push was not trained: its first call failed, as was said when the run began" in out
 
 
 def test_garbage_is_looked_for_as_usual_once_tensorflow_is_there_and_afterwards(running, trial):

@@ -77,6 +77,16 @@ def test_rows_that_are_not_shown_to_beat_guessing_are_named(asked):
     assert len(said(asked(helps=[claim("a")]))) == 1, "where all do, nothing is said"
 
 
+def test_a_row_that_was_never_trained_is_not_judged(asked):
+    """Both trials of `dead` have failed: the run knows nothing about it, which is no finding."""
+    judged = [claim("other", "better"), claim("phase-1 embedding", "better"), claim("dead", p=None)]
+    run = asked(guessing=judged, helps=[claim("other", "better"), claim("dead", p=None)])
+    assert said(run) == said(asked(guessing=judged[:2], helps=[claim("other", "better")]))
+    assert not any("guessing" in sentence for sentence in said(run))
+    run = asked(helps=[claim("other")], best=[standing("other", interval=None), standing("dead", interval=None)])
+    assert not any("Which may be the best" in sentence for sentence in said(run)), "there is one loss alone"
+
+
 def test_what_is_shown_of_the_losses(asked):
     out = standing("c", may_be_best=False)
     nothing = asked(helps=[claim("a", p=0.2), claim("b", p=0.3)], best=[standing("a"), standing("b")])

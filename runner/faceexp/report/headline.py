@@ -19,7 +19,7 @@ USELESS = 0.6
 
 def headline(run: RunRecord) -> list[Answer]:
     """Return the finding, one sentence after the other; what a reader must know before believing anything warns."""
-    verdict = run.verdict
+    verdict = _of_trained(run)
     if verdict is None:
         return [Answer("", told_apart(run))]
     if verdict.guessing and all(claim.p_corrected is None for claim in verdict.guessing):
@@ -29,6 +29,18 @@ def headline(run: RunRecord) -> list[Answer]:
     if verdict.needed and verdict.needed.undecided and not _is_useless(run, verdict):
         sentences.append(Answer("", _needed(verdict.needed, metric)))
     return [sentence for sentence in sentences if sentence]
+
+
+def _of_trained(run: RunRecord) -> VerdictRecord | None:
+    """Return what was judged of the rows that have a trial: nothing was found out about one that was never trained."""
+    if run.verdict is None:
+        return None
+    dead = {row.label for row in rows_of(run) if not row.ok}
+    judged = {
+        question: tuple(each for each in getattr(run.verdict, question) if each.label not in dead)
+        for question in ("guessing", "helps", "best")
+    }
+    return run.verdict.model_copy(update=judged)
 
 
 def _untested(run: RunRecord) -> Answer:

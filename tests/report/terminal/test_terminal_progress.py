@@ -220,6 +220,8 @@ def test_a_line_about_a_trial_that_has_ended():
     assert progress.ended(shared, 3, 12).endswith("AUC 0.910, 2.5 s"), "phase 1 was paid for by another trial"
     failed = progress.ended(ended_trial(status="diverged", reason="step 7"), 4, 12)
     assert failed == "[4/12] npairs (seed 3, fold 1): diverged: step 7"
+    told = progress.ended(ended_trial(status="failed", reason="it gives None"), 4, 12, is_told=True)
+    assert told == "[4/12] npairs (seed 3, fold 1): not trained, see above"
 
 
 def test_outline(wanted):

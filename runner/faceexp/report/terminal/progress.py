@@ -44,12 +44,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def ended(trial: TrialRecord, number: int, total: int) -> str:
-    """Return one line for a log about a trial that has just ended."""
+def ended(trial: TrialRecord, number: int, total: int, *, is_told: bool = False) -> str:
+    """Return one line for a log about a trial that has just ended; whether it was told why it fails, if it does."""
     trial = shown(trial)
     place = f"[{number}/{total}] {trial.label} (seed {trial.seed}, fold {trial.fold})"
     if trial.status != "ok":
-        return f"{place}: {trial.status}: {trial.reason}"
+        return f"{place}: {'not trained, see above' if is_told else f'{trial.status}: {trial.reason}'}"
     return f"{place}: {_numbers(trial)}, {'from the store' if _is_stored(trial) else f'{_spent(trial):.1f} s'}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group, RenderableType
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.experiment.baselines import PHASE1
-from faceexp.report.answers import answers, best_word, helps_word
+from faceexp.report.answers import answers, best_word, helps_word, labels_in_words
 from faceexp.report.columns import (
     ONE_CELL,
     Row,
@@ -64,6 +64,7 @@ def run_table(
     columns: Sequence[Metric] | None = None,
     *,
     notes: bool = False,
+    told: Collection[str] = (),
 ) -> RenderableType:
     """Return the finding of a run in words, its table, and at most three lines that a reader has to know.
 
@@ -77,8 +78,9 @@ def run_table(
             metric.
         columns: The metrics to show, before anything else; without any, as many as fit.
         notes: Whether the answers to all questions, the notes on the data and the method follow.
+        told: Labels of losses of which the reader was just told why they were not trained.
     """
-    run = shown(run)
+    run, told = shown(run), shown(tuple(told))
     asked_sort, sort = sort, sort or primary(run)
     rows = rows_of(run, sort)
     judged = {name: [_judged(run, row, sort)[name] for row in rows] for name in _judged_names(run)}
@@ -101,7 +103,7 @@ def run_table(
         table.add_row(label, count, *of_metrics, *(judged[name][place] for name in names))
     parts: list[RenderableType] = [Text(heading(run), style="dim")]
     parts += [Text(said.text, style="bold yellow" if said.warns else "bold") for said in headline(run) if said.text]
-    parts += [table, *_below(run, names, notes=notes)]
+    parts += [table, *_below(run, names, told, notes=notes)]
     if columns and (missing := [metric.name for metric in columns if metric not in metrics]):
         parts.append(Text(f"no room in {width} characters for {together(missing)}", style="yellow"))
     return Group(*parts, *(_notes(run, width, sort) if notes else ()))
@@ -124,9 +126,9 @@ def _aligned(run: RunRecord, rows: Sequence[Row], metric: Metric) -> list[Text]:
     ]
 
 
-def _below(run: RunRecord, names: Sequence[str], *, notes: bool) -> list[RenderableType]:
+def _below(run: RunRecord, names: Sequence[str], told: Collection[str], *, notes: bool) -> list[RenderableType]:
     """Return the lines below a table: what went wrong, what is unequal, and what the marks mean."""
-    failures, warnings = _failures(run), [Text(f"! {warning}", style="yellow") for warning in run.warnings]
+    failures, warnings = _failures(run, told), [Text(f"! {warning}", style="yellow") for warning in run.warnings]
     if not notes:
         failures, warnings = _first(failures), _first(warnings)
     several = len(run.cells) > 1
@@ -303,8 +305,15 @@ def matrix(run: RunRecord, metric: Metric) -> RenderableType:
     return Group(*lines)
 
 
-def _failures(run: RunRecord) -> list[Text]:
-    return [
+def _failures(run: RunRecord, told: Collection[str]) -> list[Text]:
+    lines = [
         Text(f"x {trial.label} (seed {trial.seed}, fold {trial.fold}) {trial.status}: {trial.reason}", style="red")
         for trial in run.failed
+        if trial.label not in told
     ]
+    untrained = [label for label in dict.fromkeys(trial.label for trial in run.failed) if label in told]
+    if untrained:
+        did = "was not trained: its" if len(untrained) == 1 else "were not trained: their"
+        text = f"x {labels_in_words(untrained)} {did} first call failed, as was said when the run began"
+        lines.append(Text(text, style="red"))
+    return lines
