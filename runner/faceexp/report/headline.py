@@ -5,10 +5,10 @@ from __future__ import annotations
 from faceexp.evaluation.catalogue import METRIC_OF, Metric
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.experiment.baselines import PHASE1
-from faceexp.report.answers import Answer, labels_in_words, minutes_in_words
+from faceexp.report.answers import Answer, labels_in_words
 from faceexp.report.columns import primary, rows_of
 from faceexp.report.findings import verdict as told_apart
-from faceexp.report.words import many, signed
+from faceexp.report.words import duration, many, signed
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import NeededRecord, VerdictRecord
 
@@ -132,7 +132,7 @@ def _needed(needed: NeededRecord, metric: Metric) -> str:
     text = f"{trials}, {reach} have been shown"
     ways = []
     if needed.more and needed.more.detectable is not None:
-        time = minutes_in_words(needed.more.minutes)
+        time = duration(needed.more.minutes)
         ways.append(f"{needed.more.seeds} seeds in all (about {time}) would show {metric.size(needed.more.detectable)}")
     if needed.people and needed.label and needed.difference:
         asked = signed(needed.difference, metric.scale, metric.digits)
