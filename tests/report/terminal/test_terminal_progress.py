@@ -249,6 +249,10 @@ def test_a_line_about_a_trial_that_has_ended():
     line = progress.ended(ended_trial(), 3, 12)
     assert line == "[3/12] npairs (seed 3, fold 1): accuracy 0.812, AUC 0.910, 12.3 s"
     assert progress.ended(ended_trial(reused=("pretrain", "finetune")), 3, 12).endswith("AUC 0.910, from the store")
+    baseline = ended_trial(reused=("evaluate",)).model_copy(update={"kind": "baseline"})
+    assert progress.ended(baseline, 3, 12).endswith("AUC 0.910, from the store"), (
+        "the dry run counts it as finished, too"
+    )
     assert progress.ended(ended_trial(metrics={"accuracy": None}), 3, 12).endswith("(seed 3, fold 1): ok, 12.3 s")
     shared = ended_trial(seconds=2.5, pretrain=9.0, reused=("pretrain",))
     assert progress.ended(shared, 3, 12).endswith("AUC 0.910, 2.5 s"), "phase 1 was paid for by another trial"

@@ -24,8 +24,8 @@ def spent(trial: TrialRecord) -> float:
 
 
 def is_stored(trial: TrialRecord) -> bool:
-    """Return whether a trial was finished before this run, which then has only measured it."""
-    return "finetune" in trial.reused
+    """Return whether a trial was finished before this run. A baseline has no phase 2; its measurement is its work."""
+    return ("finetune" if trial.kind == "loss" else "evaluate") in trial.reused
 
 
 def clock(seconds: float) -> str:
