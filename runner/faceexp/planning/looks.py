@@ -22,9 +22,13 @@ def trials_a_look(folds: int) -> int:
 
 def next_seeds(seeds: Collection[int], folds: int) -> tuple[int, ...]:
     """Return the seeds that a further look adds to those which a run has."""
+    return free_seeds(seeds, trials_a_look(folds) // folds)
+
+
+def free_seeds(seeds: Collection[int], number: int) -> tuple[int, ...]:
+    """Return so many seeds beside those which a run has."""
     # Seeds may be any numbers, up to the largest one that NumPy takes; the smallest that are free come next.
-    free = (seed for seed in itertools.count() if seed not in seeds)
-    return tuple(itertools.islice(free, trials_a_look(folds) // folds))
+    return tuple(itertools.islice((seed for seed in itertools.count() if seed not in seeds), number))
 
 
 @dataclasses.dataclass(frozen=True)
