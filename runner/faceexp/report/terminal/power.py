@@ -257,7 +257,8 @@ def _run_verdict(power: RunPower, metric: Metric, written: Callable[[float | Non
     finds = f"{beginning} the run finds differences of {span} in {_percent(power.power)} of repetitions"
     if power.against:
         rest = f" Of {_word(hopeless)} of them it can find no difference at all." if hopeless else ""
-        return f"{finds}; {asked} is that large for {large_enough or 'none'} of {many(len(answered), 'loss', 'losses')}.{rest}"
+        losses = many(len(answered), "loss", "losses")
+        return f"{finds}; {asked} is that large for {large_enough or 'none'} of {losses}.{rest}"
     rest = f" Against {_word(hopeless)} of them it can find no difference at all." if hopeless else ""
     return f"{finds}: {asked} against {large_enough or 'none'} of {_count(len(answered), 'other row')}.{rest}"
 
