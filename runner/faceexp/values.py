@@ -43,10 +43,17 @@ NETWORK_FILE = "model.keras"
 
 @dataclass(frozen=True)
 class Note:
-    """What a reader of the results should know about the data: a sentence, and what it is about."""
+    """What a reader of the results should know about the data.
+
+    Attributes:
+        kind: What it is about.
+        text: A sentence.
+        people: How many people in the data would mend it, where that is known.
+    """
 
     kind: NoteKind
     text: str
+    people: int | None = None
 
 
 @dataclass(frozen=True)

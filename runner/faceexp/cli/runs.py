@@ -15,8 +15,9 @@ def runs(
     as_json: JsonFlag = False,
 ) -> None:
     """List the runs in a folder, the newest first: what each found, and which did not come to their end."""
+    from faceexp.report.headline import in_few_words
     from faceexp.report.terminal.runs import runs_table
     from faceexp.results.runs import runs_of
 
-    listed = runs_of(folder) if folder.exists() or folder.is_symlink() else []
+    listed = runs_of(folder, in_few_words) if folder.exists() or folder.is_symlink() else []
     show(runs_table(str(folder), listed), listed, as_json=as_json)

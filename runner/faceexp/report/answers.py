@@ -14,7 +14,7 @@ from statistics import median
 from faceexp.evaluation.catalogue import Metric
 from faceexp.experiment.baselines import PHASE1
 from faceexp.report.columns import primary
-from faceexp.report.words import MINUS, many, signed, together
+from faceexp.report.words import MINUS, duration, many, signed, together
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, NeededRecord, StandingRecord, VerdictRecord
 
@@ -187,7 +187,7 @@ def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric)
     if needed.more and needed.more.detectable is not None:
         limit = f", and no number of seeds less than {metric.size(needed.limit)}" if needed.limit else ""
         sentences.append(
-            f"{needed.more.seeds} seeds (about {minutes_in_words(needed.more.minutes)} of one process) would find "
+            f"{needed.more.seeds} seeds (about {duration(needed.more.minutes)} of one process) would find "
             f"{metric.size(needed.more.detectable)}{limit}."
         )
     if needed.label and needed.difference:
@@ -197,13 +197,6 @@ def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric)
             asked = signed(needed.difference, metric.scale, metric.digits)
             sentences.append(f"To decide about {needed.label} ({asked}), it takes about {' or '.join(ways)}.")
     return Answer("what would it take to decide more?", " ".join(sentences))
-
-
-def minutes_in_words(minutes: float | None) -> str:
-    """Return ``5 minutes``."""
-    if minutes is None:
-        return "an unknown time"
-    return many(round(minutes), "minute") if minutes >= 1.5 else "a minute"
 
 
 def _of(claims: Sequence[ClaimRecord], verdict: str) -> list[ClaimRecord]:
