@@ -204,6 +204,14 @@ def test_processes_share_the_time_that_is_left_by_seeds_and_folds(many_losses, c
     assert display.left(time.monotonic()) == pytest.approx(10 * (39 + 40 + 40))
 
 
+def test_the_display_counts_the_first_calls_of_losses(wanted, clock, drawn):
+    display = progress.Display(wanted)
+    display.on_event(Event("rehearsal", 1, 3))
+    assert re.match(r". calling each loss once +1/3", lines_of(drawn(display))[1])
+    display.on_event(Event("rehearsal", 3, 3))
+    assert "calling" not in drawn(display)
+
+
 def test_the_display_shows_failures_and_what_comes_after_the_last_trial(wanted, clock, drawn):
     display = progress.Display(wanted)
     for number, (seed, label) in enumerate(itertools.product((0, 1), ("contrastive", "npairs")), 1):
