@@ -13,7 +13,6 @@ from faceexp.report.headline import in_few_words
 from faceexp.report.terminal.runs import runs_table
 from faceexp.results.runs import ListedRunRecord, runs_of
 
-
 WHEN = "2026-01-02T03:04:05+00:00"
 
 
