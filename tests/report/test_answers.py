@@ -229,9 +229,9 @@ def test_what_it_would_take_with_seeds_and_people(asked):
         ({"seeds": None}, "To decide about x (+1.5), it takes about 130 people."),
         ({"people": None}, "To decide about x (+1.5), it takes about 11 seeds."),
         ({"seeds": None, "people": None}, "and no number of seeds less than 1.1 points."),
-        ({"seeds": None, "people": 12_345, "difference": -0.015}, "about x (−1.5), it takes about 12,345 people."),
+        ({"seeds": None, "people": 9_345, "difference": -0.015}, "about x (−1.5), it takes about 9,345 people."),
         ({"seeds": None, "people": None, "limit": 0.0}, "(about 8 minutes of one process) would find 2.0 points."),
-        ({"seeds": None, "people": None, "more": None}, "after the correction for 1 loss."),
+        ({"seeds": None, "people": None, "more": None}, "(after the correction for 1 loss)."),
     ],
 )
 def test_what_it_would_take_leaves_out_what_cannot_be_said(asked, values, end):
