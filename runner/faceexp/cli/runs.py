@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, show, user_path
+from faceexp.cli.console import JsonFlag, output_console, show, user_path
 
 
 def runs(
@@ -20,4 +20,4 @@ def runs(
     from faceexp.results.runs import runs_of
 
     listed = runs_of(folder, in_few_words) if folder.exists() or folder.is_symlink() else []
-    show(runs_table(str(folder), listed), listed, as_json=as_json)
+    show(runs_table(str(folder), listed, output_console().width), listed, as_json=as_json)

@@ -150,7 +150,7 @@ def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json
     from faceexp.store import Store, default_root
 
     with quiet() as stderr:
-        say(outline(study.resolved), "bold", stderr)
+        say(outline(study.resolved), "bold", stderr, prose=True)
         with counting(stderr, "images decoded", 100) as on_progress:
 
             def count(event: "Event") -> None:
