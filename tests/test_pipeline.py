@@ -238,7 +238,11 @@ def test_the_folder_holds_what_it_should(run, study, home):
         "report.html",
         *(f"trials/{name}.json" for name in ids),
         *(f"pictures/{image}.png" for image in pictures),
-        *(f"models/{name}/{file}" for name in models for file in ("model.keras", "calibration.json")),
+        *(
+            f"models/{name}/{file}"
+            for name in models
+            for file in ("model.keras", "calibration.json", "seen_photos.bin")
+        ),
     }
 
 

@@ -281,10 +281,10 @@ def _train(
 
 def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, pictures: set[int]) -> TrialRecord:
     """Measure a trial, and write its file, its model with the threshold, and the pictures that are not written yet."""
-    from faceexp.data.seen_photos import DIGEST_BYTES
+    from faceexp.data.seen_photos import count_of, sha256
     from faceexp.results.jsonable import to_json
     from faceexp.results.measure import measure
-    from faceexp.results.model_schema import ModelRecord
+    from faceexp.results.model_schema import ModelRecord, SeenPhotosRecord
     from faceexp.results.tidy import forget_model
 
     measured = measure(trained, plan, store)
@@ -312,7 +312,7 @@ def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, 
             calibration=trial.calibration,
             validation_auc=scores[0] if scores else None,
             preprocess=plan.resolved.experiment.preprocess,
-            seen_photos=None if seen is None else len(seen) // DIGEST_BYTES,
+            seen_photos=None if seen is None else SeenPhotosRecord(count=count_of(seen), sha256=sha256(seen)),
         )
         write_text(model.record, to_json(description))
     return trial.alone()

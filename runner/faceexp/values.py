@@ -31,6 +31,7 @@ NoteKind = Literal[
     "listed",
     "split_seed",
     "duplicates",
+    "several_faces",
     "uneven",
     "few_people",
     "few_trials",

@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from faceexp.results.model_schema import ModelRecord
+from faceexp.results.model_schema import ModelRecord, SeenPhotosRecord
 from faceexp.serving.model import FaceModel
 
 
@@ -158,7 +158,8 @@ def test_photos_that_the_model_was_trained_on_are_named_in_every_answer(faceexp,
     trained = [photo.read_bytes() for photo in (folder / "p00").glob("*.png")]
     digests = sorted({hashlib.sha256(content).digest()[:8] for content in trained})
     (tmp_path / "seen_photos.bin").write_bytes(b"".join(digests))
-    opened.seen_photos = len(digests)
+    whole = hashlib.sha256(b"".join(digests)).hexdigest()
+    opened.seen_photos = SeenPhotosRecord(count=len(digests), sha256=whole)
     known, new = folder / "p00" / "0.png", folder / "p01" / "0.png"
     said = json.loads(faceexp("verify", "M", known, new, "--json")[1])
     assert said["seen"] == [True, False]
@@ -174,5 +175,8 @@ def test_photos_that_the_model_was_trained_on_are_named_in_every_answer(faceexp,
     code, out, err = faceexp("verify", "M", known, new)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "seen_photos.bin: has 7 bytes" in err
+    (tmp_path / "seen_photos.bin").unlink()
+    (tmp_path / "seen_photos.bin").symlink_to("nowhere")
+    assert faceexp("verify", "M", known, new)[0] == 2
     (tmp_path / "seen_photos.bin").unlink()
     assert json.loads(faceexp("verify", "M", known, new, "--json")[1])["seen"] == [None, None]

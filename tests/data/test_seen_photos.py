@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faceexp.contract import FaceData
-from faceexp.data.seen_photos import DIGEST_BYTES, digest_of, file_digests, packed, read_packed
+from faceexp.data.seen_photos import DIGEST_BYTES, count_of, digest_of, file_digests, packed, read_packed, sha256
 from faceexp.files import UnfitFileError
 from faceexp.store import Store
 
@@ -63,7 +63,13 @@ def test_what_is_packed_is_read_again_and_says_nothing_of_the_order(tmp_path):
     file = tmp_path / "seen.bin"
     file.write_bytes(packed(digests))
     assert file.read_bytes() == b"".join(sorted(set(digests)))
-    assert read_packed(file, 3) == set(digests)
+    assert read_packed(file, 3, sha256(file.read_bytes())) == set(digests)
+    assert (count_of(file.read_bytes()), sha256(b"")[:8]) == (3, "e3b0c442")
+    damaged = bytearray(file.read_bytes())
+    damaged[9] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(UnfitFileError, match="is damaged"):
+        read_packed(file, 3, sha256(packed(digests)))
 
 
 @pytest.mark.parametrize("count", [0, 2, 4, 10**9])
@@ -71,6 +77,6 @@ def test_a_file_of_another_size_is_refused_before_it_is_read(tmp_path, count):
     file = tmp_path / "seen.bin"
     file.write_bytes(bytes(3 * DIGEST_BYTES))
     with pytest.raises(UnfitFileError, match=f"has 24 bytes; {8 * count:,} belong to this model"):
-        read_packed(file, count)
+        read_packed(file, count, sha256(file.read_bytes()))
     with pytest.raises(UnfitFileError, match="is a folder"):
-        read_packed(tmp_path, count)
+        read_packed(tmp_path, count, "")

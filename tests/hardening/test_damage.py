@@ -154,5 +154,8 @@ def test_a_damaged_run_is_answered_for_as_before_or_refused_in_lines(
 
 
 def is_undetectable(damage, inside):
-    """Return whether nothing can tell the damage: people may edit these files, so a flipped digit is another number."""
-    return damage is flip and inside.suffix == ".json"
+    """Return whether nothing can tell the damage: people may do this to these files.
+
+    A digit that they edit is another number; without the digests of photos, nothing is said of photos.
+    """
+    return (damage is flip and inside.suffix == ".json") or (damage is remove and inside.name == "seen_photos.bin")

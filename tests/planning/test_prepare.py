@@ -22,10 +22,10 @@ from faceexp.contract import (
     SamplerPlugin,
     option,
 )
-from faceexp.data import images, pairs_file, part_files
+from faceexp.data import detection, images, pairs_file, part_files
 from faceexp.errors import MAX_LISTED, InputError
 from faceexp.experiment.baselines import BASELINES
-from faceexp.experiment.schema import Augment, Finetune, PluginRef, Preprocess, Pretrain, Protocol
+from faceexp.experiment.schema import Augment, Detect, Finetune, PluginRef, Preprocess, Pretrain, Protocol
 from faceexp.planning.prepare import prepare
 from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.registry.installed import discover
@@ -730,6 +730,20 @@ def test_images_that_are_left_out_are_told_before_anything_trains(resolved, dama
     heard = [event.note for event in events if isinstance(event, Noted)]
     assert heard[0].kind == "left_out"
     assert heard[0].text.startswith("4 of 72 images left out")
+
+
+@pytest.mark.parametrize(("detect", "is_told"), [(Detect(), True), (Detect(several="error"), False), (None, False)])
+def test_that_a_bystander_may_be_trained_on_is_told_before_anything_trains(
+    resolved, face_folder, tmp_path, monkeypatch, detect, is_told
+):
+    monkeypatch.setattr(detection, "find", lambda grey, _: [detection.Box(0, 0, min(grey.size))])
+    events: list[Event] = []
+    preprocess = Preprocess(size=(16, 16), detect=detect)
+    experiment = resolved({"needy": Needy()}, dataset=folder_of(face_folder), preprocess=preprocess)
+    prepare(experiment, Store(tmp_path / "store"), events.append)
+    heard = [event.note.text for event in events if isinstance(event, Noted) and event.note.kind == "several_faces"]
+    told = "`faceexp crops SPEC` counts such photos and shows which face was taken"
+    assert [told in text for text in heard] == [True] * is_told
 
 
 def test_a_fixed_split_is_noted_where_seeds_share_it(plan):

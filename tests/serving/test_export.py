@@ -269,7 +269,7 @@ def test_the_calibration_is_that_of_the_run_and_names_it(run, exported):
     origin, own = content.pop("origin"), content.pop("exported")
     of_run = read(run.folder / "models" / origin["trial"] / "calibration.json")
     # Which photos were used stays with the run.
-    assert of_run.pop("seen_photos") > 0
+    assert of_run.pop("seen_photos")["count"] > 0
     assert content.pop("seen_photos") is None
     assert content == of_run
     assert (origin["run"], origin["spec_hash"]) == ("little", run.document["spec_hash"])

@@ -111,7 +111,7 @@ def test_a_model_knows_the_files_of_its_training_and_validation_parts_and_no_oth
         seen = {*split.train.tolist(), *split.validation.tolist()}
         for index, photo in enumerate(plan.data.images):
             assert model.seen.holds(photo) == model.seen.holds(photo.read_bytes()) == (index in seen)
-        assert model.record.seen_photos == len(seen)
+        assert model.record.seen_photos.count == len(seen)
         assert model.seen.holds(np.zeros((16, 16), np.uint8)) is None
         assert model.seen.count(plan.data.images) == len(seen)
 
@@ -349,7 +349,7 @@ def test_every_wrong_line_of_a_list_is_named(tmp_path):
         read_pairs(file)
     assert [str(problem).rpartition("p.csv:")[2] for problem in caught.value.problems] == [
         "2: has 2 columns, the first line 3",
-        "3: 'maybe' is neither 1 nor 0",
+        "3: 'maybe' is neither 1 nor 0: 1 means that both photos show one person",
     ]
     for text in ("", "first,second\n1,2\n"):
         file.write_text(text)

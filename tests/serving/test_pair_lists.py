@@ -79,6 +79,41 @@ def test_columns_that_contradict_each_other_are_named(listed, header, line, mess
         listed(header, line)
 
 
+@pytest.mark.parametrize(
+    ("header", "line", "message"),
+    [
+        (
+            "a,b,same",
+            "x.png;y.png;1",
+            "has 1 column, the first line 3: separate both with semicolons, or both with commas",
+        ),
+        (
+            "a;b;same",
+            "x.png,y.png,1",
+            "has 1 column, the first line 3: separate both with commas, or both with semicolons",
+        ),
+        (
+            "a,b,same",
+            "x.png,y.png,1,0",
+            "has 4 columns, the first line 3: put what holds a comma in quotes, or separate",
+        ),
+        ("a;b;same", "x.png;y.png;0,5", "'0,5' is neither 1 nor 0: 1 means that both photos show one person"),
+        ("a,b,distance", "x.png,y.png,1", "and no others; it is 'a,b,distance'"),
+    ],
+)
+def test_a_mixture_of_separators_or_decimal_commas_is_explained_in_one_line(listed, header, line, message):
+    with pytest.raises(InputError) as caught:
+        listed(header, line)
+    (problem,) = caught.value.problems
+    assert message in str(problem)
+
+
+@pytest.mark.parametrize(("separator", "one", "zero"), [(",", "1.0", "0.0"), (";", "1,0", "0,0"), ("\t", "1.0", "0")])
+def test_truths_that_a_table_wrote_as_decimal_numbers_are_understood(listed, separator, one, zero):
+    rows = [("a", "b", "same"), ("x.png", "y.png", one), ("x.png", "z.png", zero)]
+    assert listed(*map(separator.join, rows)).truths == [True, False]
+
+
 def test_a_threshold_is_set_on_labelled_pairs_and_found_again(listed, tmp_path):
     random = np.random.default_rng(0)
     rows = [f"p{n}/1.png,p{n}/2.png,1" for n in range(30)] + [f"p{n}/1.png,p{n + 1}/1.png,0" for n in range(29)]

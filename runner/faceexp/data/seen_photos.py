@@ -6,6 +6,7 @@ it was used, so the digests stay with the run and are in no exported folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,6 @@ import numpy as np
 
 from faceexp.arrays import ByteArray
 from faceexp.contract import FaceData
-from faceexp.data import images
 from faceexp.files import MAX_IMAGE_BYTES, UnfitFileError, check_file, read_bytes
 from faceexp.store import Store
 
@@ -22,8 +22,6 @@ from faceexp.store import Store
 DIGEST_BYTES = 8
 # Digests of some eight million photos.
 MAX_BYTES = 64 * 2**20
-# Files that a thread reads before it asks for more.
-AT_ONCE = 64
 
 
 def digest_of(content: bytes) -> bytes:
@@ -43,16 +41,10 @@ def file_digests(data: FaceData, store: Store) -> ByteArray | None:
 
     def make(folder: Path) -> None:
         digests = np.zeros((len(files), DIGEST_BYTES), np.uint8)
-
-        def read(start: int) -> None:
-            for place, file in enumerate(files[start : start + AT_ONCE], start):
-                try:
-                    digests[place] = np.frombuffer(digest_of(read_bytes(file, MAX_IMAGE_BYTES)), np.uint8)
-                except OSError:
-                    continue
-
-        with images.decoding_threads() as pool:
-            list(pool.map(read, range(0, len(files), AT_ONCE)))
+        # In threads this is no quicker: it takes a tenth of a millisecond for each file.
+        for place, file in enumerate(files):
+            with contextlib.suppress(OSError):
+                digests[place] = np.frombuffer(digest_of(read_bytes(file, MAX_IMAGE_BYTES)), np.uint8)
         np.save(folder / "files.npy", digests, allow_pickle=False)
 
     artefact = store.get("files", {"fingerprint": data.fingerprint, "form": f"sha256, {DIGEST_BYTES} bytes"}, make)
@@ -65,15 +57,26 @@ def packed(digests: Iterable[bytes]) -> bytes:
     return b"".join(sorted(set(digests)))
 
 
-def read_packed(file: Path, count: int) -> frozenset[bytes]:
+def count_of(content: bytes) -> int:
+    """Return how many digests are packed."""
+    return len(content) // DIGEST_BYTES
+
+
+def sha256(content: bytes) -> str:
+    """Return the digest of packed digests, by which a damaged file is told."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def read_packed(file: Path, count: int, digest: str) -> frozenset[bytes]:
     """Return the digests of a file that :func:`packed` has made.
 
     Args:
         file: The file.
         count: How many digests it has to hold.
+        digest: Its own, as :func:`sha256` gives it.
 
     Raises:
-        UnfitFileError: It holds another number, or it is no ordinary file.
+        UnfitFileError: It holds other digests, or it is no ordinary file.
         OSError: It does not exist, or it cannot be read.
     """
     check_file(file, MAX_BYTES)
@@ -81,4 +84,6 @@ def read_packed(file: Path, count: int) -> frozenset[bytes]:
     if size != count * DIGEST_BYTES:
         raise UnfitFileError(f"has {size:,} bytes; {count * DIGEST_BYTES:,} belong to this model")
     content = read_bytes(file, size)
+    if sha256(content) != digest:
+        raise UnfitFileError("is damaged: its content does not belong to this model")
     return frozenset(content[start : start + DIGEST_BYTES] for start in range(0, len(content), DIGEST_BYTES))

@@ -29,7 +29,7 @@ from faceexp.store import Store, digest
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved
 
 # Notes on what somebody may want to mend. They are told before anything trains; the others stand in the results.
-MENDABLE = ("left_out", "names", "duplicates")
+MENDABLE = ("left_out", "names", "duplicates", "several_faces")
 
 
 def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
@@ -219,6 +219,10 @@ def _notes(
     if same_names:
         text = "names that differ only in capitals, dots, spaces or the form of Unicode count as different people"
         yield Note("names", f"{text}: {some(same_names)}")
+    detect = experiment.preprocess.detect
+    if detect and detect.several == "largest":
+        text = "of a photo that shows several faces, the largest is used, which may be a bystander's"
+        yield Note("several_faces", f"{text}; `faceexp crops SPEC` counts such photos and shows which face was taken")
     if experiment.protocol.kind == "closed_set":
         text = "closed set: the same people are in training and in test, so results say nothing about new people"
         yield Note("closed_set", text)

@@ -112,6 +112,13 @@ class ExportRecord(Record):
     tested: str = Field("", description="How often the model was right on its test people, in a sentence.")
 
 
+class SeenPhotosRecord(Record):
+    """What `seen_photos.bin` holds: digests of the photos that a model saw in its training and validation parts."""
+
+    count: Count = Field(description="How many photos they are.")
+    sha256: str = Field(description="The digest of the file, by which a damaged one is told.")
+
+
 class ModelRecord(Record):
     """``calibration.json``: how photos become pixels, which distance decides, and where the model comes from."""
 
@@ -126,10 +133,10 @@ class ModelRecord(Record):
     )
     validation_auc: Number = Field(None, description="The area under the ROC curve on validation images.")
     preprocess: Preprocess = Field(description="How photos become pixels.")
-    seen_photos: Count | None = Field(
+    seen_photos: SeenPhotosRecord | None = Field(
         None,
-        description="How many photos the model saw in its training and validation parts: `seen_photos.bin` holds a "
-        "digest of each. Null in exported folders, and if the images of the data set are no files.",
+        description="What `seen_photos.bin` holds. Null in exported folders, and if the images of the data set are no "
+        "files.",
     )
     origin: OriginRecord | None = Field(None, description="Where the model comes from; in exported folders only.")
     exported: ExportRecord | None = Field(None, description="How the folder was written; in exported folders only.")

@@ -27,7 +27,11 @@ MAX_LIST_BYTES = 2**30
 PHOTOS, TRUTH, IDENTITIES = ("a", "b"), ("same",), ("identity_a", "identity_b")
 COLUMNS = (PHOTOS, PHOTOS + TRUTH, PHOTOS + IDENTITIES, PHOTOS + TRUTH + IDENTITIES)
 HEADERS = "a,b or a,b,same, with or without identity_a,identity_b behind them"
-MEANINGS = {"1": True, "0": False, "true": True, "false": False, "yes": True, "no": False}
+# A column of numbers some of which are missing is often written as 1.0 and 0.0; with a decimal comma in some countries.
+MEANINGS = dict.fromkeys(("1", "true", "yes", "1.0", "1,0"), True) | dict.fromkeys(
+    ("0", "false", "no", "0.0", "0,0"), False
+)
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,14 @@ def read_pairs(file: str | Path) -> PairList:
             sha256 = hashlib.file_digest(binary, "sha256").hexdigest()
         with path.open(encoding="utf-8-sig", newline="") as opened:
             first = opened.readline(1000)
-            separator = next((mark for mark in ",;\t" if _columns(first, mark) in COLUMNS), None)
+            separator = next((mark for mark in SEPARATORS if _columns(first, mark) in COLUMNS), None)
             if separator is None:
-                raise InputError(Problem(f"the first line has to name the columns: {HEADERS}", f"{file}:1"))
+                message = (
+                    f"the first line has to name the columns: {HEADERS}, and no others; it is {first.strip()[:100]!r}"
+                )
+                raise InputError(Problem(message, f"{file}:1"))
             rows = csv.reader(opened, delimiter=separator, skipinitialspace=True)
-            pairs, person = _pairs(rows, path, _columns(first, separator))
+            pairs, person = _pairs(rows, path, _columns(first, separator), separator)
     except OSError as error:
         message = f"cannot be read as a list of pairs: {explain_os_error(error)}"
         raise InputError(Problem(message, str(file))) from None
@@ -119,7 +126,7 @@ def _columns(line: str, separator: str) -> tuple[str, ...]:
 
 
 def _pairs(
-    rows: Iterable[list[str]], list_file: Path, columns: tuple[str, ...]
+    rows: Iterable[list[str]], list_file: Path, columns: tuple[str, ...], separator: str
 ) -> tuple[list[ListedPair], dict[str, str]]:
     """Return the pairs in the rows of a list behind its first line, and whom each photo shows, if columns say it.
 
@@ -140,7 +147,7 @@ def _pairs(
         if not any(map(str.strip, cells)):
             continue
         row = dict(zip(columns, map(str.strip, cells), strict=False))
-        message = _fault(row, cells, columns)
+        message = _fault(row, cells, columns, separator)
         if not message:
             pair = photo(cells[0]), photo(cells[1])
             given = zip(pair, (row[name] for name in IDENTITIES if name in row), strict=False)
@@ -164,13 +171,13 @@ def _truth(row: Mapping[str, str]) -> bool | None:
     return MEANINGS[row["same"].lower()] if "same" in row else None
 
 
-def _fault(row: Mapping[str, str], cells: Sequence[str], columns: Sequence[str]) -> str:
+def _fault(row: Mapping[str, str], cells: Sequence[str], columns: Sequence[str], separator: str) -> str:
     """Return what is wrong with a line alone, or nothing."""
     if len(cells) != len(columns):
-        return f"has {len(cells)} columns, the first line {len(columns)}"
+        return _miscounted(cells, columns, separator)
     same = row.get("same")
     if same is not None and same.lower() not in MEANINGS:
-        return f"{same[:100]!r} is neither 1 nor 0"
+        return f"{same[:100]!r} is neither 1 nor 0: 1 means that both photos show one person"
     if "identity_a" not in row:
         return ""
     if not row["identity_a"] or not row["identity_b"]:
@@ -179,3 +186,14 @@ def _fault(row: Mapping[str, str], cells: Sequence[str], columns: Sequence[str])
         names = f"{row['identity_a'][:100]!r} and {row['identity_b'][:100]!r}"
         return f"same is {same}, but the people are {names}"
     return ""
+
+
+def _miscounted(cells: Sequence[str], columns: Sequence[str], separator: str) -> str:
+    """Return what is wrong with a line that has more or fewer columns than the first one, and what it may be."""
+    text = f"has {len(cells)} column{'s' if len(cells) > 1 else ''}, the first line {len(columns)}"
+    other = next((mark for mark in SEPARATORS if mark != separator and cells[0].count(mark) == len(columns) - 1), None)
+    if len(cells) == 1 and other:
+        return f"{text}: separate both with {SEPARATORS[other]}, or both with {SEPARATORS[separator]}"
+    if separator == "," and len(cells) > len(columns):
+        return f"{text}: put what holds a comma in quotes, or separate columns with semicolons; write 1, not 1,0"
+    return text

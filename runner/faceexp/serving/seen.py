@@ -52,15 +52,16 @@ class SeenPhotos:
 def seen_photos(folder: ModelFolder, record: ModelRecord) -> SeenPhotos:
     """Return the photos that a model saw in its training. Older and exported models do not know them.
 
+    Whoever passes on a run may have removed the file.
+
     Raises:
         InputError: The file that holds them is damaged.
     """
-    if record.seen_photos is None:
+    known = record.seen_photos
+    if known is None or not os.path.lexists(folder.seen_photos):
         return SeenPhotos()
     try:
-        return SeenPhotos(read_packed(folder.seen_photos, record.seen_photos))
-    except FileNotFoundError:
-        return SeenPhotos()
+        return SeenPhotos(read_packed(folder.seen_photos, known.count, known.sha256))
     except OSError as error:
         message = f"{explain_os_error(error)}; remove it, or run the experiment again"
         raise InputError(Problem(message, str(folder.seen_photos))) from None

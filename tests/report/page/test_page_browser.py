@@ -42,6 +42,7 @@ addEventListener("load", async () => {
     lines: all("#roc .scatterlayer .trace").length,
     auto: shade(),
     board: board(),
+    sideways: all(".scroll").filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.getAttribute("aria-labelledby")),
   };
   try {
     get("#theme").click(); await wait(); outcome.light = shade();
@@ -158,6 +159,7 @@ class TestInABrowser:
         assert narrow == [["loss or baseline", "letters", "accuracy %"], True]
         assert wide[1]
         assert wide[0][:4] == ["loss or baseline", "letters", "ok", "accuracy %"]
+        assert outcomes[1]["sideways"] == []
         # Whoever asks for the rest gets the same columns everywhere.
         assert outcomes[0]["unfolded"] == outcomes[1]["unfolded"]
         assert set(wide[0]) < set(outcomes[0]["unfolded"])

@@ -198,6 +198,7 @@ def test_the_nearest_people_are_listed_and_the_others_counted(drawn):
     ("tally", "text"),
     [
         (Tally(1200, 300, 0, None, None), "1,200 pairs, 300 judged to show one person"),
+        (Tally(1, 0, 0, None, None), "1 pair, 0 judged to show one person"),
         (Tally(12, 3, 4, 3, None), "12 pairs, 3 judged to show one person; right 3 of 4"),
         (
             Tally(12, 3, 4, 3, 0.83333),
@@ -237,6 +238,7 @@ def test_a_photo_that_the_model_was_trained_on_is_no_test_of_it(drawn, seen, pho
         (True, (0, 9), "this photo"),
         (False, (3, 9), "3 of the 9 photos of the gallery"),
         (True, (1200, 9000), "this photo and 1,200 of the 9,000 photos of the gallery"),
+        (False, (30, 30), "all 30 photos of the gallery"),
         (None, None, None),
     ],
 )
@@ -260,7 +262,7 @@ def test_rates_say_whether_they_are_of_photos_that_were_trained_on(drawn, seen, 
     rates = {"auc": Estimate(0.96, (0.9163, 0.9816))}
     out = drawn(pairs_summary(Tally(12, 3, 4, 3, None), judged, MODEL, rates, LIST), 140)
     assert text in out
-    assert (KNOWN.format("2 of these 3 photos") in out) == bool(seen)
+    assert (KNOWN.format("2 of the 3 photos of this list") in out) == bool(seen)
 
 
 def test_what_was_written_says_which_model_it_is_of_and_how_far_to_trust_it():

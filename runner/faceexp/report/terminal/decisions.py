@@ -12,6 +12,7 @@ from rich.text import Text
 from faceexp.errors import printable
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import facts_table, plain_table
+from faceexp.report.words import many
 from faceexp.serving.answers import Identification, JudgedPairs, Tally, Verification
 from faceexp.serving.thresholds import percent
 
@@ -83,6 +84,10 @@ def _decision(answer: Verification) -> Text:
     return Text(text, style=style)
 
 
+def _some_of(count: int, total: int, photos: str) -> str:
+    return f"all {total:,} {photos}" if count == total else f"{count:,} of the {total:,} {photos}"
+
+
 def identification(answer: Identification, model: FaceModel, top: int = SHOWN) -> RenderableType:
     """Return whom a photo may show: the nearest people of the gallery, or nobody in it; around it, how far to trust it.
 
@@ -140,7 +145,7 @@ def _known_of(answer: Identification) -> list[Text]:
     """Return that the model knows the photo or those of the gallery, if it does."""
     known = ["this photo"] if answer.seen else []
     if answer.gallery_seen and answer.gallery_seen[0]:
-        known.append(f"{answer.gallery_seen[0]:,} of the {answer.gallery_seen[1]:,} photos of the gallery")
+        known.append(_some_of(*answer.gallery_seen, "photos of the gallery"))
     return _known(" and ".join(known)) if known else []
 
 
@@ -148,14 +153,14 @@ def pairs_summary(
     tally: Tally, judged: JudgedPairs, model: FaceModel, rates: Mapping[str, Estimate], listed: PairList
 ) -> RenderableType:
     """Return how many pairs were judged and, where that is known, how many of them rightly; and by which threshold."""
-    text = f"{tally.pairs:,} pairs, {tally.accepted:,} judged to show one person"
+    text = f"{many(tally.pairs, 'pair')}, {tally.accepted:,} judged to show one person"
     if tally.accuracy is not None:
         text += f"; balanced accuracy {tally.accuracy * 100:.2f} %, right {tally.right:,} of {tally.known:,}"
     elif tally.right is not None:
         text += f"; right {tally.right:,} of {tally.known:,}"
     parts: list[RenderableType] = [*_caveats(model), Text(text, style="bold")]
     if judged.seen:
-        parts += _known(f"{judged.seen:,} of these {len(judged.faces):,} photos")
+        parts += _known(_some_of(judged.seen, len(judged.faces), "photos of this list"))
     parts += [*labelled(rates, listed, judged.seen), *_tested(model)]
     if model.own and model.own.sha256 == listed.sha256:
         parts.append(Text(TOO_FAVOURABLE, style="yellow"))
@@ -210,7 +215,7 @@ def threshold_set(
     head = f"threshold {known.threshold or 0:.4g} set, instead of the model's own {model.record.threshold or 0:.4g}"
     return Group(
         Text(head, style="bold green"),
-        *(_known(f"{judged.seen:,} of these {len(judged.faces):,} photos") if judged.seen else []),
+        *(_known(_some_of(judged.seen, len(judged.faces), "photos of this list")) if judged.seen else []),
         Text(TOO_FAVOURABLE, style="yellow"),
         *labelled(rates, listed, judged.seen),
         Text(
