@@ -192,7 +192,7 @@ class Event:
     """Progress of a run, for whoever watches it.
 
     Attributes:
-        stage: ``images``, ``backend`` (TensorFlow starts), ``rehearsal`` (each loss is called once), ``pretrain``,
+        stage: ``images``, ``backend`` (TensorFlow starts), ``rehearsal`` (trunk and losses are called once), ``pretrain``,
             ``features``, ``finetune``, ``trial`` (one has ended), ``note`` (see :class:`Noted`), ``compare`` (all have
             ended; what they found is compared and written).
         done: Units of work done, of ``total``.

@@ -207,7 +207,7 @@ def test_processes_share_the_time_that_is_left_by_seeds_and_folds(many_losses, c
 def test_the_display_counts_the_first_calls_of_losses(wanted, clock, drawn):
     display = progress.Display(wanted)
     display.on_event(Event("rehearsal", 1, 3))
-    assert re.match(r". calling each loss once +1/3", lines_of(drawn(display))[1])
+    assert re.match(r". calling trunk and losses once +1/3", lines_of(drawn(display))[1])
     display.on_event(Event("rehearsal", 3, 3))
     assert "calling" not in drawn(display)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHARED = {
     "images": "decoding images",
     "backend": "starting TensorFlow",
-    "rehearsal": "calling each loss once",
+    "rehearsal": "calling trunk and losses once",
     "compare": "comparing the rows, writing results and page",
 }
 # Stages of one seed and fold.
