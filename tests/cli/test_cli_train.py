@@ -126,7 +126,7 @@ def test_a_valid_experiment(faceexp, spec):
 def test_what_the_author_of_a_plugin_should_know_is_a_line_each(faceexp, spec, monkeypatch):
     remark = "has an attribute 'need' that nobody reads; did you mean 'needs'?"
     monkeypatch.setattr(InstalledPlugin, "remarks", property(lambda it: (remark,) if it.kind == "loss" else ()))
-    code, out, err = faceexp("validate", spec())
+    code, _, err = faceexp("validate", spec())
     assert (code, err) == (0, f"loss 'contrastive' (faceexp-loss-contrastive 0.1.0) {remark}\n")
     assert json.loads(faceexp("validate", spec(), "--json")[1])["remarks"] == [err.strip()]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
 
 import numpy as np
 
@@ -74,8 +75,22 @@ def place_of_function(function: object, plugin: ConfiguredPlugin) -> str:
 def _code(function: object) -> CodeType | None:
     while isinstance(function, functools.partial):
         function = function.func
+    if isinstance(function, FunctionType) and (called := _called_by(function)):
+        function = called
     code = getattr(inspect.unwrap(function) if callable(function) else function, "__code__", None)
     return code if isinstance(code, CodeType) else None
+
+
+def _called_by(function: FunctionType) -> FunctionType | None:
+    """Return the function of the same file whose value a lambda returns as it is, if it calls nothing else."""
+    operations = [each.opname for each in dis.get_instructions(function)]
+    calls = [name for name in operations if name.startswith("CALL")]
+    if function.__name__ != "<lambda>" or len(calls) != 1 or operations[-2] not in calls:
+        return None
+    variables = inspect.getclosurevars(function)
+    known = [each for each in (*variables.nonlocals.values(), *variables.globals.values()) if inspect.isfunction(each)]
+    near = [each for each in known if each.__code__.co_filename == function.__code__.co_filename]
+    return near[0] if len(near) == 1 else None
 
 
 def cause_of(error: BaseException) -> BaseException:
