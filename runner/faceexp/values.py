@@ -83,6 +83,12 @@ class Resolved:
         """Folds per seed: as many as the list of pairs has, where the protocol takes its folds from a list."""
         return len(self.pairs.folds) if self.pairs else self.experiment.protocol.folds
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What authors of its plugins should know, although they work; one sentence each."""
+        plugins = [self.dataset, self.model, *(each for loss in self.losses for each in (loss.loss, loss.sampler))]
+        return tuple(dict.fromkeys(f"{each.installed} {said}" for each in plugins for said in each.installed.remarks))
+
 
 @dataclass(frozen=True)
 class Trial:

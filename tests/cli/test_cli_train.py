@@ -17,6 +17,7 @@ from faceexp import pipeline
 from faceexp.cli import train
 from faceexp.engine import trials
 from faceexp.errors import InputError, Problem
+from faceexp.registry.installed import InstalledPlugin
 from faceexp.results.events import TrialEnded
 from faceexp.results.schema import TrialRecord
 from faceexp.run import open_run
@@ -121,7 +122,15 @@ def test_a_valid_experiment(faceexp, spec):
     outline = "example: 5 trials (1 loss and 4 baselines x 1 seed x 1 fold) on image_folder, open set, trunk thin_vgg"
     assert faceexp("validate", spec()) == (0, f"valid  {outline}; the data were not looked at\n", "")
     _, out, _ = faceexp("validate", spec(), "--json")
-    assert json.loads(out) == {"valid": True, "problems": [], "outline": outline}
+    assert json.loads(out) == {"valid": True, "problems": [], "remarks": [], "outline": outline}
+
+
+def test_what_the_author_of_a_plugin_should_know_is_a_line_each(faceexp, spec, monkeypatch):
+    remark = "has an attribute 'need' that nobody reads; did you mean 'needs'?"
+    monkeypatch.setattr(InstalledPlugin, "remarks", property(lambda it: (remark,) if it.kind == "loss" else ()))
+    code, _, err = faceexp("validate", spec())
+    assert (code, err) == (0, f"loss 'contrastive' (faceexp-loss-contrastive 0.1.0) {remark}\n")
+    assert json.loads(faceexp("validate", spec(), "--json")[1])["remarks"] == [err.strip()]
 
 
 def test_mistakes_are_listed_one_a_line(faceexp, spec):

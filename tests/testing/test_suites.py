@@ -372,6 +372,12 @@ def plant_everywhere(kind):
     class Silent(base):
         pass
 
+    @planted(kind, "test_attributes_are_those_of_the_contract")
+    class Mistyped(base):
+        """It wants to be suggested."""
+
+        suggestd: ClassVar[bool] = True
+
     @planted(kind, "test_importing_it_leaves_tensorflow_alone")
     class Heavy(base):
         """Its module is the one that the test below writes."""

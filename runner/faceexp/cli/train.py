@@ -126,6 +126,8 @@ def run(
     _check_writable(out, store)
     with quiet() as stderr:
         say(outline(study.resolved), "bold", stderr, prose=True)
+        for remark in study.resolved.remarks:
+            say(remark, "yellow", stderr, prose=True)
         try:
             with _displaying(study, stderr, untrained, tracebacks=traceback) as on_event:
                 finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
@@ -266,9 +268,11 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
         raise
     text = outline(study.resolved)
     if as_json:
-        print_json({"valid": True, "problems": [], "outline": text})
+        print_json({"valid": True, "problems": [], "remarks": study.resolved.remarks, "outline": text})
     else:
         # Rich would take a tenth of the time of this command, so it is not used; colours are left out where Rich would.
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         line = f"{typer.style('valid', fg='green')}  {printable(text)}; the data were not looked at"
         typer.echo(line, color=False if plain else None)
+        for remark in study.resolved.remarks:
+            typer.echo(typer.style(printable(remark), fg="yellow"), err=True, color=False if plain else None)
