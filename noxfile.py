@@ -1,8 +1,9 @@
 """Everything a change has to pass: ``nox`` runs the tests of the core and of the plugins, lint and types.
 
-Other sessions take longer or are wanted less often: ``nox -s docs`` builds the documentation, ``nox -s build`` makes
-and tries the packages, ``nox -s minimums`` tests the oldest dependencies allowed, ``nox -s hardening`` does harm to
-whole runs, ``nox -s bench`` measures speed, ``nox -s simulate`` counts false claims in thousands of made studies.
+Other sessions take longer or are wanted less often: ``nox -s coverage`` counts the lines that tests reach, ``nox -s
+docs`` builds the documentation, ``nox -s build`` makes and tries the packages, ``nox -s minimums`` tests the oldest
+dependencies allowed, ``nox -s hardening`` does harm to whole runs, ``nox -s bench`` measures speed, ``nox -s simulate``
+counts false claims in thousands of made studies.
 """
 
 from __future__ import annotations
@@ -56,16 +57,24 @@ PROCESSES = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests of the core, with branch coverage."""
+    """Run the tests of the core."""
     _need(session, "test")
-    _python(session, "-m", "pytest", *(session.posargs or [*PROCESSES, "tests", "--cov", "--cov-report=term"]))
+    _python(session, "-m", "pytest", *(session.posargs or [*PROCESSES, "tests"]))
 
 
 @nox.session(name="plugin-tests")
 def plugin_tests(session: nox.Session) -> None:
-    """Run the tests of the plugins; counting lines would make them take half as long again, and is not done."""
+    """Run the tests of the plugins."""
     _need(session, "test")
     _python(session, "-m", "pytest", *(session.posargs or [*PROCESSES, "plugins"]))
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the tests of the core and count the lines and branches that they reach, which takes a third longer."""
+    _need(session, "test")
+    arguments = session.posargs or [*PROCESSES, "tests", "--cov", "--cov-report=term"]
+    _python(session, "-m", "pytest", *arguments)
 
 
 @nox.session

@@ -122,7 +122,7 @@ def test_it_is_listed_and_the_broken_one_says_why(faceexp):
     broken = {"distribution": "outside-loss-broken", "version": "3.1", "module": "outside_loss_broken"}
     summary = "Spread: pulls every embedding towards a circle around the origin."
     assert losses["outside_spread"] == {"name": "outside_spread", "summary": summary, **spread}
-    error = "RuntimeError: made for another machine"
+    error = "RuntimeError: made for another machine; outside_loss_broken.py:1"
     assert losses["outside_broken"] == {"name": "outside_broken", **broken, "error": error}
     assert {"contrastive", "npairs"} < set(losses)
     shown = faceexp("list-plugins").stdout
@@ -160,5 +160,5 @@ def test_an_experiment_that_names_the_broken_one_is_refused(faceexp, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "error: x.toml:25: losses[0].plugin: loss 'outside_broken' (outside-loss-broken 3.1) is broken: "
-        "RuntimeError: made for another machine; reinstall or remove outside-loss-broken\n"
+        "RuntimeError: made for another machine; outside_loss_broken.py:1; mend it there or remove outside-loss-broken\n"
     )

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
     from threadpoolctl import ThreadpoolController
 
+    AnyArray = np.ndarray[Any, np.dtype[Any]]
     BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
     ByteArray = np.ndarray[Any, np.dtype[np.uint8]]
     FloatArray = np.ndarray[Any, np.dtype[np.floating[Any]]]
     IntArray = np.ndarray[Any, np.dtype[np.integer[Any]]]
 else:
     # Only annotations name these types; importing NumPy for them would cost every command a tenth of a second.
-    BoolArray = ByteArray = FloatArray = IntArray = Any
+    AnyArray = BoolArray = ByteArray = FloatArray = IntArray = Any
 
 ZEROS = bytes(2**20)
 

@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 
     from faceexp.contract import LossFunction
 
+# The beginnings of the names of TensorFlow's operations that draw random numbers without a seed of their own: what they
+# draw depends on what was drawn before. Those that `random_layer` is for begin with "Stateless".
+UNSEEDED_OPERATIONS = (
+    "Random",
+    "TruncatedNormal",
+    "ParameterizedTruncatedNormal",
+    "Multinomial",
+    "UniformCandidateSampler",
+    "LogUniformCandidateSampler",
+)
+
 
 def proxy_layer(
     ctx: LossContext,

@@ -44,10 +44,17 @@ NETWORK_FILE = "model.keras"
 
 @dataclass(frozen=True)
 class Note:
-    """What a reader of the results should know about the data: a sentence, and what it is about."""
+    """What a reader of the results should know about the data.
+
+    Attributes:
+        kind: What it is about.
+        text: A sentence.
+        people: How many people in the data would mend it, where that is known.
+    """
 
     kind: NoteKind
     text: str
+    people: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,12 @@ class Resolved:
     def folds(self) -> int:
         """Folds per seed: as many as the list of pairs has, where the protocol takes its folds from a list."""
         return len(self.pairs.folds) if self.pairs else self.experiment.protocol.folds
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What authors of its plugins should know, although they work; one sentence each."""
+        plugins = [self.dataset, self.model, *(each for loss in self.losses for each in (loss.loss, loss.sampler))]
+        return tuple(dict.fromkeys(f"{each.installed} {said}" for each in plugins for said in each.installed.remarks))
 
 
 @dataclass(frozen=True)
@@ -185,9 +198,9 @@ class Event:
     """Progress of a run, for whoever watches it.
 
     Attributes:
-        stage: ``images``, ``backend`` (TensorFlow starts), ``pretrain``, ``features``, ``finetune``,
-            ``trial`` (one has ended), ``note`` (see :class:`Noted`), ``compare`` (all have ended; what
-            they found is compared and written).
+        stage: ``images``, ``backend`` (TensorFlow starts), ``rehearsal`` (trunk and losses are called once),
+            ``pretrain``, ``features``, ``finetune``, ``trial`` (one has ended), ``note`` (see :class:`Noted`),
+            ``compare`` (all have ended; what they found is compared and written).
         done: Units of work done, of ``total``.
         label: The loss, where there is one.
         value: The loss value, where there is one.

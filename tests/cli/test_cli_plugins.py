@@ -23,10 +23,10 @@ def test_a_broken_plugin_is_listed_with_its_reason(faceexp, install):
     install("outside-bad", "loss", "bad", "raise RuntimeError('no [such] GPU')")
     code, out, _ = faceexp("list-plugins")
     assert code == 0
-    assert "x bad (outside-bad 1.0) is broken: RuntimeError: no [such] GPU" in out
+    assert "x bad (outside-bad 1.0) is broken: RuntimeError: no [such] GPU; outside_bad.py:1" in out
     _, out, _ = faceexp("list-plugins", "--json")
     (bad,) = [item for item in json.loads(out)["loss"] if item["name"] == "bad"]
-    assert bad["error"] == "RuntimeError: no [such] GPU"
+    assert bad["error"] == "RuntimeError: no [such] GPU; outside_bad.py:1"
 
 
 def test_plugins_are_listed_where_nothing_can_be_kept(faceexp, monkeypatch, tmp_path):

@@ -143,6 +143,26 @@ def test_power_of_a_run(faceexp, folder):
     assert json.loads(out)["best"] == "x"
 
 
+def test_power_asks_what_the_run_asks_and_all_pairs_on_demand(faceexp, folder):
+    results = document(
+        trials(**{"x": 0.9, "y": 0.85, "phase-1 embedding": 0.8, "pixels": 0.7}),
+        baselines=("pixels", "phase-1 embedding"),
+    )
+    results["verdict"] = {"metric": "accuracy", "questions": ["helps"], "equivalence": 0.01}
+    (folder / "results.json").write_text(json.dumps(results))
+    own, pairs = (json.loads(faceexp("power", folder, "--json", *more)[1]) for more in ((), ("--all-pairs",)))
+    assert (own["against"], own["comparisons"], [row["label"] for row in own["rows"]]) == (
+        "phase-1 embedding",
+        2,
+        ["x", "y"],
+    )
+    assert (pairs["against"], pairs["comparisons"], len(pairs["rows"])) == (None, 6, 3)
+    # A run that asks only which may be the best, and one of an older version, compare with no such row.
+    results["verdict"]["questions"] = ["best"]
+    (folder / "results.json").write_text(json.dumps(results))
+    assert json.loads(faceexp("power", folder, "--json")[1]) == pairs
+
+
 @pytest.fixture
 def table(tmp_path):
     """A published table of two test sets, one of which everybody knows."""

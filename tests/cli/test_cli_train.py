@@ -17,6 +17,7 @@ from faceexp import pipeline
 from faceexp.cli import train
 from faceexp.engine import trials
 from faceexp.errors import InputError, Problem
+from faceexp.registry.installed import InstalledPlugin
 from faceexp.results.events import TrialEnded
 from faceexp.results.schema import TrialRecord
 from faceexp.run import open_run
@@ -40,7 +41,7 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
     log = Console(file=written)
     assert log.is_terminal  # so Rich believes
     ended = TrialRecord.model_validate(trial("[bold] loss"))
-    with train._displaying(None, log) as on_event:
+    with train._displaying(None, log, set()) as on_event:
         on_event(Event("finetune", 1, 10, "[bold] loss"))
         on_event(TrialEnded("trial", 1, 2, "[bold] loss", trial=ended))
     assert written.getvalue() == "[1/2] [bold] loss (seed 0, fold 0): ok, 0.0 s\n"
@@ -50,7 +51,7 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
 def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch, resolved):
     monkeypatch.setattr(train, "is_screen", lambda console: screen)
     written = io.StringIO()
-    with train._displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80)) as on_event:
+    with train._displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80), set()) as on_event:
         on_event(Noted("note", 1, 1, note=Note("few_trials", "1 trial of each [row] " + "so " * 40)))
     assert written.getvalue().startswith("1 trial of each [row] so so")
 
@@ -58,7 +59,7 @@ def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch,
 @pytest.mark.parametrize("tracebacks", [False, True])
 def test_a_plugin_that_fails_its_first_call_is_told_at_once(tracebacks):
     written = io.StringIO()
-    with train._displaying(None, Console(file=written, width=80), tracebacks=tracebacks) as on_event:
+    with train._displaying(None, Console(file=written, width=80), set(), tracebacks=tracebacks) as on_event:
         on_event(Refused("refused", 1, 1, "mine", reason="loss 'mine' gives [None]", traceback="Traceback:\n  here"))
     told = ["not trained: loss 'mine' gives [None]"]
     assert written.getvalue().splitlines() == ([*told, "Traceback:", "  here"] if tracebacks else told)
@@ -85,7 +86,9 @@ def test_a_run_without_a_loss_that_can_be_called_ends_with_a_line(faceexp, spec,
 def test_a_dry_run_trains_nothing_and_makes_no_run(faceexp, spec, tmp_path, no_training):
     code, out, err = faceexp("run", spec(), "--dry-run", "--out", tmp_path / "runs")
     assert code == 0
-    assert out.startswith("trials  5; 5 rows in the table\ntime    about ")
+    trials, time, *_ = (line.rstrip() for line in out.splitlines())
+    assert trials == "trials  5; 5 rows in the table"
+    assert time.startswith("time    about ")
     assert "source  a rule of thumb for small trunks on two cores" in out
     assert out.endswith("Nothing was trained.\n")
     assert "only 2 people are tested in all" in err  # what a run would note of the data
@@ -119,7 +122,15 @@ def test_a_valid_experiment(faceexp, spec):
     outline = "example: 5 trials (1 loss and 4 baselines x 1 seed x 1 fold) on image_folder, open set, trunk thin_vgg"
     assert faceexp("validate", spec()) == (0, f"valid  {outline}; the data were not looked at\n", "")
     _, out, _ = faceexp("validate", spec(), "--json")
-    assert json.loads(out) == {"valid": True, "problems": [], "outline": outline}
+    assert json.loads(out) == {"valid": True, "problems": [], "remarks": [], "outline": outline}
+
+
+def test_what_the_author_of_a_plugin_should_know_is_a_line_each(faceexp, spec, monkeypatch):
+    remark = "has an attribute 'need' that nobody reads; did you mean 'needs'?"
+    monkeypatch.setattr(InstalledPlugin, "remarks", property(lambda it: (remark,) if it.kind == "loss" else ()))
+    code, _, err = faceexp("validate", spec())
+    assert (code, err) == (0, f"loss 'contrastive' (faceexp-loss-contrastive 0.1.0) {remark}\n")
+    assert json.loads(faceexp("validate", spec(), "--json")[1])["remarks"] == [err.strip()]
 
 
 def test_mistakes_are_listed_one_a_line(faceexp, spec):
@@ -371,6 +382,22 @@ def test_a_run_with_a_failed_trial_ends_with_code_1(running, trial):
     code, out, _ = running(greet, [trial("pull"), trial("push", status="failed", reason="ValueError: no")])
     assert code == 1
     assert "x push (seed 0, fold 0) failed: ValueError: no" in out
+
+
+def test_a_mistake_of_a_plugin_is_told_once(running, trial):
+    fault = "loss 'push' gives None, not a tensor; faceexp_loss_push.py:7"
+    lost = [trial("push", seed=seed, status="failed", reason=fault) for seed in (0, 1)]
+
+    def act(on_event):
+        on_event(Refused("refused", 1, 1, "push", reason=fault, traceback=""))
+        for number, each in enumerate(lost, 1):
+            record = TrialRecord.model_validate(each)
+            on_event(TrialEnded("trial", number, 2, "push", trial=record))
+
+    code, out, err = running(act, lost)
+    assert code == 1
+    assert (out + err).count(fault) == 1
+    assert "x push was not trained: its first call failed, as was said when the run began" in out
 
 
 def test_garbage_is_looked_for_as_usual_once_tensorflow_is_there_and_afterwards(running, trial):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections import defaultdict
 
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from faceexp.contract import FaceData
+from faceexp.contract import FaceData, StoredImage
 from faceexp.data.decode import DIGEST_BYTES, alike, decoded_images
+from faceexp.errors import InputError
+from faceexp.experiment.schema import Preprocess
 from faceexp.store import Store, StoreError
 
 
@@ -38,6 +42,21 @@ def test_digests_are_those_of_the_pixels_that_training_sees(tiny, tmp_path):
     artefact = decoded_images(data_of(pixels), tiny(), store, lambda *_: None)
     digests = np.load(artefact.path / "digests.npy")
     assert [rows.tolist() for rows in alike(digests)] == [[0, 3]]
+
+
+def test_images_inside_larger_files_are_decoded_and_named_where_they_cannot_be(tiny, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16), dtype=np.uint8)
+    encoded = [io.BytesIO() for _ in pixels]
+    for file, picture in zip(encoded, pixels, strict=True):
+        Image.fromarray(picture).save(file, format="png")
+    stored = [StoredImage(f"Ann/{number}.png", file.getvalue) for number, file in enumerate(encoded)]
+    data = FaceData(stored, np.array([0, 0, 1], np.int32), ("Ann", "Bo"), "x", "x", "x")
+    experiment = tiny(preprocess=Preprocess(size=(16, 16)))
+    artefact = decoded_images(data, experiment, Store(tmp_path / "store"), lambda *_: None)
+    np.testing.assert_array_equal(np.load(artefact.path / "images.npy")[..., 0], pixels)
+    damaged = FaceData([*stored[:2], StoredImage("Bo/2.png", lambda: b"")], data.labels, data.identities, "y", "x", "x")
+    with pytest.raises(InputError, match=r"Bo/2\.png: cannot be decoded \(cannot identify image file\)"):
+        decoded_images(damaged, experiment, Store(tmp_path / "store"), lambda *_: None)
 
 
 def test_a_full_disk_is_an_error_before_anything_is_decoded(tiny, tmp_path, monkeypatch):

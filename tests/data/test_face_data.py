@@ -29,6 +29,8 @@ def changed(**values: object) -> FaceData:
         {"labels": np.array([0, 2, 2, 0], np.uint64), "identities": ("Ann", "nobody", "Bob")},
         {"notes": ("something is left out",)},
         {"identities": ("Ann", "ann ")},
+        {"columns": {"sex": np.array(["f", "f", "m", ""]), "age": np.array([20.5, 21, np.nan, 40])}},
+        {"columns": {"landmarks": np.zeros((4, 5, 2), np.float32), "camera": np.arange(4), "smiles": np.ones(4, bool)}},
     ],
 )
 def test_what_is_as_promised(values):
@@ -51,6 +53,12 @@ def test_what_is_as_promised(values):
         ({"identities": ("Ann", "")}, "an identity is called '', which is no name"),
         ({"identities": ("Ann", "J\udcf6rg")}, r"an identity is called 'J\udcf6rg', which is no name"),
         ({"identities": ("Ann", "Ann")}, "several identities are called 'Ann'; each needs a name of its own"),
+        ({"columns": ["f", "f", "m", "m"]}, "columns are of the type list, not arrays by name"),
+        ({"columns": {1: np.zeros(4)}}, "a column is called 1, which is no name"),
+        ({"columns": {"sex": ["f", "f", "m", "m"]}}, "column 'sex' is of the type list, not an array of numbers"),
+        ({"columns": {"sex": np.array([None] * 4)}}, "column 'sex' is an array of object, not an array of numbers"),
+        ({"columns": {"age": np.zeros(3)}}, "column 'age' has the shape (3,), not (4,)"),
+        ({"columns": {"landmarks": np.zeros((4, 10))}}, "column 'landmarks' has the shape (4, 10), not (4, 5, 2)"),
         ({"labels": [0, 0, 1, 1]}, "labels are of the type list, not an array of whole numbers"),
         ({"labels": np.zeros(4)}, "labels are an array of float64, not an array of whole numbers"),
         ({"labels": np.zeros(4, bool)}, "labels are an array of bool, not"),

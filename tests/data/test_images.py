@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from faceexp.contract import StoredImage
 from faceexp.data import images
 from faceexp.data.images import UnreadableImageError, prepare, shape, unreadable
 from faceexp.experiment.schema import Preprocess
@@ -143,6 +144,26 @@ def test_no_image(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(UnreadableImageError, match=r"^cannot be decoded \(cannot identify image file.*\)$"):
         decode(path, GRAY)
+
+
+def test_an_image_inside_a_larger_file_is_decoded_like_its_own_file(tmp_path):
+    path = saved(tmp_path, Image.fromarray(COLOURS), "png")
+    stored = StoredImage("faces.tar#Ann/1.png", path.read_bytes)
+    np.testing.assert_array_equal(decode(stored, RGB), decode(path, RGB))
+
+
+def test_bytes_of_an_image_are_checked_as_a_file_is(monkeypatch):
+    def unreadable_record() -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(images, "MAX_IMAGE_BYTES", 100)
+    for read, reason in {
+        unreadable_record: r"cannot be read: Input/output error",
+        lambda: b"no image": r"cannot be decoded \(cannot identify image file\)",
+        lambda: bytes(101): r"has 101 bytes; 100 are the most that are read",
+    }.items():
+        with pytest.raises(UnreadableImageError, match=f"^{reason}$"):
+            decode(StoredImage("1", read), GRAY)
 
 
 def test_folder_in_place_of_a_file(tmp_path):

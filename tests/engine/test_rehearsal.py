@@ -27,6 +27,12 @@ import numpy as np
 from faceexp.contract import LossPlugin, option
 
 
+def _vector(labels, embeddings, options):  # HERE lambda
+    import tensorflow as tf
+
+    return tf.reduce_sum(embeddings**2, axis=1)
+
+
 class Mistaken(LossPlugin):
     """A loss with a mistake."""
 
@@ -73,6 +79,9 @@ class Mistaken(LossPlugin):
         def hides(labels, embeddings):  # HERE hides
             return tf.reduce_mean(layer(embeddings))
 
+        if self.what in ("lambda", "lambda that does more"):
+            return (lambda a, b: _vector(a, b, self)) if self.what == "lambda" else (
+                lambda a, b: tf.sqrt(_vector(a, b, self)))  # HERE lambda that does more
         if self.what == "option":
             raise ValueError("what = 'option' is no choice")  # HERE option
         return {each.__name__: each for each in (nothing, shape, forgets, integers, numpy, value, condition, loop, flat,
@@ -80,6 +89,8 @@ class Mistaken(LossPlugin):
 '''
 SAID = {
     "shape": "gives values of shape (8,), not a scalar",
+    "lambda": "gives values of shape (8,), not a scalar",
+    "lambda that does more": "gives values of shape (8,), not a scalar",
     "forgets": "gives None, not a tensor",
     "integers": "gives a number of type int32",
     "numpy": "it gives a tensor to NumPy",

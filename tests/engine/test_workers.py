@@ -142,6 +142,10 @@ def test_a_process_that_is_killed_by_a_first_call_costs_the_row_of_that_loss(pla
     assert refused.reason.startswith("loss 'kills': when it was called for the first time, the process that ran it was")
     stages = [event.stage for event in heard]
     assert stages.index("refused") < stages.index("pretrain")
+    calls = [(event.done, event.total) for event in heard if event.stage == "rehearsal"]
+    assert calls == [(number, len(calls)) for number in range(1, len(calls) + 1)]
+    losses = {done.trial.label for done in found.values() if done.trial.kind == "loss"}
+    assert len(calls) == len(losses) + 1  # and the trunk
 
 
 @pytest.mark.parametrize(

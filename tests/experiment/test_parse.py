@@ -691,9 +691,15 @@ def test_all_grids_and_losses_together_are_a_thousand_at_most():
 
 def test_a_run_has_a_hundred_thousand_trials_at_most():
     base = BASE.replace("[0, 1]", str([*range(1000)])).replace('"open_set"', '"open_set"\nfolds = 100')
-    assert len(parsed(base=base)[0].seeds) == 1000
+    assert len(parsed(base=f"baselines = []\n{base}")[0].seeds) == 1000
     assert mistakes('[[losses]]\nplugin = "pull"\n[[losses]]\nplugin = "push"\n', base=base) == [
-        "x.toml:2: seeds: 1,000 seeds x 100 folds x 2 losses are 200,000 trials; 100,000 are the most of one run"
+        "x.toml:2: seeds: 1,000 seeds x 100 folds x 6 rows (losses: 2, baselines: 4) are 600,000 trials; 100,000 are the "
+        "most of one run"
+    ]
+    no_phase_1 = base.replace("epochs = 10", "enabled = false")
+    assert mistakes('[[losses]]\nplugin = "pull"\n', base=no_phase_1) == [
+        "x.toml:2: seeds: 1,000 seeds x 100 folds x 4 rows (losses: 1, baselines: 3) are 400,000 trials; 100,000 are the "
+        "most of one run"
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faceexp.contract import FaceData
+from faceexp.contract import FaceData, StoredImage
 from faceexp.data.pairs_file import NamedPair, PairsFile
 from faceexp.errors import MAX_LISTED, InputError
 from faceexp.planning.listed_pairs import listed_images
@@ -32,6 +32,12 @@ def found(files: dict[str, list[str]], name: str, number: int) -> str:
         return str(error)
     assert isinstance(data.images[index], Path)
     return Path(data.images[index]).name
+
+
+def test_images_inside_larger_files_are_known_by_their_names():
+    images = [StoredImage(f"faces.tar#Ann/Ann_{number:04}.jpg", bytes) for number in (4, 2)]
+    data = FaceData(images, np.zeros(2, np.int32), ("Ann",), "x", "x", "x")
+    assert listed_images(data, pairs_of((("Ann", 2), ("Ann", 4))))[0].tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from faceexp.data.splits import Split, splits
 from faceexp.experiment.schema import Protocol
-from faceexp.planning.prospects import LEVEL, PEOPLE, enough_people, prospects
+from faceexp.planning.prospects import LEVEL, PEOPLE, enough_people, prospects, seeds_line
 
 LISTS = {"train": "a", "validation": "b", "test": "c"}
 
@@ -72,19 +72,19 @@ def test_nobody_is_told_to_find_people_without_end():
             1,
             1,
             "1 trial of each row (1 seed x 1 fold): no interval and no comparison will come out; which losses help takes 3 "
-            "trials at least, and which may be the best takes 5: add seeds or folds",
+            "trials at least, and which may be the best takes 5: write seeds = [0, 1, 2, 3, 4], or cut more folds",
         ),
         (
             2,
             1,
             "2 trials of each row (2 seeds x 1 fold): no verdict will come out; which losses help takes 3 trials at least, "
-            "and which may be the best takes 5: add seeds or folds",
+            "and which may be the best takes 5: write seeds = [0, 1, 2, 3, 4], or cut more folds",
         ),
         (
             1,
             4,
-            "4 trials of each row (1 seed x 4 folds) can show which losses help; which may be the best takes 5: add seeds "
-            "or folds",
+            "4 trials of each row (1 seed x 4 folds) can show which losses help; which may be the best takes 5: write "
+            "seeds = [0, 1], or cut more folds",
         ),
         (5, 1, None),
         (1, 5, None),
@@ -103,6 +103,14 @@ def test_folds_of_a_list_are_what_counts_however_many_seeds_there_are():
     four = [Split(seed, fold, *part) for seed in range(9) for fold in range(4)]
     (note,) = prospects(labels, pairs, four)
     assert note.text.startswith("4 trials of each row (4 folds, within each of which seeds are averaged) can show")
-    assert note.text.endswith("take a list of more folds")
+    assert note.text.endswith("take a list of 5 folds")
     (note,) = prospects(labels, lists, [Split(seed, 0, *part) for seed in range(3)])
-    assert note.text.endswith("takes 5: add seeds")
+    assert note.text.endswith("takes 5: write seeds = [0, 1, 2, 3, 4]")
+    # The same people are dealt to the folds of every seed, which then say nothing more of people.
+    (note,) = prospects(labels, Protocol(kind="open_set", split_seed=0, folds=4, validation_fraction=0.3), four)
+    assert note.text.endswith("takes 5: cut 5 folds")
+
+
+def test_the_seeds_that_a_file_has_come_first_and_many_are_counted():
+    assert seeds_line(5, (1, 7)) == "seeds = [1, 7, 0, 2, 3]"
+    assert seeds_line(11, (0,)) == "11 seeds"

@@ -71,14 +71,14 @@ def problems(tmp_path, install):
 def test_a_loss_that_cannot_say_what_it_is_made_for(problems):
     assert problems(loss="mute_loss") == [
         "x.toml:13: losses[1].plugin: loss 'mute_loss' (outside-loss 1.0) is broken: traits() raises KeyError: 'name'; "
-        "reinstall or remove outside-loss"
+        "outside_loss.py:11; mend it there or remove outside-loss"
     ]
 
 
 def test_a_sampler_that_cannot_say_what_it_serves_is_told_once(problems):
     assert problems(sampler="mute_sampler") == [
         "x.toml:9: finetune.sampler.plugin: sampler 'mute_sampler' (outside-sampler 1.0) is broken: supply() raises "
-        "SystemExit: 0; reinstall or remove outside-sampler"
+        "SystemExit: 0; outside_sampler.py:8; mend it there or remove outside-sampler"
     ]
 
 

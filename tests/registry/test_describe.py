@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from faceexp.errors import InputError
-from faceexp.registry import describe, json_schema
+from faceexp.registry import describe, json_schema, reasons
 from faceexp.registry.installed import Registry
 from faceexp.results.jsonable import to_jsonable
 
@@ -98,7 +98,7 @@ def test_the_listing_says_what_is_broken_and_what_is_offered_twice(install):
     install("outside-second", "loss", "twin", LOSS)
     errors = {(plugin.distribution, plugin.error) for plugin in describe.listing()["loss"]}
     both = "loss 'twin' is offered by outside-first 1.0 and outside-second 1.0; uninstall one of them"
-    assert ("outside-bad", "RuntimeError: no such GPU") in errors
+    assert ("outside-bad", "RuntimeError: no such GPU; outside_bad.py:1") in errors
     assert {error for distribution, error in errors if distribution in ("outside-first", "outside-second")} == {both}
     assert ("faceexp-loss-contrastive", None) in errors
 
@@ -110,11 +110,23 @@ def test_a_plugin_that_takes_long_to_import_is_named_with_what_it_imports(instal
     monkeypatch.syspath_prepend(str(tmp_path))
     imports = "import outside_heavy.one, outside_heavy.two"
     install("outside-slow", "loss", "slow", f"{imports}\n{LOSS}", version="2.0")
-    monkeypatch.setattr(describe, "SLOW", 0.0)
+    monkeypatch.setattr(reasons, "SLOW", 0.0)
     (slow,) = [plugin for plugin in describe.listing()["loss"] if plugin.name == "slow"]
     cause = "it imports outside_heavy (3 modules); import them inside build"
     assert slow.slow == f"takes 0 seconds to import: {cause}"
     assert slow.as_json()["slow"] == slow.slow
+
+
+def test_a_plugin_that_brings_tensorflow_is_told_however_quick_it_is(install, monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("", encoding="utf-8")  # stands for the real one
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    install("outside-brings", "loss", "heavy", f"import torch\n{LOSS}")
+    install("outside-after", "loss", "after", f"import torch\n{LOSS}")
+    heavy, after = (describe.describe("loss", name).remarks for name in ("heavy", "after"))
+    assert heavy == ("takes 0 seconds to import: it imports torch (1 modules); import them inside build",)
+    assert after == (), "another one has imported it before"
+    sys.modules.pop("torch")
 
 
 def test_a_plugin_that_is_quickly_imported_is_not_called_slow(made):
@@ -168,16 +180,22 @@ def test_a_plugin_that_is_edited_or_loses_what_it_needs_is_imported_again(instal
     needed = install("outside-needed", "sampler", "needed", "")
     assert [list_made(), list_made()] == [(None, True), (None, False)]
     module.write_text(f"import outside_gone\n{LOSS}")
-    assert list_made() == ("ModuleNotFoundError: No module named 'outside_gone'", False)
+    assert list_made() == (
+        "it imports 'outside_gone', which is not installed: pip install outside_gone; outside_listed.py:1",
+        False,
+    )
     module.write_text(f"import outside_needed\n{LOSS}")
     assert [list_made(), list_made()] == [(None, True), (None, False)]
     needed.unlink()
-    assert list_made() == ("ModuleNotFoundError: No module named 'outside_needed'", False)
+    assert list_made() == (
+        "it imports 'outside_needed', which is not installed: pip install outside_needed; outside_listed.py:1",
+        False,
+    )
 
 
 def test_a_broken_plugin_is_tried_every_time(install, list_made):
     install("outside-listed", "loss", "made", f"import os\nos.environ['OUTSIDE_LISTED']\n{LOSS}")
-    assert [list_made(), list_made()] == [("KeyError: 'OUTSIDE_LISTED'", False)] * 2
+    assert [list_made(), list_made()] == [("KeyError: 'OUTSIDE_LISTED'; outside_listed.py:2", False)] * 2
     assert [list_made(OUTSIDE_LISTED="here"), list_made()] == [(None, True), (None, False)]
 
 
@@ -237,6 +255,7 @@ def test_a_description_holds_everything_a_plugin_says_about_itself(made):
                 "description": "A colour.",
             },
         ],
+        "remarks": [],
     }
 
 
@@ -254,7 +273,11 @@ def test_every_installed_plugin_is_described_in_full():
     ("name", "message"),
     [
         ("contrastiv", "no loss plugin 'contrastiv' is installed; did you mean 'contrastive'?"),
-        ("bad", "loss 'bad' (outside-bad 1.0) is broken: RuntimeError: no such GPU; reinstall or remove outside-bad"),
+        (
+            "bad",
+            "loss 'bad' (outside-bad 1.0) is broken: RuntimeError: no such GPU; outside_bad.py:1; "
+            "mend it there or remove outside-bad",
+        ),
     ],
 )
 def test_what_is_missing_or_broken_cannot_be_described(install, name, message):

@@ -28,6 +28,12 @@ class Plugin(LossPlugin):
 '''
 
 
+# What to do about a broken plugin.
+MEND, REST = "mend it there", "reinstall"
+CORRECT = "correct the entry point in its pyproject.toml and install it again,"
+ENTRY = "its entry point names 'Plugin', which outside_broken5 does not have (did you mean 'Plugn'?)"
+
+
 def refused(act, *arguments, **options):
     with pytest.raises(InputError) as caught:
         act(*arguments, **options)
@@ -56,30 +62,73 @@ def test_plugins_are_listed_by_kind_and_name(install):
 
 
 @pytest.mark.parametrize(
-    ("number", "source", "reason"),
+    ("number", "source", "reason", "mend"),
     [
-        (1, "raise RuntimeError('no such GPU,\\n  sorry')", "RuntimeError: no such GPU, sorry"),
-        (2, "raise SystemExit('bye')", "SystemExit: bye"),
-        (3, "import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
-        (4, "def broken(", "SyntaxError: '(' was never closed (outside_broken4.py, line 1)"),
-        (5, "", "AttributeError: module 'outside_broken5' has no attribute 'Plugin'"),
-        (6, "Plugin = 3", "outside_broken6:Plugin is not a LossPlugin"),
-        (7, "from faceexp.contract import SamplerPlugin as Plugin", "outside_broken7:Plugin is not a LossPlugin"),
-        (8, "from faceexp.contract import LossPlugin as Plugin", "outside_broken8:Plugin lacks build"),
-        (9, LOSS.replace("weight: float", "weight: 'Missing'"), "PydanticUndefinedAnnotation: name 'Missing' is not"),
+        (
+            1,
+            "raise RuntimeError('no such GPU,\\n  sorry')",
+            "RuntimeError: no such GPU, sorry; outside_broken1.py:1",
+            MEND,
+        ),
+        (2, "\nraise SystemExit('bye')", "SystemExit: bye; outside_broken2.py:2", MEND),
+        (
+            3,
+            "import no_such_module",
+            "it imports 'no_such_module', which is not installed: pip install no_such_mod",
+            "",
+        ),
+        (4, "def broken(", "SyntaxError: '(' was never closed; outside_broken4.py:1", MEND),
+        (5, LOSS.replace("class Plugin", "class Plugn"), ENTRY, CORRECT),
+        (6, "Plugin = 3", "outside_broken6:Plugin is not a LossPlugin", MEND),
+        (7, "from faceexp.contract import SamplerPlugin as Plugin", "outside_broken7:Plugin is not a LossPlugin", MEND),
+        (8, "from faceexp.contract import LossPlugin as Plugin", "outside_broken8:Plugin lacks build", MEND),
+        (9, LOSS.replace("weight: float", "weight: 'Missing'"), "PydanticUndefinedAnnotation: name 'Missing' is", REST),
+        (10, "import json.no_such_module", "ModuleNotFoundError: No module named 'json.no_such_module'", MEND),
+        (11, LOSS.replace("weight: float", "need"), "'need' has no type: write `need: ClassVar[...] = ...`", MEND),
     ],
 )
-def test_a_broken_plugin_says_why_and_stops_nothing_else(install, number, source, reason):
+def test_a_broken_plugin_says_why_and_stops_nothing_else(install, number, source, reason, mend):
     distribution = f"outside-broken{number}"
     install(distribution, "loss", "broken", source, version="0.5")
     with pytest.raises(BrokenPluginError) as caught:
         discover().find("loss", "broken").load()
     assert str(caught.value).startswith(f"loss 'broken' ({distribution} 0.5) is broken: {reason}")
     assert "\n" not in str(caught.value)
-    assert refused(discover().configure, "loss", "broken", {}).endswith(f"; reinstall or remove {distribution}")
-    assert refused(faceexp.plugin, "loss", "broken").endswith(f"; reinstall or remove {distribution}")
+    told = f"{caught.value}; {mend} or remove {distribution}" if mend else str(caught.value)
+    assert refused(discover().configure, "loss", "broken", {}) == refused(faceexp.plugin, "loss", "broken") == told
     healthy: Any = discover().configure("loss", "contrastive", {"margin": 2.0}).plugin
     assert healthy.margin == 2.0
+
+
+def test_a_plugin_whose_module_is_gone_is_to_be_reinstalled(install):
+    install("outside-gone", "loss", "made", "").unlink()
+    told = "ModuleNotFoundError: No module named 'outside_gone'; reinstall or remove outside-gone"
+    assert refused(faceexp.plugin, "loss", "made").endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("line", "remark"),
+    [
+        ("need: ClassVar[int] = 3", "has an attribute 'need' that nobody reads; did you mean 'needs'?"),
+        (
+            "Distance: ClassVar[str] = 'cosine'",
+            "has an attribute 'Distance' that nobody reads; did you mean 'distance'?",
+        ),
+        ("def trait(self): ...", "has an attribute 'trait' that nobody reads; did you mean 'traits'?"),
+        ("colour: ClassVar[str] = 'red'", None),
+        ("need: int = option(1, 'An option.')", None),
+        ("_need: ClassVar[int] = 3", None),
+    ],
+)
+def test_an_attribute_that_is_nearly_one_of_the_contract_is_named(install, line, remark):
+    install("outside-near", "loss", "near", LOSS.replace("weight:", f"{line}\n    weight:"))
+    assert discover().find("loss", "near").remarks == ((remark,) if remark else ())
+
+
+def test_a_required_attribute_that_is_mistyped_is_named_where_it_is_missed(install):
+    install("outside-distanse", "loss", "near", LOSS.replace("distance:", "distanse:"))
+    told = "does not declare distance; has an attribute 'distanse' that nobody reads; did you mean 'distance'?"
+    assert told in refused(faceexp.plugin, "loss", "near")
 
 
 def test_two_distributions_that_offer_one_name_are_both_named(install):

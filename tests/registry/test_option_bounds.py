@@ -7,7 +7,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from faceexp.contract import GROUPS, LARGEST_NUMBER
+from faceexp.contract import GROUPS
+from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment.messages import explain
 from faceexp.registry.installed import discover
 

@@ -217,8 +217,8 @@ def test_practically_the_best_is_said_with_its_margin(asked):
 def test_what_it_would_take_with_seeds_and_people(asked):
     helps = [claim("x"), claim("y"), claim("z", "better")]
     assert said(asked(helps=helps, needed=needed()))[NEEDED] == (
-        "2 losses are undecided: with 3 trials a loss this run finds 4.2 points in 80 % of repetitions, after the "
-        "correction for 3 losses. 6 seeds (about 8 minutes of one process) would find 2.0 points, and no number of seeds "
+        "2 losses are undecided: in 80 of 100 such runs, 3 trials of each loss find a difference of 4.2 points or more "
+        "(after the correction for 3 losses). 6 seeds (about 8 minutes of one process) would find 2.0 points, and no number of seeds "
         "less than 1.1 points. To decide about x (+1.5), it takes about 11 seeds or 130 people."
     )
 
@@ -229,9 +229,9 @@ def test_what_it_would_take_with_seeds_and_people(asked):
         ({"seeds": None}, "To decide about x (+1.5), it takes about 130 people."),
         ({"people": None}, "To decide about x (+1.5), it takes about 11 seeds."),
         ({"seeds": None, "people": None}, "and no number of seeds less than 1.1 points."),
-        ({"seeds": None, "people": 12_345, "difference": -0.015}, "about x (−1.5), it takes about 12,345 people."),
+        ({"seeds": None, "people": 9_345, "difference": -0.015}, "about x (−1.5), it takes about 9,345 people."),
         ({"seeds": None, "people": None, "limit": 0.0}, "(about 8 minutes of one process) would find 2.0 points."),
-        ({"seeds": None, "people": None, "more": None}, "after the correction for 1 loss."),
+        ({"seeds": None, "people": None, "more": None}, "(after the correction for 1 loss)."),
     ],
 )
 def test_what_it_would_take_leaves_out_what_cannot_be_said(asked, values, end):
@@ -243,9 +243,14 @@ def test_a_run_that_finds_nothing_possible_says_so(asked):
     more = {"seeds": 4, "trials": 4, "detectable": 0.2, "minutes": 0.4}
     run = asked(helps=[claim("x")], needed=needed(undecided=1, now=now, more=more, seeds=None, people=None, limit=None))
     assert said(run)[NEEDED] == (
-        "1 loss is undecided: with 2 trials a loss this run finds no possible difference in 80 % of repetitions, after "
-        "the correction for 1 loss. 4 seeds (about a minute of one process) would find 20.0 points."
+        "1 loss is undecided: in 80 of 100 such runs, 2 trials of each loss find no possible difference (after the "
+        "correction for 1 loss). 4 seeds (about 20 seconds of one process) would find 20.0 points."
     )
+
+
+def test_nobody_is_told_to_find_people_without_end(asked):
+    run = asked(helps=[claim("x")], needed=needed(seeds=None, people=40_267))
+    assert "people" not in said(run)[NEEDED]
 
 
 def test_a_metric_of_which_less_is_better_keeps_its_sign(asked):

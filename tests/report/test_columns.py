@@ -69,6 +69,17 @@ def test_without_a_phase_1_baseline_there_is_no_note(written, changed):
 def test_a_metric_that_a_run_lacks_is_refused_with_those_that_it_has(changed, written):
     fewer = changed(written, summary=[summary for summary in written.summary if summary.metric in ("auc", "eer")])
     assert metric_of(fewer, "eer") is METRIC_OF["eer"]
-    with pytest.raises(KeyError) as refused:
-        metric_of(fewer, "accuracy")
-    assert refused.value.args == ("auc", "eer")
+    for wrong, hint in (("accuracy", "known: auc, eer"), ("AUD", "did you mean 'AUC'?")):
+        with pytest.raises(KeyError) as refused:
+            metric_of(fewer, wrong)
+        assert refused.value.args == (hint,)
+
+
+@pytest.mark.parametrize("name", ["sim_diff_ratio", "sim/diff"])
+def test_a_metric_goes_by_its_key_and_by_its_heading(written, name):
+    assert metric_of(written, name) is METRIC_OF["sim_diff_ratio"]
+
+
+def test_a_heading_needs_neither_its_unit_nor_its_capitals(written):
+    for name in ("MAP@R %", "MAP@R", "map@r"):
+        assert metric_of(written, name) is METRIC_OF["map_at_r"]

@@ -7,7 +7,7 @@ import pytest
 from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.report import formats
 from faceexp.report.columns import starred
-from faceexp.report.headline import headline
+from faceexp.report.headline import headline, in_few_words
 from faceexp.report.page.html import page
 from faceexp.report.terminal.run import picture, run_table
 from faceexp.results.schema import EnvironmentRecord
@@ -65,9 +65,9 @@ def test_where_nothing_beats_guessing_the_first_sentence_says_so(guessing, asked
     # Rows that are right far more often are not called useless, only because there were too few trials to show it.
     few = asked(guessing=[claim("x", p=None)])
     assert said(few)[0] == (
-        "With so few trials nothing is tested, and the numbers may be luck: add seeds or folds. With 3 trials of each "
-        "loss a run says which losses help, with 5 which may be the best. The AUC of the rows is 0.500 to 0.912; "
-        "guessing gives 0.5."
+        "With so few trials nothing is tested, and the numbers may be luck. With seeds = [0, 1, 2] the run says which "
+        "losses help, with seeds = [0, 1, 2, 3, 4] which may be the best. The AUC of the rows is 0.500 to 0.912; guessing "
+        "gives 0.5."
     )
 
 
@@ -75,6 +75,16 @@ def test_rows_that_are_not_shown_to_beat_guessing_are_named(asked):
     run = asked(guessing=[claim("a", "better"), claim("b"), claim("c", "better")])
     assert said(run)[0] == "1 of 3 rows is not shown to beat guessing: b."
     assert len(said(asked(helps=[claim("a")]))) == 1, "where all do, nothing is said"
+
+
+def test_a_row_that_was_never_trained_is_not_judged(asked):
+    """Both trials of `dead` have failed: the run knows nothing about it, which is no finding."""
+    judged = [claim("other", "better"), claim("phase-1 embedding", "better"), claim("dead", p=None)]
+    run = asked(guessing=judged, helps=[claim("other", "better"), claim("dead", p=None)])
+    assert said(run) == said(asked(guessing=judged[:2], helps=[claim("other", "better")]))
+    assert not any("guessing" in sentence for sentence in said(run))
+    run = asked(helps=[claim("other")], best=[standing("other", interval=None), standing("dead", interval=None)])
+    assert not any("Which may be the best" in sentence for sentence in said(run)), "there is one loss alone"
 
 
 def test_what_is_shown_of_the_losses(asked):
@@ -94,24 +104,73 @@ def test_what_is_shown_of_the_losses(asked):
     unjudged = asked(helps=[claim("a")], best=[standing("a", interval=None), standing("b", interval=None)])
     assert said(unjudged) == [
         "No loss is shown to be better than the phase-1 embedding in MAP@R. Which may be the best cannot be said from "
-        "so few trials."
+        "so few trials; with seeds = [0, 1, 2, 3, 4] it can."
     ]
     untested = asked(helps=[claim("a", p=None)], best=[standing("a", interval=None)])
     assert said(untested) == ["Nothing can be said about the losses in MAP@R: there are too few trials."]
 
 
-def test_what_would_show_more(asked):
+PARTS = [
+    {
+        "seed": seed,
+        "fold": 0,
+        "train": {"images": 50, "people": 20},
+        "validation": {"images": 25, "people": 5},
+        "test": {"images": 25, "people": 5},
+    }
+    for seed in (0, 1)
+]
+
+
+def test_what_would_show_more(asked, written, changed):
     now = {"seeds": 3, "trials": 3, "detectable": 0.12, "minutes": 4.0}
     more = {"seeds": 6, "trials": 6, "detectable": 0.02, "minutes": 8.0}
     needed = {"undecided": 2, "now": now, "more": more, "label": "x", "difference": 0.015, "people": 130}
-    assert said(asked(helps=[claim("x")], needed=needed))[-1] == (
-        "With 3 trials a loss, only a difference of 12.0 points or more would probably have been shown; 6 seeds in all "
-        "(about 8 minutes) would show 2.0 points, and 130 people would decide about x (+1.5)."
+    run = changed(written, parts=PARTS)
+    seeds = "seeds = [0, 1, 2, 3, 4, 5], which takes about 8 minutes and shows a difference of 2.0 points"
+    assert said(asked(run, helps=[claim("x")], needed=needed))[-1] == (
+        "2 losses are undecided: with 3 trials of each loss, a difference of less than 12.0 points is easily missed. "
+        f"What would tell more: {seeds}, or 100 more people, who would decide about x (+1.5)."
     )
-    bare = needed | {"more": None, "people": None, "now": now | {"detectable": None}}
-    assert said(asked(helps=[claim("x")], needed=bare))[-1] == (
-        "With 3 trials a loss, no difference could have been shown."
+    # Nobody finds ten times as many people as there are.
+    assert said(asked(run, helps=[claim("x")], needed=needed | {"people": 400}))[-1].endswith(f"more: {seeds}.")
+
+
+def test_a_run_that_could_not_have_answered_says_so_and_what_would(asked, written, changed):
+    """The phase-1 embedding has 50.0 of 100, so that no loss can be better by more than 50 points."""
+    run = changed(written, parts=PARTS)
+    now = {"seeds": 2, "trials": 2, "detectable": 0.705, "minutes": 4.0}
+    needed = {"undecided": 1, "now": now, "more": now, "label": "x", "difference": 0.1, "seeds": 14, "people": 9000}
+    no_answer = (
+        "2 trials of each loss cannot answer which losses help: not even a perfect loss would probably be shown to."
     )
+    for cannot in (needed, needed | {"now": now | {"detectable": None}}):
+        asked_run = asked(run, helps=[claim("x", p=0.5)], needed=cannot)
+        assert said(asked_run)[-1] == f"{no_answer} What would tell more: 14 seeds, which would decide about x (+10.0)."
+        assert headline(asked_run)[-1].warns
+        assert in_few_words(asked_run) == "too few trials to show which losses help"
+    hopeless = asked(run, helps=[claim("x", p=0.5)], needed=needed | {"seeds": None})
+    assert said(hopeless)[-1] == f"{no_answer} It takes more people, or losses that differ more."
+    few = changed(hopeless, people_enough=36)
+    assert said(few)[-1] == (
+        f"{no_answer} 30 people are too few to test and to tune on: 6 more would be enough (36 in all)."
+    )
+    assert "6 more would be enough" in said(asked(few, guessing=[claim("x", p=None)]))[0]
+    assert "more would be enough" not in " ".join(said(asked(few, helps=[claim("x", "better")], needed=needed)))
+
+
+def test_the_finding_in_few_words(asked, written, guessing):
+    assert in_few_words(written) == "no question was asked"
+    # The same words stand above the table.
+    untested = asked(guessing=[claim("x", p=None)])
+    assert in_few_words(untested) == "with so few trials nothing is tested, and the numbers may be luck"
+    assert said(untested)[0].lower().startswith(in_few_words(untested))
+    assert in_few_words(guessing) == "no row is shown to beat guessing"
+    helping = [claim("a", "better", 0.02), claim("b", "better", 0.05), claim("c")]
+    assert in_few_words(asked(helps=helping)) == "b and 1 other of 3 losses help"
+    assert in_few_words(asked(helps=helping[1:])) == "b of 2 losses helps"
+    assert in_few_words(asked(helps=[claim("a", p=0.3)])) == "the loss is not shown to help"
+    assert in_few_words(asked(helps=[claim("a", p=None)])) == "too few trials to compare"
 
 
 def test_that_nothing_is_said_of_other_people_stands_with_the_finding(asked, written, changed):
@@ -143,7 +202,34 @@ def test_a_row_that_is_not_shown_to_beat_guessing_gets_no_star(asked, bold_label
     assert "*50.0" not in drawn(run_table(guessing, 140), 140)
     assert "**50.0**" not in formats.markdown(guessing)
     assert r"\textbf" not in formats.latex(guessing)
+    # What marks the best is explained only where something is marked.
+    assert "* best" in drawn(run_table(asked(helps=helps), 140), 140)
+    assert "* best" not in drawn(run_table(guessing, 140), 140)
+    assert "Bold: best" in formats.markdown(asked(helps=helps))
+    assert "Bold: best" in formats.latex(asked(helps=helps))
+    assert "Bold: best" not in formats.markdown(guessing) + formats.latex(guessing)
     assert 'class="value best"' not in page(guessing, EnvironmentRecord(), {}, {})
+
+
+def test_a_star_in_a_column_that_has_no_room_is_not_explained(asked, changed, comparison, bold_label, drawn):
+    run = changed(asked(), comparisons=[comparison("auc")])
+    assert starred(run, METRIC_OF["auc"]) == {bold_label}
+    wide, narrow = (drawn(run_table(run, width, notes=True), width) for width in (200, 60))
+    assert "*0.912" in wide
+    assert "* best, and better than another row" in wide
+    assert "AUC" not in narrow.splitlines()[3]
+    assert "* best" not in narrow
+
+
+def test_what_helps_means_is_said_wherever_that_column_is(asked, written, changed, drawn):
+    run = asked(helps=[claim("other")])
+    assert "helps: MAP@R minus the phase-1 embedding's; ?: undecided" in drawn(run_table(run, 140), 140)
+    elsewhere = drawn(run_table(run, 140, columns=[METRIC_OF["auc"]]), 140)
+    assert "helps: MAP@R, which has no column here, minus the phase-1 embedding's; ?: undecided" in elsewhere
+    one = changed(run, trials=[trial.to_jsonable() for trial in run.trials if trial.seed == 0])
+    text = drawn(run_table(one, 200), 200)
+    assert "no difference can be called real. helps: MAP@R minus the phase-1 embedding's; ?: undecided" in text
+    assert "helps: MAP@R minus" in formats.markdown(one)
 
 
 def test_below_the_table_stand_three_lines_at_most(asked, changed, drawn):

@@ -10,6 +10,7 @@ from faceexp.engine.backend import versions
 from faceexp.engine.finished import MissingError
 from faceexp.experiment.schema import Finetune, PluginRef
 from faceexp.results import outlook as outlook_module
+from faceexp.results.measure import measure
 from faceexp.results.outlook import COMPILE, START, TRIAL, outlook
 from faceexp.store import Store
 from faceexp.values import TrainedTrial
@@ -42,11 +43,16 @@ def finished(monkeypatch, is_done, seconds):
             return TrainedTrial(trial, self.plan.splits[0], "ok", seconds=seconds)
 
     monkeypatch.setattr(outlook_module, "Engine", Known)
+    monkeypatch.setattr(outlook_module, "measure", lambda trained, plan, store: trained)
 
 
 def test_a_run_that_is_new_is_estimated_by_the_rule(plan, store):
     expected = outlook(plan(), store, 1)
-    assert (expected.trials, expected.finished, expected.rows) == (8, 0, 4)  # raw pixels are no finished work
+    assert (expected.trials, expected.finished, expected.rows) == (
+        8,
+        0,
+        4,
+    )  # raw pixels take no training, but they were not measured
     assert expected.basis == "rule of thumb"
     # To start, to compile two losses, to measure eight trials, and hardly any training.
     assert 17 / 60 < expected.minutes < 25 / 60
@@ -65,7 +71,7 @@ def test_one_more_seed_takes_as_long_as_those_before(plan, store, monkeypatch):
     finished(monkeypatch, lambda trial: trial.seed == 0, {"pretrain": 90.0, "features": 10.0, "finetune": 50.0})
     expected = outlook(plan(), store, 1)
     assert expected.basis == "times of this experiment in the store"
-    assert expected.finished == 3
+    assert expected.finished == 4  # the baselines count, as they do in the run
     assert expected.minutes == pytest.approx((200 + START + 2 * COMPILE + 4 * TRIAL) / 60)
 
 
@@ -108,3 +114,11 @@ def test_another_number_of_processes_is_other_work(plan, store, monkeypatch):
         outlook(plan(), store, jobs)
     assert seen == [before] * 8 + ["7"] * 8
     assert versions()["threads"] == before
+
+
+def test_raw_pixels_are_finished_when_they_were_measured(plan, store):
+    planned = plan(baselines=("pixels",), seeds=(0,))
+    assert outlook(planned, store, 1).finished == 0
+    engine = trials.Engine(planned, store, lambda *_: 0.0, lambda _: None)
+    measure(engine.run(planned.trials[0]), planned, store)
+    assert outlook(planned, store, 1).finished == 1

@@ -175,6 +175,18 @@ def test_why_it_is_this_model_is_said(scored, path, why):
     assert choose(path)[1] == why
 
 
+def test_a_tie_is_said_to_be_one_and_by_what_it_was_broken(scored):
+    """With few people on validation, several losses often make no mistake there."""
+    scored({"b": {0: 1.0, 1: 1.0}, "a": {0: 1.0, 1: 1.0}, "worse": {0: 0.9, 1: 0.9}})
+    model, why = choose("r")
+    assert model.root.name == "a-0"
+    assert why == (
+        "2 of 3 losses were equally good on validation (mean AUC 1.000); of these a is the first by name, and any other may "
+        "be as good; of its 2 models, that of seed 0 and fold 0 is the first of 2 that were equally far above the other "
+        "losses"
+    )
+
+
 def test_why_it_is_a_model_of_a_single_loss_is_said_too(scored):
     scored({"alone": {3: 0.7, 5: 0.99}})
     assert choose("r")[1] == "of its 2 models, that of seed 3 and fold 0 is the first"

@@ -281,6 +281,23 @@ def test_the_best_loss_is_compared_with_every_other_row():
     assert lowest.mean == pytest.approx(np.mean([*table["bad"].values()]))
 
 
+def test_with_a_reference_every_loss_is_compared_with_it_and_corrected_for_the_losses_alone():
+    table = trials(good=0.9, better=0.95, start=0.8, pixels=0.97) | {"dead": {}}
+    losses = {"good", "better", "dead"}
+    power = asked(table, losses=losses, against="start")
+    assert (power.against, power.best, power.comparisons) == ("start", "better", 2)
+    assert [row.label for row in power.rows] == ["better", "good", "dead"]
+    for row in power.rows[:2]:
+        alone = asked({label: table[label] for label in (row.label, "start")}, losses={row.label})
+        assert row.single == alone.rows[0].single
+        assert row.difference == pytest.approx(
+            np.mean([table[row.label][cell] - table["start"][cell] for cell in table["start"]])
+        )
+        assert row.corrected.alpha == 0.05 / 2
+    assert power.rows[2].single is None
+    assert asked(table, losses=losses).comparisons == 6
+
+
 def test_the_detectable_difference_is_that_of_the_comparison():
     table = trials(a=0.9, b=0.88)
     records = [

@@ -32,6 +32,7 @@ from faceexp.contract import (
     LossTraits,
     ModelPlugin,
     SamplerPlugin,
+    StoredImage,
     option,
     pair_traits,
 )
@@ -371,6 +372,12 @@ def plant_everywhere(kind):
     class Silent(base):
         pass
 
+    @planted(kind, "test_attributes_are_those_of_the_contract")
+    class Mistyped(base):
+        """It wants to be suggested."""
+
+        suggestd: ClassVar[bool] = True
+
     @planted(kind, "test_importing_it_leaves_tensorflow_alone")
     class Heavy(base):
         """Its module is the one that the test below writes."""
@@ -632,7 +639,12 @@ class CapturedVariable(WithoutXla):
         return lambda labels, x: loss(labels, x) * factor
 
 
-@planted("loss", "test_keeps_its_state_in_a_layer", "test_the_seed_decides")
+@planted(
+    "loss",
+    "test_keeps_its_state_in_a_layer",
+    "test_the_seed_decides",
+    "test_draws_random_numbers_from_its_seed_alone",
+)
 class SharedAmongBuilds(WithoutXla):
     """All builds share a number."""
 
@@ -642,6 +654,57 @@ class SharedAmongBuilds(WithoutXla):
         self.calls.append(1)
         loss, number = super().build(ctx), len(self.calls)
         return lambda labels, x: loss(labels, x) * (1.0 + 0.01 * number)
+
+
+class Noisy(WithoutXla):
+    """Its noise has no effect with its options as they are."""
+
+    noise: float = option(0.0, "Factor of the noise.", ge=0)
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        loss = super().build(ctx)
+        return lambda labels, x: loss(labels, x) + self.noise * self.drawn(tf)
+
+    def drawn(self, tf):
+        return tf.random.normal(())
+
+
+@planted("loss", "test_draws_random_numbers_from_its_seed_alone")
+class NoisyWhenSwitchedOn(Noisy):
+    """It draws from a generator of its own; a noise times 0 is the same each time."""
+
+    def drawn(self, tf):
+        return np.random.default_rng().uniform()
+
+
+planted("loss", "test_draws_random_numbers_from_its_seed_alone")(Noisy)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda tf: tf.random.normal(()), "as it is: it draws random numbers without a seed, by RandomStandardNormal"),
+        (
+            lambda tf: tf.map_fn(lambda _: tf.random.uniform(()), tf.zeros(2))[0],
+            "as it is: it draws random numbers without a seed, by RandomUniform",
+        ),
+        (lambda tf: np.random.normal(), "as it is: it draws from the global random numbers of NumPy"),
+        (lambda tf: random.random(), "as it is: it draws from the global random numbers of Python"),
+        (lambda tf: np.random.default_rng().uniform(), "noise = 1: it has other constants each time it is built"),
+    ],
+    ids=["TensorFlow", "in a loop", "NumPy", "Python", "generator"],
+)
+def test_where_random_numbers_come_from_is_told_although_they_have_no_effect(draw, message, monkeypatch):
+    monkeypatch.setattr(Noisy, "drawn", lambda self, tf: draw(tf))
+    with settings_kept(Noisy()), pytest.raises(AssertionError, match=f"{message}.*; faceexp.layers.random_layer gives"):
+        LossContract().test_draws_random_numbers_from_its_seed_alone(Noisy())
+
+
+def test_numbers_that_are_the_same_each_time_are_no_random_numbers(monkeypatch):
+    monkeypatch.setattr(Noisy, "drawn", lambda self, tf: np.random.default_rng(0).normal())
+    LossContract().test_draws_random_numbers_from_its_seed_alone(Noisy())
 
 
 class Acting(WithoutXla):
@@ -924,6 +987,21 @@ class Files(Noise):
         return {"images": names}
 
 
+class Records(Files):
+    """Images inside a larger file."""
+
+    def change(self, given):
+        return {"images": [StoredImage(path.name, path.read_bytes) for path in super().change(given)["images"]]}
+
+
+@planted("dataset", "test_images_can_be_read")
+class DamagedRecord(Noise):
+    """A record that holds no image."""
+
+    def change(self, given):
+        return {"images": [StoredImage(str(number), lambda: b"no image") for number in range(6)]}
+
+
 @planted("dataset", "test_images_can_be_read")
 class MissingFile(Files):
     """A file that is not there."""
@@ -1162,6 +1240,10 @@ def test_every_check_says_what_it_demands():
 
 def test_a_healthy_dataset_of_files_passes(tmp_path):
     assert run(DatasetContract, Files(folder=str(tmp_path)), tmp_path) == (set(), set())
+
+
+def test_a_healthy_dataset_of_records_passes(tmp_path):
+    assert run(DatasetContract, Records(folder=str(tmp_path)), tmp_path) == (set(), set())
 
 
 # Defects that many checks find

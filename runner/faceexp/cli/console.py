@@ -120,7 +120,8 @@ def show(renderable: "RenderableType", data: object, *, as_json: bool) -> None:
 
         print_json(to_jsonable(data))
     else:
-        output_console().print(renderable, markup=False, highlight=False, emoji=False)
+        # A path that is longer than a line is left whole, so that it can be copied.
+        output_console().print(renderable, markup=False, highlight=False, emoji=False, crop=False)
 
 
 def print_json(data: object) -> None:

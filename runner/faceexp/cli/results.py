@@ -9,7 +9,7 @@ import typer
 
 from faceexp.cli import completion
 from faceexp.cli.console import JsonFlag, output_console, say, show, user_path, writing
-from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from faceexp.evaluation.catalogue import Metric
@@ -54,7 +54,8 @@ def report(
         typer.Option(
             "--columns",
             metavar="METRIC,METRIC...",
-            help="The metrics to show, e.g. accuracy,eer; by default as many as fit, in CSV and Markdown all.",
+            help="The metrics to show, by key or heading, e.g. accuracy,eer; by default as many as fit, in CSV and "
+            "Markdown all.",
         ),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="The format of the table.")] = Format.TABLE,
@@ -131,7 +132,7 @@ def _metric(run: "RunRecord", key: str | None, option: str) -> "Metric":
     try:
         return metric_of(run, key)
     except KeyError as error:
-        message = f"the run has no metric {key!r}; {did_you_mean(key, error.args)}"
+        message = f"the run has no metric {key!r}; {error.args[0]}"
         raise InputError(Problem(message, f"{option} {key}")) from None
 
 
@@ -207,12 +208,20 @@ def power(
     alpha: Annotated[
         float, typer.Option("--alpha", help="The two-sided significance level of a single comparison.")
     ] = 0.05,
+    all_pairs: Annotated[
+        bool,
+        typer.Option(
+            "--all-pairs",
+            help="Ask whether the best loss of a run is told from every other row, corrected for all pairs of rows; by "
+            "default each loss is compared with the phase-1 embedding, as the run asks.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Say what a study could have told apart, and how many pairs, people, seeds or folds it would have taken."""
     from faceexp.report.terminal import power as tables
     from faceexp.results import published_tables
-    from faceexp.results.design import design_of, losses_of, values_of
+    from faceexp.results.design import design_of, losses_of, reference_of, values_of
     from faceexp.run import open_run
     from faceexp.statistics.power import UnanswerableError, from_counts, from_run
 
@@ -245,6 +254,7 @@ def power(
             difference=None if difference is None else difference / asked_metric.scale,
             alpha=alpha,
             power=target,
+            against=None if all_pairs else reference_of(results, asked_metric.key),
         )
     except UnanswerableError as error:
         raise InputError(Problem(str(error), study[0] if is_run else "")) from None

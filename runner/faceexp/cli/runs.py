@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, show, user_path
+from faceexp.cli.console import JsonFlag, output_console, show, user_path
 
 
 def runs(
@@ -15,8 +15,9 @@ def runs(
     as_json: JsonFlag = False,
 ) -> None:
     """List the runs in a folder, the newest first: what each found, and which did not come to their end."""
+    from faceexp.report.headline import in_few_words
     from faceexp.report.terminal.runs import runs_table
     from faceexp.results.runs import runs_of
 
-    listed = runs_of(folder) if folder.exists() or folder.is_symlink() else []
-    show(runs_table(str(folder), listed), listed, as_json=as_json)
+    listed = runs_of(folder, in_few_words) if folder.exists() or folder.is_symlink() else []
+    show(runs_table(str(folder), listed, output_console().width), listed, as_json=as_json)

@@ -117,6 +117,7 @@ def run(
     options = [*(overrides or ()), *([f'verdict.until="{until.value}"'] if until else [])]
     options += [] if minutes is None else [f"limits.minutes={minutes}"]
     study = pipeline.load(spec, overrides=options, only=only or ())
+    untrained: set[str] = set()
     if minutes is not None and study.experiment.verdict.until == "seeds":
         raise InputError(Problem("has a meaning only with --until decided", "--minutes"))
     if dry_run:
@@ -125,8 +126,10 @@ def run(
     _check_writable(out, store)
     with quiet() as stderr:
         say(outline(study.resolved), "bold", stderr, prose=True)
+        for remark in study.resolved.remarks:
+            say(remark, "yellow", stderr, prose=True)
         try:
-            with _displaying(study, stderr, tracebacks=traceback) as on_event:
+            with _displaying(study, stderr, untrained, tracebacks=traceback) as on_event:
                 finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
         except KeyboardInterrupt as error:
             say("interrupted; finished trials are kept, the same command goes on from there", "yellow", stderr)
@@ -134,7 +137,7 @@ def run(
         except InputError as error:
             _show_tracebacks(getattr(error, "__notes__", []) if traceback else [], stderr)
             raise
-    show(run_table(finished.results, output_console().width), finished.results, as_json=as_json)
+    show(run_table(finished.results, output_console().width, told=untrained), finished.results, as_json=as_json)
     say(f"results in {finished.folder}")
     say(f"data, sources and method: faceexp report {finished.folder} --notes")
     if finished.failed:
@@ -149,7 +152,7 @@ def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json
     from faceexp.store import Store, default_root
 
     with quiet() as stderr:
-        say(outline(study.resolved), "bold", stderr)
+        say(outline(study.resolved), "bold", stderr, prose=True)
         with counting(stderr, "images decoded", 100) as on_progress:
 
             def count(event: "Event") -> None:
@@ -157,7 +160,7 @@ def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json
                     on_progress(100 * event.done // max(event.total, 1))
 
             used_store = Store(store or default_root())
-            plan = study.plan(used_store, _saying_notes(count, stderr, tracebacks=False))
+            plan = study.plan(used_store, _saying_notes(count, stderr, set(), tracebacks=False))
         expected = outlook(plan, used_store, jobs)
     show(outlook_text(expected, study.experiment.verdict), expected, as_json=as_json)
 
@@ -182,8 +185,13 @@ def _check_writable(out: Path, store: Path | None) -> None:
 
 
 @contextlib.contextmanager
-def _displaying(study: "Study", console: "Console", *, tracebacks: bool = False) -> Iterator["EventCallback"]:
-    """Yield a callback that shows the events: on a terminal as a live display, in a log as one line per trial."""
+def _displaying(
+    study: "Study", console: "Console", untrained: set[str], *, tracebacks: bool = False
+) -> Iterator["EventCallback"]:
+    """Yield a callback that shows the events: on a terminal as a live display, in a log as one line per trial.
+
+    Losses of which it has said that they are not trained, and why, are added to ``untrained``: nobody reads that twice.
+    """
     from rich.live import Live
 
     from faceexp.report.terminal.progress import Display, ended
@@ -192,18 +200,20 @@ def _displaying(study: "Study", console: "Console", *, tracebacks: bool = False)
     if is_screen(console):
         display = Display(study.resolved)
         with Live(display, console=console, refresh_per_second=8, transient=False):
-            yield _saying_notes(display.on_event, console, tracebacks=tracebacks)
+            yield _saying_notes(display.on_event, console, untrained, tracebacks=tracebacks)
             display.end()
         return
 
     def write(event: "Event") -> None:
         if isinstance(event, TrialEnded):
-            say(ended(event.trial, event.done, event.total), "", console)
+            say(ended(event.trial, event.done, event.total, is_told=event.label in untrained), "", console)
 
-    yield _saying_notes(write, console, tracebacks=tracebacks)
+    yield _saying_notes(write, console, untrained, tracebacks=tracebacks)
 
 
-def _saying_notes(on_event: "EventCallback", console: "Console", *, tracebacks: bool) -> "EventCallback":
+def _saying_notes(
+    on_event: "EventCallback", console: "Console", untrained: set[str], *, tracebacks: bool
+) -> "EventCallback":
     """Return a callback that also says what is noted before anything trains: above a live display, or in the log."""
     from faceexp.report.answers import so_far
     from faceexp.results.events import Looked
@@ -215,6 +225,7 @@ def _saying_notes(on_event: "EventCallback", console: "Console", *, tracebacks: 
             return
         if isinstance(event, Refused):
             say(f"not trained: {event.reason}", "red", console)
+            untrained.add(event.label)
             _show_tracebacks([event.traceback] if tracebacks else [], console)
             return
         if isinstance(event, Looked):
@@ -257,9 +268,11 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
         raise
     text = outline(study.resolved)
     if as_json:
-        print_json({"valid": True, "problems": [], "outline": text})
+        print_json({"valid": True, "problems": [], "remarks": study.resolved.remarks, "outline": text})
     else:
         # Rich would take a tenth of the time of this command, so it is not used; colours are left out where Rich would.
         plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
         line = f"{typer.style('valid', fg='green')}  {printable(text)}; the data were not looked at"
         typer.echo(line, color=False if plain else None)
+        for remark in study.resolved.remarks:
+            typer.echo(typer.style(printable(remark), fg="yellow"), err=True, color=False if plain else None)

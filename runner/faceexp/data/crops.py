@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -134,9 +133,9 @@ def look_at(data: FaceData, indices: list[int], preprocess: Preprocess, progress
 def _look(data: FaceData, index: int, preprocess: Preprocess) -> Looked:
     source, name = data.images[index], image_name(data, index)
     try:
-        if isinstance(source, Path):
-            return images.opened(source, lambda image: _seen(name, images.upright(image), preprocess))
-        return _seen(name, images.upright(Image.fromarray(source)), preprocess)
+        if isinstance(source, np.ndarray):
+            return _seen(name, images.upright(Image.fromarray(source)), preprocess)
+        return images.opened(source, lambda image: _seen(name, images.upright(image), preprocess))
     except images.UnreadableImageError as error:
         return Looked(name, "unreadable", plain(str(error)))
 

@@ -14,6 +14,7 @@ from PIL import Image
 from faceexp.arrays import ByteArray, IntArray, new_array_file
 from faceexp.contract import FaceData
 from faceexp.data import detection, images
+from faceexp.data.face_data import place_of
 from faceexp.errors import InputError, Problem, first_of
 from faceexp.experiment.schema import Experiment
 from faceexp.store import Artefact, Store, source_digest
@@ -56,12 +57,12 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
     def decode(index: int) -> Problem | None:
         source = data.images[index]
         try:
-            if isinstance(source, Path):
-                picture = images.decode(source, preprocess)
-            else:
+            if isinstance(source, np.ndarray):
                 picture = images.prepare(Image.fromarray(source), preprocess)
+            else:
+                picture = images.decode(source, preprocess)
         except images.UnreadableImageError as error:
-            return images.unreadable(source if isinstance(source, Path) else f"image {index}", error)
+            return images.unreadable(place_of(data, index), error)
         array[index], faces[index] = picture.pixels, picture.faces
         # Here the pixels are at hand; later, all of them would have to be read from the file once more.
         digest = hashlib.blake2b(picture.pixels.data, digest_size=DIGEST_BYTES).digest()

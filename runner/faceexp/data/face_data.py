@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
 from faceexp.arrays import IntArray
-from faceexp.contract import FaceData
+from faceexp.contract import FaceData, StoredImage
 from faceexp.files import readable_name
 
 # So many names are given where several things are wrong in the same way.
 MAX_NAMED = 3
+# Of NumPy: truth values, whole numbers, floating-point numbers, texts.
+COLUMN_KINDS = "biufU"
+# Of a face: eyes, nose, corners of the mouth; x and y.
+LANDMARKS = (5, 2)
 
 
 def mistakes_of(faces: object) -> list[str]:
@@ -29,7 +33,7 @@ def mistakes_of(faces: object) -> list[str]:
         elif not text.strip() or not _is_writable(text):
             mistakes.append(f"{name} is {text!r}, which is no text that says something")
     # Labels are compared with the images and identities, so these have to be right first.
-    return mistakes or list(_of_labels(faces))
+    return mistakes or [*_of_labels(faces), *_of_columns(faces)]
 
 
 def _of_images(images: object) -> Iterable[str]:
@@ -39,13 +43,14 @@ def _of_images(images: object) -> Iterable[str]:
         elif not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)) or 0 in images.shape:
             yield f"images have the shape {images.shape}, not (N, H, W) or (N, H, W, 3), none of these zero"
     elif not isinstance(images, Sequence) or isinstance(images, str | bytes):
-        yield f"images are {_kind(images)}, not a list of paths or a uint8 array"
+        yield f"images are {_kind(images)}, not a list of paths or stored images, nor a uint8 array"
     elif not images:
         yield "there are no images"
     else:
-        wrong = next((number for number, image in enumerate(images) if not isinstance(image, Path)), None)
+        wrong = next((number for number, image in enumerate(images) if not isinstance(image, Path | StoredImage)), None)
         if wrong is not None:
-            yield f"image {wrong} is {_kind(images[wrong])}, not a pathlib.Path; only a uint8 array holds pixels"
+            kind = _kind(images[wrong])
+            yield f"image {wrong} is {kind}, not a pathlib.Path or a StoredImage; only a uint8 array holds pixels"
 
 
 def _of_identities(identities: object) -> Iterable[str]:
@@ -82,6 +87,23 @@ def _of_labels(faces: FaceData) -> Iterable[str]:
         yield f"there is a label {wrong} for {len(faces.identities)} identities; labels count them from 0"
 
 
+def _of_columns(faces: FaceData) -> Iterable[str]:
+    columns: object = faces.columns
+    if not isinstance(columns, Mapping):
+        yield f"columns are {_kind(columns)}, not arrays by name"
+        return
+    for name, column in columns.items():
+        if not (isinstance(name, str) and name.strip() and _is_writable(name)):
+            yield f"a column is called {name!r}, which is no name"
+        elif not isinstance(column, np.ndarray) or column.dtype.kind not in COLUMN_KINDS:
+            kind = f"an array of {column.dtype}" if isinstance(column, np.ndarray) else _kind(column)
+            yield f"column {name!r} is {kind}, not an array of numbers, truth values or texts"
+        else:
+            wanted = (len(faces.images), *LANDMARKS) if name == "landmarks" else (len(faces.images),)
+            if column.shape != wanted:
+                yield f"column {name!r} has the shape {column.shape}, not {wanted}"
+
+
 def _kind(value: object) -> str:
     return "None" if value is None else f"of the type {type(value).__name__}"
 
@@ -114,10 +136,23 @@ def images_of_people(data: FaceData) -> list[IntArray]:
     return np.split(np.argsort(data.labels, kind="stable"), ends[:-1])
 
 
+def path_of(data: FaceData, image: int) -> PurePath | None:
+    """Return the path of an image's file, or its name inside a larger file; nothing where it has none."""
+    source = data.images[image]
+    if isinstance(source, Path):
+        return source
+    return PurePosixPath(source.name) if isinstance(source, StoredImage) else None
+
+
+def place_of(data: FaceData, image: int) -> str:
+    """Return where an image is: the whole path of its file, or its place in the data set."""
+    return str(path_of(data, image) or f"image {image}")
+
+
 def file_of(data: FaceData, image: int) -> str:
     """Return what a reader knows an image of a person by: its file, or its place in the data set."""
-    source = data.images[image]
-    return readable_name(source.name) if isinstance(source, Path) else f"image {image}"
+    path = path_of(data, image)
+    return readable_name(path.name) if path else f"image {image}"
 
 
 def image_name(data: FaceData, image: int) -> str:

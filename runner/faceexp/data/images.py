@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import warnings
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from faceexp.arrays import ByteArray
+from faceexp.contract import StoredImage
 from faceexp.data import detection
 from faceexp.errors import Problem
 from faceexp.experiment.schema import Detect, Preprocess
-from faceexp.files import MAX_IMAGE_BYTES, check_file, explain_os_error, photo_formats
+from faceexp.files import MAX_IMAGE_BYTES, UnfitFileError, check_file, explain_os_error, photo_formats
 
 T = TypeVar("T")
 # A small file can claim to hold a huge picture, which would fill the memory: its size is checked before it is decoded.
@@ -66,37 +68,51 @@ class Picture:
     faces: int = 1
 
 
-def decode(path: Path, preprocess: Preprocess) -> Picture:
-    """Return a file's picture.
+def decode(source: Path | StoredImage, preprocess: Preprocess) -> Picture:
+    """Return the picture of an image file, or of an image inside a larger file.
 
     Raises:
         UnreadableImageError: See :func:`opened`; or the face that is looked for is not there.
     """
-    return opened(path, lambda image: prepare(image, preprocess))
+    return opened(source, lambda image: prepare(image, preprocess))
 
 
-def opened(path: Path, use: Callable[[Image.Image], T]) -> T:
-    """Return what is made of an image file, which is checked before it is decoded.
+def opened(source: Path | StoredImage, use: Callable[[Image.Image], T]) -> T:
+    """Return what is made of an image file, or of an image inside a larger file; it is checked before it is decoded.
 
     Raises:
         UnreadableImageError: The file is missing, no ordinary file, too large, truncated or no photo, or ``use`` says
             that it is of no use.
     """
     try:
-        check_file(path, MAX_IMAGE_BYTES)
+        content = _checked(source)
     except FileNotFoundError:
-        raise UnreadableImageError("is a link that leads nowhere" if path.is_symlink() else "does not exist") from None
+        is_link = isinstance(source, Path) and source.is_symlink()
+        raise UnreadableImageError("is a link that leads nowhere" if is_link else "does not exist") from None
     except OSError as error:
         raise UnreadableImageError(explain_os_error(error)) from None
     try:
-        with Image.open(path, formats=photo_formats()) as image:
+        with Image.open(content, formats=photo_formats()) as image:
             _check_pixels(image.size)
             return use(image)
     except UnreadableImageError:
         raise
+    except UnidentifiedImageError as error:  # its own text names the path once more, or an object in memory
+        raise UnreadableImageError("cannot be decoded (cannot identify image file)") from error
     except Exception as error:  # Pillow's decoders raise nearly everything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UnreadableImageError(f"cannot be decoded ({reason})") from error
+
+
+def _checked(source: Path | StoredImage) -> Path | io.BytesIO:
+    """Return what Pillow opens: a file of an acceptable kind and size, or bytes that are not too many."""
+    if isinstance(source, Path):
+        check_file(source, MAX_IMAGE_BYTES)
+        return source
+    content = source.read()
+    if len(content) > MAX_IMAGE_BYTES:
+        raise UnfitFileError(f"has {len(content):,} bytes; {MAX_IMAGE_BYTES:,} are the most that are read")
+    return io.BytesIO(content)
 
 
 def _check_pixels(size: tuple[int, int]) -> None:

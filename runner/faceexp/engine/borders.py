@@ -15,17 +15,11 @@ import numpy as np
 from faceexp.arrays import IntArray
 from faceexp.contract import BatchSupply
 from faceexp.engine.backend import Compiled, Tensor, Variable, tensorflow
+from faceexp.layers import UNSEEDED_OPERATIONS
 
 # The beginnings of the names of operations that keep something from one call to the next: random numbers without a
 # seed of their own, and code in Python.
-STATEFUL_OPERATIONS = (
-    "Random",
-    "TruncatedNormal",
-    "ParameterizedTruncatedNormal",
-    "Multinomial",
-    "PyFunc",
-    "EagerPyFunc",
-)
+STATEFUL_OPERATIONS = (*UNSEEDED_OPERATIONS, "PyFunc", "EagerPyFunc")
 SCALAR = "it has to return one float32 number, computed from the embeddings"
 
 

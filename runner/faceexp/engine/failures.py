@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import re
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from faceexp.arrays import ByteArray, FloatArray
 from faceexp.engine.pretrain import DivergedError
 from faceexp.errors import plain
 from faceexp.registry.installed import ConfiguredPlugin
+from faceexp.registry.reasons import name_in, place_in
 from faceexp.values import Status, TrainedTrial
 
 # Letters of a reason: messages of TensorFlow may be as long as a book.
@@ -56,19 +57,17 @@ def explained(error: BaseException, plugins: Sequence[ConfiguredPlugin] = ()) ->
 
 def place_of(error: BaseException, plugins: Sequence[ConfiguredPlugin]) -> str:
     """Return ``; file:line`` of the innermost code of these plugins that an error came from, if it came from any."""
-    lines = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(cause_of(error).__traceback__)]
-    for file, line in reversed(lines):
-        for plugin in plugins:
-            if name := _name_in(plugin, file):
-                return f"; {name}:{line}"
-    return ""
+    cause = cause_of(error)
+    places = (place_in(plugin.installed.module, plugin.installed.file, cause) for plugin in plugins)
+    return next(filter(None, places), "")
 
 
 def place_of_function(function: object, plugin: ConfiguredPlugin) -> str:
     """Return ``; file:line`` where a function of a plugin begins, or else where its ``build`` does."""
     for each in (function, getattr(type(function), "call", None), getattr(plugin.plugin, "build", None)):
         code = _code(each)
-        if code and (name := _name_in(plugin, Path(code.co_filename))):
+        installed = plugin.installed
+        if code and (name := name_in(installed.module, installed.file, Path(code.co_filename))):
             return f"; {name}:{code.co_firstlineno}"
     return ""
 
@@ -76,18 +75,22 @@ def place_of_function(function: object, plugin: ConfiguredPlugin) -> str:
 def _code(function: object) -> CodeType | None:
     while isinstance(function, functools.partial):
         function = function.func
+    if isinstance(function, FunctionType) and (called := _called_by(function)):
+        function = called
     code = getattr(inspect.unwrap(function) if callable(function) else function, "__code__", None)
     return code if isinstance(code, CodeType) else None
 
 
-def _name_in(plugin: ConfiguredPlugin, file: Path) -> str:
-    """Return the name of a file of a plugin, with the folder of its package; nothing if it belongs to none of it."""
-    module = plugin.installed.file
-    if module is None:
-        return ""
-    if "." not in plugin.installed.module and module.name != "__init__.py":
-        return file.name if file == module else ""
-    return f"{file.parent.name}/{file.name}" if file.is_relative_to(module.parent) else ""
+def _called_by(function: FunctionType) -> FunctionType | None:
+    """Return the function of the same file whose value a lambda returns as it is, if it calls nothing else."""
+    operations = [each.opname for each in dis.get_instructions(function)]
+    calls = [name for name in operations if name.startswith("CALL")]
+    if function.__name__ != "<lambda>" or len(calls) != 1 or operations[-2] not in calls:
+        return None
+    variables = inspect.getclosurevars(function)
+    known = [each for each in (*variables.nonlocals.values(), *variables.globals.values()) if inspect.isfunction(each)]
+    near = [each for each in known if each.__code__.co_filename == function.__code__.co_filename]
+    return near[0] if len(near) == 1 else None
 
 
 def cause_of(error: BaseException) -> BaseException:

@@ -23,6 +23,7 @@ from types import FrameType
 import numpy as np
 
 from faceexp.arrays import ByteArray
+from faceexp.contract import StoredImage
 from faceexp.engine.backend import THREADS
 from faceexp.engine.rehearsal import LONGEST, Rehearsal, Rehearsed
 from faceexp.errors import plain
@@ -68,7 +69,7 @@ class Work:
     def of(cls, plan: Plan, store: Store, score: Score) -> Work:
         """Return what to send to workers. What is large is left out: images that are in a file, and their sources."""
         file = plan.images.filename if isinstance(plan.images, np.memmap) else None
-        no_sources: list[Path] = []
+        no_sources: list[Path | StoredImage] = []
         bare = dataclasses.replace(
             plan, images=np.zeros(0, np.uint8), data=dataclasses.replace(plan.data, images=no_sources)
         )

@@ -64,7 +64,11 @@ def train_in_processes(
     pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)
     try:
         shares = [rehearsals[first::jobs] for first in range(jobs)]
-        rehearsed = [done for done in pool.work_off(shares, jobs, on_event) if isinstance(done, Rehearsed)]
+        rehearsed: list[Rehearsed] = []
+        for outcome in pool.work_off(shares, jobs, on_event):
+            if isinstance(outcome, Rehearsed):
+                rehearsed.append(outcome)
+                on_event(Event("rehearsal", len(rehearsed), len(rehearsals)))
         faults = refused(rehearsed, on_event)
         for trial in itertools.chain.from_iterable(groups):
             if trial.label in faults:

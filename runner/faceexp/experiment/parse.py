@@ -24,7 +24,7 @@ T = TypeVar("T", bound=BaseModel)
 MAX_LABEL = 200
 # Rows of a comparison, the points of all grids included. Each row is compared with each other one.
 MAX_SETTINGS = 1000
-# Trainings of one run: seeds times folds times settings.
+# Trials of one run: seeds times folds times rows, which are settings and baselines.
 MAX_TRIALS = 100_000
 
 SEE_LIST = "`faceexp list-plugins` shows the names"
@@ -69,15 +69,13 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
 
 
 def _too_many_trials(document: Document, experiment: Experiment) -> list[Problem]:
-    counts = {
-        "seeds": len(experiment.seeds),
-        "folds": experiment.protocol.folds,
-        "losses": len(experiment.losses),
-    }
-    trials = math.prod(counts.values())
+    losses, baselines = len(experiment.losses), len(experiment.used_baselines)
+    seeds, folds = len(experiment.seeds), experiment.protocol.folds
+    trials = seeds * folds * (losses + baselines)
     if trials <= MAX_TRIALS:
         return []
-    product = " x ".join(f"{count:,} {name}" for name, count in counts.items())
+    rows = f"{losses + baselines:,} rows (losses: {losses:,}, baselines: {baselines})"
+    product = f"{seeds:,} seeds x {folds:,} folds x {rows}"
     message = f"{product} are {trials:,} trials; {MAX_TRIALS:,} are the most of one run"
     return [document.problem(("seeds",), message)]
 

@@ -12,9 +12,9 @@ from pydantic import (
     model_validator,
 )
 
-from faceexp.contract import LARGEST_NUMBER
+from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
-from faceexp.experiment.baselines import BASELINES, BaselineKey
+from faceexp.experiment.baselines import BASELINES, PHASE1, Baseline, BaselineKey
 from faceexp.experiment.table import Table, unique
 
 # The parts of a protocol, in the order in which the program names them.
@@ -283,6 +283,12 @@ class Experiment(Table):
             if given["protocol"].get("kind") == "pairs_file" and isinstance(verdict, dict):
                 return {**given, "verdict": {**USUAL_OF_LISTS, **verdict}}
         return given
+
+    @property
+    def used_baselines(self) -> tuple[Baseline, ...]:
+        """The baselines that have trials: there is no phase-1 embedding without phase 1."""
+        baselines = [BASELINES[key] for key in self.baselines]
+        return tuple(baseline for baseline in baselines if baseline != PHASE1 or self.pretrain.enabled)
 
     @property
     def asks_as_usual(self) -> bool:

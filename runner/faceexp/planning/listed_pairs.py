@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import PurePath
 
 import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
-from faceexp.data.face_data import file_of, images_of_people, one_form, some
+from faceexp.data.face_data import file_of, images_of_people, one_form, path_of, some
 from faceexp.data.pairs_file import PairsFile
 from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean, first_of
 
@@ -53,9 +53,9 @@ class _Directory:
     def __init__(self, data: FaceData) -> None:
         self._data = data
         candidates = {
-            int(index): _numbers_in(data.identities[data.labels[index]], source)
-            for index, source in enumerate(data.images)
-            if isinstance(source, Path)
+            index: _numbers_in(data.identities[data.labels[index]], path)
+            for index in range(len(data.images))
+            if (path := path_of(data, index))
         }
         column = _telling_column(candidates.values())
         self._images: dict[str, dict[int, list[int]]] = {}
@@ -96,12 +96,12 @@ class _Directory:
 UNCLEAR = -1
 
 
-def _numbers_in(identity: str, source: Path) -> Candidates:
+def _numbers_in(identity: str, path: PurePath) -> Candidates:
     """Return the numbers in a file's name that may be the image's: the one behind the identity's name, or else all.
 
     Scripts that cut or align faces append numbers of their own: ``Ann_Lee_0004_0.png`` is face 0 of image 4.
     """
-    stem, person = (re.sub(r"[\W_]+", "_", one_form(text)).casefold() for text in (source.stem, identity))
+    stem, person = (re.sub(r"[\W_]+", "_", one_form(text)).casefold() for text in (path.stem, identity))
     person = person.strip("_")
     end = r"(?!\d)" if person[-1:].isdecimal() else ""
     named = re.search(rf"(?<![^\W_]){re.escape(person)}{end}(?![^\W\d_])", stem) if person else None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
-from faceexp.data.face_data import image_name, images_of_people, one_form, some
+from faceexp.data.face_data import image_name, images_of_people, one_form, path_of, some
 from faceexp.data.part_files import PartFiles
 from faceexp.data.splits import Parts
 from faceexp.errors import InputError, Problem, did_you_mean, first_of
@@ -102,9 +101,10 @@ class _Names:
         for person, name in enumerate(data.identities):
             self._people[one_form(name)].append(person)
         self._files: dict[str, list[int]] = defaultdict(list)
-        for index, source in enumerate(data.images):
-            if isinstance(source, Path):
-                self._files[_readable(source.name)].append(index)
+        for index in range(len(data.images)):
+            path = path_of(data, index)
+            if path:
+                self._files[_readable(path.name)].append(index)
 
     def find(self, text: str) -> list[int]:
         """Return the images that a line means.
@@ -134,8 +134,8 @@ class _Names:
         return matching
 
     def _ends_with(self, image: int, ending: list[str]) -> bool:
-        source = self._data.images[image]
-        return isinstance(source, Path) and [_readable(part) for part in source.parts[-len(ending) :]] == ending
+        path = path_of(self._data, image)
+        return path is not None and [_readable(part) for part in path.parts[-len(ending) :]] == ending
 
     def _hint(self, ending: list[str]) -> str:
         if not self._files and len(ending) > 1:

@@ -20,6 +20,17 @@ def trials_a_look(folds: int) -> int:
     return math.ceil(TRIALS_A_LOOK / folds) * folds
 
 
+def next_seeds(seeds: Collection[int], folds: int) -> tuple[int, ...]:
+    """Return the seeds that a further look adds to those which a run has."""
+    return free_seeds(seeds, trials_a_look(folds) // folds)
+
+
+def free_seeds(seeds: Collection[int], number: int) -> tuple[int, ...]:
+    """Return so many seeds beside those which a run has."""
+    # Seeds may be any numbers, up to the largest one that NumPy takes; the smallest that are free come next.
+    return tuple(itertools.islice((seed for seed in itertools.count() if seed not in seeds), number))
+
+
 @dataclasses.dataclass(frozen=True)
 class Further:
     """The next trials of a run.
@@ -43,10 +54,7 @@ def further(plan: Plan, labels: Collection[str]) -> Further:
         labels: The losses that are still in question.
     """
     experiment = plan.resolved.experiment
-    number = trials_a_look(plan.resolved.folds) // plan.resolved.folds
-    # Seeds may be any numbers, up to the largest one that NumPy takes; the smallest that are free come next.
-    free = (seed for seed in itertools.count() if seed not in experiment.seeds)
-    seeds = tuple(itertools.islice(free, number))
+    seeds = next_seeds(experiment.seeds, plan.resolved.folds)
     later = dataclasses.replace(plan.resolved, experiment=experiment.model_copy(update={"seeds": seeds}))
     trials = tuple(trial for trial in trials_of(later) if trial.kind == "baseline" or trial.label in labels)
     parts = itertools.chain.from_iterable(splits(plan.labels, experiment.protocol, seed) for seed in seeds)

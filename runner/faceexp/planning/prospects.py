@@ -14,6 +14,7 @@ from faceexp.arrays import IntArray
 from faceexp.data.splits import Split, test_size, validation_size
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.experiment.schema import Protocol
+from faceexp.planning.looks import free_seeds
 from faceexp.values import Note
 
 LEVEL = 0.05
@@ -22,6 +23,8 @@ LEVEL = 0.05
 PEOPLE = math.ceil(math.log2(2 / LEVEL))
 # Nobody is told to find more people than this.
 MOST_PEOPLE = 10_000
+# More seeds than this are counted, and not written one by one.
+MOST_SEEDS = 10
 
 
 def prospects(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
@@ -47,6 +50,7 @@ def _of_people(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> 
             f"{_people(tested)} tested in all: a row that only guesses is right about all of them, or wrong about all, "
             f"in 1 of {2 ** max(tested - 1, 0)} runs, so not even a perfect row can be shown to beat guessing at "
             f"5 %; it takes {PEOPLE} people with two images or more in test{advice}",
+            people=enough,
         )
     if tuned < PEOPLE:
         yield Note(
@@ -54,6 +58,7 @@ def _of_people(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> 
             f"{_people(tuned)} in validation, by whom threshold and checkpoint are chosen: what is best on so few may "
             f"be best by luck, and the threshold may fit nobody else; it takes {PEOPLE} people with two images or more "
             f"there before any choice can be shown to beat guessing at 5 %{advice}",
+            people=enough,
         )
 
 
@@ -79,16 +84,20 @@ def enough_people(protocol: Protocol) -> int | None:
 
 
 def _of_trials(protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
-    seeds, folds = len({part.seed for part in parts}), len({part.fold for part in parts})
-    # Seeds that test the same listed pairs are averaged within each fold, which then counts once.
-    trials = folds if protocol.kind == "pairs_file" else seeds * folds
+    used = tuple(dict.fromkeys(part.seed for part in parts))
+    seeds, folds = len(used), len({part.fold for part in parts})
+    # Seeds that test the same people are averaged within each fold, which then counts once.
+    averaged = protocol.kind == "pairs_file" or (protocol.seeds_share_test and folds > 1)
+    trials = folds if averaged else seeds * folds
     if trials >= TRIALS_FOR_BEST:
         return
-    if protocol.kind == "pairs_file":
-        counted, remedy = f"{folds} folds, within each of which seeds are averaged", "take a list of more folds"
+    wanted = more_trials(TRIALS_FOR_BEST, used, folds, averaged=averaged)
+    if averaged:
+        counted = f"{folds} folds, within each of which seeds are averaged"
+        remedy = f"take a list of {wanted}" if protocol.kind == "pairs_file" else f"cut {wanted}"
     else:
         counted = f"{seeds} seed{'s' if seeds > 1 else ''} x {folds} fold{'s' if folds > 1 else ''}"
-        remedy = "add seeds" if protocol.kind == "listed" else "add seeds or folds"
+        remedy = f"write {wanted}" if protocol.kind == "listed" else f"write {wanted}, or cut more folds"
     best = f"which may be the best takes {TRIALS_FOR_BEST}"
     if trials >= TRIALS_FOR_HELPS:
         text = f"{trials} trials of each row ({counted}) can show which losses help; {best}"
@@ -99,3 +108,22 @@ def _of_trials(protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
             f"{TRIALS_FOR_HELPS} trials at least, and {best}"
         )
     yield Note("few_trials", f"{text}: {remedy}")
+
+
+def more_trials(trials: int, seeds: Sequence[int], folds: int, *, averaged: bool) -> str:
+    """Return what gives each row so many trials, as the experiment file says it: ``seeds = [0, 1, 2]`` or ``3 folds``.
+
+    Args:
+        trials: The number of trials.
+        seeds: The seeds that there are.
+        folds: The number of folds.
+        averaged: Whether seeds are averaged within each fold, so that only folds count.
+    """
+    return f"{trials} folds" if averaged else seeds_line(math.ceil(trials / folds), seeds)
+
+
+def seeds_line(number: int, seeds: Sequence[int]) -> str:
+    """Return the line of an experiment file with so many seeds, those that it has first; only the number of many."""
+    if number > MOST_SEEDS:
+        return f"{number:,} seeds"
+    return f"seeds = {[*seeds, *free_seeds(seeds, max(0, number - len(seeds)))]}"

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from faceexp.experiment.baselines import BASELINES, PHASE1
+from faceexp.experiment.baselines import BASELINES
 from faceexp.store import digest
 from faceexp.values import Resolved, Trial
 
@@ -14,14 +14,11 @@ from faceexp.values import Resolved, Trial
 def trials_of(resolved: Resolved) -> Iterator[Trial]:
     """Yield the trials in the order in which they run: of each seed and fold the baselines, then the losses."""
     experiment = resolved.experiment
-    baselines = [BASELINES[key] for key in experiment.baselines]
-    labels = [baseline.label for baseline in baselines] + [loss.entry.label for loss in resolved.losses]
+    labels = [BASELINES[key].label for key in experiment.baselines] + [loss.entry.label for loss in resolved.losses]
     names = _file_names(labels)
     for seed in experiment.seeds:
         for fold in range(resolved.folds):
-            for baseline in baselines:
-                if baseline == PHASE1 and not experiment.pretrain.enabled:
-                    continue
+            for baseline in experiment.used_baselines:
                 label = baseline.label
                 yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "baseline", seed, fold, baseline=baseline)
             for loss in resolved.losses:

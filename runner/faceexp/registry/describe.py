@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +19,6 @@ from faceexp.registry.installed import BrokenPluginError, InstalledPlugin, disco
 
 # What pydantic tells of a value: its JSON schema.
 JsonSchema = dict[str, Any]
-# Seconds from which on it is told that importing a plugin takes long: whoever lists plugins waits for each new one.
-SLOW = 3.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +80,7 @@ class PluginDescription:
         text: The rest of its docstring.
         facts: What it says about itself, by the names that a reader sees.
         options: Its options, in the order in which it declares them.
+        remarks: What its author should know of it, although it works: each is a sentence of which it is the subject.
     """
 
     kind: str
@@ -92,6 +89,7 @@ class PluginDescription:
     text: str
     facts: Mapping[str, str]
     options: tuple[OptionDescription, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def listing(memory: Path | None = None) -> dict[str, list[ListedPlugin]]:
@@ -110,7 +108,7 @@ def listing(memory: Path | None = None) -> dict[str, list[ListedPlugin]]:
         try:
             registry.find(plugin.kind, plugin.name)
             if known is None:
-                known = imported[plugin] = _imported(plugin)
+                known = imported[plugin] = Known(summary_of(plugin.load()), plugin.slow)
         except BrokenPluginError as broken:
             error = broken.reason
         except InputError as offered_twice:
@@ -122,26 +120,6 @@ def listing(memory: Path | None = None) -> dict[str, list[ListedPlugin]]:
     if memory and imported:
         remember(memory, cache, imported, began)
     return by_kind
-
-
-def _imported(plugin: InstalledPlugin) -> Known:
-    """Import a plugin, and return what is learnt of it.
-
-    Raises:
-        BrokenPluginError: It cannot be imported.
-    """
-    before, began = set(sys.modules), time.monotonic()
-    summary = summary_of(plugin.load())
-    seconds = time.monotonic() - began
-    if seconds < SLOW:
-        return Known(summary)
-    new = (name.partition(".")[0] for name in set(sys.modules) - before)
-    modules = Counter(package for package in new if package not in sys.stdlib_module_names)
-    brought = [
-        f"{package} ({count:,} modules)" for package, count in modules.most_common(3) if package != plugin.module
-    ]
-    cause = f"it imports {', '.join(brought)}; import them inside build" if brought else "its own code does it"
-    return Known(summary, f"takes {seconds:.0f} seconds to import: {cause}")
 
 
 def summary_of(cls: type[Plugin]) -> str:
@@ -167,10 +145,10 @@ def describe(kind: str, name: str) -> PluginDescription:
     except BrokenPluginError as error:
         raise error.as_input_error() from error
     except PluginFaultError as fault:
-        raise BrokenPluginError(plugin, str(fault)).as_input_error() from fault
+        raise BrokenPluginError.by(plugin, fault).as_input_error() from fault
     summary, _, text = (inspect.getdoc(cls) or "").partition("\n")
     installed = {"distribution": f"{plugin.distribution} {plugin.version}", "file": str(plugin.file)}
-    return PluginDescription(kind, name, summary, text.strip(), facts | installed, options)
+    return PluginDescription(kind, name, summary, text.strip(), facts | installed, options, plugin.remarks)
 
 
 def _facts(cls: type[Plugin]) -> dict[str, str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
+import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, Self, TypeVar, overload
 
 import entrypoints
 from pydantic import ValidationError
@@ -27,7 +30,8 @@ from faceexp.contract import (
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.registry.code import code_digest
 from faceexp.registry.guard import PluginFaultError, ask
-from faceexp.registry.metadata import groups_with, offers
+from faceexp.registry.metadata import offers
+from faceexp.registry.reasons import how_to_install, lacks_attribute, mistyped, reason_of, slowness
 
 T = TypeVar("T")
 
@@ -69,30 +73,50 @@ class InstalledPlugin:
         """
         if isinstance(self._loaded, BrokenPluginError):
             raise self._loaded
-        return self._loaded
+        return self._loaded[0]
+
+    @property
+    def slow(self) -> str:
+        """Why importing it has taken long; empty where it has not."""
+        return "" if isinstance(self._loaded, BrokenPluginError) else self._loaded[1]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What its author should know of it, although it works: each is a sentence of which it is the subject."""
+        if isinstance(self._loaded, BrokenPluginError):
+            return ()
+        cls, slow = self._loaded
+        return (*([slow] if slow else []), *mistyped(cls, BASES[self.kind]))
 
     @cached_property
-    def _loaded(self) -> type[Plugin] | BrokenPluginError:
+    def _loaded(self) -> tuple[type[Plugin], str] | BrokenPluginError:
         if self.damage:
             return BrokenPluginError(self, self.damage)
+        before, began = set(sys.modules), time.monotonic()
         try:
-            return ask(self._import)
+            cls = ask(self._import)
         except PluginFaultError as fault:
-            reason = str(fault.__cause__) if isinstance(fault.__cause__, _BreachError) else str(fault)
-            return BrokenPluginError(self, reason)
+            return BrokenPluginError.by(self, fault)
+        return cls, slowness(self.module, before, time.monotonic() - began)
 
     def _import(self) -> type[Plugin]:
         base, where = BASES[self.kind], f"{self.module}:{self.attribute}"
-        loaded = entrypoints.EntryPoint(self.name, self.module, self.attribute).load()
+        module = importlib.import_module(self.module)
+        try:
+            loaded = entrypoints.EntryPoint(self.name, self.module, self.attribute).load()
+        except AttributeError as error:
+            mend = "correct the entry point in its pyproject.toml and install it again,"
+            raise _BreachError(lacks_attribute(module, self.attribute, base), mend) from error
         if not (isinstance(loaded, type) and issubclass(loaded, base)):
             raise _BreachError(f"{where} is not a {base.__name__}")
         if inspect.isabstract(loaded):
-            raise _BreachError(f"{where} lacks {', '.join(sorted(loaded.__abstractmethods__))}")
+            lacking = [f"{where} lacks {', '.join(sorted(loaded.__abstractmethods__))}", *mistyped(loaded, base)]
+            raise _BreachError("; ".join(lacking))
         # Classes build their validators when first used; an annotation that means nothing shows only then.
         loaded.model_rebuild()
         silent = [name for name in sorted(base.__class_vars__) if not hasattr(loaded, name)]
         if silent:
-            raise _BreachError(f"{where} does not declare {', '.join(silent)}")
+            raise _BreachError("; ".join([f"{where} does not declare {', '.join(silent)}", *mistyped(loaded, base)]))
         taken = sorted(RESERVED_OF_KIND[self.kind] & option_names(loaded))
         if taken:
             raise _BreachError(f"its option {taken[0]!r} has a name that experiment files use themselves")
@@ -104,8 +128,8 @@ class InstalledPlugin:
     def file(self) -> Path | None:
         """The module's file, without importing it."""
         try:
-            spec = importlib.util.find_spec(self.module)
-        except (ImportError, ValueError):
+            spec = ask(lambda: importlib.util.find_spec(self.module))  # imports the package around it
+        except PluginFaultError:
             return None
         return Path(spec.origin) if spec and spec.origin else None
 
@@ -122,17 +146,34 @@ class InstalledPlugin:
 class BrokenPluginError(Exception):
     """A plugin is installed but cannot be used; only experiments that name it are affected."""
 
-    def __init__(self, plugin: InstalledPlugin, reason: str) -> None:
-        self.plugin, self.reason = plugin, " ".join(reason.split())
+    def __init__(self, plugin: InstalledPlugin, reason: str, mend: str = "reinstall") -> None:
+        self.plugin, self.reason, self._mend = plugin, " ".join(reason.split()), mend
         super().__init__(f"{plugin} is broken: {self.reason}")
+
+    @classmethod
+    def by(cls, plugin: InstalledPlugin, fault: PluginFaultError, before: str = "") -> Self:
+        """Return what a fault of a plugin's code makes of it.
+
+        Args:
+            plugin: The plugin.
+            fault: What its code has raised.
+            before: What comes before the reason, such as which question it has failed at.
+        """
+        if isinstance(fault.__cause__, _BreachError):
+            return cls(plugin, *fault.__cause__.args)
+        reason, mend = reason_of(fault, plugin.module, plugin.file)
+        return cls(plugin, f"{before}{reason}", mend)
 
     def as_input_error(self) -> InputError:
         """Return what a person is told who has named the plugin."""
-        return InputError(f"{self}; reinstall or remove {self.plugin.distribution}")
+        return InputError(f"{self}; {self._mend} or remove {self.plugin.distribution}" if self._mend else str(self))
 
 
 class _BreachError(Exception):
-    """A class is no plugin that can be used; its text says why."""
+    """A class is no plugin that can be used; it holds why, and what to do."""
+
+    def __init__(self, reason: str, mend: str = "mend it there") -> None:
+        super().__init__(reason, mend)
 
 
 def option_names(cls: type[Plugin]) -> set[str]:
@@ -185,7 +226,7 @@ class ConfiguredPlugin:
         try:
             answer = ask(call)
         except PluginFaultError as fault:
-            raise BrokenPluginError(self.installed, f"{question}() raises {fault}") from fault
+            raise BrokenPluginError.by(self.installed, fault, f"{question}() raises ") from fault
         if not isinstance(answer, kind):
             raise BrokenPluginError(
                 self.installed, f"{question}() gives a {type(answer).__name__}, not {kind.__name__}(...)"
@@ -212,7 +253,7 @@ class Registry:
         """
         matches = [plugin for plugin in self.plugins if (plugin.kind, plugin.name) == (kind, name)]
         if not matches:
-            hint = did_you_mean(name, self.names(kind), always_list=False) or _how_to_install(kind, name)
+            hint = did_you_mean(name, self.names(kind), always_list=False) or how_to_install(kind, name)
             raise InputError(f"no {kind} plugin {name!r} is installed; {hint}")
         if len(matches) > 1:
             offers = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in matches)
@@ -228,18 +269,6 @@ class Registry:
         """
         installed = self.find(kind, name)
         return ConfiguredPlugin(installed, _made(installed, lambda cls: cls.from_toml(options)))
-
-
-def _how_to_install(kind: str, name: str) -> str:
-    """Return what to do for a plugin that nobody offers, or that is offered as something else."""
-    misplaced = [(group, owner) for group, owner in groups_with(name) if group != GROUPS[kind]]
-    if misplaced:
-        group, owner = misplaced[0]
-        return f"{owner} offers that name in the group {group!r} of entry points; a {kind} belongs to {GROUPS[kind]!r}"
-    return (
-        "install its package with `pip install -e FOLDER`; the pyproject.toml there has to name it below "
-        f'[project.entry-points."{GROUPS[kind]}"]; `faceexp list-plugins {kind}` shows what there is'
-    )
 
 
 def _made(installed: InstalledPlugin, make: Callable[[type[Plugin]], Plugin]) -> Plugin:
@@ -263,7 +292,7 @@ def _made(installed: InstalledPlugin, make: Callable[[type[Plugin]], Plugin]) ->
     except PluginFaultError as fault:
         if isinstance(fault.__cause__, ValidationError):
             raise fault.__cause__ from None
-        raise BrokenPluginError(installed, str(fault)).as_input_error() from fault
+        raise BrokenPluginError.by(installed, fault).as_input_error() from fault
 
 
 def discover() -> Registry:

@@ -13,8 +13,9 @@ from statistics import median
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.experiment.baselines import PHASE1
+from faceexp.planning.prospects import MOST_PEOPLE
 from faceexp.report.columns import primary
-from faceexp.report.words import MINUS, many, signed, together
+from faceexp.report.words import MINUS, duration, many, signed, together
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, NeededRecord, StandingRecord, VerdictRecord
 
@@ -179,31 +180,25 @@ def _spread(verdict: VerdictRecord) -> Answer | None:
 def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric) -> Answer | None:
     if needed is None:
         return None
-    found = "no possible difference" if needed.now.detectable is None else metric.size(needed.now.detectable)
+    now = needed.now.detectable
+    found = "no possible difference" if now is None else f"a difference of {metric.size(now)} or more"
     losses = many(needed.undecided, "loss is", "losses are")
     trials, corrected = many(needed.now.trials, "trial"), many(len(verdict.helps), "loss", "losses")
-    this_run = f"with {trials} a loss this run finds {found} in 80 % of repetitions"
-    sentences = [f"{losses} undecided: {this_run}, after the correction for {corrected}."]
+    this_run = f"in 80 of 100 such runs, {trials} of each loss find {found}"
+    sentences = [f"{losses} undecided: {this_run} (after the correction for {corrected})."]
     if needed.more and needed.more.detectable is not None:
         limit = f", and no number of seeds less than {metric.size(needed.limit)}" if needed.limit else ""
         sentences.append(
-            f"{needed.more.seeds} seeds (about {minutes_in_words(needed.more.minutes)} of one process) would find "
+            f"{needed.more.seeds} seeds (about {duration(needed.more.minutes)} of one process) would find "
             f"{metric.size(needed.more.detectable)}{limit}."
         )
     if needed.label and needed.difference:
         ways = [many(needed.seeds, "seed")] if needed.seeds else []
-        ways += [f"{needed.people:,} people"] if needed.people else []
+        ways += [f"{needed.people:,} people"] if needed.people and needed.people <= MOST_PEOPLE else []
         if ways:
             asked = signed(needed.difference, metric.scale, metric.digits)
             sentences.append(f"To decide about {needed.label} ({asked}), it takes about {' or '.join(ways)}.")
     return Answer("what would it take to decide more?", " ".join(sentences))
-
-
-def minutes_in_words(minutes: float | None) -> str:
-    """Return ``5 minutes``."""
-    if minutes is None:
-        return "an unknown time"
-    return many(round(minutes), "minute") if minutes >= 1.5 else "a minute"
 
 
 def _of(claims: Sequence[ClaimRecord], verdict: str) -> list[ClaimRecord]:

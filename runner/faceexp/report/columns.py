@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from faceexp.errors import did_you_mean
 from faceexp.evaluation.catalogue import COLUMNS, LEADING, METRIC_OF, Metric
 from faceexp.experiment.baselines import PHASE1
 from faceexp.report.words import trials_counted
@@ -142,18 +143,27 @@ def heading(run: RunRecord) -> str:
 
 
 ONE_CELL = "One seed and fold: no interval, and no difference can be called real."
+METHOD = (
+    "Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio correction, "
+    "rates on the arcsine scale."
+)
 STAR = "* best mean of its column, and shown to be better than another row."
 
 
-def legend(run: RunRecord, metric: Metric | None = None) -> str:
-    """Return what the marks of a table mean; its letters are those of the given metric."""
-    if len(run.cells) < 2:
-        return ONE_CELL
-    text = (
-        f"{STAR} Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio correction, "
-        "rates on the arcsine scale."
-    )
+def legend(run: RunRecord, metric: Metric | None = None, star: str = STAR) -> str:
+    """Return what the marks of a table mean; its letters are those of the given metric.
+
+    Args:
+        run: What the run found.
+        metric: The metric by which the table is sorted.
+        star: What marks the best value of a column, in a sentence; empty where the table has no such mark.
+    """
+    several = len(run.cells) > 1
+    text = METHOD if several else ONE_CELL
+    text = f"{star} {text}" if star and several else text
     if run.verdict is None:
+        if not several:
+            return text
         name = (metric or primary(run)).name
         return f"{text} Rows that share a letter cannot be told apart in {name} (paired t-test, Holm-corrected, 5 %)."
     return (
@@ -218,12 +228,14 @@ def verdicts(run: RunRecord, metric: Metric) -> dict[tuple[str, str], str]:
 
 
 def metric_of(run: RunRecord, key: str) -> Metric:
-    """Return the metric of a run that has this key.
+    """Return the metric of a run that has this key, or this heading in its table, with the unit or without it.
 
     Raises:
-        KeyError: The run has no such metric; the error carries the keys of those that it has.
+        KeyError: The run has no such metric; the error says which is meant, or which it has.
     """
-    known = [metric.key for metric in columns_of(run)]
-    if key not in known:
-        raise KeyError(*known)
-    return METRIC_OF[key]
+    metrics = columns_of(run)
+    for metric in metrics:
+        if key.lower() in (metric.key, metric.heading.lower(), metric.name.lower()):
+            return metric
+    names = {name for metric in metrics for name in (metric.key, metric.name)}
+    raise KeyError(did_you_mean(key, names, always_list=False) or did_you_mean(key, [metric.key for metric in metrics]))

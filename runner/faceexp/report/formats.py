@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.answers import best_word, helps_word
-from faceexp.report.columns import STAR, Row, columns_of, heading, legend, mean_and_interval, primary, rows_of, starred
+from faceexp.report.columns import Row, columns_of, heading, legend, mean_and_interval, primary, rows_of, starred
 from faceexp.report.headline import headline
 from faceexp.report.shown import shown
 from faceexp.report.words import MINUS
@@ -83,6 +83,11 @@ def _judged_headings(run: RunRecord) -> list[str]:
     return ["group"] if run.verdict is None else ["helps", "best"]
 
 
+def _star(run: RunRecord, metrics: Sequence[Metric]) -> str:
+    """Return what bold means, if a value of the table is bold."""
+    return BOLD if any(starred(run, metric) for metric in metrics) else ""
+
+
 def _finding(run: RunRecord) -> list[str]:
     return [said.text for said in headline(run) if said.text]
 
@@ -107,7 +112,8 @@ def markdown(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metri
         for row in _rows(run, sort, metrics, escaped, "**{}**")
     ]
     above = [f"**{escaped(heading(run))}**", "", escaped(" ".join(_finding(run))), ""]
-    return "\n".join([*above, line(map(escaped, names)), rule, *body, "", escaped(legend(run, sort))])
+    below = escaped(legend(run, sort, _star(run, metrics)))
+    return "\n".join([*above, line(map(escaped, names)), rule, *body, "", below])
 
 
 def latex(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] | None = None) -> str:
@@ -143,7 +149,7 @@ def latex(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] 
         [
             f"% {heading(run)}",
             *(f"% {text}" for text in _finding(run)),
-            f"% {legend(run, sort).replace(STAR, BOLD)}",
+            f"% {legend(run, sort, _star(run, metrics))}",
             f"% It needs {' and '.join(packages)} in the preamble.",
             r"{\small\setlength{\tabcolsep}{4pt}",
             rf"\begin{{{environment}}}{{{label}r{'rl' * number}{'l' * len(judged)}}}",

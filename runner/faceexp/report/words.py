@@ -52,3 +52,12 @@ def trials_counted(trials: int, *, losses: int, baselines: int, seeds: int, fold
     ways = [many(seeds, "seed"), many(folds, "fold")]
     is_product = trials == (losses + baselines) * seeds * folds
     return f"{many(trials, 'trial')} ({' x '.join([rows, *ways]) if is_product else f'{rows}; {together(ways)}'})"
+
+
+def duration(minutes: float | None) -> str:
+    """Return a time as people say it, no more exactly than it is known."""
+    if minutes is None:
+        return "an unknown time"
+    if minutes < 1.5:
+        return f"{max(10, round(minutes * 6) * 10)} seconds" if minutes < 0.9 else "a minute"
+    return f"{round(minutes)} minutes" if minutes < 100 else f"{minutes / 60:.0f} hours"

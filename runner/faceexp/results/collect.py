@@ -72,6 +72,7 @@ def collect(
         protocol=experiment.protocol.kind,
         notes=tuple(note.text for note in notes),
         note_kinds=tuple(note.kind for note in notes),
+        people_enough=max((note.people for note in notes if note.people), default=None),
         warnings=tuple(unequal_budgets(budgets)),
         method=statistics.METHOD,
         test_train_ratio=sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits),

@@ -20,6 +20,7 @@ from faceexp.engine.trials import Engine
 from faceexp.engine.workers import share
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.baselines import PCA, PIXELS, UNTRAINED
+from faceexp.results.measure import measure
 from faceexp.results.record import Count, Record
 from faceexp.store import Store
 from faceexp.values import Event, Plan, ResolvedLoss, TrainedTrial, Trial
@@ -89,10 +90,15 @@ def outlook(plan: Plan, store: Store, jobs: int) -> OutlookRecord:
     """
     done, missing = _Done(), []
     with _threads_of(jobs):
-        engine = Engine(plan, FinishedWork(store.root), ValidationAuc(), _ignore, MissingError)
+        finished = FinishedWork(store.root)
+        engine = Engine(plan, finished, ValidationAuc(), _ignore, MissingError)
         for trial in plan.trials:
             try:
-                done.add(engine.run(trial))
+                trained = engine.run(trial)
+                # Raw pixels are never missing. They are finished if they were measured.
+                if trial.baseline == PIXELS:
+                    measure(trained, plan, finished)
+                done.add(trained)
             except MissingError:
                 missing.append(trial)
     cells = {(trial.seed, trial.fold) for trial in missing if trial.baseline not in (PIXELS, PCA)}
@@ -115,8 +121,7 @@ def outlook(plan: Plan, store: Store, jobs: int) -> OutlookRecord:
         size += len(of_losses) * (statistics.mean(done.sizes) if done.sizes else _trained(plan, pixels))
     return OutlookRecord(
         trials=len(plan.trials),
-        # Raw pixels need no training: beside trials that do, they are no finished work.
-        finished=sum(trial.baseline != PIXELS for trial in done.trials) if missing else len(plan.trials),
+        finished=len(done.trials),
         rows=len({trial.label for trial in plan.trials}),
         minutes=seconds / 60,
         megabytes=size / 1e6,

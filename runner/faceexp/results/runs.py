@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -31,8 +32,12 @@ class ListedRunRecord(Record):
     finding: str = Field("", description="What it found in few words, or why it cannot be read.")
 
 
-def runs_of(folder: Path) -> list[ListedRunRecord]:
+def runs_of(folder: Path, finding: Callable[[RunRecord], str]) -> list[ListedRunRecord]:
     """Return the runs in a folder, the newest first.
+
+    Args:
+        folder: The folder.
+        finding: Says what a run found, in so few words that they fit a line; the report has the whole.
 
     Raises:
         InputError: The folder cannot be read.
@@ -43,11 +48,11 @@ def runs_of(folder: Path) -> list[ListedRunRecord]:
         raise InputError(
             f"{folder}: cannot be read: {error.strerror}; name the folder with --out of `faceexp run`"
         ) from None
-    listed = [run for run in map(_listed, map(RunFolder, inside)) if run is not None]
+    listed = [run for path in inside if (run := _listed(RunFolder(path), finding)) is not None]
     return sorted(listed, key=lambda run: run.when, reverse=True)
 
 
-def _listed(run: RunFolder) -> ListedRunRecord | None:
+def _listed(run: RunFolder, finding: Callable[[RunRecord], str]) -> ListedRunRecord | None:
     """Return what is to be said of a folder; nothing of one that no run has made."""
     name = run.root.name.rpartition("-")[0] or run.root.name
     trials = list((run.root / "trials").glob("*.json"))
@@ -70,7 +75,7 @@ def _listed(run: RunFolder) -> ListedRunRecord | None:
         rows=len({trial.label for trial in results.trials}),
         ok=len(results.trials) - len(results.failed),
         failed=len(results.failed),
-        finding=_finding(results),
+        finding=finding(results),
     )
 
 
@@ -83,23 +88,3 @@ def _when(files: list[Path]) -> str:
             continue
     moment = dt.datetime.fromtimestamp(max(times, default=0.0), tz=dt.UTC)
     return moment.isoformat(timespec="seconds")
-
-
-def _finding(results: RunRecord) -> str:
-    """Return what a run found in so few words that they fit a line; the report has the whole."""
-    verdict = results.verdict
-    if verdict is None:
-        return "no question was asked"
-    beating = [claim for claim in verdict.guessing if claim.verdict == "better"]
-    if not beating:
-        return "no row is shown to beat guessing"
-    helping = sorted(
-        (claim for claim in verdict.helps if claim.verdict == "better"), key=lambda claim: -abs(claim.difference or 0.0)
-    )
-    if helping:
-        others = len(helping) - 1
-        more = f" and {others} other{'s' if others > 1 else ''}" if others else ""
-        return f"{helping[0].label}{more} of {len(verdict.helps)} losses {'help' if others else 'helps'}"
-    if any(claim.p_corrected is not None for claim in verdict.helps):
-        return f"none of {len(verdict.helps)} losses is shown to help"
-    return "too few trials to compare"

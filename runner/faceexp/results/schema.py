@@ -241,6 +241,11 @@ class RunRecord(Record):
     protocol: str = Field("", description="The kind of protocol: `open_set`, `closed_set` or `pairs_file`.")
     notes: tuple[str, ...] = Field((), description="Sentences that a reader should know about the data.")
     note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about, in the same order.")
+    people_enough: Count | None = Field(
+        None,
+        description="How many people in the data would be enough to test and to tune on; null if there are enough, "
+        "or if it is not known.",
+    )
     warnings: tuple[str, ...] = Field(
         (), description="Sentences that name the losses which were given another budget than most."
     )

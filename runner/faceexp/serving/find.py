@@ -12,6 +12,8 @@ from faceexp.results.folder import ModelFolder, RunFolder
 Cell = tuple[int, int]
 # The models of a loss by their seed and fold, each with its score on validation.
 Scored = dict[Cell, tuple[float, ModelFolder]]
+# Scores that differ by less than the last of so many digits differ by rounding.
+EXACT = 12
 
 
 def find(path: str) -> ModelFolder:
@@ -55,18 +57,22 @@ def choose(path: str) -> tuple[ModelFolder, str]:
     every = _models(run)
     if not every:
         raise InputError(Problem("no trial of this run ended with a model", path))
-    label, score = _best_loss(every)
+    (label, *equals), score = _best_losses(every)
     model, of_its_trials = _best(every[label], every)
     if len(every) == 1:
         return model, of_its_trials
     # A run of an older version kept no score.
     mean = f" (mean AUC {score:.3f})" if score >= 0 else ""
     of_losses = f"{label} was the best of {len(every)} losses on validation{mean}, which may be luck"
+    if equals:
+        number = f"{1 + len(equals)} of {len(every)} losses"
+        taken = f"of these {label} is the first by name, and any other may be as good"
+        of_losses = f"{number} were equally good on validation{mean}; {taken}"
     return model, f"{of_losses}; {of_its_trials}" if of_its_trials else of_losses
 
 
-def _best_loss(every: Mapping[str, Scored]) -> tuple[str, float]:
-    """Return the loss with the highest mean on validation, and that mean.
+def _best_losses(every: Mapping[str, Scored]) -> tuple[list[str], float]:
+    """Return the losses with the highest mean on validation, in the order of their names, and that mean.
 
     It is the mean over the seeds and folds that the losses have in common.
     A loss of which trials failed would otherwise be judged by other people than the rest: perhaps by the easy ones.
@@ -79,10 +85,11 @@ def _best_loss(every: Mapping[str, Scored]) -> tuple[str, float]:
 
     def mean(label: str) -> float:
         cells = common or set(compared[label])
-        return sum(compared[label][cell][0] for cell in cells) / len(cells)
+        return round(sum(compared[label][cell][0] for cell in cells) / len(cells), EXACT)
 
-    best = max(compared, key=mean)
-    return best, mean(best)
+    means = {label: mean(label) for label in sorted(compared)}
+    highest = max(means.values())
+    return [label for label, value in means.items() if value == highest], highest
 
 
 def _with_label(path: str) -> Iterator[tuple[RunFolder, str]]:
@@ -143,10 +150,13 @@ def _best(models: Scored, every: Mapping[str, Scored]) -> tuple[ModelFolder, str
 
     def above_others(cell: Cell) -> float:
         scores = [others[cell][0] for others in every.values() if cell in others]
-        return models[cell][0] - sum(scores) / len(scores)
+        return round(models[cell][0] - sum(scores) / len(scores), EXACT)
 
     # Of equals, as where there is a single loss, the first seed and fold.
     seed, fold = max(sorted(models), key=above_others)
+    equals = sum(above_others(cell) == above_others((seed, fold)) for cell in models)
     which = f"of its {len(models)} models, that of seed {seed} and fold {fold}"
     why = f"{which} was the furthest above the other losses" if len(every) > 1 else f"{which} is the first"
+    if len(every) > 1 and equals > 1:
+        why = f"{which} is the first of {equals} that were equally far above the other losses"
     return models[seed, fold][1], why if len(models) > 1 else ""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import random
 from collections import Counter
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from faceexp.contract import DatasetPlugin, FaceData
-from faceexp.data.face_data import mistakes_of
+from faceexp.data.face_data import mistakes_of, place_of
+from faceexp.data.images import UnreadableImageError, opened
 from faceexp.testing.plugin import PluginContract, PluginKey
 
 
@@ -45,9 +47,7 @@ class DatasetContract(PluginContract):
         assert not twice, f"two identities are called {twice[0]!r}"
 
     def test_images_can_be_read(self, plugin: DatasetPlugin) -> None:
-        """Check that images are uint8 (N, H, W) or (N, H, W, 3), or paths of files that Pillow decodes."""
-        from PIL import Image
-
+        """Check that images are uint8 (N, H, W) or (N, H, W, 3), or that Pillow decodes them."""
         images = _faces(plugin).images
         assert len(images), "there are no images"
         if isinstance(images, np.ndarray):
@@ -55,14 +55,13 @@ class DatasetContract(PluginContract):
             right = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
             assert right, f"images have shape {images.shape}"
             return
-        missing = [path for path in images if not path.is_file()]
+        missing = [image for image in images if isinstance(image, Path) and not image.is_file()]
         assert not missing, f"{len(missing)} files are missing, the first is {missing[0]}"
         for at in np.linspace(0, len(images) - 1, min(self.decoded, len(images))).astype(int):
             try:
-                with Image.open(images[at]) as image:
-                    image.load()
-            except (OSError, SyntaxError, ValueError) as error:
-                pytest.fail(f"{images[at]} cannot be decoded: {error}")
+                opened(images[at], lambda image: image.load())
+            except UnreadableImageError as error:
+                pytest.fail(f"{place_of(_faces(plugin), at)} {error}")
 
     def test_two_builds_are_the_same(self, plugin: DatasetPlugin) -> None:
         """Build it twice with one seed: same fingerprint, same labels, same names, whatever others draw meanwhile."""

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from faceexp.contract import LossPlugin, LossTraits
-from faceexp.testing.plugin import PluginContract, assert_process_stays, assert_same
-from faceexp.testing.trial import DIM, DRAWS, Trial, assert_same_mean, memory_growth, shared_trial
+from faceexp.testing.plugin import PluginContract, assert_process_stays, assert_same, random_state
+from faceexp.testing.trial import (
+    DIM,
+    DRAWS,
+    Trial,
+    assert_same_mean,
+    constants,
+    memory_growth,
+    shared_trial,
+    switched_on,
+    unseeded_draws,
+    variants,
+)
 
 
 class LossContract(PluginContract):
@@ -126,7 +135,7 @@ class LossContract(PluginContract):
         Value and gradients have to be finite on an ordinary batch, and on one with duplicates and a row of zeros. An
         option that spoils them has too wide bounds: ``ge=0`` of a temperature, for instance, allows to divide by zero.
         """
-        for name, variant in _variants(plugin):
+        for name, variant in variants(plugin):
             try:
                 trial = Trial(variant)
             except Exception as error:  # noqa: BLE001 - whatever a plugin raises
@@ -261,6 +270,27 @@ class LossContract(PluginContract):
         if not first.trainable and not first.draws:
             assert value == other(*batch).value, "the seed is for initial weights, but changes the value"
 
+    def test_draws_random_numbers_from_its_seed_alone(self, plugin: LossPlugin) -> None:
+        """Find in the graph of the loss no other random numbers than those of a seed that it is given.
+
+        Neither operations of TensorFlow that draw without one, even where nothing depends on what they draw, nor
+        NumPy's and Python's numbers, which become constants of the graph. It is looked at with its options as they are,
+        with each as in ``test_finite_whatever_the_options``, and with each that is 0 switched on.
+        """
+        cure = "; faceexp.layers.random_layer gives a loss a seed for tf.random.stateless_normal and its like"
+        for name, variant in (("as it is", plugin), *variants(plugin), *switched_on(plugin)):
+            try:
+                first, second = Trial(variant), Trial(variant)
+            except Exception:  # noqa: BLE001, S112 - the check of its options names what cannot be built
+                continue
+            once, before = first.nodes(), random_state()
+            again, after = second.nodes(), random_state()
+            draws = unseeded_draws(once)
+            assert not draws, f"{name}: it draws random numbers without a seed, by {' and '.join(draws)}{cure}"
+            moved = [kind for kind, state in before.items() if state != after[kind]]
+            assert not moved, f"{name}: it draws from the global random numbers of {' and of '.join(moved)}{cure}"
+            assert constants(once) == constants(again), f"{name}: it has other constants each time it is built{cure}"
+
     def test_keeps_its_state_in_a_layer(self, plugin: LossPlugin) -> None:
         """Use one build for a while: it must then give what a fresh one gives. Find no variable outside a Keras layer.
 
@@ -304,19 +334,3 @@ class LossContract(PluginContract):
         with memory_growth() as grown:
             trial(labels, x, "graph")
         assert grown() <= limit, f"a batch of 1024 takes {grown() / 2**20:.0f} MiB, more than {limit / 2**20:.0f}"
-
-
-def _variants(plugin: LossPlugin) -> Iterator[tuple[str, LossPlugin]]:
-    """Yield, with a name, the loss with one option changed to something extreme that the loss itself allows."""
-    cls, options = type(plugin), plugin.model_dump(mode="json", exclude_none=True)
-    for name, declared in cls.model_json_schema().get("properties", {}).items():
-        for allowed in declared.get("anyOf", [declared]):
-            values = [allowed[key] for key in ("minimum", "maximum", "const") if key in allowed]
-            values += allowed.get("enum", [False, True] if allowed.get("type") == "boolean" else [])
-            for value in values:
-                try:
-                    variant = cls.from_toml({**options, name: value})
-                except ValidationError:
-                    continue  # The loss refuses it together with its other options.
-                if variant != plugin:
-                    yield f"{name} = {value!r}", variant

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from faceexp.contract import RESERVED_OF_KIND, LossPlugin, ModelPlugin, Plugin
 from faceexp.registry.guard import process_settings, undisturbed
 from faceexp.registry.installed import BASES, option_names
+from faceexp.registry.reasons import HEAVY, mistyped
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -41,7 +42,7 @@ else:
     spec = importlib.util.spec_from_file_location(name, file)
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-print(json.dumps(sorted({"tensorflow", "keras"} & set(sys.modules))))
+print(json.dumps(sorted(sys.modules)))
 """
 
 
@@ -86,7 +87,7 @@ class PluginContract:
         raise NotImplementedError("give your suite a fixture `plugin`")
 
     def test_importing_it_leaves_tensorflow_alone(self, plugin: Plugin) -> None:
-        """Import the plugin's module in a fresh Python: neither TensorFlow nor Keras may come along."""
+        """Import the plugin's module in a fresh Python: neither TensorFlow nor Keras nor PyTorch may come along."""
         module = type(plugin).__module__
         try:
             file = inspect.getsourcefile(type(plugin))
@@ -132,6 +133,12 @@ class PluginContract:
             # A validator of the whole plugin may refuse too, for a reason that has nothing to do with this option.
             refused = f"{name} = {table[name]!r}" if name in table else f"a table without {name}"
             assert name in _blamed(cls, table), f"{refused} is accepted, or refused without naming the option"
+
+    def test_attributes_are_those_of_the_contract(self, plugin: Plugin) -> None:
+        """Find no attribute that is nearly one of the contract: nobody would read it."""
+        base = next(base for base in BASES.values() if isinstance(plugin, base))
+        said = list(mistyped(type(plugin), base))
+        assert not said, f"it {' and '.join(said)}"
 
     def test_says_what_it_is(self, plugin: Plugin) -> None:
         """Find a summary line, and every class variable that the plugin's kind asks for."""
@@ -188,13 +195,13 @@ def _values_beyond(allowed: JsonData) -> list[Any]:
 
 @functools.cache
 def _imported_by(module: str, file: str | None) -> list[str]:
-    """Return what of TensorFlow and Keras a module imports in a fresh Python, by name or else from its file."""
+    """Return which heavy libraries a module imports in a fresh Python, by name or else from its file."""
     argument = json.dumps([sys.path, module, file])
     done = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", _IMPORT, argument], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, f"importing {module} fails:\n{done.stderr}"
-    return list(json.loads(done.stdout.splitlines()[-1]))
+    return sorted(HEAVY & set(json.loads(done.stdout.splitlines()[-1])))
 
 
 @dataclass(frozen=True)

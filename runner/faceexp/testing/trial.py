@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from faceexp.contract import BatchNeeds, LossContext, LossPlugin
+from faceexp.layers import UNSEEDED_OPERATIONS
 from faceexp.testing.plugin import Array, PluginKey
 
 # Small, and the same for almost every check: what is compiled for one serves the others.
@@ -137,17 +139,26 @@ class Trial:
 
     def stray_variables(self) -> list[str]:
         """Return the names of variables that the loss uses and that are no weights of a Keras layer, which it is."""
+        loss: Any = self.loss
+        weights = loss.variables if isinstance(loss, self.tf.keras.layers.Layer) else []
+        own = {variable.value.ref() for variable in weights}
+        return [variable.name for variable in self._drawn_anew().variables if variable.ref() not in own]
+
+    def nodes(self) -> list[Any]:
+        """Return the operations of its graph, drawn up anew, and those of the functions that it calls."""
+        graph = self._drawn_anew().graph.as_graph_def()
+        return [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+
+    def _drawn_anew(self) -> Any:  # noqa: ANN401 - TensorFlow has no types
+        """Return the loss as a graph that nobody has drawn up before."""
         tf, (labels, x), loss = self.tf, self.ordinary(), self.loss
 
         def call(labels: Any, x: Any) -> Any:  # noqa: ANN401 - tensors
             return loss(labels, x)
 
-        traced = tf.function(call, autograph=False).get_concrete_function(
+        return tf.function(call, autograph=False).get_concrete_function(
             tf.constant(labels, tf.int32), tf.constant(x, tf.float32)
         )
-        weights = loss.variables if isinstance(loss, tf.keras.layers.Layer) else []
-        own = {variable.value.ref() for variable in weights}
-        return [variable.name for variable in traced.variables if variable.ref() not in own]
 
     def largest_tensor(self, labels: Array, x: Array) -> tuple[int, tuple[int, ...]]:
         """Return bytes and shape of the largest tensor of the graph for a batch, which is drawn up but not run.
@@ -174,6 +185,16 @@ class Trial:
                 assert np.isfinite(gradient).all(), f"{name} ({how}): the gradient of a weight is not finite"
 
 
+def unseeded_draws(nodes: Iterable[Any]) -> list[str]:
+    """Return the names of those operations of a graph that draw random numbers without a seed of their own."""
+    return sorted({node.op for node in nodes if node.op.startswith(UNSEEDED_OPERATIONS)})
+
+
+def constants(nodes: Iterable[Any]) -> list[bytes]:
+    """Return the constants of a graph: numbers of NumPy and of Python become such. Their order means nothing."""
+    return sorted(node.attr["value"].tensor.SerializeToString() for node in nodes if node.op == "Const")
+
+
 def assert_same_mean(what: str, here: tuple[Array, Array], there: tuple[Array, Array]) -> None:
     """Assert that two means, each with its standard errors, differ by no more than chance explains."""
     apart = np.abs(here[0] - there[0])
@@ -193,6 +214,34 @@ def shared_trial(plugin: LossPlugin) -> Trial:
 @functools.lru_cache(maxsize=4)
 def _built_once(key: PluginKey) -> Trial:
     return Trial(key.plugin)
+
+
+def variants(plugin: LossPlugin) -> Iterator[tuple[str, LossPlugin]]:
+    """Yield, with a name, the loss with one option changed to something extreme that the loss itself allows."""
+    cls, options = type(plugin), plugin.model_dump(mode="json", exclude_none=True)
+    for name, declared in cls.model_json_schema().get("properties", {}).items():
+        for allowed in declared.get("anyOf", [declared]):
+            values = [allowed[key] for key in ("minimum", "maximum", "const") if key in allowed]
+            values += allowed.get("enum", [False, True] if allowed.get("type") == "boolean" else [])
+            for value in values:
+                try:
+                    variant = cls.from_toml({**options, name: value})
+                except ValidationError:
+                    continue  # The loss refuses it together with its other options.
+                if variant != plugin:
+                    yield f"{name} = {value!r}", variant
+
+
+def switched_on(plugin: LossPlugin) -> Iterator[tuple[str, LossPlugin]]:
+    """Yield, with a name, the loss with one option that is 0 set to another number."""
+    cls, options = type(plugin), plugin.model_dump(mode="json", exclude_none=True)
+    for name, value in options.items():
+        if value != 0 or isinstance(value, bool):
+            continue
+        for number in (1, 0.5, 0.01):
+            with suppress(ValidationError):
+                yield f"{name} = {number}", cls.from_toml({**options, name: number})
+                break
 
 
 @contextmanager

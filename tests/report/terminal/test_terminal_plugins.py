@@ -28,7 +28,8 @@ def test_a_slow_plugin_says_why(drawn):
 
 def test_a_text_is_put_together_again_so_that_any_width_can_wrap_it(drawn):
     text = "One sentence that goes\nover two lines.\n\n    y = x\n    z = y\n\n- a point\n- another"
-    told = drawn(plugin_description(PluginDescription("loss", "x", "Short.", text, {}, ())))
+    told = drawn(plugin_description(PluginDescription("loss", "x", "Short.", text, {}, (), ("takes 9 seconds",))))
+    assert told.rstrip().endswith("! x takes 9 seconds")
     lines = [line.rstrip() for line in told.splitlines()]
     for line in ("One sentence that goes over two lines.", "    y = x", "    z = y", "- a point", "- another"):
         assert line in lines

@@ -112,6 +112,18 @@ def test_a_run_as_people_read_it(width, drawn):
     assert "restates the p-value" not in wanted
 
 
+def test_a_run_that_is_asked_what_it_asks_itself(drawn):
+    table = trials(good=0.9, better=0.95, start=0.7)
+    power = from_run(table, DESIGN, "accuracy", higher_is_better=True, losses={"good", "better"}, against="start")
+    said = unfolded(drawn(terminal.run_power(power, ACCURACY), 120))
+    assert "Compared with the start, and corrected for 2 losses, the run finds differences of" in said
+    assert "; the difference observed is that large for 2 of 2 losses." in said
+    assert "Asked as the run asks; --all-pairs asks about all pairs of rows." in said
+    assert "loss trials difference, points" in said
+    everything = from_run(table, DESIGN, "accuracy", higher_is_better=True, losses={"good", "better"})
+    assert "Asked about all pairs of rows." in unfolded(drawn(terminal.run_power(everything, ACCURACY), 120))
+
+
 def test_a_run_that_can_find_no_difference_says_so(drawn):
     """Accuracies of two trials that spread by tens of points: no difference of at most 100 points would be found."""
     cells = [(0, 0), (1, 0)]

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from faceexp.report.terminal import progress
+from faceexp.report.terminal import progress, time_left
 from faceexp.report.terminal.outline import outline
 from faceexp.results.events import Looked, TrialEnded
 from faceexp.results.schema import TrialRecord
@@ -151,23 +151,65 @@ def test_between_two_trials_the_next_one_is_named(wanted, clock, drawn):
     assert "starting" not in drawn(display)
 
 
-def test_the_time_left_is_that_of_the_trials_that_wait(wanted, tiny, clock, drawn):
-    baseline = ended_trial("raw pixels", seconds=1.0).model_copy(update={"kind": "baseline"})
+def test_the_time_left_is_that_of_the_trials_that_wait(wanted, clock, drawn):
+    baseline = ended_trial("raw pixels", seconds=10.0).model_copy(update={"kind": "baseline"})
     experiment = wanted.experiment.model_copy(update={"baselines": ("pixels",)})
     display = progress.Display(dataclasses.replace(wanted, experiment=experiment))
-    clock(2)
+    clock(200)
     display.on_event(TrialEnded("trial", 1, 6, "raw pixels", 0, 0, trial=baseline))
     assert "left" not in drawn(display), "a baseline tells nothing about losses"
-    clock(8)
-    display.on_event(TrialEnded("trial", 2, 6, "npairs", 0, 0, trial=ended_trial(seconds=4.0)))
-    # Five seconds of trials took ten; a baseline of one second and three losses of four wait.
-    assert "0:10 elapsed, about 0:26 left" in drawn(display)
-    clock(6)
-    assert "0:16 elapsed, about 0:20 left" in drawn(display)
+    clock(80)
+    display.on_event(TrialEnded("trial", 2, 6, "npairs", 0, 0, trial=ended_trial(seconds=60.0)))
+    # A baseline of ten seconds and three losses of sixty wait; what it took to start comes no second time.
+    assert "4:40 elapsed, about 3 minutes left" in drawn(display)
     stored = ended_trial("contrastive", reused=("pretrain", "finetune"))
     display.on_event(TrialEnded("trial", 3, 6, "contrastive", 0, 0, trial=stored))
-    assert "about 0:18 left" in drawn(display)
+    assert "about 2 minutes left" in drawn(display)
     assert "AUC 0.910, stored" in drawn(display)
+
+
+def test_the_time_to_compile_a_loss_is_not_taken_for_its_usual_time(wanted, clock):
+    """Two losses on two seeds: each trains in 20 s, and is compiled in 30 s before that."""
+    display = progress.Display(wanted)
+
+    def train(label, seed, compiling):
+        display.on_event(Event("features", 10, 10, "", seed, 0))
+        clock(compiling)
+        for step in range(0, 101, 10):  # with the first event, a loss is compiled
+            display.on_event(Event("finetune", step, 100, label, seed, 0, 0.5))
+            clock(0 if step == 100 else 2)
+            yield display.left(time.monotonic())
+        trial = ended_trial(label, seconds=compiling + 20.0).model_copy(update={"seed": seed, "fold": 0})
+        display.on_event(TrialEnded("trial", 1, 4, label, seed, 0, trial=trial))
+
+    first, *others = train("contrastive", 0, 30)
+    assert first is None, "one event shows no speed"
+    # What is left of this trial, the other loss with its compiling, and both on the other seed.
+    assert others == pytest.approx([16 + 50 + 40, *(left + 50 + 40 for left in (14, 12, 10, 8, 6, 4, 2, 0, 0))])
+    assert display.left(time.monotonic()) == pytest.approx(90)
+    *_, last = train("npairs", 0, 30)
+    assert last == pytest.approx(40)
+    display.on_event(Event("pretrain", 1, 8, "", 1, 0, 2.5))
+    clock(5)
+    assert display.left(time.monotonic()) == pytest.approx(35), "it falls while a trial runs"
+
+
+def test_processes_share_the_time_that_is_left_by_seeds_and_folds(many_losses, clock):
+    display = progress.Display(many_losses)
+    for fold in range(2):
+        display.on_event(Event("pretrain", 1, 8, "", 0, fold, 2.5))
+        trial = ended_trial("soft_nearest_neighbour_0", seconds=10.0).model_copy(update={"seed": 0, "fold": fold})
+        display.on_event(TrialEnded("trial", 1, 252, trial.label, 0, fold, trial=trial))
+    # Two have 39 losses left in the seed and fold on which they are, and 40 in each of two more.
+    assert display.left(time.monotonic()) == pytest.approx(10 * (39 + 40 + 40))
+
+
+def test_the_display_counts_the_first_calls_of_losses(wanted, clock, drawn):
+    display = progress.Display(wanted)
+    display.on_event(Event("rehearsal", 1, 3))
+    assert re.match(r". calling trunk and losses once +1/3", lines_of(drawn(display))[1])
+    display.on_event(Event("rehearsal", 3, 3))
+    assert "calling" not in drawn(display)
 
 
 def test_the_display_shows_failures_and_what_comes_after_the_last_trial(wanted, clock, drawn):
@@ -215,11 +257,17 @@ def test_a_line_about_a_trial_that_has_ended():
     line = progress.ended(ended_trial(), 3, 12)
     assert line == "[3/12] npairs (seed 3, fold 1): accuracy 0.812, AUC 0.910, 12.3 s"
     assert progress.ended(ended_trial(reused=("pretrain", "finetune")), 3, 12).endswith("AUC 0.910, from the store")
+    baseline = ended_trial(reused=("evaluate",)).model_copy(update={"kind": "baseline"})
+    assert progress.ended(baseline, 3, 12).endswith("AUC 0.910, from the store"), (
+        "the dry run counts it as finished, too"
+    )
     assert progress.ended(ended_trial(metrics={"accuracy": None}), 3, 12).endswith("(seed 3, fold 1): ok, 12.3 s")
     shared = ended_trial(seconds=2.5, pretrain=9.0, reused=("pretrain",))
     assert progress.ended(shared, 3, 12).endswith("AUC 0.910, 2.5 s"), "phase 1 was paid for by another trial"
     failed = progress.ended(ended_trial(status="diverged", reason="step 7"), 4, 12)
     assert failed == "[4/12] npairs (seed 3, fold 1): diverged: step 7"
+    told = progress.ended(ended_trial(status="failed", reason="it gives None"), 4, 12, is_told=True)
+    assert told == "[4/12] npairs (seed 3, fold 1): not trained, see above"
 
 
 def test_outline(wanted):
@@ -235,4 +283,4 @@ def test_the_outline_counts_baselines_as_the_log_does(many_losses):
     ("seconds", "text"), [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (65, "1:05"), (7200, "2:00:00")]
 )
 def test_clock(seconds, text):
-    assert progress.clock(seconds) == text
+    assert time_left.clock(seconds) == text

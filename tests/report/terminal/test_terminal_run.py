@@ -156,6 +156,16 @@ def test_failures_are_shown_with_their_reason_as_it_is(written, drawn):
     assert text.count("failed: RuntimeError: <no luck> [bold]") == 2
 
 
+def test_a_mistake_that_was_told_is_one_short_sentence_at_the_end(written, drawn):
+    told = "x dead was not trained: its first call failed, as was said when the run began"
+    text = drawn(terminal.run_table(written, 120, notes=True, told={"dead"}))
+    assert told in text
+    assert "no luck" not in text
+    assert "diverged: the loss is not finite at step 7" in text, "it ended while it was trained"
+    both = drawn(terminal.run_table(written, 120, notes=True, told={"dead", "other"}))
+    assert "x other and dead were not trained: their first call failed" in both
+
+
 def test_losses_no_better_than_phase_1_are_named(written, drawn, bold_label):
     text = drawn(terminal.run_table(written, 120, notes=True))
     assert "! other does not beat the phase-1 embedding in accuracy" in text

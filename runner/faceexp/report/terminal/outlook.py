@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from faceexp.experiment.asked import Asked
-from faceexp.report.words import many
+from faceexp.report.terminal.tables import facts_table
+from faceexp.report.words import duration, many
 from faceexp.results.outlook import OutlookRecord
 
 RULE = "a rule of thumb for small trunks on two cores; a large trunk takes ten times as long or more"
 
 
-def outlook_text(expected: OutlookRecord, asked: Asked) -> Text:
+def outlook_text(expected: OutlookRecord, asked: Asked) -> RenderableType:
     """Return in a few lines what a run will take, and how that is known."""
     stored = f", of which {expected.finished:,} are finished and lie in the store" if expected.finished else ""
-    lines = [f"trials  {expected.trials:,}{stored}; {many(expected.rows, 'row')} in the table"]
+    facts = facts_table()
+    facts.add_row("trials", f"{expected.trials:,}{stored}; {many(expected.rows, 'row')} in the table")
     if expected.finished < expected.trials:
         basis = RULE if expected.basis == "rule of thumb" else expected.basis
         basis = f"{basis}, the rest by {RULE}" if expected.basis == "partly measured" else basis
-        lines.append(f"time    about {minutes(expected.minutes)} with one process")
-        lines.append(f"disk    about {max(1, round(expected.megabytes)):,} MB more")
-        lines.append(f"source  {basis}")
-    if asked.until == "decided":
-        lines.append("These are the seeds of the file; until its questions are decided, more may follow.")
-    return Text("\n".join([*lines, "Nothing was trained."]))
-
-
-def minutes(number: float) -> str:
-    """Return a time as people say it, no more exactly than it is known."""
-    if number < 1.5:
-        return f"{max(10, round(number * 6) * 10)} seconds" if number < 0.9 else "a minute"
-    return f"{round(number)} minutes" if number < 100 else f"{number / 60:.0f} hours"
+        facts.add_row("time", f"about {duration(expected.minutes)} with one process")
+        facts.add_row("disk", f"about {max(1, round(expected.megabytes)):,} MB more")
+        facts.add_row("source", basis)
+    more = "These are the seeds of the file; until its questions are decided, more may follow."
+    return Group(facts, *([Text(more)] if asked.until == "decided" else []), Text("Nothing was trained."))

@@ -74,6 +74,7 @@ def plugin_description(plugin: PluginDescription) -> RenderableType:
         parts.append(table)
     else:
         parts.append(Text("no options", style="dim"))
+    parts += [Text(f"! {plugin.name} {remark}", style="yellow") for remark in plugin.remarks]
     return Group(*parts)
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
+from faceexp.report.words import many
 from faceexp.results.published_tables import JudgedTable
 from faceexp.statistics.power.counts import Cases, Count, CountPair, CountPower
 from faceexp.statistics.power.trials import Answer, RunPower
@@ -45,6 +46,7 @@ ONE_RUN = (
     "another seed, would come out above or below it, no number of test pairs can say: nothing here is shown of losses, "
     "only of the networks that were tested."
 )
+ALL_PAIRS = "Asked about all pairs of rows."
 NESTED = "the more accurate of two judged right every pair that the other did"
 
 
@@ -187,12 +189,13 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
         return _points(value) if metric.is_percentage else f"{value:g}"
 
     unit = ", points" if metric.is_percentage else ""
+    first = "loss" if power.against else "best against"
     could = _table(
-        "best against", "folds" if power.design.listed else "trials", f"difference{unit}", f"detectable{unit}", "power"
+        first, "folds" if power.design.listed else "trials", f"difference{unit}", f"detectable{unit}", "power"
     )
     asked = "the difference observed" if power.asked is None else f"a difference of {with_unit(power.asked)}"
     title = f"What it would have taken for {_percent(power.power)} power, to find {asked}"
-    needed = _table("best against", "seeds", "or folds", "or test people", "(their pairs)", title=title)
+    needed = _table(first, "seeds", "or folds", "or test people", "(their pairs)", title=title)
     for row in power.rows:
         both = (row.single, row.corrected)
         could.add_row(
@@ -215,9 +218,7 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
         floor += ", since all trials draw on the same images"
     return Group(
         Text(_run_verdict(power, metric, written, asked), style="bold"),
-        Text(
-            "Asked about all pairs of rows. What the run itself asks is corrected for fewer; `faceexp report` says it."
-        ),
+        Text("Asked as the run asks; --all-pairs asks about all pairs of rows." if power.against else ALL_PAIRS),
         could,
         needed,
         _assumptions(
@@ -240,22 +241,26 @@ def _run_verdict(power: RunPower, metric: Metric, written: Callable[[float | Non
     """Return which differences the run finds, and against how many rows that is enough for the one asked about."""
     answered = [(row.asked, row.corrected.detectable) for row in power.rows if row.corrected]
     detectable = [size for _, size in answered if size is not None]
-    beginning = (
-        f"{power.best} has the best {metric.name} of the losses, {written(power.mean)}. "
-        f"Corrected for {_count(power.comparisons, 'comparison')},"
-    )
+    beginning = f"{power.best} has the best {metric.name} of the losses, {written(power.mean)}. "
+    if power.against:
+        beginning += (
+            f"Compared with the {power.against}, and corrected for {many(power.comparisons, 'loss', 'losses')},"
+        )
+    else:
+        beginning += f"Corrected for {_count(power.comparisons, 'comparison')},"
     if not detectable:
         return f"{beginning} the run can find no difference at all: it would take one that {metric.name} cannot have."
     large_enough = sum(bool(asked_of_row and size and asked_of_row >= size) for asked_of_row, size in answered)
     ends = [written(end) for end in (min(detectable), max(detectable))]
     span = " to ".join(dict.fromkeys(ends)) + (" points" if metric.is_percentage else "")
-    of_rows = f"{large_enough or 'none'} of {_count(len(answered), 'other row')}"
     hopeless = len(answered) - len(detectable)
+    finds = f"{beginning} the run finds differences of {span} in {_percent(power.power)} of repetitions"
+    if power.against:
+        rest = f" Of {_word(hopeless)} of them it can find no difference at all." if hopeless else ""
+        losses = many(len(answered), "loss", "losses")
+        return f"{finds}; {asked} is that large for {large_enough or 'none'} of {losses}.{rest}"
     rest = f" Against {_word(hopeless)} of them it can find no difference at all." if hopeless else ""
-    return (
-        f"{beginning} the run finds differences of {span} in {_percent(power.power)} of repetitions: {asked} against "
-        f"{of_rows}.{rest}"
-    )
+    return f"{finds}: {asked} against {large_enough or 'none'} of {_count(len(answered), 'other row')}.{rest}"
 
 
 def _table(*headings: str, title: str | None = None) -> Table:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict, deque
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from faceexp.planning.looks import trials_a_look
+from faceexp.planning.looks import next_seeds
 from faceexp.planning.trials import trials_of
 from faceexp.report.shown import shown
-from faceexp.report.words import many
+from faceexp.report.terminal.time_left import Cell, Costs, Row, Running, clock, is_stored, spent
+from faceexp.report.words import duration, many
 from faceexp.results.events import Looked, TrialEnded
 from faceexp.results.schema import TrialRecord
-from faceexp.values import Event, Kind, Resolved
+from faceexp.values import Event, Resolved
 
 if TYPE_CHECKING:
     # Elsewhere Rich is imported only where it is used: `faceexp validate` needs nothing but the outline, and importing
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SHARED = {
     "images": "decoding images",
     "backend": "starting TensorFlow",
+    "rehearsal": "calling trunk and losses once",
     "compare": "comparing the rows, writing results and page",
 }
 # Stages of one seed and fold.
@@ -37,101 +38,18 @@ WIDEST = 100
 MOST_ENDED = 5
 
 
-def clock(seconds: float) -> str:
-    """Return ``1:05`` or ``2:00:00``."""
-    minutes, rest = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def ended(trial: TrialRecord, number: int, total: int) -> str:
-    """Return one line for a log about a trial that has just ended."""
+def ended(trial: TrialRecord, number: int, total: int, *, is_told: bool = False) -> str:
+    """Return one line for a log about a trial that has just ended; whether it was told why it fails, if it does."""
     trial = shown(trial)
     place = f"[{number}/{total}] {trial.label} (seed {trial.seed}, fold {trial.fold})"
     if trial.status != "ok":
-        return f"{place}: {trial.status}: {trial.reason}"
-    return f"{place}: {_numbers(trial)}, {'from the store' if _is_stored(trial) else f'{_spent(trial):.1f} s'}"
+        return f"{place}: {'not trained, see above' if is_told else f'{trial.status}: {trial.reason}'}"
+    return f"{place}: {_numbers(trial)}, {'from the store' if is_stored(trial) else f'{spent(trial):.1f} s'}"
 
 
 def _numbers(trial: TrialRecord) -> str:
     accuracy, auc = trial.metrics.get("accuracy"), trial.metrics.get("auc")
     return f"accuracy {accuracy:.3f}, AUC {auc:.3f}" if accuracy is not None and auc is not None else "ok"
-
-
-def _is_stored(trial: TrialRecord) -> bool:
-    return "finetune" in trial.reused
-
-
-def _spent(trial: TrialRecord) -> float:
-    """Return the seconds that a trial took. What was found in the store is not counted: others have spent it."""
-    return sum(seconds for stage, seconds in trial.seconds.items() if stage not in trial.reused)
-
-
-@dataclass
-class _Running:
-    """What goes on at present, in one place.
-
-    Attributes:
-        stage: The stage; empty before the first event of a trial.
-        label: The loss, where there is one.
-        began: When the first event of the stage came.
-        first: How many units had been done by then.
-        event: The latest event.
-    """
-
-    stage: str
-    label: str
-    began: float = 0.0
-    first: int = 0
-    event: Event | None = None
-
-    def amount(self) -> str:
-        """Return how far it is: units, the value of the loss, and the time left for what is not one of many trials."""
-        event = self.event
-        if event is None or event.total < 2:
-            return ""
-        parts = [f"{event.done:,}/{event.total:,}"]
-        if event.value is not None:
-            parts.append(f"loss {event.value:.3g}")
-        if self.stage != "finetune" and self.first < event.done < event.total:
-            rate = (time.monotonic() - self.began) / (event.done - self.first)
-            parts.append(f"{clock(rate * (event.total - event.done))} left")
-        return ", ".join(parts)
-
-
-@dataclass
-class _Costs:
-    """What trials took, so that the time left can be told.
-
-    Losses and baselines are counted apart, since a baseline takes no training and comes first. The seconds of trials
-    are set in proportion to the time that passed, in which several may have run side by side.
-    """
-
-    seconds: defaultdict[Kind, float] = field(default_factory=lambda: defaultdict(float))
-    trials: Counter[Kind] = field(default_factory=Counter)
-    waiting: Counter[Kind] = field(default_factory=Counter)
-    passed: float = 0.0
-    last: float = 0.0
-
-    def end(self, trial: TrialRecord, now: float) -> None:
-        """Count a trial that has ended."""
-        self.waiting[trial.kind] -= 1
-        if _is_stored(trial):
-            self.last = now
-            return
-        self.passed += now - self.last
-        self.last = now
-        self.trials[trial.kind] += 1
-        self.seconds[trial.kind] += _spent(trial)
-
-    def left(self, now: float) -> float | None:
-        """Return the seconds left; ``None`` before a trial of each kind that waits has ended."""
-        kinds = [kind for kind, number in self.waiting.items() if number > 0]
-        spent = sum(self.seconds.values())
-        if not kinds or not spent or not all(self.trials[kind] for kind in kinds):
-            return None
-        to_spend = sum(self.seconds[kind] / self.trials[kind] * self.waiting[kind] for kind in kinds)
-        return max(0.0, to_spend * self.passed / spent - (now - self.last))
 
 
 class Display:
@@ -144,15 +62,16 @@ class Display:
         self._began = time.monotonic()
         self._folds = resolved.folds
         self._done = 0
-        # By seed and fold: the labels of the trials that have not ended yet, in the order in which they run.
-        self._waiting: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
-        self._costs = _Costs(last=self._began)
+        # By seed and fold: the trials that have not ended yet, in the order in which they run.
+        self._waiting: dict[Cell, list[Row]] = {}
+        self._costs = Costs()
         for trial in trials_of(resolved):
-            self._waiting[trial.seed, trial.fold].append(trial.label)
-            self._costs.waiting[trial.kind] += 1
-        self._total = self._costs.waiting.total()
-        self._baselines = self._costs.waiting["baseline"] // max(1, len(self._waiting))
-        self._running: dict[tuple[int, int] | str, _Running] = {}
+            self._waiting.setdefault((trial.seed, trial.fold), []).append((trial.label, trial.kind))
+        self._total = sum(map(len, self._waiting.values()))
+        self._baselines = [row for row in next(iter(self._waiting.values()), []) if row[1] == "baseline"]
+        self._running: dict[Cell | str, Running] = {}
+        # When the latest trial of a seed and fold ended, or its first event came.
+        self._since: dict[Cell, float] = {}
         self._ended: deque[TrialRecord] = deque(maxlen=MOST_ENDED)
         self._is_over = False
 
@@ -165,36 +84,53 @@ class Display:
         elif event.stage in STAGES:
             self._note((event.seed, event.fold), event)
         elif isinstance(event, Looked):
-            new = trials_a_look(self._folds)
-            self._costs.waiting["loss"] += new * len(event.verdict.in_question)
-            self._costs.waiting["baseline"] += new * self._baselines
-            self._total += new * (len(event.verdict.in_question) + self._baselines)
+            rows: list[Row] = [*self._baselines, *((label, "loss") for label in event.verdict.in_question)]
+            for seed in next_seeds({seed for seed, _ in self._waiting}, self._folds):
+                self._waiting |= {(seed, fold): [*rows] for fold in range(self._folds)}
+                self._total += len(rows) * self._folds
             self._running.clear()
         elif isinstance(event, TrialEnded):
             self._end(event)
 
-    def _note(self, place: tuple[int, int] | str, event: Event) -> None:
+    def _note(self, place: Cell | str, event: Event) -> None:
         """Take what is done in a stage."""
+        now = time.monotonic()
         running = self._running.get(place)
         if running is None or (running.stage, running.label) != (event.stage, event.label):
             # The clock of a stage starts with its first event: the time before belongs to something else.
-            running = self._running[place] = _Running(event.stage, event.label, time.monotonic(), event.done)
-        running.event = event
+            before = now - (running.latest if running else now)
+            running = self._running[place] = Running(event.stage, event.label, now, event.done, before=before)
+        running.event, running.latest = event, now
+        if isinstance(place, tuple):
+            self._since.setdefault(place, now)
+            self._costs.at_once = max(self._costs.at_once, sum(isinstance(each, tuple) for each in self._running))
+            self._costs.begin(running)
 
     def _end(self, event: TrialEnded) -> None:
         self._done, self._total = event.done, event.total
         self._ended.append(shown(event.trial))
-        self._costs.end(event.trial, time.monotonic())
-        cell = (event.seed, event.fold)
-        waiting = self._waiting[cell]
-        if event.label in waiting:
-            waiting.remove(event.label)
+        cell, row = (event.seed, event.fold), (event.label, event.trial.kind)
+        self._costs.end(event.trial, self._running.get(cell))
+        self._since[cell] = time.monotonic()
+        waiting = self._waiting.setdefault(cell, [])
+        if row in waiting:
+            waiting.remove(row)
         # What has just ended may have been in the store, while another trial of the same seed and fold goes on.
         if cell in self._running:
             if waiting:
-                self._running[cell] = _Running("", waiting[0])
+                self._running[cell] = Running("", waiting[0][0], latest=time.monotonic())
             else:
                 del self._running[cell]
+
+    def left(self, now: float) -> float | None:
+        """Return about how many seconds the trials that have not ended will take; ``None`` where that is not known."""
+        waiting = {cell: rows for cell, rows in self._waiting.items() if rows}
+        running = {
+            cell: (running, now - self._since[cell])
+            for cell, running in self._running.items()
+            if isinstance(cell, tuple) and cell in waiting
+        }
+        return self._costs.left(waiting, running)
 
     def end(self) -> None:
         """Show nothing but the total from now on: what the run found is printed below it."""
@@ -214,8 +150,8 @@ class Display:
 
         now = time.monotonic()
         times = f"{clock(now - self._began)} elapsed"
-        if not self._is_over and (left := self._costs.left(now)) is not None:
-            times += f", about {clock(left)} left"
+        if not self._is_over and (left := self.left(now)) is not None:
+            times += f", about {duration(left / 60)} left"
         head = Table.grid(expand=True, padding=(0, 1))
         head.add_column(no_wrap=True)
         head.add_column(ratio=1)
@@ -241,7 +177,7 @@ class Display:
         for trial in self._ended:
             what = f"{trial.label}, seed {trial.seed} fold {trial.fold}"
             if trial.status == "ok":
-                source = "stored" if _is_stored(trial) else f"{_spent(trial):.1f} s"
+                source = "stored" if is_stored(trial) else f"{spent(trial):.1f} s"
                 lines.add_row(Text("✓", style="green"), Text(what), Text(f"{_numbers(trial)}, {source}"))
             else:
                 lines.add_row(Text("x", style="red"), Text(what), Text(trial.status, style="red"))
@@ -251,7 +187,7 @@ class Display:
             yield Text(many(waiting, "trial waits", "trials wait"), style="dim")
 
 
-def _where(place: tuple[int, int] | str, running: _Running) -> str:
+def _where(place: Cell | str, running: Running) -> str:
     """Return what runs, and in which seed and fold."""
     if isinstance(place, str):
         return SHARED[place]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console, Group, RenderableType
@@ -13,9 +13,10 @@ from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.experiment.baselines import PHASE1
-from faceexp.report.answers import answers, best_word, helps_word
+from faceexp.report.answers import answers, best_word, helps_word, labels_in_words
 from faceexp.report.columns import (
     ONE_CELL,
+    STAR,
     Row,
     columns_of,
     heading,
@@ -64,6 +65,7 @@ def run_table(
     columns: Sequence[Metric] | None = None,
     *,
     notes: bool = False,
+    told: Collection[str] = (),
 ) -> RenderableType:
     """Return the finding of a run in words, its table, and at most three lines that a reader has to know.
 
@@ -77,12 +79,14 @@ def run_table(
             metric.
         columns: The metrics to show, before anything else; without any, as many as fit.
         notes: Whether the answers to all questions, the notes on the data and the method follow.
+        told: Labels of losses of which the reader was just told why they were not trained.
     """
-    run = shown(run)
+    run, told = shown(run), shown(tuple(told))
     asked_sort, sort = sort, sort or primary(run)
     rows = rows_of(run, sort)
     judged = {name: [_judged(run, row, sort)[name] for row in rows] for name in _judged_names(run)}
-    cells = {metric: _aligned(run, rows, metric) for metric in columns or columns_of(run)}
+    stars = {metric: starred(run, metric) for metric in columns or columns_of(run)}
+    cells = {metric: _aligned(rows, metric, stars[metric]) for metric in stars}
     always = asked_sort if asked_sort in cells else next(iter(cells))
     metrics, names = _fitting(rows, cells, always, judged, width)
     if columns and len(metrics) < len(columns):
@@ -101,15 +105,15 @@ def run_table(
         table.add_row(label, count, *of_metrics, *(judged[name][place] for name in names))
     parts: list[RenderableType] = [Text(heading(run), style="dim")]
     parts += [Text(said.text, style="bold yellow" if said.warns else "bold") for said in headline(run) if said.text]
-    parts += [table, *_below(run, names, notes=notes)]
+    is_starred = any(stars[metric] for metric in metrics)
+    parts += [table, *_below(run, metrics, names, told, is_starred=is_starred, notes=notes)]
     if columns and (missing := [metric.name for metric in columns if metric not in metrics]):
         parts.append(Text(f"no room in {width} characters for {together(missing)}", style="yellow"))
-    return Group(*parts, *(_notes(run, width, sort) if notes else ()))
+    return Group(*parts, *(_notes(run, width, sort, STAR if is_starred else "") if notes else ()))
 
 
-def _aligned(run: RunRecord, rows: Sequence[Row], metric: Metric) -> list[Text]:
+def _aligned(rows: Sequence[Row], metric: Metric, stars: Collection[str]) -> list[Text]:
     """Return the cells of a metric, in which means stand below means and the ends of intervals below such ends."""
-    stars = starred(run, metric)
     split = [mean_and_interval(row.summaries.get(metric.key), metric).partition(" ") for row in rows]
     ends = [interval.partition("\N{EN DASH}") for _, _, interval in split]
     means = [f"{'*' if row.label in stars else ''}{mean}" for row, (mean, _, _) in zip(rows, split, strict=True)]
@@ -124,19 +128,28 @@ def _aligned(run: RunRecord, rows: Sequence[Row], metric: Metric) -> list[Text]:
     ]
 
 
-def _below(run: RunRecord, names: Sequence[str], *, notes: bool) -> list[RenderableType]:
+def _below(
+    run: RunRecord,
+    metrics: Sequence[Metric],
+    names: Sequence[str],
+    told: Collection[str],
+    *,
+    is_starred: bool,
+    notes: bool,
+) -> list[RenderableType]:
     """Return the lines below a table: what went wrong, what is unequal, and what the marks mean."""
-    failures, warnings = _failures(run), [Text(f"! {warning}", style="yellow") for warning in run.warnings]
+    failures, warnings = _failures(run, told), [Text(f"! {warning}", style="yellow") for warning in run.warnings]
     if not notes:
         failures, warnings = _first(failures), _first(warnings)
     several = len(run.cells) > 1
-    stars = any(starred(run, metric) for metric in columns_of(run))
-    marks = ["mean and 95 % interval"] if several else [ONE_CELL]
-    if several and "helps" in names:
-        marks.append(f"helps: {primary(run).name} minus the {PHASE1.label}'s; ?: undecided")
+    marks = ["mean and 95 % interval"] if several else []
+    if "helps" in names:
+        elsewhere = "" if primary(run) in metrics else ", which has no column here,"
+        marks.append(f"helps: {primary(run).name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
-    marks += ["* best, and better than another row"] if stars else []
-    return [*failures, *warnings, Text("; ".join(marks), style="dim")]
+    marks += ["* best, and better than another row"] if is_starred else []
+    text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
+    return [*failures, *warnings, Text(text, style="dim")]
 
 
 def _first(lines: list[Text]) -> list[Text]:
@@ -146,7 +159,7 @@ def _first(lines: list[Text]) -> list[Text]:
     return [lines[0].append(f"; {len(lines) - 1} more such with --notes")]
 
 
-def _notes(run: RunRecord, width: int, sort: Metric) -> Iterator[RenderableType]:
+def _notes(run: RunRecord, width: int, sort: Metric, star: str) -> Iterator[RenderableType]:
     """Yield what else there is to know: the answers to all questions, the data, and the method."""
     if run.verdict:
         yield _answers(run, width)
@@ -154,7 +167,7 @@ def _notes(run: RunRecord, width: int, sort: Metric) -> Iterator[RenderableType]
         yield Text(told_apart(run, sort), style="bold")
         yield from (Text(f"! {note}", style="yellow") for note in losses_below_phase1(run))
     yield from _published(run)
-    texts = (*run.notes, usual_budget(run), legend(run, sort), run.method)
+    texts = (*run.notes, usual_budget(run), legend(run, sort, star), run.method)
     yield from (Text(text) for text in texts if text)
 
 
@@ -303,8 +316,15 @@ def matrix(run: RunRecord, metric: Metric) -> RenderableType:
     return Group(*lines)
 
 
-def _failures(run: RunRecord) -> list[Text]:
-    return [
+def _failures(run: RunRecord, told: Collection[str]) -> list[Text]:
+    lines = [
         Text(f"x {trial.label} (seed {trial.seed}, fold {trial.fold}) {trial.status}: {trial.reason}", style="red")
         for trial in run.failed
+        if trial.label not in told
     ]
+    untrained = [label for label in dict.fromkeys(trial.label for trial in run.failed) if label in told]
+    if untrained:
+        did = "was not trained: its" if len(untrained) == 1 else "were not trained: their"
+        text = f"x {labels_in_words(untrained)} {did} first call failed, as was said when the run began"
+        lines.append(Text(text, style="red"))
+    return lines

@@ -88,13 +88,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class RunRow:
-    """The best loss compared with another label.
+    """The best loss compared with another label, or a label compared with the reference.
 
     Attributes:
-        label: The other label.
+        label: The other label, or that which is compared with the reference.
         n: How many trials both have in common; for a list of pairs, how many folds.
-        difference: Mean of the best loss minus the other over these, in units of the metric; ``None`` without
-            common trials.
+        difference: Mean of the best loss minus the other over these, or of the label minus the reference, in units of
+            the metric; ``None`` without common trials.
         asked: The difference that is asked for, by default the observed one; ``None`` if that is 0.
         single: The answer at the level alpha; ``None`` if there is no spread to judge by.
         corrected: The answer at alpha divided by the number of comparisons.
@@ -116,15 +116,16 @@ class RunPower:
         metric: Name of the metric.
         best: The loss with the best mean.
         mean: Its mean.
-        comparisons: Number of pairs of labels that have two or more trials (or folds of a list) in common; Holm's
-            correction is over these.
+        comparisons: Number of pairs that have two or more trials (or folds of a list) in common; Holm's correction is
+            over these. The pairs are those of all labels, or of each loss and the reference.
         alpha: Two-sided level of a single comparison.
         power: Probability with which a difference is to be found.
         seeds: Number of seeds of the run.
         folds: Number of folds of the run.
         asked: The difference that is asked for, in units of the metric; ``None``: the observed one of each row.
         design: How the images were divided.
-        rows: Every other label, the best first.
+        rows: Every other label, the best first; with a reference, every loss.
+        against: The reference with which each loss is compared; ``None``: the best loss is compared with every label.
     """
 
     metric: str
@@ -138,6 +139,7 @@ class RunPower:
     asked: float | None
     design: Design
     rows: tuple[RunRow, ...]
+    against: str | None = None
 
 
 def from_run(
@@ -151,8 +153,11 @@ def from_run(
     difference: float | None = None,
     alpha: float = ALPHA,
     power: float = POWER,
+    against: str | None = None,
 ) -> RunPower:
     """Return which labels the best loss of a run could be told apart from, and what it would take.
+
+    With a reference, the question is which losses can be told apart from it, which is a far smaller family of tests.
 
     The test is ``t = mean(d) / (s sqrt(1/n + r))`` with n - 1 degrees of freedom. Here d are the paired differences of
     n trials, s is their standard deviation, which is taken for the true one, and r is the number of test images for
@@ -174,6 +179,7 @@ def from_run(
         difference: The difference to ask for, in units of the metric; ``None``: the observed one of each row.
         alpha: Two-sided level of a single comparison.
         power: Probability with which a difference is to be found.
+        against: A label with which each of the losses is compared.
 
     Raises:
         UnanswerableError: No other label has two trials in common with the best loss whose differences vary; or an
@@ -189,12 +195,18 @@ def from_run(
     if best is None:
         raise UnanswerableError(f"no loss has a trial with a value of {metric}")
     units = _folds if design.listed else _trials
-    tested = sum(len(units(_paired(table[a], table[b]))) > 1 for a, b in combinations(table, 2))
+    if against is None:
+        compared = {label: (best, label) for label in table if label != best}
+    else:
+        compared = {label: (label, against) for label in table if label in losses and label != against}
+    family = combinations(table, 2) if against is None else compared.values()
+    tested = sum(len(units(_paired(table[a], table[b]))) > 1 for a, b in family)
     cells = {cell for row in table.values() for cell in row}
     cut = len({seed for seed, _ in cells}), len({fold for _, fold in cells})
     rows = []
-    for label in sorted(table.keys() - {best}, key=lambda label: (-scores.get(label, -math.inf), label)):
-        differences = units(_paired(table[best], table[label]))
+    for label in sorted(compared, key=lambda label: (-scores.get(label, -math.inf), label)):
+        a, b = compared[label]
+        differences = units(_paired(table[a], table[b]))
         means = [fmean(values) for values in differences]
         observed = fmean(means) if means else None
         asked = difference or (abs(observed) if observed and abs(observed) >= LEAST_DIFFERENCE else None)
@@ -206,10 +218,12 @@ def from_run(
         rows.append(RunRow(label, len(means), observed, asked, single, corrected))
     if not any(row.single for row in rows):
         raise UnanswerableError(
-            f"there is no variance to judge by: {best} and another row need two trials at least whose difference in "
-            f"{metric} varies; run with more seeds or folds"
+            f"there is no variance to judge by: {against or best} and another row need two trials at least whose "
+            f"difference in {metric} varies; run with more seeds or folds"
         )
-    return RunPower(metric, best, sign * scores[best], tested, alpha, power, *cut, difference, design, tuple(rows))
+    return RunPower(
+        metric, best, sign * scores[best], tested, alpha, power, *cut, difference, design, tuple(rows), against
+    )
 
 
 def _paired(a: Mapping[Cell, float], b: Mapping[Cell, float]) -> dict[Cell, float]:

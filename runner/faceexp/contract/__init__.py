@@ -1,0 +1,58 @@
+"""The plugin contract: the base classes that plugin authors import.
+
+A plugin is a frozen pydantic model named by an entry point. **Its fields are its TOML options**; the first line of its
+docstring is its summary; ``build(...)`` makes the thing. Importing a plugin module must not import TensorFlow: heavy
+imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models``, ``.datasets`` and ``.samplers``.
+
+>>> from typing import ClassVar
+>>> class Squared(LossPlugin):
+...     '''Mean squared norm of the embeddings (an example, not a useful loss).'''
+...     reference: ClassVar[str] = "this docstring"
+...     distance: ClassVar[Distance] = "euclidean"
+...     weight: float = option(1.0, "Factor before the mean.", unit="none", gt=0)
+...
+...     def build(self, ctx):
+...         import tensorflow as tf
+...         return lambda labels, embeddings: self.weight * tf.reduce_mean(embeddings**2)
+"""
+
+from __future__ import annotations
+
+from faceexp.arrays import IntArray
+from faceexp.contract.datasets import DatasetPlugin, FaceData, StoredImage
+from faceexp.contract.losses import Distance, LossContext, LossFunction, LossPlugin, LossTraits, pair_traits
+from faceexp.contract.models import ModelPlugin
+from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
+from faceexp.contract.samplers import BatchNeeds, BatchSupply, Halves, SamplerPlugin
+from faceexp.files import AnyPath, InputFile, InputFolder, files_fingerprint, image_extensions, readable_name, user_path
+
+# Everything here, and the name of an array type, is what plugin authors import.
+__all__ = [
+    "GROUPS",
+    "RESERVED",
+    "RESERVED_OF_KIND",
+    "AnyPath",
+    "BatchNeeds",
+    "BatchSupply",
+    "DatasetPlugin",
+    "Distance",
+    "FaceData",
+    "Halves",
+    "InputFile",
+    "InputFolder",
+    "IntArray",
+    "LossContext",
+    "LossFunction",
+    "LossPlugin",
+    "LossTraits",
+    "ModelPlugin",
+    "Plugin",
+    "SamplerPlugin",
+    "StoredImage",
+    "files_fingerprint",
+    "image_extensions",
+    "option",
+    "pair_traits",
+    "readable_name",
+    "user_path",
+]

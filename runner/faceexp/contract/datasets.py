@@ -1,0 +1,69 @@
+"""Faces and where they come from: what a data set gives, and the base class of data sets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from faceexp.arrays import AnyArray, ByteArray, IntArray
+from faceexp.contract.plugin import Plugin
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """An image that lies inside a larger file: a record, a row of a table, an entry of an archive.
+
+    Attributes:
+        name: What lists and readers know it by, such as ``Ann/0004.jpg``; its last part counts as the name of a file.
+        read: Returns the bytes of a photo in a format that Pillow decodes. Several threads call it at once; it raises
+            OSError where the bytes cannot be read.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class FaceData:
+    """A data set of faces: where the images are, whom they show.
+
+    Attributes:
+        images: Paths of files or images inside larger files, decoded when they are needed; or one uint8 array (N, H, W)
+            or (N, H, W, 3). A sequence may make its items when they are asked for.
+        labels: int32 (N,), the index into ``identities`` of each image.
+        identities: Names of the people, without repetition.
+        fingerprint: Hex digest of the content: other images or labels, other fingerprint.
+        licence: Under which terms the images may be used.
+        source: Where they come from.
+        notes: What a reader of the results should know besides, such as what was left out; one sentence each.
+        columns: What is known of each image besides, by name: arrays of N numbers, truth values or texts, such as
+            ``sex``, ``age``, ``camera`` or ``quality``; ``landmarks`` float (N, 5, 2) are x and y in pixels of eyes,
+            nose and corners of the mouth. A number that is not known is NaN, a text that is not known is empty.
+    """
+
+    images: Sequence[Path | StoredImage] | ByteArray
+    labels: IntArray
+    identities: tuple[str, ...]
+    fingerprint: str
+    licence: str
+    source: str
+    notes: tuple[str, ...] = ()
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+
+
+class DatasetPlugin(Plugin, ABC):
+    """A source of face images with identities; ``licence`` and ``source`` are as in :class:`FaceData`."""
+
+    licence: ClassVar[str]
+    source: ClassVar[str]
+
+    @abstractmethod
+    def build(self, seed: int) -> FaceData:
+        """Return the data, without decoding images; the seed matters only to data that are made, not found.
+
+        Raises:
+            InputError: Something is missing or unusable; one problem each, naming the path.
+        """
