@@ -35,9 +35,12 @@ def file_digests(data: FaceData, store: Store) -> ByteArray | None:
     They are kept in the store under what the images are, so that files are read once. That of a file that cannot be
     read is zero; no such image is ever used.
     """
-    files = [image for image in data.images if isinstance(image, Path)]
-    if len(files) < len(data.images):
-        return None
+    # It ends at the first that is none: there may be millions, each made when it is asked for.
+    files: list[Path] = []
+    for image in data.images:
+        if not isinstance(image, Path):
+            return None
+        files.append(image)
 
     def make(folder: Path) -> None:
         digests = np.zeros((len(files), DIGEST_BYTES), np.uint8)
