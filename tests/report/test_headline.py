@@ -216,7 +216,7 @@ def test_a_star_in_a_column_that_has_no_room_is_not_explained(asked, changed, co
     assert starred(run, METRIC_OF["auc"]) == {bold_label}
     wide, narrow = (drawn(run_table(run, width, notes=True), width) for width in (200, 60))
     assert "*0.912" in wide
-    assert "* best, and better than another row" in wide
+    assert "* best, and better than another loss or baseline" in wide
     assert "AUC" not in narrow.splitlines()[3]
     assert "* best" not in narrow
 

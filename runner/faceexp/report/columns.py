@@ -147,7 +147,7 @@ METHOD = (
     "Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio correction, "
     "rates on the arcsine scale."
 )
-STAR = "* best mean of its column, and shown to be better than another row."
+STAR = "* best mean of its column, and shown to be better than another loss or baseline."
 
 
 def legend(run: RunRecord, metric: Metric | None = None, star: str = STAR) -> str:
