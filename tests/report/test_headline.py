@@ -6,6 +6,7 @@ import pytest
 
 from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.report import formats
+from faceexp.report.answers import answers
 from faceexp.report.columns import starred
 from faceexp.report.headline import headline, in_few_words
 from faceexp.report.page.html import page
@@ -83,6 +84,7 @@ def test_a_row_that_was_never_trained_is_not_judged(asked):
     run = asked(guessing=judged, helps=[claim("other", "better"), claim("dead", p=None)])
     assert said(run) == said(asked(guessing=judged[:2], helps=[claim("other", "better")]))
     assert not any("guessing" in sentence for sentence in said(run))
+    assert answers(run) == answers(asked(guessing=judged[:2], helps=[claim("other", "better")]))
     run = asked(helps=[claim("other")], best=[standing("other", interval=None), standing("dead", interval=None)])
     assert not any("Which may be the best" in sentence for sentence in said(run)), "there is one loss alone"
 

@@ -14,7 +14,7 @@ from statistics import median
 from faceexp.evaluation.catalogue import Metric
 from faceexp.experiment.baselines import PHASE1
 from faceexp.planning.prospects import MOST_PEOPLE
-from faceexp.report.columns import primary
+from faceexp.report.columns import judged, primary
 from faceexp.report.words import MINUS, duration, many, signed, together
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, NeededRecord, StandingRecord, VerdictRecord
@@ -42,7 +42,7 @@ class Answer:
 
 def answers(run: RunRecord) -> list[Answer]:
     """Return what a run answers; nothing for a run of an older version, which asked no questions."""
-    verdict = run.verdict
+    verdict = judged(run)
     if verdict is None:
         return []
     metric = primary(run)

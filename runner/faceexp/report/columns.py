@@ -11,6 +11,7 @@ from faceexp.experiment.baselines import PHASE1
 from faceexp.report.words import trials_counted
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord, SummaryRecord, TrialRecord
+from faceexp.results.verdict import VerdictRecord
 from faceexp.values import Kind
 
 
@@ -98,6 +99,18 @@ def best(rows: Sequence[Row], metric: Metric) -> float | None:
     """Return the best mean of a metric by which rows are ranked, or ``None`` where no row has one."""
     means = [mean for row in rows if (mean := row.rank(metric)) is not None]
     return (max if metric.higher_is_better else min)(means, default=None)
+
+
+def judged(run: RunRecord) -> VerdictRecord | None:
+    """Return what was judged of the rows that have a trial: nothing was found out about one that was never trained."""
+    if run.verdict is None:
+        return None
+    untrained = {row.label for row in rows_of(run) if not row.ok}
+    of_trained = {
+        question: tuple(each for each in getattr(run.verdict, question) if each.label not in untrained)
+        for question in ("guessing", "helps", "best")
+    }
+    return run.verdict.model_copy(update=of_trained)
 
 
 def starred(run: RunRecord, metric: Metric) -> frozenset[str]:

@@ -9,7 +9,7 @@ from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.experiment.baselines import PHASE1
 from faceexp.planning.prospects import more_trials, seeds_line
 from faceexp.report.answers import Answer, labels_in_words
-from faceexp.report.columns import primary, rows_of
+from faceexp.report.columns import judged, primary, rows_of
 from faceexp.report.findings import verdict as told_apart
 from faceexp.report.words import duration, many, signed
 from faceexp.results.schema import RunRecord
@@ -26,7 +26,7 @@ UNTESTED = "with so few trials nothing is tested, and the numbers may be luck"
 
 def headline(run: RunRecord) -> list[Answer]:
     """Return the finding, one sentence after the other; what a reader must know before believing anything warns."""
-    verdict = _of_trained(run)
+    verdict = judged(run)
     if verdict is None:
         return [Answer("", told_apart(run))]
     if _nothing_is_tested(verdict):
@@ -38,21 +38,9 @@ def headline(run: RunRecord) -> list[Answer]:
     return [sentence for sentence in sentences if sentence]
 
 
-def _of_trained(run: RunRecord) -> VerdictRecord | None:
-    """Return what was judged of the rows that have a trial: nothing was found out about one that was never trained."""
-    if run.verdict is None:
-        return None
-    untrained = {row.label for row in rows_of(run) if not row.ok}
-    judged = {
-        question: tuple(each for each in getattr(run.verdict, question) if each.label not in untrained)
-        for question in ("guessing", "helps", "best")
-    }
-    return run.verdict.model_copy(update=judged)
-
-
 def in_few_words(run: RunRecord) -> str:
     """Return the finding in so few words that they fit a line of a list of runs."""
-    verdict = _of_trained(run)
+    verdict = judged(run)
     if verdict is None or _nothing_is_tested(verdict):
         return UNTESTED if verdict else "no question was asked"
     if all(claim.verdict != "better" for claim in verdict.guessing):
