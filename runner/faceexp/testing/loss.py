@@ -278,18 +278,22 @@ class LossContract(PluginContract):
         with each as in ``test_finite_whatever_the_options``, and with each that is 0 switched on.
         """
         cure = "; faceexp.layers.random_layer gives a loss a seed for tf.random.stateless_normal and its like"
-        for name, variant in (("as it is", plugin), *variants(plugin), *switched_on(plugin)):
+        # Numbers of a generator of its own are seen only by drawing the graph twice, which is not done for every variant.
+        twice = [("as it is", plugin), *switched_on(plugin)]
+        for name, variant in (*twice, *variants(plugin)):
+            before = random_state()
             try:
-                first, second = Trial(variant), Trial(variant)
+                nodes = Trial(variant).nodes()
             except Exception:  # noqa: BLE001, S112 - the check of its options names what cannot be built
                 continue
-            once, before = first.nodes(), random_state()
-            again, after = second.nodes(), random_state()
-            draws = unseeded_draws(once)
+            after = random_state()
+            draws = unseeded_draws(nodes)
             assert not draws, f"{name}: it draws random numbers without a seed, by {' and '.join(draws)}{cure}"
             moved = [kind for kind, state in before.items() if state != after[kind]]
             assert not moved, f"{name}: it draws from the global random numbers of {' and of '.join(moved)}{cure}"
-            assert constants(once) == constants(again), f"{name}: it has other constants each time it is built{cure}"
+            if (name, variant) in twice:
+                again = constants(Trial(variant).nodes())
+                assert constants(nodes) == again, f"{name}: it has other constants each time it is built{cure}"
 
     def test_keeps_its_state_in_a_layer(self, plugin: LossPlugin) -> None:
         """Use one build for a while: it must then give what a fresh one gives. Find no variable outside a Keras layer.
