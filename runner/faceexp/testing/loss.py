@@ -278,7 +278,7 @@ class LossContract(PluginContract):
         with each as in ``test_finite_whatever_the_options``, and with each that is 0 switched on.
         """
         cure = "; faceexp.layers.random_layer gives a loss a seed for tf.random.stateless_normal and its like"
-        # Numbers of a generator of its own are seen only by drawing the graph twice, which is not done for every variant.
+        # Numbers of a generator of its own are seen only by drawing the graph twice, which takes too long for all.
         twice = [("as it is", plugin), *switched_on(plugin)]
         for name, variant in (*twice, *variants(plugin)):
             before = random_state()
