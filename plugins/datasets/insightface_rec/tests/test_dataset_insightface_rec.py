@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from faceexp.data import images
+from faceexp.data import images, pairs_file
 from faceexp.errors import InputError
+from faceexp.planning.listed_pairs import listed_images
 from faceexp.testing import DatasetContract
 
 MAGIC = struct.pack("<I", 0xCED7230A)
@@ -188,6 +189,18 @@ def test_identities_may_be_left_out(tmp_path):
     )
 
 
+def test_lists_of_pairs_name_identity_and_key(tmp_path):
+    faces = build(write(tmp_path / "faces", with_identities([2, 12, 2])))
+    (tmp_path / "pairs.txt").write_text("2 1\n0\t1\t2\n1\t12\t2\t15\n1\t3\t11\n0\t1\t1\t14\n")
+    folds = listed_images(faces, pairs_file.read(str(tmp_path / "pairs.txt")))
+    assert [[faces.images[at].name for at in pair] for fold in folds for pair in fold] == [
+        ["train.rec/0/1", "train.rec/0/2"],
+        ["train.rec/1/12", "train.rec/2/15"],
+        ["train.rec/1/3", "train.rec/1/11"],
+        ["train.rec/0/1", "train.rec/1/14"],
+    ]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=6), st.randoms(use_true_random=False))
 def test_any_numbers_of_images_in_any_order_of_records(tmp_path_factory, counts, random):
@@ -273,6 +286,7 @@ def test_fingerprint_is_that_of_the_content(tmp_path):
 def test_what_is_not_used_is_not_read_for_the_fingerprint(tmp_path, monkeypatch):
     payloads = with_identities([2, 3, 2])
     spans = []
+
     def digest(_, parts):
         spans.append(parts)
         return "0"
