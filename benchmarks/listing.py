@@ -72,7 +72,6 @@ def write_shards(folder: Path, images: int, size: int) -> Path:
                     member = tarfile.TarInfo(f"{number:08d}.{ending}")
                     member.size, member.mtime = len(data), time.time()
                     archive.addfile(member, io.BytesIO(data))
-                archive.members = []  # it would remember them all
     return folder
 
 

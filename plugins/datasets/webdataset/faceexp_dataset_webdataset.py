@@ -47,6 +47,7 @@ IGNORED = (b"K", b"g")
 KINDS = {b"1": "a link", b"2": "a link", b"3": "a device", b"4": "a device", b"6": "a pipe", b"S": "a file with gaps"}
 # What is said of the next member: lines of LENGTH KEY=VALUE.
 PROPERTY = re.compile(rb"(\d{1,9}) ([^=]+)=")
+OF_INTEREST = re.compile(rb" (?:path|size|GNU\.sparse\.major)=")
 # How files begin that a program has compressed, whatever they are called.
 COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.lz4")
@@ -252,8 +253,10 @@ class Shard:
             length = int(said["size"]) if "size" in said and kind in FILES else _number(size)
         except ValueError:
             raise _damaged(at) from None
+        if length < 0:
+            raise _damaged(at)
         self._places.append(at)
-        text = said.get("path") if said and kind not in ABOUT_NEXT else None
+        text = said.get("path") if kind not in ABOUT_NEXT else "of properties"
         if text is None:
             name = name.partition(b"\0")[0]
             if prefix[0] and form == b"ustar\0":
@@ -268,18 +271,18 @@ class Shard:
         """Return what is said of the next member: its path, its size, whether it has gaps."""
         if member.size > MAX_LABEL_BYTES:
             raise _damaged(member.start - BLOCK)
-        records = self._content[member.start : member.start + member.size]
+        at, end = member.start, member.start + member.size
         if member.kind == LONG_NAME:
-            return {"path": records.split(b"\0")[0].decode("utf-8", "backslashreplace")}
-        said = {}
+            return {"path": self._content[at:end].split(b"\0")[0].decode("utf-8", "backslashreplace")}
+        said: dict[str, str] = {}
         # Most have the time alone, which is of no interest, and there may be one for each member.
-        if any(key in records for key in (b" path=", b" size=", b" GNU.sparse.")):
-            at = 0
-            while match := PROPERTY.match(records, at):
-                at += max(int(match[1]), 1)
-                said[match[2].decode("utf-8", "replace")] = records[match.end() : at - 1].decode(
-                    "utf-8", "backslashreplace"
-                )
+        if not OF_INTEREST.search(self._content, at, end):
+            return said
+        while match := PROPERTY.match(self._content, at, end):
+            at += max(int(match[1]), 1)
+            said[match[2].decode("utf-8", "replace")] = self._content[match.end() : at - 1].decode(
+                "utf-8", "backslashreplace"
+            )
         return {key: said[key] for key in ("path", "size", "GNU.sparse.major") if key in said}
 
     def _check_sums(self) -> None:

@@ -303,6 +303,7 @@ WHOLE = tar(samples([0, 1]))
         (b"no tar file at all" * 100, "is damaged at byte 0, or no tar file"),
         (WHOLE[:-1024], f"is cut off: it ends at byte {len(WHOLE) - 1024:,} without the mark that ends a tar file"),
         (WHOLE[:600], f"is cut off: member '0000.png' should have {len(picture(0))} bytes, and 88 are there"),
+        (WHOLE[:124] + b"-0000001000\0" + WHOLE[136:], "is damaged at byte 0, or no tar file"),
         (WHOLE[:3] + b"9" + WHOLE[4:], "is damaged at byte 0, or no tar file"),
         (WHOLE[:1024] + b"?" * 512 + WHOLE[1536:], "is damaged at byte 1,024, or no tar file"),
         (WHOLE + WHOLE, f"goes on behind the mark that ends a tar file (byte {len(WHOLE) - 1024:,})"),
@@ -334,6 +335,7 @@ def test_what_a_header_says_of_the_next_member(save):
         problem(faces) == "faces.tar: sample 'other/1' has no .cls (only .png); set identity to what says whom it shows"
     )
     assert problem(save(pax(b"size=many") + WHOLE)) == "faces.tar: is damaged at byte 1,024, or no tar file"
+    assert problem(save(pax(b"size=-512") + WHOLE)) == "faces.tar: is damaged at byte 1,024, or no tar file"
     assert "is a file with gaps" in problem(save(pax(b"GNU.sparse.major=1") + WHOLE))
     assert len(save(pax(b"mtime=1.5") + WHOLE).build(seed=0).images) == 2
 
