@@ -120,9 +120,8 @@ class WebDataset(DatasetPlugin):
             notes.append(f"people = {self.people} of the data set leaves out {len(enough) - self.people} more people")
         chosen = enough[: self.people]
         if len(chosen) < 2:
-            few, hint = (
-                (f" with at least {self.min_images} images", "; lower min_images") if self.min_images > 1 else ("", "")
-            )
+            few = f" with at least {self.min_images} images" if self.min_images > 1 else ""
+            hint = "; lower min_images" if few else ""
             message = f"{len(chosen) or 'no'} identity{few}, but a comparison of faces needs two or more{hint}"
             raise InputError(Problem(message, str(user_path(self.path))))
         new = np.full(len(counts), -1, np.int32)
