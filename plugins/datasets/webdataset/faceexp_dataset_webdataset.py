@@ -55,6 +55,8 @@ COMPRESSED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".t
 MAX_LABEL_BYTES = 2**20
 # Most letters of a text that becomes a column: longer ones are captions, which no group of people is made of.
 MAX_LETTERS = 100
+# Bytes of a shard that are looked through before the system may take back their memory.
+MAX_MAPPED = 2**28
 # Most files that a pattern may stand for.
 MAX_SHARDS = 100_000
 
@@ -218,13 +220,15 @@ class Shard:
         Raises:
             UnfitFileError: The shard is damaged or compressed, or it holds links or the like.
         """
-        for beginning, program in COMPRESSED.items():
-            if self._content[: len(beginning)] == beginning:
-                raise UnfitFileError(f"is compressed ({program}); decompress it: images are read where they lie")
+        self._refuse_compressed()
         at, said = 0, dict[str, str]()
+        released = 0
         while member := self._member(at, said):
             kind, name, start, size = member
             at = start + size + -size % BLOCK
+            if at - released > MAX_MAPPED:
+                self._release()
+                released = at
             if kind in ABOUT_NEXT:
                 said |= self._about_next(member)
             elif kind in FILES and "GNU.sparse.major" not in said:
@@ -239,6 +243,16 @@ class Shard:
         if self._content[at : at + MAX_LABEL_BYTES].strip(b"\0"):
             raise UnfitFileError(f"goes on behind the mark that ends a tar file (byte {at:,}); make one tar file of it")
         self._check_sums()
+
+    def _refuse_compressed(self) -> None:
+        for beginning, program in COMPRESSED.items():
+            if self._content[: len(beginning)] == beginning:
+                raise UnfitFileError(f"is compressed ({program}); decompress it: images are read where they lie")
+
+    def _release(self) -> None:
+        """Let the system take back the memory of what was read, which counts as the process's."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._content.madvise(mmap.MADV_DONTNEED)
 
     def _member(self, at: int, said: dict[str, str]) -> Member | None:
         """Return the member whose header is at this place, or nothing at the end."""
@@ -300,6 +314,8 @@ class Shard:
             wrong = np.flatnonzero(some.sum(axis=1, dtype=np.int64) != stated)
             if len(wrong):
                 raise _damaged(places[first + wrong[0]])
+            if first % (32 * BLOCK) == 0:
+                self._release()
 
 
 def _damaged(at: int) -> UnfitFileError:

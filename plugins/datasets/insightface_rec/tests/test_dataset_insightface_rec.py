@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import os
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from faceexp.data import images, pairs_file
+from faceexp.data.face_data import mistakes_of
 from faceexp.errors import InputError
+from faceexp.files import UnfitFileError
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.testing import DatasetContract
 
@@ -405,6 +408,34 @@ def test_a_record_that_says_it_has_more_labels_than_bytes(tmp_path):
 )  # fmt: skip
 def test_other_files_that_do_not_fit(tmp_path, others, message):
     assert problem(write(tmp_path, plain([0, 0, 1]), **others)).startswith(message)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["train.rec", "train.idx", "train.lst"]),
+    st.lists(st.tuples(st.integers(0, 10**6), st.binary(max_size=5)), min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_whatever_is_changed_is_refused_in_a_line_or_read(tmp_path_factory, name, changes, lists_identities):
+    folder = tmp_path_factory.mktemp("rec")
+    payloads = with_identities([2, 3]) if lists_identities else plain([0, 1, 0, 1])
+    write(folder, payloads, lst="0\t1\ta\n1\t2\tb\n2\t2\tc\n3\t1\td\n")
+    if not lists_identities and name == "train.rec":
+        (folder / "train.lst").unlink()
+    content = bytearray((folder / name).read_bytes())
+    for place, new in changes:
+        place %= len(content)
+        content[place : place + max(len(new), 1)] = new
+    (folder / name).write_bytes(content)
+    try:
+        faces = build(folder)
+    except InputError as error:
+        assert "\n" not in str(error)
+        return
+    assert mistakes_of(faces) == []
+    for image in faces.images:
+        with contextlib.suppress(UnfitFileError):
+            image.read()
 
 
 def test_too_few_people(tmp_path):

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from faceexp.data import images
+from faceexp.data.face_data import mistakes_of
 from faceexp.errors import InputError
 from faceexp.testing import DatasetContract
 
@@ -364,6 +365,29 @@ def test_what_a_header_says_of_the_next_member(save):
 )  # fmt: skip
 def test_samples_that_lack_something(save, members, options, message):
     assert problem(save(members, **options)).startswith(f"faces.tar: {message}")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.binary(max_size=5)), min_size=1, max_size=3),
+    st.sampled_from(["cls", "json", "folder"]),
+)
+def test_whatever_is_changed_is_refused_in_a_line_or_read(tmp_path_factory, changes, identity):
+    file = tmp_path_factory.mktemp("tar") / "faces.tar"
+    described = [b'{"identity": "a", "age": 3}', b'{"identity": 7, "age": 4}']
+    members = [(f"{name[3]}/{name}", data) for name, data in samples([0, 1], json=described)]
+    content = bytearray(pax(b"path=0/0000.png") + tar(members))
+    for place, new in changes:
+        place %= len(content)
+        content[place : place + max(len(new), 1)] = new
+    file.write_bytes(content)
+    try:
+        faces = WebDataset(path=str(file), identity=identity).build(seed=0)
+    except InputError as error:
+        assert all("\n" not in str(problem) for problem in error.problems)
+        return
+    assert mistakes_of(faces) == []
+    assert all(image.read() for image in faces.images)
 
 
 def test_many_samples_that_lack_something(save):
