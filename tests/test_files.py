@@ -1,5 +1,6 @@
 """Files from outside: kind and size are checked before anything is read."""
 
+import hashlib
 import os
 import socket
 from pathlib import Path
@@ -8,8 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faceexp import files
 from faceexp.errors import InputError
-from faceexp.files import UnfitFileError, check_file, image_extensions, read_bytes, read_input, readable_name
+from faceexp.files import (
+    UnfitFileError,
+    check_file,
+    content_digest,
+    image_extensions,
+    read_bytes,
+    read_input,
+    readable_name,
+)
 
 
 def test_an_ordinary_file_is_read(tmp_path: Path) -> None:
@@ -78,3 +88,69 @@ def test_any_name_of_a_file_becomes_a_text_that_can_be_written(name: bytes) -> N
         assert text == name.decode()
     except UnicodeDecodeError:
         assert "\\x" in text
+
+
+# The digest of a file that holds many images
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that counts as large and was written a while ago, and a cache of its own to remember it in."""
+    monkeypatch.setattr(files, "MIN_REMEMBERED", 10)
+    monkeypatch.setattr(files, "SETTLED", -60.0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "large").write_bytes(b"0123456789")
+    return tmp_path / "large"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@given(st.binary(max_size=60), st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=4))
+def test_the_digest_of_a_file_is_that_of_its_parts(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, spans: list[tuple[int, int]]
+) -> None:
+    file = tmp_path_factory.mktemp("digest") / "a"
+    file.write_bytes(content)
+    assert content_digest(file) == sha256(content)
+    assert content_digest(file, spans) == sha256(b"".join(content[start:end] for start, end in spans))
+
+
+def test_a_large_file_is_read_once(large: Path) -> None:
+    """What is remembered is answered, which shows here because it is replaced by something else."""
+    assert content_digest(large) == sha256(b"0123456789")
+    (memory,) = (large.parent / "cache").rglob("*.json")
+    memory.write_text(memory.read_text().replace(sha256(b"0123456789"), "remembered"))
+    assert content_digest(large) == "remembered"
+    assert content_digest(large, [(0, 9)]) == sha256(b"012345678")
+
+
+def test_a_change_that_keeps_size_and_time_is_noticed(large: Path) -> None:
+    before, status = content_digest(large), large.stat()
+    large.write_bytes(b"x123456789")
+    os.utime(large, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert large.stat().st_mtime_ns == status.st_mtime_ns
+    assert content_digest(large) == sha256(b"x123456789") != before
+
+
+def test_a_file_that_was_only_just_written_is_not_remembered(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may change once more within the same step of the file system's clock."""
+    monkeypatch.setattr(files, "SETTLED", 60.0)
+    content_digest(large)
+    assert not (large.parent / "cache").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"state": 1}', "[]", "\0"])
+def test_a_damaged_memory_is_no_memory(large: Path, content: str) -> None:
+    content_digest(large)
+    (memory,) = (large.parent / "cache").rglob("*.json")
+    memory.write_text(content)
+    assert content_digest(large) == sha256(b"0123456789")
+
+
+def test_nothing_has_to_be_remembered(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (large.parent / "cache").write_text("no folder")
+    assert content_digest(large) == sha256(b"0123456789")
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda _: "~/.cache")
+    assert content_digest(large) == sha256(b"0123456789")

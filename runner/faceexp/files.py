@@ -5,6 +5,7 @@ A device, a pipe or a file of many gigabytes would hang the program or fill the 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -12,7 +13,8 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,6 +30,13 @@ PHOTO_FORMATS = frozenset(
 )
 # The size of a file from outside is checked before it is read: a photo of a face has far fewer bytes.
 MAX_IMAGE_BYTES = 64 * 2**20
+# Reading so few bytes takes less than a tenth of a second, which is not worth a file that remembers their digest.
+MIN_REMEMBERED = 64 * 2**20
+# Seconds after which a file counts as written: the clock of a file system has steps, and what is written within one of
+# them, after the file was read, would leave its times as they were.
+SETTLED = 2.0
+# Bytes of a large file that are read at once.
+CHUNK = 2**20
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -212,6 +221,60 @@ def files_fingerprint(files: Mapping[str, Path]) -> str:
         except OSError:
             digest.update(b"unreadable")
     return digest.hexdigest()
+
+
+def content_digest(path: Path, spans: Sequence[tuple[int, int]] | None = None) -> str:
+    """Return the SHA-256 of a file that holds many images, or of parts of it; a large one is not read each time.
+
+    It is the digest of the content and nothing else, so it is the same for copies and on other machines. That of a
+    large file is remembered in the user's cache, together with the file's size, its number on the disk, the time of its
+    content and the time of its last change. The system sets the latter whenever anything is written, and programs
+    cannot set it back: a file that differs from the remembered one in none of these is the same.
+
+    Args:
+        path: The file.
+        spans: First byte of each part and the first one behind it; the whole file if not given.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    status = path.stat()
+    state = [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    parts = [(0, status.st_size)] if spans is None else spans
+    memory = _digest_file(path, parts) if sum(end - start for start, end in parts) >= MIN_REMEMBERED else None
+    if memory:
+        with contextlib.suppress(OSError, ValueError):
+            remembered = parse_json(read_bytes(memory, CHUNK))
+            if isinstance(remembered, dict) and remembered.get("state") == state and remembered.get("digest"):
+                return str(remembered["digest"])
+    is_settled = status.st_ctime < time.time() - SETTLED
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for start, end in parts:
+            file.seek(start)
+            while start < end and (block := file.read(min(CHUNK, end - start))):
+                digest.update(block)
+                start += len(block)  # noqa: PLW2901 - it is where the part is read on
+    if memory and is_settled:
+        # Nothing is lost where nothing can be remembered: the file is read again the next time.
+        with contextlib.suppress(OSError):
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            draft = memory.with_suffix(f".{os.getpid()}")
+            draft.write_text(json.dumps({"state": state, "digest": digest.hexdigest()}), encoding="ascii")
+            draft.replace(memory)
+    return digest.hexdigest()
+
+
+def _digest_file(path: Path, parts: Sequence[tuple[int, int]]) -> Path | None:
+    """Return where the digest of these parts is remembered; nothing, if the user has no home."""
+    import platformdirs
+
+    name = hashlib.sha256(os.fsencode(path.absolute()) + repr(parts).encode()).hexdigest()
+    with contextlib.suppress(RuntimeError):
+        cache = Path(platformdirs.user_cache_dir("faceexp"))
+        if cache.is_absolute():
+            return cache / "digests" / f"{name}.json"
+    return None
 
 
 def parse_json(content: bytes) -> object:
