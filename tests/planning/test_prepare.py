@@ -271,7 +271,7 @@ def test_min_images_leaves_people_out(plan):
     assert len(found.labels) == len(found.images) == 48
     assert sorted(set(found.labels)) == list(range(12))  # counted anew, without gaps
     np.testing.assert_array_equal(found.images[:, 0, 0, 0], np.repeat(np.arange(1, 13) * 10, 4))
-    assert found.notes[1].text == "4 of 52 images left out (unreadable, or of people with too few images)"
+    assert found.notes[1].text == "4 of 52 images left out (unusable, or of people with too few images)"
 
 
 def test_min_images_1_keeps_people_of_one_image_where_they_are_of_use(plan):
@@ -410,8 +410,8 @@ def test_unreadable_images_are_skipped_where_that_is_asked_for(plan, damaged, fa
     np.testing.assert_array_equal(found.images, pixels[kept][..., None])
     np.testing.assert_array_equal(found.labels, labels[kept])
     assert found.notes[1].text == (
-        "4 of 72 images left out (unreadable, or of people with too few images); "
-        "unreadable: p00/3.png, p05/0.png, p05/1.png and 1 more"
+        "4 of 72 images left out (unusable, or of people with too few images); "
+        "unusable: p00/3.png, p05/0.png, p05/1.png and 1 more"
     )
     # And with the person who has too few left out, too.
     found = plan(dataset=folder_of(damaged), preprocess=skip, protocol=Protocol(kind="open_set", min_images=4))
@@ -673,7 +673,7 @@ def test_lists_say_which_images_are_in_each_part(from_lists, face_folder):
     assert note == "the parts come from lists: nobody who is tested is in another part"
     (note,) = notes_of(plan, "split_seed")
     assert note.startswith("every seed tests the same people (the parts are listed), so the spread between seeds is")
-    assert plan.notes[1].text == "16 of 72 images left out (in no list, unreadable, or of people with too few images)"
+    assert plan.notes[1].text == "16 of 72 images left out (in no list, unusable, or of people with too few images)"
 
 
 def test_lists_of_a_closed_set_say_so(from_lists, face_folder):

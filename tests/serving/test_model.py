@@ -195,7 +195,7 @@ def test_two_photos(run, tested, command):
         code, out, _ = command("verify", run.folder, files[0], photo)
         assert code == 0
         assert out.startswith("the same person" if found.same else "not the same person")
-        assert "% of different pairs" in out
+        assert "people, too few to say how often it is wrong about others" in " ".join(out.split())
         assert "This model was not shown to be better than guessing." in out, "which five test people cannot show"
         said = json.loads(command("verify", run.folder, files[0], photo, "--json")[1])
         assert said["distance"] == pytest.approx(found.distance, rel=1e-5)
@@ -355,7 +355,7 @@ def test_every_wrong_line_of_a_list_is_named(tmp_path):
         file.write_text(text)
         with pytest.raises(InputError, match="has to name the columns"):
             read_pairs(file)
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file; it has to be a list of pairs"):
         read_pairs(tmp_path / "none.csv")
 
 

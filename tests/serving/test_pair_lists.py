@@ -13,8 +13,10 @@ from faceexp.evaluation.calibration import calibrated
 from faceexp.evaluation.pairs import PairDistances
 from faceexp.results.folder import ModelFolder
 from faceexp.results.model_schema import ModelRecord
+from faceexp.serving.answers import JudgedPairs
 from faceexp.serving.own_threshold import check_kinds, check_vacant, own_threshold, set_own_threshold
 from faceexp.serving.pair_lists import read_pairs
+from faceexp.serving.worth import why_no_probability
 
 RECORD = ModelRecord.model_validate(
     {"label": "made", "distance": "euclidean", "threshold": 1.0, "preprocess": {"size": [16, 16]}}
@@ -29,6 +31,12 @@ def listed(tmp_path):
         return read_pairs(file)
 
     return read
+
+
+def judged(pairs, distances, seen=None):
+    """Return what a model says of pairs that have these distances."""
+    faces = {photo: 1 for pair in pairs.pairs for photo in pair[:2]}
+    return JudgedPairs(distances, distances < 1, distances * np.nan, 1.0, np.nan, faces, seen=seen)
 
 
 def people(pairs):
@@ -122,13 +130,29 @@ def test_a_threshold_is_set_on_labelled_pairs_and_found_again(listed, tmp_path):
     folder = ModelFolder(tmp_path)
     check_vacant(folder)
     check_kinds(pairs)
-    own = set_own_threshold(folder, RECORD, pairs, distances)
+    own = set_own_threshold(folder, RECORD, pairs, judged(pairs, distances, seen=0))
     assert own_threshold(folder, RECORD) == own
     alone = calibrated(PairDistances(distances, np.arange(59) < 30))
     assert (own.calibration.threshold, own.calibration.slope) == pytest.approx((alone.threshold, alone.slope))
     assert (own.calibration.people, own.pairs, own.people_from) == (30, "pairs.csv", "folders")
     # Nobody's name or path is kept.
     assert "p29" not in folder.own_threshold.read_text(encoding="utf-8")
+
+
+def test_no_probability_rests_on_photos_that_the_model_saw_in_its_training(listed, tmp_path):
+    random = np.random.default_rng(0)
+    rows = [f"p{n}/1.png,p{n}/2.png,1" for n in range(30)] + [f"p{n}/1.png,p{n + 1}/1.png,0" for n in range(29)]
+    pairs = listed("a,b,same", *rows)
+    distances = np.concatenate([random.normal(1, 0.3, 30), random.normal(2, 0.3, 29)])
+    caveat = "the model saw 7 of the 60 photos of these pairs in its training"
+    for seen, expected in {7: caveat, 0: "", None: ""}.items():
+        folder = ModelFolder(tmp_path / str(seen))
+        folder.root.mkdir()
+        set_own_threshold(folder, RECORD, pairs, judged(pairs, distances, seen))
+        own = own_threshold(folder, RECORD)
+        assert own.caveat == expected
+        why = why_no_probability(own.calibration, own)
+        assert why == (f"{caveat}; set the threshold on photos that it did not see" if seen else "")
 
 
 def test_what_is_there_is_not_overwritten(listed, tmp_path):
@@ -138,7 +162,7 @@ def test_what_is_there_is_not_overwritten(listed, tmp_path):
     with pytest.raises(InputError, match=r"own_threshold.json: is there already, and nothing is overwritten; move it"):
         check_vacant(folder)
     with pytest.raises(InputError, match="cannot be written: File exists"):
-        set_own_threshold(folder, RECORD, pairs, np.array([0.5, 1.5]))
+        set_own_threshold(folder, RECORD, pairs, judged(pairs, np.array([0.5, 1.5])))
     assert folder.own_threshold.read_text() == "mine"
 
 
@@ -149,7 +173,8 @@ def test_a_file_that_is_no_threshold_or_of_another_model_is_refused(listed, tmp_
     with pytest.raises(InputError, match="is no threshold that `faceexp verify --calibrate-on` has set .*; remove it"):
         own_threshold(folder, RECORD)
     folder.own_threshold.unlink()
-    set_own_threshold(folder, RECORD, listed("a,b,same", "x/1,x/2,1", "x/1,y/2,0"), np.array([0.5, 1.5]))
+    pairs = listed("a,b,same", "x/1,x/2,1", "x/1,y/2,0")
+    set_own_threshold(folder, RECORD, pairs, judged(pairs, np.array([0.5, 1.5])))
     other = RECORD.model_copy(update={"threshold": 1.25})
     with pytest.raises(InputError, match="was set for another model than the one beside it; remove it"):
         own_threshold(folder, other)

@@ -89,8 +89,8 @@ def test_the_home_folder_may_be_written_as_a_tilde(listed, tmp_path, monkeypatch
         ("a,b\n\n,\n", "lists no pair"),
         ("", "has to name the columns"),
         ("a|b\n", "has to name the columns"),
-        ("a,b\nä,ö\n".encode("latin-1"), "it is not UTF-8 text"),
-        ("a,b\nx,y\n".encode("utf-16"), "it is not UTF-8 text"),
+        ("a,b\nä,ö\n".encode("latin-1"), "is no list of pairs in UTF-8; in Excel, save it as"),
+        ("a,b\nx,y\n".encode("utf-16"), "is no list of pairs in UTF-8; in Excel, save it as"),
         ('a,b\n"' + "x" * 200_000 + '",y\n', "cannot be read as a list of pairs"),
     ],
 )

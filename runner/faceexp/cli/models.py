@@ -144,12 +144,13 @@ def _judge_pairs(model: str, file: Path, far: float | None, *, trust_saved_model
         judged = _judge_list(opened, listed, far, stderr)
         summary = tally(listed.truths, judged.same.tolist())
         rates = estimates(*listed.labelled(judged.distance), judged.threshold) if summary.known else {}
-    columns = ("a", "b", "same", "accepted", "distance", "probability")
+    columns = ("a", "b", "same", "accepted", "distance", "probability", "seen")
     # Where it would rest on too few people, there is no probability.
     said = zip(
         judged.same.tolist(),
         judged.distance.tolist(),
         (None if math.isnan(value) else value for value in judged.probability.tolist()),
+        judged.seen_of_pair,
         strict=True,
     )
     rows = ((*pair, *values) for pair, values in zip(listed.pairs, said, strict=True))
@@ -180,7 +181,7 @@ def _calibrate(model: str, file: Path, *, trust_saved_model: bool, as_json: bool
         listed = read_pairs(file)
         check_kinds(listed)
         judged = _judge_list(opened, listed, None, stderr)
-        own = set_own_threshold(folder, opened.record, listed, judged.distance)
+        own = set_own_threshold(folder, opened.record, listed, judged)
         calibrated = dataclasses.replace(opened, own=own)
         threshold = calibrated.threshold().distance
         rates = estimates(*listed.labelled(judged.distance), threshold)

@@ -210,10 +210,10 @@ def _notes(
     if len(used) < len(data.images):
         left = len(data.images) - len(used)
         in_no_list = "in no list, " if experiment.protocol.kind == "listed" else ""
-        reasons = f"{in_no_list}unreadable, or of people with too few images"
+        reasons = f"{in_no_list}unusable, or of people with too few images"
         text = f"{left} of {len(data.images)} images left out ({reasons})"
         unreadable = [image_name(data, index) for index in np.setdiff1d(np.arange(len(data.images)), readable)]
-        yield Note("left_out", f"{text}; unreadable: {some(unreadable)}" if unreadable else text)
+        yield Note("left_out", f"{text}; unusable: {some(unreadable)}" if unreadable else text)
     for text in data.notes:
         yield Note("data_set", text)
     used_names = [data.identities[person] for person in np.unique(data.labels[used])]

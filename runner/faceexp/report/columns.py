@@ -114,23 +114,25 @@ def judged(run: RunRecord) -> VerdictRecord | None:
 
 
 def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
-    """Return the label of the row with the best mean of a metric, if it is told from another row; else nothing.
+    """Return the label of the row with the best mean of a metric, if it is shown to beat another loss; else nothing.
 
-    It has to be better than another row in that metric; in the primary metric, what the questions of the run show
-    counts as well. A row that is not shown to beat guessing is told from nothing.
+    That the baselines are worse is no reason: a star would say that one of the losses has won. In the primary metric,
+    what the run shows of which loss may be the best counts as well. A row that is not shown to beat guessing is shown
+    to be better than nothing.
     """
     rows = rows_of(run)
     first = best(rows, metric)
+    losses = {row.label for row in rows if row.kind == "loss"}
     told = {
-        pair.a if pair.verdict == "a>b" else pair.b
+        better
         for pair in run.comparisons
         if pair.metric == metric.key and pair.verdict != "indistinguishable"
+        for better, worse in [(pair.a, pair.b) if pair.verdict == "a>b" else (pair.b, pair.a)]
+        if worse in losses
     }
     verdict = run.verdict
-    if verdict and metric is primary(run):
-        told |= {claim.label for claim in verdict.helps if claim.verdict == "better"}
-        if any(not standing.may_be_best for standing in verdict.best):
-            told |= {standing.label for standing in verdict.best if standing.may_be_best and standing.interval}
+    if verdict and metric is primary(run) and any(not standing.may_be_best for standing in verdict.best):
+        told |= {standing.label for standing in verdict.best if standing.may_be_best and standing.interval}
     if verdict:
         told &= {claim.label for claim in verdict.guessing if claim.verdict == "better"}
     return frozenset(row.label for row in rows if row.label in told and row.rank(metric) == first)
@@ -160,7 +162,7 @@ METHOD = (
     "Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio correction, "
     "rates on the arcsine scale."
 )
-STAR = "* best mean of its column, and shown to be better than another loss or baseline."
+STAR = "* best mean of its column, and shown to be better than another loss."
 
 
 def legend(run: RunRecord, metric: Metric | None = None, star: str = STAR) -> str:

@@ -33,7 +33,7 @@ LATEX = {
     "[": "{[}",
     "*": "{*}",
 }
-BOLD = "Bold: best mean of its column, and shown to be better than another loss or baseline."
+BOLD = "Bold: best mean of its column, and shown to be better than another loss."
 # Characters that fit into a line of LaTeX's article in its size small, and into the label; a digit is 4.6 pt wide there
 # and the line 345 pt. A mean and its interval take 16, with the gaps before them.
 LINE_WIDTH = 74

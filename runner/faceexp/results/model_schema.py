@@ -172,4 +172,15 @@ class OwnThresholdRecord(Record):
     label: str = Field(description="The name of the row of the model that the threshold was set for.")
     model_threshold: Number = Field(description="The threshold that this model came with.")
     calibration: CalibrationRecord = Field(description="The threshold of these pairs, and what else follows from them.")
+    photos: Count | None = Field(None, description="How many photos the pairs name.")
+    seen: Count | None = Field(
+        None, description="How many of them the model saw in its training; null where that is not known."
+    )
     faceexp: str = Field("", description="The version of faceexp that set it.")
+
+    @property
+    def caveat(self) -> str:
+        """Why the threshold is not to be believed: the model saw some of the photos; empty if it saw none."""
+        if not self.seen:
+            return ""
+        return f"the model saw {self.seen:,} of the {self.photos or self.seen:,} photos of these pairs in its training"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -117,6 +117,7 @@ class JudgedPairs:
         far_range: The rate that other people are likely to meet; see :class:`~faceexp.serving.thresholds.Threshold`.
         test_far: The rate on test pairs.
         seen: How many of the photos the model saw in its training; ``None`` where that is not known.
+        seen_of_pair: How many photos of each pair it saw there, 0 to 2; ``None`` where that is not known.
     """
 
     distance: FloatArray
@@ -128,6 +129,7 @@ class JudgedPairs:
     far_range: Interval | None = None
     test_far: float = math.nan
     seen: int | None = None
+    seen_of_pair: Sequence[int | None] = ()
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from faceexp.serving.find import choose
 from faceexp.serving.given import name_of, photos_of, picture_of
 from faceexp.serving.own_threshold import own_threshold
 from faceexp.serving.runtimes import Network, network_of
-from faceexp.serving.seen import SeenPhotos, seen_photos
+from faceexp.serving.seen import SeenPhotos, count_of, seen_photos
 from faceexp.serving.thresholds import Threshold, threshold_of
 from faceexp.serving.worth import Worth, why_no_probability, worth_of
 
@@ -236,6 +236,7 @@ class FaceModel:
         if embedded.problems:
             raise InputError(first_of(embedded.problems, "{:,} more photos cannot be used"))
         place = {file: index for index, file in enumerate(files)}
+        seen = {file: self.seen.holds(file) for file in files}
         distances = self.distances(embedded.embeddings, [(place[a], place[b]) for a, b in pairs])
         return JudgedPairs(
             distance=distances,
@@ -246,7 +247,8 @@ class FaceModel:
             faces=dict(zip(files, embedded.faces, strict=True)),
             far_range=threshold.far_range,
             test_far=threshold.test_far,
-            seen=self.seen.count(files),
+            seen=count_of(seen.values()),
+            seen_of_pair=[count_of((seen[a], seen[b])) for a, b in pairs],
         )
 
     def identify(
@@ -308,7 +310,7 @@ class FaceModel:
     @functools.cached_property
     def why_no_probability(self) -> str:
         """Why the model gives no probability; empty where it gives one."""
-        return why_no_probability(self.deciding.calibration, is_own=self.own is not None)
+        return why_no_probability(self.deciding.calibration, self.own)
 
     def probability(self, distance: float) -> float:
         """Return the probability that a pair shows one person, if similar and different pairs are equally frequent.

@@ -13,7 +13,7 @@ from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
 from faceexp.results.record import CalibrationRecord
 
 if TYPE_CHECKING:
-    from faceexp.arrays import FloatArray
+    from faceexp.serving.answers import JudgedPairs
     from faceexp.serving.pair_lists import PairList
 
 
@@ -54,13 +54,16 @@ def check_kinds(listed: PairList) -> None:
     Raises:
         InputError: It does not name pairs of one person and pairs of two people.
     """
-    if not {True, False} <= set(listed.truths):
-        message = "a threshold needs pairs of one person and pairs of two people; add the column same with 1 and 0"
+    lacking = {True: "of one person (same = 1)", False: "of two people (same = 0)"}
+    missing = [kind for truth, kind in lacking.items() if truth not in listed.truths]
+    if missing:
+        names = " and none ".join(missing)
+        message = f"a threshold needs pairs of one person and pairs of two people; the list names none {names}"
         raise InputError(Problem(message, str(listed.file)))
 
 
 def set_own_threshold(
-    folder: ModelFolder, record: ModelRecord, listed: PairList, distances: FloatArray
+    folder: ModelFolder, record: ModelRecord, listed: PairList, judged: JudgedPairs
 ) -> OwnThresholdRecord:
     """Set a threshold on the labelled pairs of a list, and keep it beside the model.
 
@@ -68,20 +71,22 @@ def set_own_threshold(
         folder: The folder of the model.
         record: What describes the model.
         listed: The pairs; of both kinds.
-        distances: float (P,), their distances.
+        judged: What the model says of them.
 
     Raises:
         InputError: Another threshold is there meanwhile, or it cannot be written.
     """
     from faceexp.evaluation.calibration import calibrated
 
-    measured, people = listed.labelled(distances)
+    measured, people = listed.labelled(judged.distance)
     own = OwnThresholdRecord(
         pairs=listed.file.name,
         sha256=listed.sha256,
         people_from=listed.people_from,
         label=record.label,
         model_threshold=record.threshold,
+        photos=len(judged.faces),
+        seen=judged.seen,
         calibration=CalibrationRecord(**vars(calibrated(measured, people))),
         faceexp=importlib.metadata.version("faceexp"),
     )

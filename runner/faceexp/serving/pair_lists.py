@@ -98,10 +98,11 @@ def read_pairs(file: str | Path) -> PairList:
             rows = csv.reader(opened, delimiter=separator, skipinitialspace=True)
             pairs, person = _pairs(rows, path, _columns(first, separator), separator)
     except OSError as error:
-        message = f"cannot be read as a list of pairs: {explain_os_error(error)}"
-        raise InputError(Problem(message, str(file))) from None
+        message = "no such file" if isinstance(error, FileNotFoundError) else explain_os_error(error)
+        raise InputError(Problem(f"{message}; it has to be a list of pairs", str(file))) from None
     except UnicodeDecodeError:
-        raise InputError(Problem("cannot be read as a list of pairs: it is not UTF-8 text", str(file))) from None
+        message = 'is no list of pairs in UTF-8; in Excel, save it as "CSV UTF-8"'
+        raise InputError(Problem(message, str(file))) from None
     except csv.Error as error:
         raise InputError(Problem(f"cannot be read as a list of pairs: {error}", str(file))) from None
     if not pairs:

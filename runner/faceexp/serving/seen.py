@@ -43,10 +43,13 @@ class SeenPhotos:
 
     def count(self, photos: Iterable[Photo]) -> int | None:
         """Return how many of some photos it holds; ``None`` where that is not known of all of them."""
-        if self.digests is None:
-            return None
-        outcomes = [self.holds(photo) for photo in photos]
-        return None if None in outcomes else sum(map(bool, outcomes))
+        return None if self.digests is None else count_of(map(self.holds, photos))
+
+
+def count_of(seen: Iterable[bool | None]) -> int | None:
+    """Return how many of some photos were seen; ``None`` where that is not known of all of them."""
+    outcomes = list(seen)
+    return None if None in outcomes else sum(map(bool, outcomes))
 
 
 def seen_photos(folder: ModelFolder, record: ModelRecord) -> SeenPhotos:

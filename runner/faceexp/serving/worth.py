@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from faceexp.planning.prospects import PEOPLE
-from faceexp.results.model_schema import ModelRecord
+from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
 from faceexp.results.record import CalibrationRecord, Interval
 
 # Accuracy is balanced: pairs of one person and pairs of two people weigh one half each, whatever their numbers.
@@ -83,19 +83,27 @@ def worth_of(record: ModelRecord) -> Worth:
     )
 
 
-def why_no_probability(known: CalibrationRecord | None, *, is_own: bool) -> str:
+def too_few_people(known: CalibrationRecord | None) -> int | None:
+    """Return by how many people a threshold was set, if so few say nothing of others; else, or if unknown, nothing."""
+    people = known.people if known else None
+    return people if people is not None and people < PEOPLE else None
+
+
+def why_no_probability(known: CalibrationRecord | None, own: OwnThresholdRecord | None = None) -> str:
     """Return why a calibration gives no probability; nothing where it gives one.
 
     Args:
         known: What the pairs say by which the threshold was set.
-        is_own: Whether these are pairs of the user's own.
+        own: What was set on pairs of the user's own, if these decide.
     """
+    if own and own.caveat:
+        return f"{own.caveat}; set the threshold on photos that it did not see"
     if known is None or known.slope is None or known.intercept is None:
         return "the pairs from which it would follow are not known"
     if known.people is None:
         # Older versions did not count the validation people.
-        return "your list of pairs does not say whom the photos show" if is_own else ""
+        return "your list of pairs does not say whom the photos show" if own else ""
     if known.people < FEWEST_FOR_PROBABILITY:
-        whose = "people in your pairs" if is_own else "validation people"
+        whose = "people in your pairs" if own else "validation people"
         return f"it takes {FEWEST_FOR_PROBABILITY} {whose}, and there are only {known.people}"
     return ""

@@ -18,6 +18,7 @@ from faceexp.report.terminal.decisions import (
     pairs_summary,
     verification,
 )
+from faceexp.results.record import CalibrationRecord
 from faceexp.serving.answers import Candidate, Identification, JudgedPairs, Tally, Verification
 from faceexp.serving.export import Exported
 from faceexp.serving.pair_lists import PairList
@@ -37,6 +38,7 @@ MODEL = types.SimpleNamespace(
     chosen="",
     own=None,
     why_no_probability="",
+    deciding=types.SimpleNamespace(calibration=CalibrationRecord(threshold=0.6, people=12)),
 )
 GUESSING = types.SimpleNamespace(**vars(MODEL) | {"is_guessing": True})
 USELESS = types.SimpleNamespace(**vars(MODEL) | {"worth": Worth(people=12, accuracy=0.52, beats_guessing=False)})
@@ -137,13 +139,40 @@ def test_a_probability_that_would_rest_on_too_few_people_is_not_given_and_the_re
 
 
 def test_why_it_is_this_model_and_whose_threshold_it_is_are_said(drawn):
-    own = types.SimpleNamespace(pairs="mine.csv", sha256="1")
+    own = types.SimpleNamespace(pairs="mine.csv", sha256="1", caveat="")
     model = types.SimpleNamespace(**vars(MODEL) | {"chosen": "npairs was the best of 3 losses", "own": own})
     answer = Verification(distance=0.5, threshold=0.6, same=True, probability=0.9, far=0.01)
     out = " ".join(drawn(verification(answer, model), 140).split())
     assert "chosen npairs was the best of 3 losses" in out
     assert "(measured on your pairs in mine.csv, on which it was set)" in out
     assert "That was at the model's own threshold." in out
+
+
+def test_a_threshold_that_was_set_on_photos_of_the_training_says_so_wherever_it_decides(drawn):
+    own = types.SimpleNamespace(pairs="mine.csv", sha256="1", caveat="the model saw 3 of the 9 photos of these pairs")
+    model = types.SimpleNamespace(**vars(MODEL) | {"own": own})
+    for far in (0.01, math.nan):
+        answer = Verification(distance=0.5, threshold=0.6, same=True, probability=0.9, far=far)
+        out = " ".join(drawn(verification(answer, model), 200).split())
+        assert "your pairs in mine.csv, on which it was set; the model saw 3 of the 9 photos of these pairs)" in out
+
+
+def test_no_rate_is_given_that_rests_on_too_few_people(drawn):
+    """Two people are accepted at no rate at all, which reads as if nobody ever were."""
+    few = types.SimpleNamespace(calibration=CalibrationRecord(threshold=0.6, people=2))
+    model = types.SimpleNamespace(**vars(MODEL) | {"deciding": few})
+    out = drawn(
+        verification(Verification(distance=0.5, threshold=0.6, same=True, probability=0.9, far=0.0), model), 140
+    )
+    assert "0.6 (set on validation people: 2 people, too few to say how often it is wrong about others)" in out
+    assert "0 %" not in out.replace("50 %", "").replace("90.0 %", "")
+    people = (Candidate("a", "a/1.png", 0.1, 0.9), Candidate("b", "b/1.png", 0.9, 0.1))
+    answer = Identification(people, threshold=0.25, somebody=True, far=0.0)
+    said = " ".join(drawn(identification(answer, model), 140).split())
+    assert (
+        "How many strangers are taken for one of these 2 people cannot be said: the threshold was set on 2 people"
+        in said
+    )
 
 
 def test_labelled_pairs_have_rates_with_intervals_over_people_or_say_that_they_have_not(drawn):
@@ -161,7 +190,7 @@ def test_labelled_pairs_have_rates_with_intervals_over_people_or_say_that_they_h
     assert "intervals over pairs, as if no two shared a person, so that they are too narrow" in " ".join(
         unknown.split()
     )
-    own = types.SimpleNamespace(pairs="p.csv", sha256="0")
+    own = types.SimpleNamespace(pairs="p.csv", sha256="0", caveat="")
     same_list = types.SimpleNamespace(**vars(MODEL) | {"own": own})
     out = drawn(pairs_summary(Tally(12, 3, 4, 3, None), JUDGED, same_list, rates, LIST), 140)
     assert "The threshold was set on these same pairs" in out

@@ -15,6 +15,7 @@ from faceexp.report.terminal.tables import facts_table, plain_table
 from faceexp.report.words import many
 from faceexp.serving.answers import Identification, JudgedPairs, Tally, Verification
 from faceexp.serving.thresholds import percent
+from faceexp.serving.worth import too_few_people
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,6 +39,10 @@ NOT_IN_TRAINING = "True of new people only if nobody in these photos was trained
 NONE_SEEN = (
     "The model saw none of these files in its training. Other photos of the same people are not checked; if it saw "
     "those, the rates are too favourable."
+)
+SEEN_PAIRS = (
+    "A threshold that is set on them accepts other photos wrongly, and no probability is given: set it on photos that "
+    "the model did not see. The column seen of `faceexp verify MODEL --pairs` tells which pairs hold such photos."
 )
 TOO_FAVOURABLE = "The threshold was set on these same pairs, so that FAR and FRR are too favourable."
 
@@ -124,12 +129,15 @@ def identification(answer: Identification, model: FaceModel, top: int = SHOWN) -
     if not math.isnan(answer.far) and len(candidates) > 1:
         # Each person in the gallery is one more chance for a stranger to be taken for somebody.
         stranger = 1 - (1 - answer.far) ** len(candidates)
-        text = (
-            f"About {stranger * 100:.2g} % of strangers, or more, are taken for one of these {len(candidates)} people."
-        )
+        few = too_few_people(model.deciding.calibration)
+        taken = f"taken for one of these {len(candidates)} people"
+        if few is None:
+            text = f"About {stranger * 100:.2g} % of strangers, or more, are {taken}."
+            why = "the share holds for one photo of each person; with several it is larger: the nearest photo decides"
+            facts.add_row("strangers", Text(why))
+        else:
+            text = f"How many strangers are {taken} cannot be said: the threshold was set on {few} people only."
         parts.append(Text(text, style="yellow"))
-        why = "the share holds for one photo of each person; with several it is larger, since the nearest photo decides"
-        facts.add_row("strangers", Text(why))
     parts += [head, *_known_of(answer), *_tested(model), table]
     if len(candidates) > top:
         more = "1 more person" if len(candidates) == top + 1 else f"{len(candidates) - top} more people"
@@ -161,6 +169,7 @@ def pairs_summary(
     parts: list[RenderableType] = [*_caveats(model), Text(text, style="bold")]
     if judged.seen:
         parts += _known(_some_of(judged.seen, len(judged.faces), "photos of this list"))
+        parts.append(Text("The column seen says of each pair how many of its photos are among them.", style="dim"))
     parts += [*labelled(rates, listed, judged.seen), *_tested(model)]
     if model.own and model.own.sha256 == listed.sha256:
         parts.append(Text(TOO_FAVOURABLE, style="yellow"))
@@ -216,6 +225,7 @@ def threshold_set(
     return Group(
         Text(head, style="bold green"),
         *(_known(_some_of(judged.seen, len(judged.faces), "photos of this list")) if judged.seen else []),
+        *([Text(SEEN_PAIRS, style="yellow")] if judged.seen else []),
         Text(TOO_FAVOURABLE, style="yellow"),
         *labelled(rates, listed, judged.seen),
         Text(
@@ -278,9 +288,15 @@ def _trust(model: FaceModel) -> list[Text]:
 def _threshold(answer: Verification | Identification | JudgedPairs, model: FaceModel) -> str:
     """Return the threshold, and which share of different pairs it accepts of which people."""
     text = f"{answer.threshold:.4g}"
-    whom = f"your pairs in {model.own.pairs}, on which it was set" if model.own else "validation people"
+    whom = "validation people"
+    if model.own:
+        whom = "; ".join(filter(None, [f"your pairs in {model.own.pairs}, on which it was set", model.own.caveat]))
     if math.isnan(answer.far):
-        return f"{text} (set on your pairs in {model.own.pairs})" if model.own else text
+        return f"{text} (set on {whom})" if model.own else text
+    few = too_few_people(model.deciding.calibration)
+    if few is not None:
+        people = many(few, "person", "people")
+        return f"{text} (set on {whom}: {people}, too few to say how often it is wrong about others)"
     text += f", which accepts {percent(answer.far)} % of different pairs (measured on {whom}"
     if not math.isnan(answer.test_far):
         text += f"; on test people it accepted {percent(answer.test_far)} %"

@@ -147,7 +147,7 @@ def _below(
         elsewhere = "" if primary(run) in metrics else ", which has no column here,"
         marks.append(f"helps: {primary(run).name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
-    marks += ["* best, and better than another loss or baseline"] if is_starred else []
+    marks += ["* best, and better than another loss"] if is_starred else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
     return [*failures, *warnings, Text(text, style="dim")]
 
