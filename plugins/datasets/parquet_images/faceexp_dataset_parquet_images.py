@@ -34,8 +34,8 @@ MAX_GROUP_BYTES = 2**30
 MAX_COLUMN_BYTES = 2**28
 # The content of so many files with so many bytes is read for the fingerprint; of more, size and time are looked up.
 MOST_FILES_READ, MOST_BYTES_READ = 50_000, 2**30
-# Threads decode images in order, each so many at a time; row groups stay in memory until all of them are past.
-ROWS_OF_A_THREAD = 64
+# Row groups that stay in memory for the next images; two at least, however large.
+MAX_HELD_BYTES = 2**29
 MAX_NAMED = 3
 # Pandas writes the numbers of rows under such names.
 INDEX_COLUMN = re.compile(r"__index_level_\d+__")
@@ -503,7 +503,8 @@ class _Reader:
 
     def __init__(self, shards: Sequence[_Shard], leaf: str) -> None:
         self._shards, self._leaf = shards, leaf
-        self._window = ROWS_OF_A_THREAD * ((os.cpu_count() or 1) + 1)
+        # Each thread is in a row group, which is used again for each of its images, and one is the next.
+        self._most = (os.cpu_count() or 1) + 1
         self._lock = threading.Lock()
         self._held: dict[tuple[int, int], pa.ChunkedArray] = {}
 
@@ -532,13 +533,12 @@ class _Reader:
                 except InputError as error:
                     raise OSError(error.problems[0].message) from None
             self._held[shard, group] = column
-            while len(self._held) > 2 and self._is_enough_without_oldest():
-                del self._held[next(iter(self._held))]
+            while len(self._held) > 2 and (len(self._held) > self._most or self._held_bytes() > MAX_HELD_BYTES):
+                del self._held[next(iter(self._held))]  # the one that was not used for longest
             return column
 
-    def _is_enough_without_oldest(self) -> bool:
-        later = list(self._held.values())[1:]
-        return sum(map(len, later)) >= self._window or sum(column.nbytes for column in later) >= MAX_GROUP_BYTES
+    def _held_bytes(self) -> int:
+        return sum(column.nbytes for column in self._held.values())
 
 
 @dataclass(frozen=True)
