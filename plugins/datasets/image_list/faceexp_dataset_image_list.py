@@ -11,6 +11,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
@@ -48,19 +49,20 @@ OF_LANDMARKS_ALONE = frozenset(LANDMARKS[4:])
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 # What a path may be written in several ways with.
 ODD_PATH = r"(^|/)\.{1,2}(/|$)|//|/$|\\"
+ABSOLUTE_PATH = r"^(/|\\|[A-Za-z]:)" if os.name == "nt" else "^/"
 # Pandas writes the numbers of rows under such names, or under none.
 INDEX_COLUMN = re.compile(r"|__index_level_\d+__")
 
 
 class ImageList(DatasetPlugin):
-    """A table, CSV or Parquet, that names images and whom they show, one image a row, with further columns if you like.
+    """Images that a CSV or Parquet table names, with whom they show and what else is known of them.
 
-    A CSV file is UTF-8 text whose first line names the columns. Its values are separated by commas, semicolons or tabs;
-    spaces around them do not count, nor do empty lines, nor columns without a name.
+    Each row is an image. A CSV file is UTF-8 text whose first line names the columns. Its values are separated by
+    commas, semicolons or tabs; spaces around them do not count, nor do empty lines, nor columns without a name.
 
     Further columns, such as sex, age, ethnicity, camera, template or quality, go along with the images: a column of a
-    CSV file is one of numbers if all its values are, and what is empty is not known. The ten columns ``x1,y1`` to
-    ``x5,y5`` are landmarks in pixels: eyes, nose, corners of the mouth. One left of or above its image is refused;
+    CSV file is one of numbers if all its values are, and what is empty is not known. Ten columns, ``x1,y1`` to
+    ``x5,y5``, are landmarks in pixels: eyes, nose, corners of the mouth. One left of or above its image is refused;
     whether one is beyond the other edges is left to whoever opens the image.
 
     The fingerprint follows the content of the images, as long as they are at most 50,000 and 1 GiB. Of more images it
@@ -170,7 +172,8 @@ class _Paths(Sequence[Path]):
     def __getitem__(self, index: int | slice) -> Path | Sequence[Path]:
         if isinstance(index, slice):
             return _Paths(self._root, self._names[index])
-        return Path(self._root, self._names[operator.index(index)].as_py())
+        name: str = self._names[operator.index(index)].as_py()
+        return self._root / name
 
 
 # --- From files to columns ---
@@ -262,13 +265,18 @@ def _read_csv(file: Path) -> _Table:
     }
     problems = [Problem(_of_faulty(row, separator), f"{file}:{row.number}") for row in faulty if row.text.strip()]
     # Only what stands in one line has the number of its row.
-    across = [name for name, column in columns.items() if pc.any(pc.match_substring(column, "\n")).as_py()]
+    quoted = columns if b'"' in content else {}
+    across = [name for name, column in quoted.items() if pc.any(pc.match_substring(column, "\n")).as_py()]
     problems += [Problem(f"a value in column {name!r} goes over several lines", str(file)) for name in across]
     if problems:
         raise InputError(first_of(problems, "and {} more lines that are no rows", str(file)))
-    lines = np.setdiff1d(np.arange(len(table) + len(faulty)) + 2, [row.number for row in faulty])
+    is_row = np.ones(len(table) + len(faulty), bool)
+    is_row[[row.number - 2 for row in faulty]] = False
+    lines = np.flatnonzero(is_row) + 2
     is_empty = np.ones(len(table), bool)
     for column in columns.values():
+        if not is_empty.any():
+            break
         is_empty &= pc.equal(column, "").to_numpy(zero_copy_only=False)
     if is_empty.any():
         lines = lines[~is_empty]
@@ -450,24 +458,25 @@ class _LookedUp:
 
 
 def _look_up(names: pa.Array, root: Path) -> _LookedUp:
-    """Look up every image that has a name."""
+    """Look up every image; those without a name are no fault of their own."""
     import numpy as np
+    import pyarrow.compute as pc
 
+    is_absolute = pc.match_substring_regex(names, ABSOLUTE_PATH)
+    files = pc.if_else(is_absolute, names, pc.binary_join_element_wise(str(root), names, "/"))
     sizes, times = (np.zeros(len(names), np.int64) for _ in range(2))
     missing, no_files = [], []
-    start = str(root)
-    for row, name in enumerate(names.to_pylist()):
-        if not name:
-            continue
+    for row, file in enumerate(files.to_pylist()):
         try:
-            status = os.stat(os.path.join(start, name))  # noqa: PTH116, PTH118 - a million of Path take time
+            status = os.stat(file)  # noqa: PTH116 - a million of Path take time
         except (OSError, ValueError):
             missing.append(row)
             continue
         if not stat.S_ISREG(status.st_mode):
             no_files.append(row)
         sizes[row], times[row] = status.st_size, status.st_mtime_ns
-    return _LookedUp(sizes, times, missing, no_files)
+    is_named = pc.not_equal(names, "").to_numpy(zero_copy_only=False)
+    return _LookedUp(sizes, times, *([row for row in rows if is_named[row]] for rows in (missing, no_files)))
 
 
 def _twice(table: _Table, names: pa.Array) -> list[Problem]:
@@ -475,10 +484,11 @@ def _twice(table: _Table, names: pa.Array) -> list[Problem]:
     import numpy as np
     import pyarrow.compute as pc
 
-    places = names.dictionary_encode().indices.to_numpy()
-    first = np.unique(places, return_index=True)[1]
-    if len(first) == len(places):
+    encoded = names.dictionary_encode()
+    if len(encoded.dictionary) == len(names):
         return []
+    places = encoded.indices.to_numpy()
+    first = np.unique(places, return_index=True)[1]
     is_named = pc.not_equal(names, "").to_numpy(zero_copy_only=False)
     again = np.setdiff1d(np.flatnonzero(is_named), first)
     problems = [
@@ -523,16 +533,20 @@ def _coordinates(table: _Table, name: str) -> tuple[Array, list[tuple[int, Probl
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    column = table.columns[name]
-    is_number: Array = np.ones(len(column), bool)
+    column, no_numbers = table.columns[name], []
     if pa.types.is_string(column.type):
-        is_number = pc.match_substring_regex(column, f"{NUMBER}|^$|^(?i)nan$").fill_null(True).to_numpy(False)
-        column = pc.if_else(pc.match_substring_regex(column, NUMBER), column, pa.scalar(None, pa.string()))
+        column = _filled(column)
+        try:
+            column = pc.cast(column, pa.float64())
+        except pa.ArrowInvalid:
+            is_number = pc.match_substring_regex(column, NUMBER)
+            no_numbers = _rows_where(pc.invert(is_number).fill_null(False))
+            column = pc.if_else(is_number, column, pa.scalar(None, pa.string()))
     values: Array = pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     wrong = [
         *(
-            (row, f"is {plain(str(table.columns[name][row].as_py()))!r}, which is no number; write it as 12.5")
-            for row in np.flatnonzero(~is_number).tolist()
+            (row, f"is {plain(table.columns[name][row].as_py())!r}, which is no number; write it as 12.5")
+            for row in no_numbers
         ),
         *((row, "is infinite, which no place in an image is") for row in np.flatnonzero(np.isinf(values)).tolist()),
         *(
@@ -541,6 +555,14 @@ def _coordinates(table: _Table, name: str) -> tuple[Array, list[tuple[int, Probl
         ),
     ]
     return values, [(row, Problem(f"{name} {fault}", table.place(row))) for row, fault in wrong]
+
+
+def _filled(texts: pa.Array) -> pa.Array:
+    """Return texts with nothing in place of those that are empty."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
 
 
 def _values(table: _Table, name: str) -> Array | None:
@@ -554,24 +576,33 @@ def _values(table: _Table, name: str) -> Array | None:
         # A whole number or a truth value that is not known has no place in an array of its kind.
         values = (pc.cast(column, pa.float64(), safe=False) if column.null_count else column).to_numpy(False)
         return values
-    given = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+    given = _filled(column)
     if table.is_text and given.null_count < len(given):
-        is_number = pc.match_substring_regex(given, f"{NUMBER}|^(?i)nan$")
-        if pc.all(is_number).as_py():
-            try:
-                values = pc.cast(given, pa.float64() if given.null_count else pa.int64()).to_numpy(False)
-            except pa.ArrowInvalid:
-                values = pc.cast(given, pa.float64()).to_numpy(False)
+        try:
+            numbers = pc.cast(given, pa.float64())
+        except pa.ArrowInvalid:
+            _note_of_texts(table, name, given)
+        else:
+            if not given.null_count:
+                with suppress(pa.ArrowInvalid):  # they have fractions
+                    numbers = pc.cast(given, pa.int64())
+            values = numbers.to_numpy(zero_copy_only=False)
             return values
-        others = _rows_where(pc.invert(is_number.fill_null(True)))
-        filled = len(given) - given.null_count
-        if 2 * len(others) <= filled:
-            first = table.place(others[0]).removeprefix(f"{table.file.parent}{os.sep}")
-            table.notes.append(
-                f"column {name!r} counts as texts, since {len(others)} of {filled} values are no numbers; the first, "
-                f"{plain(given[others[0]].as_py())!r}, is in {first}"
-            )
     return _array_of_texts(table, name, given.fill_null(""))
+
+
+def _note_of_texts(table: _Table, name: str, given: pa.Array) -> None:
+    """Note that a column holds texts, where most of its values are numbers, so that the others may be mistakes."""
+    import pyarrow.compute as pc
+
+    others = _rows_where(pc.invert(pc.match_substring_regex(given, NUMBER)).fill_null(False))
+    filled = len(given) - given.null_count
+    if others and 2 * len(others) <= filled:
+        first = table.place(others[0]).removeprefix(f"{table.file.parent}{os.sep}")
+        table.notes.append(
+            f"column {name!r} counts as texts, since {len(others)} of {filled} values are no numbers; the first, "
+            f"{plain(given[others[0]].as_py())!r}, is in {first}"
+        )
 
 
 def _array_of_texts(table: _Table, name: str, texts: pa.Array) -> Array | None:
@@ -592,6 +623,5 @@ def _content(names: pa.Array, images: Sequence[Path], sizes: Array, times: Array
     if len(images) <= MOST_IMAGES_READ and sizes.sum() <= MOST_BYTES_READ:
         return files_fingerprint(dict(zip(names.to_pylist(), images, strict=True)))
     digest = hashlib.sha256(sizes.tobytes() + times.tobytes())
-    for name in names.to_pylist():
-        digest.update(os.fsencode(name) + b"\0")
+    digest.update("\0".join(names.to_pylist()).encode())
     return digest.hexdigest()

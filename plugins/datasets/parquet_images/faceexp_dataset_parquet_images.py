@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import hashlib
+import itertools
 import operator
 import os
 import re
@@ -12,7 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from faceexp.contract import AnyPath, DatasetPlugin, FaceData, StoredImage, option, readable_name, user_path
@@ -148,7 +150,7 @@ class _Shard:
     leaves: Mapping[str, int]
     first: Array
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """Its name, as text that can be written anywhere."""
         return readable_name(self.file.name)
@@ -438,18 +440,13 @@ def _places(shards: Sequence[_Shard], is_meant: Array) -> list[str]:
     import numpy as np
 
     starts = _starts(shards)
-    rows = np.flatnonzero(is_meant)
-    at = np.searchsorted(starts, rows, side="right") - 1
-    return [
-        shards[shard].place(int(row - starts[shard])) for shard, row in zip(at.tolist(), rows.tolist(), strict=True)
-    ]
+    places = ((bisect.bisect_right(starts, row) - 1, row) for row in np.flatnonzero(is_meant).tolist())
+    return [shards[owner].place(row - starts[owner]) for owner, row in places]
 
 
-def _starts(shards: Sequence[_Shard]) -> Array:
+def _starts(shards: Sequence[_Shard]) -> list[int]:
     """Return the number of the first row of each file, among all rows."""
-    import numpy as np
-
-    return np.cumsum([0, *(shard.rows for shard in shards)])[:-1]
+    return list(itertools.accumulate((shard.rows for shard in shards), initial=0))[:-1]
 
 
 def _further(shards: Sequence[_Shard], taken: set[str]) -> tuple[list[str], dict[str, Array]]:
@@ -554,7 +551,7 @@ class _Pictures:
     """
 
     shards: Sequence[_Shard]
-    starts: Array
+    starts: list[int]
     reader: _Reader | None
     paths: pa.Array
     beside: Mapping[int, Path]
@@ -574,14 +571,13 @@ class _Pictures:
             else pa.nulls(total, pa.string()).fill_null("")
         )
         starts = _starts(shards)
-        rows = np.flatnonzero(lacks)
-        owners = np.searchsorted(starts, rows, side="right") - 1
         beside: dict[int, Path] = {}
         problems: list[Problem] = []
         first: dict[Path, str] = {}
-        for row, owner in zip(rows.tolist(), owners.tolist(), strict=True):
+        for row in np.flatnonzero(lacks).tolist():
+            owner = bisect.bisect_right(starts, row) - 1
             shard, text = shards[owner], paths[row].as_py()
-            place = shard.place(row - int(starts[owner]))
+            place = shard.place(row - starts[owner])
             fault = _fault_of_path(text)
             file = shard.file.parent / os.path.normpath(text)
             if not fault and file in first:
@@ -600,13 +596,11 @@ class _Pictures:
 
     def image(self, row: int) -> Path | StoredImage:
         """Return the image of a row."""
-        import numpy as np
-
         if row in self.beside or self.reader is None:
             return self.beside[row]
-        owner = int(np.searchsorted(self.starts, row, side="right")) - 1
-        inside = row - int(self.starts[owner])
-        file = PurePosixPath(self.paths[row].as_py().replace("\\", "/")).name
+        owner = bisect.bisect_right(self.starts, row) - 1
+        inside = row - self.starts[owner]
+        file = self.paths[row].as_py().replace("\\", "/").rpartition("/")[2]
         name = f"{self.shards[owner].name}/{inside + 1}"
         read = functools.partial(self.reader.read, owner, inside)
         return StoredImage(f"{name}/{file}" if file else name, read)
