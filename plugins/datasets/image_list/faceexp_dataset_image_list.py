@@ -444,15 +444,20 @@ class _LookedUp:
 
     def problems(self, table: _Table, names: pa.Array, root: Path) -> Iterator[Problem]:
         """Yield one problem of the images that do not exist, and one of those that are something else."""
-        for rows, what in ((self.missing, "do not exist"), (self.no_files, "are no ordinary files")):
+        kinds = (
+            (self.missing, "does not exist", "do not exist"),
+            (self.no_files, "is no ordinary file", "are no ordinary files"),
+        )
+        for rows, one, several in kinds:
             if rows:
                 first = [f"{names[row].as_py()!r} ({table.place(row)})" for row in rows[:MAX_NAMED]]
                 more = f" and {len(rows) - MAX_NAMED} more" if len(rows) > MAX_NAMED else ""
                 backslashes = os.sep == "/" and any("\\" in names[row].as_py() for row in rows[:MAX_NAMED])
                 hint = "write paths with / in place of \\" if backslashes else "set root if that is another folder"
+                what = one if len(rows) == 1 else several
                 yield Problem(
-                    f"{len(rows)} of {len(names)} images {what}: {', '.join(first)}{more}; paths are relative to "
-                    f"{root}, {hint}",
+                    f"{len(rows)} of {len(names)} images {what}: {', '.join(first)}{more}; paths are relative to {root}, "
+                    f"{hint}",
                     str(table.file),
                 )
 

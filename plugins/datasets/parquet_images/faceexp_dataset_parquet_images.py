@@ -590,7 +590,7 @@ class _Pictures:
         if missing:
             more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
             named = ", ".join(f"{paths[row].as_py()!r} ({first[file]})" for row, file in missing[:MAX_NAMED])
-            message = f"{len(missing)} images that have no bytes do not exist as files either: {named}{more}"
+            message = f"images that have no bytes do not exist as files either ({len(missing)}): {named}{more}"
             problems.append(Problem(message, str(shards[0].file.parent)))
         return cls(shards, starts, _Reader(shards, bytes_leaf) if bytes_leaf else None, paths, beside), problems
 

@@ -325,7 +325,7 @@ def test_fingerprint_is_that_of_the_content_wherever_it_lies(listed, folder):
         (
             "path,identity\na.png,anna\n.,berta\n",
             [
-                "FOLDER/list.csv: 1 of 2 images are no ordinary files: '.' (FOLDER/list.csv:3); paths are relative to "
+                "FOLDER/list.csv: 1 of 2 images is no ordinary file: '.' (FOLDER/list.csv:3); paths are relative to "
                 "FOLDER, set root if that is another folder"
             ],
         ),

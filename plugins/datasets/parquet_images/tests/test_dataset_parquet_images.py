@@ -393,7 +393,7 @@ def test_rows_without_an_image(one, tmp_path):
         f"FOLDER/faces.parquet, row 5: its image '/0.png' {outside}",
         f"FOLDER/faces.parquet, row 6: its image 'a/../../0.png' {outside}",
         "FOLDER/faces.parquet, row 8: names the image './0.png' again, after FOLDER/faces.parquet, row 7; name each once",
-        "FOLDER: 2 images that have no bytes do not exist as files either: '1.png' (FOLDER/faces.parquet, row 9), "
+        "FOLDER: images that have no bytes do not exist as files either (2): '1.png' (FOLDER/faces.parquet, row 9), "
         "'2.png' (FOLDER/faces.parquet, row 10)",
     ]
 
