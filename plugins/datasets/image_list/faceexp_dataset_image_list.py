@@ -456,8 +456,8 @@ class _LookedUp:
                 hint = "write paths with / in place of \\" if backslashes else "set root if that is another folder"
                 what = one if len(rows) == 1 else several
                 yield Problem(
-                    f"{len(rows)} of {len(names)} images {what}: {', '.join(first)}{more}; paths are relative to {root}, "
-                    f"{hint}",
+                    f"{len(rows)} of {len(names)} images {what}: {', '.join(first)}{more}; paths are relative to "
+                    f"{root}, {hint}",
                     str(table.file),
                 )
 
