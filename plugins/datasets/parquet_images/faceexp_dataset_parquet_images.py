@@ -13,6 +13,7 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
@@ -46,11 +47,11 @@ INDEX_COLUMN = re.compile(r"__index_level_\d+__")
 class ParquetImages(DatasetPlugin):
     """Images inside Parquet files, one a row with its label, as the library ``datasets`` of Hugging Face writes them.
 
-    The images are in a column of bytes, or of ``bytes`` and ``path`` together; where there are no bytes, the path names
-    a file inside the folder of its Parquet file. Labels are texts, or whole numbers, whose names are taken from what
-    ``datasets`` has written beside them. Several files, which have to have the same columns, are read in the order of
-    their names. Other columns of numbers, truth values or texts go along with the images; the rest is left out, which
-    the results say.
+    The images are in a column of bytes, or of ``bytes`` and ``path`` together. In a file whose first row has no bytes,
+    the paths of such rows name files inside its folder; a later row without bytes is named when it is decoded. Labels
+    are texts, or whole numbers, whose names are taken from what ``datasets`` has written beside them. Several files,
+    which have to have the same columns, are read in the order of their names. Other columns of numbers, truth values or
+    texts go along with the images; the rest is left out, which the results say.
 
     Labels and columns are read without the images. These are read one row group after the other: write no more than
     1,000 rows in each, as ``datasets`` does. An image is called after its file, the number of its row and its path.
@@ -86,6 +87,7 @@ class ParquetImages(DatasetPlugin):
         pictures, without_image = _Pictures.found(shards, self.image_column)
         folder = str(shards[0].file.parent)
         problems = [
+            *_large_groups(shards),
             *first_of(without_label, "and {} more rows without a label", folder),
             *first_of(without_image, "and {} more rows without an image", folder),
         ]
@@ -136,19 +138,16 @@ class _Shard:
 
     Attributes:
         file: The file.
-        metadata: What its end says.
+        metadata: What its end says. Where that is damaged, asking for its row groups may end the process, so a column
+            is read before, which raises an error.
         schema: Its columns.
         names: Their names.
-        leaves: The places of the columns of Parquet by name; it has one for each part of a column of structs.
-        first: The number of the first row of each row group, and that behind the last: int64 (groups + 1,).
     """
 
     file: Path
     metadata: parquet.FileMetaData
     schema: pa.Schema
     names: list[str]
-    leaves: Mapping[str, int]
-    first: Array
 
     @functools.cached_property
     def name(self) -> str:
@@ -158,42 +157,65 @@ class _Shard:
     @property
     def rows(self) -> int:
         """The number of its rows."""
-        return int(self.first[-1])
+        return int(self.metadata.num_rows)
+
+    @functools.cached_property
+    def first(self) -> list[int]:
+        """The number of the first row of each row group, and that behind the last."""
+        sizes = (self.metadata.row_group(group).num_rows for group in range(self.metadata.num_row_groups))
+        return list(itertools.accumulate(sizes, initial=0))
 
     def place(self, row: int) -> str:
         """Return where a row is, as a person is told."""
         return f"{self.file}, row {row + 1}"
 
-    def read(self, column: str, groups: Sequence[int] | None = None) -> pa.ChunkedArray:
-        """Return a column, or that part of a column of structs which is named behind a dot, of all or some row groups.
+    def read(self, column: str, group: int | None = None) -> pa.ChunkedArray:
+        """Return a column, or that part of a column of structs which is named behind a dot, of one or all row groups.
 
         Raises:
             InputError: The file is damaged.
         """
         import pyarrow as pa
+
+        with self._opened() as opened:
+            table = opened.read([column]) if group is None else opened.read_row_group(group, [column])
+            rows = self.rows if group is None else self.first[group + 1] - self.first[group]
+            if len(table) != rows:
+                raise pa.ArrowInvalid(f"{len(table)} of {rows} rows in {column!r}")
+            return _part(table.column(0))
+
+    def begins_with_nothing(self, column: str) -> bool:
+        """Return whether there is nothing in the first row of a column, of which little is read.
+
+        Raises:
+            InputError: The file is damaged.
+        """
+        import pyarrow as pa
+
+        with self._opened() as opened:
+            batch = next(opened.iter_batches(1, columns=[column]), None)
+            return batch is not None and not _part(pa.chunked_array([batch.column(0)]))[0].is_valid
+
+    @contextmanager
+    def _opened(self) -> Iterator[parquet.ParquetFile]:
+        import pyarrow as pa
         from pyarrow import parquet
 
         try:
             with parquet.ParquetFile(self.file, metadata=self.metadata, memory_map=True) as opened:
-                table = opened.read([column]) if groups is None else opened.read_row_groups(groups, [column])
-            values = table.column(0)
-            values.validate(full=True)
-            rows = (
-                self.rows if groups is None else sum(int(self.first[group + 1] - self.first[group]) for group in groups)
-            )
-            if len(values) != rows:
-                raise pa.ArrowInvalid(f"{len(values)} of {rows} rows in {column!r}")
+                yield opened
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise InputError(_damaged(self.file, error)) from None
-        if pa.types.is_struct(values.type):
-            chunks = [chunk.flatten()[0] for chunk in values.chunks]
-            return pa.chunked_array(chunks, values.type.field(0).type)
-        return values
 
-    def statistics(self, leaf: str) -> Iterator[parquet.ColumnChunkMetaData]:
-        """Yield what the end of the file says of a column in each row group."""
-        for group in range(self.metadata.num_row_groups):
-            yield self.metadata.row_group(group).column(self.leaves[leaf])
+
+def _part(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return values that are known to be right, or those of the only part of structs."""
+    import pyarrow as pa
+
+    values.validate(full=True)
+    if not pa.types.is_struct(values.type):
+        return values
+    return pa.chunked_array([chunk.flatten()[0] for chunk in values.chunks], values.type.field(0).type)
 
 
 def _damaged(file: Path, error: Exception) -> Problem:
@@ -227,7 +249,6 @@ def _files(text: str) -> list[Path]:
 
 def _opened(files: Sequence[Path]) -> list[_Shard]:
     """Return the files with what their ends say."""
-    import numpy as np
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -244,13 +265,11 @@ def _opened(files: Sequence[Path]) -> list[_Shard]:
         try:
             with parquet.ParquetFile(file, memory_map=True) as opened:
                 metadata, schema = opened.metadata, opened.schema_arrow
-            leaves = {metadata.schema.column(place).path: place for place in range(metadata.num_columns)}
             names = schema.names
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # it raises OSError for damage, too
             problems.append(_damaged(file, error))
             continue
-        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        shards.append(_Shard(file, metadata, schema, names, leaves, np.cumsum([0, *sizes])))
+        shards.append(_Shard(file, metadata, schema, names))
     total = sum(shard.rows for shard in shards)
     if total > MAX_ROWS:
         problems.append(Problem(f"{total:,} rows; {MAX_ROWS:,} are the most that are read", str(files[0].parent)))
@@ -310,14 +329,21 @@ def _of_image_column(shard: _Shard, image: str) -> list[Problem]:
             "files, alone or as the part 'bytes' beside 'path'"
         )
         return [Problem(message, where)]
-    for group, chunk in enumerate(shard.statistics(leaf) if leaf else ()):
-        if chunk.total_uncompressed_size > MAX_GROUP_BYTES:
-            message = (
-                f"row group {group + 1} holds {chunk.total_uncompressed_size / 2**30:.1f} GiB of images, which would "
-                "all be in memory at once; write the file with row_group_size=1000"
-            )
-            return [Problem(message, where)]
     return []
+
+
+def _large_groups(shards: Sequence[_Shard]) -> Iterator[Problem]:
+    """Yield one problem for each file with row groups that are too large to be in memory."""
+    for shard in shards:
+        for group in range(len(shard.first) - 1):
+            size = shard.metadata.row_group(group).total_byte_size
+            if size > MAX_GROUP_BYTES:
+                message = (
+                    f"row group {group + 1} holds {size / 2**30:.1f} GiB, which would all be in memory at once; write "
+                    "the file with row_group_size=1000"
+                )
+                yield Problem(message, str(shard.file))
+                break
 
 
 def _kinds(schema: pa.Schema) -> dict[str, str]:
@@ -465,8 +491,7 @@ def _further(shards: Sequence[_Shard], taken: set[str]) -> tuple[list[str], dict
             left_out.append(f"{name!r} ({kind})")
             continue
         if kinds <= {"texts"}:
-            size = sum(chunk.total_uncompressed_size for shard in shards for chunk in shard.statistics(name))
-            values = None if size > MAX_COLUMN_BYTES else _array_of_texts(_whole(shards, name, pa.string()))
+            values = _array_of_texts(_whole(shards, name, pa.string()))
             if values is None:
                 left_out.append(f"{name!r} (long texts)")
             else:
@@ -511,11 +536,9 @@ class _Reader:
         Raises:
             OSError: There are none, or the file is damaged.
         """
-        import numpy as np
-
         first = self._shards[shard].first
-        group = int(np.searchsorted(first, row, side="right")) - 1
-        value: bytes | None = self._group(shard, group)[row - int(first[group])].as_py()
+        group = bisect.bisect_right(first, row) - 1
+        value: bytes | None = self._group(shard, group)[row - first[group]].as_py()
         if value is None:
             raise OSError("the row has no bytes")
         return value
@@ -526,7 +549,7 @@ class _Reader:
             column = self._held.pop((shard, group), None)
             if column is None:
                 try:
-                    column = self._shards[shard].read(self._leaf, [group])
+                    column = self._shards[shard].read(self._leaf, group)
                 except InputError as error:
                     raise OSError(error.problems[0].message) from None
             self._held[shard, group] = column
@@ -630,24 +653,18 @@ class _Images(Sequence[Path | StoredImage]):
 
 
 def _without_bytes(shard: _Shard, leaf: str | None) -> Array:
-    """Return which rows have no bytes.
+    """Return which rows have no bytes, of a file that begins with such a row.
 
-    The end of the file counts them for each row group, so that only groups that have some of both are looked into.
-    Where it does not, a row without bytes is found when it is to be decoded.
+    In other files all rows are taken to have some: to know would be to read all images. One that has none is found when
+    it is to be decoded.
     """
     import numpy as np
 
-    lacks = np.zeros(shard.rows, bool)
     if leaf is None:
-        return ~lacks
-    for group, chunk in enumerate(shard.statistics(leaf)):
-        count = chunk.statistics.null_count if chunk.is_stats_set and chunk.statistics.has_null_count else 0
-        rows = slice(int(shard.first[group]), int(shard.first[group + 1]))
-        if count == rows.stop - rows.start:
-            lacks[rows] = True
-        elif count:
-            lacks[rows] = shard.read(leaf, [group]).is_null().to_numpy()
-    return lacks
+        return np.ones(shard.rows, bool)
+    if not shard.begins_with_nothing(leaf):
+        return np.zeros(shard.rows, bool)
+    return np.concatenate([shard.read(leaf, group).is_null().to_numpy() for group in range(len(shard.first) - 1)])
 
 
 def _fault_of_path(text: str) -> str:
