@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -511,3 +513,29 @@ def test_what_is_no_file_is_a_line(tmp_path, path, expected):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x.parquet").touch()
     assert problems(ParquetImages(path=str(Path(tmp_path, path))), tmp_path) == [expected]
+
+
+DAMAGE = """
+import sys
+from pathlib import Path
+from faceexp_dataset_parquet_images import ParquetImages
+from faceexp.errors import InputError
+file = Path(sys.argv[1])
+content = file.read_bytes()
+end = int.from_bytes(content[-8:-4], "little") + 8
+for place in range(len(content) - end, len(content)):
+    file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    try:
+        ParquetImages(path=str(file)).build(0)
+    except InputError:
+        pass
+"""
+
+
+def test_damage_of_what_a_file_says_of_itself_does_not_end_the_process(tmp_path):
+    """Arrow ends the process where it is asked about columns of such a file, without an error that could be caught."""
+    parquet.write_table(table(inside(range(2)), [0, 1]), tmp_path / "faces.parquet", store_schema=False)
+    done = subprocess.run(
+        [sys.executable, "-c", DAMAGE, tmp_path / "faces.parquet"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
