@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from faceexp.contract import FaceData
+from faceexp.contract import FaceData, StoredImage
 from faceexp.data.face_data import mistakes_of, names_alike, some
 
 PIXELS = np.zeros((4, 8, 8), np.uint8)
@@ -98,3 +99,25 @@ def test_names_that_look_alike_are_found():
 def test_a_long_list_is_cut():
     assert some(["a", "b", "c"]) == "a, b, c"
     assert some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+class Made(Sequence):
+    """A million images, each made when it is asked for."""
+
+    def __init__(self, item: object) -> None:
+        self.item, self.made = item, 0
+
+    def __len__(self) -> int:
+        return 10**6
+
+    def __getitem__(self, place):
+        self.made += 1
+        return self.item
+
+
+def test_of_a_sequence_that_makes_its_images_a_few_are_looked_at():
+    images = Made(StoredImage("Ann/1.png", bytes))
+    assert mistakes_of(changed(images=images, labels=np.arange(10**6) % 2)) == []
+    assert images.made <= 1001
+    wrong = Made("a.png")
+    assert mistakes_of(changed(images=wrong, labels=np.arange(10**6) % 2))[0].startswith("image 0 is of the type str")

@@ -8,7 +8,9 @@ import pytest
 
 from faceexp.report import formats
 from faceexp.report.answers import answers, best_word, helps_word
+from faceexp.report.page.html import page
 from faceexp.report.terminal.run import run_table
+from faceexp.results.schema import EnvironmentRecord
 
 GUESSING, SIMPLEST = "better than guessing?", "better than raw pixels and PCA?"
 HELPS, BEST = "which losses help?", "which may be the best?"
@@ -332,3 +334,25 @@ def test_other_programs_get_what_is_judged(odd):
     # A number and a word, each in a cell of its own: so no spreadsheet takes them for a formula, and programs read them.
     assert ",0.03,better,may be" in formats.table_csv(odd)
     assert ",-0.123,worse,no" in formats.table_csv(odd)
+
+
+@pytest.mark.parametrize(
+    ("looks", "in_question", "reason"),
+    [
+        (2, [], "further looks could not have decided more"),
+        (10, ["other"], "no look was left"),
+        (2, ["other"], "another look would have taken longer than the run may take"),
+    ],
+)
+def test_a_run_that_looked_several_times_says_how_strictly_and_why_it_ended(asked, looks, in_question, reason):
+    made = [{"seeds": [number], "trained": 2} for number in range(looks)]
+    run = asked(helps=[claim("other")], alpha=0.005, looks=made, in_question=in_question)
+    assert said(run)["how many looks?"] == (
+        f"The run looked at its trials {looks} times and might have done so 10 times. So that all looks together keep to "
+        "5 %, each question is held to 0.5 % at each look: intervals of differences are 99.5 % intervals, wider than "
+        f"those of a run that looks once. It ended because {reason}."
+    )
+    text = page(run, EnvironmentRecord(), {}, {})
+    assert "Both are held to 0.5 % at each look, so that all looks together keep to 5 %." in text
+    assert "Both are held to 5 %." in page(asked(helps=[claim("other")]), EnvironmentRecord(), {}, {})
+    assert "how many looks?" not in said(asked(helps=[claim("other")]))

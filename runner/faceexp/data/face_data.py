@@ -15,6 +15,8 @@ from faceexp.files import readable_name
 
 # So many names are given where several things are wrong in the same way.
 MAX_NAMED = 3
+# So many items of a sequence that makes them are looked at.
+MOST_MADE = 1000
 # Of NumPy: truth values, whole numbers, floating-point numbers, texts.
 COLUMN_KINDS = "biufU"
 # Of a face: eyes, nose, corners of the mouth; x and y.
@@ -47,7 +49,9 @@ def _of_images(images: object) -> Iterable[str]:
     elif not images:
         yield "there are no images"
     else:
-        wrong = next((number for number, image in enumerate(images) if not isinstance(image, Path | StoredImage)), None)
+        # A sequence of its own kind makes its items when they are asked for, of which there may be millions.
+        numbers = range(0, len(images), 1 if isinstance(images, list | tuple) else max(1, len(images) // MOST_MADE))
+        wrong = next((number for number in numbers if not isinstance(images[number], Path | StoredImage)), None)
         if wrong is not None:
             kind = _kind(images[wrong])
             yield f"image {wrong} is {kind}, not a pathlib.Path or a StoredImage; only a uint8 array holds pixels"

@@ -18,6 +18,7 @@ from faceexp.report.columns import judged, primary
 from faceexp.report.words import MINUS, duration, many, signed, together
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, NeededRecord, StandingRecord, VerdictRecord
+from faceexp.statistics.power.question import ALPHA
 
 # Up to this many rows are named in a sentence; of more, the first are named and the rest are counted.
 NAMED = 5
@@ -51,8 +52,31 @@ def answers(run: RunRecord) -> list[Answer]:
         given.append(_helps(verdict, metric))
     if "best" in verdict.questions:
         given.append(_best(verdict, metric))
-    given += [_same(verdict, metric), _spread(verdict), _needed(verdict.needed, verdict, metric)]
+    given += [_looks(verdict), _same(verdict, metric), _spread(verdict), _needed(verdict.needed, verdict, metric)]
     return [answer for answer in given if answer]
+
+
+def _looks(verdict: VerdictRecord) -> Answer | None:
+    """Return how strictly a run was judged that looked at its trials several times, and why it ended."""
+    if not verdict.looks:
+        return None
+    level, most = 100 * verdict.alpha, round(ALPHA / verdict.alpha)
+    text = (
+        f"The run looked at its trials {many(len(verdict.looks), 'time')} and might have done so {many(most, 'time')}. "
+        f"So that all looks together keep to {100 * ALPHA:g} %, each question is held to {level:g} % at each look: "
+        f"intervals of differences are {100 - level:g} % intervals, wider than those of a run that looks once. "
+        f"It ended because {ended_because(verdict)}."
+    )
+    return Answer("how many looks?", text)
+
+
+def ended_because(verdict: VerdictRecord) -> str:
+    """Return why a run made no further look."""
+    if not verdict.in_question:
+        return "further looks could not have decided more"
+    if len(verdict.looks) >= round(ALPHA / verdict.alpha):
+        return "no look was left"
+    return "another look would have taken longer than the run may take"
 
 
 def _same_people(verdict: VerdictRecord) -> Answer | None:

@@ -41,7 +41,7 @@ METHOD = (
     "two-sided, with variances moderated over the losses (Smyth, 2004), corrected after Holm (1979). Best: Hsu's "
     "multiple comparison with the best (1984), two-sided, only where Tukey's test of the largest difference shows that "
     "losses differ at all. All pairs, as an appendix, and all other metrics: the same t-test, corrected after Holm "
-    "over all pairs of rows of a metric. Everything at 5 %. Effect size: Cohen's d_z. Minimum detectable difference: "
+    "over all pairs of rows of a metric, at 5 %. Effect size: Cohen's d_z. Minimum detectable difference: "
     "what an uncorrected test finds in 80 % of repetitions, given the spread that was seen."
 )
 
