@@ -76,6 +76,11 @@ class TrialRecord(Record):
         description="The time that each stage took when it was computed, even if it was found in the store later.",
     )
     reused: tuple[str, ...] = Field((), description="The stages whose results were found in the store.")
+    unseeded: tuple[str, ...] = Field(
+        (),
+        description="Operations of the loss that draw random numbers for which there is no seed. Another run may give "
+        "other numbers where there are any.",
+    )
     curve: tuple[CheckpointRecord, ...] = Field((), description="The training curve of phase 2; empty for a baseline.")
     budget: BudgetRecord | None = Field(None, description="How much training it was given.")
 
@@ -247,7 +252,9 @@ class RunRecord(Record):
         "or if it is not known.",
     )
     warnings: tuple[str, ...] = Field(
-        (), description="Sentences that name the losses which were given another budget than most."
+        (),
+        description="Sentences that name the losses which were given another budget than most, and those whose random "
+        "numbers have no seed.",
     )
     method: str = Field("", description="How intervals and comparisons are computed, in words.")
     test_train_ratio: float | None = Field(
