@@ -249,7 +249,18 @@ def test_the_folder_holds_what_it_should(run, study, home):
 def test_results_hold_exactly_what_is_documented(run, study):
     document = read(run.folder / "results.json")
     assert set(document) == {
-        *("schema", "name", "description", "spec_hash", "protocol", "notes", "note_kinds", "warnings", "method"),
+        *(
+            "schema",
+            "name",
+            "description",
+            "spec_hash",
+            "plugins",
+            "protocol",
+            "notes",
+            "note_kinds",
+            "warnings",
+            "method",
+        ),
         *("test_train_ratio", "parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
         *("variance_ratio", "average_seeds", "verdict"),
     }

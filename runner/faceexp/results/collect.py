@@ -14,6 +14,7 @@ from faceexp.evaluation.catalogue import METRIC_OF, METRICS
 from faceexp.evaluation.people import largest_share
 from faceexp.experiment.schema import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
+from faceexp.results.environment import plugins_of
 from faceexp.results.judge import Sampling
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
@@ -70,6 +71,7 @@ def collect(
         name=name,
         description=experiment.description,
         spec_hash=spec_hash,
+        plugins=plugins_of(plan.resolved),
         protocol=experiment.protocol.kind,
         notes=tuple(note.text for note in notes),
         note_kinds=tuple(note.kind for note in notes),
