@@ -144,6 +144,7 @@ TRIAL_KEYS = {
     "best_step",
     "seconds",
     "reused",
+    "unseeded",
     "curve",
 }
 SUMMARY_KEYS = {"label", "kind", "metric", "mean", "ci95", "n", "comparable", "group"}
@@ -303,7 +304,9 @@ def test_the_environment_names_machine_packages_and_plugins(run):
     losses = [("loss", name) for name in ("apart", "contrastive", "no_number", "raises")]
     others = [("model", "thin_vgg"), ("dataset", "image_folder"), ("sampler", "balanced")]
     assert named == [*losses, *others]
-    assert {"kind": "loss", "name": "apart", "distribution": "faceexp-tests", "version": "0.1"} in found["plugins"]
+    apart = found["plugins"][0]
+    assert apart.pop("digest") == with_test_plugins().find("loss", "apart").digest
+    assert apart == {"kind": "loss", "name": "apart", "distribution": "faceexp-tests", "version": "0.1"}
 
 
 def test_the_page_is_there(run):
