@@ -259,6 +259,7 @@ def test_results_hold_exactly_what_is_documented(run, study):
             "protocol",
             "notes",
             "note_kinds",
+            "people_enough",
             "warnings",
             "method",
         ),
