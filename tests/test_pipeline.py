@@ -144,6 +144,7 @@ TRIAL_KEYS = {
     "best_step",
     "seconds",
     "reused",
+    "unseeded",
     "curve",
 }
 SUMMARY_KEYS = {"label", "kind", "metric", "mean", "ci95", "n", "comparable", "group"}
@@ -249,7 +250,19 @@ def test_the_folder_holds_what_it_should(run, study, home):
 def test_results_hold_exactly_what_is_documented(run, study):
     document = read(run.folder / "results.json")
     assert set(document) == {
-        *("schema", "name", "description", "spec_hash", "protocol", "notes", "note_kinds", "warnings", "method"),
+        *(
+            "schema",
+            "name",
+            "description",
+            "spec_hash",
+            "plugins",
+            "protocol",
+            "notes",
+            "note_kinds",
+            "people_enough",
+            "warnings",
+            "method",
+        ),
         *("test_train_ratio", "parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
         *("variance_ratio", "average_seeds", "verdict"),
     }
@@ -292,7 +305,9 @@ def test_the_environment_names_machine_packages_and_plugins(run):
     losses = [("loss", name) for name in ("apart", "contrastive", "no_number", "raises")]
     others = [("model", "thin_vgg"), ("dataset", "image_folder"), ("sampler", "balanced")]
     assert named == [*losses, *others]
-    assert {"kind": "loss", "name": "apart", "distribution": "faceexp-tests", "version": "0.1"} in found["plugins"]
+    apart = found["plugins"][0]
+    assert apart.pop("digest") == with_test_plugins().find("loss", "apart").digest
+    assert apart == {"kind": "loss", "name": "apart", "distribution": "faceexp-tests", "version": "0.1"}
 
 
 def test_the_page_is_there(run):

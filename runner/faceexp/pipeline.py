@@ -29,7 +29,7 @@ from faceexp.planning.resolve import UnplannableError, resolve
 from faceexp.planning.words import with_words
 from faceexp.registry.installed import discover
 from faceexp.store import Store, default_root, digest, link_or_copy, remove_unfinished, write_bytes, write_text
-from faceexp.values import NETWORK_FILE, Event, EventCallback, Plan, Resolved, TrainedTrial, Trial
+from faceexp.values import NETWORK_FILE, Event, EventCallback, Note, Noted, Plan, Resolved, TrainedTrial, Trial
 
 if TYPE_CHECKING:
     # Everything about results is imported where a run begins: `faceexp validate` only reads and checks a file.
@@ -187,7 +187,8 @@ class Study:
         """Train and compare the losses, and return the finished run.
 
         Args:
-            out: The folder in which the folder of the run, ``<name>-<hash>``, is made.
+            out: The folder in which the folder of the run, ``<name>-<hash>``, is made; ``<name>-<hash>-2`` and so on
+                where that holds results of other code of a plugin.
             store: Where finished work is kept. By default it is ``$FACEEXP_STORE`` or the user's cache.
             on_event: Is called with every step of progress.
             jobs: How many processes share the seeds and folds, and the cores of the machine. A script that names a
@@ -201,7 +202,6 @@ class Study:
         from faceexp.results.collect import collect, split_records
         from faceexp.results.environment import environment
         from faceexp.results.events import Looked
-        from faceexp.results.folder import RunFolder
         from faceexp.results.jsonable import to_json
         from faceexp.results.judge import judge, sampling_of
         from faceexp.results.looks import goes_on, looked
@@ -210,7 +210,7 @@ class Study:
         from faceexp.run import Run
 
         began = time.monotonic()
-        folder = RunFolder(Path(out) / f"{self.experiment.name}-{self.spec_hash[:8]}")
+        folder = self._folder(Path(out), on_event)
         used_store = Store(Path(store) if store else default_root())
         used_store.remove_leftovers()
         remove_unfinished(folder.root)
@@ -249,6 +249,17 @@ class Study:
         finished = Run(folder.root, results)
         finished.write_page(folder.page)
         return finished
+
+    def _folder(self, out: Path, on_event: EventCallback) -> RunFolder:
+        """Return the folder of the run; whoever watches is told where it is not the usual one."""
+        from faceexp.results.environment import plugins_of
+        from faceexp.results.folder import folder_to_fill
+
+        usual = out / f"{self.experiment.name}-{self.spec_hash[:8]}"
+        folder, said = folder_to_fill(usual, plugins_of(self.resolved))
+        if said:
+            on_event(Noted("note", 1, 1, note=Note("code", said)))
+        return folder
 
 
 def _train(

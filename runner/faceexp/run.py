@@ -110,7 +110,7 @@ def open_runs(paths: Sequence[str | Path]) -> list[Run]:
 
 
 def compare_runs(runs: Sequence[Run], metric: str = LEADING.key) -> RunComparison:
-    """Return runs side by side: where their experiment files differ, what each reached, and tests between them.
+    """Return runs side by side: where experiments, code and packages differ, what each reached, and tests between them.
 
     Raises:
         InputError: The experiment file of a run is lost or damaged.
@@ -130,4 +130,6 @@ def compare_runs(runs: Sequence[Run], metric: str = LEADING.key) -> RunCompariso
         names = [run.folder.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.folder) for run in runs]
-    return compare_records(names, specs, [run.results for run in runs], METRIC_OF[metric])
+    packages = [RunFolder(run.folder).read_environment().packages for run in runs]
+    results = [run.results for run in runs]
+    return compare_records(names, specs, results, METRIC_OF[metric], packages if all(packages) else ())

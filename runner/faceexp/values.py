@@ -36,6 +36,8 @@ NoteKind = Literal[
     "few_people",
     "few_trials",
     "adapted",
+    "unseeded",
+    "code",
 ]
 
 # What the trained network is called, in the store and in a run.
@@ -176,6 +178,7 @@ class TrainedTrial:
         seconds: Time of each stage.
         reused: Stages that were taken from the store.
         key: Digest of what determined the embeddings; empty if the trial failed.
+        unseeded: Operations of the loss that draw random numbers for which there is no seed.
     """
 
     trial: Trial
@@ -191,6 +194,7 @@ class TrainedTrial:
     seconds: dict[str, float] = field(default_factory=dict)
     reused: tuple[str, ...] = ()
     key: str = ""
+    unseeded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
@@ -23,6 +24,8 @@ def test_a_broken_plugin_is_listed_with_its_reason(faceexp, install):
     install("outside-bad", "loss", "bad", "raise RuntimeError('no [such] GPU')")
     code, out, _ = faceexp("list-plugins")
     assert code == 0
+    (row,) = [line for line in out.splitlines() if line.split()[:1] == ["bad"]]
+    assert row.split() == ["bad", "broken,", "see", "below", "1.0"]
     assert "x bad (outside-bad 1.0) is broken: RuntimeError: no [such] GPU; outside_bad.py:1" in out
     _, out, _ = faceexp("list-plugins", "--json")
     (bad,) = [item for item in json.loads(out)["loss"] if item["name"] == "bad"]
@@ -126,10 +129,19 @@ def test_new_plugin_prints_what_to_do_next(faceexp, tmp_path):
     assert (code, err) == (0, f"wrote {folder}; next:\n")
     assert out.splitlines() == [
         f"pip install -e '{folder}'",
-        f"pytest '{folder}'",
+        f"python -m pytest '{folder}'",
         "faceexp describe sampler my_own",
     ]
     assert (folder / "faceexp_sampler_my_own.py").is_file()
+
+
+def test_new_plugin_says_how_pytest_is_installed_where_it_is_missing(faceexp, tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "pytest" else found(name, *rest)
+    )
+    _, out, _ = faceexp("new-plugin", "sampler", "my_own", "--out", tmp_path)
+    assert out.splitlines()[1:3] == ["pip install pytest", f"python -m pytest {tmp_path / 'my_own'}"]
 
 
 def test_new_plugin_refuses_a_bad_name_with_one_line(faceexp, tmp_path):

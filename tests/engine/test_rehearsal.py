@@ -10,11 +10,20 @@ import numpy as np
 import pytest
 
 from faceexp.contract import BatchSupply, SamplerPlugin
-from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, perform, refused, rehearsals_of, without
+from faceexp.engine.rehearsal import (
+    Rehearsal,
+    Rehearsed,
+    ended,
+    perform,
+    refused,
+    rehearsals_of,
+    tell_unseeded,
+    without,
+)
 from faceexp.errors import InputError
 from faceexp.registry.installed import ConfiguredPlugin, InstalledPlugin
 from faceexp.store import Store
-from faceexp.values import Event, Refused
+from faceexp.values import Event, Noted, Refused
 
 MODULE = "losses_of_the_rehearsal"
 SOURCE = '''\
@@ -25,6 +34,7 @@ from typing import ClassVar
 import numpy as np
 
 from faceexp.contract import LossPlugin, option
+from faceexp.layers import random_layer
 
 
 def _vector(labels, embeddings, options):  # HERE lambda
@@ -76,16 +86,25 @@ class Mistaken(LossPlugin):
         def product(labels, embeddings):
             return tf.reduce_mean(tf.matmul(embeddings[:, :3], embeddings))  # HERE product
 
+        def unseeded(labels, embeddings):
+            share, shape = tf.random.uniform(()), tf.shape(embeddings)
+            return tf.reduce_mean((embeddings + share * tf.random.normal(shape))**2)
+
+        def seeded(labels, embeddings, seed):
+            return tf.reduce_mean((embeddings + tf.random.stateless_normal(tf.shape(embeddings), seed))**2)
+
         def hides(labels, embeddings):  # HERE hides
             return tf.reduce_mean(layer(embeddings))
 
         if self.what in ("lambda", "lambda that does more"):
             return (lambda a, b: _vector(a, b, self)) if self.what == "lambda" else (
                 lambda a, b: tf.sqrt(_vector(a, b, self)))  # HERE lambda that does more
+        if self.what == "seeded":
+            return random_layer(ctx, seeded)
         if self.what == "option":
             raise ValueError("what = 'option' is no choice")  # HERE option
         return {each.__name__: each for each in (nothing, shape, forgets, integers, numpy, value, condition, loop, flat,
-                                                 product, hides)}.get(self.what)
+                                                 product, hides, unseeded)}.get(self.what)
 '''
 SAID = {
     "shape": "gives values of shape (8,), not a scalar",
@@ -162,6 +181,27 @@ def test_a_loss_without_mistake_is_called_once_and_then_known(called, tmp_path, 
     assert len(list((tmp_path / "rehearsal").iterdir())) == 1
     monkeypatch.setattr("faceexp.engine.rehearsal.rehearse", lambda *_: pytest.fail("it was called again"))
     assert called("nothing").fault == ""
+
+
+def test_random_numbers_without_a_seed_are_noticed_and_known_later(called, monkeypatch):
+    assert called("unseeded").unseeded == ("RandomStandardNormal", "RandomUniform")
+    assert called("seeded").unseeded == called("nothing").unseeded == ()
+    monkeypatch.setattr("faceexp.engine.rehearsal.rehearse", lambda *_: pytest.fail("it was called again"))
+    assert called("unseeded").unseeded == ("RandomStandardNormal", "RandomUniform")
+    assert called("unseeded").fault == called("seeded").fault == ""
+
+
+def test_random_numbers_without_a_seed_are_told_once_for_each_loss(called):
+    heard: list[Event] = []
+    tell_unseeded([called("unseeded", "one"), called("seeded"), called("unseeded", "two")], heard.append)
+    assert [(event.note.kind, event.note.text) for event in heard if isinstance(event, Noted)] == [
+        (
+            "unseeded",
+            "loss 'mistaken' (rows 'one', 'two') draws random numbers that no seed determines "
+            "(RandomStandardNormal, RandomUniform), so its numbers may differ from run to run; draw them with the seed that "
+            "`faceexp.layers.random_layer` gives",
+        )
+    ]
 
 
 def test_a_mistake_is_looked_for_again(called):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
@@ -103,6 +104,19 @@ def test_a_broken_plugin_says_why_and_stops_nothing_else(install, number, source
 def test_a_plugin_whose_module_is_gone_is_to_be_reinstalled(install):
     install("outside-gone", "loss", "made", "").unlink()
     told = "ModuleNotFoundError: No module named 'outside_gone'; reinstall or remove outside-gone"
+    assert refused(faceexp.plugin, "loss", "made").endswith(told)
+
+
+def test_a_misnamed_module_of_an_entry_point_gets_a_hint(install):
+    """Not the module of another plugin, however alike the names are."""
+    install("outside-probe2", "loss", "other", LOSS)
+    module = install("outside-probe", "loss", "made", LOSS)
+    module.rename(module.with_name("outside_probes.py"))
+    importlib.invalidate_caches()
+    told = (
+        "is broken: its entry point names the module 'outside_probe', which does not exist (did you mean "
+        "'outside_probes'?); correct the entry point in its pyproject.toml and install it again, or remove outside-probe"
+    )
     assert refused(faceexp.plugin, "loss", "made").endswith(told)
 
 

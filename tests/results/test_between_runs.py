@@ -110,6 +110,38 @@ def test_the_correction_is_that_of_the_run_with_the_larger_overlap():
     assert widths[1] / widths[0] == pytest.approx(np.sqrt((1 / 6 + 0.5) / (1 / 6)))
 
 
+def test_rows_with_the_very_same_trials_are_known_and_ask_nothing():
+    """Only rows that were trained anew are tested, so that p is corrected for these alone."""
+    (x, y) = beside(run(FIRST), run(FIRST | {"y": OTHER["y"]})).lines
+    assert (x.same, y.same) == ((True,), (False,))
+    assert x.tests[0].difference == 0
+    assert y.tests[0].p_corrected == pytest.approx(stats.ttest_rel(FIRST["y"], OTHER["y"]).pvalue)
+    # Further seeds of one run are paired with nothing.
+    longer = beside(run(FIRST), run({"x": FIRST["x"][2:]}, seeds=range(2, 6))).lines[0]
+    assert longer.same == (True,)
+
+
+def with_code(**digests):
+    plugins = [
+        {"kind": "loss", "name": name, "distribution": name, "version": "1", "digest": digest}
+        for name, digest in digests.items()
+    ]
+    return RunRecord.model_validate(document(FIRST) | {"plugins": plugins})
+
+
+def test_other_code_of_a_plugin_is_a_difference_where_both_runs_say_what_they_had():
+    assert beside(with_code(x="a", y="b"), with_code(x="a", y="c")).code == (Difference("loss 'y'", ("b", "c")),)
+    assert beside(with_code(x="a"), with_code(x="a", y="c")).code == ()
+    assert beside(with_code(x="a"), with_code(x="")).code == ()
+    assert beside(with_code(x="a"), run(FIRST)).code == ()
+
+
+def test_versions_of_packages_are_compared():
+    versions = [{"numpy": "1.26", "keras": "3.1"}, {"numpy": "2.0", "keras": "3.1", "more": "1"}]
+    compared = compare_records(("a", "b"), [{}] * 2, [run(FIRST)] * 2, METRIC_OF["accuracy"], versions)
+    assert compared.packages == (Difference("numpy", ("1.26", "2.0")), Difference("more", (None, "1")))
+
+
 def test_other_data_are_not_tested():
     comparison = beside(run(FIRST), run(OTHER, key="elsewhere"), run(FIRST))
     assert comparison.remarks == ("b: cut other data, or cut them otherwise, than the first run, so nothing is tested",)

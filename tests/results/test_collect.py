@@ -106,3 +106,16 @@ def test_a_run_is_its_trials_and_what_follows_from_them(planned, tmp_path):
     assert [trial.id for trial in run.failed] == ["z-0"]
     assert run.cells == {(0, 0), (1, 0)}
     assert run.published is None
+    assert run.warnings == ()
+
+
+def test_a_loss_whose_random_numbers_have_no_seed_is_warned_of_in_the_results():
+    trials = [
+        trial_record("x", 0, 0.5),
+        *(trial_record(label, 0, 0.5, loss="y", unseeded=("RandomUniform",)) for label in ("y(a=1)", "y(a=2)")),
+    ]
+    (warning,) = collecting._unseeded(trials)
+    assert warning.startswith(
+        "loss 'y' (rows 'y(a=1)', 'y(a=2)') draws random numbers that no seed determines (RandomU"
+    )
+    assert list(collecting._unseeded(trials[:1])) == []

@@ -8,6 +8,7 @@ import platform
 from pathlib import Path
 
 import faceexp
+from faceexp.registry.installed import discover
 from faceexp.results import environment as surroundings
 from faceexp.results.environment import environment
 
@@ -34,6 +35,7 @@ def test_plugins_are_named_once_in_the_order_of_kinds_and_names(resolved):
     ]
     sampler = record.plugins[-1]
     assert sampler.distribution == "faceexp-sampler-balanced"
+    assert sampler.digest == discover().find("sampler", "balanced").digest
     assert sampler.version == importlib.metadata.version("faceexp-sampler-balanced")
     assert (record.python, record.cores, record.jobs) == (platform.python_version(), os.cpu_count(), 3)
     assert record.packages["numpy"] == importlib.metadata.version("numpy")

@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 import faceexp
 from faceexp.errors import InputError, Problem
 from faceexp.results.design import design_of, losses_of, values_of
-from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, read_results, run_of, runs_in
-from faceexp.results.schema import EnvironmentRecord
+from faceexp.results.folder import (
+    NETWORK_FILES,
+    ModelFolder,
+    RunFolder,
+    folder_to_fill,
+    read_results,
+    run_of,
+    runs_in,
+)
+from faceexp.results.schema import EnvironmentRecord, InstalledPluginRecord
 from faceexp.run import open_runs
 from faceexp.statistics.power import UnanswerableError, from_run
 
@@ -516,3 +524,51 @@ def test_everything_that_is_wrong_with_several_runs_is_told_at_once(tmp_path):
         f"{tmp_path / 'newer' / 'results.json'}: is not results of schema 1; run the experiment again",
         f"{tmp_path / 'none'}: holds no results.json; name the folder that `faceexp run` printed",
     ]
+
+
+# The folder that a run goes to -----------------------------------------------------------------------------------------
+
+
+def installed(digest, name="probe"):
+    return InstalledPluginRecord(kind="loss", name=name, distribution=name, version="1", digest=digest)
+
+
+def finish(folder, *plugins):
+    """Let a run with these plugins end in a folder."""
+    folder.root.mkdir(parents=True, exist_ok=True)
+    used = [plugin.to_jsonable() for plugin in plugins]
+    folder.results.write_text(json.dumps(FIRST_VERSION | {"plugins": used}), encoding="utf-8")
+
+
+def test_results_of_other_code_are_not_overwritten_and_the_same_code_goes_on_where_it_was(tmp_path):
+    usual, other = tmp_path / "mine-12345678", installed("same", "other")
+    for number, digest in enumerate(("one", "two", "three"), 1):
+        folder, said = folder_to_fill(usual, [installed(digest), other])
+        assert folder.root.name == ("mine-12345678" if number == 1 else f"mine-12345678-{number}")
+        assert bool(said) == (number > 1)
+        # Until it has ended there is nothing to lose: whatever the code, the next one takes its place.
+        folder.root.mkdir()
+        assert folder_to_fill(usual, [installed("else"), other])[0] == folder
+        finish(folder, installed(digest), other)
+    assert folder_to_fill(usual, [installed("one"), other]) == (RunFolder(usual), "")
+    folder, said = folder_to_fill(usual, [installed("three"), other])
+    assert said == f"the code of loss 'probe' has changed since {usual}-2: this run goes to {usual}-3"
+
+
+def test_plugins_with_other_code_are_named(tmp_path):
+    finish(RunFolder(tmp_path / "run"), installed("a"), installed("a", "other"))
+    said = folder_to_fill(tmp_path / "run", [installed("b"), installed("b", "other")])[1]
+    assert said.startswith("the code of loss 'probe' and loss 'other' has changed since ")
+    many = ["probe", "other", "third"]
+    finish(RunFolder(tmp_path / "run"), *(installed("a", name) for name in many))
+    said = folder_to_fill(tmp_path / "run", [installed("b", name) for name in many])[1]
+    assert said.startswith("the code of loss 'probe' and 2 other plugins has changed since ")
+
+
+@pytest.mark.parametrize("content", ["", "{}", json.dumps(FIRST_VERSION), None])
+def test_where_the_code_of_results_is_not_known_a_run_goes_on_in_its_folder(tmp_path, content):
+    if content is None:
+        finish(RunFolder(tmp_path), installed(""))
+    else:
+        (tmp_path / "results.json").write_text(content, encoding="utf-8")
+    assert folder_to_fill(tmp_path, [installed("b")]) == (RunFolder(tmp_path), "")

@@ -1,6 +1,7 @@
 """``list-plugins``, ``describe``, ``new-plugin`` and ``schema``: what is installed, and which options it has."""
 
 import contextlib
+import importlib.util
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -121,7 +122,10 @@ def new_plugin(
     say(f"wrote {folder}; next:")
     quoted = printable(shlex.quote(str(folder)))
     print(f"pip install -e {quoted}")
-    print(f"pytest {quoted}")
+    if importlib.util.find_spec("pytest") is None:
+        print("pip install pytest")
+    # Another pytest on the PATH would not find faceexp.
+    print(f"python -m pytest {quoted}")
     print(f"faceexp describe {kind} {name}")
 
 

@@ -142,6 +142,27 @@ def _broken_promise(labels: IntArray, supply: BatchSupply) -> str:
     return ""
 
 
+def unseeded_draws(concrete: Compiled) -> tuple[str, ...]:
+    """Return the names of a drawn graph's operations that draw random numbers without a seed of their own, sorted."""
+    return tuple(sorted({name for name in _operations(concrete) if name.startswith(UNSEEDED_OPERATIONS)}))
+
+
+def unseeded_sentence(loss: str, labels: Collection[str], operations: Collection[str]) -> str:
+    """Return what has to be known of a loss for whose random numbers there is no seed, and how it is mended.
+
+    Args:
+        loss: The name of the plugin.
+        labels: Its rows that draw them.
+        operations: What :func:`unseeded_draws` has given.
+    """
+    rows = f" ({'row' if len(labels) == 1 else 'rows'} {', '.join(map(repr, labels))})"
+    return (
+        f"loss {loss!r}{'' if list(labels) == [loss] else rows} draws random numbers that no seed determines "
+        f"({', '.join(sorted(operations))}), so its numbers may differ from run to run; draw them with the seed that "
+        "`faceexp.layers.random_layer` gives"
+    )
+
+
 def outside_state(
     function: Compiled, arguments: Collection[Tensor], known: Collection[Variable]
 ) -> list[Tensor] | None:
@@ -162,10 +183,15 @@ def outside_state(
     others = [
         tensor for tensor in concrete.captured_inputs if tensor.dtype == tf.resource and id(tensor) not in known_handles
     ]
-    graph = concrete.graph.as_graph_def()
-    bodies = [graph.node, *(body.node_def for body in graph.library.function)]
-    keeps = any(node.op.startswith(STATEFUL_OPERATIONS) for nodes in bodies for node in nodes)
+    keeps = any(name.startswith(STATEFUL_OPERATIONS) for name in _operations(concrete))
     return others if others or keeps else None
+
+
+def _operations(concrete: Compiled) -> Iterator[str]:
+    """Yield the name of every operation of a drawn graph, and of those of the functions that it calls."""
+    graph = concrete.graph.as_graph_def()
+    for nodes in (graph.node, *(body.node_def for body in graph.library.function)):
+        yield from (node.op for node in nodes)
 
 
 def handle_of(variable: Variable) -> Tensor:

@@ -28,7 +28,7 @@ from faceexp.engine.backend import (
     standard,
     tensorflow,
 )
-from faceexp.engine.borders import outside_state, scalar, take
+from faceexp.engine.borders import outside_state, scalar, take, unseeded_draws
 from faceexp.engine.inputs import TrainingInputs
 from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
 from faceexp.engine.network import Network, Normalization, Weights
@@ -66,6 +66,7 @@ class FinetuneRecord:
     best_step: int = 0
     curve: tuple[Checkpoint, ...] = ()
     trainable_parameters: int = 0
+    unseeded: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def to_json(self) -> str:
@@ -77,7 +78,8 @@ class FinetuneRecord:
     def from_json(cls, text: str) -> FinetuneRecord:
         """Read what :meth:`to_json` returned."""
         values = json.loads(text)
-        return cls(**values | {"curve": tuple(Checkpoint(*point) for point in values["curve"])})
+        curve = tuple(Checkpoint(*point) for point in values["curve"])
+        return cls(**values | {"curve": curve, "unseeded": tuple(values.get("unseeded", ()))})
 
 
 def needs_images(settings: Finetune, augment: Augment) -> bool:
@@ -105,6 +107,7 @@ class Finetuner:
         outside: What the step keeps beside the weights that :meth:`reset` sets, after the first step: variables, tables
             and random generators that the loss holds, or none of these but random numbers without a seed. ``None``
             where it keeps nothing. A training step that does must not be used for a second training.
+        unseeded: What :func:`unseeded_draws` says of the step, after the first one.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Finetuner:
         self.network, self.plugin = network, cast("LossPlugin", resolved.loss.plugin)
         self.sampler, self.supply = str(resolved.sampler.installed), resolved.sampler.supply()
         self.outside: list[Tensor] | None = None
+        self.unseeded: tuple[str, ...] = ()
         self._examined = False
         settings = resolved.entry.finetune
         whole, on_images = settings.trainable == "all", needs_images(settings, augment)
@@ -242,5 +246,6 @@ class Finetuner:
             known = [*self.network.every_variable, *getattr(self.loss, "variables", [])]
             known += [*self.optimizer.variables, *self.augmentation.variables]
             self.outside = outside_state(self._steps, arguments, known)
+            self.unseeded = unseeded_draws(self._steps.get_concrete_function(*arguments))
             self._examined = True
         return np.asarray(losses.numpy()[:count])

@@ -7,9 +7,11 @@ shows.
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -17,7 +19,7 @@ import numpy as np
 from faceexp.arrays import IntArray
 from faceexp.contract import LossPlugin, SamplerPlugin
 from faceexp.engine.backend import compiled, derive_seed, standard, tensorflow, versions
-from faceexp.engine.borders import PluginValueError, scalar, take
+from faceexp.engine.borders import PluginValueError, scalar, take, unseeded_draws, unseeded_sentence
 from faceexp.engine.failures import explained, place_of, place_of_function
 from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
 from faceexp.engine.shared import training_labels
@@ -25,12 +27,14 @@ from faceexp.errors import InputError, Problem
 from faceexp.registry.guard import undisturbed
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Inputs, Store, StoreError, digest
-from faceexp.values import EventCallback, Plan, Refused, ResolvedLoss, Trial
+from faceexp.values import EventCallback, Note, Noted, Plan, Refused, ResolvedLoss, Trial
 
 # Seconds that one may take, once TensorFlow is there. Usually it is a quarter of one.
 LONGEST = 60.0
 # Batches that are drawn from a sampler.
 BATCHES = 3
+# In the store, which operations of a loss draw random numbers for which there is no seed.
+UNSEEDED_FILE = "unseeded.json"
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,13 @@ class Rehearsed:
         rehearsal: Which one.
         fault: What is wrong with the plugin, on one line; empty where nothing is.
         traceback: Where it was raised; empty where the process has ended.
+        unseeded: Operations of the loss that draw random numbers for which there is no seed.
     """
 
     rehearsal: Rehearsal
     fault: str = ""
     traceback: str = ""
+    unseeded: tuple[str, ...] = ()
 
 
 class SamplerFaultError(Exception):
@@ -85,8 +91,11 @@ def determines(resolved: ResolvedLoss, plan: Plan) -> Inputs:
     }
 
 
-def rehearse(resolved: ResolvedLoss, plan: Plan) -> None:
+def rehearse(resolved: ResolvedLoss, plan: Plan) -> tuple[str, ...]:
     """Call a loss once, on random embeddings of people that its sampler draws.
+
+    Returns:
+        Its operations that draw random numbers for which there is no seed.
 
     Raises:
         SamplerFaultError: The sampler raises something, or does not give what it promises.
@@ -121,10 +130,11 @@ def rehearse(resolved: ResolvedLoss, plan: Plan) -> None:
 
     try:
         with standard(derive_seed("rehearsal")):
-            compiled(step).get_concrete_function(tf.constant(labels[rows], tf.int32), tf.constant(drawn))
+            graph = compiled(step).get_concrete_function(tf.constant(labels[rows], tf.int32), tf.constant(drawn))
     except PluginValueError as error:
         # It is ours, raised after the plugin has returned: what can be named is where the function begins.
         raise _PlacedError(f"{error}{place_of_function(loss, resolved.loss)}") from error
+    return unseeded_draws(graph)
 
 
 def perform(
@@ -143,18 +153,28 @@ def perform(
         network: Builds the network, and checks its trunk.
         interruption: What comes from outside, not from a plugin.
     """
+    unseeded: tuple[str, ...] = ()
     try:
         with undisturbed():
             if rehearsal.loss is None:
                 network()
             else:
-                resolved = rehearsal.loss
-                store.get("rehearsal", determines(resolved, plan), lambda _: rehearse(resolved, plan))
+                unseeded = _called(rehearsal.loss, plan, store)
     except (StoreError, interruption):
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; only its own row is not trained
         return _fault_of(error, rehearsal, plan)
-    return Rehearsed(rehearsal)
+    return Rehearsed(rehearsal, unseeded=unseeded)
+
+
+def _called(resolved: ResolvedLoss, plan: Plan, store: Store) -> tuple[str, ...]:
+    """Return what :func:`rehearse` gives, which the store keeps."""
+
+    def make(folder: Path) -> None:
+        (folder / UNSEEDED_FILE).write_text(json.dumps(rehearse(resolved, plan)), encoding="utf-8")
+
+    artefact = store.get("rehearsal", determines(resolved, plan), make)
+    return tuple(json.loads((artefact.path / UNSEEDED_FILE).read_text(encoding="utf-8")))
 
 
 def _fault_of(error: BaseException, rehearsal: Rehearsal, plan: Plan) -> Rehearsed:
@@ -201,6 +221,18 @@ def refused(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> dict
     for label, each in at_fault.items():
         on_event(Refused("refused", 1, 1, label, reason=each.fault, traceback=each.traceback))
     return {label: each.fault for label, each in at_fault.items()}
+
+
+def tell_unseeded(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> None:
+    """Tell whoever watches which losses draw random numbers for which there is no seed: one line for each plugin."""
+    drawing: dict[str, list[Rehearsed]] = {}
+    for each in all_rehearsed:
+        if each.rehearsal.loss and each.unseeded:
+            drawing.setdefault(each.rehearsal.loss.entry.plugin, []).append(each)
+    for loss, rows in drawing.items():
+        operations = {name for each in rows for name in each.unseeded}
+        sentence = unseeded_sentence(loss, [each.rehearsal.label for each in rows], operations)
+        on_event(Noted("note", 1, 1, note=Note("unseeded", sentence)))
 
 
 def _labels(plan: Plan) -> IntArray:

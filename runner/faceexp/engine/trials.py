@@ -208,6 +208,7 @@ class Engine:
             seconds={**seconds, "finetune": record.seconds},
             reused=tuple(reused),
             key=artefact.key,
+            unseeded=record.unseeded,
         )
 
     @property
@@ -300,6 +301,7 @@ class Engine:
             best_step=outcome.best_step,
             curve=outcome.curve,
             trainable_parameters=finetuner.trainable_parameters,
+            unseeded=finetuner.unseeded,
         )
 
     def _forget_state(self, key: str, finetuner: Finetuner) -> None:

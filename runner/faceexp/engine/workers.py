@@ -21,7 +21,7 @@ from typing import cast
 import numpy as np
 
 from faceexp.engine.backend import cores
-from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, without
+from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, tell_unseeded, without
 from faceexp.engine.worker import Done, Fault, Start, Task, Work, Worker
 from faceexp.values import Event, EventCallback, TrainedTrial, Trial
 
@@ -70,6 +70,7 @@ def train_in_processes(
                 rehearsed.append(outcome)
                 on_event(Event("rehearsal", len(rehearsed), len(rehearsals)))
         faults = refused(rehearsed, on_event)
+        tell_unseeded(rehearsed, on_event)
         for trial in itertools.chain.from_iterable(groups):
             if trial.label in faults:
                 yield pool.lost(trial, faults[trial.label])

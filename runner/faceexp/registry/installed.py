@@ -31,7 +31,7 @@ from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.registry.code import code_digest
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.metadata import offers
-from faceexp.registry.reasons import how_to_install, lacks_attribute, mistyped, reason_of, slowness
+from faceexp.registry.reasons import CORRECT, how_to_install, lacks_attribute, mistyped, reason_of, slowness
 
 T = TypeVar("T")
 
@@ -105,8 +105,7 @@ class InstalledPlugin:
         try:
             loaded = entrypoints.EntryPoint(self.name, self.module, self.attribute).load()
         except AttributeError as error:
-            mend = "correct the entry point in its pyproject.toml and install it again,"
-            raise _BreachError(lacks_attribute(module, self.attribute, base), mend) from error
+            raise _BreachError(lacks_attribute(module, self.attribute, base), CORRECT) from error
         if not (isinstance(loaded, type) and issubclass(loaded, base)):
             raise _BreachError(f"{where} is not a {base.__name__}")
         if inspect.isabstract(loaded):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import inspect
+import pkgutil
 import re
 import sys
 import traceback
@@ -20,10 +21,12 @@ from pydantic import BaseModel, PydanticUserError
 from faceexp.contract import GROUPS, Plugin
 from faceexp.errors import did_you_mean
 from faceexp.registry.guard import PluginFaultError
-from faceexp.registry.metadata import groups_with
+from faceexp.registry.metadata import groups_with, offers
 
 # How alike two names are, from 0 to 1, if one is taken for the other mistyped: `need` and `needs` are 0.89 alike.
 ALIKE = 0.8
+# What to do where an entry point names something that does not exist.
+CORRECT = "correct the entry point in its pyproject.toml and install it again,"
 # Seconds from which on it is told that importing a plugin takes long: whoever lists plugins waits for each new one.
 SLOW = 3.0
 # Libraries that take about as long on most machines, and that a plugin needs only when something is computed.
@@ -64,6 +67,9 @@ def reason_of(fault: PluginFaultError, module: str, module_file: Path | None) ->
     if isinstance(error, SyntaxError) and place:
         return f"{type(error).__name__}: {error.msg}{place}", mend
     if isinstance(error, ModuleNotFoundError) and error.name:
+        is_its_own = f"{module}.".startswith(f"{error.name}.") and not place
+        if is_its_own and (hint := _other_module(error.name)):
+            return f"its entry point names the module {error.name!r}, which does not exist ({hint})", CORRECT
         package = error.name.partition(".")[0]
         if package != module.partition(".")[0] and not _can_be_found(package):
             return f"it imports {package!r}, which is not installed: pip install {package}{place}", ""
@@ -82,6 +88,20 @@ def _can_be_found(package: str) -> bool:
     with suppress(ImportError, ValueError):
         return package in sys.modules or importlib.util.find_spec(package) is not None
     return False
+
+
+def _other_module(module: str) -> str:
+    """Return which module was probably meant by one that does not exist; nothing where none is much like it.
+
+    Names of plugins begin alike, so modules that plugins are imported from already are not meant.
+    """
+    package = module.rpartition(".")[0]
+    folders = getattr(sys.modules.get(package), "__path__", ()) if package else None
+    offered = {offer.target.partition(":")[0] for offer in offers(GROUPS.values())}
+    prefix = f"{package}." if package else ""
+    modules = {each.name for each in pkgutil.iter_modules(folders, prefix)} - offered
+    near = difflib.get_close_matches(module, modules, cutoff=ALIKE)
+    return did_you_mean(module, near) if near else ""
 
 
 def how_to_install(kind: str, name: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from faceexp.report.columns import Row, mean_and_interval, primary, rows_of
 from faceexp.report.words import between, many, together
+from faceexp.results.budgets import unequal_budgets
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import ComparisonRecord, RunRecord
 
@@ -147,7 +148,7 @@ def warnings(run: RunRecord) -> list[str]:
         sentences.append(
             "Closed set: the people of the test were seen in training, so results say nothing about new people."
         )
-    sentences += budget_warnings(run)
+    sentences += _sentences(run.warnings)
     if run.failed:
         sentences.append(
             f"{many(len(run.failed), 'trial')} of {len(run.trials)} did not end well; means are over the others, "
@@ -157,8 +158,12 @@ def warnings(run: RunRecord) -> list[str]:
 
 
 def budget_warnings(run: RunRecord) -> list[str]:
-    """Return the run's own warnings, which are about unequal budgets, as sentences."""
-    return [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in run.warnings]
+    """Return those of the run's own warnings that are about unequal budgets, as sentences."""
+    return _sentences(unequal_budgets(run.budgets))
+
+
+def _sentences(texts: Iterable[str]) -> list[str]:
+    return [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in texts]
 
 
 def notes(run: RunRecord) -> list[str]:

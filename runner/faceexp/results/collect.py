@@ -9,10 +9,12 @@ import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
+from faceexp.engine.borders import unseeded_sentence
 from faceexp.evaluation.catalogue import METRIC_OF, METRICS
 from faceexp.evaluation.people import largest_share
 from faceexp.experiment.schema import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
+from faceexp.results.environment import plugins_of
 from faceexp.results.judge import Sampling
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
@@ -69,11 +71,12 @@ def collect(
         name=name,
         description=experiment.description,
         spec_hash=spec_hash,
+        plugins=plugins_of(plan.resolved),
         protocol=experiment.protocol.kind,
         notes=tuple(note.text for note in notes),
         note_kinds=tuple(note.kind for note in notes),
         people_enough=max((note.people for note in notes if note.people), default=None),
-        warnings=tuple(unequal_budgets(budgets)),
+        warnings=(*unequal_budgets(budgets), *_unseeded(trials)),
         method=statistics.METHOD,
         test_train_ratio=sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits),
         variance_ratio=ratio,
@@ -104,6 +107,15 @@ def _uneven(plan: Plan) -> Iterator[Note]:
             "that the metrics are not ruled by this one, and the ones that count every pair alike end in _pooled"
         )
         yield Note("uneven", text)
+
+
+def _unseeded(trials: Sequence[TrialRecord]) -> Iterator[str]:
+    """Yield a sentence for each loss that draws random numbers for which there is no seed."""
+    drawing = [trial for trial in trials if trial.unseeded]
+    for loss in dict.fromkeys(trial.loss for trial in drawing):
+        labels = dict.fromkeys(trial.label for trial in drawing if trial.loss == loss)
+        operations = {name for trial in drawing if trial.loss == loss for name in trial.unseeded}
+        yield unseeded_sentence(loss, list(labels), operations)
 
 
 def split_records(plan: Plan, splits: Sequence[Split]) -> list[SplitRecord]:

@@ -56,7 +56,8 @@ This page is made from the code. To change it, change the descriptions in `runne
 `python -m faceexp.results.describe_files docs`.
 
 `faceexp run` writes one folder for each run. The folder is called `<name>-<hash>`: the name of the experiment, and the
-first eight digits of the digest of the experiment. It holds these files:
+first eight digits of the digest of the experiment; where that folder holds results of other code of one of its plugins,
+`-2`, `-3` and so on is added, so that these are not overwritten. It holds these files:
 
 | file | what it holds |
 | --- | --- |

@@ -14,25 +14,33 @@ from faceexp.values import Resolved
 
 def environment(resolved: Resolved, jobs: int = 1) -> EnvironmentRecord:
     """Return the machine, the packages and the plugins that a run uses, and how many processes share the work."""
-    chosen = [resolved.dataset, resolved.model]
-    chosen += [plugin for loss in resolved.losses for plugin in (loss.loss, loss.sampler)]
-    # Losses may share a sampler, which is named once.
-    plugins = {(plugin.installed.kind, plugin.installed.name): plugin.installed for plugin in chosen}
     packages = installed_versions()
-    kinds = list(GROUPS)
     return EnvironmentRecord(
         python=platform.python_version(),
         platform=platform.platform(),
         processor=_processor(),
         cores=os.cpu_count(),
         jobs=jobs,
-        plugins=tuple(
-            InstalledPluginRecord(
-                kind=plugin.kind, name=plugin.name, distribution=plugin.distribution, version=plugin.version
-            )
-            for plugin in sorted(plugins.values(), key=lambda plugin: (kinds.index(plugin.kind), plugin.name))
-        ),
+        plugins=plugins_of(resolved),
         packages={name: packages[name] for name in sorted(packages, key=str.lower)},
+    )
+
+
+def plugins_of(resolved: Resolved) -> tuple[InstalledPluginRecord, ...]:
+    """Return the plugins that a run uses, each once, in the order of kinds and names."""
+    chosen = [resolved.dataset, resolved.model]
+    chosen += [plugin for loss in resolved.losses for plugin in (loss.loss, loss.sampler)]
+    plugins = {(plugin.installed.kind, plugin.installed.name): plugin.installed for plugin in chosen}
+    kinds = list(GROUPS)
+    return tuple(
+        InstalledPluginRecord(
+            kind=plugin.kind,
+            name=plugin.name,
+            distribution=plugin.distribution,
+            version=plugin.version,
+            digest=plugin.digest,
+        )
+        for plugin in sorted(plugins.values(), key=lambda plugin: (kinds.index(plugin.kind), plugin.name))
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from faceexp.values import NETWORK_FILE
 
 # The records of a run are imported where they are read: whoever opens a model needs none of them.
 if TYPE_CHECKING:
-    from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
+    from faceexp.results.schema import EnvironmentRecord, InstalledPluginRecord, RunRecord, TrialFile
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
@@ -178,6 +179,41 @@ class RunFolder:
                 except OSError as error:
                     _tell(left_out, file, explain_os_error(error))
         return content
+
+
+def folder_to_fill(usual: Path, plugins: Sequence[InstalledPluginRecord]) -> tuple[RunFolder, str]:
+    """Return the folder for a run, and a sentence where that is not the usual one; empty where it is.
+
+    Results of other code are not overwritten: the run gets the first folder of ``usual``, ``usual-2``, ``usual-3``...
+    that holds none.
+
+    Args:
+        usual: The folder, as the experiment alone names it.
+        plugins: What the run uses.
+    """
+    said = ""
+    for number in itertools.count(1):
+        folder = RunFolder(usual if number == 1 else usual.with_name(f"{usual.name}-{number}"))
+        changed = _changed(folder, plugins)
+        if not changed:
+            return folder, f"{said}: this run goes to {folder.root}" if said else ""
+        # An upgrade changes all of them at once.
+        names = changed if len(changed) <= 2 else [changed[0], f"{len(changed) - 1} other plugins"]
+        said = f"the code of {' and '.join(names)} has changed since {folder.root}"
+    raise AssertionError  # the numbers never end
+
+
+def _changed(folder: RunFolder, plugins: Sequence[InstalledPluginRecord]) -> list[str]:
+    """Return which plugins had other code when the results in a folder were made; none where that is not known."""
+    try:
+        before = {(plugin.kind, plugin.name): plugin.digest for plugin in folder.read_results().plugins}
+    except InputError:
+        return []
+    return [
+        f"{plugin.kind} {plugin.name!r}"
+        for plugin in plugins
+        if before.get((plugin.kind, plugin.name), "") not in ("", plugin.digest)
+    ]
 
 
 def run_of(model: ModelFolder) -> RunFolder | None:

@@ -76,6 +76,11 @@ class TrialRecord(Record):
         description="The time that each stage took when it was computed, even if it was found in the store later.",
     )
     reused: tuple[str, ...] = Field((), description="The stages whose results were found in the store.")
+    unseeded: tuple[str, ...] = Field(
+        (),
+        description="Operations of the loss that draw random numbers for which there is no seed. Another run may give "
+        "other numbers where there are any.",
+    )
     curve: tuple[CheckpointRecord, ...] = Field((), description="The training curve of phase 2; empty for a baseline.")
     budget: BudgetRecord | None = Field(None, description="How much training it was given.")
 
@@ -229,6 +234,18 @@ class ComparisonRecord(Record):
     )
 
 
+class InstalledPluginRecord(Record):
+    """A plugin that the run used."""
+
+    kind: str = Field(description="The kind of plugin: `loss`, `model`, `dataset` or `sampler`.")
+    name: str = Field(description="The name of the plugin in experiment files.")
+    distribution: str = Field(description="The package that the plugin was installed with.")
+    version: str = Field(description="The version of that package.")
+    digest: str = Field(
+        "", description="A digest of the plugin's code and of the versions of what it needs; empty if it is not known."
+    )
+
+
 class RunRecord(Record):
     """``results.json``: everything that a run found."""
 
@@ -236,8 +253,11 @@ class RunRecord(Record):
     name: str = Field(description="The name of the experiment.")
     description: str = Field("", description="What the experiment is for, in its author's words.")
     spec_hash: str = Field(
-        "", description="A digest of the experiment. The name of the folder ends in its first eight digits."
+        "",
+        description="A digest of the experiment. The name of the folder ends in its first eight digits, and in "
+        "`-2`, `-3`, ... where earlier folders hold results of other code of a plugin.",
     )
+    plugins: tuple[InstalledPluginRecord, ...] = Field((), description="The plugins that the run used.")
     protocol: str = Field("", description="The kind of protocol: `open_set`, `closed_set` or `pairs_file`.")
     notes: tuple[str, ...] = Field((), description="Sentences that a reader should know about the data.")
     note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about, in the same order.")
@@ -247,7 +267,9 @@ class RunRecord(Record):
         "or if it is not known.",
     )
     warnings: tuple[str, ...] = Field(
-        (), description="Sentences that name the losses which were given another budget than most."
+        (),
+        description="Sentences that name the losses which were given another budget than most, and those whose random "
+        "numbers have no seed.",
     )
     method: str = Field("", description="How intervals and comparisons are computed, in words.")
     test_train_ratio: float | None = Field(
@@ -299,15 +321,6 @@ class RunRecord(Record):
     def cells(self) -> frozenset[tuple[int, int]]:
         """Every seed and fold that has a trial."""
         return frozenset(trial.cell for trial in self.trials)
-
-
-class InstalledPluginRecord(Record):
-    """A plugin that the run used."""
-
-    kind: str = Field(description="The kind of plugin: `loss`, `model`, `dataset` or `sampler`.")
-    name: str = Field(description="The name of the plugin in experiment files.")
-    distribution: str = Field(description="The package that the plugin was installed with.")
-    version: str = Field(description="The version of that package.")
 
 
 class EnvironmentRecord(Record):

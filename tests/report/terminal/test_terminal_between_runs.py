@@ -20,8 +20,8 @@ def paired(verdict):
     )
 
 
-def compared(*lines, differences=(), remarks=()):
-    return RunComparison(("old", "new"), "accuracy", tuple(differences), tuple(lines), tuple(remarks))
+def compared(*lines, differences=(), remarks=(), **rest):
+    return RunComparison(("old", "new"), "accuracy", tuple(differences), tuple(lines), tuple(remarks), **rest)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,23 @@ def test_a_row_of_two_runs_has_means_difference_p_and_verdict(drawn, verdict, wo
     assert row == f"x 90.0 88.0–92.0 86.9 84.9–88.9 +3.1 ±2.0 0.012 {words}"
     assert "the experiment files do not differ" in text
     assert "trials are paired by seed and fold" in text
+
+
+def test_the_same_trials_are_no_difference_of_nought(drawn):
+    same = paired("indistinguishable").model_copy(update={"difference": 0.0, "p_corrected": 1.0})
+    line = RowInRuns("x", "loss", (summary(0.9), summary(0.9)), (same,), (True,))
+    text = drawn(comparison_table(compared(line), ACCURACY), 140)
+    assert " ".join(text.split("x ")[1].split()[:9]).endswith("- - the same trials")
+    assert "told apart" not in text
+
+
+def test_other_code_and_other_packages_are_named(drawn):
+    code = (Difference("loss 'probe'", ("a", "b")),)
+    packages = tuple(Difference(f"package-{number}", (None, str(number))) for number in range(7))
+    text = " ".join(drawn(comparison_table(compared(code=code, packages=packages), ACCURACY), 140).split())
+    assert "the experiment files do not differ the code of loss 'probe' differs versions of packages differ: " in text
+    assert "package-4 none and 4 and 2 more, with --json" in text
+    assert "package-5" not in text
 
 
 def test_what_was_not_tested_is_a_hyphen_with_a_reason(drawn):

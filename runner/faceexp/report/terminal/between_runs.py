@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -9,8 +11,12 @@ from faceexp.evaluation.catalogue import Metric
 from faceexp.report.columns import mean_and_interval
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
+from faceexp.report.words import together
 from faceexp.results.between_runs import RunComparison
 from faceexp.results.schema import ComparisonRecord
+
+# So many packages are named whose versions differ; two environments may differ in all of them.
+PACKAGES = 5
 
 
 def comparison_table(comparison: RunComparison, metric: Metric) -> RenderableType:
@@ -22,7 +28,7 @@ def comparison_table(comparison: RunComparison, metric: Metric) -> RenderableTyp
     """
     comparison = shown(comparison)
     names = comparison.names
-    parts: list[RenderableType] = [_differences(comparison)]
+    parts: list[RenderableType] = [_differences(comparison), *_code(comparison)]
     table = plain_table(metric.heading)
     table.add_column("loss or baseline", overflow="fold", min_width=12)
     for name in names:
@@ -34,8 +40,9 @@ def comparison_table(comparison: RunComparison, metric: Metric) -> RenderableTyp
         table.add_column("verdict")
     for line in comparison.lines:
         cells = [Text(mean_and_interval(summary, metric)) for summary in line.summaries]
-        for test, name in zip(line.tests, names[1:], strict=True):
-            cells += _test(test, metric, names[0], name)
+        same = line.same or (False,) * len(line.tests)
+        for test, is_same, name in zip(line.tests, same, names[1:], strict=True):
+            cells += _test(test, metric, names[0], name, is_same=is_same)
         table.add_row(Text(line.label, style="dim italic" if line.kind == "baseline" else "bold"), *cells)
     parts.append(table)
     parts += [Text(f"! {remark}", style="yellow") for remark in comparison.remarks]
@@ -43,7 +50,7 @@ def comparison_table(comparison: RunComparison, metric: Metric) -> RenderableTyp
         parts.append(
             Text(
                 "Same data, cut alike: trials are paired by seed and fold, so the difference is over the trials that "
-                "both runs have, and the columns over all of each; p after Holm over the rows of the table.",
+                "both runs have, and the columns over all of each; p after Holm over the rows that are tested.",
                 style="dim",
             )
         )
@@ -63,13 +70,27 @@ def _differences(comparison: RunComparison) -> RenderableType:
     return table
 
 
+def _code(comparison: RunComparison) -> Iterator[RenderableType]:
+    """Yield a line for each plugin whose code differs, and one for the versions of packages."""
+    for plugin in comparison.code:
+        yield Text(f"the code of {plugin.key} differs", style="yellow")
+    versions = [
+        f"{each.key} {together([str(value or 'none') for value in each.values])}" for each in comparison.packages
+    ]
+    if versions:
+        more = f" and {len(versions) - PACKAGES} more, with --json" if len(versions) > PACKAGES else ""
+        yield Text(f"versions of packages differ: {', '.join(versions[:PACKAGES])}{more}", style="yellow")
+
+
 def _spelled(value: object) -> str:
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
-def _test(test: ComparisonRecord | None, metric: Metric, first: str, other: str) -> list[Text]:
+def _test(test: ComparisonRecord | None, metric: Metric, first: str, other: str, *, is_same: bool) -> list[Text]:
     if test is None or test.difference is None:
         return [Text("-"), Text("-"), Text("")]
+    if is_same:
+        return [Text("-"), Text("-"), Text("the same trials", style="dim")]
     text = f"{test.difference * metric.scale:+.{metric.digits}f}"
     if test.ci95:
         text += f" ±{(test.ci95[1] - test.ci95[0]) / 2 * metric.scale:.{metric.digits}f}"

@@ -25,7 +25,8 @@ def plugin_list(by_kind: Mapping[str, Sequence[ListedPlugin]]) -> RenderableType
         table.add_column("what it is", ratio=1)
         table.add_column("version", no_wrap=True)
         for plugin in plugins:
-            table.add_row(*cells(plugin.name, plugin.summary, plugin.version))
+            name, summary, version = cells(plugin.name, plugin.summary, plugin.version)
+            table.add_row(name, Text("broken, see below", style="red") if plugin.error else summary, version)
         parts.append(table)
         if not plugins:
             parts.append(Text("none installed", style="dim"))
