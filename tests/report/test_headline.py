@@ -268,8 +268,8 @@ def test_a_row_that_is_not_shown_to_beat_guessing_gets_no_star(asked, bold_label
     assert "**50.0**" not in formats.markdown(guessing)
     assert r"\textbf" not in formats.latex(guessing)
     # What marks the best is explained only where something is marked.
-    assert "* best" in drawn(run_table(asked(helps=helps), 140), 140)
-    assert "* best" not in drawn(run_table(guessing, 140), 140)
+    assert "* best" in drawn(run_table(asked(helps=helps), 200), 200)
+    assert "* best" not in drawn(run_table(guessing, 200), 200)
     assert "Bold: best" in formats.markdown(asked(helps=helps))
     assert "Bold: best" in formats.latex(asked(helps=helps))
     assert "Bold: best" not in formats.markdown(guessing) + formats.latex(guessing)
@@ -288,12 +288,13 @@ def test_a_star_in_a_column_that_has_no_room_is_not_explained(asked, changed, co
 
 def test_what_helps_means_is_said_wherever_that_column_is(asked, written, changed, drawn):
     run = asked(helps=[claim("other")])
-    assert "helps: MAP@R minus the phase-1 embedding's; ?: undecided" in drawn(run_table(run, 140), 140)
+    marks = "MAP@R: how well a person's photos come first among all; helps: MAP@R minus the phase-1 embedding's; ?: undecided"
+    assert marks in drawn(run_table(run, 140), 140)
     elsewhere = drawn(run_table(run, 140, columns=[METRIC_OF["auc"]]), 140)
     assert "helps: MAP@R, which has no column here, minus the phase-1 embedding's; ?: undecided" in elsewhere
     one = changed(run, trials=[trial.to_jsonable() for trial in run.trials if trial.seed == 0])
     text = drawn(run_table(one, 200), 200)
-    assert "no difference can be called real. helps: MAP@R minus the phase-1 embedding's; ?: undecided" in text
+    assert f"no difference can be called real. {marks}" in text
     assert "helps: MAP@R minus" in formats.markdown(one)
 
 
@@ -306,5 +307,6 @@ def test_below_the_table_stand_three_lines_at_most(asked, changed, drawn):
     assert [line for line in below if line.strip()] == [
         "x other (seed 1, fold 0) diverged: the loss is not finite at step 7; 2 more such with --notes",
         "! unequal budgets, steps: x 5; 1 more such with --notes",
-        "mean and 95 % interval; helps: MAP@R minus the phase-1 embedding's; ?: undecided",
+        "mean and 95 % interval; MAP@R: how well a person's photos come first among all; helps: MAP@R minus the phase-1 "
+        "embedding's; ?: undecided",
     ]

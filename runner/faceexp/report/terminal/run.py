@@ -145,10 +145,12 @@ def _below(
     if not notes:
         failures, warnings = _first(failures), _first(warnings)
     several = len(run.cells) > 1
+    first = primary(run)
     marks = ["mean and 95 % interval"] if several else []
+    marks += [f"{first.name}: {first.meaning}"] if first in metrics else []
     if "helps" in names:
-        elsewhere = "" if primary(run) in metrics else ", which has no column here,"
-        marks.append(f"helps: {primary(run).name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
+        elsewhere = "" if first in metrics else ", which has no column here,"
+        marks.append(f"helps: {first.name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and better than another loss or baseline"] if is_starred else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
