@@ -236,7 +236,7 @@ def power(
     from faceexp.statistics.power import UnanswerableError, from_counts, from_run
 
     folder = user_path(study[0])
-    is_file = folder.suffix.lower() == ".csv" or (folder.exists() and folder.suffix != ".json")
+    is_file = folder.suffix.lower() == ".csv" or (folder.exists() and folder.suffix not in (".json", ".toml"))
     is_table = len(study) == 1 and is_file and not folder.is_dir()
     is_run = len(study) == 1 and of is None and (folder.exists() or not study[0].replace("/", "").isdecimal())
     share = None if difference is None else difference / 100
