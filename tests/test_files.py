@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faceexp import files
-from faceexp.errors import InputError
+from faceexp.errors import InputError, near
 from faceexp.files import (
     UnfitFileError,
     check_file,
     content_digest,
     image_extensions,
-    near,
     read_bytes,
     read_input,
     readable_name,

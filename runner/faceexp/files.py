@@ -6,11 +6,9 @@ A device, a pipe or a file of many gigabytes would hang the program or fill the 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import hashlib
 import io
-import itertools
 import json
 import math
 import os
@@ -23,7 +21,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.errors import InputError, Problem, near
 
 # The formats in which photos of people are kept and which Pillow decodes by itself. It lists others that it only
 # recognises, such as HDF5 and MPEG, or for which it starts another program, such as PostScript.
@@ -37,8 +35,6 @@ MIN_REMEMBERED = 64 * 2**20
 # Seconds after which a file counts as written: the clock of a file system has steps, and what is written within one of
 # them, after the file was read, would leave its times as they were.
 SETTLED = 2.0
-# So many names beside one that does not exist are compared with it.
-MOST_BESIDE = 10_000
 # Bytes of a large file that are read at once.
 CHUNK = 2**20
 _KINDS = {
@@ -117,20 +113,6 @@ def explain_os_error(error: OSError) -> str:
     if isinstance(error, UnfitFileError):
         return str(error)
     return f"cannot be read: {error.strerror or error}"
-
-
-def near(path: Path) -> str:
-    """Return a hint that names what there is instead of a path that leads nowhere; nothing if no name is like it."""
-    missing = path
-    try:
-        while not os.path.lexists(missing.parent):
-            missing = missing.parent
-        beside = [other.name for other in itertools.islice(missing.parent.iterdir(), MOST_BESIDE)]
-    except (OSError, ValueError):
-        return ""
-    # All experiment files end alike, which makes none of them like another.
-    alike = [name for name in beside if difflib.get_close_matches(missing.stem, [Path(name).stem])]
-    return did_you_mean(missing.name, alike, always_list=False)
 
 
 def read_input(path: Path, largest: int, hint: str = "") -> bytes:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from faceexp.errors import InputError, Problem
+from faceexp.errors import InputError, Problem, near
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import backslash_hint
 from faceexp.experiment.parse import Reference
 from faceexp.experiment.schema import PARTS, Experiment, Finetune, Protocol
 from faceexp.experiment.toml import Document
-from faceexp.files import at_home, near
+from faceexp.files import at_home
 from faceexp.registry.installed import BrokenPluginError, Registry
 from faceexp.registry.path_options import Wanted, path_options
 

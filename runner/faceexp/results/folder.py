@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from faceexp.errors import InputError, Problem
-from faceexp.files import explain_os_error, near, parse_json, read_bytes, read_input
+from faceexp.errors import InputError, Problem, near
+from faceexp.files import explain_os_error, parse_json, read_bytes, read_input
 from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
 from faceexp.results.record import JsonObject, Record
 from faceexp.values import NETWORK_FILE
