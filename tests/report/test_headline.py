@@ -164,8 +164,8 @@ def test_who_wants_a_model_now_is_told_which(asked, bold_label, drawn):
     unlike = asked(best=[standing(bold_label), standing("other", may_be_best=False)])
     assert to_use(unlike, "other").text.endswith("takes other, the best on validation people.")
     assert "takes other, the best on validation people" in drawn(run_table(alike, 300, chosen="other"), 300)
-    text = page(alike, EnvironmentRecord(), {}, {}, "other")
-    assert "takes other, the best on validation people" in text
+    text = page(alike, EnvironmentRecord(), {}, {}, "<other>")
+    assert "<code>faceexp verify RUN PHOTO PHOTO</code> takes &lt;other&gt;, the best on validation people" in text
     # A table for a paper has no use for it.
     assert "faceexp verify" not in formats.markdown(alike) + formats.latex(alike)
 

@@ -7,6 +7,7 @@ of JSON.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -256,9 +257,15 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["code"] = _code
     # By default the filter sorts keys; here the order of metrics and labels has a meaning.
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return templates
+
+
+def _code(text: str) -> markupsafe.Markup:
+    """Return a text in which what stands between backticks, as commands do, is set as code."""
+    return markupsafe.Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text))))  # noqa: S704
 
 
 def _leaderboard(run: RunRecord, rows: Sequence[Row], metrics: Sequence[Metric]) -> list[LeaderboardRow]:
