@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faceexp import files
-from faceexp.errors import InputError
+from faceexp.errors import InputError, near
 from faceexp.files import (
     UnfitFileError,
     check_file,
@@ -26,6 +26,19 @@ def test_an_ordinary_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"12345")
     assert read_bytes(tmp_path / "a", largest=5) == b"12345"
     assert read_input(tmp_path / "a", largest=5) == b"12345"
+
+
+def test_a_name_that_is_misspelt_is_told_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "team-12345678").mkdir(parents=True)
+    (tmp_path / "team.toml").write_text("")
+    assert near(tmp_path / "taem.toml") == "did you mean 'team.toml'?"
+    # The first folder that does not exist is the one that is misspelt.
+    assert near(tmp_path / "rnus" / "team-12345678" / "models") == "did you mean 'runs'?"
+    assert near(tmp_path / "runs" / "quite_else") == near(tmp_path / "no\0name") == ""
+    with pytest.raises(InputError, match=r"taem\.toml: no such file; did you mean 'team\.toml'\?$"):
+        read_input(tmp_path / "taem.toml", 5, "an experiment is a TOML file")
+    with pytest.raises(InputError, match=r"else: no such file; an experiment is a TOML file$"):
+        read_input(tmp_path / "else", 5, "an experiment is a TOML file")
 
 
 def test_a_large_file_is_not_read(tmp_path: Path) -> None:

@@ -590,7 +590,7 @@ def test_a_folder_of_runs_names_them(run):
 
 
 def test_no_run(tmp_path):
-    with pytest.raises(InputError, match="holds no results.json; name the folder that `faceexp run` printed"):
+    with pytest.raises(InputError, match="no such run; name the folder of a run; `faceexp runs` lists them"):
         faceexp.open_run(tmp_path / "nowhere")
 
 

@@ -11,9 +11,12 @@ passes through :func:`printable` or :func:`plain`.
 from __future__ import annotations
 
 import difflib
+import itertools
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 # So many mistakes of one kind are listed: a longer list helps nobody. The last line then says how many more there are.
 MAX_LISTED = 20
@@ -22,6 +25,8 @@ MOST_LETTERS = 1500
 # Letters of a name that is compared with those that exist, and of a list of all of them.
 MAX_COMPARED = 300
 MAX_LIST = 800
+# So many names beside one that does not exist are compared with it.
+MOST_BESIDE = 10_000
 # What a text must not do to the place where it is read: move the cursor and clear the screen (control characters), turn
 # the order of letters round (marks of direction), be no text at all (halves of surrogate pairs, characters that XML
 # forbids), or begin a line of its own (separators).
@@ -112,3 +117,17 @@ def did_you_mean(name: str, known: Iterable[str], *, always_list: bool = True) -
         return f"known: {text}"
     fitting = text[:MAX_LIST].count(", ")
     return f"known: {', '.join(names[:fitting])} and {len(names) - fitting} more"
+
+
+def near(path: Path) -> str:
+    """Return a hint that names what there is instead of a path that leads nowhere; nothing if no name is like it."""
+    missing = path
+    try:
+        while not os.path.lexists(missing.parent):
+            missing = missing.parent
+        beside = [other.name for other in itertools.islice(missing.parent.iterdir(), MOST_BESIDE)]
+    except (OSError, ValueError):
+        return ""
+    # All experiment files end alike, which makes none of them like another.
+    alike = [name for name in beside if difflib.get_close_matches(missing.stem, [Path(name).stem])]
+    return did_you_mean(missing.name, alike, always_list=False)

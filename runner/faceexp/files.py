@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from faceexp.errors import InputError, Problem
+from faceexp.errors import InputError, Problem, near
 
 # The formats in which photos of people are kept and which Pillow decodes by itself. It lists others that it only
 # recognises, such as HDF5 and MPEG, or for which it starts another program, such as PostScript.
@@ -129,7 +129,9 @@ def read_input(path: Path, largest: int, hint: str = "") -> bytes:
     try:
         return read_bytes(path, largest)
     except OSError as error:
-        message = "no such file" if isinstance(error, FileNotFoundError) else explain_os_error(error)
+        is_missing = isinstance(error, FileNotFoundError)
+        message = "no such file" if is_missing else explain_os_error(error)
+        hint = (near(path) if is_missing else "") or hint
         raise InputError(Problem(f"{message}; {hint}" if hint else message, str(path))) from None
 
 

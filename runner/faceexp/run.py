@@ -15,6 +15,7 @@ from faceexp.results.between_runs import RunComparison, compare_records
 from faceexp.results.folder import RunFolder, read_results
 from faceexp.results.record import JsonObject
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, TrialRecord
+from faceexp.serving.find import find
 from faceexp.store import write_text
 
 if TYPE_CHECKING:
@@ -58,6 +59,14 @@ class Run:
         """The trials that did not end well."""
         return self.results.failed
 
+    def model_to_use(self) -> str | None:
+        """Return the loss whose model `faceexp verify` takes of this run; ``None`` if none of its models opens."""
+        try:
+            model = find(str(self.folder))
+        except InputError:
+            return None
+        return next((trial.label for trial in self.trials if trial.id == model.root.name), None)
+
     def write_page(self, path: Path) -> tuple[Problem, ...]:
         """Write the report as one HTML file that needs no other file, from what the folder of the run holds.
 
@@ -70,7 +79,7 @@ class Run:
         left_out: list[Problem] = []
         trials = folder.read_trials([trial.id for trial in self.trials], left_out)
         environment, pictures = folder.read_environment(left_out), folder.pictures(left_out)
-        write_text(path, page(self.results, environment, trials, pictures))
+        write_text(path, page(self.results, environment, trials, pictures, self.model_to_use()))
         return tuple(left_out)
 
     def to_frame(self) -> pd.DataFrame:

@@ -78,7 +78,7 @@ def test_a_name_of_two_kinds_is_asked_back(faceexp, install):
     assert faceexp("describe", "sampler", "contrastive")[0] == 0
 
 
-@pytest.mark.parametrize("words", [["metric", "auc"], ["auc"]])
+@pytest.mark.parametrize("words", [["metric", "auc"], ["auc"], ["AUC"]])
 def test_a_metric_is_described(faceexp, words):
     code, out, err = faceexp("describe", *words)
     assert (code, err) == (0, "")
@@ -86,9 +86,17 @@ def test_a_metric_is_described(faceexp, words):
     assert json.loads(faceexp("describe", *words, "--json")[1])["key"] == "auc"
 
 
+@pytest.mark.parametrize("name", ["map_at_r", "MAP@R", "map@r %", "MAP_AT_R"])
+def test_a_metric_is_known_by_its_heading_as_well_as_by_its_key(faceexp, name):
+    code, out, err = faceexp("describe", "metric", name)
+    assert (code, err) == (0, "")
+    assert "Take one photo and sort all others by distance." in " ".join(out.split())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["metric", "MAP@S"], "there is no metric 'MAP@S'; did you mean 'MAP@R'?"),
         (["contrastiv"], "there is no plugin and no metric 'contrastiv'; did you mean 'contrastive'?"),
         (["zzzz"], "there is no plugin and no metric 'zzzz'; `faceexp list-plugins` shows what is installed"),
         (["metric", "acuracy"], "there is no metric 'acuracy'; did you mean 'accuracy'?"),

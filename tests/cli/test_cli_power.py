@@ -273,7 +273,7 @@ def test_a_wrong_table_ends_with_a_line_for_each_mistake(faceexp, table, content
             "RUN: alpha must be 1e-09 or more and power 0.9999 or less, not alpha 1e-300 and power 0.8",
         ),
         ("111 110 --of 134 --metric auc", "--metric auc: counts give an accuracy and nothing else; leave it out"),
-        ("missing", "missing: holds no results.json; name the folder that `faceexp run` printed"),
+        ("missing", "missing: no such run; name the folder of a run; `faceexp runs` lists them"),
         ("RUN --metric acuracy", "--metric acuracy: the run has no metric 'acuracy'; did you mean 'accuracy'?"),
         ("RUN --metric auc", "RUN: no loss has a trial with a value of auc"),
         ("RUN --difference -1", "RUN: the difference must be above 0"),

@@ -156,7 +156,7 @@ def test_runs_side_by_side(faceexp, finished, tmp_path, row, trial, summary):
     assert found["names"] == ["made-12345678", "other-12345678"]
     assert faceexp("compare", folder) == (2, "", "error: one run alone cannot be compared; name two or more\n")
     code, _, err = faceexp("compare", folder, tmp_path / "none", tmp_path / "gone")
-    assert (code, err.count("error: "), err.count("holds no results.json")) == (2, 2, 2)
+    assert (code, err.count("error: "), err.count("no such run")) == (2, 2, 2)
     (other / "spec.toml").unlink()
     assert "no such file" in faceexp("compare", folder, other)[2]
     assert "no metric 'eer'" in faceexp("compare", folder, other, "--metric", "eer")[2]
@@ -164,9 +164,18 @@ def test_runs_side_by_side(faceexp, finished, tmp_path, row, trial, summary):
 
 def test_a_folder_without_results_says_where_some_are(faceexp, finished, tmp_path, trial):
     missing = tmp_path / "missing"
-    hint = "name the folder that `faceexp run` printed"
-    assert faceexp("report", missing) == (2, "", f"error: {missing}: holds no results.json; {hint}\n")
+    hint = "name the folder of a run; `faceexp runs` lists them"
+    assert faceexp("report", missing) == (2, "", f"error: {missing}: no such run; {hint}\n")
     folder = finished([trial("pull")], [])
+    misspelt = folder.with_name("mede-12345678")
+    message = f"no such run; did you mean {folder.name!r}?"
+    assert faceexp("report", misspelt) == (2, "", f"error: {misspelt}: {message}\n")
+    spec = folder / "spec.toml"
+    spec.touch()
+    assert faceexp("report", spec) == (2, "", f"error: {spec}: is no run; {hint}\n")
+    (folder / "empty").mkdir()
+    empty = folder / "empty"
+    assert faceexp("report", empty) == (2, "", f"error: {empty}: holds no results.json; {hint}\n")
     hint = f"it holds the runs {folder}"
     assert faceexp("report", folder.parent) == (2, "", f"error: {folder.parent}: holds no results.json; {hint}\n")
 

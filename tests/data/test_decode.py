@@ -44,6 +44,17 @@ def test_digests_are_those_of_the_pixels_that_training_sees(tiny, tmp_path):
     assert [rows.tolist() for rows in alike(digests)] == [[0, 3]]
 
 
+@pytest.mark.parametrize(("count", "steps"), [(1, 1), (30, 30), (250, 84), (6_400, 100)])
+def test_whoever_waits_sees_from_the_start_how_many_images_are_decoded(tiny, tmp_path, count, steps):
+    seen = []
+    pixels = np.zeros((count, 16, 16), np.uint8)
+    decoded_images(data_of(pixels), tiny(), Store(tmp_path), lambda *amounts: seen.append(amounts))
+    done = [amount for amount, total in seen]
+    assert (done[0], done[-1], len(done)) == (0, count, steps + 1)
+    assert done == sorted(set(done))
+    assert {total for _, total in seen} == {count}
+
+
 def test_images_inside_larger_files_are_decoded_and_named_where_they_cannot_be(tiny, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16), dtype=np.uint8)
     encoded = [io.BytesIO() for _ in pixels]

@@ -231,12 +231,22 @@ def test_what_is_no_readable_text_file_is_refused_with_its_path(tmp_path):
         ("a = 1\r\n\r\nb\r\n", "x.toml:3: is not valid TOML: Expected '=' after a key in a key/value pair"),
         ("a = 1\n[b\n", "x.toml:2: is not valid TOML: Expected ']' at the end of a table declaration"),
         ("a = 1\nb = 2\na = 3\n", "x.toml:3: is not valid TOML: Cannot overwrite a value"),
-        ('a = 1\nb = """\nnever\nclosed\n', "x.toml:4: is not valid TOML: Unterminated string"),
+        (
+            'a = 1\nb = """\nnever\nclosed\n',
+            "x.toml:4: is not valid TOML: Unterminated string; the quote at its end may be missing",
+        ),
         ("a = 1\nb = [1", "x.toml:2: is not valid TOML: Unclosed array"),
     ],
 )
 def test_malformed_toml_is_refused_with_its_line(text, message):
     assert refused(text) == [message]
+
+
+@pytest.mark.parametrize("text", ['name = "mine\nseeds = [0]', "name = 'mine\nseeds = [0]", 'name = "mine', 'a = """b'])
+def test_a_quote_that_is_never_closed_is_told_to_be_missing(text):
+    (line,) = refused(text)
+    assert "is not valid TOML: " in line
+    assert line.endswith("; the quote at its end may be missing")
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_too_few_people_in_one_split():
     assert of_test == (
         "only 2 people are tested in all: a row that only guesses is right about all of them, or wrong about all, in 1 of "
         "2 runs, so not even a perfect row can be shown to beat guessing at 5 %; it takes 6 people with two images or more "
-        "in test; 28 people in the data are enough, cut in this way"
+        "in test; 28 people in the data, cut in this way, give so many"
     )
     assert of_validation.startswith("only 2 people are in validation, by whom threshold and checkpoint are chosen")
 

@@ -8,7 +8,7 @@ from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.report import formats
 from faceexp.report.answers import answers
 from faceexp.report.columns import starred
-from faceexp.report.headline import headline, in_few_words
+from faceexp.report.headline import headline, in_few_words, to_use
 from faceexp.report.page.html import page
 from faceexp.report.terminal.run import picture, run_table
 from faceexp.results.schema import EnvironmentRecord
@@ -39,16 +39,27 @@ def asked(written, changed, bold_label):
     return make
 
 
+# What all runs of `asked` whose rows beat guessing say first.
+FIRST = "All 3 rows beat guessing: they are right about 80 to 86 % of pairs of people whom they had not seen (guessing: 50 %)."
+
+
 def said(run):
     return [sentence.text for sentence in headline(run)]
+
+
+def said_of_losses(run):
+    first, *others = said(run)
+    assert first == FIRST
+    return others
 
 
 @pytest.fixture
 def guessing(written, changed, asked):
     """A run of which no row is shown to beat guessing, with mean AUCs from 0.49 to 0.53."""
-    aucs = iter((0.49, 0.53, 0.51, None))
+    of_metrics = {"auc": iter((0.49, 0.53, 0.51, None)), "accuracy": iter((0.494, 0.526, 0.51, None))}
     summary = [
-        each.model_copy(update={"mean": next(aucs)}) if each.metric == "auc" else each for each in written.summary
+        each.model_copy(update={"mean": next(of_metrics[each.metric])}) if each.metric in of_metrics else each
+        for each in written.summary
     ]
     now = {"seeds": 3, "trials": 3, "detectable": 0.12}
     unsure = {"guessing": [claim("x", p=0.4), claim("y", p=0.5)], "needed": {"undecided": 1, "now": now}}
@@ -56,10 +67,14 @@ def guessing(written, changed, asked):
 
 
 def test_where_nothing_beats_guessing_the_first_sentence_says_so(guessing, asked, drawn):
-    first = "No row is shown to beat guessing: the AUC of the rows is 0.490 to 0.530, and guessing gives 0.5."
+    first = (
+        "No row is shown to beat guessing: they are right about 49 to 53 % of pairs of people whom they had not seen "
+        "(guessing: 50 %)."
+    )
     assert said(guessing)[0] == f"{first} As far as this run can tell, these models are useless."
     assert headline(guessing)[0].warns
     assert len(said(guessing)) == 2, "what would decide between useless rows is of no interest"
+    assert to_use(guessing) is None, "nobody is told to use a model that guesses"
     for text in (drawn(run_table(guessing, 300), 300), formats.markdown(guessing), formats.latex(guessing)):
         assert text.index(first) < text.index("loss or baseline")
     assert "useless" in picture(guessing)
@@ -67,15 +82,25 @@ def test_where_nothing_beats_guessing_the_first_sentence_says_so(guessing, asked
     few = asked(guessing=[claim("x", p=None)])
     assert said(few)[0] == (
         "With so few trials nothing is tested, and the numbers may be luck. With seeds = [0, 1, 2] the run says which "
-        "losses help, with seeds = [0, 1, 2, 3, 4] which may be the best. The AUC of the rows is 0.500 to 0.912; guessing "
-        "gives 0.5."
+        "losses help, with seeds = [0, 1, 2, 3, 4] which may be the best. The rows are right about 80 to 86 % of pairs of "
+        "people whom they had not seen (guessing: 50 %)."
     )
 
 
-def test_rows_that_are_not_shown_to_beat_guessing_are_named(asked):
+def test_how_often_the_rows_are_right_comes_first(asked, written, changed):
+    assert said(asked(helps=[claim("a")]))[0] == FIRST
+    assert not headline(asked(helps=[claim("a")]))[0].warns
     run = asked(guessing=[claim("a", "better"), claim("b"), claim("c", "better")])
-    assert said(run)[0] == "1 of 3 rows is not shown to beat guessing: b."
-    assert len(said(asked(helps=[claim("a")]))) == 1, "where all do, nothing is said"
+    assert said(run)[0] == (
+        "1 of 3 rows is not shown to beat guessing: b. The rows are right about 80 to 86 % of pairs of people whom they "
+        "had not seen (guessing: 50 %)."
+    )
+    assert headline(run)[0].warns
+    # Nothing is said of what was not measured, and of new people nothing where the people were not new.
+    unmeasured = asked(changed(written, summary=[each for each in written.summary if each.metric != "accuracy"]))
+    assert said(unmeasured)[0] == "All 3 rows beat guessing."
+    closed = said(asked(changed(written, protocol="closed_set")))[0]
+    assert "right about 80 to 86 % of pairs of people whom they had seen in training (guessing: 50 %)" in closed
 
 
 def test_a_row_that_was_never_trained_is_not_judged(asked):
@@ -83,7 +108,7 @@ def test_a_row_that_was_never_trained_is_not_judged(asked):
     judged = [claim("other", "better"), claim("phase-1 embedding", "better"), claim("dead", p=None)]
     run = asked(guessing=judged, helps=[claim("other", "better"), claim("dead", p=None)])
     assert said(run) == said(asked(guessing=judged[:2], helps=[claim("other", "better")]))
-    assert not any("guessing" in sentence for sentence in said(run))
+    assert said(run)[0].startswith("All 2 rows beat guessing")
     assert answers(run) == answers(asked(guessing=judged[:2], helps=[claim("other", "better")]))
     run = asked(helps=[claim("other")], best=[standing("other", interval=None), standing("dead", interval=None)])
     assert not any("Which may be the best" in sentence for sentence in said(run)), "there is one loss alone"
@@ -92,24 +117,65 @@ def test_a_row_that_was_never_trained_is_not_judged(asked):
 def test_what_is_shown_of_the_losses(asked):
     out = standing("c", may_be_best=False)
     nothing = asked(helps=[claim("a", p=0.2), claim("b", p=0.3)], best=[standing("a"), standing("b")])
-    assert said(nothing) == ["No loss is shown to be better than another or than the phase-1 embedding in MAP@R."]
+    assert said_of_losses(nothing) == [
+        "No loss is shown to be better than another or than the phase-1 embedding in MAP@R."
+    ]
     one = asked(helps=[claim("a", "better", 0.051), claim("c", "worse", -0.1)], best=[standing("a"), out])
-    assert said(one) == [
+    assert said_of_losses(one) == [
         "a is shown to be the best of the 2 losses in MAP@R. 1 of 2 losses helps (better than the phase-1 embedding): "
         "a by 5.1 points. c is worse than the phase-1 embedding."
     ]
     two = asked(helps=[claim(label, "better") for label in "ab"], best=[standing("a"), standing("b"), out])
-    assert said(two) == [
+    assert said_of_losses(two) == [
         "In MAP@R the best of the 3 losses is one of these 2: a and b. 2 of 2 losses help (better than the phase-1 "
         "embedding): a by 3.0 points and b by 3.0 points."
     ]
     unjudged = asked(helps=[claim("a")], best=[standing("a", interval=None), standing("b", interval=None)])
-    assert said(unjudged) == [
+    assert said_of_losses(unjudged) == [
         "No loss is shown to be better than the phase-1 embedding in MAP@R. Which may be the best cannot be said from "
         "so few trials; with seeds = [0, 1, 2, 3, 4] it can."
     ]
     untested = asked(helps=[claim("a", p=None)], best=[standing("a", interval=None)])
-    assert said(untested) == ["Nothing can be said about the losses in MAP@R: there are too few trials."]
+    assert said_of_losses(untested) == ["Nothing can be said about the losses in MAP@R: there are too few trials."]
+
+
+def test_losses_that_do_not_beat_what_needs_no_training_are_told_so(asked):
+    alike = {"helps": [claim("a"), claim("b")], "best": [standing("a"), standing("b")]}
+    unbeaten, beaten = [claim("a"), claim("b")], [claim("a"), claim("b", "better")]
+    assert said_of_losses(asked(simplest=unbeaten, **alike)) == [
+        "No loss is shown to be better than another, than the phase-1 embedding, or than both raw pixels and PCA in MAP@R."
+    ]
+    for nothing_to_say in (beaten, [claim("a", p=None)]):
+        assert "raw pixels" not in said_of_losses(asked(simplest=nothing_to_say, **alike))[0]
+    helping = asked(simplest=unbeaten, helps=[claim("a", "better")])
+    assert said_of_losses(helping)[0].endswith("No loss is shown to be better than both raw pixels and PCA in MAP@R.")
+
+
+def test_who_wants_a_model_now_is_told_which(asked, bold_label, drawn):
+    alike = asked(best=[standing(bold_label), standing("other")])
+    assert to_use(alike, "other").text == (
+        "To use a model now: `faceexp verify RUN PHOTO PHOTO` takes other, the best on validation people; any other may be "
+        "as good, as far as this run shows."
+    )
+    assert to_use(alike).text.startswith(
+        "To use a model now: `faceexp verify RUN PHOTO PHOTO` takes the best on validation people, and names it; any"
+    )
+    # One of them is shown to be worse.
+    unlike = asked(best=[standing(bold_label), standing("other", may_be_best=False)])
+    assert to_use(unlike, "other").text.endswith("takes other, the best on validation people.")
+    assert "takes other, the best on validation people" in drawn(run_table(alike, 300, chosen="other"), 300)
+    text = page(alike, EnvironmentRecord(), {}, {}, "<other>")
+    assert "<code>faceexp verify RUN PHOTO PHOTO</code> takes &lt;other&gt;, the best on validation people" in text
+    # A table for a paper has no use for it.
+    assert "faceexp verify" not in formats.markdown(alike) + formats.latex(alike)
+
+
+def test_of_a_run_without_a_verdict_or_a_loss_no_model_is_recommended(asked, written, changed):
+    assert to_use(written) is None
+    baseline = [trial.to_jsonable() for trial in written.trials if trial.kind == "baseline"]
+    assert to_use(asked(changed(written, trials=baseline))) is None
+    one = [trial.to_jsonable() for trial in written.trials if trial.label in ("other", "phase-1 embedding")]
+    assert to_use(asked(changed(written, trials=one))).text.endswith("takes the one of other.")
 
 
 PARTS = [
@@ -129,13 +195,14 @@ def test_what_would_show_more(asked, written, changed):
     more = {"seeds": 6, "trials": 6, "detectable": 0.02, "minutes": 8.0}
     needed = {"undecided": 2, "now": now, "more": more, "label": "x", "difference": 0.015, "people": 130}
     run = changed(written, parts=PARTS)
-    seeds = "seeds = [0, 1, 2, 3, 4, 5], which takes about 8 minutes and shows a difference of 2.0 points"
-    assert said(asked(run, helps=[claim("x")], needed=needed))[-1] == (
-        "2 losses are undecided: with 3 trials of each loss, a difference of less than 12.0 points is easily missed. "
-        f"What would tell more: {seeds}, or 100 more people, who would decide about x (+1.5)."
-    )
+    undecided = "2 losses are undecided, since 3 trials of each loss easily miss a difference of less than 12.0 points"
+    people = "100 more people (130 in all)"
+    assert said(asked(run, helps=[claim("x")], needed=needed))[-1] == f"{undecided}; {people} would tell more."
+    seeds = "seeds = [0, 1, 2, 3, 4] (about 3 minutes more)"
+    with_seeds = asked(run, helps=[claim("x")], needed=needed | {"seeds": 5})
+    assert said(with_seeds)[-1] == f"{undecided}; {seeds} or {people} would tell more."
     # Nobody finds ten times as many people as there are.
-    assert said(asked(run, helps=[claim("x")], needed=needed | {"people": 400}))[-1].endswith(f"more: {seeds}.")
+    assert said(asked(run, helps=[claim("x")], needed=needed | {"people": 400}))[-1] == f"{undecided}."
 
 
 def test_a_run_that_could_not_have_answered_says_so_and_what_would(asked, written, changed):
@@ -143,22 +210,18 @@ def test_a_run_that_could_not_have_answered_says_so_and_what_would(asked, writte
     run = changed(written, parts=PARTS)
     now = {"seeds": 2, "trials": 2, "detectable": 0.705, "minutes": 4.0}
     needed = {"undecided": 1, "now": now, "more": now, "label": "x", "difference": 0.1, "seeds": 14, "people": 9000}
-    no_answer = (
-        "2 trials of each loss cannot answer which losses help: not even a perfect loss would probably be shown to."
-    )
+    no_answer = "2 trials of each loss are too few to show that a loss helps, however good it is"
     for cannot in (needed, needed | {"now": now | {"detectable": None}}):
         asked_run = asked(run, helps=[claim("x", p=0.5)], needed=cannot)
-        assert said(asked_run)[-1] == f"{no_answer} What would tell more: 14 seeds, which would decide about x (+10.0)."
+        assert said(asked_run)[-1] == f"{no_answer}; 14 seeds (about 24 minutes more) would tell more."
         assert headline(asked_run)[-1].warns
         assert in_few_words(asked_run) == "too few trials to show which losses help"
     hopeless = asked(run, helps=[claim("x", p=0.5)], needed=needed | {"seeds": None})
-    assert said(hopeless)[-1] == f"{no_answer} It takes more people, or losses that differ more."
+    assert said(hopeless)[-1] == f"{no_answer}; it takes many more people, or losses that differ more."
     few = changed(hopeless, people_enough=36)
-    assert said(few)[-1] == (
-        f"{no_answer} 30 people are too few to test and to tune on: 6 more would be enough (36 in all)."
-    )
-    assert "6 more would be enough" in said(asked(few, guessing=[claim("x", p=None)]))[0]
-    assert "more would be enough" not in " ".join(said(asked(few, helps=[claim("x", "better")], needed=needed)))
+    assert said(few)[-1] == f"{no_answer}; 6 more people (36 in all) would tell more."
+    untested = asked(few, guessing=[claim("x", p=None)])
+    assert "6 more people (36 in all) would be enough to test and to tune on." in said(untested)[0]
 
 
 def test_the_finding_in_few_words(asked, written, guessing):
@@ -206,8 +269,8 @@ def test_a_row_that_is_not_shown_to_beat_guessing_gets_no_star(asked, bold_label
     assert "**50.0**" not in formats.markdown(guessing)
     assert r"\textbf" not in formats.latex(guessing)
     # What marks the best is explained only where something is marked.
-    assert "* best" in drawn(run_table(asked(best=best), 140), 140)
-    assert "* best" not in drawn(run_table(guessing, 140), 140)
+    assert "* best" in drawn(run_table(asked(best=best), 200), 200)
+    assert "* best" not in drawn(run_table(guessing, 200), 200)
     assert "Bold: best" in formats.markdown(asked(best=best))
     assert "Bold: best" in formats.latex(asked(best=best))
     assert "Bold: best" not in formats.markdown(guessing) + formats.latex(guessing)
@@ -226,12 +289,13 @@ def test_a_star_in_a_column_that_has_no_room_is_not_explained(asked, changed, co
 
 def test_what_helps_means_is_said_wherever_that_column_is(asked, written, changed, drawn):
     run = asked(helps=[claim("other")])
-    assert "helps: MAP@R minus the phase-1 embedding's; ?: undecided" in drawn(run_table(run, 140), 140)
+    marks = "MAP@R: how well a person's photos come first among all; helps: MAP@R minus the phase-1 embedding's; ?: undecided"
+    assert marks in drawn(run_table(run, 140), 140)
     elsewhere = drawn(run_table(run, 140, columns=[METRIC_OF["auc"]]), 140)
     assert "helps: MAP@R, which has no column here, minus the phase-1 embedding's; ?: undecided" in elsewhere
     one = changed(run, trials=[trial.to_jsonable() for trial in run.trials if trial.seed == 0])
     text = drawn(run_table(one, 200), 200)
-    assert "no difference can be called real. helps: MAP@R minus the phase-1 embedding's; ?: undecided" in text
+    assert f"no difference can be called real. {marks}" in text
     assert "helps: MAP@R minus" in formats.markdown(one)
 
 
@@ -244,5 +308,6 @@ def test_below_the_table_stand_three_lines_at_most(asked, changed, drawn):
     assert [line for line in below if line.strip()] == [
         "x other (seed 1, fold 0) diverged: the loss is not finite at step 7; 2 more such with --notes",
         "! unequal budgets, steps: x 5; 1 more such with --notes",
-        "mean and 95 % interval; helps: MAP@R minus the phase-1 embedding's; ?: undecided",
+        "mean and 95 % interval; MAP@R: how well a person's photos come first among all; helps: MAP@R minus the phase-1 "
+        "embedding's; ?: undecided",
     ]

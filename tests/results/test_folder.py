@@ -522,7 +522,7 @@ def test_everything_that_is_wrong_with_several_runs_is_told_at_once(tmp_path):
         open_runs([tmp_path / "newer", good, tmp_path / "none"])
     assert [str(problem) for problem in caught.value.problems] == [
         f"{tmp_path / 'newer' / 'results.json'}: is not results of schema 1; run the experiment again",
-        f"{tmp_path / 'none'}: holds no results.json; name the folder that `faceexp run` printed",
+        f"{tmp_path / 'none'}: no such run; name the folder of a run; `faceexp runs` lists them",
     ]
 
 

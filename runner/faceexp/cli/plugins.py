@@ -4,13 +4,16 @@ import contextlib
 import importlib.util
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from faceexp.cli import completion
 from faceexp.cli.console import JsonFlag, json_text, print_json, say, show, user_path, writing
 from faceexp.errors import InputError, did_you_mean, printable
+
+if TYPE_CHECKING:
+    from faceexp.evaluation.catalogue import Metric
 
 
 def list_plugins(
@@ -47,8 +50,8 @@ def describe(
         list[str],
         typer.Argument(
             metavar="[KIND] NAME",
-            help="The name of a plugin, or of a metric; before it the kind, if several have that name: loss, model, "
-            "dataset, sampler or metric.",
+            help="The name of a plugin, or of a metric (its heading will do); before it the kind, if several have "
+            "that name: loss, model, dataset, sampler or metric.",
             show_default=False,
             autocompletion=completion.described,
         ),
@@ -56,18 +59,31 @@ def describe(
     as_json: JsonFlag = False,
 ) -> None:
     """Show what a plugin does and every option that it has; or what a metric is."""
-    from faceexp.evaluation.catalogue import METRIC_OF
     from faceexp.registry import describe as descriptions
     from faceexp.report.terminal.plugins import metric_description, plugin_description
 
     kind, name = _kind_and_name(words)
     if kind == "metric":
-        if name not in METRIC_OF:
-            raise InputError(f"there is no metric {name!r}; {did_you_mean(name, METRIC_OF)}")
-        show(metric_description(METRIC_OF[name]), METRIC_OF[name], as_json=as_json)
+        metric = _metric(name)
+        if metric is None:
+            raise InputError(f"there is no metric {name!r}; {did_you_mean(name, _names_of_metrics())}")
+        show(metric_description(metric), metric, as_json=as_json)
         return
     plugin = descriptions.describe(kind, name)
     show(plugin_description(plugin), plugin, as_json=as_json)
+
+
+def _metric(name: str) -> "Metric | None":
+    """Return the metric of this key or heading."""
+    from faceexp.evaluation.catalogue import METRICS
+
+    return next((metric for metric in METRICS if metric.is_called(name)), None)
+
+
+def _names_of_metrics() -> set[str]:
+    from faceexp.evaluation.catalogue import METRICS
+
+    return {name for metric in METRICS for name in (metric.key, metric.name)}
 
 
 def _check_kind(kind: str, kinds: list[str]) -> None:
@@ -82,7 +98,6 @@ def _kind_and_name(words: list[str]) -> tuple[str, str]:
         InputError: There is no such kind, nothing of that name, or there are several things of that name.
     """
     from faceexp.contract import GROUPS
-    from faceexp.evaluation.catalogue import METRIC_OF
     from faceexp.registry import describe as descriptions
     from faceexp.registry.installed import discover
 
@@ -92,9 +107,9 @@ def _kind_and_name(words: list[str]) -> tuple[str, str]:
     if len(words) == 2:
         _check_kind(words[0], [*GROUPS, "metric"])
         return words[0], name
-    kinds = [*descriptions.kinds_of(name), *(["metric"] if name in METRIC_OF else [])]
+    kinds = [*descriptions.kinds_of(name), *(["metric"] if _metric(name) else [])]
     if not kinds:
-        known = {plugin.name for plugin in discover().plugins} | METRIC_OF.keys()
+        known = {plugin.name for plugin in discover().plugins} | _names_of_metrics()
         hint = did_you_mean(name, known, always_list=False) or "`faceexp list-plugins` shows what is installed"
         raise InputError(f"there is no plugin and no metric {name!r}; {hint}")
     if len(kinds) > 1:

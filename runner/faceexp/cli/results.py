@@ -94,7 +94,7 @@ def report(
 
     finished = runs.open_run(folder)
     metric = _metric(finished.results, sort, "--sort")
-    chosen = _columns(finished.results, columns)
+    asked_columns = _columns(finished.results, columns)
     with writing("--html", html):
         if html:
             for problem in finished.write_page(html):
@@ -102,14 +102,24 @@ def report(
             say(f"wrote {html}")
     if svg:
         with writing("--svg", svg):
-            svg.write_text(terminal.picture(finished.results, metric if sort else None, chosen), encoding="utf-8")
+            picture = terminal.picture(
+                finished.results, metric if sort else None, asked_columns, chosen=finished.model_to_use()
+            )
+            svg.write_text(picture, encoding="utf-8")
         say(f"wrote {svg}")
     writers = {Format.MARKDOWN: formats.markdown, Format.LATEX: formats.latex, Format.CSV: formats.table_csv}
     if form in writers:
-        print(writers[form](finished.results, metric, chosen))
+        print(writers[form](finished.results, metric, asked_columns))
         return
     as_json = as_json or form is Format.JSON
-    table = terminal.run_table(finished.results, output_console().width, metric if sort else None, chosen, notes=notes)
+    table = terminal.run_table(
+        finished.results,
+        output_console().width,
+        metric if sort else None,
+        asked_columns,
+        notes=notes,
+        chosen=finished.model_to_use(),
+    )
     show(table, finished.results, as_json=as_json)
     if matrix and not as_json:
         output_console().print(terminal.matrix(finished.results, metric), soft_wrap=True)
@@ -226,7 +236,7 @@ def power(
     from faceexp.statistics.power import UnanswerableError, from_counts, from_run
 
     folder = user_path(study[0])
-    is_file = folder.suffix.lower() == ".csv" or (folder.exists() and folder.suffix != ".json")
+    is_file = folder.suffix.lower() == ".csv" or (folder.exists() and folder.suffix not in (".json", ".toml"))
     is_table = len(study) == 1 and is_file and not folder.is_dir()
     is_run = len(study) == 1 and of is None and (folder.exists() or not study[0].replace("/", "").isdecimal())
     share = None if difference is None else difference / 100

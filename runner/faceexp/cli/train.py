@@ -137,7 +137,8 @@ def run(
         except InputError as error:
             _show_tracebacks(getattr(error, "__notes__", []) if traceback else [], stderr)
             raise
-    show(run_table(finished.results, output_console().width, told=untrained), finished.results, as_json=as_json)
+    table = run_table(finished.results, output_console().width, told=untrained, chosen=finished.model_to_use())
+    show(table, finished.results, as_json=as_json)
     say(f"results in {finished.folder}")
     say(f"data, sources and method: faceexp report {finished.folder} --notes")
     if finished.failed:

@@ -24,6 +24,8 @@ SOURCES = ("data.images", "data.detection", "data.decode")
 # Images that a thread decodes before it asks for more: enough that asking costs nothing, few enough that threads end
 # at about the same time.
 BLOCK = 64
+# In so many steps at least somebody sees how many images are decoded, as far as there are so many.
+STEPS = 100
 # Bytes of the digest of an image's pixels: enough that two different images never have the same one.
 DIGEST_BYTES = 16
 
@@ -70,16 +72,18 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
         return None
 
     def decode_block(start: int) -> list[tuple[int, Problem]]:
-        outcomes = ((index, decode(index)) for index in range(start, min(start + BLOCK, count)))
+        outcomes = ((index, decode(index)) for index in range(start, min(start + block, count)))
         return [(index, problem) for index, problem in outcomes if problem]
 
     problems: dict[int, Problem] = {}
+    # Detection takes half a second for a large photo: few images are counted one by one.
+    block = min(BLOCK, 1 + count // STEPS)
+    progress(0, count)
     with images.decoding_threads() as pool:
-        starts = range(0, count, BLOCK)
+        starts = range(0, count, block)
         for start, unusable in zip(starts, pool.map(decode_block, starts), strict=True):
-            progress(start, count)
+            progress(min(start + block, count), count)
             problems.update(unusable)
-    progress(count, count)
     if problems and preprocess.on_unreadable == "error":
         raise InputError(first_of(list(problems.values()), "and {} more images that cannot be used"))
     readable = np.array([index for index in range(count) if index not in problems], dtype=np.int64)

@@ -23,6 +23,7 @@ class Metric:
         importance: Its position among the columns of a table, counted from 0. A narrow screen shows only the first
             columns.
         meaning: What it is, in half a sentence.
+        explained: What it answers, and which values are good, in plain sentences for those who never met it.
         largest: The largest value that it can have; infinity for a ratio.
         guessing: The value that guessing gives; ``None`` if that depends on the data.
     """
@@ -34,6 +35,7 @@ class Metric:
     higher_is_better: bool
     importance: int
     meaning: str
+    explained: str
     largest: float = 1.0
     guessing: float | None = None
 
@@ -41,6 +43,10 @@ class Metric:
     def name(self) -> str:
         """The heading without its unit."""
         return self.heading.removesuffix(" %")
+
+    def is_called(self, name: str) -> bool:
+        """Return whether a user means this metric: by its key, or by its heading with the unit or without it."""
+        return name.lower() in (self.key, self.heading.lower(), self.name.lower())
 
     @property
     def is_percentage(self) -> bool:
@@ -81,16 +87,40 @@ ACCURACY = Metric(
     True,
     0,
     "pairs judged right at the validation threshold, both kinds alike",
+    "Do two photos show the same person? Accuracy says how often the answer is right at the threshold that was chosen "
+    "on validation people. Pairs of one person and pairs of two people weigh one half each, whatever their numbers. "
+    "100 % is perfect, 50 % is guessing.",
     guessing=0.5,
 )
 SIM_DIFF_RATIO = Metric(
-    "sim_diff_ratio", "sim/diff", 1, 2, False, 3, "mean distance of similar over that of different pairs", math.inf, 1.0
+    "sim_diff_ratio",
+    "sim/diff",
+    1,
+    2,
+    False,
+    3,
+    "mean distance of similar over that of different pairs",
+    "How far apart are two photos of one person, compared with photos of two people? 0 is perfect, 0.5 is half as far, "
+    "1 is guessing. It compares means alone, and does not say how often a decision is right.",
+    math.inf,
+    1.0,
 )
 # In the order in which results.json has them.
 METRICS = (
     ACCURACY,
     SIM_DIFF_RATIO,
-    Metric("auc", "AUC", 1, 3, True, 1, "probability that a similar pair is nearer than a different one", guessing=0.5),
+    Metric(
+        "auc",
+        "AUC",
+        1,
+        3,
+        True,
+        1,
+        "probability that a similar pair is nearer than a different one",
+        "Take a pair of photos of one person and a pair of two people: how often is the first pair the nearer one? 1 "
+        "is perfect, 0.5 is guessing. It needs no threshold.",
+        guessing=0.5,
+    ),
     Metric(
         "eer",
         "EER %",
@@ -99,6 +129,8 @@ METRICS = (
         False,
         2,
         "error where as many different pairs are accepted as similar ones rejected",
+        "A strict threshold rejects pairs of one person, a loose one accepts pairs of two people. EER is how often "
+        "each happens at the threshold where both happen equally often. 0 % is perfect, 50 % is guessing.",
         guessing=0.5,
     ),
     Metric(
@@ -109,6 +141,8 @@ METRICS = (
         True,
         4,
         "similar pairs accepted when 1 % of different ones are",
+        "Let at most 1 of 100 pairs of two people pass as one person: which share of the pairs of one person is "
+        "accepted then? 100 % is perfect, 1 % is guessing. Few people make it a coarse number.",
         guessing=0.01,
     ),
     Metric(
@@ -119,12 +153,58 @@ METRICS = (
         True,
         8,
         "similar pairs accepted when 0.1 % of different ones are",
+        "Let at most 1 of 1,000 pairs of two people pass as one person: which share of the pairs of one person is "
+        "accepted then? 100 % is perfect, 0.1 % is guessing. Few people make it a coarse number.",
         guessing=0.001,
     ),
-    Metric("precision_at_1", "P@1 %", 100, 1, True, 6, "how often the nearest other image shows the same person"),
-    Metric("r_precision", "R-prec. %", 100, 1, True, 7, "share of the R nearest images that show the same person"),
-    Metric("map_at_r", "MAP@R %", 100, 1, True, 5, "mean average precision at R of retrieval"),
-    Metric("rank_1", "rank-1 %", 100, 1, True, 9, "test images whose nearest enrolled image is of their person"),
+    Metric(
+        "precision_at_1",
+        "P@1 %",
+        100,
+        1,
+        True,
+        6,
+        "how often the nearest other image shows the same person",
+        "Take one photo and look at the nearest of all others: how often does it show the same person? 100 % is "
+        "perfect. Guessing gives the person's share of the other photos: little among many people, more among few.",
+    ),
+    Metric(
+        "r_precision",
+        "R-prec. %",
+        100,
+        1,
+        True,
+        7,
+        "share of the R nearest images that show the same person",
+        "Take one photo of a person of whom there are R others, and look at the R nearest photos: which share of them "
+        "shows that person? 100 % is perfect: all of them. Guessing gives the person's share of the other photos: "
+        "little among many people, more among few.",
+    ),
+    Metric(
+        "map_at_r",
+        "MAP@R %",
+        100,
+        1,
+        True,
+        5,
+        "how well a person's photos come first among all",
+        "Take one photo and sort all others by distance. MAP@R (mean average precision at R, the number of other "
+        "photos of the same person) is 100 % if all of these come first, and lower the more photos of other people "
+        "come before them. Guessing gives little among many people, more among few. Runs are judged by it unless the "
+        "experiment file names another metric or gives a list of pairs: it looks at the order of all photos and so "
+        "tells losses apart better than accuracy or AUC do.",
+    ),
+    Metric(
+        "rank_1",
+        "rank-1 %",
+        100,
+        1,
+        True,
+        9,
+        "test images whose nearest enrolled image is of their person",
+        "Take one test photo and look at the nearest of the enrolled photos, which are all that are not tested: how "
+        "often does it show the same person? 100 % is perfect. It needs a closed set, in which everybody is enrolled.",
+    ),
 )
 # In order of importance, as the columns of a table.
 COLUMNS = tuple(sorted(METRICS, key=lambda metric: metric.importance))

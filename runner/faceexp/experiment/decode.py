@@ -51,6 +51,8 @@ def decode(text: str) -> TomlTable:
         # "C:\faces\" never ends: its last backslash makes the quote a letter.
         if message.startswith(("Unterminated", "Illegal")) and '\\"' in text.split("\n")[line - 1]:
             hints.append(BACKSLASHES)
+        elif message.startswith(("Unterminated", r"Illegal character '\n'", 'Expected "\'"')):
+            hints.append("the quote at its end may be missing")
         message = message[: place.start()] if place else message
         raise NotTomlError("; ".join(["is not valid TOML: " + message, *hints]), line) from None
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.errors import InputError, Problem, near
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import backslash_hint
 from faceexp.experiment.parse import Reference
@@ -100,13 +100,8 @@ class Paths:
             return f'paths are relative to the folder of the file that names them; for {here} write "{spelled}"'
         if not look_beside:
             return ""
-        try:
-            beside = [other.name for other in path.parent.iterdir()]
-        except (OSError, ValueError):
-            beside = []
-        near = did_you_mean(path.name, beside, always_list=False)
         base = "the current directory" if self._is_set(place) else "the folder of the file that names them"
-        return near or ("" if Path(at_home(text)).is_absolute() else f"paths are relative to {base}")
+        return near(path) or ("" if Path(at_home(text)).is_absolute() else f"paths are relative to {base}")
 
     def _options(self, kind: str, name: str, options: TomlTable, path: KeyPath) -> TomlTable:
         of_paths = self._path_options(kind, name)

@@ -43,7 +43,7 @@ def _of_people(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> 
     tested = len(set().union(*(_judged(labels[part.test]) for part in parts)))
     tuned = min(len(_judged(labels[part.validation])) for part in parts)
     enough = enough_people(protocol) if protocol.kind == "open_set" else None
-    advice = f"; {enough} people in the data are enough, cut in this way" if enough else ""
+    advice = f"; {enough} people in the data, cut in this way, give so many" if enough else ""
     if tested < PEOPLE:
         yield Note(
             "few_people",

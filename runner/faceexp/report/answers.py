@@ -13,11 +13,11 @@ from statistics import median
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.experiment.baselines import PHASE1
-from faceexp.planning.prospects import MOST_PEOPLE
 from faceexp.report.columns import judged, primary
-from faceexp.report.words import MINUS, duration, many, signed, together
+from faceexp.report.effort import ways
+from faceexp.report.words import MINUS, many, signed, together
 from faceexp.results.schema import RunRecord
-from faceexp.results.verdict import ClaimRecord, NeededRecord, StandingRecord, VerdictRecord
+from faceexp.results.verdict import ClaimRecord, StandingRecord, VerdictRecord
 from faceexp.statistics.power.question import ALPHA
 
 # Up to this many rows are named in a sentence; of more, the first are named and the rest are counted.
@@ -52,7 +52,7 @@ def answers(run: RunRecord) -> list[Answer]:
         given.append(_helps(verdict, metric))
     if "best" in verdict.questions:
         given.append(_best(verdict, metric))
-    given += [_looks(verdict), _same(verdict, metric), _spread(verdict), _needed(verdict.needed, verdict, metric)]
+    given += [_looks(verdict), _same(verdict, metric), _spread(verdict), _needed(run, verdict, metric)]
     return [answer for answer in given if answer]
 
 
@@ -201,7 +201,8 @@ def _spread(verdict: VerdictRecord) -> Answer | None:
     return Answer("what do trials vary by?", text)
 
 
-def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric) -> Answer | None:
+def _needed(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | None:
+    needed = verdict.needed
     if needed is None:
         return None
     now = needed.now.detectable
@@ -210,18 +211,12 @@ def _needed(needed: NeededRecord | None, verdict: VerdictRecord, metric: Metric)
     trials, corrected = many(needed.now.trials, "trial"), many(len(verdict.helps), "loss", "losses")
     this_run = f"in 80 of 100 such runs, {trials} of each loss find {found}"
     sentences = [f"{losses} undecided: {this_run} (after the correction for {corrected})."]
-    if needed.more and needed.more.detectable is not None:
-        limit = f", and no number of seeds less than {metric.size(needed.limit)}" if needed.limit else ""
-        sentences.append(
-            f"{needed.more.seeds} seeds (about {duration(needed.more.minutes)} of one process) would find "
-            f"{metric.size(needed.more.detectable)}{limit}."
-        )
-    if needed.label and needed.difference:
-        ways = [many(needed.seeds, "seed")] if needed.seeds else []
-        ways += [f"{needed.people:,} people"] if needed.people and needed.people <= MOST_PEOPLE else []
-        if ways:
-            asked = signed(needed.difference, metric.scale, metric.digits)
-            sentences.append(f"To decide about {needed.label} ({asked}), it takes about {' or '.join(ways)}.")
+    if needed.limit:
+        sentences.append(f"With these people, no number of seeds finds less than {metric.size(needed.limit)}.")
+    if more := ways(run, needed):
+        asked = signed(needed.difference, metric.scale, metric.digits)
+        about = f", first about {needed.label} ({asked})" if needed.label and needed.difference else ""
+        sentences.append(f"{' or '.join(more)} would tell more{about}.")
     return Answer("what would it take to decide more?", " ".join(sentences))
 
 

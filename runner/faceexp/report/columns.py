@@ -250,7 +250,7 @@ def metric_of(run: RunRecord, key: str) -> Metric:
     """
     metrics = columns_of(run)
     for metric in metrics:
-        if key.lower() in (metric.key, metric.heading.lower(), metric.name.lower()):
+        if metric.is_called(key):
             return metric
     names = {name for metric in metrics for name in (metric.key, metric.name)}
     raise KeyError(did_you_mean(key, names, always_list=False) or did_you_mean(key, [metric.key for metric in metrics]))

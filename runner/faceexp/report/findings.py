@@ -140,11 +140,15 @@ def leading(run: RunRecord) -> str | None:
     return "; ".join(texts) + "." if texts else None
 
 
+def is_closed(run: RunRecord) -> bool:
+    """Return whether the people of the test were seen in training."""
+    return run.protocol == "closed_set" or any(note.kind == "closed_set" for note in run.remarks)
+
+
 def warnings(run: RunRecord) -> list[str]:
     """Return what a reader has to know before believing the numbers."""
     sentences = []
-    is_closed = run.protocol == "closed_set" or any(note.kind == "closed_set" for note in run.remarks)
-    if is_closed and not run.verdict:  # else the finding says it
+    if is_closed(run) and not run.verdict:  # else the finding says it
         sentences.append(
             "Closed set: the people of the test were seen in training, so results say nothing about new people."
         )

@@ -75,5 +75,5 @@ TERMS = {
 
 def glossary() -> list[tuple[str, str]]:
     """Return all terms with their meanings, those of the metrics among them, in alphabetical order."""
-    metrics = {metric.heading: f"{metric.meaning}; {metric.better} is better" for metric in COLUMNS}
+    metrics = {metric.heading: f"{metric.meaning}; {metric.better} is better. {metric.explained}" for metric in COLUMNS}
     return sorted((TERMS | metrics).items(), key=lambda entry: entry[0].lower())

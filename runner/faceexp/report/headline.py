@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from faceexp.evaluation.catalogue import METRIC_OF, Metric
+from faceexp.evaluation.catalogue import ACCURACY, METRIC_OF, Metric
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
-from faceexp.experiment.baselines import PHASE1
-from faceexp.planning.prospects import more_trials, seeds_line
+from faceexp.experiment.baselines import PHASE1, PIXELS
+from faceexp.planning.prospects import more_trials
 from faceexp.report.answers import Answer, labels_in_words
 from faceexp.report.columns import judged, primary, rows_of
+from faceexp.report.effort import more_people, seeds_of, ways
+from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
-from faceexp.report.words import duration, many, signed
+from faceexp.report.words import many
 from faceexp.results.schema import RunRecord
-from faceexp.results.verdict import ClaimRecord, NeededRecord, VerdictRecord
+from faceexp.results.verdict import ClaimRecord, VerdictRecord
 
 AUC = METRIC_OF["auc"]
+SIMPLEST = f"both {PIXELS.label} and PCA"
 # If no mean AUC is above this, a model is no help to anybody, whatever is shown of it.
 USELESS = 0.6
-# Nobody is told to find more than so many times the people that there are.
-MANY_TIMES = 10
 # What is said of a run of too few trials for any test.
 UNTESTED = "with so few trials nothing is tested, and the numbers may be luck"
 
@@ -32,7 +33,7 @@ def headline(run: RunRecord) -> list[Answer]:
     if _nothing_is_tested(verdict):
         return [_untested(run)]
     metric = primary(run)
-    sentences = [_guessing(run, verdict), _losses(run, verdict, metric), _people(run, verdict)]
+    sentences = [_guessing(run, verdict), _people(run, verdict), _losses(run, verdict, metric)]
     if not _is_useless(run, verdict):
         sentences.append(_needed(run, verdict, metric))
     return [sentence for sentence in sentences if sentence]
@@ -70,12 +71,13 @@ def _better(verdict: VerdictRecord) -> list[ClaimRecord]:
 
 def _untested(run: RunRecord) -> Answer:
     """Return what a run of too few trials for any test says."""
-    means = _mean_aucs(run)
-    reach = f" The AUC of the rows is {_reach(means)}; guessing gives 0.5." if means else ""
+    how_often, people = _how_often(run), more_people(run)
+    enough = f" {people} would be enough to test and to tune on." if people else ""
     return Answer(
         "",
         f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which losses "
-        f"help, with {_more_trials(run, TRIALS_FOR_BEST)} which may be the best.{_more_people(run)}{reach}",
+        f"help, with {_more_trials(run, TRIALS_FOR_BEST)} which may be the best.{enough}"
+        f"{f' The rows are {how_often}.' if how_often else ''}",
         True,
     )
 
@@ -83,38 +85,21 @@ def _untested(run: RunRecord) -> Answer:
 def _more_trials(run: RunRecord, trials: int) -> str:
     """Return what gives each row so many trials, as the experiment file says it."""
     averaged = run.average_seeds or run.protocol == "pairs_file"
-    return more_trials(trials, _seeds(run), len({fold for _, fold in run.cells}), averaged=averaged)
-
-
-def _seeds(run: RunRecord) -> list[int]:
-    return list(dict.fromkeys(trial.seed for trial in run.trials))
-
-
-def _more_people(run: RunRecord) -> str:
-    """Return how many people would be enough to test and to tune on; nothing where there are enough."""
-    everybody, enough = _everybody(run), run.people_enough
-    if not enough or not everybody or enough <= everybody:
-        return ""
-    return (
-        f" {everybody} people are too few to test and to tune on: {enough - everybody} more would be enough "
-        f"({enough} in all)."
-    )
-
-
-def _everybody(run: RunRecord) -> int:
-    """Return how many people the data hold; 0 where the results do not say it."""
-    parts = [(split.train.people, split.validation.people, split.test.people) for split in run.parts]
-    # In a closed set the same people are in every part.
-    return max((max(people) if run.protocol == "closed_set" else sum(people) for people in parts), default=0)
+    return more_trials(trials, seeds_of(run), len({fold for _, fold in run.cells}), averaged=averaged)
 
 
 def _mean_aucs(run: RunRecord) -> list[float]:
     return [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
 
 
-def _reach(means: list[float]) -> str:
-    low, high = (AUC.text(end, None) for end in (min(means), max(means)))
-    return low if low == high else f"{low} to {high}"
+def _how_often(run: RunRecord) -> str:
+    """Return how often the rows are right about pairs of people; nothing where that was not measured."""
+    of_rows = [mean for row in rows_of(run) if (mean := row.mean(ACCURACY)) is not None]
+    if not of_rows or ACCURACY.guessing is None:
+        return ""
+    low, high, guessing = (f"{share * ACCURACY.scale:.0f}" for share in (min(of_rows), max(of_rows), ACCURACY.guessing))
+    whom = "of people whom they had seen in training" if is_closed(run) else "of people whom they had not seen"
+    return f"right about {low if low == high else f'{low} to {high}'} % of pairs {whom} (guessing: {guessing} %)"
 
 
 def _is_useless(run: RunRecord, verdict: VerdictRecord) -> bool:
@@ -124,16 +109,18 @@ def _is_useless(run: RunRecord, verdict: VerdictRecord) -> bool:
 
 
 def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
-    """Return which rows are not shown to beat guessing; ``None`` where all are."""
-    losing = [claim.label for claim in verdict.guessing if claim.verdict != "better"]
-    if not losing:
+    """Return whether the rows beat guessing, and how often they are right."""
+    if not verdict.guessing:
         return None
-    means = _mean_aucs(run)
-    if len(losing) < len(verdict.guessing):
-        losses = f"{len(losing)} of {many(len(verdict.guessing), 'row')}"
+    losing, rows = [claim.label for claim in verdict.guessing if claim.verdict != "better"], len(verdict.guessing)
+    how_often = _how_often(run)
+    reach = f": they are {how_often}" if how_often else ""
+    if not losing:
+        return Answer("", f"{f'All {rows} rows beat' if rows > 1 else 'The only row beats'} guessing{reach}.")
+    if len(losing) < rows:
         verb = "is" if len(losing) == 1 else "are"
-        return Answer("", f"{losses} {verb} not shown to beat guessing: {labels_in_words(losing)}.", True)
-    reach = f": the AUC of the rows is {_reach(means)}, and guessing gives 0.5" if means else ""
+        text = f"{len(losing)} of {many(rows, 'row')} {verb} not shown to beat guessing: {labels_in_words(losing)}."
+        return Answer("", text + (f" The rows are {how_often}." if how_often else ""), True)
     text = f"No row is shown to beat guessing{reach}."
     if _is_useless(run, verdict):
         return Answer("", f"{text} As far as this run can tell, these models are useless.", True)
@@ -141,7 +128,7 @@ def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
 
 
 def _people(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
-    if run.protocol == "closed_set":
+    if is_closed(run):
         return Answer(
             "", "Closed set: the people of the test were seen in training: results say nothing about others.", True
         )
@@ -167,26 +154,39 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
             f"In {metric.name} the best of the {len(judged)} losses is one of these {len(candidates)}: "
             f"{labels_in_words(candidates)}."
         )
-    none_better = len(candidates) == len(judged) > 1
     if better:
         named = [f"{claim.label} by {metric.size(abs(claim.difference or 0.0))}" for claim in better]
         verb = "helps" if len(better) == 1 else "help"
         count = f"{len(better)} of {many(len(tested), 'loss', 'losses')} {verb}"
         sentences.append(f"{count} (better than the {PHASE1.label}): {labels_in_words(named)}.")
-    elif tested and none_better:
-        sentences.append(f"No loss is shown to be better than another or than the {PHASE1.label} in {metric.name}.")
-        none_better = False
-    elif tested:
-        sentences.append(f"No loss is shown to be better than the {PHASE1.label} in {metric.name}.")
+    unbeaten = ["another"] if all_alike(verdict) else []
+    unbeaten += [f"the {PHASE1.label}"] if tested and not better else []
+    unbeaten += [SIMPLEST] if _is_simplest_unbeaten(verdict) else []
+    if unbeaten:
+        sentences.append(f"No loss is shown to be better than {_or_than(unbeaten)} in {metric.name}.")
     if len(verdict.best) > 1 and not judged:
         with_more = f"with {_more_trials(run, TRIALS_FOR_BEST)} it can"
         sentences.append(f"Which may be the best cannot be said from so few trials; {with_more}.")
-    if none_better:
-        sentences.append(f"No loss is shown to be better than another in {metric.name}.")
     if worse:
         verb = "is" if len(worse) == 1 else "are"
         sentences.append(f"{labels_in_words([claim.label for claim in worse])} {verb} worse than the {PHASE1.label}.")
     return Answer("", " ".join(sentences))
+
+
+def all_alike(verdict: VerdictRecord) -> bool:
+    """Return whether several losses were compared with one another, and each of them may be the best."""
+    compared = [standing for standing in verdict.best if standing.interval]
+    return len(compared) > 1 and all(standing.may_be_best for standing in compared)
+
+
+def _is_simplest_unbeaten(verdict: VerdictRecord) -> bool:
+    tested = [claim for claim in verdict.simplest if claim.p_corrected is not None]
+    return bool(tested) and all(claim.verdict != "better" for claim in tested)
+
+
+def _or_than(rows: Sequence[str]) -> str:
+    """Return ``another, than the phase-1 embedding, or than both raw pixels and PCA``."""
+    return ", or than ".join([", than ".join(rows[:-1]), rows[-1]]) if len(rows) > 2 else " or than ".join(rows)
 
 
 def _cannot_answer(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> bool:
@@ -212,29 +212,34 @@ def _needed(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
         return None
     trials, now = f"{many(needed.now.trials, 'trial')} of each loss", needed.now.detectable
     if no_answer := _cannot_answer(run, verdict, metric):
-        text = f"{trials} cannot answer which losses help: not even a perfect loss would probably be shown to."
+        text = f"{trials} are too few to show that a loss helps, however good it is"
     elif now is None:
-        text = f"{trials} cannot answer it for {many(needed.undecided, 'loss', 'losses')}."
+        text = f"{trials} are too few to decide about {many(needed.undecided, 'loss', 'losses')}"
     else:
         losses = many(needed.undecided, "loss is", "losses are")
-        text = f"{losses} undecided: with {trials}, a difference of less than {metric.size(now)} is easily missed."
-    ways = list(_ways(run, needed, metric))
-    if ways:
-        text += f" What would tell more: {', or '.join(ways)}."
-    more_people = "" if _better(verdict) else _more_people(run)
-    if no_answer and not ways and not more_people:
-        text += " It takes more people, or losses that differ more."
-    return Answer("", text + more_people, no_answer)
+        text = f"{losses} undecided, since {trials} easily miss a difference of less than {metric.size(now)}"
+    more = ways(run, needed)
+    if more:
+        text += f"; {' or '.join(more)} would tell more"
+    elif no_answer:
+        text += "; it takes many more people, or losses that differ more"
+    return Answer("", f"{text}.", no_answer)
 
 
-def _ways(run: RunRecord, needed: NeededRecord, metric: Metric) -> Iterator[str]:
-    """Yield what would decide more: more seeds, and more people, as far as somebody might have so many."""
-    more, room, everybody = needed.more, _room(run, metric), _everybody(run)
-    asked = f"{needed.label} ({signed(needed.difference, metric.scale, metric.digits)})"
-    if more and more.detectable is not None and (room is None or more.detectable < room):
-        line, time = seeds_line(more.seeds, _seeds(run)), duration(more.minutes)
-        yield f"{line}, which takes about {time} and shows a difference of {metric.size(more.detectable)}"
-    elif needed.seeds and needed.label:
-        yield f"{seeds_line(needed.seeds, _seeds(run))}, which would decide about {asked}"
-    if needed.people and needed.label and everybody < needed.people <= MANY_TIMES * everybody:
-        yield f"{needed.people - everybody:,} more people, who would decide about {asked}"
+def to_use(run: RunRecord, chosen: str | None = None) -> Answer | None:
+    """Return which model to use now, for those who want one; ``None`` where none is shown to be of use.
+
+    Args:
+        run: What the run found.
+        chosen: The loss whose model `faceexp verify` takes of this run; ``None`` if that is not known here.
+    """
+    verdict = judged(run)
+    losses = [row.label for row in rows_of(run) if row.kind == "loss" and row.ok]
+    if verdict is None or not losses or all(claim.verdict != "better" for claim in verdict.guessing):
+        return None
+    if len(losses) == 1:
+        takes = f"the one of {losses[0]}"
+    else:
+        takes = f"{chosen}, the best on validation people" if chosen else "the best on validation people, and names it"
+    as_good = "; any other may be as good, as far as this run shows" if all_alike(verdict) else ""
+    return Answer("", f"To use a model now: `faceexp verify RUN PHOTO PHOTO` takes {takes}{as_good}.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
-from faceexp.errors import InputError, Problem
+from faceexp.errors import InputError, Problem, near
 from faceexp.files import explain_os_error, parse_json, read_bytes, read_input
 from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
 from faceexp.results.record import JsonObject, Record
@@ -21,6 +21,8 @@ from faceexp.values import NETWORK_FILE
 if TYPE_CHECKING:
     from faceexp.results.schema import EnvironmentRecord, InstalledPluginRecord, RunRecord, TrialFile
 
+# What is said to whoever named something else than a run.
+LIST_OF_RUNS = "name the folder of a run; `faceexp runs` lists them"
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 # The name of the network in a folder, by format. If a folder holds several, the first of these is opened. So the format
@@ -238,10 +240,14 @@ def read_results(path: Path) -> RunRecord:
 
     file = path if path.is_file() else RunFolder(path).results
     again = "run the experiment again"
+    if not os.path.lexists(path):
+        raise InputError(Problem(f"no such run; {near(path) or LIST_OF_RUNS}", str(path)))
     if not os.path.lexists(file):
         runs = sorted(map(str, runs_in(path))) if path.is_dir() else []
-        hint = f"it holds the runs {', '.join(runs)}" if runs else "name the folder that `faceexp run` printed"
+        hint = f"it holds the runs {', '.join(runs)}" if runs else LIST_OF_RUNS
         raise InputError(Problem(f"holds no results.json; {hint}", str(path)))
+    if file is path and file.suffix != ".json":
+        raise InputError(Problem(f"is no run; {LIST_OF_RUNS}", str(path)))
     other_schema = f"is not results of schema {SCHEMA}"
     content = _json_object(file, MAX_RESULTS_BYTES, "cannot be read as results", other_schema, again)
     if content.get("schema") != SCHEMA:

@@ -53,3 +53,16 @@ def test_a_pair_is_shown_among_its_kind(study, trials, text, data_of):
         assert [pair["names"] for pair in group["pairs"]] == [list(pair.identities) for pair in of_kind]
     pair = groups[0]["pairs"][0]
     assert pair["text"].startswith(f"{hardest[0].distance:.3g}, {hardest[0].distance / 1.0:.2f}")
+
+
+@pytest.mark.parametrize(
+    ("people", "refused"), [(2, "it takes 6 validation people, and there are only 2"), (6, ""), (None, "")]
+)
+def test_where_verify_gives_no_probability_the_calibration_says_so(
+    study, environment, trials, people, refused, data_of
+):
+    known = {"threshold": 1.0, "slope": -2.0, "intercept": 2.0, "people": people}
+    files = {
+        name: TrialFile.model_validate(file.to_jsonable() | {"calibration": known}) for name, file in trials.items()
+    }
+    assert data_of(page(study, environment, files, {}))["chosen"][0]["calibration"]["refused"] == refused

@@ -114,11 +114,12 @@ def test_reliability_is_how_often_a_probability_came_true():
 def test_the_histogram_shows_shares_of_each_kind():
     diagnostics = DiagnosticsRecord(edges=(0.0, 1.0, 2.0, 3.0), similar=(3, 1, 0), different=(0, 10, 30))
     figure = figures_of_trials.histogram(diagnostics, 1.25, "cosine")
-    similar, different = figure["data"]
+    similar, different, threshold = figure["data"]
     assert similar["y"] == [0, 75.0, 25.0, 0.0, 0]
     assert different["y"] == [0, 0.0, 25.0, 75.0, 0]
     assert similar["x"] == [0.0, 0.0, 1.0, 2.0, 3.0]
     assert figure["layout"]["shapes"][0]["x0"] == 1.25
+    assert threshold["name"] == "threshold 1.25", "in the legend nothing covers it"
 
 
 def test_training_marks_the_kept_step_of_each_trial(study):

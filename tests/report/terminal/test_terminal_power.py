@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 
 from faceexp.evaluation.catalogue import ACCURACY, SIM_DIFF_RATIO
 from faceexp.report.terminal import power as terminal
+from faceexp.report.terminal.power_numbers import about
 from faceexp.results.published_tables import judge_table
 from faceexp.statistics.power import Design, from_counts, from_run
 
@@ -120,6 +122,14 @@ def test_a_run_that_is_asked_what_it_asks_itself(drawn):
     assert "; the difference observed is that large for 2 of 2 losses." in said
     assert "Asked as the run asks; --all-pairs asks about all pairs of rows." in said
     assert "loss trials difference, points" in said
+    # The cell in parentheses is explained by the first one that there is, and it is no mistake that reports differ.
+    single, corrected = (math.ceil(answer.test_people) for answer in (power.rows[0].single, power.rows[0].corrected))
+    assert single < corrected
+    label = power.rows[0].label
+    assert (
+        f"{corrected} ({single}) test people: {corrected} in each test part, after the correction for 2 comparisons; "
+        f"{single}, if that of {label} were the only one. Here each loss is judged by its own spread."
+    ) in said
     everything = from_run(table, DESIGN, "accuracy", higher_is_better=True, losses={"good", "better"})
     assert "Asked about all pairs of rows." in unfolded(drawn(terminal.run_power(everything, ACCURACY), 120))
 
@@ -195,5 +205,5 @@ def test_a_ratio_is_written_in_its_own_units(drawn):
 
 
 def test_numbers_have_two_digits_that_count():
-    written = [terminal._about(value) for value in (None, 3, 99, 100, 261, 2420, 14_372, 999_999, 31_400_000)]
+    written = [about(value) for value in (None, 3, 99, 100, 261, 2420, 14_372, 999_999, 31_400_000)]
     assert written == ["none", "3", "99", "100", "260", "2,400", "14,000", "1 M", "31 M"]

@@ -9,6 +9,7 @@ from faceexp.report.page import figures_of_trials
 from faceexp.report.page.figures import PageJson
 from faceexp.results.record import CalibrationRecord
 from faceexp.results.schema import DiagnosticsRecord, RunRecord, TrialFile, TrialRecord
+from faceexp.serving.worth import why_no_probability
 
 # The groups of pairs that a reader sees, errors first: title, whether the pairs are similar, whether they are accepted.
 PAIR_GROUPS = (
@@ -45,7 +46,12 @@ def chosen_row(run: RunRecord, row: Row, trials: Mapping[str, TrialFile], pictur
     if calibrated:
         figure, error = figures_of_trials.reliability(calibrated)
         view["reliability"] = figure
-        view["calibration"] = {"error": f"{error * 100:.1f} points", "met": _met(calibrated)}
+        reasons = [why_no_probability(calibration, is_own=False) for _, calibration in calibrated]
+        view["calibration"] = {
+            "error": f"{error * 100:.1f} points",
+            "met": _met(calibrated),
+            "refused": next(filter(None, reasons), ""),
+        }
     if diagnostics.map:
         view["map"] = figures_of_trials.projection(diagnostics.map)
         view["explained"] = f"{diagnostics.map.explained * 100:.0f} %"

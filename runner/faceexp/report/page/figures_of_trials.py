@@ -50,21 +50,15 @@ def histogram(diagnostics: DiagnosticsRecord, threshold: float, distance: str) -
             }
         )
     line = vertical_line(threshold) | {"layer": "above", "line": {"color": GREY, "width": 2}}
-    words = {
-        "x": short([threshold])[0],
-        "y": 1,
-        "yref": "paper",
-        "yanchor": "bottom",
-        "showarrow": False,
-        "text": f"threshold {threshold:.3g}",
-    }
+    # Beside the line, its name would lie under the chart's buttons, or on the curves.
+    named = {"type": "scatter", "mode": "lines", "x": [None], "y": [None], "name": f"threshold {threshold:.3g}"}
+    data.append(named | {"line": line["line"], "hoverinfo": "skip"})
     layout = {
         "height": 340,
         "hovermode": "x",
         "xaxis": {"title": {"text": f"{distance} distance"}, "zeroline": False},
         "yaxis": {"title": {"text": "share of the kind's pairs, %"}, "rangemode": "tozero"},
         "shapes": [line],
-        "annotations": [words],
         "legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top", "itemclick": False},
     }
     return {"data": data, "layout": layout}

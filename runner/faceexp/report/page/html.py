@@ -7,6 +7,7 @@ of JSON.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,7 +31,7 @@ from faceexp.report.columns import (
     starred,
 )
 from faceexp.report.glossary import glossary
-from faceexp.report.headline import headline
+from faceexp.report.headline import headline, to_use
 from faceexp.report.page import figures_of_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
@@ -134,7 +135,11 @@ class Line:
 
 
 def page(
-    run: RunRecord, environment: EnvironmentRecord, trials: Mapping[str, TrialFile], pictures: Mapping[int, bytes]
+    run: RunRecord,
+    environment: EnvironmentRecord,
+    trials: Mapping[str, TrialFile],
+    pictures: Mapping[int, bytes],
+    chosen: str | None = None,
 ) -> str:
     """Return ``report.html``.
 
@@ -143,11 +148,12 @@ def page(
         environment: What it was made with; may be empty.
         trials: The trials with their diagnostics, by id; what is missing is not shown.
         pictures: The images that the diagnostics name, by number, as PNG files.
+        chosen: The loss whose model `faceexp verify` takes of this run, if that is known.
     """
     from plotly.offline import get_plotlyjs
 
     description = printable(" ".join(run.description.split()))  # a browser does not show where its lines end
-    run, environment, trials = shown((run, environment, trials))
+    run, environment, trials, chosen = shown((run, environment, trials, chosen))
     rows = rows_of(run)
     metrics = columns_of(run)
     places = {row.label: place for place, row in enumerate(rows)}
@@ -162,7 +168,7 @@ def page(
         .render(
             title=heading(run),
             description=description,
-            finding=headline(run),
+            finding=[sentence for sentence in (*headline(run), to_use(run, chosen)) if sentence],
             answers=answers(run),
             remarks=findings.remarks(run),
             judged=judged_rows(run),
@@ -251,9 +257,15 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["code"] = _code
     # By default the filter sorts keys; here the order of metrics and labels has a meaning.
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return templates
+
+
+def _code(text: str) -> markupsafe.Markup:
+    """Return a text in which what stands between backticks, as commands do, is set as code."""
+    return markupsafe.Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text))))  # noqa: S704
 
 
 def _leaderboard(run: RunRecord, rows: Sequence[Row], metrics: Sequence[Metric]) -> list[LeaderboardRow]:

@@ -47,7 +47,7 @@ def metric_description(metric: Metric) -> RenderableType:
     facts.add_row("better", metric.better)
     facts.add_row("in a file", Text(f'[verdict] metric = "{metric.key}"'))
     title = Text.assemble(("metric ", "dim"), (metric.key, "bold"), f"  {metric.meaning}")
-    return Group(title, Padding(facts, (1, 0)))
+    return Group(title, Padding(facts, (1, 0)), Text(metric.explained))
 
 
 def plugin_description(plugin: PluginDescription) -> RenderableType:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,14 +10,13 @@ from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.shown import shown
+from faceexp.report.terminal.power_numbers import about, chance, count, number_word, p_value, percent, points
 from faceexp.report.terminal.tables import plain_table
 from faceexp.report.words import many
 from faceexp.results.published_tables import JudgedTable
 from faceexp.statistics.power.counts import Cases, Count, CountPair, CountPower
 from faceexp.statistics.power.trials import Answer, RunPower
 
-# Numbers up to ten are words in a sentence, as in print.
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # The four sizes of a study of which each alone could have been larger, in the order of the columns.
 SIZES: tuple[Callable[[Answer], float | None], ...] = (
     lambda answer: answer.seeds,
@@ -54,18 +53,18 @@ def counts_power(power: CountPower) -> RenderableType:
     """Return what counts of right answers can show: a verdict, two tables of pairs of losses, and what they assume."""
     comparisons = len(power.pairs)
     apart = _table("losses", "difference, points", "p, unrelated", "p, best case")
-    target = _percent(power.power)
+    target = percent(power.power)
     title = f"What it would have taken: pairs for {target} power"
     needed = _table("losses", "errors nested", "errors unrelated", title=title)
     for pair in power.pairs:
         names = f"{pair.a} - {pair.b}"
         low, high = (100 * end for end in pair.ci95)
         difference = f"{100 * pair.difference:.1f} ({low:.1f} to {high:.1f})"
-        apart.add_row(Text(names), difference, _p(pair.p_corrected), _p(pair.best_case_p))
-        needed.add_row(Text(names), *_cases(pair.pairs_needed, _about))
+        apart.add_row(Text(names), difference, p_value(pair.p_corrected), p_value(pair.best_case_p))
+        needed.add_row(Text(names), *_cases(pair.pairs_needed, about))
     if power.asked is not None:
-        asked = f"{_points(power.asked)} below the best"
-        needed.add_row(Text(asked, style="bold"), *_cases(power.pairs_needed, _about))
+        asked = f"{points(power.asked)} below the best"
+        needed.add_row(Text(asked, style="bold"), *_cases(power.pairs_needed, about))
     return Group(
         Text(verdict(power), style="bold"),
         apart,
@@ -114,9 +113,9 @@ def published_tables(table: JudgedTable) -> RenderableType:
         Text(""),
         _assumptions(
             f"Told apart: yes, even if errors are unrelated (Fisher's exact test); no, not even if {NESTED} (McNemar's "
-            f"exact test); else open, since it depends on which pairs each judged right. At {_percent(power.alpha)}, "
+            f"exact test); else open, since it depends on which pairs each judged right. At {percent(power.alpha)}, "
             "after Holm's correction for all pairs of losses of a test set; each test set by itself.",
-            f"Accuracy: 95 % interval after Wilson. Pairs needed: for {_percent(power.power)} power in one comparison "
+            f"Accuracy: 95 % interval after Wilson. Pairs needed: for {percent(power.power)} power in one comparison "
             "alone, from errors nested to errors unrelated.",
             "Pairs that share people or images count for less than their number: it takes more than these.",
         ),
@@ -126,14 +125,14 @@ def published_tables(table: JudgedTable) -> RenderableType:
 def _against_best(pair: CountPair) -> tuple[str, str, str]:
     """Return the cells of a loss beside the best one: difference, verdict, and pairs that it takes."""
     words = {"distinguishable": "yes", "indistinguishable": "no"}
-    needed = [_about(number) for number in (pair.pairs_needed.nested, pair.pairs_needed.unrelated) if number]
+    needed = [about(number) for number in (pair.pairs_needed.nested, pair.pairs_needed.unrelated) if number]
     span = " to ".join(dict.fromkeys(needed))
     return f"{100 * pair.difference:.2f}", words.get(pair.verdict, "open"), span or "-"
 
 
 def _detectable(power: CountPower) -> str:
     """Return which loss, below the best one, so many pairs would find."""
-    target = f"With {power.total:,} pairs the study finds, in {_percent(power.power)} of repetitions,"
+    target = f"With {power.total:,} pairs the study finds, in {percent(power.power)} of repetitions,"
     digits = 1 if power.total < 1000 else 2
     nested, unrelated = _cases(power.detectable, lambda value: "none" if value is None else f"{100 * value:.{digits}f}")
     if nested == unrelated == "none":
@@ -146,29 +145,29 @@ def _detectable(power: CountPower) -> str:
 
 def verdict(power: CountPower) -> str:
     """Return in a sentence or two which of the losses can be told apart by their counts."""
-    pairs, losses, level = power.pairs, len(power.losses), _percent(power.alpha)
+    pairs, losses, level = power.pairs, len(power.losses), percent(power.alpha)
     apart, undecided = (sum(p.verdict == kind for p in pairs) for kind in ("distinguishable", "undecided"))
     if not apart and not undecided:
         closest = min(pairs, key=lambda pair: pair.best_case_p)
         uncorrected = closest.best_case_p > power.alpha
-        p = _p(closest.best_case_p if uncorrected else closest.best_case_p_corrected)
-        correction = "" if uncorrected else f", corrected for {_word(len(pairs))} comparisons,"
+        p = p_value(closest.best_case_p if uncorrected else closest.best_case_p_corrected)
+        correction = "" if uncorrected else f", corrected for {number_word(len(pairs))} comparisons,"
         for_whom = f" for {closest.a} against {closest.b}, and no less for any others" if losses > 2 else ""
         return (
-            f"{f'No two of the {_word(losses)} can' if losses > 2 else 'The two cannot'} be told apart at {level}, not "
-            f"even if {NESTED}: McNemar's exact test would then{correction} give p = {p}{for_whom}."
+            f"{f'No two of the {number_word(losses)} can' if losses > 2 else 'The two cannot'} be told apart at "
+            f"{level}, not even if {NESTED}: McNemar's exact test would then{correction} give p = {p}{for_whom}."
         )
     if losses == 2:
         if apart:
             return f"The two can be told apart at {level}, even if their errors are unrelated."
         return f"Whether the two can be told apart at {level} depends on which pairs each judged right."
     certainty = ", even if their errors are unrelated" if apart else " from the counts alone"
-    count = _word(apart).capitalize() if apart else "None"
-    sentences = [f"{count} of {len(pairs)} pairs of losses can be told apart at {level}{certainty}."]
+    how_many = number_word(apart).capitalize() if apart else "None"
+    sentences = [f"{how_many} of {len(pairs)} pairs of losses can be told apart at {level}{certainty}."]
     if undecided:
-        sentences.append(f"For {_word(undecided)} it depends on which pairs each judged right.")
+        sentences.append(f"For {number_word(undecided)} it depends on which pairs each judged right.")
     if left := len(pairs) - apart - undecided:
-        sentences.append(f"For {_word(left)} it is out of reach, even if {NESTED}.")
+        sentences.append(f"For {number_word(left)} it is out of reach, even if {NESTED}.")
     return " ".join(sentences)
 
 
@@ -186,7 +185,7 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
         return "-" if value is None else f"{metric.scale * value:.{digits}f}"
 
     def with_unit(value: float) -> str:
-        return _points(value) if metric.is_percentage else f"{value:g}"
+        return points(value) if metric.is_percentage else f"{value:g}"
 
     unit = ", points" if metric.is_percentage else ""
     first = "loss" if power.against else "best against"
@@ -194,7 +193,7 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
         first, "folds" if power.design.listed else "trials", f"difference{unit}", f"detectable{unit}", "power"
     )
     asked = "the difference observed" if power.asked is None else f"a difference of {with_unit(power.asked)}"
-    title = f"What it would have taken for {_percent(power.power)} power, to find {asked}"
+    title = f"What it would have taken for {percent(power.power)} power, to find {asked}"
     needed = _table(first, "seeds", "or folds", "or test people", "(their pairs)", title=title)
     for row in power.rows:
         both = (row.single, row.corrected)
@@ -203,7 +202,7 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
             str(row.n),
             written(row.difference),
             _both(both, lambda answer: "none" if answer.detectable is None else written(answer.detectable)),
-            _both(both, lambda answer: _probability(answer.power)),
+            _both(both, lambda answer: chance(answer.power)),
         )
         missing = row.asked is None or row.single is None
         needed.add_row(
@@ -221,9 +220,10 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
         Text("Asked as the run asks; --all-pairs asks about all pairs of rows." if power.against else ALL_PAIRS),
         could,
         needed,
+        *_how_to_read(power),
         _assumptions(
-            f"The run: {_count(power.seeds, 'seed')} x {_count(power.folds, 'fold')}, "
-            f"{_about(design.test_people)} people and {_about(design.test_pairs)} pairs in a test part, "
+            f"The run: {count(power.seeds, 'seed')} x {count(power.folds, 'fold')}, "
+            f"{about(design.test_people)} people and {about(design.test_pairs)} pairs in a test part, "
             f"{design.test_train_ratio:.2f} test images for each other image.",
             _in_parentheses(power.alpha, power.comparisons),
             LISTED_TEST if design.listed else TEST,
@@ -237,6 +237,24 @@ def run_power(power: RunPower, metric: Metric) -> RenderableType:
     )
 
 
+def _how_to_read(power: RunPower) -> Iterator[RenderableType]:
+    """Yield what a cell such as ``13 (7)`` means, by the first one that there is, and why the finding says another."""
+    for row in power.rows:
+        if row.single and row.corrected and row.single.test_people and row.corrected.test_people:
+            corrected, single = about(row.corrected.test_people), about(row.single.test_people)
+            if corrected != single:
+                yield Text(
+                    f"{corrected} ({single}) test people: {corrected} in each test part, after the correction for "
+                    f"{count(power.comparisons, 'comparison')}; {single}, if that of {row.label} were the only one."
+                )
+                break
+    if power.against:
+        yield Text(
+            "Here each loss is judged by its own spread. The finding of the run takes that of all losses together and "
+            "counts the people of all parts, so that it names another number of people."
+        )
+
+
 def _run_verdict(power: RunPower, metric: Metric, written: Callable[[float | None], str], asked: str) -> str:
     """Return which differences the run finds, and against how many rows that is enough for the one asked about."""
     answered = [(row.asked, row.corrected.detectable) for row in power.rows if row.corrected]
@@ -247,20 +265,20 @@ def _run_verdict(power: RunPower, metric: Metric, written: Callable[[float | Non
             f"Compared with the {power.against}, and corrected for {many(power.comparisons, 'loss', 'losses')},"
         )
     else:
-        beginning += f"Corrected for {_count(power.comparisons, 'comparison')},"
+        beginning += f"Corrected for {count(power.comparisons, 'comparison')},"
     if not detectable:
         return f"{beginning} the run can find no difference at all: it would take one that {metric.name} cannot have."
     large_enough = sum(bool(asked_of_row and size and asked_of_row >= size) for asked_of_row, size in answered)
     ends = [written(end) for end in (min(detectable), max(detectable))]
     span = " to ".join(dict.fromkeys(ends)) + (" points" if metric.is_percentage else "")
     hopeless = len(answered) - len(detectable)
-    finds = f"{beginning} the run finds differences of {span} in {_percent(power.power)} of repetitions"
+    finds = f"{beginning} the run finds differences of {span} in {percent(power.power)} of repetitions"
     if power.against:
-        rest = f" Of {_word(hopeless)} of them it can find no difference at all." if hopeless else ""
+        rest = f" Of {number_word(hopeless)} of them it can find no difference at all." if hopeless else ""
         losses = many(len(answered), "loss", "losses")
         return f"{finds}; {asked} is that large for {large_enough or 'none'} of {losses}.{rest}"
-    rest = f" Against {_word(hopeless)} of them it can find no difference at all." if hopeless else ""
-    return f"{finds}: {asked} against {large_enough or 'none'} of {_count(len(answered), 'other row')}.{rest}"
+    rest = f" Against {number_word(hopeless)} of them it can find no difference at all." if hopeless else ""
+    return f"{finds}: {asked} against {large_enough or 'none'} of {count(len(answered), 'other row')}.{rest}"
 
 
 def _table(*headings: str, title: str | None = None) -> Table:
@@ -277,7 +295,7 @@ def _both(answers: tuple[Answer | None, Answer | None], written: Callable[[Answe
 
 
 def _about_size(size: Callable[[Answer], float | None]) -> Callable[[Answer], str]:
-    return lambda answer: _about(size(answer))
+    return lambda answer: about(size(answer))
 
 
 def _with_corrected(single: str, corrected: str) -> str:
@@ -295,7 +313,7 @@ def _cases(cases: Cases | None, written: Callable[[float | None], str]) -> list[
 
 
 def _in_parentheses(alpha: float, comparisons: int) -> str:
-    level = _percent(alpha)
+    level = percent(alpha)
     if comparisons == 1:
         return f"At {level}, two-sided."
     return (
@@ -311,38 +329,3 @@ def _assumptions(*lines: str) -> RenderableType:
 def _accuracy(loss: Count) -> str:
     half = (loss.ci95[1] - loss.ci95[0]) / 2
     return f"{loss.label} {100 * loss.accuracy:.1f} ±{100 * half:.1f} %"
-
-
-def _about(value: float | None) -> str:
-    """Return a number of pairs, people, seeds or folds, rounded to two digits where it has more."""
-    if value is None:
-        return "none"
-    size = 10 ** max(0, len(str(int(value))) - 2)
-    rounded = round(value / size) * size
-    return f"{rounded / 1e6:,g} M" if rounded >= 1e6 else f"{rounded:,}"
-
-
-def _points(value: float) -> str:
-    return _count(float(f"{100 * value:.4g}"), "point")
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:g} %"
-
-
-def _probability(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return "<1 %" if value < 0.005 else f"{100 * value:.0f} %"
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _word(number: int) -> str:
-    return NUMBERS[number] if number < len(NUMBERS) else f"{number:,}"
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:g} {noun}{'' if number == 1 else 's'}"

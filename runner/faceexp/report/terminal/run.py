@@ -30,7 +30,7 @@ from faceexp.report.columns import (
     usual_budget,
     verdicts,
 )
-from faceexp.report.headline import headline
+from faceexp.report.headline import headline, to_use
 from faceexp.report.published import remarks
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
@@ -66,6 +66,7 @@ def run_table(
     *,
     notes: bool = False,
     told: Collection[str] = (),
+    chosen: str | None = None,
 ) -> RenderableType:
     """Return the finding of a run in words, its table, and at most three lines that a reader has to know.
 
@@ -80,8 +81,9 @@ def run_table(
         columns: The metrics to show, before anything else; without any, as many as fit.
         notes: Whether the answers to all questions, the notes on the data and the method follow.
         told: Labels of losses of which the reader was just told why they were not trained.
+        chosen: The loss whose model `faceexp verify` takes of this run, if that is known.
     """
-    run, told = shown(run), shown(tuple(told))
+    run, told, chosen = shown(run), shown(tuple(told)), shown(chosen)
     asked_sort, sort = sort, sort or primary(run)
     rows = rows_of(run, sort)
     judged = {name: [_judged(run, row, sort)[name] for row in rows] for name in _judged_names(run)}
@@ -104,7 +106,8 @@ def run_table(
         of_metrics = [cells[metric][place] for metric in metrics]
         table.add_row(label, count, *of_metrics, *(judged[name][place] for name in names))
     parts: list[RenderableType] = [Text(heading(run), style="dim")]
-    parts += [Text(said.text, style="bold yellow" if said.warns else "bold") for said in headline(run) if said.text]
+    said = [sentence for sentence in (*headline(run), to_use(run, chosen)) if sentence and sentence.text]
+    parts += [Text(sentence.text, style="bold yellow" if sentence.warns else "bold") for sentence in said]
     is_starred = any(stars[metric] for metric in metrics)
     parts += [table, *_below(run, metrics, names, told, is_starred=is_starred, notes=notes)]
     if columns and (missing := [metric.name for metric in columns if metric not in metrics]):
@@ -142,10 +145,12 @@ def _below(
     if not notes:
         failures, warnings = _first(failures), _first(warnings)
     several = len(run.cells) > 1
+    first = primary(run)
     marks = ["mean and 95 % interval"] if several else []
+    marks += [f"{first.name}: {first.meaning}"] if first in metrics else []
     if "helps" in names:
-        elsewhere = "" if primary(run) in metrics else ", which has no column here,"
-        marks.append(f"helps: {primary(run).name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
+        elsewhere = "" if first in metrics else ", which has no column here,"
+        marks.append(f"helps: {first.name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and better than another loss"] if is_starred else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
@@ -206,10 +211,16 @@ def _answers(run: RunRecord, width: int) -> RenderableType:
     return table
 
 
-def picture(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] | None = None) -> str:
+def picture(
+    run: RunRecord,
+    sort: Metric | None = None,
+    columns: Sequence[Metric] | None = None,
+    *,
+    chosen: str | None = None,
+) -> str:
     """Return the same table as a picture, as the text of an SVG file."""
     console = Console(record=True, width=PICTURE_WIDTH, file=io.StringIO())
-    console.print(run_table(run, console.width, sort, columns))
+    console.print(run_table(run, console.width, sort, columns, chosen=chosen))
     return console.export_svg(title="faceexp report", code_format=SVG_FORMAT)
 
 

@@ -303,6 +303,8 @@
     const unknown = row.where ? "This row has no probability." : lost;
     draw("reliability", row.reliability, unknown);
     find("calibration-error").textContent = row.calibration ? row.calibration.error : "unknown";
+    const refused = row.calibration ? row.calibration.refused : "";
+    find("refused").textContent = refused && ` faceexp verify gives no probability here: ${refused}.`;
     const met = (row.calibration ? row.calibration.met : []).map(({ aim, range, far, tar }) =>
       element("tr", {}, ...[aim, range, far, tar].map((text) => element("td", {}, text))),
     );
