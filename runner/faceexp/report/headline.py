@@ -8,7 +8,7 @@ from faceexp.evaluation.catalogue import ACCURACY, METRIC_OF, Metric
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.experiment.baselines import PHASE1, PIXELS
 from faceexp.planning.prospects import more_trials
-from faceexp.report.answers import Answer, labels_in_words
+from faceexp.report.answers import Answer, ended_because, labels_in_words
 from faceexp.report.columns import judged, primary, rows_of
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
@@ -34,6 +34,10 @@ def headline(run: RunRecord) -> list[Answer]:
         return [_untested(run)]
     metric = primary(run)
     sentences = [_guessing(run, verdict), _people(run, verdict), _losses(run, verdict, metric)]
+    if verdict.looks:
+        sentences.append(
+            Answer("", f"The run ended after {many(len(verdict.looks), 'look')}: {ended_because(verdict)}.")
+        )
     if not _is_useless(run, verdict):
         sentences.append(_needed(run, verdict, metric))
     return [sentence for sentence in sentences if sentence]

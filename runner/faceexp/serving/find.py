@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.errors import InputError, Problem, did_you_mean, near
 from faceexp.results.folder import ModelFolder, RunFolder
 
 # Seed and fold of a trial.
@@ -14,6 +14,8 @@ Cell = tuple[int, int]
 Scored = dict[Cell, tuple[float, ModelFolder]]
 # Scores that differ by less than the last of so many digits differ by rounding.
 EXACT = 12
+
+MODELS = "name a run (`faceexp runs` lists them), RUN:label, or a folder that `faceexp export` wrote"
 
 
 def find(path: str) -> ModelFolder:
@@ -43,17 +45,13 @@ def choose(path: str) -> tuple[ModelFolder, str]:
         if labelled:
             run, label = labelled[0]
             raise InputError(Problem(f"the run has no loss {label!r}; {did_you_mean(label, _models(run))}", path))
-        raise InputError(
-            Problem("no such folder; name a run, RUN:label, or a folder that `faceexp export` wrote", path)
-        )
+        raise InputError(Problem(f"no such folder; {near(Path(path)) or MODELS}", path))
     folder = Path(path)
     if ModelFolder(folder).record.is_file():
         return ModelFolder(folder), ""
     run = RunFolder(folder)
     if not run.has_models:
-        raise InputError(
-            Problem("holds no model; name a run, RUN:label, or a folder that `faceexp export` wrote", path)
-        )
+        raise InputError(Problem(f"holds no model; {MODELS}", path))
     every = _models(run)
     if not every:
         raise InputError(Problem("no trial of this run ended with a model", path))

@@ -273,7 +273,7 @@ def test_a_run_of_failures_alone_has_a_page(study, environment, changed, read, w
 def test_a_matrix_without_any_difference_is_folded(study, text, environment, changed):
     assert "<details open><summary>The matrix</summary>" in text
     alike = [pair.model_copy(update={"verdict": "indistinguishable"}) for pair in study.comparisons]
-    assert "<details><summary>No two rows differ in accuracy: the matrix</summary>" in page(
+    assert "<details><summary>No two rows are shown to differ in accuracy: the matrix</summary>" in page(
         changed(study, comparisons=alike), environment, {}, {}
     )
 

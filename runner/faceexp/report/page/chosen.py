@@ -46,7 +46,7 @@ def chosen_row(run: RunRecord, row: Row, trials: Mapping[str, TrialFile], pictur
     if calibrated:
         figure, error = figures_of_trials.reliability(calibrated)
         view["reliability"] = figure
-        reasons = [why_no_probability(calibration, is_own=False) for _, calibration in calibrated]
+        reasons = [why_no_probability(calibration) for _, calibration in calibrated]
         view["calibration"] = {
             "error": f"{error * 100:.1f} points",
             "met": _met(calibrated),
