@@ -8,6 +8,7 @@ import pytest
 
 from faceexp.report import formats
 from faceexp.report.answers import answers, best_word, helps_word
+from faceexp.report.headline import headline
 from faceexp.report.page.html import page
 from faceexp.report.terminal.run import run_table
 from faceexp.results.schema import EnvironmentRecord
@@ -347,6 +348,7 @@ def test_a_run_that_looked_several_times_says_how_strictly_and_why_it_ended(aske
         "5 %, each question is held to 0.5 % at each look: intervals of differences are 99.5 % intervals, wider than "
         f"those of a run that looks once. It ended because {reason}."
     )
+    assert f"The run ended after {looks} looks: {reason}." in [sentence.text for sentence in headline(run)]
     text = page(run, EnvironmentRecord(), {}, {})
     assert "Both are held to 0.5 % at each look, so that all looks together keep to 5 %." in text
     assert "Both are held to 5 %." in page(asked(helps=[claim("other")]), EnvironmentRecord(), {}, {})

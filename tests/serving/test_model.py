@@ -132,7 +132,9 @@ def test_a_run_means_its_best_loss_by_validation(run):
 
 
 def test_what_is_no_model_says_so(run, tmp_path):
-    with pytest.raises(InputError, match="no such folder; name a run, RUN:label, or a folder"):
+    with pytest.raises(
+        InputError, match=r"no such folder; name a run \(`faceexp runs` lists them\), RUN:label, or a folder"
+    ):
         find(str(tmp_path / "none"))
     with pytest.raises(InputError, match="holds no model"):
         find(str(tmp_path))
