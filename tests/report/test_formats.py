@@ -44,6 +44,13 @@ def run():
     )
 
 
+def test_what_a_run_warns_of_stands_above_its_tables(run):
+    warned = run.model_copy(update={"warnings": ("loss 'x' draws random numbers",)})
+    assert "Warning: loss 'x' draws random numbers." in formats.markdown(warned)
+    assert "% Warning: loss 'x' draws random numbers.\n" in formats.latex(warned)
+    assert "Warning" not in formats.markdown(run)
+
+
 def test_markdown_is_a_table_whose_cells_stay_apart(run):
     lines = formats.markdown(run).splitlines()
     assert lines[0] == "**study: open set, 6 trials (2 losses and 1 baseline x 2 seeds x 1 fold)**"

@@ -68,7 +68,7 @@ def reason_of(fault: PluginFaultError, module: str, module_file: Path | None) ->
         return f"{type(error).__name__}: {error.msg}{place}", mend
     if isinstance(error, ModuleNotFoundError) and error.name:
         is_its_own = f"{module}.".startswith(f"{error.name}.") and not place
-        if is_its_own and (hint := _other_module(error.name)):
+        if is_its_own and (hint := _other_module(error.name, module)):
             return f"its entry point names the module {error.name!r}, which does not exist ({hint})", CORRECT
         package = error.name.partition(".")[0]
         if package != module.partition(".")[0] and not _can_be_found(package):
@@ -90,16 +90,22 @@ def _can_be_found(package: str) -> bool:
     return False
 
 
-def _other_module(module: str) -> str:
+def _other_module(module: str, whole: str) -> str:
     """Return which module was probably meant by one that does not exist; nothing where none is much like it.
 
-    Names of plugins begin alike, so modules that plugins are imported from already are not meant.
+    Names of plugins begin alike, so modules of plugins that other distributions offer are not meant.
+
+    Args:
+        module: The module that does not exist.
+        whole: The module that the entry point names: the same, or one below it.
     """
     package = module.rpartition(".")[0]
     folders = getattr(sys.modules.get(package), "__path__", ()) if package else None
-    offered = {offer.target.partition(":")[0] for offer in offers(GROUPS.values())}
+    offered = [(offer.target.partition(":")[0].strip(), offer.distribution) for offer in offers(GROUPS.values())]
+    owners = {owner for name, owner in offered if name == whole}
     prefix = f"{package}." if package else ""
-    modules = {each.name for each in pkgutil.iter_modules(folders, prefix)} - offered
+    modules = {each.name for each in pkgutil.iter_modules(folders, prefix)}
+    modules -= {name for name, owner in offered if owner not in owners}
     near = difflib.get_close_matches(module, modules, cutoff=ALIKE)
     return did_you_mean(module, near) if near else ""
 

@@ -89,7 +89,8 @@ def _star(run: RunRecord, metrics: Sequence[Metric]) -> str:
 
 
 def _finding(run: RunRecord) -> list[str]:
-    return [said.text for said in headline(run) if said.text]
+    warnings = [f"Warning: {text}." for text in run.warnings]
+    return [*(said.text for said in headline(run) if said.text), *warnings]
 
 
 def markdown(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metric] | None = None) -> str:

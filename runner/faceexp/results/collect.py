@@ -76,7 +76,7 @@ def collect(
         notes=tuple(note.text for note in notes),
         note_kinds=tuple(note.kind for note in notes),
         people_enough=max((note.people for note in notes if note.people), default=None),
-        warnings=(*unequal_budgets(budgets), *_unseeded(trials)),
+        warnings=(*_unseeded(trials), *unequal_budgets(budgets)),
         method=statistics.METHOD,
         test_train_ratio=sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits),
         variance_ratio=ratio,
