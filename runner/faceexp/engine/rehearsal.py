@@ -29,8 +29,9 @@ from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Inputs, Store, StoreError, digest
 from faceexp.values import EventCallback, Note, Noted, Plan, Refused, ResolvedLoss, Trial
 
-# Seconds that one may take, once TensorFlow is there. Usually it is a quarter of one.
-LONGEST = 60.0
+# Seconds that one may take, once TensorFlow is there. Usually it is a quarter of one; a large library that a plugin
+# imports for the first time in a new environment takes minutes on a busy machine.
+LONGEST = 600.0
 # Batches that are drawn from a sampler.
 BATCHES = 3
 # In the store, which operations of a loss draw random numbers for which there is no seed.
