@@ -40,7 +40,7 @@ def asked(written, changed, bold_label):
 
 
 # What all runs of `asked` whose rows beat guessing say first.
-FIRST = "All 3 rows beat guessing: they are right about 80 to 86 % of pairs of people whom they had not seen (guessing: 50 %)."
+FIRST = "All 3 rows beat guessing over all trials together: they are right about 80 to 86 % of pairs of people whom they had not seen (guessing: 50 %)."
 
 
 def said(run):
@@ -98,7 +98,7 @@ def test_how_often_the_rows_are_right_comes_first(asked, written, changed):
     assert headline(run)[0].warns
     # Nothing is said of what was not measured, and of new people nothing where the people were not new.
     unmeasured = asked(changed(written, summary=[each for each in written.summary if each.metric != "accuracy"]))
-    assert said(unmeasured)[0] == "All 3 rows beat guessing."
+    assert said(unmeasured)[0] == "All 3 rows beat guessing over all trials together."
     closed = said(asked(changed(written, protocol="closed_set")))[0]
     assert "right about 80 to 86 % of pairs of people whom they had seen in training (guessing: 50 %)" in closed
 

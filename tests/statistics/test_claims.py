@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from faceexp.experiment.asked import TRIALS_FOR_BEST
+from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.statistics.claims import against, best
 from faceexp.statistics.critical import dunnett
 from faceexp.statistics.differences import Rule
@@ -68,11 +68,25 @@ def test_the_interval_of_each_loss_is_at_the_level_of_its_step_of_holm():
     assert claims["a"].interval == pytest.approx((interval.low, interval.high))
 
 
+@pytest.mark.parametrize("losses", [["a"], ["a", "b", "c"]])
+def test_fewer_trials_than_a_run_says_that_it_takes_are_not_tested(losses):
+    """A run says before it trains that no verdict will come out of two trials, however clear they look."""
+    for trials in range(1, TRIALS_FOR_HELPS + 1):
+        rows = made(trials, a=0.9, b=0.7, c=0.6, reference=0.1)
+        verdicts = {
+            claim.label: (claim.verdict, claim.interval) for claim in against(rows, losses, ["reference"], PLAIN)
+        }
+        if trials < TRIALS_FOR_HELPS:
+            assert set(verdicts.values()) == {("undecided", None)}
+        else:
+            assert verdicts["a"][0] == "better"
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 10_000),
     st.integers(1, 8),
-    st.integers(2, 8),
+    st.integers(TRIALS_FOR_HELPS, 8),
     st.floats(0, 0.05),
     st.floats(0, 1),
     st.booleans(),

@@ -120,7 +120,9 @@ def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
     how_often = _how_often(run)
     reach = f": they are {how_often}" if how_often else ""
     if not losing:
-        return Answer("", f"{f'All {rows} rows beat' if rows > 1 else 'The only row beats'} guessing{reach}.")
+        beat = f"All {rows} rows beat" if rows > 1 else "The only row beats"
+        # A single model of them, which is judged by the people of its own trial, may not be shown to.
+        return Answer("", f"{beat} guessing over all trials together{reach}.")
     if len(losing) < rows:
         verb = "is" if len(losing) == 1 else "are"
         text = f"{len(losing)} of {many(rows, 'row')} {verb} not shown to beat guessing: {labels_in_words(losing)}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from faceexp.evaluation.catalogue import METRIC_OF
-from faceexp.experiment.asked import Asked
+from faceexp.experiment.asked import TRIALS_FOR_HELPS, Asked
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS
 from faceexp.planning.looks import trials_a_look
 from faceexp.results.schema import TrialRecord
@@ -183,7 +183,7 @@ def _against_guessing(trials: Sequence[TrialRecord], rule: Rule) -> list[Claim]:
     # A row that is right about all pairs of all trials has no spread to be judged by, but it does not guess.
     return [
         replace(claim, verdict="better")
-        if claim.p_corrected is None and claim.trials > 1 and claim.difference == 1 - GUESSED_AUC
+        if claim.p_corrected is None and claim.trials >= TRIALS_FOR_HELPS and claim.difference == 1 - GUESSED_AUC
         else claim
         for claim in judged
     ]

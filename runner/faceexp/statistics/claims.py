@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, NamedTuple
 
-from faceexp.experiment.asked import TRIALS_FOR_BEST
+from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.statistics.critical import dunnett, range_p_value
 from faceexp.statistics.differences import Difference, Rows, Rule, differences
 from faceexp.statistics.holm import holm
@@ -98,7 +98,7 @@ def against(rows: Rows, labels: Sequence[str], references: Sequence[str], rule: 
     """Return what is shown of each loss compared with the references, corrected over the losses after Holm.
 
     Of several references, a loss has to differ from each: the one with the largest p-value counts, which needs no
-    correction of its own.
+    correction of its own. A loss with fewer than :data:`TRIALS_FOR_HELPS` trials is not tested.
 
     Args:
         rows: Label -> (seed, fold) -> value.
@@ -115,7 +115,11 @@ def against(rows: Rows, labels: Sequence[str], references: Sequence[str], rule: 
             p = _p_value(test, rule, len(references))
             if label not in hardest or p > hardest[label][0]:
                 hardest[label] = (p, reference, test)
-    tested = {label: p for label, (p, _, test) in hardest.items() if test.error is not None}
+    tested = {
+        label: p
+        for label, (p, _, test) in hardest.items()
+        if test.error is not None and test.trials >= TRIALS_FOR_HELPS
+    }
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     levels = _holm_levels(tested, rule.alpha)
     return [
