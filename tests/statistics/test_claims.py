@@ -72,7 +72,7 @@ def test_the_interval_of_each_loss_is_at_the_level_of_its_step_of_holm():
 def test_fewer_trials_than_a_run_says_that_it_takes_are_not_tested(losses):
     """A run says before it trains that no verdict will come out of two trials, however clear they look."""
     for trials in range(1, TRIALS_FOR_HELPS + 1):
-        rows = made(trials, a=0.9, b=0.7, c=0.6, reference=0.1)
+        rows = made(0, trials, a=0.9, b=0.7, c=0.6, reference=0.1)
         verdicts = {
             claim.label: (claim.verdict, claim.interval) for claim in against(rows, losses, ["reference"], PLAIN)
         }
