@@ -148,9 +148,14 @@ def test_a_damaged_run_is_answered_for_as_before_or_refused_in_lines(
                 assert 1 <= len(err.splitlines()) <= 10, told
             else:
                 assert code == before[name][0], told
-                assert out == before[name][1] or is_undetectable(damage, inside), told
+                names_no_model = name == "report" and inside.parts[0] == "models" and NO_MODEL in " ".join(out.split())
+                assert out == before[name][1] or names_no_model or is_undetectable(damage, inside), told
     tell("damages of a run", form.damages)
     tell("questions that were refused", refused)
+
+
+# What a report says of the model to use where the models cannot all be opened: `verify` says which is damaged.
+NO_MODEL = "takes the best on validation people, and names it"
 
 
 def is_undetectable(damage, inside):
