@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from faceexp.contract import LossContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from faceexp.contract import LossFunction
 
@@ -24,6 +24,11 @@ UNSEEDED_OPERATIONS = (
     "UniformCandidateSampler",
     "LogUniformCandidateSampler",
 )
+
+
+def unseeded_draws(operations: Iterable[str]) -> tuple[str, ...]:
+    """Return which of a graph's operations draw random numbers without a seed of their own: each once, sorted."""
+    return tuple(sorted({name for name in operations if name.startswith(UNSEEDED_OPERATIONS)}))
 
 
 def proxy_layer(

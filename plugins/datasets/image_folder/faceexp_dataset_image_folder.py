@@ -16,6 +16,7 @@ from faceexp.contract import (
     image_extensions,
     option,
     readable_name,
+    too_few_people,
     user_path,
 )
 from faceexp.errors import InputError, Problem, did_you_mean
@@ -102,9 +103,8 @@ class ImageFolder(DatasetPlugin):
         everyone, notes = _people(root)
         people = {name: images for name, images in everyone.items() if len(images) >= self.min_images}
         if len(people) < 2:
-            few = f" with at least {self.min_images} images" if self.min_images > 1 else ""
-            hint = "; lower min_images or add images" if few else "; add a folder for each other person"
-            message = f"{len(people) or 'no'} identity{few}, but a comparison of faces needs two or more{hint}"
+            hint = "lower min_images or add images" if self.min_images > 1 else "add a folder for each other person"
+            message = f"{too_few_people(len(people), self.min_images)}; {hint}"
             raise InputError(Problem(message, where=str(root)))
         if len(people) < len(everyone):
             notes.append(

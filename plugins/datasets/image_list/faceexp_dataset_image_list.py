@@ -21,9 +21,11 @@ from faceexp.contract import (
     FaceData,
     InputFile,
     InputFolder,
+    choose_people,
     files_fingerprint,
     option,
     readable_name,
+    too_few_people,
     user_path,
 )
 from faceexp.errors import InputError, Problem, did_you_mean, first_of, plain
@@ -86,8 +88,6 @@ class ImageList(DatasetPlugin):
         Raises:
             InputError: The table cannot be read or lacks something; or images are missing or named twice.
         """
-        import numpy as np
-
         file = user_path(self.path)
         table = _read(file)
         problems = [
@@ -118,20 +118,16 @@ class ImageList(DatasetPlugin):
             values = _values(table, name)
             if values is not None:
                 columns[name] = values
-        counts = np.bincount(labels, minlength=len(identities))
-        enough = counts >= self.min_images
-        if enough.sum() < 2:
-            raise InputError(Problem(self._too_few(int(enough.sum())), where=self.path))
-        rows = np.flatnonzero(enough[labels])
-        if not enough.all():
-            table.notes.append(
-                f"min_images = {self.min_images} of the data set leaves out {int((~enough).sum())} of "
-                f"{len(identities)} people"
-            )
+        chosen = choose_people(labels, self.min_images)
+        if len(chosen.people) < 2:
+            hint = "lower min_images or add images" if self.min_images > 1 else "add images of other people"
+            message = f"{too_few_people(len(chosen.people), self.min_images)}; {hint}"
+            raise InputError(Problem(message, where=self.path))
+        rows, labels = chosen.rows, chosen.labels
+        if chosen.notes:
             names = names.take(rows)
             columns = {name: values[rows] for name, values in columns.items()}
-        labels = (np.cumsum(enough) - 1)[labels[rows]].astype(np.int32)
-        identities = tuple(name for name, is_left in zip(identities, enough, strict=True) if is_left)
+        identities = tuple(identities[person] for person in chosen.people)
         images = _Paths(root, names)
         digest = hashlib.sha256(repr(identities).encode())
         digest.update(labels.tobytes())
@@ -145,15 +141,9 @@ class ImageList(DatasetPlugin):
             fingerprint=digest.hexdigest(),
             licence=self.licence,
             source=f"table {readable_name(file.name)}",
-            notes=tuple(table.notes),
+            notes=(*table.notes, *chosen.notes),
             columns=columns,
         )
-
-    def _too_few(self, count: int) -> str:
-        few = f" with at least {self.min_images} images" if self.min_images > 1 else ""
-        hint = "lower min_images or add images" if few else "add images of other people"
-        people = "identity" if count == 1 else "identities"
-        return f"{count or 'no'} {people}{few}, but a comparison of faces needs two or more; {hint}"
 
 
 class _Paths(Sequence[Path]):

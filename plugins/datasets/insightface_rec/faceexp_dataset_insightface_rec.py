@@ -14,8 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
-from faceexp.contract import AnyPath, DatasetPlugin, FaceData, StoredImage, option, readable_name, user_path
-from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.contract import (
+    AnyPath,
+    DatasetPlugin,
+    FaceData,
+    StoredImage,
+    choose_people,
+    option,
+    readable_name,
+    too_few_people,
+    user_path,
+)
+from faceexp.errors import InputError, Problem, near
 from faceexp.files import MAX_IMAGE_BYTES, UnfitFileError, check_file, content_digest, explain_os_error, read_input
 
 if TYPE_CHECKING:
@@ -78,31 +88,14 @@ class InsightfaceRec(DatasetPlugin):
             raise InputError(Problem(explain_os_error(error), str(path))) from error
 
     def _found(self, path: Path) -> FaceData:
-        import numpy as np
-
         records = Records.opened(path)
         found = _identities(records)
-        counts = np.bincount(found.labels, minlength=len(found.names))
-        enough = np.flatnonzero(counts >= self.min_images)
-        notes = list(found.notes)
-        if len(enough) < len(counts):
-            notes.append(
-                f"min_images = {self.min_images} of the data set leaves out {len(counts) - len(enough)} of "
-                f"{len(counts)} people"
-            )
-        if self.people is not None and self.people < len(enough):
-            notes.append(f"people = {self.people} of the data set leaves out {len(enough) - self.people} more people")
-        chosen = enough[: self.people]
-        if len(chosen) < 2:
-            few = f" with at least {self.min_images} images" if self.min_images > 1 else ""
-            hint = "; lower min_images" if few else ""
-            message = f"{len(chosen) or 'no'} identity{few}, but a comparison of faces needs two or more{hint}"
-            raise InputError(Problem(message, str(path)))
-        new = np.full(len(counts), -1, np.int32)
-        new[chosen] = np.arange(len(chosen), dtype=np.int32)
-        used = np.flatnonzero(new[found.labels] >= 0)
-        names = tuple(str(name) for name in found.names[chosen].tolist())
-        images = Images(records, found.rows[used], new[found.labels[used]], names)
+        chosen = choose_people(found.labels, self.min_images, self.people)
+        if len(chosen.people) < 2:
+            hint = "; lower min_images" if self.min_images > 1 else ""
+            raise InputError(Problem(f"{too_few_people(len(chosen.people), self.min_images)}{hint}", str(path)))
+        names = tuple(str(name) for name in found.names[chosen.people].tolist())
+        images = Images(records, found.rows[chosen.rows], chosen.labels, names)
         return FaceData(
             images=images,
             labels=images.labels,
@@ -110,7 +103,7 @@ class InsightfaceRec(DatasetPlugin):
             fingerprint=images.fingerprint(),
             licence=self.licence,
             source=f"file {readable_name(path.name)}",
-            notes=tuple(notes),
+            notes=(*found.notes, *chosen.notes),
         )
 
 
@@ -118,9 +111,7 @@ def _record_file(given: Path) -> Path:
     """Return the .rec file that an option means: itself, or the one in the folder."""
     hint = "give the folder that holds train.rec and train.idx, or the .rec file"
     if not given.exists():
-        siblings = [path.name for path in given.parent.iterdir()] if given.parent.is_dir() else []
-        hint = did_you_mean(given.name, siblings, always_list=False) or hint
-        raise InputError(Problem(f"no such file or folder; {hint}", str(given)))
+        raise InputError(Problem(f"no such file or folder; {near(given) or hint}", str(given)))
     path = given
     if given.is_dir():
         inside = sorted(given.glob("*.rec"))

@@ -18,7 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
-from faceexp.contract import AnyPath, DatasetPlugin, FaceData, StoredImage, option, readable_name, user_path
+from faceexp.contract import (
+    AnyPath,
+    DatasetPlugin,
+    FaceData,
+    StoredImage,
+    choose_people,
+    option,
+    readable_name,
+    too_few_people,
+    user_path,
+)
 from faceexp.errors import InputError, Problem, did_you_mean, first_of, plain
 from faceexp.files import check_file, explain_os_error, parse_json
 
@@ -79,8 +89,6 @@ class ParquetImages(DatasetPlugin):
         Raises:
             InputError: A file is missing or damaged, the files differ, or rows lack an image or a label.
         """
-        import numpy as np
-
         shards = _opened(_files(self.path))
         _check_columns(shards, self.image_column, self.identity_column)
         labels, identities, without_label = _people(shards, self.identity_column)
@@ -95,38 +103,28 @@ class ParquetImages(DatasetPlugin):
             raise InputError(problems)
         notes, columns = _further(shards, {self.image_column, self.identity_column})
 
-        counts = np.bincount(labels, minlength=len(identities))
-        enough = counts >= self.min_images
-        everyone = int((counts > 0).sum())
-        if enough.sum() < 2:
-            raise InputError(Problem(self._too_few(int(enough.sum())), where=self.path))
-        if enough.sum() < everyone:
-            left = everyone - int(enough.sum())
-            notes.append(f"min_images = {self.min_images} of the data set leaves out {left} of {everyone} people")
-        rows = np.flatnonzero(enough[labels])
-        kept_labels = (np.cumsum(enough) - 1)[labels[rows]].astype(np.int32)
-        kept_identities = tuple(name for name, is_left in zip(identities, enough, strict=True) if is_left)
-        digest = hashlib.sha256(repr((self.image_column, kept_identities)).encode())
-        digest.update(rows.tobytes() + kept_labels.tobytes())
+        chosen = choose_people(labels, self.min_images)
+        if len(chosen.people) < 2:
+            hint = "lower min_images or add images" if self.min_images > 1 else "add images of other people"
+            message = f"{too_few_people(len(chosen.people), self.min_images)}; {hint}"
+            raise InputError(Problem(message, where=self.path))
+        rows = chosen.rows
+        names = tuple(identities[person] for person in chosen.people)
+        digest = hashlib.sha256(repr((self.image_column, names)).encode())
+        digest.update(rows.tobytes() + chosen.labels.tobytes())
         for files in ({shard.name: shard.file for shard in shards}, pictures.files_beside()):
             digest.update(_content(files).encode())
         several = f" and {len(shards) - 1} more" if len(shards) > 1 else ""
         return FaceData(
             images=_Images(pictures, rows),
-            labels=kept_labels,
-            identities=kept_identities,
+            labels=chosen.labels,
+            identities=names,
             fingerprint=digest.hexdigest(),
             licence=self.licence,
             source=f"file {shards[0].name}{several}",
-            notes=tuple(notes),
+            notes=(*notes, *chosen.notes),
             columns={name: values[rows] for name, values in columns.items()},
         )
-
-    def _too_few(self, count: int) -> str:
-        few = f" with at least {self.min_images} images" if self.min_images > 1 else ""
-        hint = "lower min_images or add images" if few else "add images of other people"
-        people = "identity" if count == 1 else "identities"
-        return f"{count or 'no'} {people}{few}, but a comparison of faces needs two or more; {hint}"
 
 
 # --- Files ---

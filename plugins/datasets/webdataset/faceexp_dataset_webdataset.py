@@ -20,12 +20,14 @@ from faceexp.contract import (
     DatasetPlugin,
     FaceData,
     StoredImage,
+    choose_people,
     image_extensions,
     option,
     readable_name,
+    too_few_people,
     user_path,
 )
-from faceexp.errors import InputError, Problem, did_you_mean, first_of
+from faceexp.errors import InputError, Problem, did_you_mean, first_of, near
 from faceexp.files import MAX_IMAGE_BYTES, UnfitFileError, check_file, content_digest, explain_os_error, parse_json
 
 if TYPE_CHECKING:
@@ -109,28 +111,14 @@ class WebDataset(DatasetPlugin):
             raise InputError(Problem("has no images; each needs a name such as 0001.jpg", str(user_path(self.path))))
         everyone = sorted(samples.people, key=lambda name: (int(name) if self.identity == "cls" else 0, name))
         place = {samples.people[name]: number for number, name in enumerate(everyone)}
-        labels = np.array([place[person] for person in samples.shown], np.int32)
-        counts = np.bincount(labels)
-        enough = np.flatnonzero(counts >= self.min_images)
-        notes = []
-        if len(enough) < len(counts):
-            notes.append(
-                f"min_images = {self.min_images} of the data set leaves out {len(counts) - len(enough)} of "
-                f"{len(counts)} people"
-            )
-        if self.people is not None and self.people < len(enough):
-            notes.append(f"people = {self.people} of the data set leaves out {len(enough) - self.people} more people")
-        chosen = enough[: self.people]
-        if len(chosen) < 2:
-            few = f" with at least {self.min_images} images" if self.min_images > 1 else ""
-            hint = "; lower min_images" if few else ""
-            message = f"{len(chosen) or 'no'} identity{few}, but a comparison of faces needs two or more{hint}"
+        everybody = np.array([place[person] for person in samples.shown], np.int32)
+        chosen = choose_people(everybody, self.min_images, self.people)
+        if len(chosen.people) < 2:
+            hint = "; lower min_images" if self.min_images > 1 else ""
+            message = f"{too_few_people(len(chosen.people), self.min_images)}{hint}"
             raise InputError(Problem(message, str(user_path(self.path))))
-        new = np.full(len(counts), -1, np.int32)
-        new[chosen] = np.arange(len(chosen), dtype=np.int32)
-        used = np.flatnonzero(new[labels] >= 0)
-        names = tuple(everyone[person] for person in chosen)
-        labels = new[labels[used]]
+        used, labels = chosen.rows, chosen.labels
+        names = tuple(everyone[person] for person in chosen.people)
         digest = hashlib.sha256("\n".join(names).encode() + b"\0" + used.astype("<i8").tobytes())
         digest.update(labels.astype("<i4").tobytes())
         for shard in shards:
@@ -143,7 +131,7 @@ class WebDataset(DatasetPlugin):
             fingerprint=digest.hexdigest(),
             licence=self.licence,
             source=f"file {readable_name(shards[0].name)}{f' and {len(shards) - 1} more' if len(shards) > 1 else ''}",
-            notes=tuple(notes),
+            notes=chosen.notes,
             columns={name: column if whole else column[used] for name, column in samples.columns().items()},
         )
 
@@ -169,10 +157,7 @@ def _shards(given: Path) -> list[Path]:
         else:
             inside = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(pattern))]  # noqa: PTH207
             if not inside:
-                siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-                raise InputError(
-                    Problem(f"no such file; {did_you_mean(path.name, siblings, always_list=False) or hint}", pattern)
-                )
+                raise InputError(Problem(f"no such file; {near(path) or hint}", pattern))
         shards.update(dict.fromkeys(inside))
     return list(shards)
 

@@ -19,7 +19,7 @@ imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models
 from __future__ import annotations
 
 from faceexp.arrays import IntArray
-from faceexp.contract.datasets import DatasetPlugin, FaceData, StoredImage
+from faceexp.contract.datasets import DatasetPlugin, FaceData, StoredImage, choose_people, too_few_people
 from faceexp.contract.losses import Distance, LossContext, LossFunction, LossPlugin, LossTraits, pair_traits
 from faceexp.contract.models import ModelPlugin
 from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
@@ -49,10 +49,12 @@ __all__ = [
     "Plugin",
     "SamplerPlugin",
     "StoredImage",
+    "choose_people",
     "files_fingerprint",
     "image_extensions",
     "option",
     "pair_traits",
     "readable_name",
+    "too_few_people",
     "user_path",
 ]

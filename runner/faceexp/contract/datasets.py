@@ -54,6 +54,54 @@ class FaceData:
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ChosenPeople:
+    """The people of a data set that take part, and their images.
+
+    Attributes:
+        people: int (C,), their places among all people.
+        rows: int (M,), the images that show them, in the order of the data set.
+        labels: int32 (M,), for each of these images the place of its person among ``people``.
+        notes: How many people are left out, and why; one sentence each.
+    """
+
+    people: IntArray
+    rows: IntArray
+    labels: IntArray
+    notes: tuple[str, ...]
+
+
+def choose_people(labels: IntArray, min_images: int, first: int | None = None) -> ChosenPeople:
+    """Return the people with enough images, and of these the first so many; what is left out is noted.
+
+    Args:
+        labels: int (N,), whom each image shows.
+        min_images: The option of the data set that leaves out people with fewer images.
+        first: Its option ``people``; all if not given.
+    """
+    import numpy as np
+
+    counts = np.bincount(labels)
+    everyone, enough = np.count_nonzero(counts), np.flatnonzero(counts >= min_images)
+    notes = []
+    if len(enough) < everyone:
+        left_out = everyone - len(enough)
+        notes.append(f"min_images = {min_images} of the data set leaves out {left_out} of {everyone} people")
+    if first is not None and first < len(enough):
+        notes.append(f"people = {first} of the data set leaves out {len(enough) - first} more people")
+    people = enough[:first]
+    place = np.full(len(counts), -1, np.int32)
+    place[people] = np.arange(len(people), dtype=np.int32)
+    rows = np.flatnonzero(place[labels] >= 0)
+    return ChosenPeople(people, rows, place[labels[rows]], tuple(notes))
+
+
+def too_few_people(count: int, min_images: int) -> str:
+    """Return that so few people with so many images cannot be compared, as the first words of an error."""
+    few = f" with at least {min_images} images" if min_images > 1 else ""
+    return f"{count or 'no'} identity{few}, but a comparison of faces needs two or more"
+
+
 class DatasetPlugin(Plugin, ABC):
     """A source of face images with identities; ``licence`` and ``source`` are as in :class:`FaceData`."""
 

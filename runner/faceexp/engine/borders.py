@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from faceexp import layers
 from faceexp.arrays import IntArray
 from faceexp.contract import BatchSupply
 from faceexp.engine.backend import Compiled, Tensor, Variable, tensorflow
-from faceexp.layers import UNSEEDED_OPERATIONS
 
 # The beginnings of the names of operations that keep something from one call to the next: random numbers without a
 # seed of their own, and code in Python.
-STATEFUL_OPERATIONS = (*UNSEEDED_OPERATIONS, "PyFunc", "EagerPyFunc")
+STATEFUL_OPERATIONS = (*layers.UNSEEDED_OPERATIONS, "PyFunc", "EagerPyFunc")
 SCALAR = "it has to return one float32 number, computed from the embeddings"
 
 
@@ -144,7 +144,7 @@ def _broken_promise(labels: IntArray, supply: BatchSupply) -> str:
 
 def unseeded_draws(concrete: Compiled) -> tuple[str, ...]:
     """Return the names of a drawn graph's operations that draw random numbers without a seed of their own, sorted."""
-    return tuple(sorted({name for name in _operations(concrete) if name.startswith(UNSEEDED_OPERATIONS)}))
+    return layers.unseeded_draws(_operations(concrete))
 
 
 def unseeded_sentence(loss: str, labels: Collection[str], operations: Collection[str]) -> str:

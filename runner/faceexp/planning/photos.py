@@ -154,8 +154,7 @@ def _glance(path: Path) -> _Glance | str:
         with Image.open(path, formats=photo_formats()) as image:
             size = image.size
     except images.UnreadableImageError as error:
-        # The reason may be passed on with the file that is written, and where the photos lie is nobody's business.
-        return str(error).replace(f" {str(path)!r}", "")
+        return str(error)
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     is_grey = bool((pixels == pixels[..., :1]).all())

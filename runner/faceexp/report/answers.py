@@ -60,7 +60,7 @@ def _looks(verdict: VerdictRecord) -> Answer | None:
     """Return how strictly a run was judged that looked at its trials several times, and why it ended."""
     if not verdict.looks:
         return None
-    level, most = 100 * verdict.alpha, round(ALPHA / verdict.alpha)
+    level, most = 100 * verdict.alpha, _most_looks(verdict)
     text = (
         f"The run looked at its trials {many(len(verdict.looks), 'time')} and might have done so {many(most, 'time')}. "
         f"So that all looks together keep to {100 * ALPHA:g} %, each question is held to {level:g} % at each look: "
@@ -70,11 +70,16 @@ def _looks(verdict: VerdictRecord) -> Answer | None:
     return Answer("how many looks?", text)
 
 
+def _most_looks(verdict: VerdictRecord) -> int:
+    """Return how many looks the run might have made, which share the probability of a false claim."""
+    return round(ALPHA / verdict.alpha)
+
+
 def ended_because(verdict: VerdictRecord) -> str:
     """Return why a run made no further look."""
     if not verdict.in_question:
         return "further looks could not have decided more"
-    if len(verdict.looks) >= round(ALPHA / verdict.alpha):
+    if len(verdict.looks) >= _most_looks(verdict):
         return "no look was left"
     return "another look would have taken longer than the run may take"
 

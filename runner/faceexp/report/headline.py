@@ -48,7 +48,7 @@ def in_few_words(run: RunRecord) -> str:
     verdict = judged(run)
     if verdict is None or _nothing_is_tested(verdict):
         return UNTESTED if verdict else "no question was asked"
-    if all(claim.verdict != "better" for claim in verdict.guessing):
+    if _none_beats_guessing(verdict):
         return "no row is shown to beat guessing"
     helping = sorted(_better(verdict), key=lambda claim: -abs(claim.difference or 0.0))
     if helping:
@@ -67,6 +67,10 @@ def in_few_words(run: RunRecord) -> str:
 
 def _nothing_is_tested(verdict: VerdictRecord) -> bool:
     return bool(verdict.guessing) and all(claim.p_corrected is None for claim in verdict.guessing)
+
+
+def _none_beats_guessing(verdict: VerdictRecord) -> bool:
+    return all(claim.verdict != "better" for claim in verdict.guessing)
 
 
 def _better(verdict: VerdictRecord) -> list[ClaimRecord]:
@@ -108,8 +112,7 @@ def _how_often(run: RunRecord) -> str:
 
 def _is_useless(run: RunRecord, verdict: VerdictRecord) -> bool:
     """Return whether no row is shown to beat guessing, or comes anywhere near doing so."""
-    no_better = all(claim.verdict != "better" for claim in verdict.guessing)
-    return no_better and max(_mean_aucs(run), default=1.0) < USELESS
+    return _none_beats_guessing(verdict) and max(_mean_aucs(run), default=1.0) < USELESS
 
 
 def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
@@ -241,7 +244,7 @@ def to_use(run: RunRecord, chosen: str | None = None) -> Answer | None:
     """
     verdict = judged(run)
     losses = [row.label for row in rows_of(run) if row.kind == "loss" and row.ok]
-    if verdict is None or not losses or all(claim.verdict != "better" for claim in verdict.guessing):
+    if verdict is None or not losses or _none_beats_guessing(verdict):
         return None
     if len(losses) == 1:
         takes = f"the one of {losses[0]}"

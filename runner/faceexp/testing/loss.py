@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from faceexp.contract import LossPlugin, LossTraits
+from faceexp.layers import unseeded_draws
 from faceexp.testing.plugin import PluginContract, assert_process_stays, assert_same, random_state
 from faceexp.testing.trial import (
     DIM,
@@ -19,7 +20,6 @@ from faceexp.testing.trial import (
     memory_growth,
     shared_trial,
     switched_on,
-    unseeded_draws,
     variants,
 )
 
@@ -289,7 +289,7 @@ class LossContract(PluginContract):
             before = random_state()
             nodes = trial.nodes()
             after = random_state()
-            draws = unseeded_draws(nodes)
+            draws = unseeded_draws(node.op for node in nodes)
             assert not draws, f"{name}: it draws random numbers without a seed, by {' and '.join(draws)}{cure}"
             moved = [kind for kind, state in before.items() if state != after[kind]]
             assert not moved, f"{name}: it draws from the global random numbers of {' and of '.join(moved)}{cure}"

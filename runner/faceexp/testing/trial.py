@@ -15,7 +15,6 @@ import numpy as np
 from pydantic import ValidationError
 
 from faceexp.contract import BatchNeeds, LossContext, LossPlugin
-from faceexp.layers import UNSEEDED_OPERATIONS
 from faceexp.testing.plugin import Array, PluginKey
 
 # Small, and the same for almost every check: what is compiled for one serves the others.
@@ -183,11 +182,6 @@ class Trial:
             assert np.isfinite(outcome.gradient).all(), f"{name} ({how}): the gradient is not finite"
             for gradient in outcome.weights:
                 assert np.isfinite(gradient).all(), f"{name} ({how}): the gradient of a weight is not finite"
-
-
-def unseeded_draws(nodes: Iterable[Any]) -> list[str]:
-    """Return the names of those operations of a graph that draw random numbers without a seed of their own."""
-    return sorted({node.op for node in nodes if node.op.startswith(UNSEEDED_OPERATIONS)})
 
 
 def constants(nodes: Iterable[Any]) -> list[bytes]:
