@@ -23,6 +23,7 @@ from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.experiment import parse, toml
 from faceexp.experiment.messages import short
 from faceexp.experiment.schema import Experiment
+from faceexp.planning.lists import with_lists
 from faceexp.planning.paths import Paths
 from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
 from faceexp.planning.resolve import UnplannableError, resolve
@@ -68,18 +69,7 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
         experiment = only_labels(experiment, only)
     experiment = paths.of_experiment(experiment)
     try:
-        resolved = resolve(experiment, registry)
-        if experiment.protocol.path:
-            from faceexp.data import pairs_file
-
-            with hinting_at_backslashes():
-                resolved = dataclasses.replace(resolved, pairs=pairs_file.read(experiment.protocol.path))
-        if experiment.protocol.kind == "listed":
-            from faceexp.data import part_files
-
-            with hinting_at_backslashes():
-                resolved = dataclasses.replace(resolved, lists=part_files.read(experiment.protocol))
-        return Study(document, experiment, resolved)
+        return Study(document, experiment, with_lists(resolve(experiment, registry)))
     except UnplannableError as error:
         raise at_their_lines(document, error) from error
 
@@ -200,7 +190,6 @@ class Study:
         """
         from faceexp.planning.looks import further
         from faceexp.results.collect import collect, split_records
-        from faceexp.results.environment import environment
         from faceexp.results.events import Looked
         from faceexp.results.jsonable import to_json
         from faceexp.results.judge import judge, sampling_of
@@ -217,8 +206,7 @@ class Study:
         plan = self.plan(used_store, on_event)
         parts = split_records(plan, plan.splits)
         forget_other_data(folder, [split.key for split in parts])
-        write_text(folder.spec, toml.dump(plan.resolved.experiment))
-        write_text(folder.environment, to_json(environment(self.resolved, jobs or 1)))
+        self._write_what_is_planned(folder, plan, jobs or 1)
         pictures: set[int] = set()
         records: list[TrialRecord] = []
         asked, limits = self.experiment.verdict, self.experiment.limits
@@ -247,8 +235,19 @@ class Study:
         well = [record.id for record in records if record.status == "ok" and record.kind == "loss"]
         keep_only(folder, order, well, pictures)
         finished = Run(folder.root, results)
-        finished.write_page(folder.page)
+        finished.write_pages()
         return finished
+
+    def _write_what_is_planned(self, folder: RunFolder, plan: Plan, jobs: int) -> None:
+        """Write what is known before anything trains."""
+        from faceexp.results.collect import overlap_csv
+        from faceexp.results.environment import environment
+        from faceexp.results.jsonable import to_json
+
+        write_text(folder.spec, toml.dump(plan.resolved.experiment))
+        write_text(folder.environment, to_json(environment(self.resolved, jobs)))
+        if any(each.shared for each in plan.sets):
+            write_text(folder.overlap, overlap_csv(plan))
 
     def _folder(self, out: Path, on_event: EventCallback) -> RunFolder:
         """Return the folder of the run; whoever watches is told where it is not the usual one."""

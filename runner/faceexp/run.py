@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceexp.errors import InputError, Problem
+from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.evaluation.catalogue import LEADING, METRIC_OF
 from faceexp.experiment import toml
 from faceexp.experiment.lines import TomlTable
@@ -59,6 +59,24 @@ class Run:
         """The trials that did not end well."""
         return self.results.failed
 
+    @property
+    def test_sets(self) -> tuple[str, ...]:
+        """The names of the test sets that it was measured on as well."""
+        return tuple(each.name for each in self.results.test_sets)
+
+    def on(self, test_set: str) -> Run:
+        """Return the same run as if a test set were its test part: metrics, intervals and verdicts are those on it.
+
+        Raises:
+            InputError: It was not measured on such a set.
+        """
+        from faceexp.results.on_set import on_set
+
+        if test_set not in self.test_sets:
+            names = did_you_mean(test_set, self.test_sets) or "it has none: test sets are named in the experiment file"
+            raise InputError(Problem(f"the run was not measured on a test set {test_set!r}; {names}", str(self.folder)))
+        return replace(self, results=on_set(self.results, test_set))
+
     def model_to_use(self) -> str | None:
         """Return the loss whose model `faceexp verify` takes of this run; ``None`` if none of its models opens."""
         try:
@@ -74,13 +92,23 @@ class Run:
             What is wrong with each file of the run that the report had to do without.
         """
         from faceexp.report.page.html import page
+        from faceexp.results.on_set import file_on_set
 
         folder = RunFolder(self.folder)
         left_out: list[Problem] = []
         trials = folder.read_trials([trial.id for trial in self.trials], left_out)
+        if self.results.measured_on:
+            trials = {key: file_on_set(trial, self.results.measured_on) for key, trial in trials.items()}
         environment, pictures = folder.read_environment(left_out), folder.pictures(left_out)
         write_text(path, page(self.results, environment, trials, pictures, self.model_to_use()))
         return tuple(left_out)
+
+    def write_pages(self) -> None:
+        """Write the page of the run, and one for each test set, into its folder."""
+        folder = RunFolder(self.folder)
+        self.write_page(folder.page)
+        for name in self.test_sets:
+            self.on(name).write_page(folder.page_on(name))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each trial: label, seed, fold, status and every metric."""

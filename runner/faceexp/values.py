@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from faceexp.data.part_files import PartFiles
     from faceexp.data.splits import Split
     from faceexp.experiment.schema import Experiment, LossEntry
+    from faceexp.experiment.sets import SetEntry
     from faceexp.registry.installed import ConfiguredPlugin
 
 Status = Literal["ok", "diverged", "failed"]
@@ -29,6 +30,8 @@ NoteKind = Literal[
     "closed_set",
     "pairs_file",
     "listed",
+    "test_set",
+    "overlap",
     "split_seed",
     "duplicates",
     "several_faces",
@@ -70,6 +73,15 @@ class ResolvedLoss:
 
 
 @dataclass(frozen=True)
+class ResolvedSet:
+    """A test set with its plugin, and the list of its pairs if it has one; no data were touched."""
+
+    entry: SetEntry
+    dataset: ConfiguredPlugin
+    pairs: PairsFile | None = None
+
+
+@dataclass(frozen=True)
 class Resolved:
     """An experiment whose every plugin exists and accepts its options; no data were touched."""
 
@@ -79,6 +91,7 @@ class Resolved:
     losses: tuple[ResolvedLoss, ...]
     pairs: PairsFile | None = None
     lists: PartFiles | None = None
+    sets: tuple[ResolvedSet, ...] = ()
 
     @property
     def folds(self) -> int:
@@ -89,6 +102,7 @@ class Resolved:
     def remarks(self) -> tuple[str, ...]:
         """What authors of its plugins should know, although they work; one sentence each."""
         plugins = [self.dataset, self.model, *(each for loss in self.losses for each in (loss.loss, loss.sampler))]
+        plugins += [each.dataset for each in self.sets]
         return tuple(dict.fromkeys(f"{each.installed} {said}" for each in plugins for said in each.installed.remarks))
 
 
@@ -111,20 +125,66 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """What a test set shares with the data set that is trained on.
+
+    Attributes:
+        kind: People who are named alike, or images that are equal or nearly so.
+        of_set: The person or the image of the test set.
+        of_training: That of the data set.
+    """
+
+    kind: Literal["named alike", "equal", "nearly equal"]
+    of_set: str
+    of_training: str
+
+
+@dataclass(frozen=True)
+class PlannedSet:
+    """A test set, as it is measured.
+
+    Attributes:
+        name: What tables call it.
+        source: Where it comes from.
+        key: A digest of its images and pairs.
+        rows: int (M,), its images among those of the plan.
+        labels: int32 (M,), whom they show.
+        identities: The people that these labels count.
+        pairs: int (P, 2), places in ``rows`` of the pairs that are judged; ``None``: all pairs.
+        shared: What it shares with the data set that is trained on.
+        dropped_people: How many people were left out because they are shared.
+        dropped_images: How many images of these.
+    """
+
+    name: str
+    source: str
+    key: str
+    rows: IntArray
+    labels: IntArray
+    identities: tuple[str, ...]
+    pairs: IntArray | None = None
+    shared: tuple[Shared, ...] = ()
+    dropped_people: int = 0
+    dropped_images: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that a run will do, decided and checked before anything trains.
 
     Attributes:
         resolved: The experiment and its plugins.
         data: The data set.
-        images: uint8 (N, H, W, C), preprocessed; memory-mapped.
-        images_key: Digest of what determined them.
-        labels: int32 (N,), labels of ``images``.
+        images: uint8 (N + M, H, W, C), preprocessed; memory-mapped. Those of test sets come last.
+        images_key: Digest of what determined those of the data set.
+        labels: int32 (N,), labels of the ``images`` of the data set.
         identities: Names of the people that the labels count.
         splits: One for each seed and fold.
         trials: In the order in which they run.
         notes: What a reader of the results should know about the data.
-        file_digests: uint8 (N, 8), digests of the files of ``images``; nothing if these are no files.
+        file_digests: uint8 (N, 8), digests of the files of the data set's images; nothing if these are no files.
+        sets: Further faces that every trial is measured on.
+        sets_key: Digest of what determined their images; empty if there are none.
     """
 
     resolved: Resolved
@@ -137,6 +197,14 @@ class Plan:
     trials: tuple[Trial, ...]
     notes: tuple[Note, ...] = ()
     file_digests: ByteArray | None = None
+    sets: tuple[PlannedSet, ...] = ()
+    sets_key: str = ""
+
+    def rows(self, split: Split, part: str) -> IntArray:
+        """Return the images of a part, which is one of the split or the name of a test set."""
+        of_sets = {each.name: each.rows for each in self.sets}
+        rows: IntArray = of_sets[part] if part in of_sets else getattr(split, part)
+        return rows
 
 
 @dataclass(frozen=True)
@@ -171,8 +239,8 @@ class TrainedTrial:
 
     Attributes:
         split: The parts it was trained, validated and tested on.
-        embeddings: float32 (n, D) by part: ``"validation"``, ``"test"``, and ``"train"`` where the people who are
-            tested were trained on; empty if the trial failed.
+        embeddings: float32 (n, D) by part: ``"validation"``, ``"test"``, ``"train"`` where the people who are tested
+            were trained on, and the name of each test set; empty if the trial failed.
         distance: The distance these embeddings are compared by.
         folder: Where the trained model lies in the store, if it has one.
         seconds: Time of each stage.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from faceexp.results.budgets import BUDGET_KINDS, budgets_of, unequal_budgets
-from faceexp.results.record import BudgetRecord
-from faceexp.results.schema import LossBudgetRecord, TrialRecord
+from faceexp.results.record import BudgetRecord, LossBudgetRecord
+from faceexp.results.schema import TrialRecord
 
 
 def result(label, loss="contrastive", kind="loss", seed=0, status="ok", **budget):

@@ -67,3 +67,13 @@ def runs(incomplete: str) -> list[str]:
         found = [path.parent.as_posix() for path in sorted(folder.glob("*/results.json"))]
         return _beginning(found, incomplete) or [path for path in found if Path(path).name.startswith(incomplete)]
     return []
+
+
+def test_sets(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Complete a test set of the run that stands on the command line."""
+    from faceexp.errors import InputError
+    from faceexp.run import open_run
+
+    with contextlib.suppress(InputError, OSError, TypeError):
+        return _beginning(open_run(ctx.params["folder"]).test_sets, incomplete)
+    return []

@@ -81,6 +81,15 @@ def report(
             help="Also write the page with its charts and pictures again.",
         ),
     ] = None,
+    test_set: Annotated[
+        str | None,
+        typer.Option(
+            "--set",
+            metavar="NAME",
+            help="The test set whose numbers and verdicts are shown; by default those of the test part of each split.",
+            autocompletion=completion.test_sets,
+        ),
+    ] = None,
     svg: Annotated[
         Path | None,
         typer.Option("--svg", metavar="FILE", parser=user_path, help="Also save the table as a picture."),
@@ -91,8 +100,11 @@ def report(
     from faceexp import run as runs
     from faceexp.report import formats
     from faceexp.report.terminal import run as terminal
+    from faceexp.report.terminal.sets import sets_table
 
     finished = runs.open_run(folder)
+    if test_set is not None:
+        finished = finished.on(test_set)
     metric = _metric(finished.results, sort, "--sort")
     asked_columns = _columns(finished.results, columns)
     with writing("--html", html):
@@ -121,6 +133,9 @@ def report(
         chosen=finished.model_to_use(),
     )
     show(table, finished.results, as_json=as_json)
+    over_sets = sets_table(finished.results, output_console().width, str(folder))
+    if over_sets and not as_json:
+        output_console().print(over_sets)
     if matrix and not as_json:
         output_console().print(terminal.matrix(finished.results, metric), soft_wrap=True)
         output_console().print(terminal.budgets(finished.results))

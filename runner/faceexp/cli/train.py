@@ -113,6 +113,7 @@ def run(
     from faceexp import pipeline
     from faceexp.report.terminal.outline import outline
     from faceexp.report.terminal.run import run_table
+    from faceexp.report.terminal.sets import sets_table
 
     options = [*(overrides or ()), *([f'verdict.until="{until.value}"'] if until else [])]
     options += [] if minutes is None else [f"limits.minutes={minutes}"]
@@ -139,6 +140,9 @@ def run(
             raise
     table = run_table(finished.results, output_console().width, told=untrained, chosen=finished.model_to_use())
     show(table, finished.results, as_json=as_json)
+    over_sets = sets_table(finished.results, output_console().width, str(finished.folder))
+    if over_sets and not as_json:
+        output_console().print(over_sets)
     say(f"results in {finished.folder}")
     say(f"data, sources and method: faceexp report {finished.folder} --notes")
     if finished.failed:

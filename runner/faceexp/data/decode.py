@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +90,7 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
     array.flush()
     if problems:
         everything = file.rename(folder / "everything.npy")
-        _copy_rows(everything, readable, file)
+        _copy_rows([(everything, readable)], file)
         everything.unlink()
     np.save(folder / "kept.npy", readable, allow_pickle=False)
     np.save(folder / "digests.npy", digests[readable], allow_pickle=False)
@@ -112,18 +112,25 @@ def alike(digests: ByteArray) -> list[IntArray]:
     return sorted((rows for rows in groups if len(rows) > 1), key=lambda rows: int(rows[0]))
 
 
-def selected_images(artefact: Artefact, rows: IntArray, store: Store) -> Artefact:
-    """Return an artefact with some of the images: a file of its own, since they may not fit into memory."""
-    inputs = {"images": artefact.key, "rows": rows.tolist()}
-    return store.get(
-        "images", inputs, lambda folder: _copy_rows(artefact.path / "images.npy", rows, folder / "images.npy")
-    )
+def selected_images(parts: Sequence[tuple[Artefact, IntArray]], store: Store) -> Artefact:
+    """Return an artefact with some of the images of others: a file of its own, since they may not fit into memory.
+
+    Args:
+        parts: Artefacts of images of one size, each with the rows that are wanted of it.
+        store: Where they are kept.
+    """
+    inputs = {"images": [artefact.key for artefact, _ in parts], "rows": [rows.tolist() for _, rows in parts]}
+    sources = [(artefact.path / "images.npy", rows) for artefact, rows in parts]
+    return store.get("images", inputs, lambda folder: _copy_rows(sources, folder / "images.npy"))
 
 
-def _copy_rows(source: Path, rows: IntArray, target: Path) -> None:
-    images = np.load(source, mmap_mode="r", allow_pickle=False)
-    shape = (len(rows), *images.shape[1:])
-    copied = new_array_file(target, images.dtype, shape)
-    for start in range(0, len(rows), BLOCK):
-        copied[start : start + BLOCK] = images[rows[start : start + BLOCK]]
+def _copy_rows(sources: Sequence[tuple[Path, IntArray]], target: Path) -> None:
+    opened = [(np.load(source, mmap_mode="r", allow_pickle=False), rows) for source, rows in sources]
+    first, begin = opened[0][0], 0
+    copied = new_array_file(target, first.dtype, (sum(len(rows) for _, rows in opened), *first.shape[1:]))
+    for pictures, rows in opened:
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            copied[begin + start : begin + start + len(block)] = pictures[block]
+        begin += len(rows)
     copied.flush()

@@ -126,11 +126,16 @@ def one_form(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def alike_form(name: str) -> str:
+    """Return a name without what differs in names that are alike."""
+    return unicodedata.normalize("NFKC", name).casefold().strip(" .")
+
+
 def names_alike(identities: Iterable[str]) -> list[list[str]]:
     """Return the names that differ only in upper and lower case, in the form of Unicode, or in spaces around them."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in identities:
-        groups[unicodedata.normalize("NFKC", name).casefold().strip(" .")].append(name)
+        groups[alike_form(name)].append(name)
     return [names for names in groups.values() if len(names) > 1]
 
 

@@ -95,9 +95,9 @@ class BaselineTrials:
         """Return the embeddings of one baseline on one split as a trained trial."""
         distance = baseline.distance
         if baseline == PIXELS:
-            pixels = {part: raw_pixels(self.plan.images, getattr(split, part)) for part in self.parts}
+            pixels = {part: raw_pixels(self.plan.images, self.plan.rows(split, part)) for part in self.parts}
             release(self.plan.images)
-            key = digest([baseline.key, self.plan.images_key])
+            key = digest([baseline.key, self.plan.images_key, self.plan.sets_key])
             return TrainedTrial(trial, split, "ok", embeddings=pixels, distance=distance, key=key)
         if baseline == PCA:
             key, components = self._eigenfaces(split)
@@ -108,7 +108,7 @@ class BaselineTrials:
         pretrained = self.shared.pretrained(split, settings)
         features, seconds = self.shared.features(split, pretrained)
         rows = np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False)[PLAIN]
-        embeddings = {part: np.asarray(rows[getattr(split, part)]) for part in self.parts}
+        embeddings = {part: np.asarray(rows[self.plan.rows(split, part)]) for part in self.parts}
         if baseline == PHASE1:
             # The embedding layer is dense and has no activation, so its output is one matrix product away.
             kernel, bias = pretrained.load()[-2:]
@@ -135,14 +135,14 @@ class BaselineTrials:
         rows = [split.train.tolist(), split.validation.tolist(), split.test.tolist()]
         inputs = {
             "baseline": PCA.key,
-            "images": self.plan.images_key,
+            "images": [self.plan.images_key, self.plan.sets_key],
             "split": digest(rows),
             "parts": self.parts,
             "versions": versions(),
         }
 
         def make(folder: Path) -> None:
-            others = [getattr(split, part) for part in self.parts]
+            others = [self.plan.rows(split, part) for part in self.parts]
             # Once it is loaded, the last bits of such products are others, so it is loaded before the first of them.
             tensorflow()
             with on_one_core(len(split.train) * math.prod(self.plan.images.shape[1:])):

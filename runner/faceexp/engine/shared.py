@@ -208,7 +208,7 @@ class PretrainedStages:
         if images are mirrored in training.
         """
         views = 2 if self.plan.resolved.experiment.augment.flip else 1
-        inputs = {"start": pretrained.key, "views": views, "images": self.plan.images_key}
+        inputs = {"start": pretrained.key, "views": views, "images": [self.plan.images_key, self.plan.sets_key]}
         key = digest(inputs)
         if key in self._features:
             artefact, seconds = self._features[key]

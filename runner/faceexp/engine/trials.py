@@ -185,6 +185,7 @@ class Engine:
             "validation": self._shared.judged_on(split),
             "test": digest(split.test.tolist()),
             "parts": self._parts,
+            "sets": self.plan.sets_key,
         }
         artefact = self.store.get(
             "finetune", inputs, lambda folder: self._finetune(folder, trial, resolved, split, pretrained, features)
@@ -213,13 +214,13 @@ class Engine:
 
     @property
     def _parts(self) -> list[str]:
-        """The parts whose embeddings are evaluated.
+        """The parts whose embeddings are evaluated, and the test sets.
 
         In a closed set, people are tested whom the network was trained on. Then their training images are the gallery
         in which they are identified, so the embeddings of these are needed, too.
         """
         closed = self.plan.resolved.experiment.protocol.kind == "closed_set"
-        return ["validation", "test", "train"] if closed else ["validation", "test"]
+        return ["validation", "test", *(["train"] if closed else []), *(each.name for each in self.plan.sets)]
 
     def _finetune(
         self,
@@ -293,7 +294,7 @@ class Engine:
             raise DivergedError("no checkpoint has a validation score that is a number")
         network.set_weights(outcome.weights)
         for part in self._parts:
-            embeddings = network.embed(plain, getattr(split, part), normalization)
+            embeddings = network.embed(plain, self.plan.rows(split, part), normalization)
             np.save(folder / f"{part}.npy", embeddings, allow_pickle=False)
         network.save(folder / NETWORK_FILE, outcome.weights, normalization)
         return FinetuneRecord(

@@ -54,6 +54,7 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
             data[key] = _plugin_table(document, data[key], (key,), model, problems, references, key)
     if isinstance(data.get("finetune"), dict):
         data["finetune"] = _with_sampler(document, data["finetune"], ("finetune",), problems, references)
+    data.update(_sets(document, problems, references))
     data["losses"] = _losses(document, data, problems, references)
     experiment = None
     try:
@@ -123,6 +124,22 @@ def _with_sampler(
         return {**table, "sampler": {"plugin": ""}}
     sampler = _plugin_table(document, table["sampler"], (*path, "sampler"), PluginRef, problems, references, "sampler")
     return {**table, "sampler": sampler}
+
+
+def _sets(document: Document, problems: list[Problem], references: list[Reference]) -> TomlTable:
+    """Return the tables [[test_sets]] with options of their plugins moved, if the file has such."""
+    tables = document.data.get("test_sets")
+    if not isinstance(tables, list):
+        return {}
+    moved: list[object] = []
+    for place, entry in enumerate(tables):
+        if isinstance(entry, dict) and "dataset" in entry:
+            path: KeyPath = ("test_sets", place, "dataset")
+            faces = _plugin_table(document, entry["dataset"], path, PluginRef, problems, references, "dataset")
+            moved.append({**entry, "dataset": faces})
+        else:
+            moved.append(entry)
+    return {"test_sets": moved}
 
 
 def _losses(

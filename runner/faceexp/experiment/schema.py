@@ -13,22 +13,17 @@ from pydantic import (
 )
 
 from faceexp.contract.plugin import LARGEST_NUMBER
+from faceexp.experiment import table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, Baseline, BaselineKey
-from faceexp.experiment.table import Table, unique
+from faceexp.experiment.sets import SetEntry, distinct_sets
+from faceexp.experiment.table import Options, Table, unique
 
 # The parts of a protocol, in the order in which the program names them.
 PARTS = ("train", "validation", "test")
-# Options of a plugin: the plugin itself says of which types they are.
-Options = dict[str, Any]
+# Tables of other modules name plugins as well; this is where most look for how they do it.
+PluginRef = table.PluginRef
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-
-
-class PluginRef(Table):
-    """A plugin by name, with its options as written."""
-
-    plugin: str = Field(description="Name of an installed plugin; `faceexp list-plugins` shows them.")
-    options: Options = Field(default_factory=dict, description="The plugin's own options.")
 
 
 class Detect(Table):
@@ -272,7 +267,16 @@ class Experiment(Table):
     verdict: Asked = Asked()
     limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
+    test_sets: Annotated[tuple[SetEntry, ...], Field(strict=False), AfterValidator(distinct_sets)] = Field(
+        (), description="Further faces that every row is measured on; nothing is trained, chosen or tuned on them."
+    )
     losses: tuple[LossEntry, ...]
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol: a table that came later and is not given stays out of what a run's folder is named after.
+        later = ("test_sets",)
+        return {key: value for key, value in write(self).items() if key not in later or value}
 
     @model_validator(mode="before")
     @classmethod

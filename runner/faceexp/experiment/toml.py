@@ -121,6 +121,8 @@ def dump(experiment: Experiment) -> str:
     data = experiment.model_dump(mode="json", exclude={"losses"}, exclude_none=True)
     for table in (data["dataset"], data["model"], data["finetune"]["sampler"]):
         table.update(table.pop("options"))
+    for entry in data.get("test_sets", ()):
+        entry["dataset"].update(entry["dataset"].pop("options"))
     losses = []
     for entry in experiment.losses:
         loss: TomlTable = {"plugin": entry.plugin, "label": entry.label, **entry.options}

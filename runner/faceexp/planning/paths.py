@@ -18,6 +18,7 @@ from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import backslash_hint
 from faceexp.experiment.parse import Reference
 from faceexp.experiment.schema import PARTS, Experiment, Finetune, Protocol
+from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.toml import Document
 from faceexp.files import at_home
 from faceexp.registry.installed import BrokenPluginError, Registry
@@ -57,6 +58,7 @@ class Paths:
         return experiment.model_copy(
             update={
                 "dataset": dataset,
+                "test_sets": tuple(self._set(entry, place) for place, entry in enumerate(experiment.test_sets)),
                 "model": model,
                 "protocol": self._protocol(experiment.protocol),
                 "finetune": self._finetune(experiment.finetune, ()),
@@ -78,6 +80,10 @@ class Paths:
         lists = {key: protocol.get(key) for key in OF_PROTOCOL} if isinstance(protocol, dict) else {}
         for key, value in lists.items():
             yield from self._missing(value, "file", ("protocol", key))
+        sets = self.document.data.get("test_sets")
+        for number in range(len(sets) if isinstance(sets, list) else 0):
+            place: KeyPath = ("test_sets", number, "protocol", "path")
+            yield from self._missing(_at(self.document.data, place), "file", place)
 
     def _missing(self, value: object, wanted: Wanted, place: KeyPath) -> Iterator[tuple[KeyPath, Problem]]:
         for inner, text in _texts(value):
@@ -119,6 +125,17 @@ class Paths:
         given = {key: getattr(protocol, key) for key in OF_PROTOCOL}
         return protocol.model_copy(
             update={key: self._completed(value, ("protocol", key)) for key, value in given.items() if value}
+        )
+
+    def _set(self, entry: SetEntry, number: int) -> SetEntry:
+        path: KeyPath = ("test_sets", number)
+        options = self._options("dataset", entry.dataset.plugin, entry.dataset.options, (*path, "dataset"))
+        file = self._completed(entry.protocol.path, (*path, "protocol", "path"))
+        return entry.model_copy(
+            update={
+                "dataset": entry.dataset.model_copy(update={"options": options}),
+                "protocol": entry.protocol.model_copy(update={"path": file}),
+            }
         )
 
     def _path_options(self, kind: str, name: str) -> dict[str, Wanted]:

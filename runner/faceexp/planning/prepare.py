@@ -20,6 +20,7 @@ from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.listed_parts import listed_parts
+from faceexp.planning.measured_sets import build_sets, decode_sets
 from faceexp.planning.prospects import prospects
 from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
@@ -29,7 +30,7 @@ from faceexp.store import Store, digest
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved
 
 # Notes on what somebody may want to mend. They are told before anything trains; the others stand in the results.
-MENDABLE = ("left_out", "names", "duplicates", "several_faces")
+MENDABLE = ("left_out", "names", "duplicates", "several_faces", "overlap")
 
 
 def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
@@ -45,6 +46,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
     parts_of_lists = listed_parts(data, resolved.lists) if resolved.lists else None
     in_question = np.sort(np.concatenate(parts_of_lists)) if parts_of_lists else np.arange(len(data.labels))
+    built = build_sets(resolved.sets, data, build_data)
     # People are checked before decoding, which is slow; and again after it, since unreadable images do not count.
     of_people = _choose_people(data, in_question, experiment.protocol, named)
     artefact = decoded_images(data, experiment, store, lambda done, total: on_event(Event("images", done, total)))
@@ -55,8 +57,9 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     is_used &= np.isin(readable, _choose_people(data, readable[is_used], experiment.protocol, named))
     used = readable[is_used]
     images_key = digest([artefact.key, used.tolist()])
-    if not is_used.all():
-        artefact = selected_images(artefact, np.flatnonzero(is_used), store)
+    sets = decode_sets(built, data, artefact, experiment, len(used), store, on_event)
+    if sets.images or not is_used.all():
+        artefact = selected_images([(artefact, np.flatnonzero(is_used)), *sets.images], store)
     pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
     # Labels count from 0 without gaps among the people who are left.
     people, counted = np.unique(data.labels[used], return_inverse=True)
@@ -76,6 +79,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
         *_of_several_faces(data, used[faces[is_used] > 1], len(used)),
+        *sets.notes,
     )
     of_files = file_digests(data, store)
     for note in (*(each for each in about if each.kind in MENDABLE), *outlook):
@@ -91,6 +95,8 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         trials=tuple(trials_of(fitted)),
         notes=(*about, *outlook),
         file_digests=None if of_files is None else of_files[used],
+        sets=sets.sets,
+        sets_key=sets.key,
     )
 
 

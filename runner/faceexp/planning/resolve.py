@@ -9,7 +9,7 @@ from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.schema import Experiment
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry
 from faceexp.store import canonical
-from faceexp.values import Resolved, ResolvedLoss
+from faceexp.values import Resolved, ResolvedLoss, ResolvedSet
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,10 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         registry.configure("dataset", experiment.dataset.plugin, experiment.dataset.options),
         registry.configure("model", experiment.model.plugin, experiment.model.options),
         tuple(losses),
+        sets=tuple(
+            ResolvedSet(entry, registry.configure("dataset", entry.dataset.plugin, entry.dataset.options))
+            for entry in experiment.test_sets
+        ),
     )
 
 

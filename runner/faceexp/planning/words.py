@@ -22,6 +22,7 @@ from faceexp.registry.installed import BrokenPluginError, Registry
 # Where a file names plugins, and of which kind; 0 stands for any number.
 _PLUGINS: dict[KeyPath, str] = {
     ("dataset",): "dataset",
+    ("test_sets", 0, "dataset"): "dataset",
     ("model",): "model",
     ("finetune", "sampler"): "sampler",
     ("losses", 0): "loss",

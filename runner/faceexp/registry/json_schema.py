@@ -31,7 +31,9 @@ def schema() -> JsonSchema:
     definitions = whole["$defs"]
     for name in ("PluginRef", "ModelRef", "LossEntry"):
         definitions.pop(name, None)
-    whole["properties"]["dataset"] = _plugin_schema("dataset", registry, PluginRef, definitions)
+    definitions["dataset"] = _plugin_schema("dataset", registry, PluginRef, definitions)
+    whole["properties"]["dataset"] = {"$ref": "#/$defs/dataset"}
+    definitions["SetEntry"]["properties"]["dataset"] = {"$ref": "#/$defs/dataset"}
     whole["properties"]["model"] = _plugin_schema("model", registry, ModelRef, definitions)
     definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
     definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}

@@ -154,7 +154,8 @@ def heading(run: RunRecord) -> str:
         seeds=len({seed for seed, _ in run.cells}),
         folds=len({fold for _, fold in run.cells}),
     )
-    return f"{run.name}: {run.protocol.replace('_', ' ')}, {counted}"
+    where = f" on {run.measured_on}" if run.measured_on else ""
+    return f"{run.name}{where}: {run.protocol.replace('_', ' ')}, {counted}"
 
 
 ONE_CELL = "One seed and fold: no interval, and no difference can be called real."

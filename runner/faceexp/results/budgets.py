@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from faceexp.results.schema import LossBudgetRecord, TrialRecord
+from faceexp.results.record import LossBudgetRecord
+from faceexp.results.schema import TrialRecord
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,27 +13,28 @@ import numpy as np
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
 from faceexp.engine.borders import unseeded_sentence
-from faceexp.evaluation.catalogue import METRIC_OF, METRICS
+from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.evaluation.people import largest_share
 from faceexp.experiment.schema import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
 from faceexp.results.environment import plugins_of
 from faceexp.results.judge import Sampling
+from faceexp.results.on_set import compared, over_sets
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import (
     SCHEMA,
-    ComparisonRecord,
     RunRecord,
     SplitRecord,
-    SummaryRecord,
     TrialRecord,
 )
+from faceexp.results.set_record import SetRecord
+from faceexp.results.spreadsheets import csv_cells
 from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics import comparisons as statistics
 from faceexp.statistics import power
 from faceexp.store import digest
-from faceexp.values import Note, Plan
+from faceexp.values import Note, Plan, PlannedSet
 
 # A person with more than this share of the similar pairs is said to a reader.
 RULING = 0.1
@@ -58,12 +62,9 @@ def collect(
     """
     experiment = plan.resolved.experiment
     began = time.perf_counter()
-    measured_metrics = {metric for trial in trials for metric in trial.metrics}
-    directions = {metric.key: metric.higher_is_better for metric in METRICS if metric.key in measured_metrics}
-    rates = [key for key in directions if METRIC_OF[key].largest == 1]
     ratio, average = sampling.ratio, sampling.average_seeds
-    comparisons = statistics.compare(trials, directions, ratio, rates=rates, average_seeds=average)
-    summary = statistics.summarise(trials, directions, ratio, comparisons, rates=rates, average_seeds=average)
+    summary, comparisons = compared(trials, ratio, average_seeds=average)
+    sets = tuple(map(_set_record, plan.sets))
     budgets = tuple(budgets_of(trials))
     notes = (*plan.notes, *_uneven(plan))
     return RunRecord(
@@ -86,8 +87,10 @@ def collect(
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,
         trials=tuple(trials),
-        summary=tuple(SummaryRecord.model_validate(row) for row in summary),
-        comparisons=tuple(ComparisonRecord.model_validate(pair) for pair in comparisons),
+        test_sets=sets,
+        over_sets=over_sets(trials, METRIC_OF[verdict.metric], sets),
+        summary=summary,
+        comparisons=comparisons,
         seconds={"statistics": time.perf_counter() - began},
     )
 
@@ -145,6 +148,29 @@ def _judged_part(labels: IntArray, pairs: IntArray | None) -> PartRecord:
         counts = np.bincount(labels).astype(np.int64)
         similar, total = int((counts * (counts - 1) // 2).sum()), len(labels) * (len(labels) - 1) // 2
     return PartRecord(images=len(labels), people=len(np.unique(labels)), pairs=total, similar=similar)
+
+
+def _set_record(faces: PlannedSet) -> SetRecord:
+    """Return how much a test set holds, and what it shares with the data that are trained on."""
+    return SetRecord(
+        name=faces.name,
+        source=faces.source,
+        key=faces.key,
+        measured=_judged_part(faces.labels, faces.pairs),
+        shared=Counter(each.kind for each in faces.shared),
+        dropped_people=faces.dropped_people,
+        dropped_images=faces.dropped_images,
+    )
+
+
+def overlap_csv(plan: Plan) -> str:
+    """Return everything that test sets share with the data that are trained on, as a CSV file."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("test_set", "kind", "of_test_set", "of_training_data"))
+    for faces in plan.sets:
+        writer.writerows(csv_cells((faces.name, each.kind, each.of_set, each.of_training)) for each in faces.shared)
+    return file.getvalue()
 
 
 def _published(published: Published) -> PublishedRecord:

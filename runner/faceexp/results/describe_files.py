@@ -37,6 +37,9 @@ FILES: Mapping[str, type[Record]] = {
 # What lies in the folder of a run, in the order in which a reader may want to open it.
 CONTENTS: Mapping[str, str] = {
     "report.html": "the report, one page that needs no other file",
+    "report-<set>.html": "the same report on a test set, if the experiment names any",
+    "overlap.csv": "every person and image of a test set that the data set which is trained on has as well, if there "
+    "are any",
     "results.json": "every trial, every mean and every comparison",
     "spec.toml": "the experiment with every default filled in; `faceexp run spec.toml` repeats the run",
     "environment.json": "the machine, the packages and the plugins that the run was made with",

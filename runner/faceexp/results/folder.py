@@ -103,6 +103,15 @@ class RunFolder:
         """The report as an HTML page."""
         return self.root / "report.html"
 
+    def page_on(self, test_set: str) -> Path:
+        """Return the path of the same page on a test set."""
+        return self.root / f"report-{test_set}.html"
+
+    @property
+    def overlap(self) -> Path:
+        """The list of what test sets share with the data that are trained on, if they share anything."""
+        return self.root / "overlap.csv"
+
     @property
     def spec(self) -> Path:
         """The experiment file, with every default filled in."""

@@ -30,10 +30,11 @@ from faceexp.results.schema import (
     JudgedPairRecord,
     MapRecord,
     RatesRecord,
+    SetEvidenceRecord,
     TrialFile,
 )
 from faceexp.store import Inputs, Store, StoreError, digest, source_digest
-from faceexp.values import Plan, TrainedTrial
+from faceexp.values import Plan, PlannedSet, TrainedTrial
 
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
 # trials are measured again.
@@ -52,6 +53,7 @@ class Measurement(Record):
     diagnostics: DiagnosticsRecord
     calibration: CalibrationRecord
     seconds: float = Field(description="How long the measuring took when it was done.")
+    sets: Mapping[str, Measurement] = Field(default_factory=dict, description="The same on each test set.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,8 @@ def _measured_or_found(trained: TrainedTrial, plan: Plan, store: Store | None, b
 
     def measured() -> Measurement:
         with on_one_core(max(values.size for values in trained.embeddings.values())):
-            return _measured(trained, plan, began)
+            sets = {each.name: _measured(*_on_set(trained, plan, each), began) for each in plan.sets}
+            return _measured(trained, plan, began).model_copy(update={"sets": sets})
 
     if store is None or not trained.key:
         measurement = measured()
@@ -112,8 +115,8 @@ def _measured_or_found(trained: TrainedTrial, plan: Plan, store: Store | None, b
         measurement = Measurement.model_validate_json(text)
         if artefact.reused:
             trained = dataclasses.replace(trained, reused=(*trained.reused, "evaluate"))
-    hardest = measurement.diagnostics.hardest if _is_first(trained, plan) else ()
-    pictures = {image for pair in hardest for image in pair.images}
+    drawn = [measurement, *measurement.sets.values()] if _is_first(trained, plan) else []
+    pictures = {image for each in drawn for pair in each.diagnostics.hardest for image in pair.images}
     return Measured(_record(trained, measurement, measurement.seconds), tuple(sorted(pictures)))
 
 
@@ -129,9 +132,24 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
         # The diagnostics name images and people, so they depend on how both are called.
         "images": plan.images_key,
         "identities": digest(plan.identities),
+        "sets": digest([[each.name, each.key, each.rows.tolist(), each.identities] for each in plan.sets]),
         "first": _is_first(trained, plan),
         "code": _code(),
     }
+
+
+def _on_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet) -> tuple[TrainedTrial, Plan]:
+    """Return a trial as if a test set were its test part, and the plan with the people of the set behind its own."""
+    labels = np.full(int(faces.rows[-1]) + 1, -1, np.int32)
+    labels[: len(plan.labels)] = plan.labels
+    labels[faces.rows] = len(plan.identities) + faces.labels
+    split = dataclasses.replace(trained.split, test=faces.rows, test_pairs=faces.pairs)
+    embeddings = {"validation": trained.embeddings["validation"], "test": trained.embeddings[faces.name]}
+    identities = (*plan.identities, *faces.identities)
+    return (
+        dataclasses.replace(trained, split=split, embeddings=embeddings),
+        dataclasses.replace(plan, labels=labels, identities=identities),
+    )
 
 
 def _is_first(trained: TrainedTrial, plan: Plan) -> bool:
@@ -206,6 +224,7 @@ def _validation_distances(trained: TrainedTrial, labels: IntArray) -> PairDistan
 def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: float) -> TrialFile:
     """Return the record of a trial. A trial that did not end well has no measurement."""
     trial = trained.trial
+    of_sets = measurement.sets if measurement else {}
     return TrialFile(
         id=trial.id,
         loss=trial.name,
@@ -216,6 +235,7 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
         status=trained.status,
         reason=trained.reason,
         metrics=measurement.metrics if measurement else {},
+        sets={name: each.metrics for name, each in of_sets.items()},
         threshold=measurement.threshold if measurement else None,
         distance=trained.distance,
         best_step=trained.best_step,
@@ -230,6 +250,10 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
         budget=BudgetRecord.model_validate(trained.budget),
         evidence=measurement.diagnostics if measurement else None,
         calibration=measurement.calibration if measurement else None,
+        evidence_of_sets={
+            name: SetEvidenceRecord(evidence=each.diagnostics, calibration=each.calibration)
+            for name, each in of_sets.items()
+        },
     )
 
 

@@ -94,6 +94,24 @@ class BudgetRecord(Record):
     )
 
 
+class LossBudgetRecord(Record):
+    """How much training a loss was given, as the mean over its trials that ended well."""
+
+    label: str = Field(description="The name of the row.")
+    loss: str = Field(description="The name of the loss plugin.")
+    pretrain_images: Count = Field(
+        0, description="How many images phase 1 saw. An image that is seen twice counts twice."
+    )
+    steps: Count = Field(0, description="The number of optimiser steps of phase 2.")
+    images: Count = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
+    trainable_parameters: Count = Field(
+        0, description="The number of weights that phase 2 trains, with those of the loss."
+    )
+    settings_tried: Count = Field(
+        1, description="How many rows of this run have the same loss plugin. Trying more settings is a budget, too."
+    )
+
+
 class PartRecord(Record):
     """How much data one part of a split holds."""
 

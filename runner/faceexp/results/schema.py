@@ -22,12 +22,14 @@ from faceexp.results.record import (
     Count,
     Curve,
     Interval,
+    LossBudgetRecord,
     Number,
     PartRecord,
     Record,
     TrialId,
     remarks,
 )
+from faceexp.results.set_record import OverSetsRecord, SetRecord
 from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics.comparisons import Verdict
 from faceexp.values import Kind, Note, NoteKind, Status
@@ -65,6 +67,9 @@ class TrialRecord(Record):
     metrics: Mapping[str, Number] = Field(
         default_factory=dict,
         description="The value of each metric on the test part. It is null where it is not defined.",
+    )
+    sets: Mapping[str, Mapping[str, Number]] = Field(
+        default_factory=dict, description="For each test set, which is its name, the metrics on it."
     )
     threshold: Number = Field(
         None, description="Up to this distance a pair is accepted. It is chosen on validation pairs."
@@ -140,6 +145,15 @@ class DiagnosticsRecord(Record):
     )
 
 
+class SetEvidenceRecord(Record):
+    """What lies behind the metrics of a trial on a test set."""
+
+    evidence: DiagnosticsRecord = Field(description="Curves, histograms and pairs of the set.")
+    calibration: CalibrationRecord = Field(
+        description="Thresholds and probability, and what became of them: `test` means the set here."
+    )
+
+
 class TrialFile(TrialRecord):
     """``trials/<id>.json``: a trial with everything that a report shows of it."""
 
@@ -148,6 +162,9 @@ class TrialFile(TrialRecord):
     )
     calibration: CalibrationRecord | None = Field(
         None, description="Thresholds and probability; null if the trial did not end well."
+    )
+    evidence_of_sets: Mapping[str, SetEvidenceRecord] = Field(
+        default_factory=dict, description="The same for each test set, which is its name."
     )
 
     def alone(self) -> TrialRecord:
@@ -172,24 +189,6 @@ class SplitRecord(Record):
     def cell(self) -> tuple[int, int]:
         """Seed and fold of the trials that use this split."""
         return self.seed, self.fold
-
-
-class LossBudgetRecord(Record):
-    """How much training a loss was given, as the mean over its trials that ended well."""
-
-    label: str = Field(description="The name of the row.")
-    loss: str = Field(description="The name of the loss plugin.")
-    pretrain_images: Count = Field(
-        0, description="How many images phase 1 saw. An image that is seen twice counts twice."
-    )
-    steps: Count = Field(0, description="The number of optimiser steps of phase 2.")
-    images: Count = Field(0, description="How many images phase 2 saw. An image that is seen twice counts twice.")
-    trainable_parameters: Count = Field(
-        0, description="The number of weights that phase 2 trains, with those of the loss."
-    )
-    settings_tried: Count = Field(
-        1, description="How many rows of this run have the same loss plugin. Trying more settings is a budget, too."
-    )
 
 
 class SummaryRecord(Record):
@@ -286,6 +285,13 @@ class RunRecord(Record):
     parts: tuple[SplitRecord, ...] = Field((), description="How the data were cut for each seed and fold.")
     budgets: tuple[LossBudgetRecord, ...] = Field((), description="How much training each loss was given.")
     published: PublishedRecord | None = Field(None, description="Results of others that the experiment file gives.")
+    measured_on: str | None = Field(
+        None, description="The test set that the numbers are of; null where they are of the test part of each split."
+    )
+    test_sets: tuple[SetRecord, ...] = Field((), description="The test sets that every trial is measured on as well.")
+    over_sets: OverSetsRecord | None = Field(
+        None, description="How the rows rank over the test part and all test sets, in the primary metric."
+    )
     trials: tuple[TrialRecord, ...] = Field(description="Every trial, in the order in which they were planned.")
     summary: tuple[SummaryRecord, ...] = Field(description="The mean and its interval for each row and each metric.")
     comparisons: tuple[ComparisonRecord, ...] = Field(description="The comparison of every two rows, metric by metric.")

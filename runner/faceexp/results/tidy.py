@@ -25,13 +25,15 @@ def forget_other_data(folder: RunFolder, splits: Collection[str | None]) -> None
     if not folder.results.exists():
         return
     try:
-        before = {split.key for split in folder.read_results().parts}
+        earlier = folder.read_results()
+        before = {split.key for split in earlier.parts}
+        pages = [folder.page_on(each.name) for each in earlier.test_sets]
     except InputError:
-        before = set()  # nobody knows what it was
+        before, pages = set(), []  # nobody knows what it was
     # A run that goes on until its questions are decided has written more splits than it begins with.
     if not before >= set(splits):
         keep_only(folder, (), (), ())
-        _remove(folder.results, folder.page)
+        _remove(folder.results, folder.page, folder.overlap, *pages)
 
 
 def keep_only(folder: RunFolder, trials: Collection[str], models: Collection[str], images: Collection[int]) -> None:

@@ -1,0 +1,68 @@
+"""Further sets of faces that a run is measured on: the tables [[test_sets]]."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from faceexp.experiment.table import PluginRef, Table
+
+# What a run calls its own parts and the columns of its tables; a set of that name could not be told from them.
+TAKEN = ("train", "validation", "test")
+
+Overlap = Literal["error", "warn", "drop"]
+
+
+def _set_name(name: str) -> str:
+    """Return the name of a set, which also names files, or refuse it."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", name):
+        raise ValueError("must be 1 to 40 letters and digits of ASCII, with _ . and - between them")
+    if name.casefold() in TAKEN:
+        raise ValueError(f"{name!r} is what a run calls a part of its own data; choose another name")
+    return name
+
+
+class SetProtocol(Table):
+    """Which pairs of a test set are judged."""
+
+    kind: Literal["all_pairs", "pairs_file"] = Field(
+        "all_pairs", description="all_pairs: every two images of the set; pairs_file: those that a list names."
+    )
+    path: str | None = Field(
+        None, min_length=1, description="pairs_file: the list of pairs; relative to the experiment file."
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> SetProtocol:
+        if self.kind == "pairs_file" and self.path is None:
+            raise ValueError("pairs_file needs path, the list of pairs")
+        if self.kind == "all_pairs" and self.path is not None:
+            raise ValueError("path belongs to pairs_file, not to all_pairs")
+        return self
+
+
+class SetEntry(Table):
+    """Faces that are only measured: nothing is trained, chosen or tuned on them."""
+
+    name: Annotated[str, AfterValidator(_set_name)] = Field(
+        description="What tables and files call it, such as lfw; not train, validation or test."
+    )
+    dataset: PluginRef = Field(description="Where its faces come from.")
+    protocol: SetProtocol = SetProtocol()
+    overlap: Overlap = Field(
+        "error",
+        description="What is done where people or images of the set are in the data set that is trained on as well. "
+        "error: the run does not begin; warn: they are measured, and the report says so; drop: these people are left "
+        "out of the set, never out of training.",
+    )
+
+
+def distinct_sets(sets: tuple[SetEntry, ...]) -> tuple[SetEntry, ...]:
+    """Return the sets, or refuse two whose files some systems could not tell apart."""
+    names = [entry.name.casefold() for entry in sets]
+    twice = next((entry.name for place, entry in enumerate(sets) if entry.name.casefold() in names[:place]), None)
+    if twice is not None:
+        raise ValueError(f"two sets are called {twice!r} (capitals do not count); give each its own name")
+    return sets

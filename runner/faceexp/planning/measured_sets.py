@@ -1,0 +1,282 @@
+"""Test sets: their data loaded, compared with the data set that is trained on, and made part of the plan."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from faceexp.arrays import ByteArray, IntArray
+from faceexp.contract import FaceData
+from faceexp.data import overlap
+from faceexp.data.decode import decoded_images
+from faceexp.data.face_data import image_name, some
+from faceexp.errors import InputError
+from faceexp.experiment.schema import Experiment
+from faceexp.planning.listed_pairs import listed_images
+from faceexp.planning.resolve import Issue, UnplannableError
+from faceexp.registry.installed import ConfiguredPlugin
+from faceexp.store import Artefact, Store, digest, source_digest
+from faceexp.values import Event, EventCallback, Note, PlannedSet, ResolvedSet, Shared
+
+Build = Callable[[ConfiguredPlugin], FaceData]
+# What readers call the kinds of what two sets share: one of it, and several.
+WORDS = {
+    "named alike": ("person is named alike", "people are named alike"),
+    "equal": ("image is equal", "images are equal"),
+    "nearly equal": ("image is nearly equal", "images are nearly equal"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltSet:
+    """A test set whose images were not decoded yet.
+
+    Attributes:
+        place: Of its table in the experiment file.
+        resolved: What the file says of it.
+        data: Its data.
+        pairs: int (P, 2), the images of its pairs; ``None``: all pairs.
+        alike: The people who are named alike, by their places in the data set that is trained on, and in this one.
+    """
+
+    place: int
+    resolved: ResolvedSet
+    data: FaceData
+    pairs: IntArray | None
+    alike: list[tuple[int, int]]
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.resolved.entry.name
+
+    def issue(self, message: str, *keys: str) -> Issue:
+        """Return a mistake at its table."""
+        return Issue(("test_sets", self.place, *keys), message)
+
+
+def build_sets(sets: Sequence[ResolvedSet], training: FaceData, build: Build) -> list[BuiltSet]:
+    """Return the data of test sets, without decoding their images.
+
+    Raises:
+        UnplannableError: A set is too small, or shares people by name and must not.
+        InputError: A file of a set is unusable.
+    """
+    built: list[BuiltSet] = []
+    issues: list[Issue] = []
+    for place, resolved in enumerate(sets):
+        try:
+            data = build(resolved.dataset)
+        except InputError as error:
+            if any(problem.where for problem in error.problems):
+                raise
+            issues += [Issue(("test_sets", place, "dataset"), problem.message) for problem in error.problems]
+            continue
+        pairs = np.concatenate(listed_images(data, resolved.pairs)) if resolved.pairs else None
+        one = BuiltSet(place, resolved, data, pairs, overlap.named_alike(training.identities, data.identities))
+        built.append(one)
+        if lack := _lack(data.labels, pairs):
+            issues.append(one.issue(lack))
+        elif resolved.entry.overlap == "error" and one.alike:
+            issues.append(one.issue(_refusal(_of_people(one, training))))
+    if issues:
+        raise UnplannableError(issues)
+    return built
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedSets:
+    """Test sets, ready to be measured.
+
+    Attributes:
+        sets: What the plan says of them.
+        images: Their images in the store, and which of them are used.
+        notes: What a reader should know of them.
+    """
+
+    sets: tuple[PlannedSet, ...]
+    images: tuple[tuple[Artefact, IntArray], ...]
+    notes: tuple[Note, ...]
+
+    @property
+    def key(self) -> str:
+        """A digest of what determined their images; empty if there are none."""
+        return digest([[artefact.key, rows.tolist()] for artefact, rows in self.images]) if self.images else ""
+
+
+def decode_sets(
+    built: Sequence[BuiltSet],
+    training: FaceData,
+    decoded: Artefact,
+    experiment: Experiment,
+    first: int,
+    store: Store,
+    on_event: EventCallback,
+) -> DecodedSets:
+    """Decode the images of test sets, and compare them with those of the data set that is trained on.
+
+    Args:
+        built: Their data.
+        training: The data set that is trained on.
+        decoded: All of its images.
+        experiment: How images are prepared.
+        first: The place of their first image among the images of the plan.
+        store: Where images are kept.
+        on_event: Is called with progress.
+
+    Raises:
+        UnplannableError: A set shares images and must not, or is too small.
+        InputError: An image is unusable.
+    """
+    sets: list[PlannedSet] = []
+    images: list[tuple[Artefact, IntArray]] = []
+    notes: list[Note] = []
+    issues: list[Issue] = []
+    for one in built:
+        artefact = decoded_images(
+            one.data, experiment, store, lambda done, total: on_event(Event("images", done, total))
+        )
+        of_images, people = _shared_images(one, training, artefact, decoded, store)
+        mode = one.resolved.entry.overlap
+        if mode == "error" and of_images:
+            issues.append(one.issue(_refusal(of_images)))
+            continue
+        shared = [*_of_people(one, training), *of_images]
+        people |= {person for _, person in one.alike}
+        readable: IntArray = np.load(artefact.path / "kept.npy", allow_pickle=False)
+        left_out = sorted(people) if mode == "drop" else []
+        is_used = ~np.isin(one.data.labels[readable], left_out)
+        used = readable[is_used]
+        planned = _planned(one, used, first)
+        if mode == "drop":
+            planned = dataclasses.replace(planned, dropped_people=len(people), dropped_images=len(readable) - len(used))
+        planned = dataclasses.replace(planned, shared=tuple(shared))
+        if lack := _lack(planned.labels, planned.pairs):
+            issues.append(one.issue(f"{lack}{' once shared people are left out' if planned.dropped_people else ''}"))
+        sets.append(planned)
+        images.append((artefact, np.flatnonzero(is_used)))
+        notes += _notes(planned, len(one.data.labels) - len(readable), mode)
+        first += len(used)
+    if issues:
+        raise UnplannableError(issues)
+    return DecodedSets(tuple(sets), tuple(images), tuple(notes))
+
+
+def _planned(one: BuiltSet, used: IntArray, first: int) -> PlannedSet:
+    people, counted = np.unique(one.data.labels[used], return_inverse=True)
+    pairs = None
+    if one.pairs is not None:
+        pairs = np.searchsorted(used, one.pairs[np.isin(one.pairs, used).all(axis=1)])
+    return PlannedSet(
+        name=one.name,
+        source=one.data.source,
+        key=digest([one.data.fingerprint, used.tolist(), None if pairs is None else pairs.tolist()]),
+        rows=first + np.arange(len(used)),
+        labels=counted.astype(np.int32),
+        identities=tuple(one.data.identities[person] for person in people),
+        pairs=pairs,
+    )
+
+
+def _shared_images(
+    one: BuiltSet, training: FaceData, artefact: Artefact, decoded: Artefact, store: Store
+) -> tuple[list[Shared], set[int]]:
+    """Return the images that a set shares with the data set that is trained on, and the people whom they show."""
+    of_training, of_set = (_Decoded.of(each, store) for each in (decoded, artefact))
+    equal = overlap.equal_images(of_training.digests, of_set.digests)
+    told = {row for _, row in equal}
+    near = overlap.nearly_equal(of_training.images, of_set.images, of_training.hashes, of_set.hashes)
+    shared: list[Shared] = []
+    people: set[int] = set()
+    pairs = [("equal", pair) for pair in equal] + [("nearly equal", pair) for pair in near if pair[1] not in told]
+    for kind, (row, other) in pairs:
+        image = int(of_set.kept[other])
+        names = image_name(one.data, image), image_name(training, int(of_training.kept[row]))
+        shared.append(Shared("equal" if kind == "equal" else "nearly equal", *names))
+        people.add(int(one.data.labels[image]))
+    return shared, people
+
+
+@dataclasses.dataclass(frozen=True)
+class _Decoded:
+    """Images in the store, and what is known of each."""
+
+    images: ByteArray
+    kept: IntArray
+    digests: ByteArray
+    hashes: overlap.Hashes
+
+    @classmethod
+    def of(cls, artefact: Artefact, store: Store) -> _Decoded:
+        pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
+
+        def make(folder: Path) -> None:
+            np.save(folder / "hashes.npy", overlap.perceptual_hashes(pixels), allow_pickle=False)
+
+        inputs = {"images": artefact.key, "code": source_digest("data.overlap")}
+        hashes = store.get("hashes", inputs, make).path / "hashes.npy"
+        kept, digests = (np.load(artefact.path / f"{name}.npy", allow_pickle=False) for name in ("kept", "digests"))
+        return cls(pixels, kept, digests, np.load(hashes, allow_pickle=False))
+
+
+def _of_people(one: BuiltSet, training: FaceData) -> list[Shared]:
+    return [
+        Shared("named alike", one.data.identities[other], training.identities[person]) for person, other in one.alike
+    ]
+
+
+def _lack(labels: IntArray, pairs: IntArray | None) -> str:
+    """Return what a set is too small for; nothing where it is large enough."""
+    if pairs is not None:
+        similar = labels[pairs[:, 0]] == labels[pairs[:, 1]]
+        if len(similar) and similar.any() and not similar.all():
+            return ""
+        return f"has {len(similar)} usable pairs, {similar.sum()} of them similar; one of each kind is the least"
+    counts = np.bincount(labels) if len(labels) else np.zeros(1, np.int64)
+    people = int(np.count_nonzero(counts))
+    if people < 2:
+        return f"shows {people or 'no'} {'person' if people else 'people'}; two are the fewest that can be told apart"
+    return "" if counts.max() > 1 else "has one image of each person, so there is no similar pair to judge"
+
+
+def _refusal(shared: Sequence[Shared]) -> str:
+    return (
+        f'{_told(shared)}; whoever was trained on is no test: set overlap = "drop" to leave these people out of the '
+        'test set, or overlap = "warn" if they are others'
+    )
+
+
+def _told(shared: Sequence[Shared]) -> str:
+    """Return what is shared, counted, and the first few by name."""
+    parts = []
+    for kind, words in WORDS.items():
+        names = [
+            each.of_set if each.of_set == each.of_training else f"{each.of_set} = {each.of_training}"
+            for each in shared
+            if each.kind == kind
+        ]
+        if names:
+            parts.append(f"{len(names)} {words[len(names) > 1]} in the data that are trained on: {some(names)}")
+    return "; ".join(parts)
+
+
+def _notes(planned: PlannedSet, unreadable: int, mode: str) -> Iterator[Note]:
+    judged = "all pairs" if planned.pairs is None else f"{len(planned.pairs):,} listed pairs"
+    left_out = f", {unreadable} images left out that cannot be used" if unreadable else ""
+    size = f"{len(planned.identities)} people, {len(planned.rows)} images, {judged}{left_out}"
+    yield Note("test_set", f"test set {planned.name}: {size}; {planned.source}")
+    if not planned.shared:
+        text = f"test set {planned.name} shares no name of a person and no image with the data that are trained on"
+        yield Note("test_set", text)
+    elif mode == "drop":
+        text = (
+            f"{planned.dropped_people} people ({planned.dropped_images} images) were left out of test set "
+            f"{planned.name}, since they are trained on: {_told(planned.shared)}"
+        )
+        yield Note("overlap", text)
+    else:
+        text = f"test set {planned.name} is not independent, if these are the same people: {_told(planned.shared)}"
+        yield Note("overlap", text)
