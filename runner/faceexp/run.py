@@ -92,7 +92,7 @@ class Run:
             What is wrong with each file of the run that the report had to do without.
         """
         from faceexp.report.page.html import page
-        from faceexp.results.on_set import file_on_set
+        from faceexp.results.on_set import OWN, file_on_set
 
         folder = RunFolder(self.folder)
         left_out: list[Problem] = []
@@ -100,7 +100,11 @@ class Run:
         if self.results.measured_on:
             trials = {key: file_on_set(trial, self.results.measured_on) for key, trial in trials.items()}
         environment, pictures = folder.read_environment(left_out), folder.pictures(left_out)
-        write_text(path, page(self.results, environment, trials, pictures, self.model_to_use()))
+        # Pages link to one another only where they lie together.
+        is_inside = bool(self.test_sets) and path.resolve().parent == self.folder.resolve()
+        names = {OWN: folder.page.name, **{name: folder.page_on(name).name for name in self.test_sets}}
+        pages = names if is_inside else {}
+        write_text(path, page(self.results, environment, trials, pictures, self.model_to_use(), pages))
         return tuple(left_out)
 
     def write_pages(self) -> None:

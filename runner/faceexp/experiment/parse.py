@@ -132,7 +132,12 @@ def _sets(document: Document, problems: list[Problem], references: list[Referenc
     if not isinstance(tables, list):
         return {}
     moved: list[object] = []
+    # Capitals do not count: sets name files, too.
+    names = [str(entry.get("name")).casefold() if isinstance(entry, dict) else None for entry in tables]
     for place, entry in enumerate(tables):
+        if names[place] is not None and names.index(names[place]) < place and "name" in entry:
+            message = f"is already the name of test_sets[{names.index(names[place])}]; give each its own"
+            problems.append(document.problem(("test_sets", place, "name"), message))
         if isinstance(entry, dict) and "dataset" in entry:
             path: KeyPath = ("test_sets", place, "dataset")
             faces = _plugin_table(document, entry["dataset"], path, PluginRef, problems, references, "dataset")

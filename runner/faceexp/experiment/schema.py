@@ -16,7 +16,7 @@ from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment import table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, Baseline, BaselineKey
-from faceexp.experiment.sets import SetEntry, distinct_sets
+from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.table import Options, Table, unique
 
 # The parts of a protocol, in the order in which the program names them.
@@ -267,7 +267,7 @@ class Experiment(Table):
     verdict: Asked = Asked()
     limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
-    test_sets: Annotated[tuple[SetEntry, ...], Field(strict=False), AfterValidator(distinct_sets)] = Field(
+    test_sets: Annotated[tuple[SetEntry, ...], Field(strict=False)] = Field(
         (), description="Further faces that every row is measured on; nothing is trained, chosen or tuned on them."
     )
     losses: tuple[LossEntry, ...]

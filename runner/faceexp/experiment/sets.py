@@ -20,7 +20,7 @@ def _set_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", name):
         raise ValueError("must be 1 to 40 letters and digits of ASCII, with _ . and - between them")
     if name.casefold() in TAKEN:
-        raise ValueError(f"{name!r} is what a run calls a part of its own data; choose another name")
+        raise ValueError("must not be what a run calls a part of its own data; choose another name")
     return name
 
 
@@ -57,12 +57,3 @@ class SetEntry(Table):
         "error: the run does not begin; warn: they are measured, and the report says so; drop: these people are left "
         "out of the set, never out of training.",
     )
-
-
-def distinct_sets(sets: tuple[SetEntry, ...]) -> tuple[SetEntry, ...]:
-    """Return the sets, or refuse two whose files some systems could not tell apart."""
-    names = [entry.name.casefold() for entry in sets]
-    twice = next((entry.name for place, entry in enumerate(sets) if entry.name.casefold() in names[:place]), None)
-    if twice is not None:
-        raise ValueError(f"two sets are called {twice!r} (capitals do not count); give each its own name")
-    return sets

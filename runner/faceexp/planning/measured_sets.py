@@ -155,7 +155,7 @@ def decode_sets(
             planned = dataclasses.replace(planned, dropped_people=len(people), dropped_images=len(readable) - len(used))
         planned = dataclasses.replace(planned, shared=tuple(shared))
         if lack := _lack(planned.labels, planned.pairs):
-            issues.append(one.issue(f"{lack}{' once shared people are left out' if planned.dropped_people else ''}"))
+            issues.append(one.issue(f"{'once shared people are left out, it ' if planned.dropped_people else ''}{lack}"))
         sets.append(planned)
         images.append((artefact, np.flatnonzero(is_used)))
         notes += _notes(planned, len(one.data.labels) - len(readable), mode)

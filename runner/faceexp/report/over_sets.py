@@ -51,7 +51,7 @@ def rows_over_sets(run: RunRecord) -> list[RowOverSets]:
         return []
     metric, names = metric_over_sets(record), names_of_sets(run)
     kinds = {row.label: row.kind for row in rows_of(run)}
-    order = {label: place for place, label in enumerate([*record.mean_rank, *kinds])}
+    order = {label: place for place, label in enumerate(dict.fromkeys([*record.mean_rank, *kinds]))}
     columns = {name: [of_row.get(name) for of_row in record.means.values()] for name in names}
     tops = {name: _best([value for value in column if value is not None], metric) for name, column in columns.items()}
     rows = []

@@ -10,6 +10,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jinja2
@@ -32,7 +33,8 @@ from faceexp.report.columns import (
 )
 from faceexp.report.glossary import glossary
 from faceexp.report.headline import headline, to_use
-from faceexp.report.page import figures_of_rows
+from faceexp.report.page import figures_of_rows, over_sets
+from faceexp.report.page.budgets import budget_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
 from faceexp.report.page.questions import chart, judged_rows
@@ -111,22 +113,6 @@ class LeaderboardRow:
 
 
 @dataclass(frozen=True)
-class BudgetCell:
-    """What a loss was given of one kind of budget, and whether most losses were given something else."""
-
-    text: str
-    unusual: bool
-
-
-@dataclass(frozen=True)
-class BudgetRow:
-    """What a loss was given: one cell per kind of budget."""
-
-    label: str
-    cells: tuple[BudgetCell, ...]
-
-
-@dataclass(frozen=True)
 class Line:
     """A line in ROC and DET: the place of its row, and how it is drawn."""
 
@@ -140,6 +126,7 @@ def page(
     trials: Mapping[str, TrialFile],
     pictures: Mapping[int, bytes],
     chosen: str | None = None,
+    pages: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return ``report.html``.
 
@@ -149,6 +136,7 @@ def page(
         trials: The trials with their diagnostics, by id; what is missing is not shown.
         pictures: The images that the diagnostics name, by number, as PNG files.
         chosen: The loss whose model `faceexp verify` takes of this run, if that is known.
+        pages: The file of the page on each test set, by its name, where these pages lie beside this one.
     """
     from plotly.offline import get_plotlyjs
 
@@ -192,9 +180,10 @@ def page(
             lines=lines,
             grid=len(figures_of_rows.FAR),
             start=next((place for place, row in enumerate(rows) if row.kind == "loss" and row.ok), 0),
-            budgets=_budgets(run),
+            budgets=budget_rows(run),
             budget_kinds=BUDGET_KINDS,
             published=beside(run, rows),
+            **over_sets.section(run, pages),
             failures=run.failed,
             environment=environment if environment.python else None,
             method=run.method,
@@ -239,6 +228,7 @@ def _script_data(
             for metric in metrics
         },
         "helps": chart(run),
+        "ranks": over_sets.critical_differences(run),
         "roc": figures_of_rows.roc(curves),
         "det": figures_of_rows.det(curves),
     }
@@ -334,17 +324,3 @@ def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile])
             mean = figures_of_rows.average(of_trials)
             lines.append(Line(place, figures_of_rows.Curve(row.label, style, mean, drawn_at_first)))
     return lines
-
-
-def _budgets(run: RunRecord) -> list[BudgetRow]:
-    """Return what each loss was given; values unlike those of most losses are marked."""
-    return [
-        BudgetRow(
-            budget.label,
-            tuple(
-                BudgetCell(f"{kind.of(budget):,}", kind.warns and kind.is_unusual(budget, run.budgets))
-                for kind in BUDGET_KINDS
-            ),
-        )
-        for budget in run.budgets
-    ]

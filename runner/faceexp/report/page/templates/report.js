@@ -68,7 +68,7 @@
     if (!drawn.has(id)) place.replaceChildren();
     drawn.set(id, figure);
     const layout = themed(figure.layout);
-    if (id === "forest" || id === "helps") fit(layout);
+    if (id === "forest" || id === "helps" || id === "ranks") fit(layout);
     Plotly.react(place, figure.data, layout, config);
   }
 
@@ -329,6 +329,7 @@
     matrix(find("matrix-metric").value);
     draw("forest", data.forest[find("forest-metric").value]);
     if (data.helps) draw("helps", data.helps);
+    if (data.ranks) draw("ranks", data.ranks);
     find("forest-metric").addEventListener("change", (event) => draw("forest", data.forest[event.target.value]));
   }
   if (boxes.length) lines();
