@@ -172,7 +172,7 @@ class Protocol(Table):
         return self.kind in ("pairs_file", "listed") or self.split_seed is not None
 
 
-class ModelRef(PluginRef):
+class ModelRef(table.PluginRef):
     """The trunk and the width of the embedding behind it."""
 
     embedding_dim: int = Field(128, ge=1, le=65536, description="Width of the dense embedding layer.")

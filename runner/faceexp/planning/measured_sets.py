@@ -39,6 +39,7 @@ class BuiltSet:
         resolved: What the file says of it.
         data: Its data.
         pairs: int (P, 2), the images of its pairs; ``None``: all pairs.
+        measured: int (M,), the images that are measured: all of them, or those that a list names.
         alike: The people who are named alike, by their places in the data set that is trained on, and in this one.
     """
 
@@ -46,6 +47,7 @@ class BuiltSet:
     resolved: ResolvedSet
     data: FaceData
     pairs: IntArray | None
+    measured: IntArray
     alike: list[tuple[int, int]]
 
     @property
@@ -76,7 +78,11 @@ def build_sets(sets: Sequence[ResolvedSet], training: FaceData, build: Build) ->
             issues += [Issue(("test_sets", place, "dataset"), problem.message) for problem in error.problems]
             continue
         pairs = np.concatenate(listed_images(data, resolved.pairs)) if resolved.pairs else None
-        one = BuiltSet(place, resolved, data, pairs, overlap.named_alike(training.identities, data.identities))
+        # Whom a list of pairs does not name is not measured, and may be anybody.
+        measured = np.arange(len(data.labels)) if pairs is None else np.unique(pairs)
+        people = set(data.labels[measured].tolist())
+        alike = [pair for pair in overlap.named_alike(training.identities, data.identities) if pair[1] in people]
+        one = BuiltSet(place, resolved, data, pairs, measured, alike)
         built.append(one)
         if lack := _lack(data.labels, pairs):
             issues.append(one.issue(lack))
@@ -148,17 +154,21 @@ def decode_sets(
         people |= {person for _, person in one.alike}
         readable: IntArray = np.load(artefact.path / "kept.npy", allow_pickle=False)
         left_out = sorted(people) if mode == "drop" else []
-        is_used = ~np.isin(one.data.labels[readable], left_out)
+        is_measured = np.isin(readable, one.measured)
+        is_used = is_measured & ~np.isin(one.data.labels[readable], left_out)
         used = readable[is_used]
         planned = _planned(one, used, first)
         if mode == "drop":
-            planned = dataclasses.replace(planned, dropped_people=len(people), dropped_images=len(readable) - len(used))
+            planned = dataclasses.replace(
+                planned, dropped_people=len(people), dropped_images=int(is_measured.sum()) - len(used)
+            )
         planned = dataclasses.replace(planned, shared=tuple(shared))
         if lack := _lack(planned.labels, planned.pairs):
-            issues.append(one.issue(f"{'once shared people are left out, it ' if planned.dropped_people else ''}{lack}"))
+            once = "once shared people are left out, it " if planned.dropped_people else ""
+            issues.append(one.issue(once + lack))
         sets.append(planned)
         images.append((artefact, np.flatnonzero(is_used)))
-        notes += _notes(planned, len(one.data.labels) - len(readable), mode)
+        notes += _notes(planned, len(one.measured) - int(is_measured.sum()), mode)
         first += len(used)
     if issues:
         raise UnplannableError(issues)
@@ -191,9 +201,12 @@ def _shared_images(
     near = overlap.nearly_equal(of_training.images, of_set.images, of_training.hashes, of_set.hashes)
     shared: list[Shared] = []
     people: set[int] = set()
+    measured = set(one.measured.tolist())
     pairs = [("equal", pair) for pair in equal] + [("nearly equal", pair) for pair in near if pair[1] not in told]
     for kind, (row, other) in pairs:
         image = int(of_set.kept[other])
+        if image not in measured:
+            continue
         names = image_name(one.data, image), image_name(training, int(of_training.kept[row]))
         shared.append(Shared("equal" if kind == "equal" else "nearly equal", *names))
         people.add(int(one.data.labels[image]))
@@ -234,7 +247,7 @@ def _lack(labels: IntArray, pairs: IntArray | None) -> str:
         similar = labels[pairs[:, 0]] == labels[pairs[:, 1]]
         if len(similar) and similar.any() and not similar.all():
             return ""
-        return f"has {len(similar)} usable pairs, {similar.sum()} of them similar; one of each kind is the least"
+        return f"has {len(similar)} pairs to judge, {similar.sum()} of them similar; one of each kind is the least"
     counts = np.bincount(labels) if len(labels) else np.zeros(1, np.int64)
     people = int(np.count_nonzero(counts))
     if people < 2:
