@@ -141,6 +141,31 @@ def test_a_report_with_verdicts_and_budgets(faceexp, finished, trial, summary):
     assert "phase-1 images" in out
 
 
+def test_a_report_on_a_test_set(faceexp, finished, trial, summary):
+    rows = {"pull": (0.9, 0.6), "push": (0.8, 0.7), "turn": (0.7, 0.5)}
+    trials = [trial(label) | {"metrics": {"accuracy": own}, "sets": {"b": {"accuracy": other}}}
+              for label, (own, other) in rows.items()]  # fmt: skip
+    means = {label: {"test": own, "b": other} for label, (own, other) in rows.items()}
+    ranks = {"pull": 1.5, "push": 1.5, "turn": 3}
+    over_sets = {"metric": "accuracy", "means": means, "sets": 2, "mean_rank": ranks, "fewest_sets": 3}
+    held = {"images": 30, "people": 10, "pairs": 435, "similar": 30}
+    summaries = [summary(label, "accuracy", own, None) for label, (own, _) in rows.items()]
+    folder = finished(trials, summaries, test_sets=[{"name": "b", "measured": held}], over_sets=over_sets)
+    _, out, _ = faceexp("report", folder)
+    side_by_side = out[out.index("accuracy % on each set") :]
+    assert ["pull", "*90.0", "60.0", "1.5"] in [line.split() for line in side_by_side.splitlines()]
+    assert "2 sets can decide nothing by ranks, whatever the numbers: it takes 3 sets at least" in side_by_side
+    _, out, _ = faceexp("report", folder, "--set", "b")
+    assert "made on b: test set, 3 trials" in out
+    assert out.index("push") < out.index("pull") < out.index("turn")
+    assert "on each set" not in out
+    _, out, _ = faceexp("report", folder, "--set", "b", "--format", "csv")
+    assert [line.split(",")[0] for line in out.splitlines()[1:]] == ["push", "pull", "turn"]
+    assert json.loads(faceexp("report", folder, "--set", "b", "--json")[1])["measured_on"] == "b"
+    error = f"error: {folder}: the run was not measured on a test set 'a'; known: b\n"
+    assert faceexp("report", folder, "--set", "a") == (2, "", error)
+
+
 def test_runs_side_by_side(faceexp, finished, tmp_path, row, trial, summary):
     folder = finished([trial("pull")], [summary("pull", "accuracy", 0.9, None)])
     (folder / "spec.toml").write_text('name = "made"\n[[losses]]\nlabel = "pull"\nmargin = 1.0\n')

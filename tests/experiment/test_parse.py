@@ -849,3 +849,60 @@ def test_a_verdict_that_is_no_table_is_one_mistake():
     of_pairs = BASE.replace('kind = "open_set"', 'kind = "pairs_file"\npath = "pairs.txt"')
     (found,) = mistakes(base="verdict = 3\n" + of_pairs)
     assert found == "x.toml:1: verdict: must be a table, not 3"
+
+
+SET = """
+[[losses]]
+plugin = "pull"
+[[test_sets]]
+name = "lfw"
+overlap = "warn"
+dataset = { plugin = "folder", path = "lfw" }
+protocol = { kind = "pairs_file", path = "pairs.txt" }
+[[test_sets]]
+name = "own"
+[test_sets.dataset]
+plugin = "photos"
+"""
+
+
+def test_test_sets_name_plugins_as_the_data_set_does():
+    experiment, references = parsed(SET)
+    first, second = experiment.test_sets
+    assert (first.dataset.plugin, first.dataset.options) == ("folder", {"path": "lfw"})
+    assert (first.protocol.kind, first.protocol.path, first.overlap) == ("pairs_file", "pairs.txt", "warn")
+    assert (second.protocol.kind, second.overlap) == ("all_pairs", "error")
+    assert [reference.path for reference in references if reference.kind == "dataset"] == [
+        ("dataset",),
+        ("test_sets", 0, "dataset"),
+        ("test_sets", 1, "dataset"),
+    ]
+    again, _, _ = parse.parse(toml.parse_text(toml.dump(experiment), "x.toml"))
+    assert again == experiment
+
+
+def test_a_file_without_test_sets_means_what_it_meant_before_there_were_any():
+    experiment, _ = parsed()
+    assert experiment.test_sets == ()
+    assert "test_sets" not in experiment.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"own"', '"LFW"', "test_sets[1].name: is already the name of test_sets[0]; give each its own"),
+        ('"own"', '"test"', "test_sets[1].name: must not be what a run calls a part of its own data; choose another"),
+        ('"own"', '"a/b"', "test_sets[1].name: must be 1 to 40 letters and digits of ASCII, with _ . and - between"),
+        ('"warn"', '"ignore"', "test_sets[0].overlap: must be 'error', 'warn' or 'drop', not 'ignore'"),
+        (', path = "pairs.txt"', "", "test_sets[0].protocol: pairs_file needs path, the list of pairs"),
+        ('kind = "pairs_file", ', "", "test_sets[0].protocol: path belongs to pairs_file, not to all_pairs"),
+        ('"pairs_file"', '"open_set"', "test_sets[0].protocol.kind: must be 'all_pairs' or 'pairs_file'"),
+        ('plugin = "photos"', 'path = "x"', 'test_sets[1].dataset: names no plugin; add plugin = "..." (dataset)'),
+        ('name = "own"\n', "", "test_sets[1].name: is missing; add name"),
+        ('name = "own"\n', 'name = "own"\nfolds = 2\n', "test_sets[1].folds: unknown key"),
+    ],
+)
+def test_a_mistake_of_a_test_set_is_told_at_its_place(old, new, message):
+    assert old in SET
+    (told,) = mistakes(SET.replace(old, new))
+    assert message in told

@@ -12,14 +12,14 @@ import pytest
 
 from faceexp.data.splits import Split
 from faceexp.evaluation.calibration import calibrated
-from faceexp.evaluation.metrics import evaluate
+from faceexp.evaluation.metrics import evaluate, examine
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.verification import rates
 from faceexp.results import measure as measuring
 from faceexp.results.jsonable import to_json
 from faceexp.results.measure import measure
 from faceexp.store import Store
-from faceexp.values import TrainedTrial, Trial
+from faceexp.values import Plan, PlannedSet, TrainedTrial, Trial
 
 RANDOM = np.random.default_rng(0)
 
@@ -252,3 +252,34 @@ def test_a_model_knows_on_how_many_people_it_was_tested_and_how_many_of_them_wer
     closed = Split(0, 0, images[::4], validation=images[1::4], test=np.sort(np.r_[images[2::4], images[3::4]]))
     known = measure(trained(closed), plan_of(labels, closed)).trial.calibration
     assert (known.test_people, known.test_seen) == (9, 9)
+
+
+def test_a_test_set_is_measured_at_the_threshold_of_validation():
+    labels = [0, 0, 1, 1, 2, 2, 3, 3]
+    split = Split(0, 0, part(), part(0, 1, 2, 3), part(4, 5, 6, 7))
+    made = trained(split)
+    of_set = RANDOM.normal(size=(6, 3)).astype(np.float32)
+    made = dataclasses.replace(made, embeddings={**made.embeddings, "b": of_set})
+    faces = PlannedSet("b", "made", "k", part(*range(8, 14)), np.array([0, 0, 1, 1, 2, 2], np.int32), ("x", "y", "z"))
+    none = SimpleNamespace()
+    counted, images = np.array(labels, np.int32), np.zeros(0, np.uint8)
+    plan = Plan(none, none, images, "made", counted, tuple("abcd"), (split,), (), sets=(faces,), sets_key="sets")
+    measured = measure(made, plan)
+    alone = measure(trained(split), dataclasses.replace(plan, sets=())).trial
+    assert alone.sets == {}
+    trial = measured.trial
+    expected = examine(of_set, faces.labels, trial.threshold, "euclidean", weights="people").metrics
+    assert trial.sets == {"b": expected}
+    assert set(trial.metrics) == set(expected)
+    behind = trial.evidence_of_sets["b"]
+    assert behind.calibration.threshold == trial.threshold == trial.calibration.threshold
+    assert (behind.calibration.test_people, behind.calibration.test_seen) == (3, 0)
+    assert {name for pair in behind.evidence.hardest for name in pair.identities} <= {"x", "y", "z"}
+    assert {image for pair in behind.evidence.hardest for image in pair.images} <= set(range(8, 14))
+    assert set(behind.evidence.map.identity) == {"x", "y", "z"}
+    assert max(measured.pictures) > 7
+
+    listed = dataclasses.replace(faces, pairs=part([0, 1], [0, 2]))
+    trial = measure(made, dataclasses.replace(plan, sets=(listed,))).trial
+    near, far = (np.linalg.norm(of_set[i].astype(np.float64) - of_set[j]) for i, j in listed.pairs)
+    assert trial.sets["b"]["auc"] == (near < far)

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-from faceexp.evaluation.catalogue import LEADING, METRIC_OF, METRICS, Metric
+from faceexp.evaluation.catalogue import METRIC_OF, METRICS, Metric
 from faceexp.experiment.asked import Asked
 from faceexp.results.judge import Sampling, judge
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, TrialFile, TrialRecord
@@ -114,7 +114,7 @@ def _trials_on(run: RunRecord, name: str) -> tuple[TrialRecord, ...]:
 def _judged_on_sets(trials: Sequence[TrialRecord], metric: str) -> str:
     """Return the metric to judge by: rank 1 among the people of training is not measured on a test set."""
     of_sets = [metrics for trial in trials for metrics in trial.sets.values()]
-    return metric if any(metric in metrics for metrics in of_sets) else LEADING.key
+    return metric if any(metric in metrics for metrics in of_sets) else Asked().metric
 
 
 def _sampling(run: RunRecord, faces: SetRecord) -> Sampling:
