@@ -17,9 +17,11 @@ from faceexp.engine.trials import Engine
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.schema import Augment, Protocol
+from faceexp.experiment.sets import SetEntry
 from faceexp.planning.prepare import prepare
 from faceexp.results.measure import measure
 from faceexp.store import Store
+from faceexp.values import ResolvedSet
 
 KINDS = get_args(Protocol.model_fields["kind"].annotation)
 
@@ -109,6 +111,30 @@ def test_weights_checkpoints_and_thresholds_do_not_see_test_images(plan_of, tmp_
         assert measure(now, plan).trial.threshold == measure(then, other).trial.threshold
         changed |= not np.array_equal(now.embeddings["test"], then.embeddings["test"])
     assert changed
+
+
+def test_a_test_set_changes_nothing_that_is_trained_and_is_embedded_like_the_test_part(plan_of, made, tmp_path):
+    """The set holds the images of the data set itself, so that those of the test part must get the same embeddings."""
+    alone = plan_of("open_set")
+    entry = SetEntry.model_validate({"name": "again", "dataset": {"plugin": "made"}, "overlap": "warn"})
+    given = dataclasses.replace(alone.resolved, sets=(ResolvedSet(entry, made()),))
+    plan = prepare(given, Store(tmp_path / "store"), lambda event: None)
+    assert len(plan.images) == 2 * len(alone.images)
+
+    def trained(plan):
+        engine = Engine(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None)
+        return [engine.run(trial) for trial in plan.trials]
+
+    for before, now in zip(trained(alone), trained(plan), strict=True):
+        assert (before.status, now.status) == ("ok", "ok")
+        assert set(now.embeddings) == {*before.embeddings, "again"}
+        for part, values in before.embeddings.items():
+            np.testing.assert_array_equal(now.embeddings[part], values)
+        for mine, theirs in zip(weights_of(now), weights_of(before), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        np.testing.assert_allclose(now.embeddings["again"][now.split.test], now.embeddings["test"], atol=1e-5)
+        one, other = measure(now, plan).trial, measure(before, alone).trial
+        assert (one.metrics, one.threshold) == (other.metrics, other.threshold)
 
 
 def share_right(distances, similar, chosen, threshold):
