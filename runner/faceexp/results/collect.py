@@ -87,6 +87,7 @@ def collect(
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,
         trials=tuple(trials),
+        measured_on=None,
         test_sets=sets,
         over_sets=over_sets(trials, METRIC_OF[verdict.metric], sets),
         summary=summary,
