@@ -21,7 +21,7 @@ from __future__ import annotations
 from faceexp.arrays import IntArray
 from faceexp.contract.datasets import DatasetPlugin, FaceData, StoredImage, choose_people, too_few_people
 from faceexp.contract.losses import Distance, LossContext, LossFunction, LossPlugin, LossTraits, pair_traits
-from faceexp.contract.models import ModelPlugin
+from faceexp.contract.models import FixedModelPlugin, ModelPlugin
 from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
 from faceexp.contract.samplers import BatchNeeds, BatchSupply, Halves, SamplerPlugin
 from faceexp.files import AnyPath, InputFile, InputFolder, files_fingerprint, image_extensions, readable_name, user_path
@@ -37,6 +37,7 @@ __all__ = [
     "DatasetPlugin",
     "Distance",
     "FaceData",
+    "FixedModelPlugin",
     "Halves",
     "InputFile",
     "InputFolder",
