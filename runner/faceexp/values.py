@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from faceexp.data.pairs_file import PairsFile
     from faceexp.data.part_files import PartFiles
     from faceexp.data.splits import Split
-    from faceexp.experiment.schema import Experiment, LossEntry
+    from faceexp.experiment.schema import Experiment, LossEntry, PretrainedEntry
     from faceexp.registry.installed import ConfiguredPlugin
 
 Status = Literal["ok", "diverged", "failed"]
-Kind = Literal["loss", "baseline"]
+# A row of the comparison is a trained loss, an embedding that exists already and is only measured, or a baseline.
+Kind = Literal["loss", "pretrained", "baseline"]
 NoteKind = Literal[
     "data",
     "data_set",
@@ -70,15 +71,24 @@ class ResolvedLoss:
 
 
 @dataclass(frozen=True)
+class ResolvedPretrained:
+    """An embedding that exists already, with the plugin that opens it."""
+
+    entry: PretrainedEntry
+    network: ConfiguredPlugin
+
+
+@dataclass(frozen=True)
 class Resolved:
     """An experiment whose every plugin exists and accepts its options; no data were touched."""
 
     experiment: Experiment
     dataset: ConfiguredPlugin
-    model: ConfiguredPlugin
+    model: ConfiguredPlugin | None
     losses: tuple[ResolvedLoss, ...]
     pairs: PairsFile | None = None
     lists: PartFiles | None = None
+    pretrained: tuple[ResolvedPretrained, ...] = ()
 
     @property
     def folds(self) -> int:
@@ -88,13 +98,30 @@ class Resolved:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What authors of its plugins should know, although they work; one sentence each."""
-        plugins = [self.dataset, self.model, *(each for loss in self.losses for each in (loss.loss, loss.sampler))]
-        return tuple(dict.fromkeys(f"{each.installed} {said}" for each in plugins for said in each.installed.remarks))
+        said = (f"{each.installed} {remark}" for each in self.plugins for remark in each.installed.remarks)
+        return tuple(dict.fromkeys(said))
+
+    @property
+    def plugins(self) -> tuple[ConfiguredPlugin, ...]:
+        """Every plugin, those of the losses last."""
+        of_losses = (each for loss in self.losses for each in (loss.loss, loss.sampler))
+        return (self.dataset, *filter(None, [self.model]), *(row.network for row in self.pretrained), *of_losses)
+
+    @property
+    def trunk(self) -> ConfiguredPlugin:
+        """The network that losses train.
+
+        Raises:
+            ValueError: There is none, since nothing is trained.
+        """
+        if self.model is None:
+            raise ValueError("an experiment without losses has no trunk")
+        return self.model
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training to do, or one baseline to measure, with one seed and fold; it has either a loss or a baseline."""
+    """One training to do, or one embedding to measure, with one seed and fold; it is of the loss or row that it has."""
 
     id: str
     label: str
@@ -103,11 +130,13 @@ class Trial:
     fold: int
     loss: ResolvedLoss | None = None
     baseline: Baseline | None = None
+    pretrained: ResolvedPretrained | None = None
 
     @property
     def name(self) -> str:
-        """The loss plugin's name, or the baseline's."""
-        return self.loss.entry.plugin if self.loss else self.label
+        """The plugin's name, or the baseline's."""
+        row = self.loss or self.pretrained
+        return row.entry.plugin if row else self.label
 
 
 @dataclass(frozen=True)

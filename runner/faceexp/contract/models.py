@@ -49,9 +49,14 @@ class FixedModelPlugin(Plugin, ABC):
 
     In ``[model]`` it is a trunk whose features are computed once; the embedding layer is trained on them. In
     ``[[pretrained]]`` its features are the embeddings.
+
+    Class variables:
+        is_program: Whether what it opens can do anything on a computer, as a SavedModel can. Then an experiment has to
+            say that it is trusted, and so has whoever opens a model that rests on it.
     """
 
     reference: ClassVar[str]
+    is_program: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -79,8 +79,8 @@ class PretrainedStages:
         inputs = {
             "images": self.plan.images_key,
             "train": digest([split.train.tolist(), self.plan.labels[split.train].tolist()]),
-            "model": self.plan.resolved.model.identity,
-            "embedding_dim": experiment.model.embedding_dim,
+            "model": self.plan.resolved.trunk.identity,
+            "embedding_dim": experiment.trunk.embedding_dim,
             "seed": [split.seed, split.fold],
             "versions": versions(),
             "phase": "initial",
@@ -140,8 +140,8 @@ class PretrainedStages:
         self.on_event(Event("backend", 0, 1))
         tensorflow()
         self.on_event(Event("backend", 1, 1))
-        experiment, model = self.plan.resolved.experiment, self.plan.resolved.model
-        return cast("ModelPlugin", model.plugin), shape(experiment.preprocess), experiment.model.embedding_dim
+        experiment, model = self.plan.resolved.experiment, self.plan.resolved.trunk
+        return cast("ModelPlugin", model.plugin), shape(experiment.preprocess), experiment.trunk.embedding_dim
 
     def normalization(self, split: Split) -> Normalization:
         """Return mean and standard deviation of the training images."""

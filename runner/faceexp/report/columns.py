@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -122,7 +123,7 @@ def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
     """
     rows = rows_of(run)
     first = best(rows, metric)
-    losses = {row.label for row in rows if row.kind == "loss"}
+    losses = {row.label for row in rows if row.kind != "baseline"}
     told = {
         better
         for pair in run.comparisons
@@ -146,11 +147,12 @@ def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
 def heading(run: RunRecord) -> str:
     """Return the title of a run: its name, its protocol, and how many trials it had."""
     labels = {(trial.label, trial.kind) for trial in run.trials}
-    losses = sum(kind == "loss" for _, kind in labels)
+    kinds = Counter(kind for _, kind in labels)
     counted = trials_counted(
         len(run.trials),
-        losses=losses,
-        baselines=len(labels) - losses,
+        losses=kinds["loss"],
+        pretrained=kinds["pretrained"],
+        baselines=kinds["baseline"],
         seeds=len({seed for seed, _ in run.cells}),
         folds=len({fold for _, fold in run.cells}),
     )
@@ -200,7 +202,7 @@ def losses_below_phase1(run: RunRecord) -> list[str]:
     return [
         f"{row.label} does not beat the {PHASE1.label} in {metric.name}"
         for row in rows.values()
-        if row.kind == "loss" and row.ok and _goodness(row, metric) <= _goodness(reference, metric)
+        if row.kind != "baseline" and row.ok and _goodness(row, metric) <= _goodness(reference, metric)
     ]
 
 

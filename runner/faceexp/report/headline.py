@@ -243,7 +243,7 @@ def to_use(run: RunRecord, chosen: str | None = None) -> Answer | None:
         chosen: The loss whose model `faceexp verify` takes of this run; ``None`` if that is not known here.
     """
     verdict = judged(run)
-    losses = [row.label for row in rows_of(run) if row.kind == "loss" and row.ok]
+    losses = [row.label for row in rows_of(run) if row.kind != "baseline" and row.ok]
     if verdict is None or not losses or _none_beats_guessing(verdict):
         return None
     if len(losses) == 1:

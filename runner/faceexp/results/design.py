@@ -19,7 +19,7 @@ def values_of(run: RunRecord, metric: str) -> dict[str, dict[Cell, float]]:
 
 def losses_of(run: RunRecord) -> set[str]:
     """Return the labels of the losses, without those of the baselines."""
-    return {trial.label for trial in run.trials if trial.kind == "loss"}
+    return {trial.label for trial in run.trials if trial.kind != "baseline"}
 
 
 def reference_of(run: RunRecord, metric: str) -> str | None:

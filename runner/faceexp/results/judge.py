@@ -90,7 +90,8 @@ def judge(
     """
     metric = METRIC_OF[asked.metric]
     rows = table_of(trials, metric.key)
-    losses = list(dict.fromkeys(trial.label for trial in trials if trial.kind == "loss"))
+    losses = list(dict.fromkeys(trial.label for trial in trials if trial.kind != "baseline"))
+    trained = {trial.label for trial in trials if trial.kind == "loss"}
     alpha = ALPHA / asked.looks if asked.until == "decided" else ALPHA
     rule = Rule(
         ratio=sampling.ratio,
@@ -105,7 +106,8 @@ def judge(
     helps: list[Claim] = []
     best: list[Standing] = []
     if "helps" in asked.questions:
-        helps = claims.against(rows, [loss for loss in losses if loss not in decided], [PHASE1.label], rule)
+        asked_about = [loss for loss in losses if loss in trained and loss not in decided]
+        helps = claims.against(rows, asked_about, [PHASE1.label], rule)
     if "best" in asked.questions:
         best = claims.best(rows, [loss for loss in losses if loss not in left_out], rule)
     of_helps = {**decided, **{claim.label: ClaimRecord.model_validate(claim) for claim in helps}}

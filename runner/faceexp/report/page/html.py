@@ -191,7 +191,7 @@ def page(
             unfolded=len(leading_pairs) <= UNFOLDED,
             lines=lines,
             grid=len(figures_of_rows.FAR),
-            start=next((place for place, row in enumerate(rows) if row.kind == "loss" and row.ok), 0),
+            start=next((place for place, row in enumerate(rows) if row.kind != "baseline" and row.ok), 0),
             budgets=_budgets(run),
             budget_kinds=BUDGET_KINDS,
             published=beside(run, rows),
@@ -324,13 +324,13 @@ def _matrix(order: Sequence[int], pairs: Sequence[PairCells]) -> list[list[str]]
 
 def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile]) -> list[Line]:
     """Return the mean ROC of every row that has diagnostics."""
-    losses = [row.label for row in rows if row.kind == "loss" and row.ok]
+    losses = [row.label for row in rows if row.kind != "baseline" and row.ok]
     best_losses = set(losses[:DRAWN_LOSSES])
     lines = []
     for place, (row, style) in enumerate(zip(rows, figures_of_rows.styles(rows), strict=True)):
         of_trials = [(each.far, each.tar) for _, each in with_diagnostics(run, row, trials) if each.far and each.tar]
         if of_trials:
-            drawn_at_first = row.kind != "loss" or row.label in best_losses
+            drawn_at_first = row.kind == "baseline" or row.label in best_losses
             mean = figures_of_rows.average(of_trials)
             lines.append(Line(place, figures_of_rows.Curve(row.label, style, mean, drawn_at_first)))
     return lines
