@@ -56,7 +56,9 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
         data["finetune"] = _with_sampler(document, data["finetune"], ("finetune",), problems, references)
     if "pretrained" in data:
         data["pretrained"] = _pretrained(document, data["pretrained"], problems, references)
-    if "losses" in data or not data.get("pretrained"):
+    if data.get("losses") or not data.get("pretrained"):
+        needed = [key for key in ("model", "finetune") if key not in data]
+        problems += [document.problem((key,), f"is missing; add [{key}]") for key in needed]
         data["losses"] = _losses(document, data, problems, references)
     experiment = None
     try:

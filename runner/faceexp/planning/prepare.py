@@ -70,8 +70,9 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
     _check_batches(fitted, labels, parts)
     changes = adapted(resolved.experiment, fitted.experiment)
+    compared = "embeddings" if resolved.pretrained else "losses"
     # With more people, the shares would be those of the file again; so these say how many people are enough.
-    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts))
+    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, compared))
     about = (
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),

@@ -139,6 +139,12 @@ def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
     return frozenset(row.label for row in rows if row.label in told and row.rank(metric) == first)
 
 
+def compared(run: RunRecord) -> tuple[str, str]:
+    """Return what the rows beside the baselines are called, one and several: losses, or embeddings of any origin."""
+    existing = any(trial.kind == "pretrained" for trial in run.trials)
+    return ("embedding", "embeddings") if existing else ("loss", "losses")
+
+
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
     """Return a mean and the ends of its interval; a hyphen where there is no value."""
     return metric.text(summary.mean, summary.ci95) if summary else "-"

@@ -6,7 +6,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from faceexp.report.columns import Row, mean_and_interval, primary, rows_of
+from faceexp.report.columns import Row, compared, mean_and_interval, primary, rows_of
 from faceexp.report.words import between, many, together
 from faceexp.results.budgets import unequal_budgets
 from faceexp.results.record import PartRecord
@@ -87,10 +87,10 @@ def among_losses(run: RunRecord) -> str | None:
     real = sum(pair.verdict != "indistinguishable" for pair in tested)
     if not tested:
         return None
-    losses = sum(row.kind != "baseline" for row in rows_of(run))
+    compared_rows = f"{sum(row.kind != 'baseline' for row in rows_of(run))} {compared(run)[1]}"
     if not real:
-        return f"Among the {losses} losses alone, without the baselines, no two can be told apart."
-    return f"Among the {losses} losses alone, without the baselines, {real} of {len(tested)} pairs differ."
+        return f"Among the {compared_rows} alone, without the baselines, no two can be told apart."
+    return f"Among the {compared_rows} alone, without the baselines, {real} of {len(tested)} pairs differ."
 
 
 def sensitivity(run: RunRecord) -> str | None:
@@ -102,9 +102,10 @@ def sensitivity(run: RunRecord) -> str | None:
     smallest, middle = min(sizes), statistics.median(sizes)
     metric = primary(run)
     return (
-        "How large must a difference between two losses be to be found in 80 % of repetitions, before the correction "
-        f"for the number of pairs? {metric.size(middle)} for the median pair, {metric.size(smallest)} for the "
-        "one with the least spread. “Cannot be told apart” means that no difference was shown, not that there is none."
+        f"How large must a difference between two {compared(run)[1]} be to be found in 80 % of repetitions, before "
+        f"the correction for the number of pairs? {metric.size(middle)} for the median pair, {metric.size(smallest)} "
+        "for the one with the least spread. “Cannot be told apart” means that no difference was shown, not that there is "
+        "none."
     )
 
 

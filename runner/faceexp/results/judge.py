@@ -115,7 +115,8 @@ def judge(
     simplest = claims.against(rows, losses, [PIXELS.label, PCA.label], rule)
     return VerdictRecord(
         metric=metric.key,
-        questions=asked.questions,
+        # Which losses help is no question where nothing is trained.
+        questions=tuple(question for question in asked.questions if trained or question != "helps"),
         equivalence=asked.equivalence,
         alpha=alpha,
         same_people=sampling.same_people,

@@ -19,6 +19,7 @@ from faceexp.report.columns import (
     STAR,
     Row,
     columns_of,
+    compared,
     heading,
     legend,
     losses_below_phase1,
@@ -94,7 +95,7 @@ def run_table(
     if columns and len(metrics) < len(columns):
         metrics, names = _fitting(rows, cells, always, {}, width)
     table = plain_table()
-    table.add_column("loss or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
+    table.add_column(f"{compared(run)[0]} or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
     table.add_column("ok", justify="right", no_wrap=True)
     for metric in metrics:
         table.add_column(f" {metric.heading}", no_wrap=True)
@@ -177,7 +178,9 @@ def _notes(run: RunRecord, width: int, sort: Metric, star: str) -> Iterator[Rend
 
 
 def _judged_names(run: RunRecord) -> tuple[str, ...]:
-    return ("helps", "best") if run.verdict else ("group",)
+    if run.verdict is None:
+        return ("group",)
+    return ("helps", "best") if any(trial.kind == "loss" for trial in run.trials) else ("best",)
 
 
 def _judged(run: RunRecord, row: Row, sort: Metric) -> dict[str, Text]:
