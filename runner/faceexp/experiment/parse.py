@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -57,8 +57,6 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
     if "pretrained" in data:
         data["pretrained"] = _pretrained(document, data["pretrained"], problems, references)
     if data.get("losses") or not data.get("pretrained"):
-        needed = [key for key in ("model", "finetune") if key not in data]
-        problems += [document.problem((key,), f"is missing; add [{key}]") for key in needed]
         data["losses"] = _losses(document, data, problems, references)
     experiment = None
     try:
@@ -72,6 +70,9 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
         ]
     else:
         problems += _too_many_trials(document, experiment)
+    if "losses" in data:
+        needed = [key for key in ("model", "finetune") if key not in data]
+        problems += [document.problem((key,), f"is missing; add [{key}]") for key in needed]
     return (None if problems else experiment), problems, references
 
 
@@ -326,7 +327,10 @@ def _keys_beside(model: type[BaseModel], path: KeyPath) -> list[str]:
     current: Any = model
     for part in path[:-1]:
         fields = current.model_fields if isinstance(current, type) and issubclass(current, BaseModel) else {}
-        current = fields[part].annotation if isinstance(part, str) and part in fields else None
+        annotation = fields[part].annotation if isinstance(part, str) and part in fields else None
+        # A table that may be left out is one or nothing.
+        is_optional = type(None) in get_args(annotation)
+        current = next((each for each in get_args(annotation) if is_optional and each is not type(None)), annotation)
     if isinstance(current, type) and issubclass(current, BaseModel):
         return sorted(current.model_fields)
     return []

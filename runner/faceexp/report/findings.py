@@ -104,8 +104,8 @@ def sensitivity(run: RunRecord) -> str | None:
     return (
         f"How large must a difference between two {compared(run)[1]} be to be found in 80 % of repetitions, before "
         f"the correction for the number of pairs? {metric.size(middle)} for the median pair, {metric.size(smallest)} "
-        "for the one with the least spread. “Cannot be told apart” means that no difference was shown, not that there is "
-        "none."
+        "for the one with the least spread. “Cannot be told apart” means that no difference was shown, not that there "
+        "is none."
     )
 
 
