@@ -21,9 +21,10 @@ from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.experiment import parse, toml
 from faceexp.experiment.messages import short
 from faceexp.experiment.schema import Experiment
+from faceexp.planning.issues import UnplannableError
 from faceexp.planning.paths import Paths
 from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
-from faceexp.planning.resolve import UnplannableError, resolve, with_labels
+from faceexp.planning.resolve import resolve, with_labels
 from faceexp.planning.words import with_words
 from faceexp.registry.installed import discover
 from faceexp.store import Store, default_root, digest, remove_unfinished, write_text
@@ -225,7 +226,7 @@ class Study:
         while True:
             records += _train(plan, chosen, folder, used_store, on_event, jobs, pictures)
             sampling = sampling_of(plan)
-            verdict = judge(records, asked, sampling, verdict)
+            verdict = judge(records, asked, sampling, verdict, plan.resolved.reference)
             if asked.until == "seeds":
                 break
             look = LookRecord(seeds=seeds, trained=losses, seconds=time.monotonic() - started)

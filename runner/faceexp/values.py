@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from faceexp.arrays import ByteArray, FloatArray, IntArray
-from faceexp.contract import Distance, FaceData, LossTraits
-from faceexp.experiment.baselines import Baseline
+from faceexp.contract import Distance, FaceData, FixedModelPlugin, LossTraits, ModelPlugin
+from faceexp.experiment.baselines import PHASE1, UNTRAINED, Baseline, named_after
 
 if TYPE_CHECKING:
     # Only annotations name these; importing them would cost every command the time of NumPy and of the registry.
@@ -38,6 +38,7 @@ NoteKind = Literal[
     "few_trials",
     "adapted",
     "unseeded",
+    "phase1",
     "code",
 ]
 
@@ -94,6 +95,23 @@ class Resolved:
     def folds(self) -> int:
         """Folds per seed: as many as the list of pairs has, where the protocol takes its folds from a list."""
         return len(self.pairs.folds) if self.pairs else self.experiment.protocol.folds
+
+    @property
+    def trained(self) -> str:
+        """What the trained weights of the trunk are called; empty where they are random, or there is no trunk."""
+        return cast("ModelPlugin | FixedModelPlugin", self.model.plugin).trained if self.model else ""
+
+    @property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """The baselines that have trials; a trunk with trained weights is called by their name."""
+        used = self.experiment.used_baselines
+        return tuple(named_after(self.trained) if baseline == UNTRAINED else baseline for baseline in used)
+
+    @property
+    def reference(self) -> str:
+        """The row that every loss starts from, with which it is compared: of a trained trunk without phase 1, that."""
+        start = named_after(self.trained)
+        return start.label if self.trained and PHASE1 not in self.baselines else PHASE1.label
 
     @property
     def remarks(self) -> tuple[str, ...]:

@@ -90,7 +90,9 @@ def rehearsals_of(trials: Iterable[Trial]) -> list[Rehearsal]:
     """Return what has to be called before these trials: the trunk, and each of their losses once."""
     trials = list(trials)
     rows = {trial.label: Rehearsal(trial.loss, trial.pretrained) for trial in trials if trial.loss or trial.pretrained}
-    needs_trunk = any(trial.loss or trial.baseline in (UNTRAINED, PHASE1) for trial in trials)
+    needs_trunk = any(
+        trial.loss or (trial.baseline and trial.baseline.key in (UNTRAINED.key, PHASE1.key)) for trial in trials
+    )
     return [*([Rehearsal()] if needs_trunk else []), *rows.values()]
 
 

@@ -185,9 +185,18 @@ class ModelRef(PluginRef):
 
 
 class Pretrain(Table):
-    """Phase 1: softmax classification of the training people, all weights; it runs once per seed and fold."""
+    """Phase 1: softmax classification of the training people; it runs once per seed and fold."""
 
-    enabled: bool = Field(True, description="False starts phase 2 from random weights.")
+    enabled: bool = Field(
+        True,
+        description="False starts phase 2 without it: from random weights, or from a trunk's own. It is false by "
+        "itself for a network that is only run, such as an ONNX file.",
+    )
+    trainable: Literal["head", "all"] | None = Field(
+        None,
+        description="Only the dense embedding layer and the classifier, or all weights. Without it, all weights are "
+        "trained of a trunk that starts from random ones, and a trunk with trained weights is left as it is.",
+    )
     epochs: int = Field(15, ge=1, description="Passes over the training part.")
     batch_size: int = Field(64, ge=1, description="Images per step.")
     learning_rate: float = Field(1e-3, gt=0, le=LARGEST_NUMBER, description="Learning rate of Adam.")
@@ -200,6 +209,11 @@ class Pretrain(Table):
         description="Stop after so many epochs without a better validation AUC of the embedding, and keep the best "
         "epoch's weights; without it, all epochs are trained and the last weights kept.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol.
+        return {key: value for key, value in write(self).items() if key != "trainable" or value is not None}
 
 
 class Finetune(Table):

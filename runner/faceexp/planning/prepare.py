@@ -18,10 +18,10 @@ from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
+from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.prospects import prospects
-from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.installed import ConfiguredPlugin

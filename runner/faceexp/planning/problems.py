@@ -13,7 +13,7 @@ from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, expla
 from faceexp.experiment.parse import Reference
 from faceexp.experiment.schema import Experiment, LossEntry, ModelRef, PluginRef
 from faceexp.experiment.toml import Document
-from faceexp.planning.resolve import UnplannableError
+from faceexp.planning.issues import UnplannableError
 from faceexp.registry.installed import Registry
 
 

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
 from faceexp.contract import BatchNeeds, BatchSupply, FixedModelPlugin, ModelPlugin
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.schema import Experiment
+from faceexp.planning.issues import Issue, UnplannableError
+from faceexp.planning.trunk import trunk_issues, with_trunk
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry
 from faceexp.store import canonical
 from faceexp.values import Resolved, ResolvedLoss, ResolvedPretrained
-
-
-@dataclass(frozen=True)
-class Issue:
-    """A mistake at a key of the experiment file; whoever knows the file says in which line."""
-
-    path: tuple[str | int, ...]
-    message: str
-
-
-class UnplannableError(Exception):
-    """The experiment cannot be carried out as it is written."""
-
-    def __init__(self, issues: list[Issue]) -> None:
-        self.issues = issues
-        super().__init__("; ".join(issue.message for issue in issues))
 
 
 def resolve(experiment: Experiment, registry: Registry) -> Resolved:
@@ -35,7 +20,10 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
     Raises:
         UnplannableError: A loss cannot learn from what its sampler serves, or two rows have one label.
     """
-    issues: list[Issue] = []
+    trunk = experiment.model
+    model = registry.configure("model", trunk.plugin, trunk.options) if trunk else None
+    experiment = with_trunk(experiment, model)
+    issues = trunk_issues(experiment, model)
     losses = []
     samplers: dict[str, ConfiguredPlugin] = {}
     for entry in experiment.losses:
@@ -79,11 +67,10 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         issues.append(Issue(("augment",), "changes no image, since no loss has a phase 1; set phase2 = true"))
     if issues:
         raise UnplannableError(list(dict.fromkeys(issues)))
-    model = experiment.model
     return Resolved(
         experiment,
         registry.configure("dataset", experiment.dataset.plugin, experiment.dataset.options),
-        registry.configure("model", model.plugin, model.options) if model else None,
+        model,
         tuple(losses),
         pretrained=pretrained,
     )

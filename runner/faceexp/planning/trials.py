@@ -14,12 +14,14 @@ from faceexp.values import Resolved, Trial
 def trials_of(resolved: Resolved) -> Iterator[Trial]:
     """Yield the trials in the order in which they run: of each seed and fold baselines, existing embeddings, losses."""
     experiment = resolved.experiment
-    labels = [BASELINES[key].label for key in experiment.baselines]
+    labels = [BASELINES[key].label for key in experiment.baselines] + [
+        baseline.label for baseline in resolved.baselines
+    ]
     labels += [row.entry.label for row in resolved.pretrained] + [loss.entry.label for loss in resolved.losses]
-    names = _file_names(labels)
+    names = _file_names(list(dict.fromkeys(labels)))
     for seed in experiment.seeds:
         for fold in range(resolved.folds):
-            for baseline in experiment.used_baselines:
+            for baseline in resolved.baselines:
                 label = baseline.label
                 yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "baseline", seed, fold, baseline=baseline)
             for row in resolved.pretrained:

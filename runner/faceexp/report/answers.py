@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from statistics import median
 
 from faceexp.evaluation.catalogue import Metric
-from faceexp.experiment.baselines import PHASE1
 from faceexp.report.columns import compared, judged, primary
 from faceexp.report.effort import ways
 from faceexp.report.words import MINUS, many, signed, together
@@ -130,7 +129,7 @@ def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
     question = "which losses help?"
     tested = [claim for claim in verdict.helps if claim.p_corrected is not None]
     if not tested:
-        text = f"It cannot be said: two trials at least of each loss and of the {PHASE1.label} are needed."
+        text = f"It cannot be said: two trials at least of each loss and of the {verdict.reference} are needed."
         return Answer(question, text, True)
     parts = []
     for word, verb in (("better", "better"), ("worse", "worse")):
@@ -141,11 +140,11 @@ def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
             parts.append(f"{many(len(claims), 'loss is', 'losses are')} {verb}: {together(named + rest)}")
     if not parts:
         text = (
-            f"{_none_of(len(tested), 'loss', 'losses')} shown to be better or worse than the {PHASE1.label} "
+            f"{_none_of(len(tested), 'loss', 'losses')} shown to be better or worse than the {verdict.reference} "
             f"in {metric.name}."
         )
         return Answer(question, text)
-    return Answer(question, f"Compared with the {PHASE1.label} in {metric.name}, {'; '.join(parts)}.")
+    return Answer(question, f"Compared with the {verdict.reference} in {metric.name}, {'; '.join(parts)}.")
 
 
 def _points(claim: ClaimRecord, metric: Metric) -> str:
@@ -192,7 +191,7 @@ def _same(verdict: VerdictRecord, metric: Metric) -> Answer | None:
     margin = metric.size(verdict.equivalence)
     sentences = []
     if equal := [claim.label for claim in _of(verdict.helps, "practically equal")]:
-        sentences.append(f"Within {margin} of the {PHASE1.label}: {labels_in_words(equal)}.")
+        sentences.append(f"Within {margin} of the {verdict.reference}: {labels_in_words(equal)}.")
     if nearly := [each.label for each in verdict.best if each.practically_best]:
         sentences.append(f"At most {margin} worse than the best: {labels_in_words(nearly)}.")
     return Answer("what is practically the same?", " ".join(sentences)) if sentences else None
@@ -204,8 +203,9 @@ def _spread(verdict: VerdictRecord) -> Answer | None:
         return None
     people = median(shares)
     text = (
-        f"Of the variance of a loss's difference from the {PHASE1.label}, {people * 100:.0f} % comes from which people "
-        f"are tested and {100 - people * 100:.0f} % from training (median of {many(len(shares), 'loss', 'losses')})."
+        f"Of the variance of a loss's difference from the {verdict.reference}, {people * 100:.0f} % comes from which "
+        f"people are tested and {100 - people * 100:.0f} % from training (median of "
+        f"{many(len(shares), 'loss', 'losses')})."
     )
     return Answer("what do trials vary by?", text)
 

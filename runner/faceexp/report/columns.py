@@ -139,6 +139,11 @@ def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
     return frozenset(row.label for row in rows if row.label in told and row.rank(metric) == first)
 
 
+def reference(run: RunRecord) -> str:
+    """Return the row that every loss starts from, with which it is compared."""
+    return run.verdict.reference if run.verdict else PHASE1.label
+
+
 def compared(run: RunRecord) -> tuple[str, str]:
     """Return what the rows beside the baselines are called, one and several: losses, or embeddings of any origin."""
     existing = any(trial.kind == "pretrained" for trial in run.trials)
@@ -190,8 +195,8 @@ def legend(run: RunRecord, metric: Metric | None = None, star: str = STAR) -> st
         name = (metric or primary(run)).name
         return f"{text} Rows that share a letter cannot be told apart in {name} (paired t-test, Holm-corrected, 5 %)."
     return (
-        f"{text} helps: {primary(run).name} minus that of the {PHASE1.label}. Only {primary(run).name} was declared to "
-        "be judged; all other metrics are secondary, and a difference in one of many metrics may be chance."
+        f"{text} helps: {primary(run).name} minus that of the {reference(run)}. Only {primary(run).name} was declared "
+        "to be judged; all other metrics are secondary, and a difference in one of many metrics may be chance."
     )
 
 
@@ -201,14 +206,14 @@ def losses_below_phase1(run: RunRecord) -> list[str]:
     Every loss starts from that embedding, so a loss that does not beat it has taught the network nothing.
     """
     rows = {row.label: row for row in rows_of(run)}
-    reference = rows.get(PHASE1.label)
-    if reference is None:
+    start = rows.get(reference(run))
+    if start is None:
         return []
     metric = primary(run)
     return [
-        f"{row.label} does not beat the {PHASE1.label} in {metric.name}"
+        f"{row.label} does not beat the {start.label} in {metric.name}"
         for row in rows.values()
-        if row.kind != "baseline" and row.ok and _goodness(row, metric) <= _goodness(reference, metric)
+        if row.kind != "baseline" and row.ok and _goodness(row, metric) <= _goodness(start, metric)
     ]
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from faceexp.evaluation.catalogue import ACCURACY, METRIC_OF, Metric
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
-from faceexp.experiment.baselines import PHASE1, PIXELS
+from faceexp.experiment.baselines import PIXELS
 from faceexp.planning.prospects import more_trials
 from faceexp.report.answers import Answer, ended_because, labels_in_words
-from faceexp.report.columns import compared, judged, primary, rows_of
+from faceexp.report.columns import compared, judged, primary, reference, rows_of
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
@@ -168,9 +168,9 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
         named = [f"{claim.label} by {metric.size(abs(claim.difference or 0.0))}" for claim in better]
         verb = "helps" if len(better) == 1 else "help"
         count = f"{len(better)} of {many(len(tested), 'loss', 'losses')} {verb}"
-        sentences.append(f"{count} (better than the {PHASE1.label}): {labels_in_words(named)}.")
+        sentences.append(f"{count} (better than the {verdict.reference}): {labels_in_words(named)}.")
     unbeaten = ["another"] if all_alike(verdict) else []
-    unbeaten += [f"the {PHASE1.label}"] if tested and not better else []
+    unbeaten += [f"the {verdict.reference}"] if tested and not better else []
     unbeaten += [SIMPLEST] if _is_simplest_unbeaten(verdict) else []
     if unbeaten:
         sentences.append(f"No {one} is shown to be better than {_or_than(unbeaten)} in {metric.name}.")
@@ -179,7 +179,9 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
         sentences.append(f"Which may be the best cannot be said from so few trials; {with_more}.")
     if worse:
         verb = "is" if len(worse) == 1 else "are"
-        sentences.append(f"{labels_in_words([claim.label for claim in worse])} {verb} worse than the {PHASE1.label}.")
+        sentences.append(
+            f"{labels_in_words([claim.label for claim in worse])} {verb} worse than the {verdict.reference}."
+        )
     return Answer("", " ".join(sentences))
 
 
@@ -209,7 +211,7 @@ def _cannot_answer(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> bo
 
 def _room(run: RunRecord, metric: Metric) -> float | None:
     """Return by how much a perfect loss would be better than the phase-1 embedding; ``None`` if there is none."""
-    start = next((row.mean(metric) for row in rows_of(run) if row.label == PHASE1.label), None)
+    start = next((row.mean(metric) for row in rows_of(run) if row.label == reference(run)), None)
     if start is None:
         return None
     return metric.largest - start if metric.higher_is_better else start

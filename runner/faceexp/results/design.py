@@ -25,7 +25,8 @@ def losses_of(run: RunRecord) -> set[str]:
 def reference_of(run: RunRecord, metric: str) -> str | None:
     """Return the row with which the run itself compares its losses; ``None`` if it does not, or has no such value."""
     asks = run.verdict is not None and "helps" in run.verdict.questions
-    return PHASE1.label if asks and values_of(run, metric).get(PHASE1.label) else None
+    reference = run.verdict.reference if run.verdict else PHASE1.label
+    return reference if asks and values_of(run, metric).get(reference) else None
 
 
 def design_of(run: RunRecord) -> Design:

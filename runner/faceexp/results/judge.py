@@ -74,7 +74,11 @@ def sampling_of(plan: Plan) -> Sampling:
 
 
 def judge(
-    trials: Sequence[TrialRecord], asked: Asked, sampling: Sampling, before: VerdictRecord | None = None
+    trials: Sequence[TrialRecord],
+    asked: Asked,
+    sampling: Sampling,
+    before: VerdictRecord | None = None,
+    reference: str = PHASE1.label,
 ) -> VerdictRecord:
     """Return what the trials of a run answer.
 
@@ -87,6 +91,7 @@ def judge(
         asked: What is asked.
         sampling: How the trials sample people and trainings.
         before: What the look before has answered.
+        reference: The row that every loss starts from.
     """
     metric = METRIC_OF[asked.metric]
     rows = table_of(trials, metric.key)
@@ -107,7 +112,7 @@ def judge(
     best: list[Standing] = []
     if "helps" in asked.questions:
         asked_about = [loss for loss in losses if loss in trained and loss not in decided]
-        helps = claims.against(rows, asked_about, [PHASE1.label], rule)
+        helps = claims.against(rows, asked_about, [reference], rule)
     if "best" in asked.questions:
         best = claims.best(rows, [loss for loss in losses if loss not in left_out], rule)
     of_helps = {**decided, **{claim.label: ClaimRecord.model_validate(claim) for claim in helps}}
@@ -122,9 +127,10 @@ def judge(
         same_people=sampling.same_people,
         guessing=_records(_against_guessing(trials, rule)),
         simplest=_records(simplest),
+        reference=reference,
         helps=tuple(of_helps[loss] for loss in losses if loss in of_helps),
         best=tuple(of_best[loss] for loss in losses if loss in of_best),
-        spread=_spread(rows, losses, sampling),
+        spread=_spread(rows, losses, sampling, reference),
         needed=_needed(helps, trials, sampling, metric.largest, alpha),
         looks=before.looks if before else (),
         in_question=_in_question(helps, best, trials, asked, sampling) if asked.until == "decided" else (),
@@ -192,11 +198,11 @@ def _against_guessing(trials: Sequence[TrialRecord], rule: Rule) -> list[Claim]:
     ]
 
 
-def _spread(rows: Rows, losses: Sequence[str], sampling: Sampling) -> tuple[SpreadRecord, ...]:
+def _spread(rows: Rows, losses: Sequence[str], sampling: Sampling, reference: str) -> tuple[SpreadRecord, ...]:
     """Return how much of the spread is people and how much training; nothing where that cannot be told apart."""
-    chosen = {label: rows[label] for label in (*losses, PHASE1.label) if label in rows}
+    chosen = {label: rows[label] for label in (*losses, reference) if label in rows}
     try:
-        of_losses = spreads(chosen, seeds_share_people=sampling.average_seeds, reference=PHASE1.label)
+        of_losses = spreads(chosen, seeds_share_people=sampling.average_seeds, reference=reference)
     except UnanswerableError:
         return ()
     return tuple(SpreadRecord.model_validate(spread) for spread in of_losses)

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
-from faceexp.experiment.baselines import PHASE1
 from faceexp.report.answers import answers, best_word, helps_word, labels_in_words
 from faceexp.report.columns import (
     ONE_CELL,
@@ -25,6 +24,7 @@ from faceexp.report.columns import (
     losses_below_phase1,
     mean_and_interval,
     primary,
+    reference,
     rows_of,
     starred,
     told_apart,
@@ -151,7 +151,7 @@ def _below(
     marks += [f"{first.name}: {first.meaning}"] if first in metrics else []
     if "helps" in names:
         elsewhere = "" if first in metrics else ", which has no column here,"
-        marks.append(f"helps: {first.name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
+        marks.append(f"helps: {first.name}{elsewhere} minus the {reference(run)}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and better than another loss"] if is_starred else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
