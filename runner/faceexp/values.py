@@ -292,6 +292,6 @@ class Score(Protocol):
         """A digest of what determines the values, which every result that a checkpoint was chosen for depends on."""
 
     def __call__(
-        self, embeddings: FloatArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None
+        self, embeddings: FloatArray | ByteArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None
     ) -> float:
         """Return the score of some embeddings, float32 (n, D), of identities int (n,)."""

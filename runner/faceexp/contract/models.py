@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from faceexp.contract.plugin import Plugin
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
 
 
-class ModelPlugin(Plugin, ABC):
-    """A trunk: from images to a flat feature vector."""
+class _NetworkPlugin(Plugin, ABC):
+    """What both kinds of models may say of themselves."""
 
     reference: ClassVar[str]
 
@@ -26,6 +27,23 @@ class ModelPlugin(Plugin, ABC):
         Phase 1 leaves a trunk with trained weights as it is, unless the file says otherwise.
         """
         return ""
+
+    @property
+    def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
+        """Height, width and channels of the images that it takes, as far as that is fixed; ``None``: any."""
+        return None
+
+    @classmethod
+    def options_for(cls, path: Path) -> Mapping[str, Any] | None:  # noqa: ARG003 - for those that open files
+        """Return the options by which it opens a file or folder, by its name alone; ``None`` where it does not.
+
+        So ``faceexp evaluate FILE`` knows which plugin opens a file that somebody has.
+        """
+        return None
+
+
+class ModelPlugin(_NetworkPlugin, ABC):
+    """A trunk: from images to a flat feature vector."""
 
     @property
     def takes_pixels(self) -> bool:
@@ -44,7 +62,7 @@ class ModelPlugin(Plugin, ABC):
         """
 
 
-class FixedModelPlugin(Plugin, ABC):
+class FixedModelPlugin(_NetworkPlugin, ABC):
     """A network that exists and is only run, never trained, such as a file of ONNX.
 
     In ``[model]`` it is a trunk whose features are computed once; the embedding layer is trained on them. In
@@ -55,7 +73,6 @@ class FixedModelPlugin(Plugin, ABC):
             say that it is trusted, and so has whoever opens a model that rests on it.
     """
 
-    reference: ClassVar[str]
     is_program: ClassVar[bool] = False
 
     @property

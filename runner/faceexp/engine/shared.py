@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 
-from faceexp.arrays import FloatArray, IntArray, new_array_file
+from faceexp.arrays import IntArray, new_array_file
 from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.images import release, shape
 from faceexp.data.splits import Split
@@ -25,7 +25,6 @@ from faceexp.experiment.baselines import PHASE1
 from faceexp.experiment.schema import Pretrain
 from faceexp.store import Artefact, Store, digest
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Score
-
 
 # A difference in AUC on a few validation people that is no larger is nothing to tell of.
 HARM = 0.01
@@ -241,7 +240,7 @@ class PretrainedStages:
         history = {"loss": losses, "validation": scores, "seconds": time.perf_counter() - began, "score": validation}
         (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
 
-    def _judged(self, embeddings: FloatArray, split: Split) -> float:
+    def _judged(self, embeddings: FloatArray | ByteArray, split: Split) -> float:
         """Return the score of the embeddings of the validation images, before any loss has trained."""
         people = self.plan.labels[split.validation]
         return self.score(embeddings, people, PHASE1.distance, split.validation_pairs)
