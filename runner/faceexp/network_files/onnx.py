@@ -59,13 +59,20 @@ def open_onnx(path: Path, inner: str | None = None) -> OpenNetwork:
     except ImportError:
         raise NetworkFileError("needs onnxruntime; run: pip install 'faceexp[export]'") from None
     check_onnx(path)
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads()
-    settings.log_severity_level = 4  # what goes wrong is raised as well
+
+    def session_of(content: str | bytes) -> Any:  # noqa: ANN401 - ONNX Runtime has no types
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads()
+        settings.log_severity_level = 4  # what goes wrong is raised as well
+        return onnxruntime.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
+
     try:
-        content = path.read_bytes() + _also_gives(inner) if inner else str(path)
-        session = onnxruntime.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
+        session = session_of(str(path))
+        if inner and inner not in [output.name for output in session.get_outputs()]:
+            session = session_of(path.read_bytes() + _also_gives(inner))
     except Exception as error:
+        if inner and repr(inner)[1:-1] in str(error):
+            raise NetworkFileError(f"computes nothing that is called {inner!r}") from error
         if unknown := UNKNOWN.search(str(error)):
             message = f"uses the operator {unknown[1]}, which ONNX Runtime does not have"
             raise NetworkFileError(f"{message}; export it with operators of ONNX alone") from error
