@@ -54,6 +54,11 @@ class ModelPlugin(_NetworkPlugin, ABC):
         """
         return False
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses it should know, one sentence each, such as that a network still ends in a classifier."""
+        return ()
+
     @abstractmethod
     def build(self, input_shape: tuple[int, int, int]) -> keras.Model:
         """Return a model from normalised images float32 (B, H, W, C) to features float32 (B, F).
@@ -79,6 +84,11 @@ class FixedModelPlugin(_NetworkPlugin, ABC):
     @abstractmethod
     def trained(self) -> str:
         """What readers know its trained weights by, such as the name of a file."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses it should know, one sentence each, such as that a network still ends in a classifier."""
+        return ()
 
     @abstractmethod
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:
