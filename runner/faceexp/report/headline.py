@@ -106,7 +106,9 @@ def _how_often(run: RunRecord) -> str:
     if not of_rows or ACCURACY.guessing is None:
         return ""
     low, high, guessing = (f"{share * ACCURACY.scale:.0f}" for share in (min(of_rows), max(of_rows), ACCURACY.guessing))
-    whom = "of people whom they had seen in training" if is_closed(run) else "of people whom they had not seen"
+    existing = any(row.kind == "pretrained" for row in rows_of(run))
+    unseen = "of people of the test" if existing else "of people whom they had not seen"
+    whom = "of people whom they had seen in training" if is_closed(run) else unseen
     return f"right about {low if low == high else f'{low} to {high}'} % of pairs {whom} (guessing: {guessing} %)"
 
 
