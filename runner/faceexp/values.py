@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from faceexp.arrays import ByteArray, FloatArray, IntArray
+from faceexp.arrays import AnyArray, ByteArray, FloatArray, IntArray
 from faceexp.contract import Distance, FaceData, LossTraits
 from faceexp.experiment.baselines import Baseline
 
@@ -32,6 +32,8 @@ NoteKind = Literal[
     "split_seed",
     "duplicates",
     "several_faces",
+    "groups",
+    "failures",
     "uneven",
     "few_people",
     "few_trials",
@@ -110,6 +112,23 @@ class Trial:
         return self.loss.entry.plugin if self.loss else self.label
 
 
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The groups that a column of the data makes.
+
+    Attributes:
+        column: The name of the column.
+        names: What the groups are called.
+        group: int (N,), the place in ``names`` of the group of each image that is used; -1: in none.
+        of_people: Whether every image of a person is in the same group.
+    """
+
+    column: str
+    names: tuple[str, ...]
+    group: IntArray
+    of_people: bool
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that a run will do, decided and checked before anything trains.
@@ -125,6 +144,8 @@ class Plan:
         trials: In the order in which they run.
         notes: What a reader of the results should know about the data.
         file_digests: uint8 (N, 8), digests of the files of ``images``; nothing if these are no files.
+        columns: What is known of each of ``images`` besides, by name, as in :class:`FaceData`.
+        groups: The groups that the experiment asks about.
     """
 
     resolved: Resolved
@@ -137,6 +158,8 @@ class Plan:
     trials: tuple[Trial, ...]
     notes: tuple[Note, ...] = ()
     file_digests: ByteArray | None = None
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    groups: tuple[Groups, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pydantic import (
 from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, Baseline, BaselineKey
+from faceexp.experiment.groups import Grouping
 from faceexp.experiment.table import Table, unique
 
 # The parts of a protocol, in the order in which the program names them.
@@ -22,6 +23,15 @@ PARTS = ("train", "validation", "test")
 # Options of a plugin: the plugin itself says of which types they are.
 Options = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+
+
+def _grouping(text: str) -> str:
+    """Return a text that names a column and perhaps bands, or refuse it."""
+    Grouping.of(text)
+    return text
+
+
+GroupText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_grouping)]
 
 
 class PluginRef(Table):
@@ -213,6 +223,22 @@ class Finetune(Table):
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
+class Evaluation(Table):
+    """What is measured beyond the metrics; a key that is not given measures nothing more."""
+
+    groups: Annotated[tuple[GroupText, ...], Field(strict=False, max_length=20), AfterValidator(unique)] = Field(
+        (),
+        description="Columns of the data set whose values are groups, such as sex or ethnicity: false match rate and "
+        'false non-match rate are measured within each. Numbers need the edges of bands: "age:0-30-50-120".',
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_asked(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol: a key that came later leaves the folders of earlier runs as they are.
+        usual = {key: field.default for key, field in type(self).model_fields.items()}
+        return {key: value for key, value in write(self).items() if getattr(self, key) != usual[key]}
+
+
 class PublishedResult(Table):
     """What a publication reports of one loss."""
 
@@ -270,6 +296,7 @@ class Experiment(Table):
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
     verdict: Asked = Asked()
+    evaluation: Evaluation = Evaluation()
     limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
     losses: tuple[LossEntry, ...]
@@ -283,6 +310,10 @@ class Experiment(Table):
             if given["protocol"].get("kind") == "pairs_file" and isinstance(verdict, dict):
                 return {**given, "verdict": {**USUAL_OF_LISTS, **verdict}}
         return given
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in write(self).items() if key != "evaluation" or value}
 
     @property
     def used_baselines(self) -> tuple[Baseline, ...]:

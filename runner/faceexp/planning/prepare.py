@@ -18,6 +18,7 @@ from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
+from faceexp.planning.groups import check_groups, group_notes, groups_of
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.prospects import prospects
@@ -41,6 +42,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     """
     experiment = resolved.experiment
     data = build_data(resolved.dataset)
+    check_groups(data, experiment.evaluation.groups)
     pairs_of_folds = listed_images(data, resolved.pairs) if resolved.pairs else []
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
     parts_of_lists = listed_parts(data, resolved.lists) if resolved.lists else None
@@ -72,10 +74,13 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     changes = adapted(resolved.experiment, fitted.experiment)
     # With more people, the shares would be those of the file again; so these say how many people are enough.
     outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts))
+    columns = {name: values[used] for name, values in data.columns.items()}
+    groups = groups_of(columns, labels, experiment.evaluation.groups)
     about = (
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
         *_of_several_faces(data, used[faces[is_used] > 1], len(used)),
+        *group_notes(groups, labels),
     )
     of_files = file_digests(data, store)
     for note in (*(each for each in about if each.kind in MENDABLE), *outlook):
@@ -91,6 +96,8 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         trials=tuple(trials_of(fitted)),
         notes=(*about, *outlook),
         file_digests=None if of_files is None else of_files[used],
+        columns=columns,
+        groups=groups,
     )
 
 
