@@ -15,6 +15,8 @@ from faceexp.evaluation.people import largest_share
 from faceexp.experiment.schema import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
 from faceexp.results.environment import plugins_of
+from faceexp.results.folder import RunFolder
+from faceexp.results.groups import groups_record
 from faceexp.results.judge import Sampling
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
@@ -44,6 +46,7 @@ def collect(
     parts: Sequence[SplitRecord],
     sampling: Sampling,
     verdict: VerdictRecord,
+    folder: RunFolder | None = None,
 ) -> RunRecord:
     """Return the record of a run.
 
@@ -55,6 +58,7 @@ def collect(
         parts: What :func:`split_records` says of the splits of the plan.
         sampling: How the trials sample people and trainings.
         verdict: What the trials answer.
+        folder: Where the files of the trials are; only needed where groups are asked.
     """
     experiment = plan.resolved.experiment
     began = time.perf_counter()
@@ -66,6 +70,7 @@ def collect(
     summary = statistics.summarise(trials, directions, ratio, comparisons, rates=rates, average_seeds=average)
     budgets = tuple(budgets_of(trials))
     notes = (*plan.notes, *_uneven(plan))
+    files = folder.read_trials([trial.id for trial in trials]).values() if folder and plan.groups else ()
     return RunRecord(
         schema_number=SCHEMA,
         name=name,
@@ -85,6 +90,7 @@ def collect(
         parts=tuple(parts),
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,
+        groups=groups_record(plan.groups, files),
         trials=tuple(trials),
         summary=tuple(SummaryRecord.model_validate(row) for row in summary),
         comparisons=tuple(ComparisonRecord.model_validate(pair) for pair in comparisons),

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pydantic import Field, field_validator
 
 from faceexp.contract import Distance
+from faceexp.results.group_records import GroupsRecord, TallyRecord
 from faceexp.results.published import PublishedRecord
 from faceexp.results.record import (
     BudgetRecord,
@@ -148,6 +149,10 @@ class TrialFile(TrialRecord):
     )
     calibration: CalibrationRecord | None = Field(
         None, description="Thresholds and probability; null if the trial did not end well."
+    )
+
+    groups: tuple[TallyRecord, ...] = Field(
+        (), description="What the thresholds do within the groups that the experiment file names, if it names any."
     )
 
     def alone(self) -> TrialRecord:
@@ -286,6 +291,9 @@ class RunRecord(Record):
     parts: tuple[SplitRecord, ...] = Field((), description="How the data were cut for each seed and fold.")
     budgets: tuple[LossBudgetRecord, ...] = Field((), description="How much training each loss was given.")
     published: PublishedRecord | None = Field(None, description="Results of others that the experiment file gives.")
+    groups: GroupsRecord | None = Field(
+        None, description="How often each row is wrong within groups of people, if the experiment file names any."
+    )
     trials: tuple[TrialRecord, ...] = Field(description="Every trial, in the order in which they were planned.")
     summary: tuple[SummaryRecord, ...] = Field(description="The mean and its interval for each row and each metric.")
     comparisons: tuple[ComparisonRecord, ...] = Field(description="The comparison of every two rows, metric by metric.")
