@@ -12,6 +12,7 @@ from faceexp.values import Kind
 
 # What a threshold is called that was chosen for no false accept rate, but for the best balanced accuracy.
 BEST = "best accuracy"
+WhichRate = Literal["fmr", "fnmr"]
 
 
 class TallyRecord(Record):
@@ -57,7 +58,7 @@ class GroupRateRecord(Record):
         description="The threshold, which all groups share: `best accuracy`, or the false accept rate that validation "
         "aimed at."
     )
-    rate: Literal["fmr", "fnmr"] = Field(
+    rate: WhichRate = Field(
         description="`fmr`: the share of different pairs that are accepted; `fnmr`: that of similar ones that are not."
     )
     people: Count = Field(description="How many people have such pairs.")
@@ -73,7 +74,7 @@ class GroupRatioRecord(Record):
     kind: Kind = Field(description="Whether it is a loss or a baseline.")
     column: str = Field(description="The column of the data.")
     threshold: str = Field(description="The threshold, as in the rates.")
-    rate: Literal["fmr", "fnmr"] = Field(description="Which rate, as in the rates.")
+    rate: WhichRate = Field(description="Which rate, as in the rates.")
     worst: str = Field(description="The group with the highest rate.")
     best: str = Field(description="The group with the lowest rate.")
     value: Number = Field(None, description="The ratio; null if the best group has no error, so that there is none.")

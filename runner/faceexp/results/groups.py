@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from faceexp.results.group_records import (
     GroupRatioRecord,
     GroupsRecord,
     TallyRecord,
+    WhichRate,
 )
 from faceexp.results.schema import TrialFile
 from faceexp.values import Groups, Plan, TrainedTrial
@@ -69,7 +70,7 @@ def groups_record(asked: Sequence[Groups], trials: Iterable[TrialFile]) -> Group
     for files in of_rows.values():
         for groups in asked:
             for threshold in dict.fromkeys(name for file in files for each in file.groups for name in each.accepted):
-                for rate in ("fmr", "fnmr"):
+                for rate in get_args(WhichRate):
                     of_groups = _rates(files, groups, threshold, rate)
                     rates += [
                         _rate_record(files[0], groups.column, threshold, rate, *each) for each in of_groups.items()
@@ -79,9 +80,6 @@ def groups_record(asked: Sequence[Groups], trials: Iterable[TrialFile]) -> Group
         GroupColumnRecord(column=groups.column, groups=groups.names, of_people=groups.of_people) for groups in asked
     )
     return GroupsRecord(columns=tuple(columns), rates=tuple(rates), ratios=tuple(ratios))
-
-
-WhichRate = Literal["fmr", "fnmr"]
 
 
 def _rates(files: Sequence[TrialFile], groups: Groups, threshold: str, rate: WhichRate) -> dict[str, evaluation.Rate]:

@@ -33,8 +33,10 @@ from faceexp.report.columns import (
 from faceexp.report.glossary import glossary
 from faceexp.report.headline import headline, to_use
 from faceexp.report.page import figures_of_rows
+from faceexp.report.page.budgets import budget_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
+from faceexp.report.page.groups import charts, shown_groups
 from faceexp.report.page.questions import chart, judged_rows
 from faceexp.report.published import beside
 from faceexp.report.shown import shown
@@ -111,22 +113,6 @@ class LeaderboardRow:
 
 
 @dataclass(frozen=True)
-class BudgetCell:
-    """What a loss was given of one kind of budget, and whether most losses were given something else."""
-
-    text: str
-    unusual: bool
-
-
-@dataclass(frozen=True)
-class BudgetRow:
-    """What a loss was given: one cell per kind of budget."""
-
-    label: str
-    cells: tuple[BudgetCell, ...]
-
-
-@dataclass(frozen=True)
 class Line:
     """A line in ROC and DET: the place of its row, and how it is drawn."""
 
@@ -192,7 +178,8 @@ def page(
             lines=lines,
             grid=len(figures_of_rows.FAR),
             start=next((place for place, row in enumerate(rows) if row.kind == "loss" and row.ok), 0),
-            budgets=_budgets(run),
+            budgets=budget_rows(run),
+            groups=shown_groups(run),
             budget_kinds=BUDGET_KINDS,
             published=beside(run, rows),
             failures=run.failed,
@@ -239,6 +226,7 @@ def _script_data(
             for metric in metrics
         },
         "helps": chart(run),
+        "byGroup": [each["figure"] for each in charts(run)],
         "roc": figures_of_rows.roc(curves),
         "det": figures_of_rows.det(curves),
     }
@@ -334,17 +322,3 @@ def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile])
             mean = figures_of_rows.average(of_trials)
             lines.append(Line(place, figures_of_rows.Curve(row.label, style, mean, drawn_at_first)))
     return lines
-
-
-def _budgets(run: RunRecord) -> list[BudgetRow]:
-    """Return what each loss was given; values unlike those of most losses are marked."""
-    return [
-        BudgetRow(
-            budget.label,
-            tuple(
-                BudgetCell(f"{kind.of(budget):,}", kind.warns and kind.is_unusual(budget, run.budgets))
-                for kind in BUDGET_KINDS
-            ),
-        )
-        for budget in run.budgets
-    ]

@@ -30,6 +30,7 @@ from faceexp.report.columns import (
     usual_budget,
     verdicts,
 )
+from faceexp.report.groups import asked_columns
 from faceexp.report.headline import headline, to_use
 from faceexp.report.published import remarks
 from faceexp.report.shown import shown
@@ -153,6 +154,7 @@ def _below(
         marks.append(f"helps: {first.name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and better than another loss"] if is_starred else []
+    marks += [f"by {columns}: --groups"] if (columns := asked_columns(run)) else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
     return [*failures, *warnings, Text(text, style="dim")]
 
