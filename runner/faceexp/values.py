@@ -13,6 +13,7 @@ from faceexp.experiment.baselines import Baseline
 
 if TYPE_CHECKING:
     # Only annotations name these; importing them would cost every command the time of NumPy and of the registry.
+    from faceexp.data.lost import Lost
     from faceexp.data.pairs_file import PairsFile
     from faceexp.data.part_files import PartFiles
     from faceexp.data.splits import Split
@@ -146,6 +147,7 @@ class Plan:
         file_digests: uint8 (N, 8), digests of the files of ``images``; nothing if these are no files.
         columns: What is known of each of ``images`` besides, by name, as in :class:`FaceData`.
         groups: The groups that the experiment asks about.
+        lost: The images that cannot be used; nothing where all can.
     """
 
     resolved: Resolved
@@ -160,6 +162,7 @@ class Plan:
     file_digests: ByteArray | None = None
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
     groups: tuple[Groups, ...] = ()
+    lost: Lost | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from faceexp.planning.adapt import Training, adapted, with_batches, with_fractio
 from faceexp.planning.groups import check_groups, group_notes, groups_of
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.listed_parts import listed_parts
+from faceexp.planning.lost import lost_images, lost_note
 from faceexp.planning.prospects import prospects
 from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
@@ -76,11 +77,13 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts))
     columns = {name: values[used] for name, values in data.columns.items()}
     groups = groups_of(columns, labels, experiment.evaluation.groups)
+    lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists)
     about = (
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
         *_of_several_faces(data, used[faces[is_used] > 1], len(used)),
         *group_notes(groups, labels),
+        *lost_note(lost, len(used), len(people), experiment.protocol),
     )
     of_files = file_digests(data, store)
     for note in (*(each for each in about if each.kind in MENDABLE), *outlook):
@@ -98,6 +101,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         file_digests=None if of_files is None else of_files[used],
         columns=columns,
         groups=groups,
+        lost=lost,
     )
 
 
