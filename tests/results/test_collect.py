@@ -35,6 +35,7 @@ def test_parts_count_people_images_and_pairs():
         "train": {"images": 2, "people": 1},
         "validation": {"images": 3, "people": 2, "pairs": 3, "similar": 1},
         "test": {"images": 3, "people": 2, "pairs": 3, "similar": 1},
+        "acquisition": None,
     }
     of_a_list = collecting._split_record(
         Split(0, 0, part(0), part(3, 4), part(5, 6, 7), part([0, 1]), part([0, 1], [1, 2])), labels, "data"

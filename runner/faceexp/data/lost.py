@@ -11,7 +11,7 @@ from faceexp.arrays import IntArray
 
 
 @dataclass(frozen=True)
-class Tested:
+class LostOfList:
     """What was to be tested on by a list, and what of it is lost.
 
     Attributes:
@@ -47,4 +47,4 @@ class Lost:
 
     labels: IntArray
     people: int
-    tested: tuple[Tested, ...] = ()
+    tested: tuple[LostOfList, ...] = ()

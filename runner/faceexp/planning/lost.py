@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from faceexp.arrays import IntArray
-from faceexp.data.lost import Lost, Tested
+from faceexp.data.lost import Lost, LostOfList
 from faceexp.data.splits import Parts
 from faceexp.experiment.schema import Protocol
 from faceexp.values import Note
@@ -46,21 +46,21 @@ def lost_images(
     return Lost(np.where(takes_part, place, -1), without, tuple(tested))
 
 
-def _of_images(labels: IntArray, images: IntArray, lost: IntArray, used: IntArray) -> Tested:
+def _of_images(labels: IntArray, images: IntArray, lost: IntArray, used: IntArray) -> LostOfList:
     """Return what is lost of some images; usable images of people who do not take part are neither used nor lost."""
     named = images[np.isin(images, used) | np.isin(images, lost)]
     people = np.unique(labels[images])
     left = np.unique(labels[images[np.isin(images, used)]])
-    return Tested(len(named), int(np.isin(named, lost).sum()), len(people), len(people) - len(left))
+    return LostOfList(len(named), int(np.isin(named, lost).sum()), len(people), len(people) - len(left))
 
 
-def _of_pairs(labels: IntArray, pairs: IntArray, lost: IntArray, used: IntArray) -> Tested:
+def _of_pairs(labels: IntArray, pairs: IntArray, lost: IntArray, used: IntArray) -> LostOfList:
     """Return what is lost of the pairs of a fold."""
     of_images = _of_images(labels, np.unique(pairs), lost, used)
     similar = labels[pairs[:, 0]] == labels[pairs[:, 1]]
     judged = np.isin(pairs, used).all(axis=1)
     counts = (similar, similar & ~judged, ~similar, ~similar & ~judged)
-    return Tested(
+    return LostOfList(
         of_images.images,
         of_images.lost_images,
         of_images.people,
@@ -81,7 +81,7 @@ def lost_note(lost: Lost | None, images: int, people: int, protocol: Protocol) -
     if lost is None:
         return []
     of_images = f"{len(lost.labels)} of {images + len(lost.labels)} images could not be used"
-    of_people = f", and {lost.people} of {people + lost.people} people have too few that can" if lost.people else ""
+    of_people = f", and too few of {lost.people} of {people + lost.people} people" if lost.people else ""
     text = f"{of_images}{of_people}; FNMR and FMR are about what was compared, FRR and FAR count these as rejected"
     if protocol.kind == "closed_set":
         text += "; they belong to no part, so the share of all images stands for that of the test part"

@@ -118,7 +118,7 @@ def rate_text(rate: GroupRateRecord | None) -> str:
     """Return a rate in per cent, with its interval behind it."""
     if rate is None or rate.value is None:
         return NOTHING
-    return _with_interval(brief(rate.value * 100), rate.ci95, 100)
+    return f"{brief(rate.value * 100)}{interval_of(rate.ci95, 100)}"
 
 
 def ratio_text(ratio: GroupRatioRecord | None) -> str:
@@ -127,11 +127,12 @@ def ratio_text(ratio: GroupRatioRecord | None) -> str:
         return NOTHING
     if ratio.value is None:
         return f"no error in {ratio.best}"
-    return f"{_with_interval(f'{brief(ratio.value)}x', ratio.ci95, 1)} {ratio.worst}/{ratio.best}"
+    return f"{brief(ratio.value)}x{interval_of(ratio.ci95, 1)} {ratio.worst}/{ratio.best}"
 
 
-def _with_interval(text: str, interval: Interval | None, scale: float) -> str:
-    return text if interval is None else f"{text} {brief(interval[0] * scale)}{NOTHING}{brief(interval[1] * scale)}"
+def interval_of(interval: Interval | None, scale: float) -> str:
+    """Return what stands behind a value that has an interval."""
+    return "" if interval is None else f" {brief(interval[0] * scale)}{NOTHING}{brief(interval[1] * scale)}"
 
 
 def brief(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What each loss was given, as a table of the page."""
+"""The table of the page that says what each loss was given."""
 
 from __future__ import annotations
 

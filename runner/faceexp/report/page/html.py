@@ -30,6 +30,7 @@ from faceexp.report.columns import (
     rows_of,
     starred,
 )
+from faceexp.report.failures import shown_failures
 from faceexp.report.glossary import glossary
 from faceexp.report.headline import headline, to_use
 from faceexp.report.page import figures_of_rows
@@ -180,6 +181,7 @@ def page(
             start=next((place for place, row in enumerate(rows) if row.kind == "loss" and row.ok), 0),
             budgets=budget_rows(run),
             groups=shown_groups(run),
+            lost=shown_failures(run),
             budget_kinds=BUDGET_KINDS,
             published=beside(run, rows),
             failures=run.failed,
