@@ -48,6 +48,7 @@ HASHED = {
     ],
     "faceexp.results.measure": [
         "evaluation/__init__.py",
+        "evaluation/acquisition.py",
         "evaluation/calibration.py",
         "evaluation/catalogue.py",
         "evaluation/checkpoints.py",

@@ -81,7 +81,7 @@ def lost_note(lost: Lost | None, images: int, people: int, protocol: Protocol) -
     if lost is None:
         return []
     of_images = f"{len(lost.labels)} of {images + len(lost.labels)} images could not be used"
-    of_people = f", and too few of {lost.people} of {people + lost.people} people" if lost.people else ""
+    of_people = f", so that {lost.people} of {people + lost.people} people are left out" if lost.people else ""
     text = f"{of_images}{of_people}; FNMR and FMR are about what was compared, FRR and FAR count these as rejected"
     if protocol.kind == "closed_set":
         text += "; they belong to no part, so the share of all images stands for that of the test part"
