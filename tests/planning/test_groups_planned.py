@@ -13,7 +13,7 @@ from faceexp.contract import DatasetPlugin, FaceData
 from faceexp.experiment.groups import Grouping
 from faceexp.experiment.schema import Evaluation, Experiment
 from faceexp.planning.groups import MOST_GROUPS, check_groups, group_notes, groups_of
-from faceexp.planning.resolve import UnplannableError
+from faceexp.planning.issues import UnplannableError
 from faceexp.store import digest
 
 

@@ -10,7 +10,7 @@ from faceexp.arrays import AnyArray, BoolArray, IntArray
 from faceexp.contract import FaceData
 from faceexp.errors import did_you_mean, printable
 from faceexp.experiment.groups import Grouping
-from faceexp.planning.resolve import Issue, UnplannableError
+from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.values import Groups, Note
 
 # With more groups than this, hardly any would have enough people, and no picture could be read. A column of so many

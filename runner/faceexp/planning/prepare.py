@@ -19,11 +19,11 @@ from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
 from faceexp.planning.groups import check_groups, group_notes, groups_of
+from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.lost import lost_images, lost_note
 from faceexp.planning.prospects import prospects
-from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.installed import ConfiguredPlugin
@@ -73,8 +73,9 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
     _check_batches(fitted, labels, parts)
     changes = adapted(resolved.experiment, fitted.experiment)
+    compared = "embeddings" if resolved.pretrained else "losses"
     # With more people, the shares would be those of the file again; so these say how many people are enough.
-    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts))
+    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, compared))
     columns = {name: values[used] for name, values in data.columns.items()}
     groups = groups_of(columns, labels, experiment.evaluation.groups)
     lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists)

@@ -185,13 +185,15 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
         )
 
     entry = next((entry for entry in experiment.losses if entry.label == label), None)
+    row = next((row for row in experiment.pretrained if row.label == label), None)
+    network = row or experiment.model
     # The options of a data set are left out: most of them are paths, which mean something on one machine only.
     return {
         "protocol": experiment.protocol.model_dump(mode="json", exclude={"path", *PARTS}, exclude_none=True),
         "dataset": used("dataset", experiment.dataset.plugin, {}),
-        "model": used("model", experiment.model.plugin, experiment.model.options),
+        "model": used("model", network.plugin, network.options) if network else None,
         "loss": used("loss", entry.plugin, entry.options) if entry else None,
-        "embedding_dim": experiment.model.embedding_dim,
+        "embedding_dim": experiment.model.embedding_dim if entry and experiment.model else None,
         **_terms(experiment),
     }
 
