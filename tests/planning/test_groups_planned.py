@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceexp.contract import DatasetPlugin, FaceData
+from faceexp.experiment.evaluation import Evaluation
 from faceexp.experiment.groups import Grouping
-from faceexp.experiment.schema import Evaluation, Experiment
+from faceexp.experiment.schema import Experiment
 from faceexp.planning.groups import MOST_GROUPS, check_groups, group_notes, groups_of
 from faceexp.planning.issues import UnplannableError
 from faceexp.store import digest

@@ -10,7 +10,7 @@ import pytest
 
 import faceexp
 from faceexp.data.splits import Split
-from faceexp.experiment.schema import Published
+from faceexp.experiment.published import Published
 from faceexp.results import collect as collecting
 from faceexp.results.collect import collect, split_records
 from faceexp.results.jsonable import to_json

@@ -16,7 +16,8 @@ from faceexp.contract import Distance
 from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
-from faceexp.experiment.groups import Grouping
+from faceexp.experiment.evaluation import Evaluation
+from faceexp.experiment.published import Published
 from faceexp.experiment.table import Table, unique
 
 # The parts of a protocol, in the order in which the program names them.
@@ -24,15 +25,6 @@ PARTS = ("train", "validation", "test")
 # Options of a plugin: the plugin itself says of which types they are.
 Options = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-
-
-def _grouping(text: str) -> str:
-    """Return a text that names a column and perhaps bands, or refuse it."""
-    Grouping.of(text)
-    return text
-
-
-GroupText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_grouping)]
 
 
 class PluginRef(Table):
@@ -236,46 +228,6 @@ class Finetune(Table):
     steps: int = Field(600, ge=1, description="Optimiser steps.")
     learning_rate: float = Field(1e-3, gt=0, le=LARGEST_NUMBER, description="Learning rate of Adam.")
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
-
-
-class Evaluation(Table):
-    """What is measured beyond the metrics; a key that is not given measures nothing more."""
-
-    groups: Annotated[tuple[GroupText, ...], Field(strict=False, max_length=20), AfterValidator(unique)] = Field(
-        (),
-        description="Columns of the data set whose values are groups, such as sex or ethnicity: false match rate and "
-        'false non-match rate are measured within each. Numbers need the edges of bands: "age:0-30-50-120".',
-    )
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_asked(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # As in Protocol: a key that came later leaves the folders of earlier runs as they are.
-        usual = {key: field.default for key, field in type(self).model_fields.items()}
-        return {key: value for key, value in write(self).items() if getattr(self, key) != usual[key]}
-
-
-class PublishedResult(Table):
-    """What a publication reports of one loss."""
-
-    label: str = Field(min_length=1, max_length=100, description="The loss, as the publication names it.")
-    right: int = Field(ge=0, description="Test pairs that were judged rightly.")
-    sim_diff_ratio: float | None = Field(None, gt=0, description="Mean similar over mean different distance.")
-
-
-class Published(Table):
-    """Results of others that the report judges, and shows beside those of the run."""
-
-    source: str = Field(min_length=1, description="Where they were published, and on which data.")
-    pairs: int = Field(ge=1, description="Test pairs, the same for every loss.")
-    results: Annotated[tuple[PublishedResult, ...], Field(min_length=2, strict=False)]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Published:
-        for row in self.results:
-            if row.right > self.pairs:
-                raise ValueError(f"{row.label!r}: {row.right} right of {self.pairs} pairs is more than all")
-        unique(tuple(row.label for row in self.results))
-        return self
 
 
 class LossEntry(Table):

@@ -13,7 +13,7 @@ from faceexp.engine.borders import unseeded_sentence
 from faceexp.evaluation.acquisition import Acquisition
 from faceexp.evaluation.catalogue import METRIC_OF, METRICS
 from faceexp.evaluation.people import largest_share
-from faceexp.experiment.schema import Published
+from faceexp.experiment.published import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
 from faceexp.results.environment import plugins_of
 from faceexp.results.failures import AcquisitionRecord, acquisition_of, failures_record
