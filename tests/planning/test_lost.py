@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,10 +12,13 @@ import pytest
 from PIL import Image
 
 from faceexp.contract import DatasetPlugin, FaceData
+from faceexp.data import pairs_file
 from faceexp.data.lost import LostOfList
-from faceexp.evaluation.acquisition import acquisition
+from faceexp.evaluation.acquisition import Acquisition, acquisition
 from faceexp.experiment.schema import Finetune, PluginRef, Preprocess, Pretrain, Protocol
 from faceexp.planning.lost import lost_images
+from faceexp.planning.prepare import prepare
+from faceexp.store import Store
 
 # Four people of three images, and one of two.
 LABELS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4])
@@ -124,3 +128,27 @@ def test_a_plan_knows_what_is_lost(planned, tmp_path, kind):
     whole = planned(tmp_path / "store", {}, dataset=Damaged(folder=str(tmp_path)), **options)
     assert whole.lost is None
     assert not [note for note in whole.notes if note.kind == "failures"]
+
+
+def test_a_list_may_name_somebody_without_any_usable_image(resolved, tmp_path):
+    """Their pairs are lost, which counts; no option could leave out somebody whom a list names."""
+    lines = ["2\t2", "p1\t6\t7", "p2\t12\t13", "p1\t8\tp2\t14", "p2\t15\tp3\t18"]
+    lines += ["p4\t24\t25", "p5\t30\t31", "p4\t26\tp5\t32", "p5\t33\tp6\t36"]
+    file = tmp_path / "pairs.txt"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    wanted = resolved(
+        {},
+        dataset=Damaged(folder=str(tmp_path), damaged=tuple(range(6, 12))),  # all of p1
+        protocol=Protocol(kind="pairs_file", path=str(file)),
+        preprocess=Preprocess(size=(16, 16), on_unreadable="skip"),
+        pretrain=Pretrain(epochs=1, batch_size=4),
+        finetune=Finetune(
+            sampler=PluginRef(plugin="balanced", options={"classes_per_batch": 2, "images_per_class": 1})
+        ),
+    )
+    plan = prepare(dataclasses.replace(wanted, pairs=pairs_file.read(str(file))), Store(tmp_path / "store"), print)
+    first, second = (acquisition(plan.lost, plan.labels, split, by_person=False) for split in plan.splits)
+    # Of the first fold's eight images three are of p1: one of two similar pairs, and one of two different ones.
+    assert first == Acquisition(3 / 8, 1 / 3, 1 / 2, 1 / 2)
+    assert second == Acquisition(0, 0, 0, 0)
+    assert [len(split.test_pairs) for split in plan.splits] == [2, 4]

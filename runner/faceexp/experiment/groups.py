@@ -35,9 +35,9 @@ class Grouping:
         try:
             edges = tuple(float(edge) for edge in written["edges"].split("-"))
         except ValueError:
-            raise ValueError(f"{text!r}: {written['edges']!r} are no edges of bands; write age:0-30-50-120") from None
+            raise ValueError(f"{written['edges']!r} are no edges of bands; write age:0-30-50-120") from None
         if any(low >= high for low, high in pairwise(edges)):
-            raise ValueError(f"{text!r}: the edges of bands have to ascend, as in age:0-30-50-120")
+            raise ValueError("the edges of bands have to ascend, as in age:0-30-50-120")
         return cls(written["column"], edges)
 
     @property

@@ -136,7 +136,8 @@ def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol, named: 
     """Return those of the usable images' indices that show people who have enough of them, or whom a list names."""
     counts = np.bincount(data.labels[usable], minlength=len(data.identities))
     enough = counts >= (protocol.min_images or 1)
-    enough[named] = True
+    # Of a person in a list nothing may be left; then the pairs are lost, which counts.
+    enough[named] = counts[named] > 0
     # Asking for min_images = 1 is asking to keep people with one image, where the protocol can use them.
     floor = 1 if protocol.kind == "open_set" and protocol.min_images else smallest(protocol)
     short = np.flatnonzero(enough & (counts < floor))
