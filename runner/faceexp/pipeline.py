@@ -26,7 +26,7 @@ from faceexp.planning.paths import Paths
 from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
 from faceexp.planning.resolve import resolve, with_labels
 from faceexp.planning.words import with_words
-from faceexp.registry.installed import discover
+from faceexp.registry.installed import Registry, discover
 from faceexp.store import Store, default_root, digest, remove_unfinished, write_text
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved, Trial
 
@@ -55,7 +55,20 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
         InputError: With every mistake in the file.
     """
     registry = discover()
-    document = with_words(toml.read(path, tuple(overrides)), registry)
+    return _study_of(with_words(toml.read(path, tuple(overrides)), registry), registry, only)
+
+
+def loads(text: str, name: str, *, overrides: Sequence[str] = ()) -> Study:
+    """Check the text of an experiment file; see :func:`load`. Its paths are relative to the current directory.
+
+    Raises:
+        InputError: With every mistake in the text.
+    """
+    registry = discover()
+    return _study_of(with_words(toml.parse_text(text, name, tuple(overrides)), registry), registry)
+
+
+def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] = ()) -> Study:
     experiment, problems, references = parse.parse(document)
     paths = Paths(document, registry)
     problems += _path_and_plugin_problems(paths, references)

@@ -42,6 +42,7 @@ NoteKind = Literal[
     "adapted",
     "unseeded",
     "phase1",
+    "existing",
     "code",
 ]
 
@@ -118,8 +119,10 @@ class Resolved:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What authors of its plugins should know, although they work; one sentence each."""
-        said = (f"{each.installed} {remark}" for each in self.plugins for remark in each.installed.remarks)
+        """What authors of its plugins should know, although they work, and users of its networks; one sentence each."""
+        said = [f"{each.installed} {remark}" for each in self.plugins for remark in each.installed.remarks]
+        networks = [*filter(None, [self.model]), *(row.network for row in self.pretrained)]
+        said += [note for each in networks for note in cast("ModelPlugin | FixedModelPlugin", each.plugin).notes]
         return tuple(dict.fromkeys(said))
 
     @property

@@ -33,6 +33,11 @@ class _NetworkPlugin(Plugin, ABC):
         """Height, width and channels of the images that it takes, as far as that is fixed; ``None``: any."""
         return None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses it should know, one sentence each, such as that a network still ends in a classifier."""
+        return ()
+
     @classmethod
     def options_for(cls, path: Path) -> Mapping[str, Any] | None:  # noqa: ARG003 - for those that open files
         """Return the options by which it opens a file or folder, by its name alone; ``None`` where it does not.
@@ -53,11 +58,6 @@ class ModelPlugin(_NetworkPlugin, ABC):
         without any.
         """
         return False
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What whoever uses it should know, one sentence each, such as that a network still ends in a classifier."""
-        return ()
 
     @abstractmethod
     def build(self, input_shape: tuple[int, int, int]) -> keras.Model:
@@ -84,11 +84,6 @@ class FixedModelPlugin(_NetworkPlugin, ABC):
     @abstractmethod
     def trained(self) -> str:
         """What readers know its trained weights by, such as the name of a file."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What whoever uses it should know, one sentence each, such as that a network still ends in a classifier."""
-        return ()
 
     @abstractmethod
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:

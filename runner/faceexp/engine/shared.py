@@ -13,7 +13,7 @@ from typing import cast
 
 import numpy as np
 
-from faceexp.arrays import IntArray, new_array_file
+from faceexp.arrays import ByteArray, FloatArray, IntArray, new_array_file
 from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.images import release, shape
 from faceexp.data.splits import Split

@@ -80,6 +80,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     groups = groups_of(columns, labels, experiment.evaluation.groups)
     lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists)
     about = (
+        *_existing(fitted),
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
         *_of_several_faces(data, used[faces[is_used] > 1], len(used)),
@@ -253,6 +254,18 @@ def _notes(
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
         )
         yield Note("pairs_file", text)
+
+
+def _existing(resolved: Resolved) -> Iterator[Note]:
+    """Yield that an embedding that exists already may have been trained on the very people who are tested."""
+    labels = [row.entry.label for row in resolved.pretrained]
+    labels += [resolved.trained] if resolved.trained and resolved.trained not in labels else []
+    if labels:
+        text = (
+            f"what {some(labels)} was trained on is not known here: if people of this data set were among it, its "
+            "numbers say less about new people than they seem to"
+        )
+        yield Note("existing", text)
 
 
 def _of_lists(labels: IntArray, part: Split) -> str:

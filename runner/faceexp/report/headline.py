@@ -106,7 +106,9 @@ def _how_often(run: RunRecord) -> str:
     if not of_rows or ACCURACY.guessing is None:
         return ""
     low, high, guessing = (f"{share * ACCURACY.scale:.0f}" for share in (min(of_rows), max(of_rows), ACCURACY.guessing))
-    whom = "of people whom they had seen in training" if is_closed(run) else "of people whom they had not seen"
+    existing = any(row.kind == "pretrained" for row in rows_of(run))
+    unseen = "of people of the test" if existing else "of people whom they had not seen"
+    whom = "of people whom they had seen in training" if is_closed(run) else unseen
     return f"right about {low if low == high else f'{low} to {high}'} % of pairs {whom} (guessing: {guessing} %)"
 
 
@@ -155,6 +157,8 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     worse = [claim for claim in tested if claim.verdict == "worse"]
     sentences = []
     one, several = compared(run)
+    if len(verdict.best) == 1 and not tested and verdict.simplest:
+        return _of_one(verdict, metric)
     if not judged and not tested:
         return Answer("", f"Nothing can be said about the {several} in {metric.name}: there are too few trials.", True)
     if len(candidates) == 1 and len(judged) > 1:
@@ -183,6 +187,16 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
             f"{labels_in_words([claim.label for claim in worse])} {verb} worse than the {verdict.reference}."
         )
     return Answer("", " ".join(sentences))
+
+
+def _of_one(verdict: VerdictRecord, metric: Metric) -> Answer | None:
+    """Return whether the only row beside the baselines is better than the simplest of them."""
+    (claim,) = verdict.simplest
+    if claim.p_corrected is None:
+        return None
+    by = f" by {metric.size(abs(claim.difference or 0.0))} at least" if claim.verdict == "better" else ""
+    shown = "is shown" if claim.verdict == "better" else "is not shown"
+    return Answer("", f"{claim.label} {shown} to be better than {SIMPLEST} in {metric.name}{by}.")
 
 
 def all_alike(verdict: VerdictRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,7 @@ from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.images import shape
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.messages import explain, mistakes
+from faceexp.files import at_home
 from faceexp.registry.installed import ConfiguredPlugin, discover
 from faceexp.registry.path_options import path_options
 from faceexp.results.folder import NETWORK_FILES
@@ -83,6 +85,44 @@ def on_trunk(
         return features if head is None else np.asarray(head(cast("Any", features)))
 
     return run
+
+
+def copy_trunk(folder: ModelFolder, record: ModelRecord, made: ModelFolder) -> ModelRecord:
+    """Copy the files of a trunk, and what is trained behind it, into the folder of an exported model.
+
+    Returns:
+        The record of the copy, whose options are paths inside the folder.
+
+    Raises:
+        InputError: The plugin of the trunk cannot be used, or a file is missing.
+    """
+    used = cast("UsedPluginRecord", record.trunk)
+    # What is a program is copied as well: nothing is opened here.
+    configured = trunk_plugin(folder, used, trust_saved_model=True)
+    options = configured.plugin.model_dump(mode="json", exclude_none=True)
+    home = made.root / "trunk"
+    home.mkdir()
+    for name in path_options(type(configured.plugin)):
+        if name in options:
+            options[name] = _copied(options[name], home)
+    if folder.network("keras").is_file():
+        shutil.copyfile(folder.network("keras"), made.network("keras"))
+    return record.model_copy(update={"trunk": used.model_copy(update={"options": options})})
+
+
+def _copied(value: object, home: Path) -> object:
+    """Copy the files or folders that an option names, and return their paths inside the folder of the model."""
+    if isinstance(value, list):
+        return [_copied(each, home) for each in value]
+    source = Path(at_home(str(value)))
+    target = (
+        home / f"{len(list(home.iterdir()))}-{source.name}" if (home / source.name).exists() else home / source.name
+    )
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+    return f"{home.name}/{target.name}"
 
 
 def whole_network(folder: ModelFolder, record: ModelRecord, *, trust_saved_model: bool = False) -> Network:
