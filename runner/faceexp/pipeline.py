@@ -254,7 +254,7 @@ class Study:
         # Trials that run side by side end in any order. The results have the order of the plan.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])
-        results = collect(self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict)
+        results = collect(self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict, folder)
         write_text(folder.results, to_json(results))
         well = [record.id for record in records if record.status == "ok" and record.kind != "baseline"]
         keep_only(folder, order, well, pictures)

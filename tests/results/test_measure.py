@@ -30,7 +30,9 @@ def part(*images):
 
 def plan_of(labels, *splits):
     names = tuple(f"person {label}" for label in range(max(labels) + 1))
-    return SimpleNamespace(labels=np.array(labels, np.int32), identities=names, splits=splits, images_key="made")
+    return SimpleNamespace(
+        labels=np.array(labels, np.int32), identities=names, splits=splits, images_key="made", groups=()
+    )
 
 
 def trained(split, dim=3, seed=0, **rest):

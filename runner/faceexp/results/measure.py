@@ -22,6 +22,8 @@ from faceexp.evaluation.metrics import POOLED, examine
 from faceexp.evaluation.pairs import PairDistances, pair_distances
 from faceexp.evaluation.people import Weighting, people_of
 from faceexp.evaluation.retrieval import rank_1
+from faceexp.results.group_records import BEST, TallyRecord
+from faceexp.results.groups import tallies_of
 from faceexp.results.jsonable import to_json
 from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
 from faceexp.results.schema import (
@@ -37,7 +39,14 @@ from faceexp.values import Plan, TrainedTrial
 
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
 # trials are measured again.
-SOURCES = ("evaluation", "results.measure", "results.record", "results.schema")
+SOURCES = (
+    "evaluation",
+    "results.group_records",
+    "results.groups",
+    "results.measure",
+    "results.record",
+    "results.schema",
+)
 # The embeddings of so many people are drawn. Nobody could tell the colours of more people apart.
 SHOWN_PEOPLE = 20
 # The keys of identification, and what counts alike in each.
@@ -51,6 +60,7 @@ class Measurement(Record):
     threshold: Number
     diagnostics: DiagnosticsRecord
     calibration: CalibrationRecord
+    groups: tuple[TallyRecord, ...] = ()
     seconds: float = Field(description="How long the measuring took when it was done.")
 
 
@@ -130,6 +140,7 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
         "images": plan.images_key,
         "identities": digest(plan.identities),
         "first": _is_first(trained, plan),
+        "groups": digest([[each.column, each.names, each.group[split.test].tolist()] for each in plan.groups]),
         "code": _code(),
     }
 
@@ -192,6 +203,7 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
             test_seen=len(np.intersect1d(test, plan.labels[np.concatenate([split.train, split.validation])])),
             test_accuracy_range=examined.accuracy_range,
         ),
+        groups=tuple(tallies_of(trained, plan, {BEST: threshold, **aims})),
         seconds=time.perf_counter() - began,
     )
 
@@ -230,6 +242,8 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
         budget=BudgetRecord.model_validate(trained.budget),
         evidence=measurement.diagnostics if measurement else None,
         calibration=measurement.calibration if measurement else None,
+        # A key that nobody asks for stays out of the files.
+        **({"groups": measurement.groups} if measurement and measurement.groups else {}),
     )
 
 

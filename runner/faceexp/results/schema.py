@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pydantic import Field, field_validator
 
 from faceexp.contract import Distance
+from faceexp.results.failures import AcquisitionRecord, FailuresRecord
+from faceexp.results.group_records import GroupsRecord, TallyRecord
 from faceexp.results.published import PublishedRecord
 from faceexp.results.record import (
     BudgetRecord,
@@ -150,6 +152,10 @@ class TrialFile(TrialRecord):
         None, description="Thresholds and probability; null if the trial did not end well."
     )
 
+    groups: tuple[TallyRecord, ...] = Field(
+        (), description="What the thresholds do within the groups that the experiment file names, if it names any."
+    )
+
     def alone(self) -> TrialRecord:
         """Return the trial without what only its own file holds, as it is in ``results.json``."""
         return TrialRecord.model_validate({name: getattr(self, name) for name in TrialRecord.model_fields})
@@ -167,6 +173,9 @@ class SplitRecord(Record):
     train: PartRecord = Field(description="The part that networks are trained on.")
     validation: PartRecord = Field(description="The part that threshold and checkpoint are chosen on.")
     test: PartRecord = Field(description="The part that metrics are computed on.")
+    acquisition: AcquisitionRecord | None = Field(
+        None, description="What the test part has lost before anything was compared; null if every image could be used."
+    )
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -286,6 +295,12 @@ class RunRecord(Record):
     parts: tuple[SplitRecord, ...] = Field((), description="How the data were cut for each seed and fold.")
     budgets: tuple[LossBudgetRecord, ...] = Field((), description="How much training each loss was given.")
     published: PublishedRecord | None = Field(None, description="Results of others that the experiment file gives.")
+    failures: FailuresRecord | None = Field(
+        None, description="What was lost before anything was compared; null if every image could be used."
+    )
+    groups: GroupsRecord | None = Field(
+        None, description="How often each row is wrong within groups of people, if the experiment file names any."
+    )
     trials: tuple[TrialRecord, ...] = Field(description="Every trial, in the order in which they were planned.")
     summary: tuple[SummaryRecord, ...] = Field(description="The mean and its interval for each row and each metric.")
     comparisons: tuple[ComparisonRecord, ...] = Field(description="The comparison of every two rows, metric by metric.")

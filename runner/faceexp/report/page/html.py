@@ -30,11 +30,14 @@ from faceexp.report.columns import (
     rows_of,
     starred,
 )
+from faceexp.report.failures import shown_failures
 from faceexp.report.glossary import glossary
 from faceexp.report.headline import headline, to_use
 from faceexp.report.page import figures_of_rows
+from faceexp.report.page.budgets import budget_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
+from faceexp.report.page.groups import charts, shown_groups
 from faceexp.report.page.pairs import PairCells, matrix_of, pairs_of
 from faceexp.report.page.questions import chart, judged_rows
 from faceexp.report.published import beside
@@ -84,22 +87,6 @@ class LeaderboardRow:
     helps: str
     may_be_best: str
     cells: tuple[MeanCell, ...]
-
-
-@dataclass(frozen=True)
-class BudgetCell:
-    """What a loss was given of one kind of budget, and whether most losses were given something else."""
-
-    text: str
-    unusual: bool
-
-
-@dataclass(frozen=True)
-class BudgetRow:
-    """What a loss was given: one cell per kind of budget."""
-
-    label: str
-    cells: tuple[BudgetCell, ...]
 
 
 @dataclass(frozen=True)
@@ -168,7 +155,9 @@ def page(
             lines=lines,
             grid=len(figures_of_rows.FAR),
             start=next((place for place, row in enumerate(rows) if row.kind != "baseline" and row.ok), 0),
-            budgets=_budgets(run),
+            budgets=budget_rows(run),
+            groups=shown_groups(run),
+            lost=shown_failures(run),
             budget_kinds=BUDGET_KINDS,
             compared=compared(run)[0],
             published=beside(run, rows),
@@ -216,6 +205,7 @@ def _script_data(
             for metric in metrics
         },
         "helps": chart(run),
+        "byGroup": [each["figure"] for each in charts(run)],
         "roc": figures_of_rows.roc(curves),
         "det": figures_of_rows.det(curves),
     }
@@ -279,17 +269,3 @@ def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile])
             mean = figures_of_rows.average(of_trials)
             lines.append(Line(place, figures_of_rows.Curve(row.label, style, mean, drawn_at_first)))
     return lines
-
-
-def _budgets(run: RunRecord) -> list[BudgetRow]:
-    """Return what each loss was given; values unlike those of most losses are marked."""
-    return [
-        BudgetRow(
-            budget.label,
-            tuple(
-                BudgetCell(f"{kind.of(budget):,}", kind.warns and kind.is_unusual(budget, run.budgets))
-                for kind in BUDGET_KINDS
-            ),
-        )
-        for budget in run.budgets
-    ]
