@@ -38,6 +38,7 @@ NoteKind = Literal[
     "adapted",
     "unseeded",
     "code",
+    "refused",
 ]
 
 # What the trained network is called, in the store and in a run.

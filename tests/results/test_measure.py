@@ -15,6 +15,7 @@ from faceexp.evaluation.calibration import calibrated
 from faceexp.evaluation.metrics import evaluate
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.verification import rates
+from faceexp.experiment.schema import Evaluation, Protocol
 from faceexp.results import measure as measuring
 from faceexp.results.jsonable import to_json
 from faceexp.results.measure import measure
@@ -28,9 +29,17 @@ def part(*images):
     return np.array(images, dtype=np.int64)
 
 
-def plan_of(labels, *splits):
+def plan_of(labels, *splits, **asked):
     names = tuple(f"person {label}" for label in range(max(labels) + 1))
-    return SimpleNamespace(labels=np.array(labels, np.int32), identities=names, splits=splits, images_key="made")
+    experiment = SimpleNamespace(evaluation=Evaluation(**asked), protocol=Protocol(kind="open_set"))
+    return SimpleNamespace(
+        labels=np.array(labels, np.int32),
+        identities=names,
+        splits=splits,
+        images_key="made",
+        resolved=SimpleNamespace(experiment=experiment),
+        notes=(),
+    )
 
 
 def trained(split, dim=3, seed=0, **rest):

@@ -213,6 +213,32 @@ class Finetune(Table):
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
+class Evaluation(Table):
+    """What is measured beside the usual metrics; nothing that trains depends on it."""
+
+    fars: (
+        Annotated[
+            tuple[Annotated[float, Field(gt=0, lt=1)], ...],
+            Field(min_length=1, max_length=20, strict=False),
+            AfterValidator(unique),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="The false accept rates at which the true accept rate is measured, such as [1e-3, 1e-4]; each that "
+        "too few pairs or people of the test part could show is refused. Without it: 0.01 and 0.001.",
+    )
+    identification: bool = Field(
+        False,
+        description="Enrol half of the test people in a gallery and search for everybody's photos in it: TPIR at FPIR, "
+        "and CMC.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in write(self).items() if value not in (None, False)}
+
+
 class PublishedResult(Table):
     """What a publication reports of one loss."""
 
@@ -269,6 +295,7 @@ class Experiment(Table):
     baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(unique)] = Field(
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
+    evaluation: Evaluation = Evaluation()
     verdict: Asked = Asked()
     limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
@@ -283,6 +310,11 @@ class Experiment(Table):
             if given["protocol"].get("kind") == "pairs_file" and isinstance(verdict, dict):
                 return {**given, "verdict": {**USUAL_OF_LISTS, **verdict}}
         return given
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol: a file of before means the same run.
+        return {key: value for key, value in write(self).items() if key != "evaluation" or value}
 
     @property
     def used_baselines(self) -> tuple[Baseline, ...]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pydantic import Field, field_validator
 
 from faceexp.contract import Distance
+from faceexp.results.identification import IdentificationRecord
 from faceexp.results.published import PublishedRecord
 from faceexp.results.record import (
     BudgetRecord,
@@ -66,6 +67,12 @@ class TrialRecord(Record):
         default_factory=dict,
         description="The value of each metric on the test part. It is null where it is not defined.",
     )
+    met: Mapping[str, Number] = Field(
+        default_factory=dict,
+        description="The FAR, or FPIR, that was met at each rate that the experiment file asks for, by the name of the "
+        "metric. It is at most the rate in that name.",
+    )
+    identification: IdentificationRecord | None = Field(None, description="The gallery and the ranks, if asked for.")
     threshold: Number = Field(
         None, description="Up to this distance a pair is accepted. It is chosen on validation pairs."
     )
@@ -205,6 +212,13 @@ class SummaryRecord(Record):
         None,
         description="The mean by which rows are ranked: where a row lacks trials of others, it is adjusted by how rows "
         "with all trials did in them.",
+    )
+    standard_error: Number = Field(
+        None, description="For `fold_accuracy`: the standard deviation of the folds over the root of their number."
+    )
+    folds: Count | None = Field(None, description="For `fold_accuracy`: the number of folds.")
+    met: Number = Field(
+        None, description="The mean FAR, or FPIR, that was met, at each rate that the experiment file asks for."
     )
     group: str = Field("", description="Letters. Two rows that share a letter cannot be told apart by the tests.")
 

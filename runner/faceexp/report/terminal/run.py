@@ -125,7 +125,7 @@ def _aligned(rows: Sequence[Row], metric: Metric, stars: Collection[str]) -> lis
     )
     return [
         Text(f"{mean:>{widest}}", style="bold green" if row.label in stars else "").append(
-            f" {low:>{lowest}}{dash}{high:<{highest}}" if dash else "", style="not bold dim"
+            f" {low:>{lowest}}{dash}{high:<{highest}}" if dash or low else "", style="not bold dim"
         )
         for row, mean, (low, dash, high) in zip(rows, means, ends, strict=True)
     ]
