@@ -1,4 +1,4 @@
-"""The accuracy of a fold of listed pairs as the field reports it, and mean and standard error over folds.
+"""The accuracy of a fold of listed pairs as the field reports it, and its standard error over folds.
 
 LFW's protocol (Huang et al. 2007) chooses everything on nine folds and counts right answers on the tenth. It leaves
 open how a threshold is searched. The script that InsightFace publishes with its networks, and that many papers use,
@@ -59,19 +59,17 @@ def accuracy(squared: FloatArray, same: BoolArray, threshold: float) -> float:
     return float(np.mean((squared < threshold) == same))
 
 
-def mean_and_error(values: Mapping[tuple[int, int], float]) -> tuple[float, float | None, int]:
-    """Return the mean over folds, its standard error, and the number of folds.
+def error_over_folds(values: Mapping[tuple[int, int], float]) -> tuple[float | None, int]:
+    """Return the standard error of the mean over folds, and the number of folds.
 
-    Seeds of the same fold judge the same pairs, so they are averaged first. The standard error is LFW's: the standard
-    deviation of the folds, with one less than their number in the denominator, over the root of their number. Without
-    a second fold there is none.
+    Seeds of the same fold judge the same pairs, so they are averaged first. The error is LFW's: the standard deviation
+    of the folds, with one less than their number in the denominator, over the root of their number. Without a second
+    fold there is none.
 
     Args:
         values: The accuracy by seed and fold.
     """
     folds = sorted({fold for _, fold in values})
-    of_folds = np.array([np.mean([value for (_, other), value in values.items() if other == fold]) for fold in folds])
-    if not len(of_folds):
-        return math.nan, None, 0
-    error = float(np.std(of_folds, ddof=1) / np.sqrt(len(of_folds))) if len(of_folds) > 1 else None
-    return float(np.mean(of_folds)), error, len(of_folds)
+    of_folds = [np.mean([value for (_, other), value in values.items() if other == fold]) for fold in folds]
+    error = float(np.std(of_folds, ddof=1) / np.sqrt(len(folds))) if len(folds) > 1 else None
+    return error, len(folds)

@@ -134,10 +134,12 @@ def with_rates(summary: SummaryRecord, trials: Sequence[TrialRecord]) -> Summary
     """Return a mean with what stands beside it: the error over folds, or the rate that was met."""
     of_row = [trial for trial in trials if trial.label == summary.label and trial.status == "ok"]
     met = [rate for trial in of_row if (rate := trial.met.get(summary.metric)) is not None]
-    if met:
-        return summary.model_copy(update={"met": math.fsum(met) / len(met)})
-    if summary.metric != FOLD_ACCURACY.key:
-        return summary
-    values = {trial.cell: value for trial in of_row if (value := trial.metrics.get(summary.metric)) is not None}
-    _, error, count = folds.mean_and_error(values)
-    return summary.model_copy(update={"standard_error": error, "folds": count})
+    beside: dict[str, float | None] = {
+        "standard_error": None,
+        "folds": None,
+        "met": math.fsum(met) / len(met) if met else None,
+    }
+    if summary.metric == FOLD_ACCURACY.key:
+        values = {trial.cell: value for trial in of_row if (value := trial.metrics.get(summary.metric)) is not None}
+        beside["standard_error"], beside["folds"] = folds.error_over_folds(values)
+    return summary.model_copy(update=beside)
