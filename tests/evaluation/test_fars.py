@@ -33,7 +33,8 @@ def test_down_to_one_in_a_million(far):
     distance[similar] -= 4
     found = at_far(roc(PairDistances(distance, similar)), far)
     tar, met = by_scikit_learn(distance, similar, far)
-    assert (found.tar, found.met) == (pytest.approx(tar, abs=1e-12), pytest.approx(met, abs=1e-15))
+    assert found.tar == pytest.approx(tar, abs=1e-12)
+    assert found.met == pytest.approx(met, abs=1e-15)
     assert found.met <= far
     if far >= 1e-5:
         assert found.met > far / 2
@@ -82,12 +83,12 @@ def test_a_rate_needs_ten_false_accepts_of_more_than_one_pair_of_people_and_six_
     many = Impostors(pairs=20_000_000, people=2000, pairs_of_people=1_999_000)
     assert many.refusal(1e-6) is None
     assert many.refusal(4e-7) == (
-        "of 20,000,000 pairs of two people 8 would be accepted, and it takes 10, of 25,000,000 pairs"
+        "8 of 20,000,000 pairs of two people would be accepted, and a rate takes 10, of 25,000,000 pairs"
     )
     few = Impostors(pairs=2800, people=8, pairs_of_people=28)
     assert few.refusal(0.1) is None
-    assert few.refusal(0.01) == "8 people make 28 pairs of people, and it takes 100, those of 15 people"
-    assert Impostors(1000, 5, 10).refusal(0.5) == "5 people are in pairs of two people, and it takes 6"
+    assert few.refusal(0.01) == "8 people make 28 pairs of people, and a rate takes 100, those of 15 people"
+    assert Impostors(1000, 5, 10).refusal(0.5) == "5 people are in pairs of two people, and a rate takes 6"
     assert 15 * 14 / 2 >= 100 > 14 * 13 / 2
 
 

@@ -120,10 +120,9 @@ def test_the_true_rate_at_a_false_rate_is_that_of_the_best_allowed_threshold(dat
     tries = [(-1.0 if t is None else t) for t in [None, *range(9)]]
     allowed = [(np.mean((hit <= t) & (hit < math.inf)), np.mean(nearest <= t)) for t in tries]
     best = max(true for true, false in allowed if false <= fpir)
-    assert tpir_at_fpir(hit, mated, nearest, strangers, fpir) == (
-        pytest.approx(best),
-        pytest.approx(min(false for true, false in allowed if true == best)),
-    )
+    tpir, met = tpir_at_fpir(hit, mated, nearest, strangers, fpir)
+    assert tpir == pytest.approx(best)
+    assert met == pytest.approx(min(false for true, false in allowed if true == best))
 
 
 def test_everybody_is_enrolled_in_some_draw_and_half_in_each():
@@ -156,7 +155,7 @@ def test_too_few_people_are_refused_in_words():
     )
     assert Supply(10, 10, 100).refusal_at(0.1) is None
     assert Supply(10, 10, 100).refusal_at(0.01) == (
-        "of 100 photos of 10 strangers 1 would be taken for somebody, and it takes 1,000 photos of 100 strangers"
+        "1 of 100 photos of 10 strangers would be taken for somebody, and a rate takes 10, of 1,000 photos of 100 strangers"
     )
     # Many photos of few strangers say as little.
     assert Supply(9, 9, 5000).refusal_at(0.1) is not None

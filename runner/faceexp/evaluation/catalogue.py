@@ -76,6 +76,11 @@ class Metric:
         return f"{text} points" if self.is_percentage else text
 
     @property
+    def interval(self) -> str:
+        """What stands beside its mean."""
+        return "standard error" if self.by_folds else "95 % interval"
+
+    @property
     def better(self) -> str:
         """``"higher"`` or ``"lower"``, whichever is better."""
         return "higher" if self.higher_is_better else "lower"
@@ -270,11 +275,16 @@ METRICS = (
         "them? 100 % is perfect. It depends on how many people the gallery holds.",
     ),
 )
-# In order of importance, as the columns of a table.
-COLUMNS = tuple(sorted(METRICS, key=lambda metric: metric.importance))
 METRIC_OF = {metric.key: metric for metric in METRICS}
 # Those that are measured where an experiment file asks for identification.
 IDENTIFICATION = tuple(key for key in METRIC_OF if key.startswith(("tpir@fpir=", "cmc_rank_")))
+# In order of importance, as the columns of a table: those of every run, but for what lists and questions add.
+COLUMNS = tuple(
+    sorted(
+        (metric for metric in METRICS if metric.key not in (FOLD_ACCURACY.key, *IDENTIFICATION)),
+        key=lambda metric: metric.importance,
+    )
+)
 # The false accept rates of every file that names none. They are never refused, since runs of before were not either.
 USUAL_FARS = (0.01, 0.001)
 # The metric by which runs of older versions, which declared none, are sorted and judged.

@@ -50,18 +50,18 @@ class Impostors:
         perfect row could be told from a guess.
         """
         if self.people < PEOPLE:
-            return f"{self.people} people are in pairs of two people, and it takes {PEOPLE}"
+            return f"{self.people} people are in pairs of two people, and a rate takes {PEOPLE}"
         if far * self.pairs < SUPPORT:
             needed = math.ceil(round(SUPPORT / far, 6))
             return (
-                f"of {self.pairs:,} pairs of two people {far * self.pairs:.2g} would be accepted, and it takes "
+                f"{far * self.pairs:.2g} of {self.pairs:,} pairs of two people would be accepted, and a rate takes "
                 f"{SUPPORT}, of {needed:,} pairs"
             )
         if far * self.pairs_of_people < PEOPLE_SUPPORT:
             needed = math.ceil(round(PEOPLE_SUPPORT / far, 6))
             return (
-                f"{self.people:,} people make {self.pairs_of_people:,} pairs of people, and it takes {needed:,}, those "
-                f"of {_people_for(needed):,} people"
+                f"{self.people:,} people make {self.pairs_of_people:,} pairs of people, and a rate takes {needed:,}, "
+                f"those of {_people_for(needed):,} people"
             )
         return None
 

@@ -150,8 +150,8 @@ class Supply:
         if fpir * self.searches >= SUPPORT and fpir * self.strangers >= 1:
             return None
         return (
-            f"of {self.searches:,} photos of {self.strangers:,} strangers {fpir * self.searches:.2g} would be taken "
-            f"for somebody, and it takes {math.ceil(round(SUPPORT / fpir, 6)):,} photos of "
+            f"{fpir * self.searches:.2g} of {self.searches:,} photos of {self.strangers:,} strangers would be taken "
+            f"for somebody, and a rate takes {SUPPORT}, of {math.ceil(round(SUPPORT / fpir, 6)):,} photos of "
             f"{math.ceil(round(1 / fpir, 6)):,} strangers"
         )
 

@@ -74,5 +74,14 @@ def metrics_among(keys: Collection[str]) -> tuple[Metric, ...]:
 
 
 def columns_among(keys: Collection[str], asked: Collection[str] = ()) -> tuple[Metric, ...]:
-    """Return the same metrics as the columns of a table: those that were asked for, then the others by importance."""
-    return tuple(sorted(metrics_among(keys), key=lambda metric: (metric.key not in asked, metric.importance)))
+    """Return the same metrics as the columns of a table: those that were asked for, then the others by importance.
+
+    Of true accept rates that were asked for, those at high rates come first.
+    """
+
+    def place(metric: Metric) -> tuple[bool, int, float]:
+        if metric.key in asked and metric.key.startswith("tar@far="):
+            return False, 0, -(metric.guessing or 0.0)
+        return metric.key not in asked, metric.importance, 0.0
+
+    return tuple(sorted(metrics_among(keys), key=place))

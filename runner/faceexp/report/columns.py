@@ -19,7 +19,7 @@ from faceexp.values import Kind
 
 def columns_of(run: RunRecord) -> tuple[Metric, ...]:
     """Return the metrics that a run has, the primary one first; every metric where the run has none."""
-    asked = {key for trial in run.trials for key in trial.met}
+    asked = {key for trial in run.trials for key, rate in trial.met.items() if rate is not None}
     columns = columns_among({row.metric for row in run.summary}, asked) or COLUMNS
     first = primary(run)
     return (first, *(metric for metric in columns if metric is not first)) if first in columns else columns

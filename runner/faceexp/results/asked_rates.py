@@ -85,13 +85,20 @@ def _searches(plan: Plan, split: Split, labels: IntArray) -> list[identification
 
 def with_refusals(plan: Plan, on_event: EventCallback) -> Plan:
     """Return a plan with a note for each thing that its file asks for and its test parts cannot show; they are told."""
-    notes = [Note("refused", text) for text in _refusals(plan)]
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in _refusals(plan):
+        by_reason.setdefault(reason, []).append(name)
+    notes = [
+        Note("refused", f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not measured{reason}")
+        for reason, names in by_reason.items()
+    ]
     for note in notes:
         on_event(Noted("note", 1, 1, note=note))
     return dataclasses.replace(plan, notes=(*plan.notes, *notes)) if notes else plan
 
 
-def _refusals(plan: Plan) -> Iterator[str]:
+def _refusals(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield the name of each thing that is not measured, and why."""
     asked = plan.resolved.experiment.evaluation
     parts = [plan.labels[split.test] for split in plan.splits]
     if asked.fars:
@@ -99,35 +106,29 @@ def _refusals(plan: Plan) -> Iterator[str]:
             impostors(people_of(labels, split.test_pairs)) for labels, split in zip(parts, plan.splits, strict=True)
         ]
         for far in asked.fars:
-            reasons = [reason for each in available if (reason := each.refusal(far))]
-            yield from _refusal(_heading(far_key(far)), reasons, len(parts))
+            yield from _refusal(far_key(far), [each.refusal(far) for each in available])
     if not asked.identification:
         return
     supplies = [
         identification.supply_of(labels, _searches(plan, split, labels))
         for labels, split in zip(parts, plan.splits, strict=True)
     ]
-    possible = [
+    reasons = [
         OF_A_LIST if split.test_pairs is not None else supply.refusal()
         for supply, split in zip(supplies, plan.splits, strict=True)
     ]
-    reasons = [reason for reason in possible if reason]
-    yield from _refusal("identification", reasons, len(parts))
-    for fpir in identification.FPIRS if not reasons else ():
-        at_rate = [reason for supply in supplies if (reason := supply.refusal_at(fpir))]
-        yield from _refusal(_heading(identification.tpir_key(fpir)), at_rate, len(parts))
+    yield from _refusal("identification", reasons)
+    for fpir in identification.FPIRS if not any(reasons) else ():
+        yield from _refusal(identification.tpir_key(fpir), [supply.refusal_at(fpir) for supply in supplies])
 
 
-def _heading(key: str) -> str:
-    metric = metric_of(key)
-    return metric.name if metric else key
-
-
-def _refusal(name: str, reasons: Sequence[str], parts: int) -> Iterator[str]:
-    """Yield the sentence that says why something is not measured, if there is a reason."""
-    if reasons:
-        where = "" if len(reasons) == parts else f" in {len(reasons)} of {parts} test parts"
-        yield f"{name} is not measured{where}: {reasons[0]}"
+def _refusal(key: str, reasons: Sequence[str | None]) -> Iterator[tuple[str, str]]:
+    """Yield the name of a metric, and why it is not measured in some of the test parts; nothing if it is in all."""
+    refused = [reason for reason in reasons if reason]
+    if refused:
+        metric = metric_of(key)
+        where = "" if len(refused) == len(reasons) else f" in {len(refused)} of {len(reasons)} test parts"
+        yield metric.name if metric else key, f"{where}: {refused[0]}"
 
 
 def with_rates(summary: SummaryRecord, trials: Sequence[TrialRecord]) -> SummaryRecord:

@@ -37,6 +37,7 @@ from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
 from faceexp.report.page.questions import chart, judged_rows
 from faceexp.report.published import beside
+from faceexp.report.rates import rates_tables
 from faceexp.report.shown import shown
 from faceexp.report.words import NOTHING, probability, signed
 from faceexp.results.budgets import BUDGET_KINDS
@@ -185,7 +186,7 @@ def page(
             kinds=[row.kind for row in rows],
             order=order,
             matrix=_matrix(order, leading_pairs),
-            any_differ=any(pair.decided for pair in leading_pairs),
+            field_rates=rates_tables(run),
             usual=USUAL_COLUMNS,
             pairs=leading_pairs,
             unfolded=len(leading_pairs) <= UNFOLDED,
@@ -324,8 +325,7 @@ def _matrix(order: Sequence[int], pairs: Sequence[PairCells]) -> list[list[str]]
 
 def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile]) -> list[Line]:
     """Return the mean ROC of every row that has diagnostics."""
-    losses = [row.label for row in rows if row.kind == "loss" and row.ok]
-    best_losses = set(losses[:DRAWN_LOSSES])
+    best_losses = {row.label for row in [row for row in rows if row.kind == "loss" and row.ok][:DRAWN_LOSSES]}
     lines = []
     for place, (row, style) in enumerate(zip(rows, figures_of_rows.styles(rows), strict=True)):
         of_trials = [(each.far, each.tar) for _, each in with_diagnostics(run, row, trials) if each.far and each.tar]

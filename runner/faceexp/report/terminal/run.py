@@ -33,6 +33,7 @@ from faceexp.report.columns import (
 from faceexp.report.headline import headline, to_use
 from faceexp.report.published import remarks
 from faceexp.report.shown import shown
+from faceexp.report.terminal.rates import rates
 from faceexp.report.terminal.tables import plain_table
 from faceexp.report.words import together
 from faceexp.results.budgets import BUDGET_KINDS
@@ -171,6 +172,7 @@ def _notes(run: RunRecord, width: int, sort: Metric, star: str) -> Iterator[Rend
     else:
         yield Text(told_apart(run, sort), style="bold")
         yield from (Text(f"! {note}", style="yellow") for note in losses_below_phase1(run))
+    yield from rates(run)
     yield from _published(run)
     texts = (*run.notes, usual_budget(run), legend(run, sort, star), run.method)
     yield from (Text(text) for text in texts if text)
