@@ -47,7 +47,7 @@ TERMS = {
         "false and true positive identification rate: share of photos of strangers that lead to anybody in a gallery, "
         "and of photos of people in it that lead to the right one; 1 - TPIR is also called FNIR"
     ),
-    "CMC": "how often the right person is among the 1, 2, 3, ... nearest of a gallery (cumulative match characteristic)",
+    "CMC": "cumulative match characteristic: how often the right person is among the 1, 2, 3, ... nearest of a gallery",
     "ROC": "a curve of TAR over FAR, with one point per threshold",
     "DET": (
         "a curve of FRR over FAR, with one point per threshold, on axes on which normally distributed distances give a "
