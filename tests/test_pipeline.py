@@ -704,8 +704,11 @@ def test_a_metric_that_cannot_be_judged_is_one_problem_at_its_line(mistakes, ver
     ("asked", "metric"),
     [("fars = [1e-4, 0.1]", "tar@far=0.0001"), ("identification = true", "cmc_rank_1"), ("", "tar@far=0.001")],
 )
-def test_a_metric_that_is_asked_for_can_be_judged(mistakes, asked, metric):
-    assert mistakes(("[model]", f'[evaluation]\n{asked}\n[verdict]\nmetric = "{metric}"\n[model]')) == []
+def test_a_metric_that_is_asked_for_can_be_judged(tmp_path, face_folder, asked, metric):
+    path = tmp_path / "x.toml"
+    tables = f'[evaluation]\n{asked}\n[verdict]\nmetric = "{metric}"\n[model]'
+    path.write_text(SPEC.format(folder=face_folder).replace("[model]", tables), encoding="utf-8")
+    assert faceexp.load(path).experiment.verdict.metric == metric
 
 
 def test_rates_that_are_none_are_problems_of_the_file(mistakes):

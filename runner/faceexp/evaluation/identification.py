@@ -239,11 +239,11 @@ class Found:
 
 def _search(embeddings: Embeddings, distance: Distance, searches: Searches) -> Found:
     probes = np.concatenate([searches.mated, searches.strangers])
-    first, mated = len(searches.gallery), len(searches.mated)
-    rows = prepare(embeddings[np.concatenate([searches.gallery, probes])], distance)
+    mated = len(searches.mated)
+    rows = prepare(embeddings[np.concatenate([probes, searches.gallery])], distance)
     found = Found(np.empty(mated, np.int64), np.empty(mated), np.empty(len(searches.strangers)))
-    for start, stop in blocks(len(probes), first + len(probes)):
-        block = distances_from(rows, first + start, first + stop)[:, :first]
+    for start, stop in blocks(len(probes), len(searches.gallery)):
+        block = distances_from(rows, start, stop, first=len(probes))
         with_mate = max(0, min(stop, mated) - start)
         of_mates = slice(start, start + with_mate)
         own = block[np.arange(with_mate), searches.mates[of_mates]]
