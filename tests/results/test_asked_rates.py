@@ -7,12 +7,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sklearn.model_selection import KFold
+from sklearn.preprocessing import normalize
 
-from faceexp.data.splits import Split
+from faceexp.data.splits import Split, splits
 from faceexp.experiment.schema import Evaluation, Protocol
 from faceexp.results.asked_rates import with_rates, with_refusals
+from faceexp.results.measure import measure
 from faceexp.results.schema import SummaryRecord, TrialRecord
-from faceexp.values import Event, Noted
+from faceexp.statistics.comparisons import summarise
+from faceexp.values import Event, Noted, TrainedTrial, Trial
 
 NONE = np.empty(0, np.int64)
 
@@ -107,3 +111,54 @@ def test_the_rate_that_was_met_is_the_mean_over_trials_that_ended_well():
         trial(3, status="failed", met={key: 1.0}),
     ]
     assert with_rates(summary(key), trials).met == pytest.approx(0.0085)
+
+
+def test_a_model_that_is_only_measured_gets_the_number_of_the_usual_script():
+    """Ten folds as LFW has them: cut by the protocol, measured fold by fold, and put together as a run does."""
+    random = np.random.default_rng(0)
+    pairs, people = 400, 100
+    same = np.tile(np.repeat([True, False], pairs // 20), 10)
+    # In each fold ten people of its own with eight images, and at the end three people who are in no pair.
+    labels = np.repeat(np.arange(people + 3), 8)
+    x = random.normal(size=(people + 3, 8))[labels]
+    x = ((x + 0.9 * random.normal(size=x.shape)) * random.uniform(0.5, 9, (len(labels), 1))).astype(np.float32)
+    people_of_pairs = [
+        random.choice(np.arange(10 * fold, 10 * fold + 10), 2, replace=False) for fold in range(10) for _ in same[:40]
+    ]
+    both = np.array(people_of_pairs)
+    both[same, 1] = both[same, 0]
+    listed = 8 * both + np.array([random.choice(8, 2, replace=False) for _ in same])
+
+    unit = normalize(x.astype(np.float64))
+    squared = np.sum(np.square(unit[listed[:, 0]] - unit[listed[:, 1]]), 1)
+    expected = []
+    for train, test in KFold(n_splits=10).split(squared):
+        right = [np.mean(np.less(squared[train], t) == same[train]) for t in np.arange(0, 4, 0.01)]
+        expected.append(np.mean(np.less(squared[test], np.arange(0, 4, 0.01)[np.argmax(right)]) == same[test]))
+
+    protocol = Protocol(kind="pairs_file", path="pairs.txt", validation_fraction=1.0)
+    parts = splits(labels, protocol, 0, tuple(np.array_split(listed, 10)))
+    plan = SimpleNamespace(
+        labels=labels,
+        splits=parts,
+        identities=tuple(map(str, range(people + 3))),
+        images_key="made",
+        resolved=SimpleNamespace(experiment=SimpleNamespace(evaluation=Evaluation(), protocol=protocol)),
+    )
+    records = [
+        measure(
+            TrainedTrial(
+                Trial(f"x-{each.fold}", "x", "baseline", 0, each.fold),
+                each,
+                "ok",
+                embeddings={"validation": x[each.validation], "test": x[each.test]},
+            ),
+            plan,
+        ).trial
+        for each in parts
+    ]
+    assert [record.metrics["fold_accuracy"] for record in records] == expected
+    (mean,) = summarise(records, {"fold_accuracy": True}, average_seeds=True)
+    found = with_rates(SummaryRecord.model_validate(mean), records)
+    assert found.mean == pytest.approx(np.mean(expected), abs=1e-15)
+    assert found.standard_error == np.std(expected, ddof=1) / np.sqrt(10)
