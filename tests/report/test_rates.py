@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from faceexp.evaluation.catalogue import FOLD_ACCURACY
-from faceexp.report.columns import columns_of, mean_and_interval
+from faceexp.report.columns import columns_of, mean_and_interval, metric_of
 from faceexp.report.formats import markdown
 from faceexp.report.rates import rates_tables
 from faceexp.report.terminal.run import run_table
@@ -70,6 +70,13 @@ def test_what_was_asked_for_stands_behind_the_primary_metric_unless_it_was_refus
     keys = [metric.key for metric in columns_of(asked)]
     assert keys[:3] == ["accuracy", "tar@far=0.0001", "tpir@fpir=0.1"]
     assert keys.index("tar@far=1e-06") > keys.index("tar@far=0.01")
+
+
+@pytest.mark.parametrize("name", ["tar@far=0.0001", "tar@far=1e-4", "TAR@1e-4", "TAR@1e-4 %"])
+def test_a_column_is_found_however_its_rate_is_written(asked, name):
+    assert metric_of(asked, name).key == "tar@far=0.0001"
+    with pytest.raises(KeyError):
+        metric_of(asked, "tar@far=1e-5")
 
 
 def test_terminal_and_markdown_show_them(asked, drawn):

@@ -255,7 +255,7 @@ def metric_of(run: RunRecord, key: str) -> Metric:
     """
     metrics = columns_of(run)
     for metric in metrics:
-        if metric.is_called(key):
+        if metric.is_called(key) or metric is metric_named(key):
             return metric
     names = {name for metric in metrics for name in (metric.key, metric.name)}
     raise KeyError(did_you_mean(key, names, always_list=False) or did_you_mean(key, [metric.key for metric in metrics]))
