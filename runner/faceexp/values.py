@@ -44,6 +44,7 @@ NoteKind = Literal[
     "phase1",
     "existing",
     "code",
+    "refused",
 ]
 
 # What the trained network is called, in the store and in a run.

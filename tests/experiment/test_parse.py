@@ -809,6 +809,17 @@ def test_keys_that_came_later_change_no_digest_of_a_file_without_them():
     assert set(written) == {"kind", "path", "folds", "test_fraction", "validation_fraction", "min_images"}
     fixed = parsed(base=BASE.replace('"open_set"', '"open_set"\nsplit_seed = 0'))[0].protocol
     assert fixed.model_dump(mode="json") == {**written, "split_seed": 0}
+    whole = parsed()[0].model_dump(mode="json")
+    assert "evaluation" not in whole
+    # A table without anything in it asks for nothing.
+    assert parsed('[evaluation]\n[[losses]]\nplugin = "pull"\n')[0].model_dump(mode="json") == whole
+
+
+def test_what_is_measured_besides_survives_being_written():
+    experiment, _ = parsed('[evaluation]\nfars = [1e-3, 1e-6]\nidentification = true\n[[losses]]\nplugin = "pull"\n')
+    assert (experiment.evaluation.fars, experiment.evaluation.identification) == ((1e-3, 1e-6), True)
+    assert written_again(experiment) == experiment
+    assert experiment.model_dump(mode="json")["evaluation"] == {"fars": [1e-3, 1e-6], "identification": True}
 
 
 def test_what_is_asked_without_being_told():

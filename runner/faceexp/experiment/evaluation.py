@@ -28,6 +28,24 @@ class Evaluation(Table):
         'false non-match rate are measured within each. Numbers need the edges of bands: "age:0-30-50-120".',
     )
 
+    fars: (
+        Annotated[
+            tuple[Annotated[float, Field(gt=0, lt=1)], ...],
+            Field(min_length=1, max_length=20, strict=False),
+            AfterValidator(unique),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="The false accept rates at which the true accept rate is measured, such as [1e-3, 1e-4]; each that "
+        "too few pairs or people of the test part could show is refused. Without it: 0.01 and 0.001.",
+    )
+    identification: bool = Field(
+        False,
+        description="Enrol half of the test people in a gallery and search for everybody's photos in it: TPIR at FPIR, "
+        "and CMC.",
+    )
+
     @model_serializer(mode="wrap")
     def _without_what_is_not_asked(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # As in Protocol: a key that came later and is not given stays out of what a run's folder is named after.

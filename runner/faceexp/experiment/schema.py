@@ -272,8 +272,8 @@ class Experiment(Table):
     baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(unique)] = Field(
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
-    verdict: Asked = Asked()
     evaluation: Evaluation = Evaluation()
+    verdict: Asked = Asked()
     limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
     pretrained: Annotated[tuple[PretrainedEntry, ...], Field(strict=False)] = Field(

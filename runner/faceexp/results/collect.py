@@ -11,9 +11,10 @@ from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
 from faceexp.engine.borders import unseeded_sentence
 from faceexp.evaluation.acquisition import Acquisition
-from faceexp.evaluation.catalogue import METRIC_OF, METRICS
+from faceexp.evaluation.named import metrics_among
 from faceexp.evaluation.people import largest_share
 from faceexp.experiment.published import Published
+from faceexp.results.asked_rates import with_rates
 from faceexp.results.budgets import budgets_of, unequal_budgets
 from faceexp.results.environment import plugins_of
 from faceexp.results.failures import AcquisitionRecord, acquisition_of, failures_record
@@ -65,8 +66,9 @@ def collect(
     experiment = plan.resolved.experiment
     began = time.perf_counter()
     measured_metrics = {metric for trial in trials for metric in trial.metrics}
-    directions = {metric.key: metric.higher_is_better for metric in METRICS if metric.key in measured_metrics}
-    rates = [key for key in directions if METRIC_OF[key].largest == 1]
+    metrics = metrics_among(measured_metrics)
+    directions = {metric.key: metric.higher_is_better for metric in metrics}
+    rates = [metric.key for metric in metrics if metric.largest == 1]
     ratio, average = sampling.ratio, sampling.average_seeds
     comparisons = statistics.compare(trials, directions, ratio, rates=rates, average_seeds=average)
     summary = statistics.summarise(trials, directions, ratio, comparisons, rates=rates, average_seeds=average)
@@ -96,7 +98,7 @@ def collect(
         failures=failures_record(plan, files, ratio, average_seeds=average),
         groups=groups_record(plan.groups, files),
         trials=tuple(trials),
-        summary=tuple(SummaryRecord.model_validate(row) for row in summary),
+        summary=tuple(with_rates(SummaryRecord.model_validate(row), trials) for row in summary),
         comparisons=tuple(ComparisonRecord.model_validate(pair) for pair in comparisons),
         seconds={"statistics": time.perf_counter() - began},
     )

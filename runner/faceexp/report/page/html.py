@@ -41,6 +41,7 @@ from faceexp.report.page.groups import charts, shown_groups
 from faceexp.report.page.pairs import PairCells, matrix_of, pairs_of
 from faceexp.report.page.questions import chart, judged_rows
 from faceexp.report.published import beside
+from faceexp.report.rates import rates_tables
 from faceexp.report.shown import shown
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
@@ -149,6 +150,7 @@ def page(
             order=order,
             matrix=matrix_of(order, leading_pairs),
             any_differ=any(pair.decided for pair in leading_pairs),
+            field_rates=rates_tables(run),
             usual=USUAL_COLUMNS,
             pairs=leading_pairs,
             unfolded=len(leading_pairs) <= UNFOLDED,
@@ -259,8 +261,7 @@ def _mean_cell(row: Row, metric: Metric, *, is_starred: bool) -> MeanCell:
 
 def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile]) -> list[Line]:
     """Return the mean ROC of every row that has diagnostics."""
-    losses = [row.label for row in rows if row.kind != "baseline" and row.ok]
-    best_losses = set(losses[:DRAWN_LOSSES])
+    best_losses = {row.label for row in [row for row in rows if row.kind != "baseline" and row.ok][:DRAWN_LOSSES]}
     lines = []
     for place, (row, style) in enumerate(zip(rows, figures_of_rows.styles(rows), strict=True)):
         of_trials = [(each.far, each.tar) for _, each in with_diagnostics(run, row, trials) if each.far and each.tar]
