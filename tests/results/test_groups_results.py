@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from faceexp.data.splits import Split
+from faceexp.experiment.evaluation import Evaluation
+from faceexp.experiment.schema import Protocol
 from faceexp.results.group_records import BEST
 from faceexp.results.groups import groups_record
 from faceexp.results.jsonable import to_json
@@ -43,7 +45,11 @@ SPLITS = tuple(split_of(seed) for seed in (0, 1))
 
 def plan_of(*groups):
     names = tuple(f"person {number}" for number in range(PEOPLE))
-    return SimpleNamespace(labels=LABELS, identities=names, splits=SPLITS, images_key="made", groups=groups)
+    experiment = SimpleNamespace(evaluation=Evaluation(), protocol=Protocol(kind="open_set"))
+    resolved = SimpleNamespace(experiment=experiment)
+    return SimpleNamespace(
+        labels=LABELS, identities=names, splits=SPLITS, images_key="made", groups=groups, resolved=resolved
+    )
 
 
 def trained(seed, label="a loss"):

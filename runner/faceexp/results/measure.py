@@ -38,13 +38,13 @@ from faceexp.values import Plan, TrainedTrial
 # trials are measured again.
 SOURCES = (
     "evaluation",
+    "results.asked_rates",
+    "results.evidence",
     "results.group_records",
     "results.groups",
-    "results.asked_rates",
     "results.identification",
     "results.measure",
     "results.record",
-    "results.evidence",
     "results.schema",
 )
 # The embeddings of so many people are drawn. Nobody could tell the colours of more people apart.

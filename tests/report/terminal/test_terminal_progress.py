@@ -44,8 +44,10 @@ def wanted(tiny, chosen):
         losses: tuple
         folds: int = 1
         pretrained: tuple = ()
+        baselines: tuple = ()
 
-    return Wanted(experiment, tuple(Loss(entry) for entry in experiment.losses))
+    losses = tuple(Loss(entry) for entry in experiment.losses)
+    return Wanted(experiment, losses, baselines=experiment.used_baselines)
 
 
 def ended_trial(label="npairs", status="ok", reason=None, reused=(), metrics=None, seconds=12.34, pretrain=0.0):
