@@ -121,4 +121,4 @@ def test_what_may_be_missing_is_marked():
     assert "\n| `budgets` | list of [LossBudgetRecord](#lossbudgetrecord) | yes | " in text
     assert "\n| `images` | [whole number, whole number] |  | " in text
     assert "\n| `metrics` | number or null by name | yes | " in text
-    assert "\n| `kind` | `loss` or `baseline` |  | " in text
+    assert "\n| `kind` | `loss`, `pretrained` or `baseline` |  | " in text

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from faceexp.contract import FixedModelPlugin, InputFile, option
 from faceexp.errors import InputError, Problem
-from faceexp.network_files.features import Pixels, features_of
+from faceexp.network_files.features import Pixels, features_of, image_shape
 from faceexp.network_files.network import NetworkFileError, digest_of
 from faceexp.network_files.onnx import check_onnx, classifier_end, open_onnx
 
@@ -78,6 +78,19 @@ class OnnxFile(FixedModelPlugin):
     def trained(self) -> str:
         """The name of the file."""
         return Path(self.path).name
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, str] | None:
+        """Return that it opens files that end in .onnx."""
+        return {"path": str(path)} if path.suffix.lower() == ".onnx" else None
+
+    @property
+    def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
+        """Return what images the file says that it takes."""
+        try:
+            return image_shape(open_onnx(Path(self.path).expanduser()), self.layout)
+        except NetworkFileError:  # to open it for images says what is wrong with it
+            return None
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from faceexp.contract.plugin import Plugin
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
 
 
-class ModelPlugin(Plugin, ABC):
-    """A trunk: from images to a flat feature vector."""
+class _NetworkPlugin(Plugin, ABC):
+    """What both kinds of models may say of themselves."""
 
     reference: ClassVar[str]
 
@@ -28,6 +29,28 @@ class ModelPlugin(Plugin, ABC):
         return ""
 
     @property
+    def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
+        """Height, width and channels of the images that it takes, as far as that is fixed; ``None``: any."""
+        return None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses it should know, one sentence each, such as that a network still ends in a classifier."""
+        return ()
+
+    @classmethod
+    def options_for(cls, path: Path) -> Mapping[str, Any] | None:  # noqa: ARG003 - for those that open files
+        """Return the options by which it opens a file or folder, by its name alone; ``None`` where it does not.
+
+        So ``faceexp evaluate FILE`` knows which plugin opens a file that somebody has.
+        """
+        return None
+
+
+class ModelPlugin(_NetworkPlugin, ABC):
+    """A trunk: from images to a flat feature vector."""
+
+    @property
     def takes_pixels(self) -> bool:
         """Whether it takes pixels from 0 to 255 and scales them itself.
 
@@ -35,11 +58,6 @@ class ModelPlugin(Plugin, ABC):
         without any.
         """
         return False
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What whoever uses it should know, one sentence each, such as that a network still ends in a classifier."""
-        return ()
 
     @abstractmethod
     def build(self, input_shape: tuple[int, int, int]) -> keras.Model:
@@ -49,24 +67,23 @@ class ModelPlugin(Plugin, ABC):
         """
 
 
-class FixedModelPlugin(Plugin, ABC):
+class FixedModelPlugin(_NetworkPlugin, ABC):
     """A network that exists and is only run, never trained, such as a file of ONNX.
 
     In ``[model]`` it is a trunk whose features are computed once; the embedding layer is trained on them. In
     ``[[pretrained]]`` its features are the embeddings.
+
+    Class variables:
+        is_program: Whether what it opens can do anything on a computer, as a SavedModel can. Then an experiment has to
+            say that it is trusted, and so has whoever opens a model that rests on it.
     """
 
-    reference: ClassVar[str]
+    is_program: ClassVar[bool] = False
 
     @property
     @abstractmethod
     def trained(self) -> str:
         """What readers know its trained weights by, such as the name of a file."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What whoever uses it should know, one sentence each, such as that a network still ends in a classifier."""
-        return ()
 
     @abstractmethod
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:

@@ -12,9 +12,10 @@ from pydantic import (
     model_validator,
 )
 
+from faceexp.contract import Distance
 from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
-from faceexp.experiment.baselines import BASELINES, PHASE1, Baseline, BaselineKey
+from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
 from faceexp.experiment.table import Table, unique
 
 # The parts of a protocol, in the order in which the program names them.
@@ -184,9 +185,18 @@ class ModelRef(PluginRef):
 
 
 class Pretrain(Table):
-    """Phase 1: softmax classification of the training people, all weights; it runs once per seed and fold."""
+    """Phase 1: softmax classification of the training people; it runs once per seed and fold."""
 
-    enabled: bool = Field(True, description="False starts phase 2 from random weights.")
+    enabled: bool = Field(
+        True,
+        description="False starts phase 2 without it: from random weights, or from a trunk's own. It is false by "
+        "itself for a network that is only run, such as an ONNX file.",
+    )
+    trainable: Literal["head", "all"] | None = Field(
+        None,
+        description="Only the dense embedding layer and the classifier, or all weights. Without it, all weights are "
+        "trained of a trunk that starts from random ones, and a trunk with trained weights is left as it is.",
+    )
     epochs: int = Field(15, ge=1, description="Passes over the training part.")
     batch_size: int = Field(64, ge=1, description="Images per step.")
     learning_rate: float = Field(1e-3, gt=0, le=LARGEST_NUMBER, description="Learning rate of Adam.")
@@ -199,6 +209,11 @@ class Pretrain(Table):
         description="Stop after so many epochs without a better validation AUC of the embedding, and keep the best "
         "epoch's weights; without it, all epochs are trained and the last weights kept.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol.
+        return {key: value for key, value in write(self).items() if key != "trainable" or value is not None}
 
 
 class Finetune(Table):
@@ -248,6 +263,16 @@ class LossEntry(Table):
     index: int = Field(0, exclude=True, description="Which [[losses]] table of the file it comes from.")
 
 
+class PretrainedEntry(Table):
+    """A row of the comparison that is only measured: an embedding that exists already."""
+
+    plugin: str
+    label: str = Field("", description="Name of the row; by default what the plugin calls its weights.")
+    distance: Distance = Field("cosine", description="The distance by which its embeddings are compared.")
+    options: Options = Field(default_factory=dict, description="The plugin's own options.")
+    index: int = Field(0, exclude=True, description="Which [[pretrained]] table of the file it comes from.")
+
+
 class Experiment(Table):
     """An experiment file, complete and checked, but for the plugins' own options."""
 
@@ -263,16 +288,19 @@ class Experiment(Table):
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
     protocol: Protocol
-    model: ModelRef
+    model: ModelRef | None = Field(None, description="The network that losses train; needed where there is a loss.")
     pretrain: Pretrain = Pretrain()
-    finetune: Finetune
+    finetune: Finetune | None = Field(None, description="Phase 2; needed where there is a loss.")
     baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(unique)] = Field(
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
     verdict: Asked = Asked()
     limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
-    losses: tuple[LossEntry, ...]
+    pretrained: Annotated[tuple[PretrainedEntry, ...], Field(strict=False)] = Field(
+        (), description="Embeddings that exist already, which are only measured; they are compared with the losses."
+    )
+    losses: tuple[LossEntry, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -284,11 +312,37 @@ class Experiment(Table):
                 return {**given, "verdict": {**USUAL_OF_LISTS, **verdict}}
         return given
 
+    @model_validator(mode="after")
+    def _losses_need_a_network(self) -> Experiment:
+        lacking = [key for key in ("model", "finetune") if getattr(self, key) is None]
+        if self.losses and lacking:
+            raise ValueError(f"lacks {' and '.join(f'[{key}]' for key in lacking)}, which every loss needs")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol: a table that came later and is not given stays out of what a run's folder is named after.
+        later = ("pretrained", "model", "finetune")
+        return {key: value for key, value in write(self).items() if key not in later or value}
+
     @property
     def used_baselines(self) -> tuple[Baseline, ...]:
-        """The baselines that have trials: there is no phase-1 embedding without phase 1."""
+        """The baselines that have trials: without phase 1 there is no phase-1 embedding, without a trunk neither."""
         baselines = [BASELINES[key] for key in self.baselines]
-        return tuple(baseline for baseline in baselines if baseline != PHASE1 or self.pretrain.enabled)
+        without = () if self.model else (UNTRAINED, PHASE1)
+        without = without if self.pretrain.enabled else (*without, PHASE1)
+        return tuple(baseline for baseline in baselines if baseline not in without)
+
+    @property
+    def trunk(self) -> ModelRef:
+        """The network that losses train.
+
+        Raises:
+            ValueError: There is none, since nothing is trained.
+        """
+        if self.model is None:
+            raise ValueError("an experiment without losses has no trunk")
+        return self.model
 
     @property
     def asks_as_usual(self) -> bool:

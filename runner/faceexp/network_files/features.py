@@ -91,6 +91,15 @@ def features_of(
     return lambda images: run(images) if len(images) else np.zeros((0, width), np.float32)
 
 
+def image_shape(network: OpenNetwork, layout: Layout) -> tuple[int | None, int | None, int | None] | None:
+    """Return height, width and channels of the images that a network takes; ``None`` for what it leaves open."""
+    if len(network.inputs) != 1 or len(network.inputs[0].shape) != 4:
+        return None
+    _, second, third, fourth = network.inputs[0].shape
+    first = layout == "nchw" or (layout == "auto" and second in COLORS and fourth not in COLORS)
+    return (third, fourth, second) if first else (second, third, fourth)
+
+
 def _takes(network: OpenNetwork, shape: tuple[int, int, int], pixels: Pixels) -> _Images:
     """Return what a network takes, if images of this shape are that."""
     if len(network.inputs) != 1:

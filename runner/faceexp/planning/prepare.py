@@ -18,10 +18,10 @@ from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
+from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.prospects import prospects
-from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.installed import ConfiguredPlugin
@@ -70,9 +70,11 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
     _check_batches(fitted, labels, parts)
     changes = adapted(resolved.experiment, fitted.experiment)
+    compared = "embeddings" if resolved.pretrained else "losses"
     # With more people, the shares would be those of the file again; so these say how many people are enough.
-    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts))
+    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, compared))
     about = (
+        *_existing(fitted),
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
         *_of_several_faces(data, used[faces[is_used] > 1], len(used)),
@@ -240,6 +242,18 @@ def _notes(
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
         )
         yield Note("pairs_file", text)
+
+
+def _existing(resolved: Resolved) -> Iterator[Note]:
+    """Yield that an embedding that exists already may have been trained on the very people who are tested."""
+    labels = [row.entry.label for row in resolved.pretrained]
+    labels += [resolved.trained] if resolved.trained and resolved.trained not in labels else []
+    if labels:
+        text = (
+            f"what {some(labels)} was trained on is not known here: if people of this data set were among it, its "
+            "numbers say less about new people than they seem to"
+        )
+        yield Note("existing", text)
 
 
 def _of_lists(labels: IntArray, part: Split) -> str:

@@ -78,7 +78,7 @@ def collect(
         people_enough=max((note.people for note in notes if note.people), default=None),
         warnings=(*_unseeded(trials), *unequal_budgets(budgets)),
         method=statistics.METHOD,
-        test_train_ratio=sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits),
+        test_train_ratio=sum(len(split.test) / max(1, len(split.train)) for split in plan.splits) / len(plan.splits),
         variance_ratio=ratio,
         average_seeds=average,
         verdict=verdict,

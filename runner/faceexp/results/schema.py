@@ -55,7 +55,7 @@ class TrialRecord(Record):
     label: str = Field(
         description="The name of the row in tables: the loss with the options in which it differs, or the baseline."
     )
-    kind: Kind = Field(description="Whether this is a loss or a baseline.")
+    kind: Kind = Field(description="Whether this is a loss, an embedding that is only measured, or a baseline.")
     seed: int = Field(description="The seed from which split, first weights and batches are drawn.")
     fold: Count = Field(description="The fold, counted from 0.")
     status: Status = Field(
@@ -196,7 +196,7 @@ class SummaryRecord(Record):
     """One metric of one row, over all trials of that row."""
 
     label: str = Field(description="The name of the row.")
-    kind: Kind = Field(description="Whether it is a loss or a baseline.")
+    kind: Kind = Field(description="Whether it is a loss, an embedding that is only measured, or a baseline.")
     metric: str = Field(description="The name of the metric.")
     mean: Number = Field(description="The mean over the trials that have a value.")
     ci95: Interval | None = Field(None, description="The 95 % interval of the mean; null for fewer than two trials.")

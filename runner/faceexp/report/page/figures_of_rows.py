@@ -87,7 +87,7 @@ def styles(rows: Sequence[Row]) -> list[Style]:
     of_rows = []
     losses = baselines = 0
     for row in rows:
-        if row.kind == "loss":
+        if row.kind != "baseline":
             of_rows.append(Style(COLOURS[losses % len(COLOURS)], DASHES[losses % len(DASHES)]))
             losses += 1
         else:
@@ -105,7 +105,7 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
     """
     present = [row for row in rows if row.mean(metric) is not None]
     data = []
-    for kind, colour, symbol in (("loss", COLOURS[0], 0), ("baseline", GREY, 102)):
+    for kind, colour, symbol in (("loss", COLOURS[0], 0), ("pretrained", COLOURS[1], 1), ("baseline", GREY, 102)):
         places = [place for place, row in enumerate(present) if row.kind == kind]
         summaries = [present[place].summaries[metric.key] for place in places]
         below, above = zip(*(_reach(summary) for summary in summaries), strict=True) if summaries else ((), ())

@@ -12,18 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
-from faceexp.experiment.baselines import PHASE1
 from faceexp.report.answers import answers, best_word, helps_word, labels_in_words
 from faceexp.report.columns import (
     ONE_CELL,
     STAR,
     Row,
     columns_of,
+    compared,
     heading,
     legend,
     losses_below_phase1,
     mean_and_interval,
     primary,
+    reference,
     rows_of,
     starred,
     told_apart,
@@ -94,7 +95,7 @@ def run_table(
     if columns and len(metrics) < len(columns):
         metrics, names = _fitting(rows, cells, always, {}, width)
     table = plain_table()
-    table.add_column("loss or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
+    table.add_column(f"{compared(run)[0]} or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
     table.add_column("ok", justify="right", no_wrap=True)
     for metric in metrics:
         table.add_column(f" {metric.heading}", no_wrap=True)
@@ -150,7 +151,7 @@ def _below(
     marks += [f"{first.name}: {first.meaning}"] if first in metrics else []
     if "helps" in names:
         elsewhere = "" if first in metrics else ", which has no column here,"
-        marks.append(f"helps: {first.name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
+        marks.append(f"helps: {first.name}{elsewhere} minus the {reference(run)}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and better than another loss"] if is_starred else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
@@ -177,7 +178,9 @@ def _notes(run: RunRecord, width: int, sort: Metric, star: str) -> Iterator[Rend
 
 
 def _judged_names(run: RunRecord) -> tuple[str, ...]:
-    return ("helps", "best") if run.verdict else ("group",)
+    if run.verdict is None:
+        return ("group",)
+    return ("helps", "best") if any(trial.kind == "loss" for trial in run.trials) else ("best",)
 
 
 def _judged(run: RunRecord, row: Row, sort: Metric) -> dict[str, Text]:
