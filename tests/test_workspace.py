@@ -117,7 +117,7 @@ def test_a_plugin_imports_no_other_plugin_and_of_the_core_the_contract(folder):
     names = set(imported(ast.parse(module.read_text(encoding="utf-8"))))
     assert not {name for name in names if name.startswith("faceexp_")}
     core = {name for name in names if name.partition(".")[0] == "faceexp"}
-    offered = ("contract", "errors", "files", "layers", "load_model", "network_files", "quiet", "tensors")
+    offered = ("FaceModel", "contract", "errors", "files", "layers", "load_model", "network_files", "quiet", "tensors")
     assert {".".join(name.split(".")[:2]) for name in core} <= {f"faceexp.{name}" for name in offered}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationInfo, field_validator
@@ -73,6 +74,17 @@ class FaceexpModel(FixedModelPlugin):
         chosen = _model(self.path).chosen
         return (f"{self.path}: {chosen}",) if chosen else ()
 
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, str] | None:
+        """Return that it opens folders of models."""
+        return {"path": str(path)} if (path / "calibration.json").is_file() else None
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Return what images it was trained on."""
+        preprocess = _model(self.path).preprocess
+        return (*preprocess.size, 3 if preprocess.color == "rgb" else 1)
+
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:
         """Return the function from pixels uint8 (B, H, W, C) to features float32 (B, F).
 
@@ -80,8 +92,8 @@ class FaceexpModel(FixedModelPlugin):
             InputError: The model cannot be opened, or takes other images.
         """
         model = _model(self.path)
-        size, color = model.preprocess.size, model.preprocess.color
-        if tuple(input_shape) != (*size, 3 if color == "rgb" else 1):
+        if tuple(input_shape) != self.image_shape:
+            size, color = model.preprocess.size, model.preprocess.color
             takes = f"takes {size[0]} x {size[1]} {'RGB' if color == 'rgb' else 'grey'}"
             fix = f'set size = [{size[0]}, {size[1]}] and color = "{color}" in [preprocess]'
             raise InputError(Problem(f"{takes}; {fix}", where=self.path))

@@ -75,6 +75,21 @@ class KerasFile(ModelPlugin):
         """The name of the file."""
         return Path(self.path).name
 
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, str | bool] | None:
+        """Return that it opens files of Keras; as one knows nothing of other images, it is given pixels as they are."""
+        return {"path": str(path), "pixels": True} if path.suffix in (".keras", ".h5") else None
+
+    @property
+    def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
+        """Return what images the file says that it takes."""
+        try:
+            config = read_description(Path(self.path).expanduser())["config"]["layers"][0]["config"]
+            _, height, width, channels = config.get("batch_shape") or config["batch_input_shape"]
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError):  # to build it says what is wrong
+            return None
+        return height, width, channels
+
     @property
     def takes_pixels(self) -> bool:
         """Whether it takes pixels, as the option says."""

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from faceexp.contract import FixedModelPlugin, InputFolder, option
 from faceexp.errors import InputError, Problem
-from faceexp.network_files.features import Pixels, features_of
+from faceexp.network_files.features import Pixels, features_of, image_shape
 from faceexp.network_files.network import NetworkFileError, same_digest
 from faceexp.network_files.saved_model import A_PROGRAM, check_saved_model, digest_of_folder, open_saved_model
 
@@ -31,6 +31,7 @@ class SavedModel(FixedModelPlugin):
     """
 
     reference: ClassVar[str] = "Whoever made it; faceexp does not know"
+    is_program: ClassVar[bool] = True
 
     path: InputFolder = option(..., "The folder with saved_model.pb; relative to the experiment file, ~ is your home.")
     trust: bool = option(
@@ -83,6 +84,19 @@ class SavedModel(FixedModelPlugin):
     def trained(self) -> str:
         """The name of the folder."""
         return Path(self.path).name
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, str] | None:
+        """Return that it opens folders with saved_model.pb; whether one is trusted, its user says."""
+        return {"path": str(path)} if (path / "saved_model.pb").is_file() else None
+
+    @property
+    def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
+        """Return what images it says that it takes."""
+        try:
+            return image_shape(open_saved_model(Path(self.path).expanduser()), "auto")
+        except NetworkFileError:  # to open it for images says what is wrong with it
+            return None
 
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:
         """Return the function from pixels uint8 (B, H, W, C) to features float32 (B, F).

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from faceexp.contract import FixedModelPlugin, InputFile, option
 from faceexp.errors import InputError, Problem
-from faceexp.network_files.features import Pixels, features_of
+from faceexp.network_files.features import Pixels, features_of, image_shape
 from faceexp.network_files.network import NetworkFileError, digest_of
 from faceexp.network_files.tflite import check_tflite, open_tflite
 
@@ -71,6 +71,19 @@ class TfliteFile(FixedModelPlugin):
     def trained(self) -> str:
         """The name of the file."""
         return Path(self.path).name
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, str] | None:
+        """Return that it opens files that end in .tflite."""
+        return {"path": str(path)} if path.suffix.lower() == ".tflite" else None
+
+    @property
+    def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
+        """Return what images it says that it takes."""
+        try:
+            return image_shape(open_tflite(Path(self.path).expanduser()), "auto")
+        except NetworkFileError:  # to open it for images says what is wrong with it
+            return None
 
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:
         """Return the function from pixels uint8 (B, H, W, C) to features float32 (B, F).

@@ -70,6 +70,12 @@ def test_a_run_stands_for_its_best_model_and_a_label_for_that_loss(path):
         FaceexpModel(path=f"{run}:arcfase")
 
 
+def test_folders_of_models_are_opened_by_it(path, tmp_path):
+    assert FaceexpModel.options_for(Path(path)) == {"path": path}
+    assert FaceexpModel.options_for(tmp_path) is None
+    assert FaceexpModel(path=path).image_shape == (12, 10, 3)
+
+
 def test_its_digest_is_that_of_network_and_calibration(path, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(path, copy)

@@ -173,6 +173,15 @@ def _new(network, folder):
     return str(folder / "new.keras")
 
 
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_the_file_says_which_images_it_takes(network, path, tmp_path):
+    network.save(tmp_path / "old.h5")
+    for file in (path, str(tmp_path / "old.h5")):
+        assert KerasFile(path=file).image_shape == (None, None, 1)
+        assert KerasFile.options_for(Path(file)) == {"path": file, "pixels": True}
+    assert KerasFile.options_for(Path("net.onnx")) is None
+
+
 def test_old_files_that_would_fill_the_memory_are_refused(tmp_path):
     huge = {"class_name": "Dense", "config": {"units": 10**6}}
     given = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 8, 8, 10**6]}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -58,6 +59,13 @@ def test_it_gives_what_the_network_gives(network, path):
 def test_it_is_a_program_and_has_to_be_trusted(path):
     with pytest.raises(ValidationError, match=f"{path} is a program, .* say so with trust = true"):
         SavedModel(path=path)
+
+
+def test_the_folder_says_which_images_it_takes(path, tmp_path):
+    assert SavedModel(path=path, trust=True).image_shape == (12, 10, 3)
+    assert SavedModel.options_for(Path(path)) == {"path": path}  # not that it is trusted
+    assert SavedModel.options_for(tmp_path) is None
+    assert SavedModel.is_program
 
 
 def test_its_digest_is_that_of_its_files(path, tmp_path):

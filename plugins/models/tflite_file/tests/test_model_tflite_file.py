@@ -94,6 +94,12 @@ def test_its_name_and_digest_are_those_of_the_file(path):
         TfliteFile(path=path, sha256="0" * 64)
 
 
+def test_the_file_says_which_images_it_takes(path):
+    assert TfliteFile(path=path).image_shape == (12, 10, 3)
+    assert TfliteFile.options_for(Path(path)) == {"path": path}
+    assert TfliteFile.options_for(Path("net.onnx")) is None
+
+
 def test_images_of_another_size_and_outputs_that_are_not_there_are_refused(path):
     with pytest.raises(InputError, match=r"takes 12 x 10 RGB; set size = \[12, 10\] and color"):
         TfliteFile(path=path).open((112, 112, 3))
