@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceexp.contract import FaceData
-from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.evaluation.catalogue import METRIC_OF
+from faceexp.errors import InputError, Problem
+from faceexp.evaluation.declared import metric_problems
 from faceexp.experiment import parse, toml
-from faceexp.experiment.messages import short
 from faceexp.experiment.schema import Experiment
 from faceexp.planning.issues import UnplannableError
 from faceexp.planning.paths import Paths
@@ -72,7 +71,7 @@ def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] =
     experiment, problems, references = parse.parse(document)
     paths = Paths(document, registry)
     problems += _path_and_plugin_problems(paths, references)
-    problems += _metric_problems(document)
+    problems += metric_problems(document)
     problems += _until_problems(document, experiment)
     if problems or experiment is None:
         raise InputError(parse.in_order(problems))
@@ -105,23 +104,6 @@ def _path_and_plugin_problems(paths: Paths, references: list[parse.Reference]) -
     told = tuple(f"{toml.spell(place)}: " for place in places)
     others = plugin_problems(paths.document, placed, paths.registry)
     return [*missing.values(), *(problem for problem in others if not problem.message.startswith(told))]
-
-
-def _metric_problems(document: toml.Document) -> list[Problem]:
-    """Return what is wrong with the metric that a file wants to be judged: there may be no such one, or none here."""
-    verdict = document.data.get("verdict")
-    metric = verdict.get("metric") if isinstance(verdict, dict) else None
-    protocol = document.data.get("protocol")
-    kind = protocol.get("kind") if isinstance(protocol, dict) else None
-    if metric == "rank_1" and kind != "closed_set":
-        message = (
-            "is measured under closed_set alone, where the people who are tested are enrolled; name another metric"
-        )
-        return [document.problem(("verdict", "metric"), message)]
-    if not isinstance(metric, str) or metric in METRIC_OF:
-        return []
-    message = f"there is no metric {short(metric)}; {did_you_mean(metric, METRIC_OF)}"
-    return [document.problem(("verdict", "metric"), message)]
 
 
 def _until_problems(document: toml.Document, experiment: Experiment | None) -> list[Problem]:
@@ -157,9 +139,10 @@ class Study:
             InputError: With every mistake in the data.
         """
         from faceexp.planning.prepare import prepare
+        from faceexp.results.asked_rates import with_refusals
 
         with self._mistakes_in_the_data():
-            return prepare(self.resolved, store, on_event)
+            return with_refusals(prepare(self.resolved, store, on_event), on_event)
 
     def data(self) -> FaceData:
         """Return the data set, without decoding its images.
@@ -254,7 +237,7 @@ class Study:
         # Trials that run side by side end in any order. The results have the order of the plan.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])
-        results = collect(self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict)
+        results = collect(self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict, folder)
         write_text(folder.results, to_json(results))
         well = [record.id for record in records if record.status == "ok" and record.kind != "baseline"]
         keep_only(folder, order, well, pictures)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from faceexp.arrays import ByteArray, FloatArray, IntArray
+from faceexp.arrays import AnyArray, ByteArray, FloatArray, IntArray
 from faceexp.contract import Distance, FaceData, FixedModelPlugin, LossTraits, ModelPlugin
 from faceexp.experiment.baselines import PHASE1, UNTRAINED, Baseline, named_after
 
 if TYPE_CHECKING:
     # Only annotations name these; importing them would cost every command the time of NumPy and of the registry.
+    from faceexp.data.lost import Lost
     from faceexp.data.pairs_file import PairsFile
     from faceexp.data.part_files import PartFiles
     from faceexp.data.splits import Split
@@ -33,6 +34,8 @@ NoteKind = Literal[
     "split_seed",
     "duplicates",
     "several_faces",
+    "groups",
+    "failures",
     "uneven",
     "few_people",
     "few_trials",
@@ -41,6 +44,7 @@ NoteKind = Literal[
     "phase1",
     "existing",
     "code",
+    "refused",
 ]
 
 # What the trained network is called, in the store and in a run.
@@ -160,6 +164,23 @@ class Trial:
         return row.entry.plugin if row else self.label
 
 
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """The groups that a column of the data makes.
+
+    Attributes:
+        column: The name of the column.
+        names: What the groups are called.
+        group: int (N,), the place in ``names`` of the group of each image that is used; -1: in none.
+        of_people: Whether every image of a person is in the same group.
+    """
+
+    column: str
+    names: tuple[str, ...]
+    group: IntArray
+    of_people: bool
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything that a run will do, decided and checked before anything trains.
@@ -175,6 +196,9 @@ class Plan:
         trials: In the order in which they run.
         notes: What a reader of the results should know about the data.
         file_digests: uint8 (N, 8), digests of the files of ``images``; nothing if these are no files.
+        columns: What is known of each of ``images`` besides, by name, as in :class:`FaceData`.
+        groups: The groups that the experiment asks about.
+        lost: The images that cannot be used; nothing where all can.
     """
 
     resolved: Resolved
@@ -187,6 +211,9 @@ class Plan:
     trials: tuple[Trial, ...]
     notes: tuple[Note, ...] = ()
     file_digests: ByteArray | None = None
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    groups: tuple[Groups, ...] = ()
+    lost: Lost | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from faceexp.contract import FixedModelPlugin
 from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, set_standard, standard, tensorflow
 from faceexp.engine.borders import PluginValueError, check_can_be_kept, check_trunk, outside_state
 from faceexp.engine.network_file import NetworkFile
+from faceexp.engine.opened import Network as Run
 from faceexp.engine.opened import opened, width_of
 from faceexp.engine.optimizer import Moments, zero_moments
 
@@ -74,21 +75,28 @@ class Network:
         shape: (H, W, C) of images.
         embedding_dim: Numbers per embedding.
         seed: Of the weights that are drawn.
+        run: What a network that is only run was opened as already.
 
     Raises:
         PluginValueError: The trunk cannot be used; see :func:`faceexp.engine.borders.check_trunk`.
 
     Attributes:
+        run: A network that is only run, from pixels to features, where the trunk is one.
         shape: What goes in: (H, W, C) of images; of a network that is only run, (F,), since what is trained begins
             behind its features.
     """
 
     def __init__(
-        self, model: ModelPlugin | FixedModelPlugin, shape: tuple[int, int, int], embedding_dim: int, seed: int = 0
+        self,
+        model: ModelPlugin | FixedModelPlugin,
+        shape: tuple[int, int, int],
+        embedding_dim: int,
+        seed: int = 0,
+        run: Run | None = None,
     ) -> None:
         keras = tensorflow().keras
-        self._run = opened(model, shape) if isinstance(model, FixedModelPlugin) else None
-        self.shape: tuple[int, ...] = (width_of(self._run, shape),) if self._run else shape
+        self.run = (run or opened(model, shape)) if isinstance(model, FixedModelPlugin) else None
+        self.shape: tuple[int, ...] = (width_of(self.run, shape),) if self.run else shape
         # All losses of a seed and fold have the same normalisation, so the latest file is that of the next trial, too.
         self._file: tuple[Normalization, NetworkFile] | None = None
         with standard(seed):
@@ -154,8 +162,8 @@ class Network:
 
     def extract(self, pixels: ByteArray, normalization: Normalization) -> FloatArray:
         """Return the trunk features of one block of images, uint8 (B, H, W, C) to float32 (B, F)."""
-        if self._run:
-            return self._run(pixels)
+        if self.run:
+            return self.run(pixels)
         return np.asarray(self._extracted(pixels, normalization.mean, normalization.deviation).numpy())
 
     def check(self) -> None:
@@ -217,7 +225,7 @@ class Network:
     def _whole(self, normalization: Normalization) -> KerasLayer:
         """Return a model of Keras from pixels to embeddings; behind a network that is only run, from its features."""
         keras = tensorflow().keras
-        if self._run:
+        if self.run:
             features = keras.Input(self.shape, name="features")
             return keras.Model(features, self.embedding(features), name="faceexp")
         pixels = keras.Input(self.shape, name=self._name("pixels"))
@@ -244,10 +252,14 @@ def _adds_bias_last(convolution: KerasLayer) -> bool:
 
 
 def initial_weights(
-    model: ModelPlugin | FixedModelPlugin, shape: tuple[int, int, int], embedding_dim: int, seed: int
+    model: ModelPlugin | FixedModelPlugin,
+    shape: tuple[int, int, int],
+    embedding_dim: int,
+    seed: int,
+    run: Run | None = None,
 ) -> Weights:
     """Return freshly drawn weights of a network; the same ones for the same seed."""
-    network = Network(model, shape, embedding_dim, seed)
+    network = Network(model, shape, embedding_dim, seed, run)
     return network.get_weights()
 
 

@@ -149,7 +149,7 @@ class PretrainedStages:
 
     def _initial(self, split: Split) -> Weights:
         seed = derive_seed("weights", split.seed, split.fold)
-        return initial_weights(*self._network_arguments, seed)
+        return initial_weights(*self._network_arguments, seed, self.network.run)
 
     @functools.cached_property
     def network(self) -> Network:

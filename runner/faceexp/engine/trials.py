@@ -164,14 +164,13 @@ class Engine:
 
     def rehearse(self, rehearsal: Rehearsal) -> Rehearsed:
         """Call a plugin once, before anything trains; what has gone well is kept in the store."""
-        make, open_ = lambda: self._shared.network, self._existing.open
-        return perform(rehearsal, self.plan, self.store, make, open_, self.interruption)
+        network, opening = lambda: self._shared.network, self._existing.open
+        return perform(rehearsal, self.plan, self.store, network, opening, self.interruption)
 
     def _plugins(self, trial: Trial) -> list[ConfiguredPlugin]:
-        if trial.pretrained:
-            return [trial.pretrained.network]
-        trunk = [self.plan.resolved.model] if self.plan.resolved.model else []
-        return [*([trial.loss.loss, trial.loss.sampler] if trial.loss else []), *trunk]
+        row, trunk = trial.loss, self.plan.resolved.model
+        own = [row.loss, row.sampler] if row else [trial.pretrained.network] if trial.pretrained else []
+        return [*own, *([trunk] if trunk else [])]
 
     def _split(self, trial: Trial) -> Split:
         return next(split for split in self.plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))

@@ -16,6 +16,8 @@ from faceexp.contract import Distance
 from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
+from faceexp.experiment.evaluation import Evaluation
+from faceexp.experiment.published import Published
 from faceexp.experiment.table import Table, unique
 
 # The parts of a protocol, in the order in which the program names them.
@@ -228,30 +230,6 @@ class Finetune(Table):
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
-class PublishedResult(Table):
-    """What a publication reports of one loss."""
-
-    label: str = Field(min_length=1, max_length=100, description="The loss, as the publication names it.")
-    right: int = Field(ge=0, description="Test pairs that were judged rightly.")
-    sim_diff_ratio: float | None = Field(None, gt=0, description="Mean similar over mean different distance.")
-
-
-class Published(Table):
-    """Results of others that the report judges, and shows beside those of the run."""
-
-    source: str = Field(min_length=1, description="Where they were published, and on which data.")
-    pairs: int = Field(ge=1, description="Test pairs, the same for every loss.")
-    results: Annotated[tuple[PublishedResult, ...], Field(min_length=2, strict=False)]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Published:
-        for row in self.results:
-            if row.right > self.pairs:
-                raise ValueError(f"{row.label!r}: {row.right} right of {self.pairs} pairs is more than all")
-        unique(tuple(row.label for row in self.results))
-        return self
-
-
 class LossEntry(Table):
     """One row of the comparison: a loss, its options, and how it is trained."""
 
@@ -294,6 +272,7 @@ class Experiment(Table):
     baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(unique)] = Field(
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
+    evaluation: Evaluation = Evaluation()
     verdict: Asked = Asked()
     limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
@@ -322,7 +301,7 @@ class Experiment(Table):
     @model_serializer(mode="wrap")
     def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # As in Protocol: a table that came later and is not given stays out of what a run's folder is named after.
-        later = ("pretrained", "model", "finetune")
+        later = ("pretrained", "evaluation", "model", "finetune")
         return {key: value for key, value in write(self).items() if key not in later or value}
 
     @property

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from faceexp.errors import did_you_mean
-from faceexp.evaluation.catalogue import COLUMNS, LEADING, METRIC_OF, Metric
+from faceexp.evaluation.catalogue import COLUMNS, LEADING, Metric
+from faceexp.evaluation.named import columns_among
+from faceexp.evaluation.named import metric_of as metric_named
 from faceexp.experiment.baselines import PHASE1
 from faceexp.report.words import trials_counted
 from faceexp.results.budgets import BUDGET_KINDS
@@ -18,15 +20,15 @@ from faceexp.values import Kind
 
 def columns_of(run: RunRecord) -> tuple[Metric, ...]:
     """Return the metrics that a run has, the primary one first; every metric where the run has none."""
-    present = {row.metric for row in run.summary}
-    columns = tuple(metric for metric in COLUMNS if metric.key in present) or COLUMNS
+    asked = {key for trial in run.trials for key, rate in trial.met.items() if rate is not None}
+    columns = columns_among({row.metric for row in run.summary}, asked) or COLUMNS
     first = primary(run)
     return (first, *(metric for metric in columns if metric is not first)) if first in columns else columns
 
 
 def primary(run: RunRecord) -> Metric:
     """Return the metric that a run is judged in: that which its experiment file declares."""
-    return METRIC_OF.get(run.verdict.metric, LEADING) if run.verdict else LEADING
+    return (metric_named(run.verdict.metric) or LEADING) if run.verdict else LEADING
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,10 @@ def compared(run: RunRecord) -> tuple[str, str]:
 
 
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
-    """Return a mean and the ends of its interval; a hyphen where there is no value."""
+    """Return a mean and the ends of its interval, or the error of its mean over folds; a hyphen without a value."""
+    if summary and metric.by_folds:
+        error = "" if summary.standard_error is None else f" ±{metric.text(summary.standard_error, None)}"
+        return metric.text(summary.mean, None) + error
     return metric.text(summary.mean, summary.ci95) if summary else "-"
 
 
@@ -263,7 +268,7 @@ def metric_of(run: RunRecord, key: str) -> Metric:
     """
     metrics = columns_of(run)
     for metric in metrics:
-        if metric.is_called(key):
+        if metric.is_called(key) or metric is metric_named(key):
             return metric
     names = {name for metric in metrics for name in (metric.key, metric.name)}
     raise KeyError(did_you_mean(key, names, always_list=False) or did_you_mean(key, [metric.key for metric in metrics]))

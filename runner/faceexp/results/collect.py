@@ -10,11 +10,16 @@ import numpy as np
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
 from faceexp.engine.borders import unseeded_sentence
-from faceexp.evaluation.catalogue import METRIC_OF, METRICS
+from faceexp.evaluation.acquisition import Acquisition
+from faceexp.evaluation.named import metrics_among
 from faceexp.evaluation.people import largest_share
-from faceexp.experiment.schema import Published
+from faceexp.experiment.published import Published
+from faceexp.results.asked_rates import with_rates
 from faceexp.results.budgets import budgets_of, unequal_budgets
 from faceexp.results.environment import plugins_of
+from faceexp.results.failures import AcquisitionRecord, acquisition_of, failures_record
+from faceexp.results.folder import RunFolder
+from faceexp.results.groups import groups_record
 from faceexp.results.judge import Sampling
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
@@ -44,6 +49,7 @@ def collect(
     parts: Sequence[SplitRecord],
     sampling: Sampling,
     verdict: VerdictRecord,
+    folder: RunFolder | None = None,
 ) -> RunRecord:
     """Return the record of a run.
 
@@ -55,17 +61,21 @@ def collect(
         parts: What :func:`split_records` says of the splits of the plan.
         sampling: How the trials sample people and trainings.
         verdict: What the trials answer.
+        folder: Where the files of the trials are; only needed where groups are asked or images are lost.
     """
     experiment = plan.resolved.experiment
     began = time.perf_counter()
     measured_metrics = {metric for trial in trials for metric in trial.metrics}
-    directions = {metric.key: metric.higher_is_better for metric in METRICS if metric.key in measured_metrics}
-    rates = [key for key in directions if METRIC_OF[key].largest == 1]
+    metrics = metrics_among(measured_metrics)
+    directions = {metric.key: metric.higher_is_better for metric in metrics}
+    rates = [metric.key for metric in metrics if metric.largest == 1]
     ratio, average = sampling.ratio, sampling.average_seeds
     comparisons = statistics.compare(trials, directions, ratio, rates=rates, average_seeds=average)
     summary = statistics.summarise(trials, directions, ratio, comparisons, rates=rates, average_seeds=average)
     budgets = tuple(budgets_of(trials))
     notes = (*plan.notes, *_uneven(plan))
+    needed = [trial.id for trial in trials] if plan.groups or plan.lost else []
+    files = list(folder.read_trials(needed).values()) if folder else []
     return RunRecord(
         schema_number=SCHEMA,
         name=name,
@@ -85,8 +95,10 @@ def collect(
         parts=tuple(parts),
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,
+        failures=failures_record(plan, files, ratio, average_seeds=average),
+        groups=groups_record(plan.groups, files),
         trials=tuple(trials),
-        summary=tuple(SummaryRecord.model_validate(row) for row in summary),
+        summary=tuple(with_rates(SummaryRecord.model_validate(row), trials) for row in summary),
         comparisons=tuple(ComparisonRecord.model_validate(pair) for pair in comparisons),
         seconds={"statistics": time.perf_counter() - began},
     )
@@ -120,10 +132,10 @@ def _unseeded(trials: Sequence[TrialRecord]) -> Iterator[str]:
 
 def split_records(plan: Plan, splits: Sequence[Split]) -> list[SplitRecord]:
     """Return how much data the parts of some splits of a plan hold, and a key of each."""
-    return [_split_record(split, plan.labels, plan.data.fingerprint) for split in splits]
+    return [_split_record(split, plan.labels, plan.data.fingerprint, acquisition_of(plan, split)) for split in splits]
 
 
-def _split_record(split: Split, labels: IntArray, fingerprint: str) -> SplitRecord:
+def _split_record(split: Split, labels: IntArray, fingerprint: str, lost: Acquisition | None = None) -> SplitRecord:
     """Return how much data each part holds, and a key that two runs share if they cut the same data in the same way."""
     cut = [part.tolist() for part in (split.train, split.validation, split.test)]
     judged = None if split.test_pairs is None else split.test_pairs.tolist()
@@ -134,6 +146,7 @@ def _split_record(split: Split, labels: IntArray, fingerprint: str) -> SplitReco
         train=PartRecord(images=len(split.train), people=len(np.unique(labels[split.train]))),
         validation=_judged_part(labels[split.validation], split.validation_pairs),
         test=_judged_part(labels[split.test], split.test_pairs),
+        acquisition=lost and AcquisitionRecord.model_validate(lost),
     )
 
 

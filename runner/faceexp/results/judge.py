@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from faceexp.evaluation.catalogue import METRIC_OF
+from faceexp.evaluation.named import known
 from faceexp.experiment.asked import TRIALS_FOR_HELPS, Asked
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS
 from faceexp.planning.looks import trials_a_look
@@ -93,7 +93,7 @@ def judge(
         before: What the look before has answered.
         reference: The row that every loss starts from.
     """
-    metric = METRIC_OF[asked.metric]
+    metric = known(asked.metric)
     rows = table_of(trials, metric.key)
     losses = list(dict.fromkeys(trial.label for trial in trials if trial.kind != "baseline"))
     trained = {trial.label for trial in trials if trial.kind == "loss"}
@@ -158,7 +158,7 @@ def _in_question(
     ]
     if rivals:
         # A rival can only be shown to be worse than a loss that is trained on.
-        sign = 1 if METRIC_OF[asked.metric].higher_is_better else -1
+        sign = 1 if known(asked.metric).higher_is_better else -1
         rivals.append(max(candidates, key=lambda standing: sign * standing.difference))
     return tuple(sorted({*helping, *(standing.label for standing in rivals)}))
 

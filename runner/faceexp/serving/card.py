@@ -12,7 +12,7 @@ from typing import Any
 
 from faceexp.data.images import shape
 from faceexp.errors import InputError, Problem
-from faceexp.evaluation.catalogue import COLUMNS
+from faceexp.evaluation.named import columns_among
 from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import PARTS, Experiment
 from faceexp.registry.installed import BrokenPluginError, discover
@@ -128,7 +128,7 @@ def _line(text: object) -> str:
 def _metrics(origin: OriginRecord) -> list[dict[str, str]]:
     """Return the rows of the table of metrics: this model beside the mean of its loss."""
     table = []
-    for metric in COLUMNS:
+    for metric in columns_among({*origin.metrics, *origin.summary}):
         value, summary = origin.metrics.get(metric.key), origin.summary.get(metric.key)
         if value is not None or summary:
             table.append(

@@ -24,6 +24,7 @@ from faceexp.report.page.figures import (
     Floats,
     guessing_line,
     guessing_word,
+    labelled,
     plain_text,
     plotly_dash,
     short,
@@ -134,7 +135,7 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
             "range": _range(present, metric),
             "zeroline": False,
         },
-        "yaxis": _labelled([row.label for row in present]),
+        "yaxis": labelled([row.label for row in present]),
         "shapes": [vertical_line((present[0].mean(metric) or 0.0) * metric.scale)] if present else [],
     }
     if metric.guessing is not None:
@@ -198,24 +199,10 @@ def helps(claims: Sequence[ClaimRecord], metric: Metric, equivalence: float) -> 
             "title": {"text": f"{plain_text(metric.name)} minus the reference{unit}; further {better} is better"},
             "zeroline": False,
         },
-        "yaxis": _labelled([claim.label for claim in drawn]),
+        "yaxis": labelled([claim.label for claim in drawn]),
         "shapes": [band, vertical_line(0.0)],
     }
     return {"data": data, "layout": layout}
-
-
-def _labelled(labels: Sequence[str]) -> Figure:
-    """Return an axis with a label for each line, the first one on top."""
-    return {
-        "range": [len(labels) - 0.4, -0.6],
-        "tickmode": "array",
-        "tickvals": list(range(len(labels))),
-        "ticktext": [plain_text(label) for label in labels],
-        "showgrid": False,
-        "zeroline": False,
-        "fixedrange": True,
-        "automargin": True,
-    }
 
 
 def _bars(below: Sequence[float], above: Sequence[float], metric: Metric) -> Figure:

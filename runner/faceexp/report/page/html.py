@@ -30,14 +30,18 @@ from faceexp.report.columns import (
     rows_of,
     starred,
 )
+from faceexp.report.failures import shown_failures
 from faceexp.report.glossary import glossary
 from faceexp.report.headline import headline, to_use
 from faceexp.report.page import figures_of_rows
+from faceexp.report.page.budgets import budget_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
+from faceexp.report.page.groups import charts, shown_groups
 from faceexp.report.page.pairs import PairCells, matrix_of, pairs_of
 from faceexp.report.page.questions import chart, judged_rows
 from faceexp.report.published import beside
+from faceexp.report.rates import rates_tables
 from faceexp.report.shown import shown
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
@@ -84,22 +88,6 @@ class LeaderboardRow:
     helps: str
     may_be_best: str
     cells: tuple[MeanCell, ...]
-
-
-@dataclass(frozen=True)
-class BudgetCell:
-    """What a loss was given of one kind of budget, and whether most losses were given something else."""
-
-    text: str
-    unusual: bool
-
-
-@dataclass(frozen=True)
-class BudgetRow:
-    """What a loss was given: one cell per kind of budget."""
-
-    label: str
-    cells: tuple[BudgetCell, ...]
 
 
 @dataclass(frozen=True)
@@ -162,13 +150,16 @@ def page(
             order=order,
             matrix=matrix_of(order, leading_pairs),
             any_differ=any(pair.decided for pair in leading_pairs),
+            field_rates=rates_tables(run),
             usual=USUAL_COLUMNS,
             pairs=leading_pairs,
             unfolded=len(leading_pairs) <= UNFOLDED,
             lines=lines,
             grid=len(figures_of_rows.FAR),
             start=next((place for place, row in enumerate(rows) if row.kind != "baseline" and row.ok), 0),
-            budgets=_budgets(run),
+            budgets=budget_rows(run),
+            groups=shown_groups(run),
+            lost=shown_failures(run),
             budget_kinds=BUDGET_KINDS,
             compared=compared(run)[0],
             published=beside(run, rows),
@@ -216,6 +207,7 @@ def _script_data(
             for metric in metrics
         },
         "helps": chart(run),
+        "byGroup": [each["figure"] for each in charts(run)],
         "roc": figures_of_rows.roc(curves),
         "det": figures_of_rows.det(curves),
     }
@@ -269,8 +261,7 @@ def _mean_cell(row: Row, metric: Metric, *, is_starred: bool) -> MeanCell:
 
 def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile]) -> list[Line]:
     """Return the mean ROC of every row that has diagnostics."""
-    losses = [row.label for row in rows if row.kind != "baseline" and row.ok]
-    best_losses = set(losses[:DRAWN_LOSSES])
+    best_losses = {row.label for row in [row for row in rows if row.kind != "baseline" and row.ok][:DRAWN_LOSSES]}
     lines = []
     for place, (row, style) in enumerate(zip(rows, figures_of_rows.styles(rows), strict=True)):
         of_trials = [(each.far, each.tar) for _, each in with_diagnostics(run, row, trials) if each.far and each.tar]
@@ -279,17 +270,3 @@ def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile])
             mean = figures_of_rows.average(of_trials)
             lines.append(Line(place, figures_of_rows.Curve(row.label, style, mean, drawn_at_first)))
     return lines
-
-
-def _budgets(run: RunRecord) -> list[BudgetRow]:
-    """Return what each loss was given; values unlike those of most losses are marked."""
-    return [
-        BudgetRow(
-            budget.label,
-            tuple(
-                BudgetCell(f"{kind.of(budget):,}", kind.warns and kind.is_unusual(budget, run.budgets))
-                for kind in BUDGET_KINDS
-            ),
-        )
-        for budget in run.budgets
-    ]

@@ -31,9 +31,12 @@ from faceexp.report.columns import (
     usual_budget,
     verdicts,
 )
+from faceexp.report.groups import asked_columns
 from faceexp.report.headline import headline, to_use
 from faceexp.report.published import remarks
 from faceexp.report.shown import shown
+from faceexp.report.terminal.failures import error_rates, lost
+from faceexp.report.terminal.rates import rates
 from faceexp.report.terminal.tables import plain_table
 from faceexp.report.words import together
 from faceexp.results.budgets import BUDGET_KINDS
@@ -126,7 +129,7 @@ def _aligned(rows: Sequence[Row], metric: Metric, stars: Collection[str]) -> lis
     )
     return [
         Text(f"{mean:>{widest}}", style="bold green" if row.label in stars else "").append(
-            f" {low:>{lowest}}{dash}{high:<{highest}}" if dash else "", style="not bold dim"
+            f" {low:>{lowest}}{dash}{high:<{highest}}" if dash or low else "", style="not bold dim"
         )
         for row, mean, (low, dash, high) in zip(rows, means, ends, strict=True)
     ]
@@ -154,8 +157,9 @@ def _below(
         marks.append(f"helps: {first.name}{elsewhere} minus the {reference(run)}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and better than another loss"] if is_starred else []
+    marks += [f"by {columns}: --groups"] if (columns := asked_columns(run)) else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
-    return [*failures, *warnings, Text(text, style="dim")]
+    return [*failures, *warnings, *lost(run), Text(text, style="dim")]
 
 
 def _first(lines: list[Text]) -> list[Text]:
@@ -172,6 +176,8 @@ def _notes(run: RunRecord, width: int, sort: Metric, star: str) -> Iterator[Rend
     else:
         yield Text(told_apart(run, sort), style="bold")
         yield from (Text(f"! {note}", style="yellow") for note in losses_below_phase1(run))
+    yield from error_rates(run)
+    yield from rates(run)
     yield from _published(run)
     texts = (*run.notes, usual_budget(run), legend(run, sort, star), run.method)
     yield from (Text(text) for text in texts if text)
