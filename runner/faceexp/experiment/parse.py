@@ -70,7 +70,7 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
         ]
     else:
         problems += _too_many_trials(document, experiment)
-    if "losses" in data:
+    if data.get("losses") or not data.get("pretrained"):
         needed = [key for key in ("model", "finetune") if key not in data]
         problems += [document.problem((key,), f"is missing; add [{key}]") for key in needed]
     return (None if problems else experiment), problems, references

@@ -7,7 +7,9 @@ its members, its layers and the sizes of its arrays are compared with those that
 from __future__ import annotations
 
 import io
+import json
 import math
+import re
 import threading
 import zipfile
 import zlib
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from faceexp.files import explain_os_error, parse_json
-from faceexp.network_files.network import MAX_BYTES, NetworkFileError, check_network_file
+from faceexp.network_files.network import MAX_BYTES, NetworkFileError, check_network_file, reason_of
 
 if TYPE_CHECKING:
     import h5py
@@ -26,6 +28,12 @@ MAX_DESCRIPTION_BYTES = 16 * 2**20
 MAX_RATIO = 20
 ALWAYS_UNPACKED_BYTES = 64 * 2**20
 WEIGHTS = "model.weights.h5"
+# In HDF5, Keras 2 saved whole models.
+CONVERT = "open it where you trust it, and save it anew: keras.models.load_model('old.h5').save('new.keras')"
+ONLY_WEIGHTS = "holds weights without their network; save the whole model: model.save(...)"
+# In such a file, what has no module is looked up by its name among the layers of Keras, where functions are as well.
+CLASS_NAME = re.compile("[A-Z][A-Za-z0-9]*|__(keras_tensor|tensor|numpy|slice|tuple|bytes|ellipsis)__")
+TYPES = frozenset({"TypeSpec", "CompositeTensor"})
 MEMBERS = frozenset({"metadata.json", "config.json", WEIGHTS})
 # Of Keras, but wrappers of code from elsewhere, or readers of other files.
 CODE = frozenset({"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "__typespec__"})
@@ -41,12 +49,16 @@ OF_APPLICATIONS = frozenset({"CustomScaleLayer", "LayerScale", "StochasticDepth"
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return what a ``.keras`` file says of its network, after a look at its members; nothing of it is executed.
+    """Return what a file of Keras says of its network, after a look at its members; nothing of it is executed.
+
+    It is a ``.keras`` file of Keras 3, or a whole model in an ``.h5`` file.
 
     Raises:
         NetworkFileError: It is no such file, or it unpacks to too much.
     """
     check_network_file(path)
+    if is_hdf5(path):
+        return _description_in_hdf5(path)
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path.stat().st_size)
@@ -57,6 +69,38 @@ def read_description(path: Path) -> dict[str, Any]:
         raise NetworkFileError(explain_os_error(error)) from None
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
         raise NetworkFileError("is no file that model.save(....keras) of Keras 3 wrote") from error
+    return description if isinstance(description, dict) else {}
+
+
+def is_hdf5(path: Path) -> bool:
+    """Return whether Keras takes a file for one of HDF5: it goes by the name alone.
+
+    What is looked at has to be what Keras opens. A file may be two things at once: of HDF5 if it is read from its
+    beginning, and an archive if it is read from its end.
+    """
+    return str(path).endswith((".h5", ".hdf5"))
+
+
+def _description_in_hdf5(path: Path) -> dict[str, Any]:
+    """Return what a whole model in an HDF5 file says of its network."""
+    import h5py
+
+    check_weights(path, path.stat().st_size)
+    try:
+        with h5py.File(path, "r") as opened:
+            if "model_config" not in opened.attrs:
+                raise NetworkFileError(ONLY_WEIGHTS)  # noqa: TRY301
+            declared = opened.attrs.get_id("model_config")
+            is_short = declared.shape == () and declared.dtype.itemsize <= MAX_DESCRIPTION_BYTES
+            text = opened.attrs["model_config"] if is_short else ""
+        content = text.encode() if isinstance(text, str) else bytes(text)
+        if not 0 < len(content) <= MAX_DESCRIPTION_BYTES:
+            raise NetworkFileError("does not describe its network in a text that is read")  # noqa: TRY301
+        description = parse_json(content)
+    except NetworkFileError:
+        raise
+    except Exception as error:  # noqa: BLE001 - h5py raises nearly everything on damaged files
+        raise NetworkFileError(f"does not describe its network: {reason_of(error)}") from None
     return description if isinstance(description, dict) else {}
 
 
@@ -80,7 +124,7 @@ def _check_members(archive: zipfile.ZipFile, size: int) -> None:
 
 
 def check_network(path: Path) -> dict[str, Any]:
-    """Refuse a ``.keras`` file with code, or with arrays that it does not hold; return what it says of its network.
+    """Refuse a file of Keras with code, or with arrays that it does not hold; return what it says of its network.
 
     Neither Keras nor TensorFlow is imported.
 
@@ -88,14 +132,17 @@ def check_network(path: Path) -> dict[str, Any]:
         NetworkFileError: See above, and :func:`read_description`.
     """
     description = read_description(path)
-    if strange := sorted(set(foreign(description))):
+    strange = sorted({*foreign(description), *(_unknown(description) if is_hdf5(path) else ())})
+    if strange:
         raise NetworkFileError(f"holds {', '.join(strange[:5])}; only models of Keras's own layers are loaded")
     _weights_inside(path)
     return description
 
 
 def _weights_inside(path: Path) -> int:
-    """Return how many numbers the weights of a ``.keras`` file hold."""
+    """Return how many numbers the weights of a file of Keras hold."""
+    if is_hdf5(path):
+        return check_weights(path, path.stat().st_size)
     try:
         with zipfile.ZipFile(path) as archive:
             if WEIGHTS not in archive.namelist():
@@ -125,6 +172,18 @@ def foreign(description: object) -> Iterator[str]:
             yield f"the function {part.get('config')!r}"
         elif ("registered_name" in part or part.get("module") is not None) and not _of_keras(module, name):
             yield f"the class {part.get('registered_name') or name!r}"
+
+
+def _unknown(description: object) -> Iterator[str]:
+    """Yield what is named without a module in a network of HDF5 and cannot be a layer of Keras."""
+    left = [description]
+    while left:
+        part = left.pop()
+        left += part if isinstance(part, list) else part.values() if isinstance(part, dict) else ()
+        if isinstance(part, dict) and "class_name" in part and part.get("module") is None:
+            name = str(part["class_name"])
+            if name not in CODE and (name in TYPES or not CLASS_NAME.fullmatch(name)):
+                yield f"{name!r}, which is no layer of Keras"
 
 
 def _of_keras(module: str, name: str) -> bool:
@@ -187,8 +246,23 @@ def _arrays(root: h5py.File) -> Iterator[h5py.Dataset]:
                 yield inner
 
 
+def _layers_of_keras(description: dict[str, Any]) -> Any:  # noqa: ANN401 - Keras has no types
+    import keras
+
+    return keras.saving.deserialize_keras_object({**description, "compile_config": None}, safe_mode=True)
+
+
+def _layers_of_hdf5(description: dict[str, Any]) -> Any:  # noqa: ANN401 - Keras has no types
+    """Make the layers as Keras does when it loads such a file; only parts that are not public can do it."""
+    try:
+        from keras.src.legacy.saving import json_utils, saving_utils
+    except ImportError:
+        raise NetworkFileError(f"is of an old format, into which this Keras offers no look; {CONVERT}") from None
+    return saving_utils.model_from_config(json_utils.decode(json.dumps(description)))
+
+
 def check_layers(path: Path) -> None:
-    """Refuse a ``.keras`` file whose layers need more weights than the file holds: they would fill the memory.
+    """Refuse a file of Keras whose layers need more weights than the file holds: they would fill the memory.
 
     Keras makes the layers before it looks for their weights. So it is asked first to make them without any.
 
@@ -199,12 +273,13 @@ def check_layers(path: Path) -> None:
     import keras
 
     description = read_description(path)
+    make = _layers_of_hdf5 if is_hdf5(path) else _layers_of_keras
     outcome: list[int | Exception] = []
 
     def count() -> None:
         try:
             with keras.StatelessScope(initialize_variables=False):
-                network = keras.saving.deserialize_keras_object({**description, "compile_config": None}, safe_mode=True)
+                network = make(description)
                 outcome.append(sum(math.prod(variable.shape) for variable in network.variables))
         except Exception as error:  # noqa: BLE001 - it is raised again below, in the thread that waits for it
             outcome.append(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from onnx import helper, numpy_helper
 from pydantic import ValidationError
 
+import faceexp
 from faceexp.errors import InputError
 from faceexp.testing import FixedModelContract
 
@@ -177,6 +179,39 @@ def test_the_share_of_a_worker_does_not_change_the_features(path, monkeypatch):
     alone = features(OnnxFile(path=path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     close(features(OnnxFile(path=path)), alone)
+
+
+# What faceexp exports
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A model of faceexp as it lies in a run, made by hand without training, and what `faceexp export` makes of it."""
+    import keras
+
+    from faceexp.serving.export import export_model
+
+    folder = tmp_path_factory.mktemp("ours")
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    first = layers.Conv2D(8, 3, activation="relu")
+    network = keras.Sequential(
+        [keras.Input((12, 10, 3)), layers.Rescaling(1 / 64, -2), first, layers.Flatten(), layers.Dense(6)]
+    )
+    (folder / "trained").mkdir()
+    network.save(folder / "trained" / "model.keras")
+    preprocess = {"size": [12, 10], "color": "rgb"}
+    record = {"label": "arcface", "distance": "cosine", "threshold": 0.5, "preprocess": preprocess}
+    (folder / "trained" / "calibration.json").write_text(json.dumps(record), encoding="utf-8")
+    export_model(folder / "trained", folder / "exported", ["onnx"])
+    return folder
+
+
+def test_an_export_of_faceexp_gives_the_embeddings_of_the_model(exported):
+    given = features(OnnxFile(path=str(exported / "exported" / "model.onnx")))
+    # The same file, opened by the program that exported it, and the network that it was made from.
+    np.testing.assert_array_equal(given, faceexp.load_model(exported / "exported").network(PIXELS))
+    np.testing.assert_allclose(given, faceexp.load_model(exported / "trained").network(PIXELS), rtol=1e-5, atol=1e-5)
 
 
 # What readers are told
