@@ -101,7 +101,7 @@ def test_groups_are_those_of_a_plain_loop(rows):
     [
         ({"sex": ["f", "m"]}, "sx", "has no column 'sx'; did you mean 'sex'? its columns: sex"),
         ({"sex": ["f", "m"], "age": [1, 2]}, "camera", "has no column 'camera'; its columns: age, sex"),
-        ({}, "sex", "the data set has no columns, so there is no 'sex'; `image_list` and `parquet_images` read some"),
+        ({}, "sex", "the data set has no columns, so there is no 'sex'; a CSV or Parquet list of images has some"),
         ({"sex": ["f", "f"]}, "sex", "column 'sex' has only the value 'f', so there are no groups to compare"),
         ({"sex": ["", ""]}, "sex", "column 'sex' has no value, so there are no groups to compare"),
         ({"sex": ["f", "m"]}, "sex:0-1-2", "column 'sex' holds no numbers, so bands do not fit; write 'sex' alone"),

@@ -41,7 +41,7 @@ def _fault(columns: Mapping[str, AnyArray], grouping: Grouping) -> str:
     known = sorted(columns.keys() - {LANDMARKS})
     if name not in known:
         if not known:
-            return f"the data set has no columns, so there is no {name!r}; `image_list` and `parquet_images` read some"
+            return f"the data set has no columns, so there is no {name!r}; a CSV or Parquet list of images has some"
         has = f"its columns: {', '.join(known[:MOST_GROUPS])}{', ...' if len(known) > MOST_GROUPS else ''}"
         hint = did_you_mean(name, known, always_list=False)
         return f"the data set has no column {name!r}; {f'{hint} ' if hint else ''}{has}"

@@ -13,7 +13,7 @@ from faceexp.results.schema import RunRecord
 # Pixels of a dot with its interval, and of the gap between two rows.
 DOT, GAP = 13, 12
 # The marks of groups, so that they can be told apart without colours.
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross")
+SYMBOLS = (0, 1, 2, 5, 4, 17, 3)  # circle, square, diamond, triangle, x, star, cross: numbers of Plotly
 
 
 def charts(run: RunRecord) -> list[PageJson]:
