@@ -27,8 +27,9 @@ from faceexp.data import detection, images, pairs_file, part_files
 from faceexp.errors import MAX_LISTED, InputError
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.schema import Augment, Detect, Finetune, PluginRef, Preprocess, Pretrain, Protocol
+from faceexp.planning.issues import UnplannableError
 from faceexp.planning.prepare import prepare
-from faceexp.planning.resolve import UnplannableError, resolve
+from faceexp.planning.resolve import resolve
 from faceexp.registry.installed import discover
 from faceexp.store import Store
 from faceexp.values import Event, Note, Noted

@@ -11,7 +11,8 @@ from sklearn.model_selection import KFold
 from sklearn.preprocessing import normalize
 
 from faceexp.data.splits import Split, splits
-from faceexp.experiment.schema import Evaluation, Protocol
+from faceexp.experiment.evaluation import Evaluation
+from faceexp.experiment.schema import Protocol
 from faceexp.results.asked_rates import with_rates, with_refusals
 from faceexp.results.measure import measure
 from faceexp.results.schema import SummaryRecord, TrialRecord

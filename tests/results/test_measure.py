@@ -18,7 +18,8 @@ from faceexp.evaluation.metrics import evaluate
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.roc import roc
 from faceexp.evaluation.verification import rates
-from faceexp.experiment.schema import Evaluation, Protocol
+from faceexp.experiment.evaluation import Evaluation
+from faceexp.experiment.schema import Protocol
 from faceexp.results import measure as measuring
 from faceexp.results.jsonable import to_json
 from faceexp.results.measure import measure
@@ -42,6 +43,7 @@ def plan_of(labels, *splits, **asked):
         images_key="made",
         resolved=SimpleNamespace(experiment=experiment),
         notes=(),
+        groups=(),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,7 +9,8 @@ from pydantic import ValidationInfo, field_validator
 
 from faceexp.contract import InputFile, ModelPlugin, option
 from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.keras_files import UnsafeKerasFileError, check_layers, check_network, read_description
+from faceexp.network_files.keras import check_layers, check_network, read_description
+from faceexp.network_files.network import NetworkFileError, digest_of
 
 if TYPE_CHECKING:
     import keras
@@ -42,21 +42,19 @@ class KerasFile(ModelPlugin):
     def _is_a_safe_file(cls, path: str) -> str:
         try:
             check_network(Path(path).expanduser())
-        except UnsafeKerasFileError as error:
+        except NetworkFileError as error:
             raise ValueError(f"{path} {error}") from None
         return path
 
     @field_validator("sha256")
     @classmethod
     def _is_that_of_the_file(cls, sha256: str | None, info: ValidationInfo) -> str | None:
-        # Measured, because results are kept under the options: another file under the same name is another model.
         if "path" not in info.data:
             return sha256
-        with Path(info.data["path"]).expanduser().open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if sha256 not in (None, found):
-            raise ValueError(f"{info.data['path']} is another file: its digest is {found}")
-        return found
+        try:
+            return digest_of(Path(info.data["path"]).expanduser(), sha256)
+        except NetworkFileError as error:
+            raise ValueError(f"{info.data['path']} {error}") from None
 
     @field_validator("layer")
     @classmethod

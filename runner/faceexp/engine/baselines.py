@@ -103,7 +103,7 @@ class BaselineTrials:
             key, components = self._eigenfaces(split)
             return TrainedTrial(trial, split, "ok", embeddings=components, distance=distance, key=key)
         settings = self.plan.resolved.experiment.pretrain
-        if baseline == UNTRAINED:
+        if baseline.key == UNTRAINED.key:
             settings = settings.model_copy(update={"enabled": False})
         pretrained = self.shared.pretrained(split, settings)
         features, seconds = self.shared.features(split, pretrained)

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,7 +15,7 @@ from faceexp.contract import RESERVED
 from faceexp.errors import Problem
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
-from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain
+from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain, PretrainedEntry
 from faceexp.experiment.toml import Document
 
 T = TypeVar("T", bound=BaseModel)
@@ -54,22 +54,30 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
             data[key] = _plugin_table(document, data[key], (key,), model, problems, references, key)
     if isinstance(data.get("finetune"), dict):
         data["finetune"] = _with_sampler(document, data["finetune"], ("finetune",), problems, references)
-    data["losses"] = _losses(document, data, problems, references)
+    if "pretrained" in data:
+        data["pretrained"] = _pretrained(document, data["pretrained"], problems, references)
+    if data.get("losses") or not data.get("pretrained"):
+        data["losses"] = _losses(document, data, problems, references)
     experiment = None
     try:
         experiment = Experiment.model_validate(data)
     except ValidationError as error:
-        # Losses are checked one by one in _losses, which knows their place in the file.
+        # Losses are checked one by one in _losses, which knows their place in the file, and so are existing embeddings.
         problems += [
-            problem for path, problem in _explain(document, error, (), Experiment) if not (path and path[0] == "losses")
+            problem
+            for path, problem in _explain(document, error, (), Experiment)
+            if not (path and path[0] in ("losses", "pretrained"))
         ]
     else:
         problems += _too_many_trials(document, experiment)
+    if "losses" in data:
+        needed = [key for key in ("model", "finetune") if key not in data]
+        problems += [document.problem((key,), f"is missing; add [{key}]") for key in needed]
     return (None if problems else experiment), problems, references
 
 
 def _too_many_trials(document: Document, experiment: Experiment) -> list[Problem]:
-    losses, baselines = len(experiment.losses), len(experiment.used_baselines)
+    losses, baselines = len(experiment.losses) + len(experiment.pretrained), len(experiment.used_baselines)
     seeds, folds = len(experiment.seeds), experiment.protocol.folds
     trials = seeds * folds * (losses + baselines)
     if trials <= MAX_TRIALS:
@@ -94,15 +102,15 @@ def _plugin_table(
     document: Document,
     table: object,
     path: KeyPath,
-    model: type[PluginRef],
+    model: type[PluginRef | PretrainedEntry],
     problems: list[Problem],
     references: list[Reference],
     kind: str,
-) -> object:
+) -> Any:  # noqa: ANN401 - whatever the file has there
     """Move the options of a plugin, which the file has in one table with other keys, into ``options``."""
     if not isinstance(table, dict):
         return table
-    keys = set(model.model_fields) - {"options"}
+    keys = set(model.model_fields) - {"options", "index"}
     options = {key: value for key, value in table.items() if key not in keys}
     if isinstance(table.get("plugin"), str):
         references.append(Reference(kind, table["plugin"], options, path))
@@ -154,6 +162,29 @@ def _losses(
                 problems.append(document.problem(("losses", index), message))
             seen.setdefault(entry.label, index)
             entries.append(entry)
+    return tuple(entries)
+
+
+def _pretrained(
+    document: Document, tables: object, problems: list[Problem], references: list[Reference]
+) -> tuple[PretrainedEntry, ...]:
+    """Return the rows that are only measured, one for each ``[[pretrained]]`` table."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        problems.append(document.problem(("pretrained",), "must be written as [[pretrained]] tables"))
+        return ()
+    entries = []
+    for index, table in enumerate(tables):
+        path: KeyPath = ("pretrained", index)
+        moved = _plugin_table(document, table, path, PretrainedEntry, problems, references, "model")
+        try:
+            entry = PretrainedEntry.model_validate({**moved, "index": index})
+        except ValidationError as error:
+            problems += [problem for _, problem in _explain(document, error, path, PretrainedEntry)]
+            continue
+        if len(entry.label) > MAX_LABEL or not entry.label.isprintable() or entry.label != entry.label.strip():
+            message = f"must be printable, of {MAX_LABEL} letters at most and without spaces around it"
+            problems.append(document.problem((*path, "label"), message))
+        entries.append(entry)
     return tuple(entries)
 
 
@@ -296,7 +327,10 @@ def _keys_beside(model: type[BaseModel], path: KeyPath) -> list[str]:
     current: Any = model
     for part in path[:-1]:
         fields = current.model_fields if isinstance(current, type) and issubclass(current, BaseModel) else {}
-        current = fields[part].annotation if isinstance(part, str) and part in fields else None
+        annotation = fields[part].annotation if isinstance(part, str) and part in fields else None
+        # A table that may be left out is one or nothing.
+        is_optional = type(None) in get_args(annotation)
+        current = next((each for each in get_args(annotation) if is_optional and each is not type(None)), annotation)
     if isinstance(current, type) and issubclass(current, BaseModel):
         return sorted(current.model_fields)
     return []

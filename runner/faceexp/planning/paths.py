@@ -41,9 +41,19 @@ class Paths:
 
     def of_experiment(self, experiment: Experiment) -> Experiment:
         """Return the experiment with absolute paths; the labels of its losses stay as they are."""
-        dataset, model = (
-            part.model_copy(update={"options": self._options(kind, part.plugin, part.options, (kind,))})
-            for kind, part in (("dataset", experiment.dataset), ("model", experiment.model))
+        dataset = experiment.dataset
+        dataset = dataset.model_copy(
+            update={"options": self._options("dataset", dataset.plugin, dataset.options, ("dataset",))}
+        )
+        model = experiment.model
+        if model:
+            options = self._options("model", model.plugin, model.options, ("model",))
+            model = model.model_copy(update={"options": options})
+        pretrained = tuple(
+            row.model_copy(
+                update={"options": self._options("model", row.plugin, row.options, ("pretrained", row.index))}
+            )
+            for row in experiment.pretrained
         )
         losses = tuple(
             loss.model_copy(
@@ -59,7 +69,8 @@ class Paths:
                 "dataset": dataset,
                 "model": model,
                 "protocol": self._protocol(experiment.protocol),
-                "finetune": self._finetune(experiment.finetune, ()),
+                "finetune": self._finetune(experiment.finetune, ()) if experiment.finetune else None,
+                "pretrained": pretrained,
                 "losses": losses,
             }
         )

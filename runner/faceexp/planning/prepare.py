@@ -18,10 +18,12 @@ from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
+from faceexp.planning.groups import check_groups, group_notes, groups_of
+from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.planning.listed_parts import listed_parts
+from faceexp.planning.lost import lost_images, lost_note
 from faceexp.planning.prospects import prospects
-from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.installed import ConfiguredPlugin
@@ -41,6 +43,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     """
     experiment = resolved.experiment
     data = build_data(resolved.dataset)
+    check_groups(data, experiment.evaluation.groups)
     pairs_of_folds = listed_images(data, resolved.pairs) if resolved.pairs else []
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
     parts_of_lists = listed_parts(data, resolved.lists) if resolved.lists else None
@@ -70,12 +73,19 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
     _check_batches(fitted, labels, parts)
     changes = adapted(resolved.experiment, fitted.experiment)
+    compared = "embeddings" if resolved.pretrained else "losses"
     # With more people, the shares would be those of the file again; so these say how many people are enough.
-    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts))
+    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, compared))
+    columns = {name: values[used] for name, values in data.columns.items()}
+    groups = groups_of(columns, labels, experiment.evaluation.groups)
+    lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists)
     about = (
+        *_existing(fitted),
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
         *_of_several_faces(data, used[faces[is_used] > 1], len(used)),
+        *group_notes(groups, labels),
+        *lost_note(lost, len(used), len(people), experiment.protocol),
     )
     of_files = file_digests(data, store)
     for note in (*(each for each in about if each.kind in MENDABLE), *outlook):
@@ -91,6 +101,9 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         trials=tuple(trials_of(fitted)),
         notes=(*about, *outlook),
         file_digests=None if of_files is None else of_files[used],
+        columns=columns,
+        groups=groups,
+        lost=lost,
     )
 
 
@@ -124,7 +137,8 @@ def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol, named: 
     """Return those of the usable images' indices that show people who have enough of them, or whom a list names."""
     counts = np.bincount(data.labels[usable], minlength=len(data.identities))
     enough = counts >= (protocol.min_images or 1)
-    enough[named] = True
+    # Of a person in a list nothing may be left; then the pairs are lost, which counts.
+    enough[named] = counts[named] > 0
     # Asking for min_images = 1 is asking to keep people with one image, where the protocol can use them.
     floor = 1 if protocol.kind == "open_set" and protocol.min_images else smallest(protocol)
     short = np.flatnonzero(enough & (counts < floor))
@@ -240,6 +254,18 @@ def _notes(
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
         )
         yield Note("pairs_file", text)
+
+
+def _existing(resolved: Resolved) -> Iterator[Note]:
+    """Yield that an embedding that exists already may have been trained on the very people who are tested."""
+    labels = [row.entry.label for row in resolved.pretrained]
+    labels += [resolved.trained] if resolved.trained and resolved.trained not in labels else []
+    if labels:
+        text = (
+            f"what {some(labels)} was trained on is not known here: if people of this data set were among it, its "
+            "numbers say less about new people than they seem to"
+        )
+        yield Note("existing", text)
 
 
 def _of_lists(labels: IntArray, part: Split) -> str:

@@ -12,15 +12,21 @@ from faceexp.values import Resolved, Trial
 
 
 def trials_of(resolved: Resolved) -> Iterator[Trial]:
-    """Yield the trials in the order in which they run: of each seed and fold the baselines, then the losses."""
+    """Yield the trials in the order in which they run: of each seed and fold baselines, existing embeddings, losses."""
     experiment = resolved.experiment
-    labels = [BASELINES[key].label for key in experiment.baselines] + [loss.entry.label for loss in resolved.losses]
-    names = _file_names(labels)
+    labels = [BASELINES[key].label for key in experiment.baselines] + [
+        baseline.label for baseline in resolved.baselines
+    ]
+    labels += [row.entry.label for row in resolved.pretrained] + [loss.entry.label for loss in resolved.losses]
+    names = _file_names(list(dict.fromkeys(labels)))
     for seed in experiment.seeds:
         for fold in range(resolved.folds):
-            for baseline in experiment.used_baselines:
+            for baseline in resolved.baselines:
                 label = baseline.label
                 yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "baseline", seed, fold, baseline=baseline)
+            for row in resolved.pretrained:
+                label = row.entry.label
+                yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "pretrained", seed, fold, pretrained=row)
             for loss in resolved.losses:
                 label = loss.entry.label
                 yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "loss", seed, fold, loss)

@@ -23,6 +23,7 @@ from faceexp.registry.installed import BrokenPluginError, Registry
 _PLUGINS: dict[KeyPath, str] = {
     ("dataset",): "dataset",
     ("model",): "model",
+    ("pretrained", 0): "model",
     ("finetune", "sampler"): "sampler",
     ("losses", 0): "loss",
     ("losses", 0, "finetune", "sampler"): "sampler",

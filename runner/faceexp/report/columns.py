@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -124,7 +125,7 @@ def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
     """
     rows = rows_of(run)
     first = best(rows, metric)
-    losses = {row.label for row in rows if row.kind == "loss"}
+    losses = {row.label for row in rows if row.kind != "baseline"}
     told = {
         better
         for pair in run.comparisons
@@ -140,6 +141,17 @@ def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
     return frozenset(row.label for row in rows if row.label in told and row.rank(metric) == first)
 
 
+def reference(run: RunRecord) -> str:
+    """Return the row that every loss starts from, with which it is compared."""
+    return run.verdict.reference if run.verdict else PHASE1.label
+
+
+def compared(run: RunRecord) -> tuple[str, str]:
+    """Return what the rows beside the baselines are called, one and several: losses, or embeddings of any origin."""
+    existing = any(trial.kind == "pretrained" for trial in run.trials)
+    return ("embedding", "embeddings") if existing else ("loss", "losses")
+
+
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
     """Return a mean and the ends of its interval, or the error of its mean over folds; a hyphen without a value."""
     if summary and metric.by_folds:
@@ -151,11 +163,12 @@ def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
 def heading(run: RunRecord) -> str:
     """Return the title of a run: its name, its protocol, and how many trials it had."""
     labels = {(trial.label, trial.kind) for trial in run.trials}
-    losses = sum(kind == "loss" for _, kind in labels)
+    kinds = Counter(kind for _, kind in labels)
     counted = trials_counted(
         len(run.trials),
-        losses=losses,
-        baselines=len(labels) - losses,
+        losses=kinds["loss"],
+        pretrained=kinds["pretrained"],
+        baselines=kinds["baseline"],
         seeds=len({seed for seed, _ in run.cells}),
         folds=len({fold for _, fold in run.cells}),
     )
@@ -187,8 +200,8 @@ def legend(run: RunRecord, metric: Metric | None = None, star: str = STAR) -> st
         name = (metric or primary(run)).name
         return f"{text} Rows that share a letter cannot be told apart in {name} (paired t-test, Holm-corrected, 5 %)."
     return (
-        f"{text} helps: {primary(run).name} minus that of the {PHASE1.label}. Only {primary(run).name} was declared to "
-        "be judged; all other metrics are secondary, and a difference in one of many metrics may be chance."
+        f"{text} helps: {primary(run).name} minus that of the {reference(run)}. Only {primary(run).name} was declared "
+        "to be judged; all other metrics are secondary, and a difference in one of many metrics may be chance."
     )
 
 
@@ -198,14 +211,14 @@ def losses_below_phase1(run: RunRecord) -> list[str]:
     Every loss starts from that embedding, so a loss that does not beat it has taught the network nothing.
     """
     rows = {row.label: row for row in rows_of(run)}
-    reference = rows.get(PHASE1.label)
-    if reference is None:
+    start = rows.get(reference(run))
+    if start is None:
         return []
     metric = primary(run)
     return [
-        f"{row.label} does not beat the {PHASE1.label} in {metric.name}"
+        f"{row.label} does not beat the {start.label} in {metric.name}"
         for row in rows.values()
-        if row.kind == "loss" and row.ok and _goodness(row, metric) <= _goodness(reference, metric)
+        if row.kind != "baseline" and row.ok and _goodness(row, metric) <= _goodness(start, metric)
     ]
 
 

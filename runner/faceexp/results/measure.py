@@ -22,19 +22,15 @@ from faceexp.evaluation.metrics import POOLED, examine
 from faceexp.evaluation.pairs import PairDistances, pair_distances
 from faceexp.evaluation.people import Weighting, people_of
 from faceexp.evaluation.retrieval import rank_1
-from faceexp.experiment.schema import Evaluation
+from faceexp.experiment.evaluation import Evaluation
 from faceexp.results.asked_rates import fold_accuracy, identified
+from faceexp.results.evidence import DiagnosticsRecord, JudgedPairRecord, MapRecord, RatesRecord
+from faceexp.results.group_records import BEST, TallyRecord
+from faceexp.results.groups import tallies_of
 from faceexp.results.identification import IdentificationRecord
 from faceexp.results.jsonable import to_json
 from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
-from faceexp.results.schema import (
-    CheckpointRecord,
-    DiagnosticsRecord,
-    JudgedPairRecord,
-    MapRecord,
-    RatesRecord,
-    TrialFile,
-)
+from faceexp.results.schema import CheckpointRecord, TrialFile
 from faceexp.store import Inputs, Store, StoreError, digest, source_digest
 from faceexp.values import Plan, TrainedTrial
 
@@ -42,10 +38,13 @@ from faceexp.values import Plan, TrainedTrial
 # trials are measured again.
 SOURCES = (
     "evaluation",
+    "results.group_records",
+    "results.groups",
     "results.asked_rates",
     "results.identification",
     "results.measure",
     "results.record",
+    "results.evidence",
     "results.schema",
 )
 # The embeddings of so many people are drawn. Nobody could tell the colours of more people apart.
@@ -61,6 +60,7 @@ class Measurement(Record):
     threshold: Number
     diagnostics: DiagnosticsRecord
     calibration: CalibrationRecord
+    groups: tuple[TallyRecord, ...] = ()
     met: Mapping[str, Number] = Field(default_factory=dict)
     identification: IdentificationRecord | None = None
     seconds: float = Field(description="How long the measuring took when it was done.")
@@ -144,6 +144,7 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
         "asked": digest(_asked(plan).model_dump(mode="json")),
         "split_seed": plan.resolved.experiment.protocol.split_seed,
         "first": _is_first(trained, plan),
+        "groups": digest([[each.column, each.names, each.group[split.test].tolist()] for each in plan.groups]),
         "code": _code(),
     }
 
@@ -215,6 +216,7 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
             test_seen=len(np.intersect1d(test, plan.labels[np.concatenate([split.train, split.validation])])),
             test_accuracy_range=examined.accuracy_range,
         ),
+        groups=tuple(tallies_of(trained, plan, {BEST: threshold, **aims})),
         met={**({key: rate.met for key, rate in examined.at_fars.items()} if _asked(plan).fars else {}), **found.met},
         identification=found.record,
         seconds=time.perf_counter() - began,
@@ -257,6 +259,8 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
         budget=BudgetRecord.model_validate(trained.budget),
         evidence=measurement.diagnostics if measurement else None,
         calibration=measurement.calibration if measurement else None,
+        # A key that nobody asks for stays out of the files.
+        **({"groups": measurement.groups} if measurement and measurement.groups else {}),
     )
 
 

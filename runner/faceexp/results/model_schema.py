@@ -133,6 +133,11 @@ class ModelRecord(Record):
     )
     validation_auc: Number = Field(None, description="The area under the ROC curve on validation images.")
     preprocess: Preprocess = Field(description="How photos become pixels.")
+    trunk: UsedPluginRecord | None = Field(
+        None,
+        description="The plugin that opens the network from pixels to features, where no file of Keras holds it. The "
+        "file `model.keras` then maps features to embeddings; without that file, the features are the embeddings.",
+    )
     seen_photos: SeenPhotosRecord | None = Field(
         None,
         description="What `seen_photos.bin` holds. Null in exported folders, and if the images of the data set are no "

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from faceexp.evaluation.catalogue import COLUMNS, METRICS
-from faceexp.experiment.schema import Published, PublishedResult
+from faceexp.experiment.published import Published, PublishedResult
 from faceexp.report.columns import rows_of
 from faceexp.report.glossary import TERMS, glossary
 from faceexp.report.page.html import page

@@ -43,6 +43,7 @@ def wanted(tiny, chosen):
         experiment: object
         losses: tuple
         folds: int = 1
+        pretrained: tuple = ()
 
     return Wanted(experiment, tuple(Loss(entry) for entry in experiment.losses))
 

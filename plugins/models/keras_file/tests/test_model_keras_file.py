@@ -15,8 +15,8 @@ import pytest
 from faceexp_model_keras_file import KerasFile
 from pydantic import ValidationError
 
-from faceexp import keras_files
 from faceexp.errors import InputError
+from faceexp.network_files.keras import MAX_DESCRIPTION_BYTES
 from faceexp.testing import ModelContract
 
 GREY = (8, 8, 1)
@@ -256,10 +256,10 @@ def test_a_file_that_only_looks_like_a_model_is_refused(tmp_path, config):
 def test_a_file_that_unpacks_to_too_much_is_refused(path, tmp_path, monkeypatch):
     bomb = tmp_path / "bomb.keras"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("config.json", b"0" * (keras_files.MAX_DESCRIPTION_BYTES + 1))
+        file.writestr("config.json", b"0" * (MAX_DESCRIPTION_BYTES + 1))
     assert bomb.stat().st_size < 100_000
     with pytest.raises(ValidationError, match="describes its model in more than"):
         KerasFile(path=str(bomb))
-    monkeypatch.setattr(keras_files, "MAX_BYTES", 1000)
+    monkeypatch.setattr("faceexp.network_files.network.MAX_BYTES", 1000)
     with pytest.raises(ValidationError, match="1,000 are the most that are read"):
         KerasFile(path=path)

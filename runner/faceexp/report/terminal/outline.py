@@ -14,11 +14,11 @@ def outline(resolved: Resolved) -> str:
     counted = trials_counted(
         len(trials),
         losses=len(resolved.losses),
+        pretrained=len(resolved.pretrained),
         baselines=len({trial.label for trial in trials if trial.kind == "baseline"}),
         seeds=len(experiment.seeds),
         folds=resolved.folds,
     )
-    return (
-        f"{experiment.name}: {counted} on {experiment.dataset.plugin}, {experiment.protocol.kind.replace('_', ' ')}, "
-        f"trunk {experiment.model.plugin}"
-    )
+    protocol = experiment.protocol.kind.replace("_", " ")
+    trunk = f", trunk {experiment.model.plugin}" if experiment.model else ""
+    return f"{experiment.name}: {counted} on {experiment.dataset.plugin}, {protocol}{trunk}"

@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
-from faceexp import keras_files
-from faceexp.keras_files import UnsafeKerasFileError, check_network, check_weights, foreign
+from faceexp.network_files import keras as keras_files
+from faceexp.network_files.keras import check_network, check_weights, foreign
+from faceexp.network_files.network import NetworkFileError
 
 DENSE = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 2}, "registered_name": None}
 NETWORK = {
@@ -56,7 +57,7 @@ def saved(tmp_path):
 
 
 def refusal(path):
-    with pytest.raises(UnsafeKerasFileError) as caught:
+    with pytest.raises(NetworkFileError) as caught:
         check_network(path)
     return str(caught.value)
 
@@ -183,5 +184,5 @@ def test_groups_that_hold_each_other_are_looked_into_once():
 
 
 def test_what_is_no_file_of_weights_is_refused():
-    with pytest.raises(UnsafeKerasFileError, match="holds no weights that can be read"):
+    with pytest.raises(NetworkFileError, match="holds no weights that can be read"):
         check_weights(io.BytesIO(b"nothing"), 7)

@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from faceexp.files import check_file, explain_os_error, parse_json
+from faceexp.files import explain_os_error, parse_json
+from faceexp.network_files.network import MAX_BYTES, NetworkFileError, check_network_file
 
 if TYPE_CHECKING:
     import h5py
 
-# A network for faces has at most some hundred megabytes. A file of this size is something else.
-MAX_BYTES = 4 * 2**30
 MAX_DESCRIPTION_BYTES = 16 * 2**20
 # Keras does not compress, and weights can hardly be compressed. Small files may be unpacked to any share of their size.
 MAX_RATIO = 20
@@ -41,29 +40,23 @@ PARTS = frozenset(
 OF_APPLICATIONS = frozenset({"CustomScaleLayer", "LayerScale", "StochasticDepth"})
 
 
-class UnsafeKerasFileError(ValueError):
-    """A file is not opened. Its text says why, and continues the name of the file."""
-
-
 def read_description(path: Path) -> dict[str, Any]:
     """Return what a ``.keras`` file says of its network, after a look at its members; nothing of it is executed.
 
     Raises:
-        UnsafeKerasFileError: It is no such file, or it unpacks to too much.
+        NetworkFileError: It is no such file, or it unpacks to too much.
     """
+    check_network_file(path)
     try:
-        check_file(path, MAX_BYTES)
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path.stat().st_size)
             description = parse_json(archive.read("config.json"))
-    except FileNotFoundError:
-        raise UnsafeKerasFileError("is missing: no such file") from None
-    except OSError as error:
-        raise UnsafeKerasFileError(explain_os_error(error)) from None
-    except UnsafeKerasFileError:
+    except NetworkFileError:
         raise
+    except OSError as error:
+        raise NetworkFileError(explain_os_error(error)) from None
     except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise UnsafeKerasFileError("is no file that model.save(....keras) of Keras 3 wrote") from error
+        raise NetworkFileError("is no file that model.save(....keras) of Keras 3 wrote") from error
     return description if isinstance(description, dict) else {}
 
 
@@ -73,17 +66,17 @@ def _check_members(archive: zipfile.ZipFile, size: int) -> None:
     names = [member.filename for member in members]
     if strange := sorted(set(names) - MEMBERS):
         if "config.json" not in names:
-            raise UnsafeKerasFileError("is no file that model.save(....keras) of Keras 3 wrote")
-        raise UnsafeKerasFileError(f"holds {strange[0][:100]!r}, which no network of Keras's own layers needs")
+            raise NetworkFileError("is no file that model.save(....keras) of Keras 3 wrote")
+        raise NetworkFileError(f"holds {strange[0][:100]!r}, which no network of Keras's own layers needs")
     if len(set(names)) < len(names):
-        raise UnsafeKerasFileError("holds a file twice, so that nobody can say which one counts")
+        raise NetworkFileError("holds a file twice, so that nobody can say which one counts")
     unpacked = sum(member.file_size for member in members)
     if unpacked > MAX_BYTES:
-        raise UnsafeKerasFileError(f"unpacks to more than the {MAX_BYTES:,} bytes that are read")
+        raise NetworkFileError(f"unpacks to more than the {MAX_BYTES:,} bytes that are read")
     if unpacked > max(ALWAYS_UNPACKED_BYTES, MAX_RATIO * size):
-        raise UnsafeKerasFileError(f"unpacks to {unpacked:,} bytes, more than {MAX_RATIO} times its size")
+        raise NetworkFileError(f"unpacks to {unpacked:,} bytes, more than {MAX_RATIO} times its size")
     if archive.getinfo("config.json").file_size > MAX_DESCRIPTION_BYTES:
-        raise UnsafeKerasFileError(f"describes its model in more than {MAX_DESCRIPTION_BYTES:,} bytes")
+        raise NetworkFileError(f"describes its model in more than {MAX_DESCRIPTION_BYTES:,} bytes")
 
 
 def check_network(path: Path) -> dict[str, Any]:
@@ -92,11 +85,11 @@ def check_network(path: Path) -> dict[str, Any]:
     Neither Keras nor TensorFlow is imported.
 
     Raises:
-        UnsafeKerasFileError: See above, and :func:`read_description`.
+        NetworkFileError: See above, and :func:`read_description`.
     """
     description = read_description(path)
     if strange := sorted(set(foreign(description))):
-        raise UnsafeKerasFileError(f"holds {', '.join(strange[:5])}; only models of Keras's own layers are loaded")
+        raise NetworkFileError(f"holds {', '.join(strange[:5])}; only models of Keras's own layers are loaded")
     _weights_inside(path)
     return description
 
@@ -109,7 +102,7 @@ def _weights_inside(path: Path) -> int:
                 return 0
             content = archive.read(WEIGHTS)
     except (OSError, zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
-        raise UnsafeKerasFileError(f"is damaged: {error}") from None
+        raise NetworkFileError(f"is damaged: {error}") from None
     return check_weights(io.BytesIO(content), len(content))
 
 
@@ -150,7 +143,7 @@ def check_weights(file: Path | BinaryIO, size: int) -> int:
         size: How many bytes it has.
 
     Raises:
-        UnsafeKerasFileError: It is no such file, it declares larger arrays than it holds, or it leads to other files.
+        NetworkFileError: It is no such file, it declares larger arrays than it holds, or it leads to other files.
     """
     import h5py
 
@@ -159,16 +152,16 @@ def check_weights(file: Path | BinaryIO, size: int) -> int:
             arrays = list(_arrays(opened))
             strange = any(array.external or array.is_virtual for array in arrays)
             sizes = [(math.prod(array.shape or ()), array.dtype.itemsize) for array in arrays]
-    except UnsafeKerasFileError:
+    except NetworkFileError:
         raise
     except Exception as error:  # noqa: BLE001 - h5py raises nearly everything on damaged files
         reason = " ".join(str(error).split())
-        raise UnsafeKerasFileError(f"holds no weights that can be read: {reason}") from None
+        raise NetworkFileError(f"holds no weights that can be read: {reason}") from None
     if strange:
-        raise UnsafeKerasFileError("takes weights from another file")
+        raise NetworkFileError("takes weights from another file")
     declared = sum(count * itemsize for count, itemsize in sizes)
     if declared > size:
-        raise UnsafeKerasFileError(f"declares weights of {declared:,} bytes in a file of {size:,}")
+        raise NetworkFileError(f"declares weights of {declared:,} bytes in a file of {size:,}")
     return sum(count for count, _ in sizes)
 
 
@@ -182,7 +175,7 @@ def _arrays(root: h5py.File) -> Iterator[h5py.Dataset]:
         group = groups.pop()
         for name in group:
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise UnsafeKerasFileError("leads to another place than itself, as no file of weights does")
+                raise NetworkFileError("leads to another place than itself, as no file of weights does")
             inner = group[name]
             place = h5py.h5o.get_info(inner.id).addr
             if place in seen:  # groups may hold each other
@@ -200,7 +193,7 @@ def check_layers(path: Path) -> None:
     Keras makes the layers before it looks for their weights. So it is asked first to make them without any.
 
     Raises:
-        UnsafeKerasFileError: The file does not hold the weights of its layers.
+        NetworkFileError: The file does not hold the weights of its layers.
         Exception: Keras cannot make a network of it.
     """
     import keras
@@ -226,4 +219,4 @@ def check_layers(path: Path) -> None:
     held = _weights_inside(path)
     # Some layers keep a state that is not saved, such as the seed of a dropout. What counts is the order of magnitude.
     if needed > 2 * held + 10**6:
-        raise UnsafeKerasFileError(f"describes layers with {needed:,} weights, but holds {held:,}")
+        raise NetworkFileError(f"describes layers with {needed:,} weights, but holds {held:,}")
