@@ -144,6 +144,7 @@ def test_a_model_that_is_only_measured_gets_the_number_of_the_usual_script():
         splits=parts,
         identities=tuple(map(str, range(people + 3))),
         images_key="made",
+        groups=(),
         resolved=SimpleNamespace(experiment=SimpleNamespace(evaluation=Evaluation(), protocol=protocol)),
     )
     records = [
