@@ -281,7 +281,7 @@ def test_results_hold_exactly_what_is_documented(run, study):
             "method",
         ),
         *("test_train_ratio", "parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
-        *("variance_ratio", "average_seeds", "verdict"),
+        *("variance_ratio", "average_seeds", "verdict", "groups", "failures"),
     }
     assert (document["schema"], document["name"], document["spec_hash"]) == (1, "tiny", study.spec_hash)
     for trial in document["trials"]:
