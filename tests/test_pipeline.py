@@ -18,7 +18,7 @@ import faceexp
 from faceexp import pipeline
 from faceexp.engine.trials import train
 from faceexp.errors import InputError
-from faceexp.evaluation.catalogue import METRICS
+from faceexp.evaluation.catalogue import COLUMNS
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store, digest
@@ -125,12 +125,14 @@ class Raises(LossPlugin):
 '''
 ATTRIBUTES = {"apart": "Apart", "no_number": "NoNumber", "raises": "Raises"}
 MODULE = "losses_of_the_pipeline_tests"
-METRIC_NAMES = {metric.key for metric in METRICS}
+METRIC_NAMES = {metric.key for metric in COLUMNS}
 RANK_1 = {"rank_1", "rank_1_pooled"}
 METRIC_KEYS = METRIC_NAMES | {f"{name}_pooled" for name in METRIC_NAMES}
 
 TRIAL_KEYS = {
     "id",
+    "met",
+    "identification",
     "loss",
     "label",
     "kind",
@@ -148,7 +150,7 @@ TRIAL_KEYS = {
     "unseeded",
     "curve",
 }
-SUMMARY_KEYS = {"label", "kind", "metric", "mean", "ci95", "n", "comparable", "group"}
+SUMMARY_KEYS = {"standard_error", "folds", "met", "label", "kind", "metric", "mean", "ci95", "n", "comparable", "group"}
 COMPARISON_KEYS = {
     "metric",
     "a",
@@ -279,7 +281,7 @@ def test_results_hold_exactly_what_is_documented(run, study):
             "method",
         ),
         *("test_train_ratio", "parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
-        *("variance_ratio", "average_seeds", "verdict"),
+        *("variance_ratio", "average_seeds", "verdict", "groups", "failures"),
     }
     assert (document["schema"], document["name"], document["spec_hash"]) == (1, "tiny", study.spec_hash)
     for trial in document["trials"]:

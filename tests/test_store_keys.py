@@ -78,6 +78,7 @@ HASHED = {
         "results/identification.py",
         "results/measure.py",
         "results/record.py",
+        "results/evidence.py",
         "results/schema.py",
     ],
 }
