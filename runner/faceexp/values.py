@@ -82,8 +82,8 @@ class Resolved:
 
     @property
     def folds(self) -> int:
-        """Folds per seed: as many as the list of pairs has, where the protocol takes its folds from a list."""
-        return len(self.pairs.folds) if self.pairs else self.experiment.protocol.folds
+        """Folds per seed as far as the file tells; the pairs of a data set have more. ``Plan.folds`` is exact."""
+        return self.pairs.folds if self.pairs else self.experiment.protocol.folds
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -137,6 +137,11 @@ class Plan:
     trials: tuple[Trial, ...]
     notes: tuple[Note, ...] = ()
     file_digests: ByteArray | None = None
+
+    @property
+    def folds(self) -> int:
+        """Folds per seed."""
+        return len(self.splits) // len(self.resolved.experiment.seeds)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
-from faceexp.planning.listed_pairs import listed_images
+from faceexp.planning.listed_pairs import pairs_to_judge
 from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.prospects import prospects
 from faceexp.planning.resolve import Issue, UnplannableError
@@ -41,7 +41,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     """
     experiment = resolved.experiment
     data = build_data(resolved.dataset)
-    pairs_of_folds = listed_images(data, resolved.pairs) if resolved.pairs else []
+    pairs_of_folds = pairs_to_judge(data, experiment.protocol, resolved.pairs)
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
     parts_of_lists = listed_parts(data, resolved.lists) if resolved.lists else None
     in_question = np.sort(np.concatenate(parts_of_lists)) if parts_of_lists else np.arange(len(data.labels))
@@ -88,7 +88,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         labels=labels,
         identities=tuple(data.identities[person] for person in people),
         splits=parts,
-        trials=tuple(trials_of(fitted)),
+        trials=tuple(trials_of(fitted, len(parts) // len(experiment.seeds))),
         notes=(*about, *outlook),
         file_digests=None if of_files is None else of_files[used],
     )
@@ -205,8 +205,8 @@ def _notes(
     parts: tuple[Split, ...],
     listed_pairs: int,
 ) -> Iterator[Note]:
-    people = len(np.unique(labels))
-    yield Note("data", f"{people} people, {len(used)} images; {data.source}")
+    known = f"{len(np.unique(labels))} people, {len(used)} images" if data.people_known else f"{len(used)} images"
+    yield Note("data", f"{known}; {data.source}")
     if len(used) < len(data.images):
         left = len(data.images) - len(used)
         in_no_list = "in no list, " if experiment.protocol.kind == "listed" else ""
@@ -235,8 +235,13 @@ def _notes(
         lost = (
             f"; {listed_pairs - judged} pairs are lost with images that cannot be read" if judged < listed_pairs else ""
         )
+        folds = (
+            f"in {len(first)} folds, the threshold of each from pairs of the others"
+            if len(first) > 1
+            else "in one fold, the threshold from pairs of people whom they do not show"
+        )
         text = (
-            f"{judged} listed pairs in {len(first)} folds, the threshold of each from pairs of the others; "
+            f"{judged} listed pairs {folds}; "
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
         )
         yield Note("pairs_file", text)

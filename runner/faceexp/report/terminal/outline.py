@@ -10,7 +10,7 @@ from faceexp.values import Resolved
 def outline(resolved: Resolved) -> str:
     """Return in one line what a run is about to do."""
     experiment = resolved.experiment
-    trials = list(trials_of(resolved))
+    trials = list(trials_of(resolved, resolved.folds))
     counted = trials_counted(
         len(trials),
         losses=len(resolved.losses),
@@ -18,6 +18,8 @@ def outline(resolved: Resolved) -> str:
         seeds=len(experiment.seeds),
         folds=resolved.folds,
     )
+    if experiment.protocol.kind == "pairs_file" and not resolved.pairs:
+        counted = f"{counted}, in each fold of the data set's pairs,"
     return (
         f"{experiment.name}: {counted} on {experiment.dataset.plugin}, {experiment.protocol.kind.replace('_', ' ')}, "
         f"trunk {experiment.model.plugin}"
