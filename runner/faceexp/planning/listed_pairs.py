@@ -19,6 +19,7 @@ from faceexp.data.face_data import (
     images_of_people,
     one_form,
     path_of,
+    place_of,
     some,
 )
 from faceexp.data.pairs_file import NO_NUMBER, PairsFile
@@ -82,6 +83,7 @@ class _Paths:
     """The images of a data set by their paths: the ends of these, or as seen from the list."""
 
     def __init__(self, data: FaceData, pairs_file: str) -> None:
+        self._data = data
         self._names = ImageNames(data)
         self._folder = user_path(pairs_file).parent
 
@@ -101,10 +103,11 @@ class _Paths:
 
     def _images(self, name: str) -> list[int]:
         images = self._names.find(name)
-        # Where several paths end like this, or none, the very path may be meant.
-        return (
-            images if len(images) == 1 else self._names.find(os.path.normpath(self._folder / at_home(name))) or images
-        )
+        if len(images) == 1:
+            return images
+        # Where several paths end like this, or none, that of one very file may be meant.
+        file = one_form(os.path.normpath(self._folder / at_home(name)))
+        return [image for image in self._names.find(file) if one_form(place_of(self._data, image)) == file] or images
 
 
 class _Directory:
