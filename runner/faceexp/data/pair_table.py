@@ -102,12 +102,13 @@ def _pairs(rows: Iterable[list[str]], first: str, separator: str, name: str) -> 
     problems: list[Problem] = []
     wrong = 0
     for number, given in enumerate(rows, 2):
-        cells = [cell.strip() for cell in given]
-        if not any(cells):
+        cells = [*map(str.strip, given)]
+        is_whole = len(cells) == width and cells[0] and cells[1]
+        if not is_whole and not any(cells):
             continue
-        same = MEANINGS.get(cells[truth_at].lower()) if truth_at and len(cells) == width else None
+        same = MEANINGS.get(cells[truth_at].lower()) if truth_at and is_whole else None
         message = ""
-        if len(cells) != width or (truth_at and same is None) or identities_at or not (cells[0] and cells[1]):
+        if not is_whole or (truth_at and same is None) or identities_at:
             message = _fault(dict(zip(columns, cells, strict=False)), cells, columns, separator)
         if not message and fold_at and not cells[fold_at]:
             message = "names no fold; give each pair one"

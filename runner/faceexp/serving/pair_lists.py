@@ -92,7 +92,7 @@ def read_pairs(file: str | Path) -> PairList:
     pairs = [(photos[one], photos[other], same) for (one, other), same in zip(table.pairs, table.same, strict=True)]
     if table.identities:
         return PairList(path, sha256, pairs, _named(table, photos, str(file)), "columns")
-    folders = _folders(pairs)
+    folders = _folders(table, photos)
     return PairList(path, sha256, pairs, folders, "folders" if folders else None)
 
 
@@ -111,8 +111,12 @@ def _named(table: PairTable, photos: Sequence[str], file: str) -> dict[str, str]
     return person
 
 
-def _folders(pairs: Sequence[ListedPair]) -> dict[str, str]:
+def _folders(table: PairTable, photos: Sequence[str]) -> dict[str, str]:
     """Return the folder of each photo, if folders are people: they agree with the truth of all pairs, of both kinds."""
-    folder = {photo: str(Path(photo).parent) for photo in dict.fromkeys(photo for pair in pairs for photo in pair[:2])}
-    agree = all(same == (folder[a] == folder[b]) for a, b, same in pairs)
-    return folder if agree and {same for _, _, same in pairs} == {True, False} else {}
+    if set(table.same) != {True, False}:
+        return {}
+    folders = [str(Path(photo).parent) for photo in photos]
+    _, number = np.unique(folders, return_inverse=True)
+    first, second = np.array(table.pairs, dtype=np.int64).T
+    agree = np.array_equal(number[first] == number[second], np.array(table.same, bool))
+    return dict(zip(photos, folders, strict=True)) if agree else {}
