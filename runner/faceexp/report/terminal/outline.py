@@ -18,8 +18,8 @@ def outline(resolved: Resolved) -> str:
         seeds=len(experiment.seeds),
         folds=resolved.folds,
     )
-    if experiment.protocol.kind == "pairs_file" and not resolved.pairs:
-        counted = f"{counted}, in each fold of the data set's pairs,"
+    if experiment.protocol.kind == "pairs_file" and experiment.protocol.path is None:
+        counted = f"{counted}, and as many for each further fold of the data set's pairs,"
     return (
         f"{experiment.name}: {counted} on {experiment.dataset.plugin}, {experiment.protocol.kind.replace('_', ' ')}, "
         f"trunk {experiment.model.plugin}"
