@@ -76,7 +76,7 @@ def verify(folder: Path, _: int) -> str:
     calibration = {"threshold": 15.0, "slope": -1.0, "intercept": 15.0, "people": 100}
     fields = {"label": "made", "distance": "euclidean", "threshold": 15.0, "preprocess": {"size": [16, 16]}}
     record = ModelRecord.model_validate({**fields, "calibration": calibration})
-    model = Random(folder, record, lambda pixels: pixels)
+    model = Random(folder, record, lambda pixels: pixels.astype(np.float32))
     serving.load_model = lambda *_, **__: model
     with (
         Path(os.devnull).open("w") as nowhere,

@@ -14,11 +14,15 @@ class ImageNames:
 
     def __init__(self, data: FaceData) -> None:
         self._data = data
+        # By the last part of the path, and by the last two: every person may have a 0001.jpg.
         self._files: dict[str, list[int]] = defaultdict(list)
+        self._in_folders: dict[tuple[str, str], list[int]] = defaultdict(list)
         for index in range(len(data.images)):
             path = path_of(data, index)
             if path:
-                self._files[_readable(path.name)].append(index)
+                name = _readable(path.name)
+                self._files[name].append(index)
+                self._in_folders[_readable(path.parent.name), name].append(index)
 
     def __bool__(self) -> bool:
         return bool(self._files)
@@ -26,8 +30,10 @@ class ImageNames:
     def find(self, text: str) -> list[int]:
         """Return the images whose paths end like this."""
         ending = [part for part in one_form(text).split("/") if part not in ("", ".")]
-        of_name = self._files.get(ending[-1], []) if ending else []
-        return of_name if len(ending) == 1 else [image for image in of_name if self._ends_with(image, ending)]
+        if len(ending) < 2:
+            return self._files.get(ending[0], []) if ending else []
+        alike = self._in_folders.get((ending[-2], ending[-1]), [])
+        return alike if len(ending) == 2 else [image for image in alike if self._ends_with(image, ending)]
 
     def several(self, text: str, images: list[int]) -> str:
         """Return that several images are called like this."""
