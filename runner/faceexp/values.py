@@ -98,8 +98,8 @@ class Resolved:
 
     @property
     def folds(self) -> int:
-        """Folds per seed: as many as the list of pairs has, where the protocol takes its folds from a list."""
-        return len(self.pairs.folds) if self.pairs else self.experiment.protocol.folds
+        """Folds per seed as far as the file tells; the pairs of a data set have more. ``Plan.folds`` is exact."""
+        return self.pairs.folds if self.pairs else self.experiment.protocol.folds
 
     @property
     def trained(self) -> str:
@@ -214,6 +214,11 @@ class Plan:
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
     groups: tuple[Groups, ...] = ()
     lost: Lost | None = None
+
+    @property
+    def folds(self) -> int:
+        """Folds per seed."""
+        return len(self.splits) // len(self.resolved.experiment.seeds)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,15 @@ imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models
 from __future__ import annotations
 
 from faceexp.arrays import ByteArray, FloatArray, IntArray
-from faceexp.contract.datasets import DatasetPlugin, FaceData, StoredImage, choose_people, too_few_people
+from faceexp.contract.datasets import (
+    DatasetPlugin,
+    FaceData,
+    FacePairs,
+    StoredImage,
+    choose_people,
+    people_of_pairs,
+    too_few_people,
+)
 from faceexp.contract.losses import Distance, LossContext, LossFunction, LossPlugin, LossTraits, pair_traits
 from faceexp.contract.models import FixedModelPlugin, ModelPlugin
 from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
@@ -38,6 +46,7 @@ __all__ = [
     "DatasetPlugin",
     "Distance",
     "FaceData",
+    "FacePairs",
     "FixedModelPlugin",
     "FloatArray",
     "Halves",
@@ -57,6 +66,7 @@ __all__ = [
     "image_extensions",
     "option",
     "pair_traits",
+    "people_of_pairs",
     "readable_name",
     "too_few_people",
     "user_path",

@@ -93,11 +93,14 @@ class Protocol(Table):
 
     kind: Literal["open_set", "closed_set", "pairs_file", "listed"] = Field(
         description="open_set: people in test are never seen in training; closed_set: the same people, other images; "
-        "pairs_file: pairs and folds of a list in LFW's format; nobody of the tested fold is trained on; "
+        "pairs_file: listed pairs, in folds; nobody of the tested fold is trained on; "
         "listed: a list of people or images for each part."
     )
     path: str | None = Field(
-        None, min_length=1, description="pairs_file: the list of pairs; relative to the experiment file."
+        None,
+        min_length=1,
+        description="pairs_file: the list of pairs, relative to the experiment file; without it, the pairs that came "
+        "with the data set are judged.",
     )
     train: str | None = Field(
         None,
@@ -157,8 +160,6 @@ class Protocol(Table):
             verb = "belongs" if len(given) == 1 else "belong"
             raise ValueError(f"{' and '.join(given)} {verb} to listed, not to {self.kind}")
         if self.kind == "pairs_file":
-            if self.path is None:
-                raise ValueError("pairs_file needs path, the list of pairs")
             if self.folds != 1:
                 raise ValueError("pairs_file takes its folds from the list; leave folds out")
         elif self.path is not None:

@@ -16,11 +16,12 @@ from faceexp.data.face_data import MAX_NAMED, image_name, mistakes_of, names_ali
 from faceexp.data.seen_photos import file_digests
 from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED, InputError, Problem
+from faceexp.experiment.baselines import PCA
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
 from faceexp.planning.groups import check_groups, group_notes, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
-from faceexp.planning.listed_pairs import listed_images
+from faceexp.planning.listed_pairs import pairs_to_judge
 from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.lost import lost_images, lost_note
 from faceexp.planning.prospects import prospects
@@ -44,7 +45,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     experiment = resolved.experiment
     data = build_data(resolved.dataset)
     check_groups(data, experiment.evaluation.groups)
-    pairs_of_folds = listed_images(data, resolved.pairs) if resolved.pairs else []
+    pairs_of_folds = pairs_to_judge(data, experiment.protocol, resolved.pairs)
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
     parts_of_lists = listed_parts(data, resolved.lists) if resolved.lists else None
     in_question = np.sort(np.concatenate(parts_of_lists)) if parts_of_lists else np.arange(len(data.labels))
@@ -69,7 +70,12 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     given = _places(parts_of_lists, used) if parts_of_lists else None
     fitting = with_fractions(experiment.protocol, labels)
     experiment = experiment.model_copy(update={"protocol": fitting})
-    parts = _all_splits(labels, experiment, judged, given)
+    trains = bool(resolved.losses or resolved.model)
+    parts = _all_splits(labels, experiment, judged, given, trains=trains)
+    if not all(len(part.train) for part in parts):
+        # There is nobody to find principal components of.
+        without = tuple(key for key in experiment.baselines if key != PCA.key)
+        experiment = experiment.model_copy(update={"baselines": without})
     fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
     _check_batches(fitted, labels, parts)
     changes = adapted(resolved.experiment, fitted.experiment)
@@ -98,7 +104,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         labels=labels,
         identities=tuple(data.identities[person] for person in people),
         splits=parts,
-        trials=tuple(trials_of(fitted)),
+        trials=tuple(trials_of(fitted, len(parts) // len(experiment.seeds))),
         notes=(*about, *outlook),
         file_digests=None if of_files is None else of_files[used],
         columns=columns,
@@ -165,10 +171,16 @@ def _places(parts: Parts, used: IntArray) -> Parts:
 
 
 def _all_splits(
-    labels: IntArray, experiment: Experiment, pairs_of_folds: tuple[IntArray, ...], given: Parts | None
+    labels: IntArray,
+    experiment: Experiment,
+    pairs_of_folds: tuple[IntArray, ...],
+    given: Parts | None,
+    *,
+    trains: bool,
 ) -> tuple[Split, ...]:
     try:
-        cut = (splits(labels, experiment.protocol, seed, pairs_of_folds, given) for seed in experiment.seeds)
+        seeds, protocol = experiment.seeds, experiment.protocol
+        cut = (splits(labels, protocol, seed, pairs_of_folds, given, trains=trains) for seed in seeds)
         return tuple(itertools.chain.from_iterable(cut))
     except UnservableError as error:
         raise UnplannableError([Issue(("protocol",), str(error))]) from error
@@ -219,8 +231,8 @@ def _notes(
     parts: tuple[Split, ...],
     listed_pairs: int,
 ) -> Iterator[Note]:
-    people = len(np.unique(labels))
-    yield Note("data", f"{people} people, {len(used)} images; {data.source}")
+    known = f"{len(np.unique(labels))} people, {len(used)} images" if data.people_known else f"{len(used)} images"
+    yield Note("data", f"{known}; {data.source}")
     if len(used) < len(data.images):
         left = len(data.images) - len(used)
         in_no_list = "in no list, " if experiment.protocol.kind == "listed" else ""
@@ -249,8 +261,13 @@ def _notes(
         lost = (
             f"; {listed_pairs - judged} pairs are lost with images that cannot be read" if judged < listed_pairs else ""
         )
+        folds = (
+            f"in {len(first)} folds, the threshold of each from pairs of the others"
+            if len(first) > 1
+            else "in one fold, the threshold from pairs of people whom they do not show"
+        )
         text = (
-            f"{judged} listed pairs in {len(first)} folds, the threshold of each from pairs of the others; "
+            f"{judged} listed pairs {folds}; "
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
         )
         yield Note("pairs_file", text)

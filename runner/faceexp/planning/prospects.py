@@ -88,7 +88,7 @@ def _of_trials(protocol: Protocol, parts: Sequence[Split], compared: str) -> Ite
     used = tuple(dict.fromkeys(part.seed for part in parts))
     seeds, folds = len(used), len({part.fold for part in parts})
     # Seeds that test the same people are averaged within each fold, which then counts once.
-    averaged = protocol.kind == "pairs_file" or (protocol.seeds_share_test and folds > 1)
+    averaged = protocol.seeds_share_test and folds > 1
     trials = folds if averaged else seeds * folds
     if trials >= TRIALS_FOR_BEST:
         return
@@ -98,7 +98,9 @@ def _of_trials(protocol: Protocol, parts: Sequence[Split], compared: str) -> Ite
         remedy = f"take a list of {wanted}" if protocol.kind == "pairs_file" else f"cut {wanted}"
     else:
         counted = f"{seeds} seed{'s' if seeds > 1 else ''} x {folds} fold{'s' if folds > 1 else ''}"
-        remedy = f"write {wanted}" if protocol.kind == "listed" else f"write {wanted}, or cut more folds"
+        remedy = (
+            f"write {wanted}" if protocol.kind in ("listed", "pairs_file") else f"write {wanted}, or cut more folds"
+        )
     best = f"which may be the best takes {TRIALS_FOR_BEST}"
     if trials >= TRIALS_FOR_HELPS:
         text = f"{trials} trials of each row ({counted}) can show which {compared} help; {best}"

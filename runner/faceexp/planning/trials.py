@@ -11,8 +11,13 @@ from faceexp.store import digest
 from faceexp.values import Resolved, Trial
 
 
-def trials_of(resolved: Resolved) -> Iterator[Trial]:
-    """Yield the trials in the order in which they run: of each seed and fold baselines, existing embeddings, losses."""
+def trials_of(resolved: Resolved, folds: int) -> Iterator[Trial]:
+    """Yield the trials in the order in which they run: of each seed and fold baselines, existing embeddings, losses.
+
+    Args:
+        resolved: What is to be done, with its seeds.
+        folds: Folds per seed.
+    """
     experiment = resolved.experiment
     labels = [BASELINES[key].label for key in experiment.baselines] + [
         baseline.label for baseline in resolved.baselines
@@ -20,7 +25,7 @@ def trials_of(resolved: Resolved) -> Iterator[Trial]:
     labels += [row.entry.label for row in resolved.pretrained] + [loss.entry.label for loss in resolved.losses]
     names = _file_names(list(dict.fromkeys(labels)))
     for seed in experiment.seeds:
-        for fold in range(resolved.folds):
+        for fold in range(folds):
             for baseline in resolved.baselines:
                 label = baseline.label
                 yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "baseline", seed, fold, baseline=baseline)

@@ -92,8 +92,9 @@ def _untested(run: RunRecord) -> Answer:
 
 def _more_trials(run: RunRecord, trials: int) -> str:
     """Return what gives each row so many trials, as the experiment file says it."""
-    averaged = run.average_seeds or run.protocol == "pairs_file"
-    return more_trials(trials, seeds_of(run), len({fold for _, fold in run.cells}), averaged=averaged)
+    folds = len({fold for _, fold in run.cells})
+    averaged = run.average_seeds or (run.protocol == "pairs_file" and folds > 1)
+    return more_trials(trials, seeds_of(run), folds, averaged=averaged)
 
 
 def _mean_aucs(run: RunRecord) -> list[float]:

@@ -52,7 +52,7 @@ def sampling_of(plan: Plan) -> Sampling:
     a plain t-test over its folds, as its field does. Where all trials test the same data, only training varies, and
     trainings of different seeds are unrelated.
     """
-    splits, listed = plan.splits, plan.resolved.pairs is not None
+    splits, listed = plan.splits, plan.resolved.experiment.protocol.kind == "pairs_file"
     tested: dict[int, set[bytes]] = {}
     for split in splits:
         tested.setdefault(split.fold, set()).add(split.test.tobytes())

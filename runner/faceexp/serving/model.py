@@ -249,7 +249,7 @@ class FaceModel:
             far_range=threshold.far_range,
             test_far=threshold.test_far,
             seen=count_of(seen.values()),
-            seen_of_pair=[count_of((seen[a], seen[b])) for a, b in pairs],
+            seen_of_pair=[None if None in (both := (seen[a], seen[b])) else sum(map(bool, both)) for a, b in pairs],
         )
 
     def identify(
