@@ -16,7 +16,7 @@ from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.images import release, shape
 from faceexp.data.splits import Split
 from faceexp.engine.backend import versions
-from faceexp.engine.inputs import FLIPPED, PLAIN
+from faceexp.engine.inputs import FLIPPED, PLAIN, with_mirrored
 from faceexp.engine.network import BLOCK
 from faceexp.engine.opened import Network, opened, width_of
 from faceexp.registry.installed import ConfiguredPlugin
@@ -83,14 +83,20 @@ class ExistingNetworks:
 
     def measured(self, trial: Trial, row: ResolvedPretrained, split: Split, parts: Sequence[str]) -> TrainedTrial:
         """Return the embeddings of a network that is only measured, on one split, as a trained trial."""
-        artefact = self.features(row.network, trial, 1)
+        flip = self.plan.resolved.experiment.evaluation.flip
+        artefact = self.features(row.network, trial, 2 if flip else 1)
         seconds = json.loads((artefact.path / "seconds.json").read_text(encoding="utf-8"))
-        rows = np.load(artefact.path / "features.npy", mmap_mode="r", allow_pickle=False)[PLAIN]
+        views = np.load(artefact.path / "features.npy", mmap_mode="r", allow_pickle=False)
+        embeddings = {part: np.asarray(views[PLAIN][getattr(split, part)]) for part in parts}
+        if flip:
+            embeddings = {
+                part: with_mirrored(values, views[FLIPPED][getattr(split, part)]) for part, values in embeddings.items()
+            }
         return TrainedTrial(
             trial,
             split,
             "ok",
-            embeddings={part: np.asarray(rows[getattr(split, part)]) for part in parts},
+            embeddings=embeddings,
             distance=row.entry.distance,
             seconds={"features": seconds},
             reused=("features",) if artefact.reused else (),

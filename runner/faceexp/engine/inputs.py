@@ -20,6 +20,13 @@ RESIDENT_BYTES = 256 * 2**20
 Views = Sequence[FloatArray | ByteArray]
 
 
+def with_mirrored(plain: FloatArray, mirrored: FloatArray) -> FloatArray:
+    """Return the embeddings of images together with their mirror images: the sums of both, of length 1."""
+    total = plain + mirrored
+    lengths = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.asarray(total / np.where(lengths > 0, lengths, 1), np.float32)
+
+
 def views_of(features: Path | None, images: ByteArray, *, flip: bool) -> Views:
     """Return what fine-tuning trains on: cached features, or the images themselves; plain, and maybe mirrored.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,6 +16,7 @@ from faceexp.arrays import ByteArray, FloatArray
 from faceexp.contract import FixedModelPlugin
 from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, set_standard, standard, tensorflow
 from faceexp.engine.borders import PluginValueError, check_can_be_kept, check_trunk, outside_state
+from faceexp.engine.inputs import with_mirrored
 from faceexp.engine.network_file import NetworkFile
 from faceexp.engine.opened import Network as Run
 from faceexp.engine.opened import opened, width_of
@@ -159,6 +161,11 @@ class Network:
         else:
             embeddings = [self._embedded_features(block) for block in blocks]
         return np.concatenate([block.numpy() for block in embeddings])
+
+    def embed_views(self, views: Sequence[FloatArray | ByteArray], rows: IntArray, norm: Normalization) -> FloatArray:
+        """Return embeddings as :meth:`embed` does; of images whose mirror images are given as well, of both."""
+        embeddings = [self.embed(inputs, rows, norm) for inputs in views]
+        return with_mirrored(*embeddings) if len(embeddings) > 1 else embeddings[0]
 
     def extract(self, pixels: ByteArray, normalization: Normalization) -> FloatArray:
         """Return the trunk features of one block of images, uint8 (B, H, W, C) to float32 (B, F)."""

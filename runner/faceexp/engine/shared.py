@@ -194,7 +194,7 @@ class PretrainedStages:
         validation = {}
         if self.plan.resolved.trained:
             initial = self.pretrained(split, settings.model_copy(update={"enabled": False}))
-            features = views_of(self.features(split, initial)[0].path, self.plan.images, flip=augment.flip)
+            features = self.views(self.features(split, initial)[0])
             validation["trunk"] = self._judged(features[PLAIN][split.validation], split)
             views = features if settings.trainable == "head" else views
         key = digest([settings.model_dump(), num_classes])
@@ -240,6 +240,11 @@ class PretrainedStages:
         history = {"loss": losses, "validation": scores, "seconds": time.perf_counter() - began, "score": validation}
         (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
 
+    def views(self, features: Artefact | None) -> Views:
+        """Return features of all images, or the images themselves; plain, and mirrored where anything asks for that."""
+        flip = self.plan.resolved.experiment.views > 1
+        return views_of(features.path if features else None, self.plan.images, flip=flip)
+
     def _judged(self, embeddings: FloatArray | ByteArray, split: Split) -> float:
         """Return the score of the embeddings of the validation images, before any loss has trained."""
         people = self.plan.labels[split.validation]
@@ -262,7 +267,7 @@ class PretrainedStages:
         The file ``features.npy`` is float32 (views, N, F). The second view is that of mirrored images; it is there only
         if images are mirrored in training.
         """
-        views = 2 if self.plan.resolved.experiment.augment.flip else 1
+        views = self.plan.resolved.experiment.views
         inputs = {"start": pretrained.trunk, "views": views, "images": self.plan.images_key}
         key = digest(inputs)
         if key in self._features:

@@ -27,7 +27,7 @@ from faceexp.engine.existing import ExistingNetworks
 from faceexp.engine.failures import check_finite, explained, finite
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
 from faceexp.engine.finished import FinishedWork, MissingError
-from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident, views_of
+from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed, perform, rehearsals_of
 from faceexp.engine.shared import Pretrained, PretrainedStages, training_labels
@@ -193,6 +193,7 @@ class Engine:
             "validation": self._shared.judged_on(split),
             "test": digest(split.test.tolist()),
             "parts": self._parts,
+            "flip": self.plan.resolved.experiment.evaluation.flip,
         }
         artefact = self.store.get(
             "finetune", inputs, lambda folder: self._finetune(folder, trial, resolved, split, pretrained, features)
@@ -223,8 +224,7 @@ class Engine:
     def _parts(self) -> list[str]:
         """The parts whose embeddings are evaluated.
 
-        In a closed set, people are tested whom the network was trained on. Then their training images are the gallery
-        in which they are identified, so the embeddings of these are needed, too.
+        In a closed set, training images of the people who are tested are the gallery in which they are identified.
         """
         closed = self.plan.resolved.experiment.protocol.kind == "closed_set"
         return ["validation", "test", "train"] if closed else ["validation", "test"]
@@ -263,8 +263,10 @@ class Engine:
         key, finetuner = self._finetuner(resolved, int(labels[split.train].max()) + 1, seed)
         finetuner.reset(pretrained.load(), seed)
         normalization = self._shared.normalization(split)
-        flip = self.plan.resolved.experiment.augment.flip
-        views = views_of(features.path if features else None, self.plan.images, flip=flip)
+        experiment, every = self.plan.resolved.experiment, self._shared.views(features)
+        views, embedded = (
+            every if both else every[:1] for both in (experiment.augment.flip, experiment.evaluation.flip)
+        )
         plain, source = views[PLAIN], self._resident_views(views, split, features)
         held_out = self.plan.labels[split.validation]
 
@@ -302,7 +304,7 @@ class Engine:
             raise DivergedError("no checkpoint has a validation score that is a number")
         network.set_weights(outcome.weights)
         for part in self._parts:
-            embeddings = network.embed(plain, getattr(split, part), normalization)
+            embeddings = network.embed_views(embedded, getattr(split, part), normalization)
             np.save(folder / f"{part}.npy", embeddings, allow_pickle=False)
         network.save(folder / NETWORK_FILE, outcome.weights, normalization)
         return FinetuneRecord(

@@ -40,6 +40,11 @@ class Evaluation(Table):
         description="The false accept rates at which the true accept rate is measured, such as [1e-3, 1e-4]; each that "
         "too few pairs or people of the test part could show is refused. Without it: 0.01 and 0.001.",
     )
+    flip: bool = Field(
+        False,
+        description="Embed every image together with its mirror image: the sum of both embeddings, of length 1. It "
+        "holds for thresholds, test and use; pixels and PCA are measured as they are.",
+    )
     identification: bool = Field(
         False,
         description="Enrol half of the test people in a gallery and search for everybody's photos in it: TPIR at FPIR, "

@@ -325,6 +325,11 @@ class Experiment(Table):
         return self.model
 
     @property
+    def views(self) -> int:
+        """How many views of each image have features: 2 where images are mirrored, in training or when embedded."""
+        return 2 if self.augment.flip or self.evaluation.flip else 1
+
+    @property
     def asks_as_usual(self) -> bool:
         """Whether the file asks what every file asks that has no table for it."""
         return self.verdict == (Asked(**USUAL_OF_LISTS) if self.protocol.kind == "pairs_file" else Asked())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from faceexp.evaluation.catalogue import ACCURACY, METRIC_OF, Metric
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
-from faceexp.experiment.baselines import PIXELS
+from faceexp.experiment.baselines import PCA, PIXELS
 from faceexp.planning.prospects import more_trials
 from faceexp.report.answers import Answer, ended_because, labels_in_words
 from faceexp.report.columns import compared, judged, primary, reference, rows_of
@@ -159,7 +159,7 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     sentences = []
     one, several = compared(run)
     if len(verdict.best) == 1 and not tested and verdict.simplest:
-        return _of_one(verdict, metric)
+        return _of_one(run, verdict, metric)
     if not judged and not tested:
         return Answer("", f"Nothing can be said about the {several} in {metric.name}: there are too few trials.", True)
     if len(candidates) == 1 and len(judged) > 1:
@@ -190,14 +190,17 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     return Answer("", " ".join(sentences))
 
 
-def _of_one(verdict: VerdictRecord, metric: Metric) -> Answer | None:
+def _of_one(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | None:
     """Return whether the only row beside the baselines is better than the simplest of them."""
     (claim,) = verdict.simplest
     if claim.p_corrected is None:
         return None
     by = f" by {metric.size(abs(claim.difference or 0.0))} at least" if claim.verdict == "better" else ""
     shown = "is shown" if claim.verdict == "better" else "is not shown"
-    return Answer("", f"{claim.label} {shown} to be better than {SIMPLEST} in {metric.name}{by}.")
+    rows = {row.label for row in rows_of(run)}
+    there = [label for label in (PIXELS.label, PCA.label) if label in rows]
+    simplest = SIMPLEST if len(there) > 1 else there[0]
+    return Answer("", f"{claim.label} {shown} to be better than {simplest} in {metric.name}{by}.")
 
 
 def all_alike(verdict: VerdictRecord) -> bool:

@@ -48,6 +48,7 @@ def finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, p
             calibration=trial.calibration,
             validation_auc=_validation_auc(trained, plan),
             preprocess=plan.resolved.experiment.preprocess,
+            flip=plan.resolved.experiment.evaluation.flip,
             trunk=_trunk(trained, plan),
             seen_photos=None if seen is None else SeenPhotosRecord(count=count_of(seen), sha256=sha256(seen)),
         )

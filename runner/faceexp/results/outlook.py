@@ -181,7 +181,7 @@ def _trained(plan: Plan, pixels: int) -> float:
 
 
 def _views(plan: Plan) -> int:
-    return 2 if plan.resolved.experiment.augment.flip else 1
+    return plan.resolved.experiment.views
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.images import shape
+from faceexp.engine.inputs import with_mirrored
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.messages import explain, mistakes
 from faceexp.files import at_home
@@ -131,6 +132,14 @@ def whole_network(folder: ModelFolder, record: ModelRecord, *, trust_saved_model
     Raises:
         InputError: The folder holds no network, or one that must not be opened.
     """
+    network = _of_photos(folder, record, trust_saved_model=trust_saved_model)
+    if not record.flip:
+        return network
+    return lambda pixels: with_mirrored(network(pixels), network(np.ascontiguousarray(pixels[:, :, ::-1])))
+
+
+def _of_photos(folder: ModelFolder, record: ModelRecord, *, trust_saved_model: bool) -> Network:
+    """Return the network of a model as it embeds a photo, without the mirror image."""
     if record.trunk is None:
         return network_of(folder, trust_saved_model=trust_saved_model)
     has_head = any(os.path.lexists(folder.network(form)) for form in NETWORK_FILES)
