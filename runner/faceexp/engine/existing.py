@@ -83,12 +83,12 @@ class ExistingNetworks:
 
     def measured(self, trial: Trial, row: ResolvedPretrained, split: Split, parts: Sequence[str]) -> TrainedTrial:
         """Return the embeddings of a network that is only measured, on one split, as a trained trial."""
-        flip = self.plan.resolved.experiment.evaluation.flip
-        artefact = self.features(row.network, trial, 2 if flip else 1)
+        views_of_image = self.plan.resolved.experiment.evaluation.views
+        artefact = self.features(row.network, trial, views_of_image)
         seconds = json.loads((artefact.path / "seconds.json").read_text(encoding="utf-8"))
         views = np.load(artefact.path / "features.npy", mmap_mode="r", allow_pickle=False)
         embeddings = {part: np.asarray(views[PLAIN][getattr(split, part)]) for part in parts}
-        if flip:
+        if views_of_image > 1:
             embeddings = {
                 part: with_mirrored(values, views[FLIPPED][getattr(split, part)]) for part, values in embeddings.items()
             }

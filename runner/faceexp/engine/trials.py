@@ -264,9 +264,7 @@ class Engine:
         finetuner.reset(pretrained.load(), seed)
         normalization = self._shared.normalization(split)
         experiment, every = self.plan.resolved.experiment, self._shared.views(features)
-        views, embedded = (
-            every if both else every[:1] for both in (experiment.augment.flip, experiment.evaluation.flip)
-        )
+        views = every if experiment.augment.flip else every[:1]
         plain, source = views[PLAIN], self._resident_views(views, split, features)
         held_out = self.plan.labels[split.validation]
 
@@ -304,7 +302,7 @@ class Engine:
             raise DivergedError("no checkpoint has a validation score that is a number")
         network.set_weights(outcome.weights)
         for part in self._parts:
-            embeddings = network.embed_views(embedded, getattr(split, part), normalization)
+            embeddings = network.embed_views(every[: experiment.evaluation.views], getattr(split, part), normalization)
             np.save(folder / f"{part}.npy", embeddings, allow_pickle=False)
         network.save(folder / NETWORK_FILE, outcome.weights, normalization)
         return FinetuneRecord(

@@ -51,6 +51,11 @@ class Evaluation(Table):
         "and CMC.",
     )
 
+    @property
+    def views(self) -> int:
+        """How many views of each image its embedding is made of."""
+        return 2 if self.flip else 1
+
     @model_serializer(mode="wrap")
     def _without_what_is_not_asked(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # As in Protocol: a key that came later and is not given stays out of what a run's folder is named after.
