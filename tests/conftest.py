@@ -25,7 +25,8 @@ from faceexp.experiment.schema import (
     Protocol,
 )
 from faceexp.planning.prepare import prepare
-from faceexp.registry.installed import BASES, ConfiguredPlugin, InstalledPlugin, discover
+from faceexp.registry.bases import kind_of
+from faceexp.registry.installed import ConfiguredPlugin, InstalledPlugin, discover
 from faceexp.store import Store, digest
 from faceexp.values import Plan, Resolved, ResolvedLoss
 
@@ -105,7 +106,7 @@ def chosen() -> Callable[..., ConfiguredPlugin]:
     """Wrap a plugin as if the registry had found it: ``chosen("made", plugin)``."""
 
     def wrap(name: str, plugin: Plugin) -> ConfiguredPlugin:
-        kind = next(kind for kind, base in BASES.items() if isinstance(plugin, base))
+        kind = kind_of(plugin)
         return ConfiguredPlugin(
             InstalledPlugin(kind, name, "faceexp-tests", "0", "module_of_no_file", type(plugin).__name__), plugin
         )

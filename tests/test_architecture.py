@@ -15,9 +15,9 @@ PACKAGE = ROOT / "runner" / "faceexp"
 ORDER = (
     "errors",
     "files",
-    "keras_files",
     "quiet",
     "arrays",
+    "network_files",
     "contract",
     "layers",
     "tensors",

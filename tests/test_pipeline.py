@@ -18,7 +18,7 @@ import faceexp
 from faceexp import pipeline
 from faceexp.engine.trials import train
 from faceexp.errors import InputError
-from faceexp.evaluation.catalogue import METRICS
+from faceexp.evaluation.catalogue import COLUMNS
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store, digest
@@ -125,12 +125,14 @@ class Raises(LossPlugin):
 '''
 ATTRIBUTES = {"apart": "Apart", "no_number": "NoNumber", "raises": "Raises"}
 MODULE = "losses_of_the_pipeline_tests"
-METRIC_NAMES = {metric.key for metric in METRICS}
+METRIC_NAMES = {metric.key for metric in COLUMNS}
 RANK_1 = {"rank_1", "rank_1_pooled"}
 METRIC_KEYS = METRIC_NAMES | {f"{name}_pooled" for name in METRIC_NAMES}
 
 TRIAL_KEYS = {
     "id",
+    "met",
+    "identification",
     "loss",
     "label",
     "kind",
@@ -149,7 +151,7 @@ TRIAL_KEYS = {
     "unseeded",
     "curve",
 }
-SUMMARY_KEYS = {"label", "kind", "metric", "mean", "ci95", "n", "comparable", "group"}
+SUMMARY_KEYS = {"standard_error", "folds", "met", "label", "kind", "metric", "mean", "ci95", "n", "comparable", "group"}
 COMPARISON_KEYS = {
     "metric",
     "a",
@@ -280,7 +282,7 @@ def test_results_hold_exactly_what_is_documented(run, study):
             "method",
         ),
         *("test_train_ratio", "parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
-        *("variance_ratio", "average_seeds", "verdict", "measured_on", "test_sets", "over_sets"),
+        *("variance_ratio", "average_seeds", "verdict", "groups", "failures", "measured_on", "test_sets", "over_sets"),
     }
     assert (document["schema"], document["name"], document["spec_hash"]) == (1, "tiny", study.spec_hash)
     for trial in document["trials"]:
@@ -685,11 +687,40 @@ def test_an_unknown_option_in_a_grid_is_told_there(mistakes):
             'metric = "rank_1"',
             "is measured under closed_set alone, where the people who are tested are enrolled; name another metric",
         ),
+        ('metric = "fold_accuracy"', "is measured under pairs_file alone, where a list has folds; name another metric"),
+        (
+            'metric = "tpir@fpir=0.1"',
+            "is measured with `identification = true` in [evaluation]; add it, or name another metric",
+        ),
+        ('metric = "tar@far=1e-2"', "is written tar@far=0.01"),
+        (
+            'metric = "tar@far=0.0001"',
+            "is measured where fars in [evaluation] has 0.0001; it has [0.01, 0.001]",
+        ),
     ],
 )
 def test_a_metric_that_cannot_be_judged_is_one_problem_at_its_line(mistakes, verdict, message):
     line = line_of("[model]") + 1 + verdict.count("\n")
     assert mistakes(("[model]", f"[verdict]\n{verdict}\n[model]")) == [f"/x.toml:{line}: verdict.metric: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "metric"),
+    [("fars = [1e-4, 0.1]", "tar@far=0.0001"), ("identification = true", "cmc_rank_1"), ("", "tar@far=0.001")],
+)
+def test_a_metric_that_is_asked_for_can_be_judged(tmp_path, face_folder, asked, metric):
+    path = tmp_path / "x.toml"
+    tables = f'[evaluation]\n{asked}\n[verdict]\nmetric = "{metric}"\n[model]'
+    path.write_text(SPEC.format(folder=face_folder).replace("[model]", tables), encoding="utf-8")
+    assert faceexp.load(path).experiment.verdict.metric == metric
+
+
+def test_rates_that_are_none_are_problems_of_the_file(mistakes):
+    assert mistakes(("[model]", "[evaluation]\nfars = [1e-3, 0.0, 1.0]\nidentification = 1\n[model]")) == [
+        f"/x.toml:{line_of('[model]') + 1}: evaluation.fars[1]: must be greater than 0, not 0.0",
+        f"/x.toml:{line_of('[model]') + 1}: evaluation.fars[2]: must be less than 1, not 1.0",
+        f"/x.toml:{line_of('[model]') + 2}: evaluation.identification: must be true or false, not 1",
+    ]
 
 
 def test_a_metric_that_is_no_text_is_one_problem_too(mistakes):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import io
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -16,21 +15,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from faceexp.arrays import ByteArray
 from faceexp.contract import FaceData
-from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.evaluation.catalogue import METRIC_OF
+from faceexp.errors import InputError, Problem
+from faceexp.evaluation.declared import metric_problems
 from faceexp.experiment import parse, toml
-from faceexp.experiment.messages import short
+from faceexp.experiment.references import Reference
 from faceexp.experiment.schema import Experiment
+from faceexp.planning.issues import UnplannableError
 from faceexp.planning.lists import with_lists
 from faceexp.planning.paths import Paths
 from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
-from faceexp.planning.resolve import UnplannableError, resolve
+from faceexp.planning.resolve import resolve, with_labels
 from faceexp.planning.words import with_words
-from faceexp.registry.installed import discover
-from faceexp.store import Store, default_root, digest, link_or_copy, remove_unfinished, write_bytes, write_text
-from faceexp.values import NETWORK_FILE, Event, EventCallback, Note, Noted, Plan, Resolved, TrainedTrial, Trial
+from faceexp.registry.installed import Registry, discover
+from faceexp.store import Store, default_root, digest, remove_unfinished, write_text
+from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved, Trial
 
 if TYPE_CHECKING:
     # Everything about results is imported where a run begins: `faceexp validate` only reads and checks a file.
@@ -57,24 +56,37 @@ def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (),
         InputError: With every mistake in the file.
     """
     registry = discover()
-    document = with_words(toml.read(path, tuple(overrides)), registry)
+    return _study_of(with_words(toml.read(path, tuple(overrides)), registry), registry, only)
+
+
+def loads(text: str, name: str, *, overrides: Sequence[str] = ()) -> Study:
+    """Check the text of an experiment file; see :func:`load`. Its paths are relative to the current directory.
+
+    Raises:
+        InputError: With every mistake in the text.
+    """
+    registry = discover()
+    return _study_of(with_words(toml.parse_text(text, name, tuple(overrides)), registry), registry)
+
+
+def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] = ()) -> Study:
     experiment, problems, references = parse.parse(document)
     paths = Paths(document, registry)
     problems += _path_and_plugin_problems(paths, references)
-    problems += _metric_problems(document)
+    problems += metric_problems(document)
     problems += _until_problems(document, experiment)
     if problems or experiment is None:
         raise InputError(parse.in_order(problems))
+    experiment = with_labels(paths.of_experiment(experiment), registry)
     if only:
         experiment = only_labels(experiment, only)
-    experiment = paths.of_experiment(experiment)
     try:
         return Study(document, experiment, with_lists(resolve(experiment, registry)))
     except UnplannableError as error:
         raise at_their_lines(document, error) from error
 
 
-def _path_and_plugin_problems(paths: Paths, references: list[parse.Reference]) -> list[Problem]:
+def _path_and_plugin_problems(paths: Paths, references: list[Reference]) -> list[Problem]:
     """Return which files are missing, and what else is wrong with plugins and their options."""
     missing = dict(paths.missing(references))
     placed = [paths.of_reference(reference) for reference in references]
@@ -83,23 +95,6 @@ def _path_and_plugin_problems(paths: Paths, references: list[parse.Reference]) -
     told = tuple(f"{toml.spell(place)}: " for place in places)
     others = plugin_problems(paths.document, placed, paths.registry)
     return [*missing.values(), *(problem for problem in others if not problem.message.startswith(told))]
-
-
-def _metric_problems(document: toml.Document) -> list[Problem]:
-    """Return what is wrong with the metric that a file wants to be judged: there may be no such one, or none here."""
-    verdict = document.data.get("verdict")
-    metric = verdict.get("metric") if isinstance(verdict, dict) else None
-    protocol = document.data.get("protocol")
-    kind = protocol.get("kind") if isinstance(protocol, dict) else None
-    if metric == "rank_1" and kind != "closed_set":
-        message = (
-            "is measured under closed_set alone, where the people who are tested are enrolled; name another metric"
-        )
-        return [document.problem(("verdict", "metric"), message)]
-    if not isinstance(metric, str) or metric in METRIC_OF:
-        return []
-    message = f"there is no metric {short(metric)}; {did_you_mean(metric, METRIC_OF)}"
-    return [document.problem(("verdict", "metric"), message)]
 
 
 def _until_problems(document: toml.Document, experiment: Experiment | None) -> list[Problem]:
@@ -135,9 +130,10 @@ class Study:
             InputError: With every mistake in the data.
         """
         from faceexp.planning.prepare import prepare
+        from faceexp.results.asked_rates import with_refusals
 
         with self._mistakes_in_the_data():
-            return prepare(self.resolved, store, on_event)
+            return with_refusals(prepare(self.resolved, store, on_event), on_event)
 
     def data(self) -> FaceData:
         """Return the data set, without decoding its images.
@@ -145,7 +141,7 @@ class Study:
         Raises:
             InputError: With every mistake in the data.
         """
-        from faceexp.planning.prepare import build_data
+        from faceexp.planning.build import build_data
 
         with self._mistakes_in_the_data():
             return build_data(self.resolved.dataset)
@@ -215,7 +211,7 @@ class Study:
         while True:
             records += _train(plan, chosen, folder, used_store, on_event, jobs, pictures)
             sampling = sampling_of(plan)
-            verdict = judge(records, asked, sampling, verdict)
+            verdict = judge(records, asked, sampling, verdict, plan.resolved.reference)
             if asked.until == "seeds":
                 break
             look = LookRecord(seeds=seeds, trained=losses, seconds=time.monotonic() - started)
@@ -230,9 +226,9 @@ class Study:
         # Trials that run side by side end in any order. The results have the order of the plan.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])
-        results = collect(self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict)
+        results = collect(self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict, folder)
         write_text(folder.results, to_json(results))
-        well = [record.id for record in records if record.status == "ok" and record.kind == "loss"]
+        well = [record.id for record in records if record.status == "ok" and record.kind != "baseline"]
         keep_only(folder, order, well, pictures)
         finished = Run(folder.root, results)
         finished.write_pages()
@@ -274,6 +270,7 @@ def _train(
     from faceexp.engine import trials
     from faceexp.evaluation.checkpoints import ValidationAuc
     from faceexp.results.events import TrialEnded
+    from faceexp.results.finish import finish
 
     records = []
     before = len(plan.trials) - len(chosen)
@@ -281,69 +278,9 @@ def _train(
     # Closed in every case: processes must not outlive a run that was interrupted.
     with contextlib.closing(trials.train(planned, store, ValidationAuc(), on_event, jobs)) as all_trained:
         for number, trained in enumerate(all_trained, before + 1):
-            record = _finish(trained, folder, plan, store, pictures)
+            record = finish(trained, folder, plan, store, pictures)
             records.append(record)
             total = len(plan.trials)
             on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
     on_event(Event("compare", 0, 1))
     return records
-
-
-def _finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, pictures: set[int]) -> TrialRecord:
-    """Measure a trial, and write its file, its model with the threshold, and the pictures that are not written yet."""
-    from faceexp.data.seen_photos import count_of, sha256
-    from faceexp.results.jsonable import to_json
-    from faceexp.results.measure import measure
-    from faceexp.results.model_schema import ModelRecord, SeenPhotosRecord
-    from faceexp.results.tidy import forget_model
-
-    measured = measure(trained, plan, store)
-    trial = measured.trial
-    write_text(folder.trial(trial.id), to_json(trial))
-    for image in set(measured.pictures) - pictures:
-        write_bytes(folder.picture(image), _png(plan.images[image]))
-    pictures.update(measured.pictures)
-    if trial.status != "ok":
-        forget_model(folder, trial.id)
-    if trained.folder and trial.status == "ok":
-        model = folder.model(trial.id)
-        seen = _seen_photos(trained, plan)
-        if seen is not None:
-            write_bytes(model.seen_photos, seen)
-        link_or_copy(trained.folder / NETWORK_FILE, model.network("keras"))
-        scores = [point.validation for point in trial.curve if point.step == trial.best_step]
-        description = ModelRecord(
-            label=trial.label,
-            seed=trial.seed,
-            fold=trial.fold,
-            distance=trained.distance,
-            threshold=trial.threshold,
-            criterion="best balanced accuracy on the validation part",
-            calibration=trial.calibration,
-            validation_auc=scores[0] if scores else None,
-            preprocess=plan.resolved.experiment.preprocess,
-            seen_photos=None if seen is None else SeenPhotosRecord(count=count_of(seen), sha256=sha256(seen)),
-        )
-        write_text(model.record, to_json(description))
-    return trial.alone()
-
-
-def _seen_photos(trained: TrainedTrial, plan: Plan) -> bytes | None:
-    """Return the digests of the photos of a trial's training and validation parts; nothing if they are no files."""
-    import numpy as np
-
-    from faceexp.data.seen_photos import packed
-
-    if plan.file_digests is None:
-        return None
-    used = np.concatenate([trained.split.train, trained.split.validation])
-    return packed(digest.tobytes() for digest in plan.file_digests[used])
-
-
-def _png(pixels: ByteArray) -> bytes:
-    """Return an image as the networks see it, as the content of a file."""
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(content, "png")
-    return content.getvalue()

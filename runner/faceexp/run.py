@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.evaluation.catalogue import LEADING, METRIC_OF
+from faceexp.evaluation.catalogue import LEADING
+from faceexp.evaluation.named import known
 from faceexp.experiment import toml
 from faceexp.experiment.lines import TomlTable
 from faceexp.results.between_runs import RunComparison, compare_records
@@ -173,4 +174,4 @@ def compare_runs(runs: Sequence[Run], metric: str = LEADING.key) -> RunCompariso
         names = [str(run.folder) for run in runs]
     packages = [RunFolder(run.folder).read_environment().packages for run in runs]
     results = [run.results for run in runs]
-    return compare_records(names, specs, results, METRIC_OF[metric], packages if all(packages) else ())
+    return compare_records(names, specs, results, known(metric), packages if all(packages) else ())

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from faceexp.arrays import ByteArray, FloatArray, IntArray
-from faceexp.contract import Distance, FaceData, LossTraits
-from faceexp.experiment.baselines import Baseline
+from faceexp.arrays import AnyArray, ByteArray, FloatArray, IntArray
+from faceexp.contract import Distance, FaceData, FixedModelPlugin, LossTraits, ModelPlugin
+from faceexp.experiment.baselines import PHASE1, UNTRAINED, Baseline, named_after
 
 if TYPE_CHECKING:
     # Only annotations name these; importing them would cost every command the time of NumPy and of the registry.
+    from faceexp.data.groups import Groups
+    from faceexp.data.lost import Lost
     from faceexp.data.pairs_file import PairsFile
     from faceexp.data.part_files import PartFiles
     from faceexp.data.splits import Split
-    from faceexp.experiment.schema import Experiment, LossEntry
+    from faceexp.data.test_set import PlannedSet
+    from faceexp.experiment.schema import Experiment, LossEntry, PretrainedEntry
     from faceexp.experiment.sets import SetEntry
     from faceexp.registry.installed import ConfiguredPlugin
 
 Status = Literal["ok", "diverged", "failed"]
-Kind = Literal["loss", "baseline"]
+# A row of the comparison is a trained loss, an embedding that exists already and is only measured, or a baseline.
+Kind = Literal["loss", "pretrained", "baseline"]
 NoteKind = Literal[
     "data",
     "data_set",
@@ -35,12 +39,17 @@ NoteKind = Literal[
     "split_seed",
     "duplicates",
     "several_faces",
+    "groups",
+    "failures",
     "uneven",
     "few_people",
     "few_trials",
     "adapted",
     "unseeded",
+    "phase1",
+    "existing",
     "code",
+    "refused",
 ]
 
 # What the trained network is called, in the store and in a run.
@@ -73,6 +82,14 @@ class ResolvedLoss:
 
 
 @dataclass(frozen=True)
+class ResolvedPretrained:
+    """An embedding that exists already, with the plugin that opens it."""
+
+    entry: PretrainedEntry
+    network: ConfiguredPlugin
+
+
+@dataclass(frozen=True)
 class ResolvedSet:
     """A test set with its plugin, and the list of its pairs if it has one; no data were touched."""
 
@@ -87,28 +104,66 @@ class Resolved:
 
     experiment: Experiment
     dataset: ConfiguredPlugin
-    model: ConfiguredPlugin
+    model: ConfiguredPlugin | None
     losses: tuple[ResolvedLoss, ...]
     pairs: PairsFile | None = None
     lists: PartFiles | None = None
+    pretrained: tuple[ResolvedPretrained, ...] = ()
     sets: tuple[ResolvedSet, ...] = ()
 
     @property
     def folds(self) -> int:
-        """Folds per seed: as many as the list of pairs has, where the protocol takes its folds from a list."""
-        return len(self.pairs.folds) if self.pairs else self.experiment.protocol.folds
+        """Folds per seed as far as the file tells; the pairs of a data set have more. ``Plan.folds`` is exact."""
+        return self.pairs.folds if self.pairs else self.experiment.protocol.folds
+
+    @property
+    def trained(self) -> str:
+        """What the trained weights of the trunk are called; empty where they are random, or there is no trunk."""
+        return cast("ModelPlugin | FixedModelPlugin", self.model.plugin).trained if self.model else ""
+
+    @property
+    def baselines(self) -> tuple[Baseline, ...]:
+        """The baselines that have trials; a trunk with trained weights is called by their name."""
+        used = self.experiment.used_baselines
+        return tuple(named_after(self.trained) if baseline == UNTRAINED else baseline for baseline in used)
+
+    @property
+    def reference(self) -> str:
+        """The row that every loss starts from, with which it is compared: of a trained trunk without phase 1, that."""
+        start = named_after(self.trained)
+        return start.label if self.trained and PHASE1 not in self.baselines else PHASE1.label
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What authors of its plugins should know, although they work; one sentence each."""
-        plugins = [self.dataset, self.model, *(each for loss in self.losses for each in (loss.loss, loss.sampler))]
-        plugins += [each.dataset for each in self.sets]
-        return tuple(dict.fromkeys(f"{each.installed} {said}" for each in plugins for said in each.installed.remarks))
+        """What authors of its plugins should know, although they work, and users of its networks; one sentence each."""
+        said = [f"{each.installed} {remark}" for each in self.plugins for remark in each.installed.remarks]
+        networks = [*filter(None, [self.model]), *(row.network for row in self.pretrained)]
+        said += [note for each in networks for note in cast("ModelPlugin | FixedModelPlugin", each.plugin).notes]
+        return tuple(dict.fromkeys(said))
+
+    @property
+    def plugins(self) -> tuple[ConfiguredPlugin, ...]:
+        """Every plugin, those of the losses last."""
+        of_losses = (each for loss in self.losses for each in (loss.loss, loss.sampler))
+        of_sets = (each.dataset for each in self.sets)
+        networks = (*filter(None, [self.model]), *(row.network for row in self.pretrained))
+        return (self.dataset, *networks, *of_sets, *of_losses)
+
+    @property
+    def trunk(self) -> ConfiguredPlugin:
+        """The network that losses train.
+
+        Raises:
+            ValueError: There is none, since nothing is trained.
+        """
+        if self.model is None:
+            raise ValueError("an experiment without losses has no trunk")
+        return self.model
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training to do, or one baseline to measure, with one seed and fold; it has either a loss or a baseline."""
+    """One training to do, or one embedding to measure, with one seed and fold; it is of the loss or row that it has."""
 
     id: str
     label: str
@@ -117,55 +172,13 @@ class Trial:
     fold: int
     loss: ResolvedLoss | None = None
     baseline: Baseline | None = None
+    pretrained: ResolvedPretrained | None = None
 
     @property
     def name(self) -> str:
-        """The loss plugin's name, or the baseline's."""
-        return self.loss.entry.plugin if self.loss else self.label
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What a test set shares with the data set that is trained on.
-
-    Attributes:
-        kind: People who are named alike, or images that are equal or nearly so.
-        of_set: The person or the image of the test set.
-        of_training: That of the data set.
-    """
-
-    kind: Literal["named alike", "equal", "nearly equal"]
-    of_set: str
-    of_training: str
-
-
-@dataclass(frozen=True)
-class PlannedSet:
-    """A test set, as it is measured.
-
-    Attributes:
-        name: What tables call it.
-        source: Where it comes from.
-        key: A digest of its images and pairs.
-        rows: int (M,), its images among those of the plan.
-        labels: int32 (M,), whom they show.
-        identities: The people that these labels count.
-        pairs: int (P, 2), places in ``rows`` of the pairs that are judged; ``None``: all pairs.
-        shared: What it shares with the data set that is trained on.
-        dropped_people: How many people were left out because they are shared.
-        dropped_images: How many images of these.
-    """
-
-    name: str
-    source: str
-    key: str
-    rows: IntArray
-    labels: IntArray
-    identities: tuple[str, ...]
-    pairs: IntArray | None = None
-    shared: tuple[Shared, ...] = ()
-    dropped_people: int = 0
-    dropped_images: int = 0
+        """The plugin's name, or the baseline's."""
+        row = self.loss or self.pretrained
+        return row.entry.plugin if row else self.label
 
 
 @dataclass(frozen=True)
@@ -182,6 +195,10 @@ class Plan:
         splits: One for each seed and fold.
         trials: In the order in which they run.
         notes: What a reader of the results should know about the data.
+        file_digests: uint8 (N, 8), digests of the files of ``images``; nothing if these are no files.
+        columns: What is known of each of ``images`` besides, by name, as in :class:`FaceData`.
+        groups: The groups that the experiment asks about.
+        lost: The images that cannot be used; nothing where all can.
         file_digests: uint8 (N, 8), digests of the files of the data set's images; nothing if these are no files.
         sets: Further faces that every trial is measured on.
         sets_key: Digest of what determined their images; empty if there are none.
@@ -197,8 +214,16 @@ class Plan:
     trials: tuple[Trial, ...]
     notes: tuple[Note, ...] = ()
     file_digests: ByteArray | None = None
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    groups: tuple[Groups, ...] = ()
+    lost: Lost | None = None
     sets: tuple[PlannedSet, ...] = ()
     sets_key: str = ""
+
+    @property
+    def folds(self) -> int:
+        """Folds per seed."""
+        return len(self.splits) // len(self.resolved.experiment.seeds)
 
     def rows(self, split: Split, part: str) -> IntArray:
         """Return the images of a part, which is one of the split or the name of a test set."""
@@ -313,6 +338,6 @@ class Score(Protocol):
         """A digest of what determines the values, which every result that a checkpoint was chosen for depends on."""
 
     def __call__(
-        self, embeddings: FloatArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None
+        self, embeddings: FloatArray | ByteArray, labels: IntArray, distance: Distance, pairs: IntArray | None = None
     ) -> float:
         """Return the score of some embeddings, float32 (n, D), of identities int (n,)."""

@@ -166,6 +166,26 @@ def test_a_report_on_a_test_set(faceexp, finished, trial, summary):
     assert faceexp("report", folder, "--set", "a") == (2, "", error)
 
 
+def test_a_report_by_group_needs_groups(faceexp, finished, trial, summary):
+    folder = finished([trial("pull")], [summary("pull", "accuracy", 0.9, None)])
+    code, out, err = faceexp("report", folder, "--groups")
+    assert (code, out) == (2, "")
+    assert "--groups: the run has no groups; name columns of its data, as in [evaluation] groups" in err
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    of_row = {"label": "pull", "kind": "loss", "column": "sex", "threshold": "0.01", "group": "f[b]", "people": 7}
+    results["groups"] = {
+        "columns": [{"column": "sex", "groups": ["f[b]"], "of_people": True}],
+        "rates": [{**of_row, "rate": "fmr", "value": 0.02, "ci95": [0.01, 0.04]}, {**of_row, "rate": "fnmr"}],
+    }
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    code, out, _ = faceexp("report", folder, "--groups")
+    assert code == 0
+    assert "by sex, at the threshold for FAR 1 %" in out
+    assert "f[b]" in out
+    assert "2.0 1.0–4.0" in out
+    assert "by sex: --groups" in faceexp("report", folder)[1]
+
+
 def test_runs_side_by_side(faceexp, finished, tmp_path, row, trial, summary):
     folder = finished([trial("pull")], [summary("pull", "accuracy", 0.9, None)])
     (folder / "spec.toml").write_text('name = "made"\n[[losses]]\nlabel = "pull"\nmargin = 1.0\n')

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from faceexp.contract import FaceData, StoredImage
+from faceexp.contract import FaceData, FacePairs, StoredImage, people_of_pairs
 from faceexp.data.face_data import mistakes_of, names_alike, some
 
+PAIRS = FacePairs(np.array([[0, 1], [0, 2]]), np.array([True, False]), np.array([0, 1]))
 PIXELS = np.zeros((4, 8, 8), np.uint8)
 GOOD = FaceData(PIXELS, np.array([0, 0, 1, 1], np.int32), ("Ann", "Bob"), "0a1b", "free", "made")
 
@@ -31,6 +32,8 @@ def changed(**values: object) -> FaceData:
         {"notes": ("something is left out",)},
         {"identities": ("Ann", "ann ")},
         {"columns": {"sex": np.array(["f", "f", "m", ""]), "age": np.array([20.5, 21, np.nan, 40])}},
+        {"pairs": PAIRS},
+        {"pairs": PAIRS, "people_known": False},
         {"columns": {"landmarks": np.zeros((4, 5, 2), np.float32), "camera": np.arange(4), "smiles": np.ones(4, bool)}},
     ],
 )
@@ -121,3 +124,39 @@ def test_of_a_sequence_that_makes_its_images_a_few_are_looked_at():
     assert images.made <= 1001
     wrong = Made("a.png")
     assert mistakes_of(changed(images=wrong, labels=np.arange(10**6) % 2))[0].startswith("image 0 is of the type str")
+
+
+def paired(**values: object) -> FaceData:
+    return changed(pairs=dataclasses.replace(PAIRS, **values))
+
+
+@pytest.mark.parametrize(
+    ("faces", "mistake"),
+    [
+        (changed(people_known=False), "neither people nor pairs are known, so there is nothing to judge"),
+        (changed(pairs=[(0, 1)]), "pairs are of the type list, not FacePairs"),
+        (paired(rows=PAIRS.rows / 1), "rows of the pairs is no array (P, 2) of integer"),
+        (paired(same=[True, False]), "same of the pairs is no array (P,) of bool"),
+        (paired(rows=PAIRS.rows[:1]), "rows, same and fold of the pairs have the shapes (1, 2), (2,) and (2,)"),
+        (paired(rows=PAIRS.rows + 2), "pairs name images 2 to 4, but there are 4"),
+        (paired(fold=np.array([1, 2])), "the folds of the pairs do not count from 0 without gaps"),
+        (
+            paired(same=~PAIRS.same),
+            "pair 1 is said to show two people, but image 0 and image 1 both show 'Ann'; 1 more pairs are like it",
+        ),
+        (
+            paired(same=np.array([True, True])),
+            "pair 2 is said to show one person, but the images are Ann/image 0 and Bob/image 2",
+        ),
+    ],
+)
+def test_a_mistake_in_the_pairs_is_a_sentence(faces, mistake):
+    (said,) = mistakes_of(faces)
+    assert said.startswith(mistake)
+
+
+def test_where_only_pairs_are_known_images_that_they_join_show_one_person():
+    rows = np.array([[0, 1], [1, 3], [4, 2], [0, 2], [5, 5]])
+    labels = people_of_pairs(rows, np.array([True, True, True, False, True]), 7)
+    assert labels.dtype == np.int32
+    assert labels.tolist() == [0, 0, 1, 0, 1, 2, 3]

@@ -266,6 +266,51 @@ def test_folds_of_the_same_people_leave_nothing_to_choose_a_threshold_on():
         splits(labels, Protocol(kind="pairs_file", path="pairs.txt"), 0, (pairs, pairs))
 
 
+def test_a_fold_without_a_kind_of_pairs_is_named():
+    labels = labelled([4] * 12)
+    pairs = listed_pairs(labels, 8, 2, 0)
+    similar = labels[pairs[0][:, 0]] == labels[pairs[0][:, 1]]
+    with pytest.raises(UnservableError, match="fold 1 has no different pair, so there is nothing to measure in it"):
+        splits(labels, Protocol(kind="pairs_file"), 0, (pairs[0][similar], pairs[1]))
+
+
+@pytest.mark.parametrize(("fraction", "held"), [({}, 2), ({"validation_fraction": 0.5}, 4)])
+def test_a_list_without_folds_takes_its_threshold_from_people_whom_it_does_not_name(fraction, held):
+    labels = labelled([4] * 14)
+    pairs = listed_pairs(labels, 6, 1, 0)
+    (split,) = splits(labels, Protocol(kind="pairs_file", **fraction), 0, pairs)
+    np.testing.assert_array_equal(images_of(split.test, split.test_pairs), pairs[0])
+    assert split.validation_pairs is None
+    people = [set(labels[part]) for part in parts_of(split).values()]
+    assert [len(group) for group in people] == [8 - held, held, 6]
+    assert len(set.union(*people)) == 14
+
+
+def test_where_nothing_is_trained_nobody_need_be_left_to_train_on():
+    labels = labelled([4] * 12)
+    protocol = Protocol(kind="pairs_file")
+    found = splits(labels, protocol, 0, listed_pairs(labels, 12, 3, 0), trains=False)
+    assert [len(split.train) for split in found] == [0, 0, 0]
+    assert all(len(split.validation_pairs) for split in found)
+    alone = listed_pairs(labels, 6, 1, 0)
+    (split,) = splits(labels, protocol, 0, alone, trains=False)
+    assert (len(split.train), len(set(labels[split.validation]))) == (0, 6)  # all others judge the threshold
+
+
+@pytest.mark.parametrize(
+    ("people", "trains", "message"),
+    [
+        (12, True, "the list has no folds, so the threshold comes from people whom it does not name, .* there are 0"),
+        (12, False, "there are 0, of whom 0 are for validation: add people, or a column fold to the list"),
+        (9, True, "there are 3, of whom 1 are for validation"),
+    ],
+)
+def test_a_list_of_everybody_without_folds_is_refused(people, trains, message):
+    labels = labelled([4] * 12)
+    with pytest.raises(UnservableError, match=message):
+        splits(labels, Protocol(kind="pairs_file"), 0, listed_pairs(labels, people, 1, 0), trains=trains)
+
+
 # No leaks, whatever the protocol ----------------------------------------------------------------------------------------
 
 

@@ -160,7 +160,9 @@ def called(plan, mistaken, tmp_path):
         (loss,) = plan.resolved.losses
         entry = loss.entry.model_copy(update={"label": label})
         resolved = dataclasses.replace(loss, entry=entry, loss=mistaken(what), **other)
-        return perform(Rehearsal(resolved), plan, Store(tmp_path), lambda: None, KeyboardInterrupt)
+        return perform(
+            Rehearsal(resolved), plan, Store(tmp_path), lambda: None, lambda network: None, KeyboardInterrupt
+        )
 
     return call
 
@@ -222,7 +224,7 @@ def test_a_trunk_that_cannot_be_built_is_named(plan, tmp_path):
     def broken() -> object:
         raise ValueError("no such size")
 
-    rehearsed = perform(Rehearsal(), plan, Store(tmp_path), broken, KeyboardInterrupt)
+    rehearsed = perform(Rehearsal(), plan, Store(tmp_path), broken, lambda network: None, KeyboardInterrupt)
     assert rehearsed.fault.startswith("model 'thin_vgg': ValueError: no such size; faceexp_model_thin_vgg.py:")
 
 
@@ -231,7 +233,7 @@ def test_an_interruption_is_no_mistake(plan, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        perform(Rehearsal(), plan, Store(tmp_path), interrupt, KeyboardInterrupt)
+        perform(Rehearsal(), plan, Store(tmp_path), interrupt, lambda network: None, KeyboardInterrupt)
 
 
 class TestWhatFollows:

@@ -13,14 +13,14 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from faceexp.evaluation import likely, retrieval, roc, verification
 from faceexp.evaluation import pairs as pairs_module
-from faceexp.evaluation.catalogue import METRICS
+from faceexp.evaluation.catalogue import COLUMNS, METRICS
 from faceexp.evaluation.checkpoints import ValidationAuc, validation_auc
 from faceexp.evaluation.metrics import POOLED, evaluate, examine
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import largest_share, pair_weights, people_of
 
 THRESHOLD = 3.0
-KEYS = [metric.key for metric in METRICS if metric.key != "rank_1"]
+KEYS = [metric.key for metric in METRICS if metric in COLUMNS and metric.key != "rank_1"]
 
 
 def embedded(images, seed=0, dim=4):

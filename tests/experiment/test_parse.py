@@ -404,8 +404,8 @@ def test_a_mistake_in_an_override_is_reported_there():
         "--set seeds.0=-1: seeds[0]: must be greater than or equal to 0, not -1",
         "--set finetune.stepz=3: finetune.stepz: unknown key; did you mean 'steps'?",
         (
-            "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, finetune, "
-            "limits, losses, model, name, preprocess, pretrain, protocol, published, seeds, test_sets, verdict"
+            "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, evaluation, finetune, "
+            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, seeds, test_sets, verdict"
         ),
     ]
 
@@ -545,8 +545,8 @@ grid = { margin = [1.0], label = ["a"] }
         "x.toml:1: name: must be letters, digits, '.', '_' and '-', beginning with a letter or digit, not 'two words'",
         "x.toml:2: seeds: values must not repeat (is [1, 1])",
         (
-            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, finetune, limits, losses, model, "
-            "name, preprocess, pretrain, protocol, published, seeds, test_sets, verdict"
+            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, evaluation, finetune, "
+            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, seeds, test_sets, verdict"
         ),
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
         "x.toml:7: preprocess.size[0]: must be greater than or equal to 8, not 4",
@@ -809,6 +809,17 @@ def test_keys_that_came_later_change_no_digest_of_a_file_without_them():
     assert set(written) == {"kind", "path", "folds", "test_fraction", "validation_fraction", "min_images"}
     fixed = parsed(base=BASE.replace('"open_set"', '"open_set"\nsplit_seed = 0'))[0].protocol
     assert fixed.model_dump(mode="json") == {**written, "split_seed": 0}
+    whole = parsed()[0].model_dump(mode="json")
+    assert "evaluation" not in whole
+    # A table without anything in it asks for nothing.
+    assert parsed('[evaluation]\n[[losses]]\nplugin = "pull"\n')[0].model_dump(mode="json") == whole
+
+
+def test_what_is_measured_besides_survives_being_written():
+    experiment, _ = parsed('[evaluation]\nfars = [1e-3, 1e-6]\nidentification = true\n[[losses]]\nplugin = "pull"\n')
+    assert (experiment.evaluation.fars, experiment.evaluation.identification) == ((1e-3, 1e-6), True)
+    assert written_again(experiment) == experiment
+    assert experiment.model_dump(mode="json")["evaluation"] == {"fars": [1e-3, 1e-6], "identification": True}
 
 
 def test_what_is_asked_without_being_told():

@@ -12,7 +12,7 @@ from faceexp.data.splits import splits
 from faceexp.experiment import toml
 from faceexp.experiment.schema import Finetune, PluginRef, Pretrain, Protocol
 from faceexp.planning.adapt import with_fractions
-from faceexp.planning.resolve import UnplannableError
+from faceexp.planning.issues import UnplannableError
 from faceexp.store import digest
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from faceexp.contract import FaceData, StoredImage
-from faceexp.data.pairs_file import NamedPair, PairsFile
+from faceexp.contract import FaceData, FacePairs, StoredImage
+from faceexp.data.pairs_file import NO_NUMBER, ImageName, PairsFile
 from faceexp.errors import MAX_LISTED, InputError
-from faceexp.planning.listed_pairs import listed_images
+from faceexp.experiment.schema import Protocol
+from faceexp.planning.issues import UnplannableError
+from faceexp.planning.listed_pairs import listed_images, pairs_to_judge
 
 
 def data_of(files: dict[str, list[str]]) -> FaceData:
@@ -19,8 +22,12 @@ def data_of(files: dict[str, list[str]]) -> FaceData:
     return FaceData(images, labels, tuple(files), "x", "x", "x")
 
 
-def pairs_of(*pairs: tuple[tuple[str, int], tuple[str, int]]) -> PairsFile:
-    return PairsFile("pairs.txt", (tuple(NamedPair(*pair, line) for line, pair in enumerate(pairs, 2)),))
+def pairs_of(*pairs: tuple[ImageName, ImageName], same: list[bool] | None = None, name: str = "pairs.txt") -> PairsFile:
+    """Return a list of these pairs, from line 2 on; without ``same``, it says what the names of their people say."""
+    images = tuple(dict.fromkeys(image for pair in pairs for image in pair))
+    rows = np.array([[images.index(image) for image in pair] for pair in pairs])
+    said = same or [first[0] == second[0] for first, second in pairs]
+    return PairsFile(name, images, rows, np.array(said), np.zeros(len(pairs), int), np.arange(len(pairs)) + 2)
 
 
 def found(files: dict[str, list[str]], name: str, number: int) -> str:
@@ -131,3 +138,90 @@ def test_of_many_wrong_pairs_some_are_named_and_all_counted():
         listed_images(data_of({"Ann": ["1.png"], "Eve": ["1.png"]}), pairs_of(*wrong))
     assert len(caught.value.problems) == MAX_LISTED + 1
     assert str(caught.value.problems[-1]) == f"pairs.txt: and {1000 - MAX_LISTED} more pairs"
+
+
+# By paths, and what contradicts the data ---------------------------------------------------------------------------------
+
+
+def by_path(data: FaceData, *names: str, name: str = "/lists/pairs.csv") -> list[int] | str:
+    """Return which images of the data a list names, each in a pair with itself, or what it is told of the first."""
+    pairs = [((path, NO_NUMBER), (path, NO_NUMBER)) for path in names]
+    try:
+        (rows,) = listed_images(data, pairs_of(*pairs, name=name))
+    except InputError as error:
+        return str(error.problems[0])
+    first: list[int] = rows[:, 0].tolist()
+    return first
+
+
+FILES = [Path("/faces", name) for name in ("Ann/1.jpg", "Ann/2.jpg", "Bob/1.jpg", "lists/Bob/1.jpg")]
+FACES = FaceData(FILES, np.array([0, 0, 1, 1]), ("Ann", "Bob"), "x", "x", "x")
+
+
+def test_images_are_known_by_the_ends_of_their_paths_or_as_seen_from_the_list():
+    assert by_path(FACES, "2.jpg", "Ann/1.jpg", "/faces/Ann/2.jpg", "faces/Bob/1.jpg") == [1, 0, 1, 2]
+    assert by_path(FACES, "Bob/1.jpg", "../Ann/2.jpg", name="/faces/lists/pairs.csv") == [3, 1]
+
+
+def test_a_path_that_means_no_image_or_several_is_named():
+    assert by_path(FACES, "Ann/3.jpg").startswith(
+        "/lists/pairs.csv:2: the data set has no image called 'Ann/3.jpg'; write the end of its path"
+    )
+    assert by_path(FACES, "Bob/1.jpg") == (
+        "/lists/pairs.csv:2: 2 images are called 'Bob/1.jpg' ('Bob/1.jpg', 'Bob/1.jpg'); write more of the path in front"
+    )
+    pixels = FaceData(np.zeros((4, 2, 2), np.uint8), FACES.labels, FACES.identities, "x", "x", "x")
+    assert "have no file names; name them by identity and number" in by_path(pixels, "1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("pair", "same", "said"),
+    [
+        (("Ann/1.jpg", "Ann/2.jpg"), False, "two people, but 1.jpg and 2.jpg both show 'Ann'"),
+        (("Ann/1.jpg", "faces/Bob/1.jpg"), True, "one person, but the images are Ann/1.jpg and Bob/1.jpg"),
+    ],
+)
+def test_a_list_that_contradicts_the_identities_is_refused(pair, same, said):
+    first, second = ((path, NO_NUMBER) for path in pair)
+    with pytest.raises(InputError) as caught:
+        listed_images(FACES, pairs_of((first, second), same=[same]))
+    assert str(caught.value) == f"pairs.txt:2: is said to show {said}"
+
+
+# The pairs of the data set itself ----------------------------------------------------------------------------------------
+
+
+PAIRS = FacePairs(np.array([[0, 1], [0, 2], [2, 3]]), np.array([True, False, True]), np.array([0, 1, 0]))
+LISTED = Protocol(kind="pairs_file")
+
+
+def test_a_data_set_may_bring_its_pairs():
+    folds = pairs_to_judge(dataclasses.replace(FACES, pairs=PAIRS), LISTED, None)
+    assert [fold.tolist() for fold in folds] == [[[0, 1], [2, 3]], [[0, 2]]]
+    other = pairs_of((("Ann", 1), ("Ann", 2)))
+    assert [fold.tolist() for fold in pairs_to_judge(dataclasses.replace(FACES, pairs=PAIRS), LISTED, other)] == [
+        [[0, 1]]
+    ]
+    assert pairs_to_judge(dataclasses.replace(FACES, pairs=PAIRS), Protocol(kind="open_set"), None) == []
+
+
+def test_without_pairs_a_list_is_needed():
+    with pytest.raises(UnplannableError) as caught:
+        pairs_to_judge(FACES, LISTED, None)
+    assert [(issue.path, issue.message) for issue in caught.value.issues] == [
+        (("protocol",), "the data set has no pairs of its own, so pairs_file needs path, the list of pairs")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "pairs", "key"),
+    [
+        (Protocol(kind="open_set"), None, "kind"),
+        (Protocol(kind="pairs_file", path="x"), pairs_of((("Ann", 1), ("Ann", 2))), "path"),
+    ],
+)
+def test_where_only_pairs_are_known_nothing_else_is_judged(protocol, pairs, key):
+    data = dataclasses.replace(FACES, pairs=PAIRS, people_known=False)
+    with pytest.raises(UnplannableError) as caught:
+        pairs_to_judge(data, protocol, pairs)
+    assert caught.value.issues[0].path == ("protocol", key)

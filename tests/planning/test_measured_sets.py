@@ -11,13 +11,14 @@ import pytest
 import faceexp
 from faceexp.contract import DatasetPlugin, FaceData
 from faceexp.data import pairs_file
+from faceexp.data.test_set import Shared
 from faceexp.errors import InputError
 from faceexp.experiment.schema import Preprocess
 from faceexp.experiment.sets import SetEntry
+from faceexp.planning.issues import UnplannableError
 from faceexp.planning.prepare import prepare
-from faceexp.planning.resolve import UnplannableError
 from faceexp.store import Store
-from faceexp.values import Noted, ResolvedSet, Shared
+from faceexp.values import Noted, ResolvedSet
 
 
 class Others(DatasetPlugin):

@@ -18,6 +18,7 @@ from faceexp.contract import (
     DatasetPlugin,
     Distance,
     FaceData,
+    FacePairs,
     LossPlugin,
     LossTraits,
     SamplerPlugin,
@@ -27,8 +28,9 @@ from faceexp.data import detection, images, pairs_file, part_files
 from faceexp.errors import MAX_LISTED, InputError
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.schema import Augment, Detect, Finetune, PluginRef, Preprocess, Pretrain, Protocol
+from faceexp.planning.issues import UnplannableError
 from faceexp.planning.prepare import prepare
-from faceexp.planning.resolve import UnplannableError, resolve
+from faceexp.planning.resolve import resolve
 from faceexp.registry.installed import discover
 from faceexp.store import Store
 from faceexp.values import Event, Note, Noted
@@ -593,6 +595,31 @@ def test_without_numbers_in_names_images_are_counted_from_1(listed):
     lines = ("p0\t1\t2", "p0\t4\tp1\t1", "p2\t3\t4", "p3\t1\tp2\t2")
     plan = listed(*lines, dataset=Uneven())
     np.testing.assert_array_equal(plan.splits[0].test[plan.splits[0].test_pairs], [[0, 1], [3, 4]])
+
+
+class Paired(Uneven):
+    """The first four people are in pairs, two people in each of two folds."""
+
+    def build(self, seed):
+        rows = np.array([[0, 1], [0, 4], [8, 9], [8, 12]])
+        pairs = FacePairs(rows, np.array([True, False, True, False]), np.array([0, 0, 1, 1]))
+        return dataclasses.replace(super().build(seed), pairs=pairs)
+
+
+def test_the_pairs_of_the_data_set_are_judged_where_no_list_is_named(resolved, tmp_path):
+    wanted = resolved({"needy": Needy()}, dataset=Paired(), protocol=Protocol(kind="pairs_file"))
+    plan = prepare(wanted, Store(tmp_path / "store"), ignore)
+    first, second = plan.splits
+    assert first.test[first.test_pairs].tolist() == [[0, 1], [0, 4]]
+    assert first.validation[first.validation_pairs].tolist() == second.test[second.test_pairs].tolist()
+    assert (plan.folds, len(plan.trials)) == (2, 2)
+    assert plan.notes[1].text.startswith("4 listed pairs in 2 folds")
+
+
+def test_a_data_set_without_pairs_needs_a_list(resolved, tmp_path):
+    wanted = resolved({"needy": Needy()}, dataset=Uneven(), protocol=Protocol(kind="pairs_file"))
+    with pytest.raises(UnplannableError, match="the data set has no pairs of its own, so pairs_file needs path"):
+        prepare(wanted, Store(tmp_path / "store"), ignore)
 
 
 def test_every_pair_of_unknown_people_or_images_is_named(listed):

@@ -106,6 +106,9 @@ def test_folds_of_a_list_are_what_counts_however_many_seeds_there_are():
     assert note.text.endswith("take a list of 5 folds")
     (note,) = prospects(labels, lists, [Split(seed, 0, *part) for seed in range(3)])
     assert note.text.endswith("takes 5: write seeds = [0, 1, 2, 3, 4]")
+    # A list without folds is one, whose people every seed tests.
+    (note,) = prospects(labels, pairs, [Split(seed, 0, *part) for seed in range(3)])
+    assert note.text.endswith("takes 5: write seeds = [0, 1, 2, 3, 4]")
     # The same people are dealt to the folds of every seed, which then say nothing more of people.
     (note,) = prospects(labels, Protocol(kind="open_set", split_seed=0, folds=4, validation_fraction=0.3), four)
     assert note.text.endswith("takes 5: cut 5 folds")

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from faceexp.evaluation.catalogue import METRICS
+from faceexp.evaluation.catalogue import COLUMNS, METRICS
 from faceexp.results.schema import RunRecord
 from faceexp.statistics import comparisons as statistics
 from faceexp.store import digest
 
-DIRECTIONS = {metric.key: metric.higher_is_better for metric in METRICS}
+DIRECTIONS = {metric.key: metric.higher_is_better for metric in METRICS if metric in COLUMNS}
 SEEDS = range(4)
 PHASE_1 = "phase-1 embedding"
 BAD = "</script><b>&'quoted'"  # closes a script, opens a tag

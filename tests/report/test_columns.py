@@ -25,18 +25,18 @@ def test_columns_cover_every_metric_in_its_direction():
 
 
 @pytest.mark.parametrize(
-    ("mean", "ci95", "place", "text"),
+    ("mean", "ci95", "key", "text"),
     [
-        (0.9512, [0.92, 0.98], 0, "95.1 92.0–98.0"),
-        (0.9512, None, 0, "95.1"),
-        (0.98765, [0.98, 1.0], 1, "0.988 0.980–1.000"),
-        (0.4449, None, 3, "0.44"),
-        (0.0, [0.0, 0.0], 0, "0.0 0.0–0.0"),
-        (None, None, 0, "-"),
+        (0.9512, [0.92, 0.98], "accuracy", "95.1 92.0–98.0"),
+        (0.9512, None, "accuracy", "95.1"),
+        (0.98765, [0.98, 1.0], "auc", "0.988 0.980–1.000"),
+        (0.4449, None, "sim_diff_ratio", "0.44"),
+        (0.0, [0.0, 0.0], "accuracy", "0.0 0.0–0.0"),
+        (None, None, "accuracy", "-"),
     ],
 )
-def test_mean_and_interval(mean, ci95, place, text):
-    metric = COLUMNS[place]
+def test_mean_and_interval(mean, ci95, key, text):
+    metric = METRIC_OF[key]
     summary = SummaryRecord(label="x", kind="loss", metric=metric.key, mean=mean, ci95=ci95)
     assert mean_and_interval(summary, metric) == text
 

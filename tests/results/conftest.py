@@ -9,7 +9,7 @@ import pytest
 import faceexp
 from faceexp.contract import Distance, LossPlugin
 from faceexp.experiment import toml
-from faceexp.experiment.schema import Published
+from faceexp.experiment.published import Published
 from faceexp.pipeline import Study
 from faceexp.run import Run
 

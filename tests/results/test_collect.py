@@ -10,7 +10,7 @@ import pytest
 
 import faceexp
 from faceexp.data.splits import Split
-from faceexp.experiment.schema import Published
+from faceexp.experiment.published import Published
 from faceexp.results import collect as collecting
 from faceexp.results.collect import collect, split_records
 from faceexp.results.jsonable import to_json
@@ -35,6 +35,7 @@ def test_parts_count_people_images_and_pairs():
         "train": {"images": 2, "people": 1},
         "validation": {"images": 3, "people": 2, "pairs": 3, "similar": 1},
         "test": {"images": 3, "people": 2, "pairs": 3, "similar": 1},
+        "acquisition": None,
     }
     of_a_list = collecting._split_record(
         Split(0, 0, part(0), part(3, 4), part(5, 6, 7), part([0, 1]), part([0, 1], [1, 2])), labels, "data"

@@ -93,7 +93,7 @@ def test_the_page_has_a_row_for_every_key(small_run):
     assert rows["ComparisonRecord"] == list(results["comparisons"][0])
     assert rows["EnvironmentRecord"] == list(environment)
     # The file of a trial shows only what it has beside the keys of a trial in the results.
-    assert rows["TrialFile"] == ["evidence", "calibration", "evidence_of_sets"]
+    assert rows["TrialFile"] == ["evidence", "calibration", "evidence_of_sets", "groups"]
     assert "It has every key of [TrialRecord](#trialrecord), and these:" in sections["TrialFile"]
 
 
@@ -121,4 +121,4 @@ def test_what_may_be_missing_is_marked():
     assert "\n| `budgets` | list of [LossBudgetRecord](#lossbudgetrecord) | yes | " in text
     assert "\n| `images` | [whole number, whole number] |  | " in text
     assert "\n| `metrics` | number or null by name | yes | " in text
-    assert "\n| `kind` | `loss` or `baseline` |  | " in text
+    assert "\n| `kind` | `loss`, `pretrained` or `baseline` |  | " in text

@@ -23,12 +23,12 @@ OPEN = Sampling(ratio=0.25, average_seeds=False, same_people=False, people=PEOPL
 # How trials sample people and trainings
 
 
-def plan(cut, labels, pairs=None):
+def plan(cut, labels, kind="open_set"):
     """What the function reads of a plan."""
     identities = tuple(map(str, np.unique(labels)))
-    return SimpleNamespace(
-        splits=tuple(cut), labels=labels, identities=identities, resolved=SimpleNamespace(pairs=pairs)
-    )
+    experiment = SimpleNamespace(protocol=SimpleNamespace(kind=kind))
+    resolved = SimpleNamespace(experiment=experiment)
+    return SimpleNamespace(splits=tuple(cut), labels=labels, identities=identities, resolved=resolved)
 
 
 def dealt(protocol, seeds, labels=None):
@@ -59,8 +59,8 @@ def test_a_list_of_pairs_is_a_plain_t_test_over_its_folds():
     cut = [
         Split(seed, fold, np.array([0]), np.array([11]), test) for seed in range(3) for fold, test in enumerate(folds)
     ]
-    assert sampling_of(plan(cut, labels, pairs=object())) == Sampling(0.0, True, False, 6)
-    one_fold = sampling_of(plan(cut[::3], labels, pairs=object()))
+    assert sampling_of(plan(cut, labels, "pairs_file")) == Sampling(0.0, True, False, 6)
+    one_fold = sampling_of(plan(cut[::3], labels, "pairs_file"))
     assert (one_fold.ratio, one_fold.average_seeds, one_fold.same_people) == (0.0, False, True)
 
 

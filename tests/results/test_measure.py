@@ -11,15 +11,21 @@ import numpy as np
 import pytest
 
 from faceexp.data.splits import Split
+from faceexp.data.test_set import PlannedSet
 from faceexp.evaluation.calibration import calibrated
+from faceexp.evaluation.catalogue import IDENTIFICATION
+from faceexp.evaluation.identification import draw_searches, identify
 from faceexp.evaluation.metrics import evaluate, examine
 from faceexp.evaluation.pairs import pair_distances
+from faceexp.evaluation.roc import roc
 from faceexp.evaluation.verification import rates
+from faceexp.experiment.evaluation import Evaluation
+from faceexp.experiment.schema import Protocol
 from faceexp.results import measure as measuring
 from faceexp.results.jsonable import to_json
 from faceexp.results.measure import measure
 from faceexp.store import Store
-from faceexp.values import Plan, PlannedSet, TrainedTrial, Trial
+from faceexp.values import Plan, TrainedTrial, Trial
 
 RANDOM = np.random.default_rng(0)
 
@@ -28,10 +34,19 @@ def part(*images):
     return np.array(images, dtype=np.int64)
 
 
-def plan_of(labels, *splits):
+def plan_of(labels, *splits, **asked):
     names = tuple(f"person {label}" for label in range(max(labels) + 1))
-    counted = np.array(labels, np.int32)
-    return SimpleNamespace(labels=counted, identities=names, splits=splits, images_key="made", sets=())
+    experiment = SimpleNamespace(evaluation=Evaluation(**asked), protocol=Protocol(kind="open_set"))
+    return SimpleNamespace(
+        labels=np.array(labels, np.int32),
+        identities=names,
+        splits=splits,
+        images_key="made",
+        resolved=SimpleNamespace(experiment=experiment),
+        notes=(),
+        groups=(),
+        sets=(),
+    )
 
 
 def trained(split, dim=3, seed=0, **rest):
@@ -263,7 +278,9 @@ def test_a_test_set_is_measured_at_the_threshold_of_validation():
     faces = PlannedSet("b", "made", "k", part(*range(8, 14)), np.array([0, 0, 1, 1, 2, 2], np.int32), ("x", "y", "z"))
     none = SimpleNamespace()
     counted, images = np.array(labels, np.int32), np.zeros(0, np.uint8)
-    plan = Plan(none, none, images, "made", counted, tuple("abcd"), (split,), (), sets=(faces,), sets_key="sets")
+    asked = SimpleNamespace(evaluation=Evaluation(), protocol=Protocol(kind="open_set"))
+    resolved = SimpleNamespace(experiment=asked)
+    plan = Plan(resolved, none, images, "made", counted, tuple("abcd"), (split,), (), sets=(faces,), sets_key="sets")
     measured = measure(made, plan)
     alone = measure(trained(split), dataclasses.replace(plan, sets=())).trial
     assert alone.sets == {}
@@ -283,3 +300,94 @@ def test_a_test_set_is_measured_at_the_threshold_of_validation():
     trial = measure(made, dataclasses.replace(plan, sets=(listed,))).trial
     near, far = (np.linalg.norm(of_set[i].astype(np.float64) - of_set[j]) for i, j in listed.pairs)
     assert trial.sets["b"]["auc"] == (near < far)
+
+
+def made_people(count, images, noise=0.6, seed=0):
+    """Return labels and embeddings of so many people, those of the first half for validation."""
+    random = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(count), images)
+    return labels, (random.normal(size=(count, 6))[labels] + noise * random.normal(size=(len(labels), 6)))
+
+
+def halves(labels, x, **pairs):
+    """Return a split into two halves, and the embeddings of both."""
+    middle = len(labels) // 2
+    split = Split(0, 0, part(), np.arange(middle), np.arange(middle, len(labels)), **pairs)
+    return split, {"validation": x[:middle].astype(np.float32), "test": x[middle:].astype(np.float32)}
+
+
+def test_what_nobody_asks_for_is_not_there():
+    labels, x = made_people(40, 4)
+    split, rows = halves(labels, x)
+    record = measure(trained(split, **rows), plan_of(labels, split)).trial
+    assert {key for key in record.metrics if not key.endswith("_pooled")} == {
+        "accuracy",
+        "sim_diff_ratio",
+        "auc",
+        "eer",
+        "tar@far=0.01",
+        "tar@far=0.001",
+        "precision_at_1",
+        "r_precision",
+        "map_at_r",
+    }
+    assert (record.met, record.identification) == ({}, None)
+
+
+def test_rates_that_a_file_asks_for_stand_beside_what_was_met():
+    labels, x = made_people(40, 10)
+    split, rows = halves(labels, x)
+    record = measure(trained(split, **rows), plan_of(labels, split, fars=(0.1, 1e-6), identification=True)).trial
+    usual = measure(trained(split, **rows), plan_of(labels, split)).trial
+    shared = [key for key in usual.metrics if not key.startswith("tar@")]
+    assert {key: record.metrics[key] for key in shared} == {key: usual.metrics[key] for key in shared}
+    pairs = pair_distances(rows["test"], labels[split.test], "euclidean")
+    assert 0.05 < record.met["tar@far=0.1"] <= 0.1
+    assert np.isin(record.met["tar@far=0.1"], roc(pairs).far)
+    assert record.metrics["tar@far=1e-06"] is None
+    assert record.met["tar@far=1e-06"] is None
+    assert "tar@far=0.01" not in record.metrics
+    found = identify(rows["test"], labels[split.test], "euclidean", draw_searches(labels[split.test], [0, 0]))
+    assert record.metrics["tpir@fpir=0.1"] == found.metrics["tpir@fpir=0.1"]
+    assert record.metrics["tpir@fpir=0.01"] is None
+    assert (record.identification.gallery, record.identification.strangers) == (10, 10)
+    assert record.identification.cmc == found.cmc
+    assert record.met["tpir@fpir=0.1"] == found.met["tpir@fpir=0.1"]
+
+
+def test_identification_is_refused_for_few_people_and_for_a_list_of_pairs():
+    labels, x = made_people(20, 4)
+    pairs = {"validation_pairs": part([0, 1], [0, 5]), "test_pairs": part([0, 1], [0, 5])}
+    for split, rows in (halves(labels, x), halves(*made_people(60, 4), **pairs)):
+        of_plan = plan_of(np.repeat(np.arange(60), 4), split, identification=True)
+        record = measure(trained(split, **rows), of_plan).trial
+        assert [record.metrics[key] for key in IDENTIFICATION] == [None] * 4
+        assert record.identification is None
+
+
+def test_the_accuracy_of_a_fold_is_that_of_the_threshold_which_is_best_on_the_other_folds():
+    labels, x = made_people(40, 6)
+    random = np.random.default_rng(0)
+    pairs = {f"{name}_pairs": random.integers(0, 120, (300, 2)) for name in ("validation", "test")}
+    split, rows = halves(labels, x, **pairs)
+    unit = {name: values / np.linalg.norm(values, axis=1, keepdims=True) for name, values in rows.items()}
+    right = {}
+    for name, first in (("validation", 0), ("test", 120)):
+        a, b = pairs[f"{name}_pairs"].T
+        squared = ((unit[name][a] - unit[name][b]) ** 2).sum(axis=1)
+        same = labels[first + a] == labels[first + b]
+        right[name] = [np.mean((squared < threshold) == same) for threshold in np.arange(0, 4, 0.01)]
+    record = measure(trained(split, **rows), plan_of(labels, split)).trial
+    assert record.metrics["fold_accuracy"] == right["test"][int(np.argmax(right["validation"]))]
+    assert "fold_accuracy_pooled" not in record.metrics
+
+
+def test_other_questions_measure_again(tmp_path):
+    labels, x = made_people(40, 10)
+    split, rows = halves(labels, x)
+    made, store = dataclasses.replace(trained(split, **rows), key="a key"), Store(tmp_path)
+    first = measure(made, plan_of(labels, split), store).trial
+    asked = measure(made, plan_of(labels, split, fars=(0.1,)), store).trial
+    assert first.reused == asked.reused == ()
+    assert "tar@far=0.1" in asked.metrics
+    assert measure(made, plan_of(labels, split, fars=(0.1,)), store).trial.reused == ("evaluate",)

@@ -10,21 +10,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from faceexp.results.evidence import DiagnosticsRecord, JudgedPairRecord, RatesRecord
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json, to_jsonable
 from faceexp.results.model_schema import ModelRecord, OriginRecord
 from faceexp.results.published import CasesRecord
 from faceexp.results.record import CalibrationRecord, Record, remarks
-from faceexp.results.schema import (
-    CheckpointRecord,
-    DiagnosticsRecord,
-    EnvironmentRecord,
-    JudgedPairRecord,
-    RatesRecord,
-    RunRecord,
-    TrialFile,
-    TrialRecord,
-)
+from faceexp.results.schema import CheckpointRecord, EnvironmentRecord, RunRecord, TrialFile, TrialRecord
 from faceexp.values import Checkpoint
 
 MINIMAL_TRIAL = {"id": "x-s0-f0", "label": "x", "kind": "loss", "seed": 0, "fold": 0, "status": "ok"}

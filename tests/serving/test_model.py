@@ -398,7 +398,7 @@ def test_a_model_that_can_decide_nothing_is_refused(run, tmp_path):
 def test_files_that_are_too_large_are_not_opened(run, monkeypatch):
     folder = find(str(run.folder))
     with monkeypatch.context() as patch:
-        patch.setattr("faceexp.serving.runtimes.MAX_BYTES", folder.network("keras").stat().st_size - 1)
+        patch.setattr("faceexp.network_files.network.MAX_BYTES", folder.network("keras").stat().st_size - 1)
         with pytest.raises(InputError, match=r"model.keras: has [\d,]+ bytes; [\d,]+ are the most that are read"):
             load_model(run.folder)
     monkeypatch.setattr("faceexp.results.folder.MAX_MODEL_RECORD_BYTES", folder.record.stat().st_size - 1)

@@ -15,7 +15,7 @@ from faceexp.results.folder import ModelFolder
 from faceexp.results.model_schema import ModelRecord
 from faceexp.serving.answers import JudgedPairs
 from faceexp.serving.own_threshold import check_kinds, check_vacant, own_threshold, set_own_threshold
-from faceexp.serving.pair_lists import read_pairs
+from faceexp.serving.pair_lists import PairList, read_pairs
 from faceexp.serving.worth import why_no_probability
 
 RECORD = ModelRecord.model_validate(
@@ -50,6 +50,26 @@ def test_columns_say_whom_the_photos_show_and_with_that_who_is_the_same(listed):
     measured, of_pairs = pairs.labelled(np.array([0.5, 2.0]))
     assert (measured.distance.tolist(), measured.similar.tolist()) == ([0.5, 2.0], [True, False])
     assert [side.tolist() for side in of_pairs.both()] == [[0, 0], [0, 1]]
+
+
+def test_the_folds_of_a_table_mean_nothing_here(listed):
+    pairs = listed("a,b,same,fold", "Ann/1.png,Ann/2.png,1,x", "Ann/1.png,Bob/1.png,0,y")
+    assert pairs.truths == [True, False]
+
+
+def test_the_truths_of_a_long_list_are_not_asked_again_for_each_pair(listed, monkeypatch):
+    """A million pairs took hours."""
+    pairs = listed("a,b,same", "Ann/1.png,Ann/2.png,1", "Ann/1.png,Bob/1.png,0", "Ann/2.png,Bob/1.png,0")
+    asked = []
+
+    def truths(_):
+        asked.append("truths")
+        return [True, False, False]
+
+    monkeypatch.setattr(PairList, "truths", property(truths))
+    measured, _ = pairs.labelled(np.ones(3))
+    assert measured.similar.tolist() == [True, False, False]
+    assert len(asked) <= 1
 
 
 def test_folders_are_people_where_they_agree_with_every_pair(listed):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from faceexp.errors import InputError
+from faceexp.network_files.onnx import ELSEWHERE
+from faceexp.network_files.tflite import OF_TENSORFLOW
 from faceexp.results.folder import NETWORK_FILES, ModelFolder
-from faceexp.serving.runtimes import ELSEWHERE, OF_TENSORFLOW, network_of
+from faceexp.serving.runtimes import network_of
 
 PIXELS = np.zeros((1, 8, 8, 1), np.uint8)
 
@@ -36,14 +38,14 @@ def test_what_is_no_ordinary_file_is_refused_at_once(tmp_path, form):
 
 
 def test_a_large_file_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("faceexp.serving.runtimes.MAX_BYTES", 10)
+    monkeypatch.setattr("faceexp.network_files.network.MAX_BYTES", 10)
     (tmp_path / "model.onnx").write_bytes(b"x" * 11)
     with pytest.raises(InputError, match="has 11 bytes; 10 are the most that are read"):
         network_of(ModelFolder(tmp_path))
 
 
 def test_operations_of_tensorflow_inside_tensorflow_lite_are_refused(tmp_path):
-    (tmp_path / "model.tflite").write_bytes(b"TFL3....\x0d\0\0\0FlexWriteFile\0")
+    (tmp_path / "model.tflite").write_bytes(b"\x1c\0\0\0TFL3....\x0d\0\0\0FlexWriteFile\0")
     with pytest.raises(InputError, match="holds operations of TensorFlow, which could write files"):
         network_of(ModelFolder(tmp_path))(PIXELS)
     assert OF_TENSORFLOW.search(b"Flexible") is None

@@ -28,6 +28,7 @@ from faceexp.contract import (
     DatasetPlugin,
     Distance,
     FaceData,
+    FixedModelPlugin,
     LossPlugin,
     LossTraits,
     ModelPlugin,
@@ -36,13 +37,27 @@ from faceexp.contract import (
     option,
     pair_traits,
 )
+from faceexp.errors import InputError
 from faceexp.tensors import pair_distances, unit_rows
-from faceexp.testing import DatasetContract, LossContract, ModelContract, PluginContract, SamplerContract
+from faceexp.testing import (
+    DatasetContract,
+    FixedModelContract,
+    LossContract,
+    ModelContract,
+    PluginContract,
+    SamplerContract,
+)
 from faceexp.testing.plugin import keras_settings, settings_kept
 
 pytest_plugins = ["pytester"]
 
-SUITES = {"loss": LossContract, "model": ModelContract, "dataset": DatasetContract, "sampler": SamplerContract}
+SUITES = {
+    "loss": LossContract,
+    "model": ModelContract,
+    "fixed_model": FixedModelContract,
+    "dataset": DatasetContract,
+    "sampler": SamplerContract,
+}
 
 
 def checks(suite):
@@ -196,6 +211,24 @@ class Flat(ModelPlugin):
         return [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
 
 
+class Averages(FixedModelPlugin):
+    """The mean of each row of an image, as a network that exists gives features."""
+
+    reference: ClassVar[str] = "this test"
+
+    @property
+    def trained(self):
+        return "averages.bin"
+
+    def open(self, input_shape):
+        if input_shape[2] not in (1, 3):
+            raise InputError("takes grey or RGB images")
+        return self.features
+
+    def features(self, images):
+        return images.astype(np.float32).mean(axis=(2, 3))
+
+
 class Noise(DatasetPlugin):
     """Three people of noise."""
 
@@ -227,7 +260,7 @@ class Shuffle(SamplerPlugin):
             yield rng.choice(count, 16, replace=False)
 
 
-HEALTHY = {"loss": Pull, "model": Flat, "dataset": Noise, "sampler": Shuffle}
+HEALTHY = {"loss": Pull, "model": Flat, "fixed_model": Averages, "dataset": Noise, "sampler": Shuffle}
 
 
 @pytest.mark.parametrize("kind", HEALTHY)
@@ -925,6 +958,83 @@ class OwnLayer(Flat):
                 return 2 * x
 
         return [Own(), *super().layers(input_shape)]
+
+
+@planted("fixed_model", "test_gives_flat_features")
+class DoublePrecision(Averages):
+    """Features of 64 bits."""
+
+    def features(self, images):
+        return images.mean(axis=(2, 3))
+
+
+class Varying(Averages):
+    """An image alone has twice as many features."""
+
+    def features(self, images):
+        values = super().features(images)
+        return np.repeat(values, 2, axis=1) if len(images) == 1 else values
+
+
+def test_as_many_features_for_every_batch():
+    with pytest.raises(AssertionError, match=r"it gives \[112, 224\] features, which depends on the number of images"):
+        FixedModelContract().test_gives_flat_features(Varying())
+
+
+@planted("fixed_model", "test_the_batch_does_not_matter")
+class Centred(Averages):
+    """What a batch has in common is left out, as a network does that is still in training."""
+
+    def features(self, images):
+        values = super().features(images)
+        return values - values.mean(axis=0) + images[0, 0, 0, 0]
+
+
+@planted("fixed_model", "test_the_images_decide")
+class Overwriting(Averages):
+    """It works in the memory of the images, where that may be written."""
+
+    def features(self, images):
+        values = super().features(images)
+        if images.flags.writeable and images.flags.c_contiguous and len(images) == 2:
+            images[:] = 0
+        return values
+
+
+@planted("fixed_model", "test_images_lie_in_memory_in_any_way")
+class Raw(Averages):
+    """It takes the bytes as they lie in memory."""
+
+    def features(self, images):
+        return super().features(np.frombuffer(images.tobytes("A"), np.uint8).reshape(images.shape))
+
+
+@planted("fixed_model", "test_other_shapes_are_refused")
+class Rude(Averages):
+    """Other images are refused with the error of a library."""
+
+    def open(self, input_shape):
+        if input_shape[2] not in (1, 3):
+            raise ValueError("axis 3 is out of bounds")
+        return self.features
+
+
+@planted("fixed_model", "test_its_weights_have_a_name")
+class Nameless(Averages):
+    """Whose weights these are is not said."""
+
+    @property
+    def trained(self):
+        return " "
+
+
+@planted("fixed_model", "test_leaves_the_process_as_it_was")
+class Moving(Averages):
+    """It changes the folder, as some libraries do to find their files."""
+
+    def open(self, input_shape):
+        os.chdir("/")
+        return super().open(input_shape)
 
 
 @planted("dataset", "test_faces_are_as_promised")

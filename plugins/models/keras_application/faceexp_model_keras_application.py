@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import importlib.util
 import inspect
 from pathlib import Path
@@ -14,8 +13,8 @@ from pydantic import ValidationInfo, field_validator
 
 from faceexp.contract import InputFile, ModelPlugin, option
 from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.files import check_file, explain_os_error
-from faceexp.keras_files import MAX_BYTES, UnsafeKerasFileError, check_weights
+from faceexp.network_files.keras import check_weights
+from faceexp.network_files.network import NetworkFileError, check_network_file, digest_of
 
 if TYPE_CHECKING:
     import keras
@@ -79,26 +78,27 @@ class KerasApplication(ModelPlugin):
             if path.suffix != ".h5" or not path.exists():
                 raise ValueError(f"no such file that ends in .h5: {weights}; nothing is downloaded")
             try:
-                check_file(path, MAX_BYTES)
+                check_network_file(path)
                 check_weights(path, path.stat().st_size)
-            except UnsafeKerasFileError as error:
+            except NetworkFileError as error:
                 raise ValueError(f"{weights} {error}") from None
-            except OSError as error:
-                raise ValueError(f"{weights} {explain_os_error(error)}") from None
         return weights
 
     @field_validator("sha256")
     @classmethod
     def _is_that_of_the_file(cls, sha256: str | None, info: ValidationInfo) -> str | None:
-        # Measured, because results are kept under the options: another file under the same name is another network.
         weights = info.data.get("weights")
         if weights is None:
             return sha256
-        with Path(weights).expanduser().open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if sha256 not in (None, found):
-            raise ValueError(f"{weights} is another file: its digest is {found}")
-        return found
+        try:
+            return digest_of(Path(weights).expanduser(), sha256)
+        except NetworkFileError as error:
+            raise ValueError(f"{weights} {error}") from None
+
+    @property
+    def trained(self) -> str:
+        """The name of the file of weights."""
+        return Path(self.weights).name if self.weights else ""
 
     def build(self, input_shape: tuple[int, int, int]) -> keras.Model:
         """Return the trunk: float32 (B, H, W, C) to (B, F), F the filters of the network's last layer.

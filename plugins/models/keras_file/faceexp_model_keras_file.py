@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,23 +9,25 @@ from pydantic import ValidationInfo, field_validator
 
 from faceexp.contract import InputFile, ModelPlugin, option
 from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.keras_files import UnsafeKerasFileError, check_layers, check_network, read_description
+from faceexp.network_files.keras import check_layers, check_network, read_description
+from faceexp.network_files.network import NetworkFileError, digest_of
 
 if TYPE_CHECKING:
     import keras
 
 
 class KerasFile(ModelPlugin):
-    """A model saved by Keras 3 as a .keras file, whole or up to one of its layers.
+    """A model saved by Keras as a .keras file or, whole, as an .h5 file; up to one of its layers, if one is named.
 
     Where the last output is a map, the mean of each channel is its feature. Images arrive normalised, with mean 0 and
-    deviation 1; scale and offset make of them what the model was trained on. What was frozen when the file was saved
-    stays frozen. Files with Lambda layers, or classes and functions that are not of Keras, are refused: they are code.
+    deviation 1, or with pixels = true as pixels from 0 to 255; scale and offset make of them what the model was trained
+    on. What was frozen when the file was saved stays frozen. Files with Lambda layers, or classes and functions that
+    are not of Keras, are refused: they are code.
     """
 
     reference: ClassVar[str] = "Whoever made the file; faceexp does not know"
 
-    path: InputFile = option(..., "The .keras file; relative to the experiment file, ~ is your home.")
+    path: InputFile = option(..., "The .keras or .h5 file; relative to the experiment file, ~ is your home.")
     sha256: str | None = option(
         None,
         "Digest of the file: another file is refused; measured if not given.",
@@ -34,6 +35,10 @@ class KerasFile(ModelPlugin):
         validate_default=True,
     )
     layer: str | None = option(None, "Layer whose output is the feature; the model's own output if not given.")
+    pixels: bool = option(
+        False,
+        "The model takes pixels from 0 to 255; scale and offset act on these then.",
+    )
     scale: float = option(1.0, "Factor on normalised images; about 64 for a model made for 0..255.", gt=0)
     offset: float = option(0.0, "What is added then; about 128 for a model made for 0..255.")
 
@@ -42,34 +47,66 @@ class KerasFile(ModelPlugin):
     def _is_a_safe_file(cls, path: str) -> str:
         try:
             check_network(Path(path).expanduser())
-        except UnsafeKerasFileError as error:
+        except NetworkFileError as error:
             raise ValueError(f"{path} {error}") from None
         return path
 
     @field_validator("sha256")
     @classmethod
     def _is_that_of_the_file(cls, sha256: str | None, info: ValidationInfo) -> str | None:
-        # Measured, because results are kept under the options: another file under the same name is another model.
         if "path" not in info.data:
             return sha256
-        with Path(info.data["path"]).expanduser().open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if sha256 not in (None, found):
-            raise ValueError(f"{info.data['path']} is another file: its digest is {found}")
-        return found
+        try:
+            return digest_of(Path(info.data["path"]).expanduser(), sha256)
+        except NetworkFileError as error:
+            raise ValueError(f"{info.data['path']} {error}") from None
 
     @field_validator("layer")
     @classmethod
     def _is_a_layer(cls, layer: str | None, info: ValidationInfo) -> str | None:
         if layer is not None and "path" in info.data:
-            try:
-                inside = read_description(Path(info.data["path"]).expanduser())["config"]["layers"]
-                names = [str(entry["config"]["name"]) for entry in inside]
-            except (KeyError, TypeError):
-                names = []
+            names = [name for name, _ in _layers(info.data["path"])]
             if layer not in names:
                 raise ValueError(f"{info.data['path']} has no layer {layer!r}; {did_you_mean(layer, names)}")
         return layer
+
+    @property
+    def trained(self) -> str:
+        """The name of the file."""
+        return Path(self.path).name
+
+    @classmethod
+    def options_for(cls, path: Path) -> dict[str, str | bool] | None:
+        """Return that it opens files of Keras; as one knows nothing of other images, it is given pixels as they are."""
+        return {"path": str(path), "pixels": True} if path.suffix in (".keras", ".h5") else None
+
+    @property
+    def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
+        """Return what images the file says that it takes."""
+        try:
+            config = read_description(Path(self.path).expanduser())["config"]["layers"][0]["config"]
+            _, height, width, channels = config.get("batch_shape") or config["batch_input_shape"]
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError):  # to build it says what is wrong
+            return None
+        return height, width, channels
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether it takes pixels, as the option says."""
+        return self.pixels
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Whether its last layer is that of a classifier."""
+        layers = _layers(self.path)
+        names = [name for name, _ in layers]
+        used = layers[: names.index(self.layer) + 1] if self.layer in names else layers
+        if len(used) < 2 or not used[-1][1]:
+            return ()
+        # Probabilities may be a layer of their own, behind the one that has a number for each class.
+        before = used[-3 if used[-1][1] == "alone" and len(used) > 2 else -2][0]
+        whose = f"{self.trained} ends in a classifier, whose last layer {used[-1][0]!r} gives no embedding"
+        return (f"{whose}; set layer = {before!r}",)
 
     def build(self, input_shape: tuple[int, int, int]) -> keras.Model:
         """Return the trunk: float32 (B, H, W, C) to (B, F).
@@ -115,6 +152,22 @@ class KerasFile(ModelPlugin):
 
     def _wrong(self, message: str) -> InputError:
         return InputError(Problem(message, where=self.path))
+
+
+def _layers(path: str) -> list[tuple[str, str]]:
+    """Return the name of each layer of a file, and whether it gives probabilities: alone, by its activation, or not."""
+    try:
+        inside = read_description(Path(path).expanduser())["config"]["layers"]
+        configs = [(entry.get("class_name"), entry["config"]) for entry in inside]
+        return [(str(config["name"]), _probabilities(kind, config)) for kind, config in configs]
+    except (AttributeError, KeyError, TypeError, NetworkFileError):  # to build it says what is wrong with it
+        return []
+
+
+def _probabilities(kind: object, config: dict[str, object]) -> str:
+    alone = kind in ("Softmax", "Activation")
+    is_softmax = kind == "Softmax" or config.get("activation") == "softmax"
+    return ("alone" if alone else "activation") if is_softmax else ""
 
 
 def _shape(sides: tuple[int | None, ...]) -> str:

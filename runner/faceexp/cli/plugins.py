@@ -75,9 +75,9 @@ def describe(
 
 def _metric(name: str) -> "Metric | None":
     """Return the metric of this key or heading."""
-    from faceexp.evaluation.catalogue import METRICS
+    from faceexp.evaluation.named import metric_of
 
-    return next((metric for metric in METRICS if metric.is_called(name)), None)
+    return metric_of(name)
 
 
 def _names_of_metrics() -> set[str]:

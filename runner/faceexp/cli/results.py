@@ -72,6 +72,12 @@ def report(
             help="Also answer every question of the run, and say where the data come from and how it was judged.",
         ),
     ] = False,
+    groups: Annotated[
+        bool,
+        typer.Option(
+            "--groups", help="Also show how often each row is wrong within the groups that the experiment file names."
+        ),
+    ] = False,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -107,6 +113,11 @@ def report(
         finished = finished.on(test_set)
     metric = _metric(finished.results, sort, "--sort")
     asked_columns = _columns(finished.results, columns)
+    if groups and finished.results.groups is None:
+        message = (
+            'the run has no groups; name columns of its data, as in [evaluation] groups = ["sex"], and run it again'
+        )
+        raise InputError(Problem(message, "--groups"))
     with writing("--html", html):
         if html:
             for problem in finished.write_page(html):
@@ -139,6 +150,10 @@ def report(
     if matrix and not as_json:
         output_console().print(terminal.matrix(finished.results, metric), soft_wrap=True)
         output_console().print(terminal.budgets(finished.results))
+    if groups and not as_json:
+        from faceexp.report.terminal.groups import groups as tables
+
+        output_console().print(tables(finished.results))
 
 
 def _columns(run: "RunRecord", keys: str | None) -> "list[Metric] | None":

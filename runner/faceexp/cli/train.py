@@ -111,19 +111,27 @@ def run(
     Exit code 0: done; 1: some trial did not end well; 2: the input is wrong.
     """
     from faceexp import pipeline
-    from faceexp.report.terminal.outline import outline
-    from faceexp.report.terminal.run import run_table
-    from faceexp.report.terminal.sets import sets_table
 
     options = [*(overrides or ()), *([f'verdict.until="{until.value}"'] if until else [])]
     options += [] if minutes is None else [f"limits.minutes={minutes}"]
     study = pipeline.load(spec, overrides=options, only=only or ())
-    untrained: set[str] = set()
     if minutes is not None and study.experiment.verdict.until == "seeds":
         raise InputError(Problem("has a meaning only with --until decided", "--minutes"))
     if dry_run:
         _say_what_it_takes(study, store, jobs, as_json=as_json)
         return
+    carry_out(study, out, store, jobs, traceback=traceback, as_json=as_json)
+
+
+def carry_out(
+    study: "Study", out: Path, store: Path | None, jobs: int, *, traceback: bool = False, as_json: bool = False
+) -> None:
+    """Run an experiment before the eyes of whoever asked for it, and show what was found."""
+    from faceexp.report.terminal.outline import outline
+    from faceexp.report.terminal.run import run_table
+    from faceexp.report.terminal.sets import sets_table
+
+    untrained: set[str] = set()
     _check_writable(out, store)
     with quiet() as stderr:
         say(outline(study.resolved), "bold", stderr, prose=True)

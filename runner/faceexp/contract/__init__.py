@@ -18,15 +18,23 @@ imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models
 
 from __future__ import annotations
 
-from faceexp.arrays import IntArray
-from faceexp.contract.datasets import DatasetPlugin, FaceData, StoredImage, choose_people, too_few_people
+from faceexp.arrays import ByteArray, FloatArray, IntArray
+from faceexp.contract.datasets import (
+    DatasetPlugin,
+    FaceData,
+    FacePairs,
+    StoredImage,
+    choose_people,
+    people_of_pairs,
+    too_few_people,
+)
 from faceexp.contract.losses import Distance, LossContext, LossFunction, LossPlugin, LossTraits, pair_traits
-from faceexp.contract.models import ModelPlugin
+from faceexp.contract.models import FixedModelPlugin, ModelPlugin
 from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
 from faceexp.contract.samplers import BatchNeeds, BatchSupply, Halves, SamplerPlugin
 from faceexp.files import AnyPath, InputFile, InputFolder, files_fingerprint, image_extensions, readable_name, user_path
 
-# Everything here, and the name of an array type, is what plugin authors import.
+# Everything here, and the names of array types, is what plugin authors import.
 __all__ = [
     "GROUPS",
     "RESERVED",
@@ -34,9 +42,13 @@ __all__ = [
     "AnyPath",
     "BatchNeeds",
     "BatchSupply",
+    "ByteArray",
     "DatasetPlugin",
     "Distance",
     "FaceData",
+    "FacePairs",
+    "FixedModelPlugin",
+    "FloatArray",
     "Halves",
     "InputFile",
     "InputFolder",
@@ -54,6 +66,7 @@ __all__ = [
     "image_extensions",
     "option",
     "pair_traits",
+    "people_of_pairs",
     "readable_name",
     "too_few_people",
     "user_path",

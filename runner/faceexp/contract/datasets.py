@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from faceexp.arrays import AnyArray, ByteArray, IntArray
+from faceexp.arrays import AnyArray, BoolArray, ByteArray, IntArray
 from faceexp.contract.plugin import Plugin
 
 
@@ -27,6 +27,21 @@ class StoredImage:
 
 
 @dataclass(frozen=True)
+class FacePairs:
+    """The pairs of images on which a data set is judged, in folds, as its field does it.
+
+    Attributes:
+        rows: int (P, 2), both images of each pair, as places in ``images``.
+        same: bool (P,), whether they show one person. It has to agree with the labels of the images.
+        fold: int (P,), the fold of each pair, counted from 0 without gaps.
+    """
+
+    rows: IntArray
+    same: BoolArray
+    fold: IntArray
+
+
+@dataclass(frozen=True)
 class FaceData:
     """A data set of faces: where the images are, whom they show.
 
@@ -42,6 +57,10 @@ class FaceData:
         columns: What is known of each image besides, by name: arrays of N numbers, truth values or texts, such as
             ``sex``, ``age``, ``camera`` or ``quality``; ``landmarks`` float (N, 5, 2) are x and y in pixels of eyes,
             nose and corners of the mouth. A number that is not known is NaN, a text that is not known is empty.
+        pairs: The pairs that came with the images, if there are any;
+            ``kind = "pairs_file"`` without a list judges them.
+        people_known: Whether the identities are people. They are not where only pairs are known: then
+            :func:`people_of_pairs` makes them up, and nothing but pairs can be judged.
     """
 
     images: Sequence[Path | StoredImage] | ByteArray
@@ -52,6 +71,8 @@ class FaceData:
     source: str
     notes: tuple[str, ...] = ()
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
+    pairs: FacePairs | None = None
+    people_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,6 +115,27 @@ def choose_people(labels: IntArray, min_images: int, first: int | None = None) -
     place[people] = np.arange(len(people), dtype=np.int32)
     rows = np.flatnonzero(place[labels] >= 0)
     return ChosenPeople(people, rows, place[labels[rows]], tuple(notes))
+
+
+def people_of_pairs(rows: IntArray, same: BoolArray, images: int) -> IntArray:
+    """Return a label for each image where only pairs are known, int32 (images,), counted from 0 without gaps.
+
+    Images that pairs of one person join, directly or through others, show one person; all others show another one each.
+    So a pair of two people whose images are joined contradicts the other pairs.
+
+    Args:
+        rows: int (P, 2), both images of each pair.
+        same: bool (P,), whether they show one person.
+        images: How many images there are.
+    """
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = rows[same].T
+    graph = coo_array((np.ones(len(first), np.int8), (first, second)), (images, images))
+    labels: IntArray = connected_components(graph, directed=False)[1].astype(np.int32)
+    return labels
 
 
 def too_few_people(count: int, min_images: int) -> str:

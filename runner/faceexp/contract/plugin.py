@@ -17,7 +17,7 @@ LARGEST_NUMBER = 1e15
 RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
 RESERVED_OF_KIND: dict[str, frozenset[str]] = {
     "loss": RESERVED,
-    "model": frozenset({"plugin", "embedding_dim"}),
+    "model": frozenset({"plugin", "embedding_dim", "label", "distance"}),
     "dataset": frozenset({"plugin"}),
     "sampler": frozenset({"plugin"}),
 }

@@ -9,8 +9,8 @@ from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
-from faceexp.arrays import IntArray
-from faceexp.contract import FaceData, StoredImage
+from faceexp.arrays import BoolArray, IntArray
+from faceexp.contract import FaceData, FacePairs, StoredImage
 from faceexp.files import readable_name
 
 # So many names are given where several things are wrong in the same way.
@@ -35,7 +35,7 @@ def mistakes_of(faces: object) -> list[str]:
         elif not text.strip() or not _is_writable(text):
             mistakes.append(f"{name} is {text!r}, which is no text that says something")
     # Labels are compared with the images and identities, so these have to be right first.
-    return mistakes or [*_of_labels(faces), *_of_columns(faces)]
+    return mistakes or [*_of_labels(faces), *_of_columns(faces)] or list(_of_pairs(faces))
 
 
 def _of_images(images: object) -> Iterable[str]:
@@ -106,6 +106,57 @@ def _of_columns(faces: FaceData) -> Iterable[str]:
             wanted = (len(faces.images), *LANDMARKS) if name == "landmarks" else (len(faces.images),)
             if column.shape != wanted:
                 yield f"column {name!r} has the shape {column.shape}, not {wanted}"
+
+
+def _of_pairs(faces: FaceData) -> Iterable[str]:
+    pairs: object = faces.pairs
+    if pairs is None:
+        if not faces.people_known:
+            yield "neither people nor pairs are known, so there is nothing to judge"
+        return
+    if not isinstance(pairs, FacePairs):
+        yield f"pairs are {_kind(pairs)}, not FacePairs"
+        return
+    wanted = {"rows": (np.integer, 2), "same": (np.bool_, 1), "fold": (np.integer, 1)}
+    for name, (kind, dimensions) in wanted.items():
+        array: object = getattr(pairs, name)
+        if not isinstance(array, np.ndarray) or not np.issubdtype(array.dtype, kind) or array.ndim != dimensions:
+            yield f"{name} of the pairs is no array ({'P, 2' if dimensions == 2 else 'P,'}) of {kind.__name__}"
+            return
+    count = len(pairs.rows)
+    if not count or pairs.rows.shape[1] != 2 or not len(pairs.same) == len(pairs.fold) == count:
+        shapes = f"{pairs.rows.shape}, {pairs.same.shape} and {pairs.fold.shape}"
+        yield f"rows, same and fold of the pairs have the shapes {shapes}, not (P, 2), (P,) and (P,)"
+    elif pairs.rows.min() < 0 or pairs.rows.max() >= len(faces.images):
+        yield f"pairs name images {pairs.rows.min()} to {pairs.rows.max()}, but there are {len(faces.images)}"
+    elif pairs.fold.min() != 0 or len(np.unique(pairs.fold)) != pairs.fold.max() + 1:
+        yield "the folds of the pairs do not count from 0 without gaps"
+    elif len(against := contradictions(faces.labels, pairs.rows, pairs.same)):
+        more = f"; {len(against) - 1} more pairs are like it" if len(against) > 1 else ""
+        yield f"pair {against[0] + 1} {contradiction(faces, pairs.rows[against[0]])}{more}"
+
+
+def contradictions(labels: IntArray, rows: IntArray, same: BoolArray) -> IntArray:
+    """Return which pairs say of two images that they show one person, or two, where their labels say the opposite.
+
+    There must be none, so that whoever asks the labels whether a pair is similar gets what the list says.
+    """
+    return np.flatnonzero((labels[rows[:, 0]] == labels[rows[:, 1]]) != same)
+
+
+def contradiction(faces: FaceData, images: IntArray) -> str:
+    """Return what is wrong with a pair of which a list and the identities say opposite things."""
+    first, second = (int(image) for image in images)
+    if faces.labels[first] != faces.labels[second]:
+        said = f"one person, but the images are {image_name(faces, first)} and {image_name(faces, second)}"
+    elif first == second:
+        said = f"two people, but both images are {file_of(faces, first)}"
+    else:
+        names = f"{file_of(faces, first)} and {file_of(faces, second)}"
+        said = f"two people, but {names} both show {faces.identities[faces.labels[first]]!r}"
+        if not faces.people_known:
+            said = f"two people, but pairs of one person join {names}"
+    return f"is said to show {said}"
 
 
 def _kind(value: object) -> str:

@@ -18,6 +18,8 @@ from faceexp.experiment.schema import Protocol
 Folds = tuple[IntArray, ...]
 
 Parts = tuple[IntArray, IntArray, IntArray]
+# Share of the people outside a list without folds who are for validation, unless the file gives another one.
+QUARTER = 0.25
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,21 @@ class UnservableError(Exception):
 
 
 def splits(
-    labels: IntArray, protocol: Protocol, seed: int, listed_pairs: Folds = (), listed_parts: Parts | None = None
+    labels: IntArray,
+    protocol: Protocol,
+    seed: int,
+    listed_pairs: Folds = (),
+    listed_parts: Parts | None = None,
+    *,
+    trains: bool = True,
 ) -> tuple[Split, ...]:
     """Return the splits of one seed, one per fold.
 
     ``open_set``: people are shuffled and dealt to the parts, so that no person is in two of them. ``closed_set``: the
     images of each person are shuffled and dealt, so that every person is in all of them. ``pairs_file``: each fold of
     the list is tested once; the other folds, or a share of them, are for validation; the people whom neither names are
-    trained on. Pairs for validation that show a person of the tested fold are left out. ``listed``: the parts
-    are given.
+    trained on. Pairs for validation that show a person of the tested fold are left out. Of a list without folds, people
+    whom it does not name are for validation, and all of their pairs. ``listed``: the parts are given.
 
     Args:
         labels: int (N,), the identity of each image.
@@ -59,6 +67,7 @@ def splits(
         seed: Of the trials, and of the shuffling unless the protocol has a seed for it.
         listed_pairs: ``pairs_file``: for each fold int (P, 2), the images of each pair.
         listed_parts: ``listed``: the images of training, validation and test.
+        trains: Whether anything is trained; if not, the training part of a list of pairs may be empty.
 
     Raises:
         UnservableError: A part would lack the people or images that it needs.
@@ -67,7 +76,12 @@ def splits(
     # random number of the program depends on how the data are cut, nor the other way round.
     random = np.random.default_rng([seed if protocol.split_seed is None else protocol.split_seed, 0x5B117])
     if protocol.kind == "pairs_file":
-        return tuple(_listed(labels, protocol, seed, fold, listed_pairs, random) for fold in range(len(listed_pairs)))
+        if len(listed_pairs) == 1:
+            return (_listed_alone(labels, protocol, seed, listed_pairs[0], random, trains=trains),)
+        return tuple(
+            _listed(labels, protocol, seed, fold, listed_pairs, random, trains=trains)
+            for fold in range(len(listed_pairs))
+        )
     if listed_parts is not None:
         return (_given(labels, seed, listed_parts),)
     deal = _open_set if protocol.kind == "open_set" else _closed_set
@@ -143,24 +157,31 @@ def _closed_set(labels: IntArray, protocol: Protocol, random: np.random.Generato
 
 
 def _listed(
-    labels: IntArray, protocol: Protocol, seed: int, fold: int, listed_pairs: Folds, random: np.random.Generator
+    labels: IntArray,
+    protocol: Protocol,
+    seed: int,
+    fold: int,
+    listed_pairs: Folds,
+    random: np.random.Generator,
+    *,
+    trains: bool,
 ) -> Split:
     tested = listed_pairs[fold]
+    if lacking := _lacking_kind(labels, tested):
+        raise UnservableError(f"fold {fold + 1} has no {lacking} pair, so there is nothing to measure in it")
     people = np.unique(labels[tested])
     others = random.permutation([other for other in range(len(listed_pairs)) if other != fold])
     held = others[: max(1, round(len(others) * protocol.validation_fraction))]
     judged = np.concatenate([listed_pairs[other] for other in sorted(held)])
     judged = judged[~np.isin(labels[judged], people).any(axis=1)]
-    similar = labels[judged[:, 0]] == labels[judged[:, 1]]
-    if similar.all() or not similar.any():
-        kind = "different" if len(similar) and similar.all() else "similar"
+    if lacking := _lacking_kind(labels, judged):
         raise UnservableError(
-            f"the folds beside fold {fold + 1} have no {kind} pair without people of that fold, so there is nothing to "
-            "choose a threshold on; folds must not share people"
+            f"the folds beside fold {fold + 1} have no {lacking} pair without people of that fold, so there is nothing "
+            "to choose a threshold on; folds must not share people"
         )
     validation = np.unique(judged)
     train = np.flatnonzero(~np.isin(labels, np.union1d(people, labels[validation])))
-    if len(np.unique(labels[train])) < 2:
+    if trains and len(np.unique(labels[train])) < 2:
         raise UnservableError(
             f"the list names nearly everybody: {len(np.unique(labels[train]))} people are left to train on in fold "
             f"{fold + 1}; add people, or set validation_fraction = 0.25 to train on people of other folds too"
@@ -169,6 +190,36 @@ def _listed(
     return Split(
         seed, fold, train, validation, test, np.searchsorted(validation, judged), np.searchsorted(test, tested)
     )
+
+
+def _listed_alone(
+    labels: IntArray, protocol: Protocol, seed: int, tested: IntArray, random: np.random.Generator, *, trains: bool
+) -> Split:
+    """Cut a list without folds: who is not in it is trained on, and a share of these people is for validation."""
+    if lacking := _lacking_kind(labels, tested):
+        raise UnservableError(f"the list has no {lacking} pair, so there is nothing to measure")
+    others = random.permutation(np.setdiff1d(labels, labels[tested]))
+    # All other folds, which a list with folds means by 1, would leave nobody to train on here.
+    share = QUARTER if trains and protocol.validation_fraction == 1 else protocol.validation_fraction
+    held = others[: max(1, round(len(others) * share))]
+    validation = np.flatnonzero(np.isin(labels, held))
+    if len(held) < 2 or np.bincount(labels[validation]).max() < 2:
+        raise UnservableError(
+            "the list has no folds, so the threshold comes from people whom it does not name, two at least and one of "
+            f"them with two images; there are {len(others)}, of whom {len(held)} are for validation: add people, or a "
+            "column fold to the list"
+        )
+    if trains and len(others) - len(held) < 2:
+        raise UnservableError(f"the list names nearly everybody: {len(others) - len(held)} people are left to train on")
+    test = np.unique(tested)
+    train = np.flatnonzero(np.isin(labels, others[len(held) :]))
+    return Split(seed, 0, train, validation, test, None, np.searchsorted(test, tested))
+
+
+def _lacking_kind(labels: IntArray, pairs: IntArray) -> str:
+    """Return of which kind there is no pair, or nothing; what a list says of a pair agrees with the labels."""
+    similar = labels[pairs[:, 0]] == labels[pairs[:, 1]]
+    return "similar" if not similar.any() else "different" if similar.all() else ""
 
 
 def _given(labels: IntArray, seed: int, parts: Parts) -> Split:

@@ -13,7 +13,7 @@ from faceexp.arrays import ByteArray, FloatArray, IntArray, on_one_core
 from faceexp.data.images import release
 from faceexp.data.splits import Split
 from faceexp.engine.backend import tensorflow, versions
-from faceexp.engine.inputs import PLAIN
+from faceexp.engine.inputs import FLIPPED, PLAIN, with_mirrored
 from faceexp.engine.shared import PretrainedStages
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS, UNTRAINED, Baseline
 from faceexp.store import Store, digest
@@ -103,16 +103,24 @@ class BaselineTrials:
             key, components = self._eigenfaces(split)
             return TrainedTrial(trial, split, "ok", embeddings=components, distance=distance, key=key)
         settings = self.plan.resolved.experiment.pretrain
-        if baseline == UNTRAINED:
+        if baseline.key == UNTRAINED.key:
             settings = settings.model_copy(update={"enabled": False})
         pretrained = self.shared.pretrained(split, settings)
         features, seconds = self.shared.features(split, pretrained)
-        rows = np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False)[PLAIN]
-        embeddings = {part: np.asarray(rows[self.plan.rows(split, part)]) for part in self.parts}
-        if baseline == PHASE1:
+        views = np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False)
+        flip = self.plan.resolved.experiment.evaluation.flip
+
+        def embedded(view: int, part: str) -> FloatArray:
+            values = np.asarray(views[view][self.plan.rows(split, part)])
+            if baseline != PHASE1:
+                return values
             # The embedding layer is dense and has no activation, so its output is one matrix product away.
             kernel, bias = pretrained.load()[-2:]
-            embeddings = {part: values @ kernel + bias for part, values in embeddings.items()}
+            return np.asarray(values @ kernel + bias)
+
+        embeddings = {part: embedded(PLAIN, part) for part in self.parts}
+        if flip:
+            embeddings = {part: with_mirrored(plain, embedded(FLIPPED, part)) for part, plain in embeddings.items()}
         reused = ["pretrain"] if pretrained.reused and settings.enabled else []
         reused += ["features"] if features.reused else []
         return TrainedTrial(
@@ -124,7 +132,7 @@ class BaselineTrials:
             budget=Budget(pretrained.images),
             seconds={"pretrain": pretrained.seconds, "features": seconds},
             reused=tuple(reused),
-            key=digest([baseline.key, features.key]),
+            key=digest([baseline.key, features.key, flip]),
         )
 
     def _eigenfaces(self, split: Split) -> tuple[str, dict[str, FloatArray]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,26 @@ RESIDENT_BYTES = 256 * 2**20
 
 # The same inputs of all images, seen plain and, if images are mirrored in training, mirrored.
 Views = Sequence[FloatArray | ByteArray]
+
+
+def with_mirrored(plain: FloatArray, mirrored: FloatArray) -> FloatArray:
+    """Return the embeddings of images together with their mirror images: the sums of both, of length 1."""
+    total = plain + mirrored
+    lengths = np.linalg.norm(total, axis=1, keepdims=True)
+    return np.asarray(total / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def views_of(features: Path | None, images: ByteArray, *, flip: bool) -> Views:
+    """Return what fine-tuning trains on: cached features, or the images themselves; plain, and maybe mirrored.
+
+    Args:
+        features: The folder of the store in which they are kept, if they are.
+        images: uint8 (N, H, W, C).
+        flip: Whether images are mirrored.
+    """
+    if features:
+        return list(np.load(features / "features.npy", mmap_mode="r", allow_pickle=False))
+    return [images, images[:, :, ::-1]] if flip else [images]
 
 
 def resident(views: Views, train: IntArray, padded: int) -> Tensor | None:

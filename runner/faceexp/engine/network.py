@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,9 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray
+from faceexp.contract import FixedModelPlugin
 from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, set_standard, standard, tensorflow
 from faceexp.engine.borders import PluginValueError, check_can_be_kept, check_trunk, outside_state
+from faceexp.engine.inputs import with_mirrored
 from faceexp.engine.network_file import NetworkFile
+from faceexp.engine.opened import Network as Run
+from faceexp.engine.opened import opened, width_of
 from faceexp.engine.optimizer import Moments, zero_moments
 
 if TYPE_CHECKING:
@@ -45,6 +50,11 @@ class Normalization:
     deviation: FloatArray
 
     @classmethod
+    def none(cls, channels: int) -> Normalization:
+        """Return what leaves pixels as they are, for a trunk that scales them itself."""
+        return cls(np.zeros(channels, np.float32), np.ones(channels, np.float32))
+
+    @classmethod
     def of(cls, pixels: ByteArray, train: IntArray) -> Normalization:
         """Measure the training images, rows ``train`` of uint8 (N, H, W, C), a block at a time."""
         channels = pixels.shape[-1]
@@ -67,18 +77,35 @@ class Network:
         shape: (H, W, C) of images.
         embedding_dim: Numbers per embedding.
         seed: Of the weights that are drawn.
+        run: What a network that is only run was opened as already.
 
     Raises:
         PluginValueError: The trunk cannot be used; see :func:`faceexp.engine.borders.check_trunk`.
+
+    Attributes:
+        run: A network that is only run, from pixels to features, where the trunk is one.
+        shape: What goes in: (H, W, C) of images; of a network that is only run, (F,), since what is trained begins
+            behind its features.
     """
 
-    def __init__(self, model: ModelPlugin, shape: tuple[int, int, int], embedding_dim: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: ModelPlugin | FixedModelPlugin,
+        shape: tuple[int, int, int],
+        embedding_dim: int,
+        seed: int = 0,
+        run: Run | None = None,
+    ) -> None:
         keras = tensorflow().keras
-        self.shape = shape
+        self.run = (run or opened(model, shape)) if isinstance(model, FixedModelPlugin) else None
+        self.shape: tuple[int, ...] = (width_of(self.run, shape),) if self.run else shape
         # All losses of a seed and fold have the same normalisation, so the latest file is that of the next trial, too.
         self._file: tuple[Normalization, NetworkFile] | None = None
         with standard(seed):
-            self.trunk = model.build(shape)
+            if isinstance(model, FixedModelPlugin):
+                self.trunk = keras.Sequential([keras.Input(self.shape), keras.layers.Identity(name="features")])
+            else:
+                self.trunk = model.build(shape)
             set_standard()  # the embedding layer is ours: it must not follow what the plugin has set
             check_trunk(self.trunk)
             self.width = int(self.trunk.output_shape[-1])
@@ -135,8 +162,15 @@ class Network:
             embeddings = [self._embedded_features(block) for block in blocks]
         return np.concatenate([block.numpy() for block in embeddings])
 
+    def embed_views(self, views: Sequence[FloatArray | ByteArray], rows: IntArray, norm: Normalization) -> FloatArray:
+        """Return embeddings as :meth:`embed` does; of images whose mirror images are given as well, of both."""
+        embeddings = [self.embed(inputs, rows, norm) for inputs in views]
+        return with_mirrored(*embeddings) if len(embeddings) > 1 else embeddings[0]
+
     def extract(self, pixels: ByteArray, normalization: Normalization) -> FloatArray:
         """Return the trunk features of one block of images, uint8 (B, H, W, C) to float32 (B, F)."""
+        if self.run:
+            return self.run(pixels)
         return np.asarray(self._extracted(pixels, normalization.mean, normalization.deviation).numpy())
 
     def check(self) -> None:
@@ -147,7 +181,7 @@ class Network:
                 of its weights, which no training could set back.
         """
         channels = self.shape[-1]
-        plain = Normalization(np.zeros(channels, np.float32), np.ones(channels, np.float32))
+        plain = Normalization.none(channels)
         check_can_be_kept(lambda file: self.save(file, self.get_weights(), plain))
         images = tensorflow().TensorSpec((None, *self.shape), "float32")
         if outside_state(compiled(lambda images: self.features(images, training=True)), [images], self.every_variable):
@@ -196,8 +230,11 @@ class Network:
         self._file[1].write(path, weights)
 
     def _whole(self, normalization: Normalization) -> KerasLayer:
-        """Return a model of Keras from pixels to embeddings."""
+        """Return a model of Keras from pixels to embeddings; behind a network that is only run, from its features."""
         keras = tensorflow().keras
+        if self.run:
+            features = keras.Input(self.shape, name="features")
+            return keras.Model(features, self.embedding(features), name="faceexp")
         pixels = keras.Input(self.shape, name=self._name("pixels"))
         scale = 1.0 / normalization.deviation
         rescaled = keras.layers.Rescaling(
@@ -221,9 +258,15 @@ def _adds_bias_last(convolution: KerasLayer) -> bool:
     return bool(convolution.use_bias and linear and plain)
 
 
-def initial_weights(model: ModelPlugin, shape: tuple[int, int, int], embedding_dim: int, seed: int) -> Weights:
+def initial_weights(
+    model: ModelPlugin | FixedModelPlugin,
+    shape: tuple[int, int, int],
+    embedding_dim: int,
+    seed: int,
+    run: Run | None = None,
+) -> Weights:
     """Return freshly drawn weights of a network; the same ones for the same seed."""
-    network = Network(model, shape, embedding_dim, seed)
+    network = Network(model, shape, embedding_dim, seed, run)
     return network.get_weights()
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from faceexp.arrays import FloatArray
 from faceexp.engine.backend import KerasLayer, Variable
-from faceexp.keras_files import WEIGHTS
+from faceexp.network_files.keras import WEIGHTS
 
 
 class NetworkFile:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from faceexp.arrays import BoolArray, ByteArray, IntArray
+from faceexp.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import Tensor, compiled, derive_seed, many_steps, reseed, tensorflow
+from faceexp.engine.inputs import FLIPPED, PLAIN, Views
 from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.engine.optimizer import Adam
 from faceexp.experiment.schema import Augment, Pretrain
@@ -47,13 +48,17 @@ class Classifier:
         self.head = keras.layers.Dense(num_classes, name="classes")
         self.head.build((None, dim))
         self.dropout = keras.layers.Dropout(settings.dropout, seed=0)
-        self.trained = [*network.trunk.trainable_variables, *network.embedding.trainable_variables]
+        whole = settings.trainable != "head"
+        self.trained = [*network.embedding.trainable_variables]
+        self.trained = [*network.trunk.trainable_variables, *self.trained] if whole else self.trained
         self.trained += self.head.trainable_variables
         self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
 
-        def step(pixels: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+        def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
-                features = network.features(self.augmentation(pixels, mean, deviation), training=True)
+                features = inputs
+                if whole:
+                    features = network.features(self.augmentation(inputs, mean, deviation), training=True)
                 hidden = self.dropout(tf.nn.relu(network.embedding(features)), training=True)
                 logits = self.head(hidden)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
@@ -85,7 +90,7 @@ class Classifier:
 
     def run(
         self,
-        pixels: ByteArray,
+        views: Views,
         labels: IntArray,
         batches: Iterator[Batch],
         normalization: Normalization,
@@ -97,7 +102,8 @@ class Classifier:
         """Train; return the loss of every step.
 
         Args:
-            pixels: uint8 (N, H, W, C), all images.
+            views: All images, uint8 (N, H, W, C), which are mirrored here; or, where the trunk is left as it is, their
+                features, float32 (N, F), and maybe those of the mirrored images.
             labels: int (N,); the people of the training part are counted from 0.
             batches: Yields the batches.
             normalization: Of the images.
@@ -117,7 +123,7 @@ class Classifier:
             chosen = [next(batches) for _ in range(count)]
             # The compiled call takes CHUNK batches. Where fewer are left, the last one is repeated; it is not used.
             padded = chosen + [chosen[-1]] * (CHUNK - count)
-            images = np.stack([_flipped(pixels[rows], flips) for rows, flips in padded])
+            images = np.stack([_chosen(views, rows, flips) for rows, flips in padded])
             targets = np.stack([labels[rows] for rows, _ in padded]).astype(np.int32)
             # A tensor, since TensorFlow would compile the loop anew for each Python number.
             number = tensorflow().constant(count)
@@ -133,10 +139,13 @@ class Classifier:
         return history
 
 
-def _flipped(images: ByteArray, flips: BoolArray) -> ByteArray:
-    if flips.any():
-        images = np.where(flips[:, None, None, None], images[:, :, ::-1], images)
-    return images
+def _chosen(views: Views, rows: IntArray, flips: BoolArray) -> ByteArray | FloatArray:
+    """Return some images, or their features, of which some are mirrored."""
+    plain = views[PLAIN][rows]
+    if not flips.any():
+        return plain
+    mirrored = views[FLIPPED][rows] if len(views) > 1 else plain[:, :, ::-1]
+    return np.where(flips.reshape(-1, *[1] * (plain.ndim - 1)), mirrored, plain)
 
 
 def batches(train: IntArray, settings: Pretrain, augment: Augment, seed: int) -> Iterator[Batch]:

@@ -24,10 +24,11 @@ from faceexp.engine.failures import explained, place_of, place_of_function
 from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
 from faceexp.engine.shared import training_labels
 from faceexp.errors import InputError, Problem
+from faceexp.experiment.baselines import PHASE1, UNTRAINED
 from faceexp.registry.guard import undisturbed
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Inputs, Store, StoreError, digest
-from faceexp.values import EventCallback, Note, Noted, Plan, Refused, ResolvedLoss, Trial
+from faceexp.values import EventCallback, Note, Noted, Plan, Refused, ResolvedLoss, ResolvedPretrained, Trial
 
 # Seconds that one may take, once TensorFlow is there. Usually it is a quarter of one; a large library that a plugin
 # imports for the first time in a new environment takes minutes on a busy machine.
@@ -40,14 +41,22 @@ UNSEEDED_FILE = "unseeded.json"
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A loss with its sampler to call once; without one, the trunk is to be built."""
+    """A loss with its sampler to call once, or a network to open; without either, the trunk is to be built."""
 
     loss: ResolvedLoss | None = None
+    pretrained: ResolvedPretrained | None = None
 
     @property
     def label(self) -> str:
         """The row of the comparison; empty for the trunk."""
-        return self.loss.entry.label if self.loss else ""
+        row = self.loss or self.pretrained
+        return row.entry.label if row else ""
+
+    def plugin(self, plan: Plan) -> ConfiguredPlugin:
+        """Return the plugin whose code is called."""
+        if self.loss:
+            return self.loss.loss
+        return self.pretrained.network if self.pretrained else plan.resolved.trunk
 
 
 @dataclass(frozen=True)
@@ -59,12 +68,14 @@ class Rehearsed:
         fault: What is wrong with the plugin, on one line; empty where nothing is.
         traceback: Where it was raised; empty where the process has ended.
         unseeded: Operations of the loss that draw random numbers for which there is no seed.
+        wrong_input: Whether it is no fault of the plugin, but of what the experiment gives it.
     """
 
     rehearsal: Rehearsal
     fault: str = ""
     traceback: str = ""
     unseeded: tuple[str, ...] = ()
+    wrong_input: bool = False
 
 
 class SamplerFaultError(Exception):
@@ -77,8 +88,12 @@ class _PlacedError(PluginValueError):
 
 def rehearsals_of(trials: Iterable[Trial]) -> list[Rehearsal]:
     """Return what has to be called before these trials: the trunk, and each of their losses once."""
-    losses = {trial.label: Rehearsal(trial.loss) for trial in trials if trial.loss}
-    return [Rehearsal(), *losses.values()]
+    trials = list(trials)
+    rows = {trial.label: Rehearsal(trial.loss, trial.pretrained) for trial in trials if trial.loss or trial.pretrained}
+    needs_trunk = any(
+        trial.loss or (trial.baseline and trial.baseline.key in (UNTRAINED.key, PHASE1.key)) for trial in trials
+    )
+    return [*([Rehearsal()] if needs_trunk else []), *rows.values()]
 
 
 def determines(resolved: ResolvedLoss, plan: Plan) -> Inputs:
@@ -87,7 +102,7 @@ def determines(resolved: ResolvedLoss, plan: Plan) -> Inputs:
         "loss": resolved.loss.identity,
         "sampler": resolved.sampler.identity,
         "labels": digest(_labels(plan).tolist()),
-        "embedding_dim": plan.resolved.experiment.model.embedding_dim,
+        "embedding_dim": plan.resolved.experiment.trunk.embedding_dim,
         "versions": versions(),
     }
 
@@ -104,7 +119,7 @@ def rehearse(resolved: ResolvedLoss, plan: Plan) -> tuple[str, ...]:
             passes through.
     """
     tf = tensorflow()
-    labels, dim = _labels(plan), plan.resolved.experiment.model.embedding_dim
+    labels, dim = _labels(plan), plan.resolved.experiment.trunk.embedding_dim
     try:
         sampler, supply = resolved.sampler, resolved.sampler.supply()
         batches = cast("SamplerPlugin", sampler.plugin).build(labels.copy(), derive_seed("rehearsal"))
@@ -143,6 +158,7 @@ def perform(
     plan: Plan,
     store: Store,
     network: Callable[[], object],
+    open_network: Callable[[ConfiguredPlugin], object],
     interruption: type[BaseException],
 ) -> Rehearsed:
     """Return what comes of a rehearsal, which the store keeps if nothing is wrong.
@@ -152,15 +168,18 @@ def perform(
         plan: The plan of the run.
         store: Where those that went well are found.
         network: Builds the network, and checks its trunk.
+        open_network: Opens a network that exists already.
         interruption: What comes from outside, not from a plugin.
     """
     unseeded: tuple[str, ...] = ()
     try:
         with undisturbed():
-            if rehearsal.loss is None:
-                network()
-            else:
+            if rehearsal.loss:
                 unseeded = _called(rehearsal.loss, plan, store)
+            elif rehearsal.pretrained:
+                open_network(rehearsal.pretrained.network)
+            else:
+                network()
     except (StoreError, interruption):
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; only its own row is not trained
@@ -180,7 +199,9 @@ def _called(resolved: ResolvedLoss, plan: Plan, store: Store) -> tuple[str, ...]
 
 def _fault_of(error: BaseException, rehearsal: Rehearsal, plan: Plan) -> Rehearsed:
     """Return a rehearsal that an error has ended."""
-    plugin = rehearsal.loss.loss if rehearsal.loss else plan.resolved.model
+    plugin = rehearsal.plugin(plan)
+    if rehearsal.pretrained and isinstance(error, InputError):
+        return Rehearsed(rehearsal, _line(rehearsal, plugin, str(error)), wrong_input=True)
     if isinstance(error, SamplerFaultError) and rehearsal.loss and error.__cause__:
         plugin, error = rehearsal.loss.sampler, error.__cause__
     whole = "".join(traceback.format_exception(error))
@@ -201,19 +222,20 @@ def _line(rehearsal: Rehearsal, plugin: ConfiguredPlugin, reason: str) -> str:
 
 def ended(rehearsal: Rehearsal, plan: Plan, reason: str) -> Rehearsed:
     """Return a rehearsal with which its process has ended, or which did not end in time."""
-    plugin = rehearsal.loss.loss if rehearsal.loss else plan.resolved.model
+    plugin = rehearsal.plugin(plan)
     reason = f"when it was called for the first time, {reason}{place_of_function(None, plugin)}"
     return Rehearsed(rehearsal, _line(rehearsal, plugin, reason))
 
 
 def refused(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> dict[str, str]:
-    """Return, by label of its row, why a loss is not trained; whoever watches is told.
+    """Return, by label of its row, why a row has no trials; whoever watches is told.
 
     Raises:
-        InputError: The trunk cannot be built, so that there is nothing to train.
+        InputError: The trunk cannot be built, so that there is nothing to train; or a network does not take the images
+            of the experiment.
     """
     at_fault = {each.rehearsal.label: each for each in all_rehearsed if each.fault}
-    if "" in at_fault:
+    if "" in at_fault or any(each.wrong_input for each in at_fault.values()):
         error = InputError([Problem(fault) for fault in dict.fromkeys(each.fault for each in at_fault.values())])
         for each in at_fault.values():
             if each.traceback:

@@ -6,25 +6,28 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
-from faceexp.arrays import IntArray, new_array_file
-from faceexp.contract import ModelPlugin
+from faceexp.arrays import ByteArray, FloatArray, IntArray, new_array_file
+from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.images import release, shape
 from faceexp.data.splits import Split
 from faceexp.engine import pretrain
 from faceexp.engine.backend import derive_seed, tensorflow, versions
-from faceexp.engine.inputs import FLIPPED
+from faceexp.engine.inputs import FLIPPED, PLAIN, Views, views_of
 from faceexp.engine.network import BLOCK, Network, Normalization, Weights, initial_weights, load_weights, save_weights
 from faceexp.experiment.baselines import PHASE1
 from faceexp.experiment.schema import Pretrain
 from faceexp.store import Artefact, Store, digest
-from faceexp.values import Event, EventCallback, Plan, Score
+from faceexp.values import Event, EventCallback, Note, Noted, Plan, Score
+
+# A difference in AUC on a few validation people that is no larger is nothing to tell of.
+HARM = 0.01
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Pretrained:
 
     Attributes:
         key: Digest of everything that determines the weights.
+        trunk: Digest of what determines those of the trunk.
         load: Returns the weights.
         seconds: How long it took to make them, whether now or in an earlier run.
         reused: Whether they were there already, in the store or in this run.
@@ -40,6 +44,7 @@ class Pretrained:
     """
 
     key: str
+    trunk: str
     load: Callable[[], Weights]
     seconds: float
     reused: bool
@@ -79,8 +84,8 @@ class PretrainedStages:
         inputs = {
             "images": self.plan.images_key,
             "train": digest([split.train.tolist(), self.plan.labels[split.train].tolist()]),
-            "model": self.plan.resolved.model.identity,
-            "embedding_dim": experiment.model.embedding_dim,
+            "model": self.plan.resolved.trunk.identity,
+            "embedding_dim": experiment.trunk.embedding_dim,
             "seed": [split.seed, split.fold],
             "versions": versions(),
             "phase": "initial",
@@ -98,6 +103,9 @@ class PretrainedStages:
             return dataclasses.replace(self._pretrained[key], reused=True)
         if key in self._failures:
             raise self._failures[key]
+        trunk = key
+        if self.is_frozen(settings):
+            trunk = digest({name: inputs[name] for name in ("images", "model", "versions", *self._normalized_by)})
         if settings.enabled:
             try:
                 artefact = self.store.get("pretrain", inputs, lambda folder: self._pretrain(folder, split, settings))
@@ -105,17 +113,33 @@ class PretrainedStages:
                 self._failures[key] = error
                 raise
             history = json.loads((artefact.path / "history.json").read_text(encoding="utf-8"))
+            self._tell_of_harm(history["score"], split)
             pretrained = Pretrained(
                 key,
+                trunk,
                 lambda: load_weights(artefact.path / "weights.npz"),
                 history["seconds"],
                 artefact.reused,
                 images=len(history["loss"]) * settings.batch_size,
             )
         else:
-            pretrained = Pretrained(key, lambda: self._initial(split), 0.0, reused=False)
+            pretrained = Pretrained(key, trunk, lambda: self._initial(split), 0.0, reused=False)
         self._pretrained[key] = pretrained
         return pretrained
+
+    def is_frozen(self, settings: Pretrain) -> bool:
+        """Return whether the trunk starts phase 2 with the trained weights that it came with."""
+        return bool(self.plan.resolved.trained) and (not settings.enabled or settings.trainable == "head")
+
+    @property
+    def _normalized_by(self) -> list[str]:
+        """What determines how pixels are normalised, among what determines a pretraining."""
+        return [] if self._takes_pixels else ["train"]
+
+    @property
+    def _takes_pixels(self) -> bool:
+        plugin = self.plan.resolved.trunk.plugin
+        return isinstance(plugin, FixedModelPlugin) or cast("ModelPlugin", plugin).takes_pixels
 
     def judged_on(self, split: Split) -> str:
         """Return a digest of the images and pairs that checkpoints are judged on, and of what judges them."""
@@ -125,7 +149,7 @@ class PretrainedStages:
 
     def _initial(self, split: Split) -> Weights:
         seed = derive_seed("weights", split.seed, split.fold)
-        return initial_weights(*self._network_arguments, seed)
+        return initial_weights(*self._network_arguments, seed, self.network.run)
 
     @functools.cached_property
     def network(self) -> Network:
@@ -135,17 +159,23 @@ class PretrainedStages:
         return network
 
     @functools.cached_property
-    def _network_arguments(self) -> tuple[ModelPlugin, tuple[int, int, int], int]:
+    def _network_arguments(self) -> tuple[ModelPlugin | FixedModelPlugin, tuple[int, int, int], int]:
         # Importing TensorFlow takes seconds, so whoever watches the run is told.
         self.on_event(Event("backend", 0, 1))
         tensorflow()
         self.on_event(Event("backend", 1, 1))
-        experiment, model = self.plan.resolved.experiment, self.plan.resolved.model
-        return cast("ModelPlugin", model.plugin), shape(experiment.preprocess), experiment.model.embedding_dim
+        experiment, model = self.plan.resolved.experiment, self.plan.resolved.trunk
+        return (
+            cast("ModelPlugin | FixedModelPlugin", model.plugin),
+            shape(experiment.preprocess),
+            experiment.trunk.embedding_dim,
+        )
 
     def normalization(self, split: Split) -> Normalization:
-        """Return mean and standard deviation of the training images."""
+        """Return mean and standard deviation of the training images, unless the trunk scales pixels itself."""
         key = split.seed, split.fold
+        if self._takes_pixels:
+            return Normalization.none(self.plan.images.shape[-1])
         if key not in self._normalizations:
             self._normalizations[key] = Normalization.of(self.plan.images, split.train)
             release(self.plan.images)
@@ -160,6 +190,13 @@ class PretrainedStages:
         labels = training_labels(self.plan.labels, split.train)
         num_classes = int(labels[split.train].max()) + 1
         augment = self.plan.resolved.experiment.augment
+        views: Views = [self.plan.images]
+        validation = {}
+        if self.plan.resolved.trained:
+            initial = self.pretrained(split, settings.model_copy(update={"enabled": False}))
+            features = self.views(self.features(split, initial)[0])
+            validation["trunk"] = self._judged(features[PLAIN][split.validation], split)
+            views = features if settings.trainable == "head" else views
         key = digest([settings.model_dump(), num_classes])
         if key not in self._classifiers:
             self._classifiers[key] = pretrain.Classifier(self.network, settings, augment, num_classes)
@@ -174,9 +211,8 @@ class PretrainedStages:
             self.on_event(Event("pretrain", done, ends[-1], "", split.seed, split.fold, loss))
 
         def judge() -> float:
-            embeddings = self.network.embed(self.plan.images, split.validation, self.normalization(split))
-            people = self.plan.labels[split.validation]
-            return self.score(embeddings, people, PHASE1.distance, split.validation_pairs)
+            embeddings = self.network.embed(views[PLAIN], split.validation, self.normalization(split))
+            return self._judged(embeddings, split)
 
         def may_improve() -> bool:
             nonlocal best
@@ -187,7 +223,7 @@ class PretrainedStages:
             return len(scores) - 1 - best_epoch < cast("int", settings.patience)
 
         losses = classifier.run(
-            self.plan.images,
+            views,
             labels,
             pretrain.batches(split.train, settings, augment, seed),
             self.normalization(split),
@@ -198,8 +234,32 @@ class PretrainedStages:
         )
         release(self.plan.images)
         save_weights(folder / "weights.npz", best or self.network.get_weights())
-        history = {"loss": losses, "validation": scores, "seconds": time.perf_counter() - began}
+        if validation:
+            self.network.set_weights(best or self.network.get_weights())
+            validation["embedding"] = judge()
+        history = {"loss": losses, "validation": scores, "seconds": time.perf_counter() - began, "score": validation}
         (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+
+    def views(self, features: Artefact | None) -> Views:
+        """Return features of all images, or the images themselves; plain, and mirrored where anything asks for that."""
+        flip = self.plan.resolved.experiment.views > 1
+        return views_of(features.path if features else None, self.plan.images, flip=flip)
+
+    def _judged(self, embeddings: FloatArray | ByteArray, split: Split) -> float:
+        """Return the score of the embeddings of the validation images, before any loss has trained."""
+        people = self.plan.labels[split.validation]
+        return self.score(embeddings, people, PHASE1.distance, split.validation_pairs)
+
+    def _tell_of_harm(self, score: Mapping[str, float], split: Split) -> None:
+        """Tell whoever watches where phase 1 has made a trunk with trained weights worse on validation people."""
+        if score and score["embedding"] < score["trunk"] - HARM:
+            cell = f"seed {split.seed}, fold {split.fold}"
+            text = (
+                f"phase 1 makes {self.plan.resolved.trained} worse on validation people ({cell}: AUC "
+                f"{score['trunk']:.3f} before, {score['embedding']:.3f} after); set pretrain.enabled = false, or train "
+                "less of it"
+            )
+            self.on_event(Noted("note", 1, 1, note=Note("phase1", text)))
 
     def features(self, split: Split, pretrained: Pretrained) -> tuple[Artefact, float]:
         """Return where the trunk features of all images are stored, and how many seconds it took to compute them.
@@ -207,8 +267,8 @@ class PretrainedStages:
         The file ``features.npy`` is float32 (views, N, F). The second view is that of mirrored images; it is there only
         if images are mirrored in training.
         """
-        views = 2 if self.plan.resolved.experiment.augment.flip else 1
-        inputs = {"start": pretrained.key, "views": views, "images": [self.plan.images_key, self.plan.sets_key]}
+        views = self.plan.resolved.experiment.views
+        inputs = {"start": pretrained.trunk, "views": views, "images": [self.plan.images_key, self.plan.sets_key]}
         key = digest(inputs)
         if key in self._features:
             artefact, seconds = self._features[key]

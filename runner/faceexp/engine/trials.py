@@ -18,12 +18,12 @@ from typing import cast
 
 import numpy as np
 
-from faceexp.arrays import ByteArray, FloatArray
 from faceexp.contract import SamplerPlugin
 from faceexp.data.splits import Split
 from faceexp.engine.backend import Tensor, derive_seed
 from faceexp.engine.baselines import BaselineTrials
 from faceexp.engine.borders import PluginValueError
+from faceexp.engine.existing import ExistingNetworks
 from faceexp.engine.failures import check_finite, explained, finite
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
 from faceexp.engine.finished import FinishedWork, MissingError
@@ -62,9 +62,9 @@ def train(
         store: Where finished work is looked up and kept.
         score: Judges checkpoints on validation images; the one with the highest value is kept.
         on_event: Is called with every step of progress.
-        jobs: How many processes work side by side. Each takes one seed and fold at a time and its share of the cores.
-            With more processes than seeds and folds, some would have nothing to do, so they are not started. Without a
-            number, everything happens in this process: then a plugin that crashes takes the whole run with it.
+        jobs: How many processes work side by side, each on one seed and fold at a time with its share of the cores; of
+            more than there are seeds and folds, some are not started. Without a number, everything happens in this
+            process: then a plugin that crashes takes the whole run with it.
 
     Raises:
         StoreError: The store cannot be read or written.
@@ -83,9 +83,9 @@ def train(
         except MissingError:
             groups.setdefault((trial.seed, trial.fold), []).append(trial)
     if groups:
-        work, jobs = Work.of(plan, store, score), min(jobs or 1, len(groups))
-        rehearsals = rehearsals_of(itertools.chain.from_iterable(groups.values()))
-        yield from train_in_processes(work, list(groups.values()), on_event, jobs, _alone, minutes, rehearsals)
+        work, waiting = Work.of(plan, store, score), list(groups.values())
+        rehearsals = rehearsals_of(itertools.chain.from_iterable(waiting))
+        yield from train_in_processes(work, waiting, on_event, min(jobs or 1, len(groups)), _alone, minutes, rehearsals)
 
 
 def _alone(work: Work, on_event: EventCallback) -> Run:
@@ -124,6 +124,10 @@ class Engine:
     def _baselines(self) -> BaselineTrials:
         return BaselineTrials(self.plan, self.store, self._shared, self._parts)
 
+    @functools.cached_property
+    def _existing(self) -> ExistingNetworks:
+        return ExistingNetworks(self.plan, self.store, self.on_event)
+
     def run(self, trial: Trial) -> TrainedTrial:
         """Return the trained trial, from the store or trained now."""
         try:
@@ -144,6 +148,8 @@ class Engine:
     def _run(self, trial: Trial) -> TrainedTrial:
         if trial.loss:
             return self._run_loss(trial, trial.loss)
+        if trial.pretrained:
+            return self._existing.measured(trial, trial.pretrained, self._split(trial), self._parts)
         return self._baselines.run(trial, cast("Baseline", trial.baseline), self._split(trial))
 
     def _is_cleared(self, error: FileNotFoundError) -> bool:
@@ -158,11 +164,13 @@ class Engine:
 
     def rehearse(self, rehearsal: Rehearsal) -> Rehearsed:
         """Call a plugin once, before anything trains; what has gone well is kept in the store."""
-        return perform(rehearsal, self.plan, self.store, lambda: self._shared.network, self.interruption)
+        network, opening = lambda: self._shared.network, self._existing.open
+        return perform(rehearsal, self.plan, self.store, network, opening, self.interruption)
 
     def _plugins(self, trial: Trial) -> list[ConfiguredPlugin]:
-        own = [trial.loss.loss, trial.loss.sampler] if trial.loss else []
-        return [*own, self.plan.resolved.model]
+        row, trunk = trial.loss, self.plan.resolved.model
+        own = [row.loss, row.sampler] if row else [trial.pretrained.network] if trial.pretrained else []
+        return [*own, *([trunk] if trunk else [])]
 
     def _split(self, trial: Trial) -> Split:
         return next(split for split in self.plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))
@@ -184,8 +192,8 @@ class Engine:
             "augment": self.plan.resolved.experiment.augment.model_dump(),
             "validation": self._shared.judged_on(split),
             "test": digest(split.test.tolist()),
-            "parts": self._parts,
-            "sets": self.plan.sets_key,
+            "parts": [self._parts, self.plan.sets_key],
+            "flip": self.plan.resolved.experiment.evaluation.flip,
         }
         artefact = self.store.get(
             "finetune", inputs, lambda folder: self._finetune(folder, trial, resolved, split, pretrained, features)
@@ -214,11 +222,8 @@ class Engine:
 
     @property
     def _parts(self) -> list[str]:
-        """The parts whose embeddings are evaluated, and the test sets.
-
-        In a closed set, people are tested whom the network was trained on. Then their training images are the gallery
-        in which they are identified, so the embeddings of these are needed, too.
-        """
+        """The parts whose embeddings are evaluated, and the test sets."""
+        # In a closed set, training images of the people who are tested are the gallery in which they are identified.
         closed = self.plan.resolved.experiment.protocol.kind == "closed_set"
         return ["validation", "test", *(["train"] if closed else []), *(each.name for each in self.plan.sets)]
 
@@ -256,7 +261,8 @@ class Engine:
         key, finetuner = self._finetuner(resolved, int(labels[split.train].max()) + 1, seed)
         finetuner.reset(pretrained.load(), seed)
         normalization = self._shared.normalization(split)
-        views = self._views(features)
+        experiment, every = self.plan.resolved.experiment, self._shared.views(features)
+        views = every if experiment.augment.flip else every[:1]
         plain, source = views[PLAIN], self._resident_views(views, split, features)
         held_out = self.plan.labels[split.validation]
 
@@ -294,7 +300,8 @@ class Engine:
             raise DivergedError("no checkpoint has a validation score that is a number")
         network.set_weights(outcome.weights)
         for part in self._parts:
-            embeddings = network.embed(plain, self.plan.rows(split, part), normalization)
+            rows = self.plan.rows(split, part)
+            embeddings = network.embed_views(every[: experiment.evaluation.views], rows, normalization)
             np.save(folder / f"{part}.npy", embeddings, allow_pickle=False)
         network.save(folder / NETWORK_FILE, outcome.weights, normalization)
         return FinetuneRecord(
@@ -332,13 +339,6 @@ class Engine:
             augment = self.plan.resolved.experiment.augment
             self._finetuners[key] = Finetuner(self._shared.network, resolved, augment, num_classes, seed)
         return key, self._finetuners[key]
-
-    def _views(self, features: Artefact | None) -> list[FloatArray | ByteArray]:
-        """Return what fine-tuning trains on: cached features, or the images themselves; plain, and maybe mirrored."""
-        if features:
-            return list(np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False))
-        flip = self.plan.resolved.experiment.augment.flip
-        return [self.plan.images, self.plan.images[:, :, ::-1]] if flip else [self.plan.images]
 
     def _resident_views(self, views: Views, split: Split, features: Artefact | None) -> Tensor | None:
         """Return the training images' inputs in memory, if they fit; else ``None``."""

@@ -1,7 +1,7 @@
 """Which metrics there are: what each is called, in which unit it is shown, which direction is better, what it means.
 
 The module ``metrics`` computes them. A new metric is added here and there; tables, pages and comparisons follow by
-themselves, and docs/architecture.md says which pages of the documentation do not.
+themselves, and docs/architecture.md says which pages of the documentation do not. ``named`` finds a metric by its name.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ class Metric:
         digits: How many digits after the decimal point are shown.
         higher_is_better: Whether higher values are better than lower ones.
         importance: Its position among the columns of a table, counted from 0. A narrow screen shows only the first
-            columns.
+            columns. Where two have the same one, their order is that of results.json.
         meaning: What it is, in half a sentence.
         explained: What it answers, and which values are good, in plain sentences for those who never met it.
         largest: The largest value that it can have; infinity for a ratio.
         guessing: The value that guessing gives; ``None`` if that depends on the data.
+        by_folds: Whether its mean is shown with the standard error over folds instead of an interval.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Metric:
     explained: str
     largest: float = 1.0
     guessing: float | None = None
+    by_folds: bool = False
 
     @property
     def name(self) -> str:
@@ -74,6 +76,11 @@ class Metric:
         return f"{text} points" if self.is_percentage else text
 
     @property
+    def interval(self) -> str:
+        """What stands beside its mean."""
+        return "standard error" if self.by_folds else "95 % interval"
+
+    @property
     def better(self) -> str:
         """``"higher"`` or ``"lower"``, whichever is better."""
         return "higher" if self.higher_is_better else "lower"
@@ -98,16 +105,32 @@ SIM_DIFF_RATIO = Metric(
     1,
     2,
     False,
-    3,
+    4,
     "mean distance of similar over that of different pairs",
     "How far apart are two photos of one person, compared with photos of two people? 0 is perfect, 0.5 is half as far, "
     "1 is guessing. It compares means alone, and does not say how often a decision is right.",
     math.inf,
     1.0,
 )
+# What the field reports of a list of pairs in folds, such as LFW's.
+FOLD_ACCURACY = Metric(
+    "fold_accuracy",
+    "fold acc. %",
+    100,
+    2,
+    True,
+    1,
+    "pairs of a list judged right, as LFW's protocol counts: mean and standard error over folds",
+    "The number that papers report of LFW and of lists like it: which share of the pairs of a fold is judged right at "
+    "the threshold that was best on all other folds? It stands as 99.78 ± 0.06, the mean over the folds and its "
+    "standard error. 100 % is perfect, 50 % is guessing where both kinds of pairs are equally many. It needs "
+    "a list of pairs.",
+    by_folds=True,
+)
 # In the order in which results.json has them.
 METRICS = (
     ACCURACY,
+    FOLD_ACCURACY,
     SIM_DIFF_RATIO,
     Metric(
         "auc",
@@ -115,7 +138,7 @@ METRICS = (
         1,
         3,
         True,
-        1,
+        2,
         "probability that a similar pair is nearer than a different one",
         "Take a pair of photos of one person and a pair of two people: how often is the first pair the nearer one? 1 "
         "is perfect, 0.5 is guessing. It needs no threshold.",
@@ -127,7 +150,7 @@ METRICS = (
         100,
         1,
         False,
-        2,
+        3,
         "error where as many different pairs are accepted as similar ones rejected",
         "A strict threshold rejects pairs of one person, a loose one accepts pairs of two people. EER is how often "
         "each happens at the threshold where both happen equally often. 0 % is perfect, 50 % is guessing.",
@@ -139,7 +162,7 @@ METRICS = (
         100,
         1,
         True,
-        4,
+        5,
         "similar pairs accepted when 1 % of different ones are",
         "Let at most 1 of 100 pairs of two people pass as one person: which share of the pairs of one person is "
         "accepted then? 100 % is perfect, 1 % is guessing. Few people make it a coarse number.",
@@ -151,7 +174,7 @@ METRICS = (
         100,
         1,
         True,
-        8,
+        9,
         "similar pairs accepted when 0.1 % of different ones are",
         "Let at most 1 of 1,000 pairs of two people pass as one person: which share of the pairs of one person is "
         "accepted then? 100 % is perfect, 0.1 % is guessing. Few people make it a coarse number.",
@@ -163,7 +186,7 @@ METRICS = (
         100,
         1,
         True,
-        6,
+        7,
         "how often the nearest other image shows the same person",
         "Take one photo and look at the nearest of all others: how often does it show the same person? 100 % is "
         "perfect. Guessing gives the person's share of the other photos: little among many people, more among few.",
@@ -174,7 +197,7 @@ METRICS = (
         100,
         1,
         True,
-        7,
+        8,
         "share of the R nearest images that show the same person",
         "Take one photo of a person of whom there are R others, and look at the R nearest photos: which share of them "
         "shows that person? 100 % is perfect: all of them. Guessing gives the person's share of the other photos: "
@@ -186,7 +209,7 @@ METRICS = (
         100,
         1,
         True,
-        5,
+        6,
         "how well a person's photos come first among all",
         "Take one photo and sort all others by distance. MAP@R (mean average precision at R, the number of other "
         "photos of the same person) is 100 % if all of these come first, and lower the more photos of other people "
@@ -200,14 +223,69 @@ METRICS = (
         100,
         1,
         True,
-        9,
+        10,
         "test images whose nearest enrolled image is of their person",
         "Take one test photo and look at the nearest of the enrolled photos, which are all that are not tested: how "
         "often does it show the same person? 100 % is perfect. It needs a closed set, in which everybody is enrolled.",
     ),
+    Metric(
+        "tpir@fpir=0.1",
+        "TPIR@10%",
+        100,
+        1,
+        True,
+        11,
+        "enrolled people who are found when 10 % of strangers are taken for somebody",
+        "Half of the test people are enrolled in a gallery with one photo each, the others are strangers. Let at most "
+        "1 of 10 photos of strangers be taken for somebody: how often does a photo of an enrolled person lead to that "
+        "person? 100 % is perfect. It depends on how many people the gallery holds.",
+    ),
+    Metric(
+        "tpir@fpir=0.01",
+        "TPIR@1%",
+        100,
+        1,
+        True,
+        12,
+        "enrolled people who are found when 1 % of strangers are taken for somebody",
+        "The same where at most 1 of 100 photos of strangers is taken for somebody of the gallery. 100 % is perfect. "
+        "It depends on how many people the gallery holds.",
+    ),
+    Metric(
+        "cmc_rank_1",
+        "CMC-1 %",
+        100,
+        1,
+        True,
+        13,
+        "photos of enrolled people whose nearest person of the gallery is the right one",
+        "Whoever searches is known to be in the gallery, which holds one photo of each of half of the test people: how "
+        "often is the right person the nearest one? 100 % is perfect. It is the first point of the CMC (cumulative "
+        "match characteristic), and depends on how many people the gallery holds.",
+    ),
+    Metric(
+        "cmc_rank_5",
+        "CMC-5 %",
+        100,
+        1,
+        True,
+        14,
+        "photos of enrolled people of whom the right one is among the five nearest",
+        "The same where somebody looks at the five nearest people of the gallery: how often is the right one among "
+        "them? 100 % is perfect. It depends on how many people the gallery holds.",
+    ),
 )
-# In order of importance, as the columns of a table.
-COLUMNS = tuple(sorted(METRICS, key=lambda metric: metric.importance))
 METRIC_OF = {metric.key: metric for metric in METRICS}
+# Those that are measured where an experiment file asks for identification.
+IDENTIFICATION = tuple(key for key in METRIC_OF if key.startswith(("tpir@fpir=", "cmc_rank_")))
+# In order of importance, as the columns of a table: those of every run, but for what lists and questions add.
+COLUMNS = tuple(
+    sorted(
+        (metric for metric in METRICS if metric.key not in (FOLD_ACCURACY.key, *IDENTIFICATION)),
+        key=lambda metric: metric.importance,
+    )
+)
+# The false accept rates of every file that names none. They are never refused, since runs of before were not either.
+USUAL_FARS = (0.01, 0.001)
 # The metric by which runs of older versions, which declared none, are sorted and judged.
 LEADING = ACCURACY

@@ -36,13 +36,17 @@ def logit_range(rate: float, without: FloatArray, level: float = CONFIDENCE) -> 
     """
     from scipy.special import stdtrit
 
-    units = len(without)
-    error = math.sqrt((units - 1) / units * float(((without - without.mean()) ** 2).sum()))
-    half = float(stdtrit(units - 1, (1 + level) / 2)) * error / (rate * (1 - rate))
+    half = float(stdtrit(len(without) - 1, (1 + level) / 2)) * standard_error(without) / (rate * (1 - rate))
     log_odds = math.log(rate / (1 - rate))
     # The logistic function, in a form that never overflows.
     low, high = ((1 + math.tanh((log_odds + sign * half) / 2)) / 2 for sign in (-1, 1))
     return low, high
+
+
+def standard_error(without: FloatArray) -> float:
+    """Return the standard error of a value that is ``without`` each of the units, float (M,), in turn."""
+    units = len(without)
+    return math.sqrt((units - 1) / units * float(((without - without.mean()) ** 2).sum()))
 
 
 def range_of(rate: float, without: FloatArray, units: int) -> Range | None:

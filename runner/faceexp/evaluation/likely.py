@@ -44,7 +44,7 @@ def likely_rates(measured: PairDistances, people: PeopleOfPairs, thresholds: Seq
         For each threshold its range; ``None`` for too few people, or where all or none of the pairs are accepted.
     """
     sums = sum(
-        map_in_threads(lambda both: _weights_of_people(*both, thresholds), _chunks(measured, people)),
+        map_in_threads(lambda both: _weights_of_people(*both, thresholds), with_their_people(measured, people)),
         start=np.zeros((1 + len(thresholds), people.count)),
     )
     # Who is in no different pair says nothing about false accepts.
@@ -66,7 +66,7 @@ def accuracy_range(measured: PairDistances, people: PeopleOfPairs, threshold: fl
     if math.isnan(threshold) or people.count < FEWEST_PEOPLE:
         return None
     sums = sum(
-        map_in_threads(lambda both: _judged_weights(*both, threshold), _chunks(measured, people)),
+        map_in_threads(lambda both: _judged_weights(*both, threshold), with_their_people(measured, people)),
         start=np.zeros((2, 2, people.count)),
     )
     # Of all pairs, then of those that are accepted. Both images of a similar pair show the same person, who was
@@ -93,7 +93,7 @@ def _judged_weights(chunk: PairDistances, people: PeopleOfPairs, threshold: floa
     return weight
 
 
-def _chunks(measured: PairDistances, people: PeopleOfPairs) -> list[tuple[PairDistances, PeopleOfPairs]]:
+def with_their_people(measured: PairDistances, people: PeopleOfPairs) -> list[tuple[PairDistances, PeopleOfPairs]]:
     """Return the pairs a chunk at a time, with the people whom they show."""
     parts = [people.part(start, start + CHUNK) for start in range(0, max(1, len(measured.distance)), CHUNK)]
     return list(zip(measured.chunks(CHUNK), parts, strict=True))

@@ -6,14 +6,16 @@ The threshold that :func:`examine` is given comes from validation images (``cali
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from faceexp.evaluation import retrieval, verification
-from faceexp.evaluation.catalogue import METRICS
+from faceexp.evaluation.catalogue import USUAL_FARS
 from faceexp.evaluation.diagnostics import Diagnostics, diagnose
 from faceexp.evaluation.embeddings import normalise
+from faceexp.evaluation.fars import AtFar, impostors, rates_at
 from faceexp.evaluation.likely import accuracy_range
+from faceexp.evaluation.named import metrics_among
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import people_of
 from faceexp.evaluation.roc import auc, roc
@@ -44,6 +46,7 @@ class Examined:
         n_different: How many different pairs were judged.
         rates: FAR and TAR at each of the further thresholds that were asked for.
         accuracy_range: The 95 % interval of the balanced accuracy over people; ``None`` for too few of them.
+        at_fars: The true accept rate at each false accept rate with the rate that was met, by the key of the metric.
     """
 
     metrics: dict[str, float]
@@ -52,6 +55,7 @@ class Examined:
     n_different: int
     rates: tuple[tuple[float, float], ...] = ()
     accuracy_range: Range | None = None
+    at_fars: dict[str, AtFar] = field(default_factory=dict)
 
 
 def evaluate(
@@ -75,10 +79,11 @@ def examine(
     further: Sequence[float] = (),
     *,
     weights: Weighting = "pairs",
+    fars: Sequence[float] | None = None,
 ) -> Examined:
-    """Return every metric of one trial except ``rank_1``, which needs a gallery, and the diagnostics.
+    """Return every metric of one trial, except those that need a gallery or several folds, and the diagnostics.
 
-    The metrics have the keys of :data:`~faceexp.evaluation.catalogue.METRICS`. Where every person counts alike, there
+    The metrics have the keys of the ``catalogue``. Where every person counts alike, there
     are the same metrics again with the ending :data:`POOLED`, for which every pair and every query counts alike.
 
     Args:
@@ -91,19 +96,21 @@ def examine(
         further: Further thresholds whose FAR and TAR are wanted.
         weights: Whether every person counts alike, or every pair and every query (``"pairs"``), as other libraries have
             it. Pairs that a protocol lists always count alike.
+        fars: The false accept rates at which the true accept rate is asked for; where too few pairs could show one, it
+            is ``nan``. ``None``: the usual ones, whatever the number of pairs.
 
     Raises:
         ValueError: A shape does not fit, or the embeddings are not finite.
     """
     by_people = weights == "people"
-    verified = _verification(embeddings, labels, threshold, distance, pairs, further, by_people=by_people)
+    verified = _verification(embeddings, labels, threshold, distance, pairs, further, fars, by_people=by_people)
     metrics = verified.metrics | _ratio(embeddings, labels, pairs, by_people=by_people)
     ranks = retrieval.ranks(embeddings, labels, distance)
     retrieved = _retrieval_metrics(ranks)
     if by_people:
         retrieved = _beside_pooled(_retrieval_metrics(retrieval.person_averaged(ranks, labels)), retrieved)
     metrics |= retrieved
-    keys = [metric.key + ending for ending in ("", POOLED) for metric in METRICS]
+    keys = [metric.key + ending for ending in ("", POOLED) for metric in metrics_among(metrics)]
     return replace(verified, metrics={key: metrics[key] for key in keys if key in metrics})
 
 
@@ -119,6 +126,7 @@ def _verification(
     distance: Distance,
     pairs: IntArray | None,
     further: Sequence[float],
+    fars: Sequence[float] | None,
     *,
     by_people: bool,
 ) -> Examined:
@@ -130,24 +138,29 @@ def _verification(
     if by_people and pairs is None:
         measured = measured.person_averaged(labels)
     curve = roc(measured)
-    metrics = _pair_metrics(measured, curve, threshold)
+    people = people_of(labels, pairs)
+    available = impostors(people)
+    refused = [far for far in fars or () if available.refusal(far)]
+    at_fars = rates_at(curve, fars or USUAL_FARS, refused)
+    metrics = _pair_metrics(measured, curve, threshold, at_fars)
     if by_people:
-        is_even = measured.weights is None
-        pooled = metrics if is_even else _pair_metrics(measured.pooled(), curve.pooled(), threshold)
+        pooled = metrics
+        if measured.weights is not None:
+            even = curve.pooled()
+            pooled = _pair_metrics(measured.pooled(), even, threshold, rates_at(even, fars or USUAL_FARS, refused))
         metrics = _beside_pooled(metrics, pooled)
     diagnostics = diagnose(measured, curve, threshold, pairs, len(labels))
     rates = tuple(verification.rates(measured, other) for other in further)
-    likely = accuracy_range(measured, people_of(labels, pairs), threshold)
-    return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates, likely)
+    likely = accuracy_range(measured, people, threshold)
+    return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates, likely, at_fars)
 
 
-def _pair_metrics(measured: PairDistances, curve: Roc, threshold: float) -> dict[str, float]:
+def _pair_metrics(measured: PairDistances, curve: Roc, threshold: float, at_fars: dict[str, AtFar]) -> dict[str, float]:
     return {
         "accuracy": verification.balanced_accuracy(measured, threshold),
         "auc": auc(curve),
         "eer": verification.eer(curve),
-        "tar@far=0.01": verification.tar_at_far(curve, 0.01),
-        "tar@far=0.001": verification.tar_at_far(curve, 0.001),
+        **{key: rate.tar for key, rate in at_fars.items()},
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from faceexp.contract import Distance
@@ -30,5 +30,11 @@ PIXELS = Baseline("pixels", "raw pixels", "euclidean")
 PCA = Baseline("pca", "PCA (eigenfaces)", "euclidean")
 UNTRAINED = Baseline("untrained", "untrained trunk", "cosine")
 PHASE1 = Baseline("phase1", "phase-1 embedding", "cosine")
+
+
+def named_after(trained: str) -> Baseline:
+    """Return the baseline of a trunk as it is: of one with trained weights, under their name."""
+    return replace(UNTRAINED, label=f"trunk {trained}") if trained else UNTRAINED
+
 
 BASELINES: dict[BaselineKey, Baseline] = {baseline.key: baseline for baseline in (PIXELS, PCA, UNTRAINED, PHASE1)}

@@ -6,8 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,7 +14,8 @@ from faceexp.contract import RESERVED
 from faceexp.errors import Problem
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
-from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain
+from faceexp.experiment.references import SEE_LIST, Reference, plugin_table, sets_of
+from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain, PretrainedEntry
 from faceexp.experiment.toml import Document
 
 T = TypeVar("T", bound=BaseModel)
@@ -26,18 +26,6 @@ MAX_LABEL = 200
 MAX_SETTINGS = 1000
 # Trials of one run: seeds times folds times rows, which are settings and baselines.
 MAX_TRIALS = 100_000
-
-SEE_LIST = "`faceexp list-plugins` shows the names"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A place in the file that names a plugin; the registry says whether it exists and takes these options."""
-
-    kind: str
-    name: str
-    options: TomlTable
-    path: KeyPath
 
 
 def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Reference]]:
@@ -51,26 +39,34 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
     references: list[Reference] = []
     for key, model in (("dataset", PluginRef), ("model", ModelRef)):
         if key in data:
-            data[key] = _plugin_table(document, data[key], (key,), model, problems, references, key)
+            data[key] = plugin_table(document, data[key], (key,), model, problems, references, key)
     if isinstance(data.get("finetune"), dict):
         data["finetune"] = _with_sampler(document, data["finetune"], ("finetune",), problems, references)
-    data.update(_sets(document, problems, references))
-    data["losses"] = _losses(document, data, problems, references)
+    data.update(sets_of(document, problems, references))
+    if "pretrained" in data:
+        data["pretrained"] = _pretrained(document, data["pretrained"], problems, references)
+    if data.get("losses") or not data.get("pretrained"):
+        data["losses"] = _losses(document, data, problems, references)
     experiment = None
     try:
         experiment = Experiment.model_validate(data)
     except ValidationError as error:
-        # Losses are checked one by one in _losses, which knows their place in the file.
+        # Losses are checked one by one in _losses, which knows their place in the file, and so are existing embeddings.
         problems += [
-            problem for path, problem in _explain(document, error, (), Experiment) if not (path and path[0] == "losses")
+            problem
+            for path, problem in _explain(document, error, (), Experiment)
+            if not (path and path[0] in ("losses", "pretrained"))
         ]
     else:
         problems += _too_many_trials(document, experiment)
+    if data.get("losses") or not data.get("pretrained"):
+        needed = [key for key in ("model", "finetune") if key not in data]
+        problems += [document.problem((key,), f"is missing; add [{key}]") for key in needed]
     return (None if problems else experiment), problems, references
 
 
 def _too_many_trials(document: Document, experiment: Experiment) -> list[Problem]:
-    losses, baselines = len(experiment.losses), len(experiment.used_baselines)
+    losses, baselines = len(experiment.losses) + len(experiment.pretrained), len(experiment.used_baselines)
     seeds, folds = len(experiment.seeds), experiment.protocol.folds
     trials = seeds * folds * (losses + baselines)
     if trials <= MAX_TRIALS:
@@ -91,29 +87,6 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
     return sorted(dict.fromkeys(problems), key=line)
 
 
-def _plugin_table(
-    document: Document,
-    table: object,
-    path: KeyPath,
-    model: type[PluginRef],
-    problems: list[Problem],
-    references: list[Reference],
-    kind: str,
-) -> object:
-    """Move the options of a plugin, which the file has in one table with other keys, into ``options``."""
-    if not isinstance(table, dict):
-        return table
-    keys = set(model.model_fields) - {"options"}
-    options = {key: value for key, value in table.items() if key not in keys}
-    if isinstance(table.get("plugin"), str):
-        references.append(Reference(kind, table["plugin"], options, path))
-    elif "plugin" not in table:
-        problems.append(document.problem(path, f'names no plugin; add plugin = "..." ({kind}); {SEE_LIST}'))
-        # An empty name is not reported a second time.
-        return {**{key: table[key] for key in keys & set(table)}, "options": options, "plugin": ""}
-    return {**{key: table[key] for key in keys & set(table)}, "options": options}
-
-
 def _with_sampler(
     document: Document, table: TomlTable, path: KeyPath, problems: list[Problem], references: list[Reference]
 ) -> TomlTable:
@@ -122,29 +95,8 @@ def _with_sampler(
             document.problem(path, f'names no sampler; add [finetune.sampler] with plugin = "..."; {SEE_LIST}')
         )
         return {**table, "sampler": {"plugin": ""}}
-    sampler = _plugin_table(document, table["sampler"], (*path, "sampler"), PluginRef, problems, references, "sampler")
+    sampler = plugin_table(document, table["sampler"], (*path, "sampler"), PluginRef, problems, references, "sampler")
     return {**table, "sampler": sampler}
-
-
-def _sets(document: Document, problems: list[Problem], references: list[Reference]) -> TomlTable:
-    """Return the tables [[test_sets]] with options of their plugins moved, if the file has such."""
-    tables = document.data.get("test_sets")
-    if not isinstance(tables, list):
-        return {}
-    moved: list[object] = []
-    # Capitals do not count: sets name files, too.
-    names = [str(entry.get("name")).casefold() if isinstance(entry, dict) else None for entry in tables]
-    for place, entry in enumerate(tables):
-        if names[place] is not None and names.index(names[place]) < place and "name" in entry:
-            message = f"is already the name of test_sets[{names.index(names[place])}]; give each its own"
-            problems.append(document.problem(("test_sets", place, "name"), message))
-        if isinstance(entry, dict) and "dataset" in entry:
-            path: KeyPath = ("test_sets", place, "dataset")
-            faces = _plugin_table(document, entry["dataset"], path, PluginRef, problems, references, "dataset")
-            moved.append({**entry, "dataset": faces})
-        else:
-            moved.append(entry)
-    return {"test_sets": moved}
 
 
 def _losses(
@@ -176,6 +128,29 @@ def _losses(
                 problems.append(document.problem(("losses", index), message))
             seen.setdefault(entry.label, index)
             entries.append(entry)
+    return tuple(entries)
+
+
+def _pretrained(
+    document: Document, tables: object, problems: list[Problem], references: list[Reference]
+) -> tuple[PretrainedEntry, ...]:
+    """Return the rows that are only measured, one for each ``[[pretrained]]`` table."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        problems.append(document.problem(("pretrained",), "must be written as [[pretrained]] tables"))
+        return ()
+    entries = []
+    for index, table in enumerate(tables):
+        path: KeyPath = ("pretrained", index)
+        moved = plugin_table(document, table, path, PretrainedEntry, problems, references, "model")
+        try:
+            entry = PretrainedEntry.model_validate({**moved, "index": index})
+        except ValidationError as error:
+            problems += [problem for _, problem in _explain(document, error, path, PretrainedEntry)]
+            continue
+        if len(entry.label) > MAX_LABEL or not entry.label.isprintable() or entry.label != entry.label.strip():
+            message = f"must be printable, of {MAX_LABEL} letters at most and without spaces around it"
+            problems.append(document.problem((*path, "label"), message))
+        entries.append(entry)
     return tuple(entries)
 
 
@@ -298,7 +273,7 @@ def _override_finetune(
             # A table without a plugin changes options of the shared sampler; another plugin starts from its defaults.
             sampler = {**inherited, **sampler}
         here = (*path, "finetune", "sampler")
-        moved = _plugin_table(document, sampler, here, PluginRef, problems, references, "sampler")
+        moved = plugin_table(document, sampler, here, PluginRef, problems, references, "sampler")
         table = {**table, "finetune": {**overrides, "sampler": moved}}
     return _override_table(document, data, table, path, "finetune", Finetune, problems)
 
@@ -318,7 +293,10 @@ def _keys_beside(model: type[BaseModel], path: KeyPath) -> list[str]:
     current: Any = model
     for part in path[:-1]:
         fields = current.model_fields if isinstance(current, type) and issubclass(current, BaseModel) else {}
-        current = fields[part].annotation if isinstance(part, str) and part in fields else None
+        annotation = fields[part].annotation if isinstance(part, str) and part in fields else None
+        # A table that may be left out is one or nothing.
+        is_optional = type(None) in get_args(annotation)
+        current = next((each for each in get_args(annotation) if is_optional and each is not type(None)), annotation)
     if isinstance(current, type) and issubclass(current, BaseModel):
         return sorted(current.model_fields)
     return []

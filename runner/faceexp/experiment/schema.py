@@ -12,10 +12,13 @@ from pydantic import (
     model_validator,
 )
 
+from faceexp.contract import Distance
 from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment import table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
-from faceexp.experiment.baselines import BASELINES, PHASE1, Baseline, BaselineKey
+from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
+from faceexp.experiment.evaluation import Evaluation
+from faceexp.experiment.published import Published
 from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.table import Options, Table, unique
 
@@ -85,11 +88,14 @@ class Protocol(Table):
 
     kind: Literal["open_set", "closed_set", "pairs_file", "listed"] = Field(
         description="open_set: people in test are never seen in training; closed_set: the same people, other images; "
-        "pairs_file: pairs and folds of a list in LFW's format; nobody of the tested fold is trained on; "
+        "pairs_file: listed pairs, in folds; nobody of the tested fold is trained on; "
         "listed: a list of people or images for each part."
     )
     path: str | None = Field(
-        None, min_length=1, description="pairs_file: the list of pairs; relative to the experiment file."
+        None,
+        min_length=1,
+        description="pairs_file: the list of pairs, relative to the experiment file; without it, the pairs that came "
+        "with the data set are judged.",
     )
     train: str | None = Field(
         None,
@@ -149,8 +155,6 @@ class Protocol(Table):
             verb = "belongs" if len(given) == 1 else "belong"
             raise ValueError(f"{' and '.join(given)} {verb} to listed, not to {self.kind}")
         if self.kind == "pairs_file":
-            if self.path is None:
-                raise ValueError("pairs_file needs path, the list of pairs")
             if self.folds != 1:
                 raise ValueError("pairs_file takes its folds from the list; leave folds out")
         elif self.path is not None:
@@ -179,9 +183,18 @@ class ModelRef(table.PluginRef):
 
 
 class Pretrain(Table):
-    """Phase 1: softmax classification of the training people, all weights; it runs once per seed and fold."""
+    """Phase 1: softmax classification of the training people; it runs once per seed and fold."""
 
-    enabled: bool = Field(True, description="False starts phase 2 from random weights.")
+    enabled: bool = Field(
+        True,
+        description="False starts phase 2 without it: from random weights, or from a trunk's own. It is false by "
+        "itself for a network that is only run, such as an ONNX file.",
+    )
+    trainable: Literal["head", "all"] | None = Field(
+        None,
+        description="Only the dense embedding layer and the classifier, or all weights. Without it, all weights are "
+        "trained of a trunk that starts from random ones, and a trunk with trained weights is left as it is.",
+    )
     epochs: int = Field(15, ge=1, description="Passes over the training part.")
     batch_size: int = Field(64, ge=1, description="Images per step.")
     learning_rate: float = Field(1e-3, gt=0, le=LARGEST_NUMBER, description="Learning rate of Adam.")
@@ -194,6 +207,11 @@ class Pretrain(Table):
         description="Stop after so many epochs without a better validation AUC of the embedding, and keep the best "
         "epoch's weights; without it, all epochs are trained and the last weights kept.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol.
+        return {key: value for key, value in write(self).items() if key != "trainable" or value is not None}
 
 
 class Finetune(Table):
@@ -208,30 +226,6 @@ class Finetune(Table):
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
-class PublishedResult(Table):
-    """What a publication reports of one loss."""
-
-    label: str = Field(min_length=1, max_length=100, description="The loss, as the publication names it.")
-    right: int = Field(ge=0, description="Test pairs that were judged rightly.")
-    sim_diff_ratio: float | None = Field(None, gt=0, description="Mean similar over mean different distance.")
-
-
-class Published(Table):
-    """Results of others that the report judges, and shows beside those of the run."""
-
-    source: str = Field(min_length=1, description="Where they were published, and on which data.")
-    pairs: int = Field(ge=1, description="Test pairs, the same for every loss.")
-    results: Annotated[tuple[PublishedResult, ...], Field(min_length=2, strict=False)]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Published:
-        for row in self.results:
-            if row.right > self.pairs:
-                raise ValueError(f"{row.label!r}: {row.right} right of {self.pairs} pairs is more than all")
-        unique(tuple(row.label for row in self.results))
-        return self
-
-
 class LossEntry(Table):
     """One row of the comparison: a loss, its options, and how it is trained."""
 
@@ -241,6 +235,16 @@ class LossEntry(Table):
     pretrain: Pretrain
     finetune: Finetune
     index: int = Field(0, exclude=True, description="Which [[losses]] table of the file it comes from.")
+
+
+class PretrainedEntry(Table):
+    """A row of the comparison that is only measured: an embedding that exists already."""
+
+    plugin: str
+    label: str = Field("", description="Name of the row; by default what the plugin calls its weights.")
+    distance: Distance = Field("cosine", description="The distance by which its embeddings are compared.")
+    options: Options = Field(default_factory=dict, description="The plugin's own options.")
+    index: int = Field(0, exclude=True, description="Which [[pretrained]] table of the file it comes from.")
 
 
 class Experiment(Table):
@@ -258,25 +262,23 @@ class Experiment(Table):
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
     protocol: Protocol
-    model: ModelRef
+    model: ModelRef | None = Field(None, description="The network that losses train; needed where there is a loss.")
     pretrain: Pretrain = Pretrain()
-    finetune: Finetune
+    finetune: Finetune | None = Field(None, description="Phase 2; needed where there is a loss.")
     baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(unique)] = Field(
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
+    evaluation: Evaluation = Evaluation()
     verdict: Asked = Asked()
     limits: Limits = Limits()
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
     test_sets: Annotated[tuple[SetEntry, ...], Field(strict=False)] = Field(
         (), description="Further faces that every row is measured on; nothing is trained, chosen or tuned on them."
     )
-    losses: tuple[LossEntry, ...]
-
-    @model_serializer(mode="wrap")
-    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # As in Protocol: a table that came later and is not given stays out of what a run's folder is named after.
-        later = ("test_sets",)
-        return {key: value for key, value in write(self).items() if key not in later or value}
+    pretrained: Annotated[tuple[PretrainedEntry, ...], Field(strict=False)] = Field(
+        (), description="Embeddings that exist already, which are only measured; they are compared with the losses."
+    )
+    losses: tuple[LossEntry, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -288,11 +290,42 @@ class Experiment(Table):
                 return {**given, "verdict": {**USUAL_OF_LISTS, **verdict}}
         return given
 
+    @model_validator(mode="after")
+    def _losses_need_a_network(self) -> Experiment:
+        lacking = [key for key in ("model", "finetune") if getattr(self, key) is None]
+        if self.losses and lacking:
+            raise ValueError(f"lacks {' and '.join(f'[{key}]' for key in lacking)}, which every loss needs")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol: a table that came later and is not given stays out of what a run's folder is named after.
+        later = ("pretrained", "evaluation", "model", "finetune", "test_sets")
+        return {key: value for key, value in write(self).items() if key not in later or value}
+
     @property
     def used_baselines(self) -> tuple[Baseline, ...]:
-        """The baselines that have trials: there is no phase-1 embedding without phase 1."""
+        """The baselines that have trials: without phase 1 there is no phase-1 embedding, without a trunk neither."""
         baselines = [BASELINES[key] for key in self.baselines]
-        return tuple(baseline for baseline in baselines if baseline != PHASE1 or self.pretrain.enabled)
+        without = () if self.model else (UNTRAINED, PHASE1)
+        without = without if self.pretrain.enabled else (*without, PHASE1)
+        return tuple(baseline for baseline in baselines if baseline not in without)
+
+    @property
+    def trunk(self) -> ModelRef:
+        """The network that losses train.
+
+        Raises:
+            ValueError: There is none, since nothing is trained.
+        """
+        if self.model is None:
+            raise ValueError("an experiment without losses has no trunk")
+        return self.model
+
+    @property
+    def views(self) -> int:
+        """How many views of each image have features: 2 where images are mirrored, in training or when embedded."""
+        return 2 if self.augment.flip or self.evaluation.flip else 1
 
     @property
     def asks_as_usual(self) -> bool:

@@ -119,7 +119,10 @@ def parse_text(text: str, name: str, overrides: tuple[str, ...] = (), folder: Pa
 def dump(experiment: Experiment) -> str:
     """Return the resolved experiment as TOML that :func:`read` takes again: grids spelled out, defaults filled in."""
     data = experiment.model_dump(mode="json", exclude={"losses"}, exclude_none=True)
-    for table in (data["dataset"], data["model"], data["finetune"]["sampler"]):
+    tables = [data["dataset"], *data.get("pretrained", ())]
+    tables += [data["model"]] if "model" in data else []
+    tables += [data["finetune"]["sampler"]] if "finetune" in data else []
+    for table in tables:
         table.update(table.pop("options"))
     for entry in data.get("test_sets", ()):
         entry["dataset"].update(entry["dataset"].pop("options"))
@@ -133,4 +136,4 @@ def dump(experiment: Experiment) -> str:
             sampler = loss["finetune"]["sampler"]
             sampler.update(sampler.pop("options"))
         losses.append(loss)
-    return tomli_w.dumps({**data, "losses": losses})
+    return tomli_w.dumps({**data, **({"losses": losses} if losses else {})})

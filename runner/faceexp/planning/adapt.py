@@ -93,7 +93,7 @@ def with_batches(resolved: Resolved, training: Training) -> Resolved:
     losses = tuple(_fitted(loss, training) for loss in resolved.losses)
     finetune = experiment.finetune
     for before, after in zip(resolved.losses, losses, strict=True):
-        if before.entry.finetune.sampler == finetune.sampler:
+        if finetune and before.entry.finetune.sampler == finetune.sampler:
             finetune = _with_sampler(finetune, after.entry.finetune.sampler.options)
             break
     experiment = experiment.model_copy(

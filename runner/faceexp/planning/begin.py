@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from faceexp.errors import InputError, Problem
+from faceexp.planning.build import build_data
 from faceexp.planning.photos import look
-from faceexp.planning.prepare import build_data
 from faceexp.planning.suggest import Suggestion, suggest
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry, discover
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,41 +11,103 @@ from pathlib import PurePath
 import numpy as np
 
 from faceexp.arrays import IntArray
-from faceexp.contract import FaceData
-from faceexp.data.face_data import file_of, images_of_people, one_form, path_of, some
-from faceexp.data.pairs_file import PairsFile
-from faceexp.errors import MAX_LISTED, InputError, Problem, did_you_mean, first_of
+from faceexp.contract import FaceData, user_path
+from faceexp.data.face_data import (
+    contradiction,
+    contradictions,
+    file_of,
+    images_of_people,
+    one_form,
+    path_of,
+    place_of,
+    some,
+)
+from faceexp.data.pairs_file import NO_NUMBER, PairsFile
+from faceexp.errors import MAX_LISTED, InputError, did_you_mean, first_of
+from faceexp.experiment.schema import Protocol
+from faceexp.files import at_home
+from faceexp.planning.image_names import ImageNames
+from faceexp.planning.issues import Issue, UnplannableError
 
 # What a file is called: the numbers in its name that may be the image's.
 Candidates = tuple[int, ...]
+
+
+def pairs_to_judge(data: FaceData, protocol: Protocol, pairs: PairsFile | None) -> list[IntArray]:
+    """Return for each fold the images of the pairs that a protocol judges, int (P, 2); nothing if it lists none.
+
+    Raises:
+        UnplannableError: It wants pairs, and there are none; or the data set knows nothing but its own pairs.
+        InputError: See :func:`listed_images`.
+    """
+    if not data.people_known and (protocol.kind != "pairs_file" or pairs):
+        key = "kind" if protocol.kind != "pairs_file" else "path"
+        message = 'the data set knows no people, only its own pairs; write kind = "pairs_file" without path'
+        raise UnplannableError([Issue(("protocol", key), message)])
+    if protocol.kind != "pairs_file":
+        return []
+    if pairs:
+        return listed_images(data, pairs)
+    if data.pairs is None:
+        message = "the data set has no pairs of its own, so pairs_file needs path, the list of pairs"
+        raise UnplannableError([Issue(("protocol",), message)])
+    return [data.pairs.rows[data.pairs.fold == fold] for fold in range(int(data.pairs.fold.max()) + 1)]
 
 
 def listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
     """Return for each fold the images of its pairs, int (P, 2).
 
     Raises:
-        InputError: With the line of every pair of which the data lack an identity or an image, or of which they do not
-            tell which image is meant.
+        InputError: With the line of every pair of which the data lack an identity or an image, of which they do not
+            tell which image is meant, or which says of two images the opposite of what their identities say.
     """
-    directory = _Directory(data)
-    folds: list[IntArray] = []
-    problems: list[Problem] = []
-    wrong = 0
-    for fold in pairs.folds:
-        images = []
-        for pair in fold:
-            first, second = directory.find(*pair.first), directory.find(*pair.second)
-            if first is not None and second is not None:
-                images.append((first, second))
-                continue
-            wrong += 1
-            if wrong <= MAX_LISTED:
-                name, number = pair.first if first is None else pair.second
-                problems.append(pairs.problem(pair, directory.explain(name, number)))
-        folds.append(np.array(images, dtype=np.int64).reshape(-1, 2))
+    by_path = any(number == NO_NUMBER for _, number in pairs.images)
+    directory = _Paths(data, pairs.name) if by_path else _Directory(data)
+    found = (directory.find(*name) for name in pairs.images)
+    images = np.array([-1 if image is None else image for image in found], np.int64)
+    rows: IntArray = images[pairs.rows]
+    wrong: IntArray = np.flatnonzero((rows < 0).any(axis=1))
+    problems = []
+    for pair in wrong[:MAX_LISTED].tolist():
+        missing = next(place for place in pairs.rows[pair].tolist() if images[place] < 0)
+        problems.append(pairs.problem(pair, directory.explain(*pairs.images[missing])))
+    if not problems:
+        wrong = contradictions(data.labels, rows, pairs.same)
+        problems = [pairs.problem(pair, contradiction(data, rows[pair])) for pair in wrong[:MAX_LISTED].tolist()]
     if problems:
-        raise InputError(first_of(problems, "and {} more pairs", pairs.name, wrong))
-    return folds
+        raise InputError(first_of(problems, "and {} more pairs", pairs.name, len(wrong)))
+    return [rows[pairs.fold == fold] for fold in range(pairs.folds)]
+
+
+class _Paths:
+    """The images of a data set by their paths: the ends of these, or as seen from the list."""
+
+    def __init__(self, data: FaceData, pairs_file: str) -> None:
+        self._data = data
+        self._names = ImageNames(data)
+        self._folder = user_path(pairs_file).parent
+
+    def find(self, name: str, _: int) -> int | None:
+        """Return the one image of that path; nothing where there is none, or where it is not clear."""
+        images = self._images(name)
+        return images[0] if len(images) == 1 else None
+
+    def explain(self, name: str, _: int) -> str:
+        """Return why there is no such image."""
+        images = self._images(name)
+        if images:
+            return self._names.several(name, images)
+        if not self._names:
+            return "the images of the data set have no file names; name them by identity and number, as LFW does"
+        return f"the data set has no image called {name!r}; write the end of its path, such as Ann_Lee/0004.jpg"
+
+    def _images(self, name: str) -> list[int]:
+        images = self._names.find(name)
+        if len(images) == 1:
+            return images
+        # Where several paths end like this, or none, that of one very file may be meant.
+        file = one_form(os.path.normpath(self._folder / at_home(name)))
+        return [image for image in self._names.find(file) if one_form(place_of(self._data, image)) == file] or images
 
 
 class _Directory:

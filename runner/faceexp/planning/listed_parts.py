@@ -9,11 +9,11 @@ import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
-from faceexp.data.face_data import image_name, images_of_people, one_form, path_of, some
+from faceexp.data.face_data import image_name, images_of_people, one_form
 from faceexp.data.part_files import PartFiles
 from faceexp.data.splits import Parts
 from faceexp.errors import InputError, Problem, did_you_mean, first_of
-from faceexp.files import readable_name
+from faceexp.planning.image_names import ImageNames
 
 
 class _UnknownNameError(ValueError):
@@ -100,11 +100,7 @@ class _Names:
         self._people: dict[str, list[int]] = defaultdict(list)
         for person, name in enumerate(data.identities):
             self._people[one_form(name)].append(person)
-        self._files: dict[str, list[int]] = defaultdict(list)
-        for index in range(len(data.images)):
-            path = path_of(data, index)
-            if path:
-                self._files[_readable(path.name)].append(index)
+        self._files = ImageNames(data)
 
     def find(self, text: str) -> list[int]:
         """Return the images that a line means.
@@ -121,28 +117,16 @@ class _Names:
         if people:
             images: list[int] = self._images[people[0]].tolist()
             return images
-        ending = [part for part in one_form(text).split("/") if part not in ("", ".")]
-        of_name = self._files.get(ending[-1], []) if ending else []
-        matching = [image for image in of_name if self._ends_with(image, ending)]
+        matching = self._files.find(text)
         if len(matching) > 1:
-            examples = some([repr(image_name(self._data, image)) for image in matching])
-            raise _UnknownNameError(
-                f"{len(matching)} images are called {text!r} ({examples}); write more of the path in front"
-            )
+            raise _UnknownNameError(self._files.several(text, matching))
         if not matching:
-            raise _UnknownNameError(f"the data set has no identity and no image called {text!r}{self._hint(ending)}")
+            raise _UnknownNameError(f"the data set has no identity and no image called {text!r}{self._hint(text)}")
         return matching
 
-    def _ends_with(self, image: int, ending: list[str]) -> bool:
-        path = path_of(self._data, image)
-        return path is not None and [_readable(part) for part in path.parts[-len(ending) :]] == ending
-
-    def _hint(self, ending: list[str]) -> str:
+    def _hint(self, text: str) -> str:
+        ending = [part for part in one_form(text).split("/") if part not in ("", ".")]
         if not self._files and len(ending) > 1:
             return "; its images have no file names, so a line can name identities only"
         hint = did_you_mean(ending[0] if ending else "", self._data.identities, always_list=False)
         return f"; {hint}" if hint and len(ending) == 1 else ""
-
-
-def _readable(name: str) -> str:
-    return one_form(readable_name(name))

@@ -54,9 +54,9 @@ def further(plan: Plan, labels: Collection[str]) -> Further:
         labels: The losses that are still in question.
     """
     experiment = plan.resolved.experiment
-    seeds = next_seeds(experiment.seeds, plan.resolved.folds)
+    seeds = next_seeds(experiment.seeds, plan.folds)
     later = dataclasses.replace(plan.resolved, experiment=experiment.model_copy(update={"seeds": seeds}))
-    trials = tuple(trial for trial in trials_of(later) if trial.kind == "baseline" or trial.label in labels)
+    trials = tuple(trial for trial in trials_of(later, plan.folds) if trial.kind == "baseline" or trial.label in labels)
     parts = itertools.chain.from_iterable(splits(plan.labels, experiment.protocol, seed) for seed in seeds)
     everything = experiment.model_copy(update={"seeds": (*experiment.seeds, *seeds)})
     extended = dataclasses.replace(

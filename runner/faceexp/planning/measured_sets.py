@@ -13,13 +13,14 @@ from faceexp.contract import FaceData
 from faceexp.data import overlap
 from faceexp.data.decode import decoded_images
 from faceexp.data.face_data import image_name, some
+from faceexp.data.test_set import PlannedSet, Shared
 from faceexp.errors import InputError
 from faceexp.experiment.schema import Experiment
+from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import listed_images
-from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Artefact, Store, digest, source_digest
-from faceexp.values import Event, EventCallback, Note, PlannedSet, ResolvedSet, Shared
+from faceexp.values import Event, EventCallback, Note, ResolvedSet
 
 Build = Callable[[ConfiguredPlugin], FaceData]
 # What readers call the kinds of what two sets share: one of it, and several.

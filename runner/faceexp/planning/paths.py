@@ -16,7 +16,7 @@ from typing import Any
 from faceexp.errors import InputError, Problem, near
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import backslash_hint
-from faceexp.experiment.parse import Reference
+from faceexp.experiment.references import Reference
 from faceexp.experiment.schema import PARTS, Experiment, Finetune, Protocol
 from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.toml import Document
@@ -42,9 +42,19 @@ class Paths:
 
     def of_experiment(self, experiment: Experiment) -> Experiment:
         """Return the experiment with absolute paths; the labels of its losses stay as they are."""
-        dataset, model = (
-            part.model_copy(update={"options": self._options(kind, part.plugin, part.options, (kind,))})
-            for kind, part in (("dataset", experiment.dataset), ("model", experiment.model))
+        dataset = experiment.dataset
+        dataset = dataset.model_copy(
+            update={"options": self._options("dataset", dataset.plugin, dataset.options, ("dataset",))}
+        )
+        model = experiment.model
+        if model:
+            options = self._options("model", model.plugin, model.options, ("model",))
+            model = model.model_copy(update={"options": options})
+        pretrained = tuple(
+            row.model_copy(
+                update={"options": self._options("model", row.plugin, row.options, ("pretrained", row.index))}
+            )
+            for row in experiment.pretrained
         )
         losses = tuple(
             loss.model_copy(
@@ -61,7 +71,8 @@ class Paths:
                 "test_sets": tuple(self._set(entry, place) for place, entry in enumerate(experiment.test_sets)),
                 "model": model,
                 "protocol": self._protocol(experiment.protocol),
-                "finetune": self._finetune(experiment.finetune, ()),
+                "finetune": self._finetune(experiment.finetune, ()) if experiment.finetune else None,
+                "pretrained": pretrained,
                 "losses": losses,
             }
         )

@@ -5,27 +5,28 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import cast
 
 import numpy as np
 
 from faceexp.arrays import ByteArray, IntArray
-from faceexp.contract import DatasetPlugin, FaceData
+from faceexp.contract import FaceData
 from faceexp.data.decode import alike, decoded_images, selected_images
-from faceexp.data.face_data import MAX_NAMED, image_name, mistakes_of, names_alike, some
+from faceexp.data.face_data import MAX_NAMED, image_name, names_alike, some
 from faceexp.data.seen_photos import file_digests
 from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
-from faceexp.errors import MAX_LISTED, InputError, Problem
+from faceexp.errors import MAX_LISTED
+from faceexp.experiment.baselines import PCA
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
-from faceexp.planning.listed_pairs import listed_images
+from faceexp.planning.build import build_data
+from faceexp.planning.groups import check_groups, group_notes, groups_of
+from faceexp.planning.issues import Issue, UnplannableError
+from faceexp.planning.listed_pairs import pairs_to_judge
 from faceexp.planning.listed_parts import listed_parts
+from faceexp.planning.lost import lost_images, lost_note
 from faceexp.planning.measured_sets import build_sets, decode_sets
 from faceexp.planning.prospects import prospects
-from faceexp.planning.resolve import Issue, UnplannableError
 from faceexp.planning.trials import trials_of
-from faceexp.registry.guard import PluginFaultError, ask
-from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Store, digest
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved
 
@@ -42,7 +43,8 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     """
     experiment = resolved.experiment
     data = build_data(resolved.dataset)
-    pairs_of_folds = listed_images(data, resolved.pairs) if resolved.pairs else []
+    check_groups(data, experiment.evaluation.groups)
+    pairs_of_folds = pairs_to_judge(data, experiment.protocol, resolved.pairs)
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
     parts_of_lists = listed_parts(data, resolved.lists) if resolved.lists else None
     in_question = np.sort(np.concatenate(parts_of_lists)) if parts_of_lists else np.arange(len(data.labels))
@@ -69,16 +71,28 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     given = _places(parts_of_lists, used) if parts_of_lists else None
     fitting = with_fractions(experiment.protocol, labels)
     experiment = experiment.model_copy(update={"protocol": fitting})
-    parts = _all_splits(labels, experiment, judged, given)
+    trains = bool(resolved.losses or resolved.model)
+    parts = _all_splits(labels, experiment, judged, given, trains=trains)
+    if not all(len(part.train) for part in parts):
+        # There is nobody to find principal components of.
+        without = tuple(key for key in experiment.baselines if key != PCA.key)
+        experiment = experiment.model_copy(update={"baselines": without})
     fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
     _check_batches(fitted, labels, parts)
     changes = adapted(resolved.experiment, fitted.experiment)
+    compared = "embeddings" if resolved.pretrained else "losses"
     # With more people, the shares would be those of the file again; so these say how many people are enough.
-    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts))
+    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, compared))
+    columns = {name: values[used] for name, values in data.columns.items()}
+    groups = groups_of(columns, labels, experiment.evaluation.groups)
+    lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists)
     about = (
+        *_existing(fitted),
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
         *_of_several_faces(data, used[faces[is_used] > 1], len(used)),
+        *group_notes(groups, labels),
+        *lost_note(lost, len(used), len(people), experiment.protocol),
         *sets.notes,
     )
     of_files = file_digests(data, store)
@@ -92,45 +106,23 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         labels=labels,
         identities=tuple(data.identities[person] for person in people),
         splits=parts,
-        trials=tuple(trials_of(fitted)),
+        trials=tuple(trials_of(fitted, len(parts) // len(experiment.seeds))),
         notes=(*about, *outlook),
         file_digests=None if of_files is None else of_files[used],
+        columns=columns,
+        groups=groups,
+        lost=lost,
         sets=sets.sets,
         sets_key=sets.key,
     )
-
-
-def build_data(dataset: ConfiguredPlugin) -> FaceData:
-    """Return what a data set's plugin builds, once it is known to be what it promises.
-
-    Raises:
-        InputError: The data are missing or unusable, as the plugin says; or the plugin itself is at fault, which the
-            message names.
-    """
-
-    def build() -> tuple[FaceData, list[str]]:
-        faces = cast("DatasetPlugin", dataset.plugin).build(seed=0)
-        return faces, list(mistakes_of(faces))
-
-    try:
-        faces, mistakes = ask(build)
-    except PluginFaultError as fault:
-        if isinstance(fault.__cause__, InputError):
-            if fault.__cause__.problems:
-                raise fault.__cause__ from fault.__cause__.__cause__
-            raise InputError(Problem(f"{dataset.installed} refuses the data and does not say why")) from fault
-        message = f"{dataset.installed} failed: {fault}; check its options, or tell its author"
-        raise InputError(Problem(message)) from fault
-    if mistakes:
-        raise InputError([Problem(f"{dataset.installed} is at fault: {mistake}") for mistake in mistakes])
-    return dataclasses.replace(faces, labels=faces.labels.astype(np.int32))
 
 
 def _choose_people(data: FaceData, usable: IntArray, protocol: Protocol, named: IntArray) -> IntArray:
     """Return those of the usable images' indices that show people who have enough of them, or whom a list names."""
     counts = np.bincount(data.labels[usable], minlength=len(data.identities))
     enough = counts >= (protocol.min_images or 1)
-    enough[named] = True
+    # Of a person in a list nothing may be left; then the pairs are lost, which counts.
+    enough[named] = counts[named] > 0
     # Asking for min_images = 1 is asking to keep people with one image, where the protocol can use them.
     floor = 1 if protocol.kind == "open_set" and protocol.min_images else smallest(protocol)
     short = np.flatnonzero(enough & (counts < floor))
@@ -157,10 +149,16 @@ def _places(parts: Parts, used: IntArray) -> Parts:
 
 
 def _all_splits(
-    labels: IntArray, experiment: Experiment, pairs_of_folds: tuple[IntArray, ...], given: Parts | None
+    labels: IntArray,
+    experiment: Experiment,
+    pairs_of_folds: tuple[IntArray, ...],
+    given: Parts | None,
+    *,
+    trains: bool,
 ) -> tuple[Split, ...]:
     try:
-        cut = (splits(labels, experiment.protocol, seed, pairs_of_folds, given) for seed in experiment.seeds)
+        seeds, protocol = experiment.seeds, experiment.protocol
+        cut = (splits(labels, protocol, seed, pairs_of_folds, given, trains=trains) for seed in seeds)
         return tuple(itertools.chain.from_iterable(cut))
     except UnservableError as error:
         raise UnplannableError([Issue(("protocol",), str(error))]) from error
@@ -211,8 +209,8 @@ def _notes(
     parts: tuple[Split, ...],
     listed_pairs: int,
 ) -> Iterator[Note]:
-    people = len(np.unique(labels))
-    yield Note("data", f"{people} people, {len(used)} images; {data.source}")
+    known = f"{len(np.unique(labels))} people, {len(used)} images" if data.people_known else f"{len(used)} images"
+    yield Note("data", f"{known}; {data.source}")
     if len(used) < len(data.images):
         left = len(data.images) - len(used)
         in_no_list = "in no list, " if experiment.protocol.kind == "listed" else ""
@@ -241,11 +239,28 @@ def _notes(
         lost = (
             f"; {listed_pairs - judged} pairs are lost with images that cannot be read" if judged < listed_pairs else ""
         )
+        folds = (
+            f"in {len(first)} folds, the threshold of each from pairs of the others"
+            if len(first) > 1
+            else "in one fold, the threshold from pairs of people whom they do not show"
+        )
         text = (
-            f"{judged} listed pairs in {len(first)} folds, the threshold of each from pairs of the others; "
+            f"{judged} listed pairs {folds}; "
             f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
         )
         yield Note("pairs_file", text)
+
+
+def _existing(resolved: Resolved) -> Iterator[Note]:
+    """Yield that an embedding that exists already may have been trained on the very people who are tested."""
+    labels = [row.entry.label for row in resolved.pretrained]
+    labels += [resolved.trained] if resolved.trained and resolved.trained not in labels else []
+    if labels:
+        text = (
+            f"what {some(labels)} was trained on is not known here: if people of this data set were among it, its "
+            "numbers say less about new people than they seem to"
+        )
+        yield Note("existing", text)
 
 
 def _of_lists(labels: IntArray, part: Split) -> str:

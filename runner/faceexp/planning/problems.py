@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem, did_you_mean, printable
 from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, short
-from faceexp.experiment.parse import Reference
+from faceexp.experiment.references import Reference
 from faceexp.experiment.schema import Experiment, LossEntry, ModelRef, PluginRef
 from faceexp.experiment.toml import Document
-from faceexp.planning.resolve import UnplannableError
+from faceexp.planning.issues import UnplannableError
 from faceexp.registry.installed import Registry
 
 
@@ -75,15 +75,17 @@ def only_labels(experiment: Experiment, labels: Sequence[str]) -> Experiment:
     Raises:
         InputError: With every label that no loss has.
     """
-    existing = [entry.label for entry in experiment.losses]
+    existing = [entry.label for entry in experiment.losses] + [entry.label for entry in experiment.pretrained]
     problems = [
-        Problem(f"no loss has the label {short(label)}; {did_you_mean(label, existing)}", "--only")
+        Problem(f"no row has the label {short(label)}; {did_you_mean(label, existing)}", "--only")
         for label in labels
         if label not in existing
     ]
     if problems:
         raise InputError(problems)
-    return experiment.model_copy(update={"losses": tuple(e for e in experiment.losses if e.label in labels)})
+    losses = tuple(entry for entry in experiment.losses if entry.label in labels)
+    pretrained = tuple(entry for entry in experiment.pretrained if entry.label in labels)
+    return experiment.model_copy(update={"losses": losses, "pretrained": pretrained})
 
 
 @contextlib.contextmanager

@@ -27,16 +27,17 @@ MOST_PEOPLE = 10_000
 MOST_SEEDS = 10
 
 
-def prospects(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
+def prospects(labels: IntArray, protocol: Protocol, parts: Sequence[Split], compared: str = "losses") -> Iterator[Note]:
     """Yield a note for each thing that the run has too little of for its questions.
 
     Args:
         labels: int (N,), the identity of each image.
         protocol: How the images were cut.
         parts: The split of each seed and fold.
+        compared: What is compared, in words.
     """
     yield from _of_people(labels, protocol, parts)
-    yield from _of_trials(protocol, parts)
+    yield from _of_trials(protocol, parts, compared)
 
 
 def _of_people(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
@@ -83,11 +84,11 @@ def enough_people(protocol: Protocol) -> int | None:
     return None
 
 
-def _of_trials(protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
+def _of_trials(protocol: Protocol, parts: Sequence[Split], compared: str) -> Iterator[Note]:
     used = tuple(dict.fromkeys(part.seed for part in parts))
     seeds, folds = len(used), len({part.fold for part in parts})
     # Seeds that test the same people are averaged within each fold, which then counts once.
-    averaged = protocol.kind == "pairs_file" or (protocol.seeds_share_test and folds > 1)
+    averaged = protocol.seeds_share_test and folds > 1
     trials = folds if averaged else seeds * folds
     if trials >= TRIALS_FOR_BEST:
         return
@@ -97,14 +98,16 @@ def _of_trials(protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
         remedy = f"take a list of {wanted}" if protocol.kind == "pairs_file" else f"cut {wanted}"
     else:
         counted = f"{seeds} seed{'s' if seeds > 1 else ''} x {folds} fold{'s' if folds > 1 else ''}"
-        remedy = f"write {wanted}" if protocol.kind == "listed" else f"write {wanted}, or cut more folds"
+        remedy = (
+            f"write {wanted}" if protocol.kind in ("listed", "pairs_file") else f"write {wanted}, or cut more folds"
+        )
     best = f"which may be the best takes {TRIALS_FOR_BEST}"
     if trials >= TRIALS_FOR_HELPS:
-        text = f"{trials} trials of each row ({counted}) can show which losses help; {best}"
+        text = f"{trials} trials of each row ({counted}) can show which {compared} help; {best}"
     else:
         none = "no interval and no comparison will come out" if trials == 1 else "no verdict will come out"
         text = (
-            f"{trials} trial{'s' if trials > 1 else ''} of each row ({counted}): {none}; which losses help takes "
+            f"{trials} trial{'s' if trials > 1 else ''} of each row ({counted}): {none}; which {compared} help takes "
             f"{TRIALS_FOR_HELPS} trials at least, and {best}"
         )
     yield Note("few_trials", f"{text}: {remedy}")

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import cast
 
-from faceexp.contract import BatchNeeds, BatchSupply
+from faceexp.contract import BatchNeeds, BatchSupply, FixedModelPlugin, ModelPlugin
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.schema import Experiment
+from faceexp.planning.issues import Issue, UnplannableError
+from faceexp.planning.trunk import trunk_issues, with_trunk
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry
 from faceexp.store import canonical
-from faceexp.values import Resolved, ResolvedLoss, ResolvedSet
-
-
-@dataclass(frozen=True)
-class Issue:
-    """A mistake at a key of the experiment file; whoever knows the file says in which line."""
-
-    path: tuple[str | int, ...]
-    message: str
-
-
-class UnplannableError(Exception):
-    """The experiment cannot be carried out as it is written."""
-
-    def __init__(self, issues: list[Issue]) -> None:
-        self.issues = issues
-        super().__init__("; ".join(issue.message for issue in issues))
+from faceexp.values import Resolved, ResolvedLoss, ResolvedPretrained, ResolvedSet
 
 
 def resolve(experiment: Experiment, registry: Registry) -> Resolved:
@@ -34,7 +20,10 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
     Raises:
         UnplannableError: A loss cannot learn from what its sampler serves, or two rows have one label.
     """
-    issues: list[Issue] = []
+    trunk = experiment.model
+    model = registry.configure("model", trunk.plugin, trunk.options) if trunk else None
+    experiment = with_trunk(experiment, model)
+    issues = trunk_issues(experiment, model)
     losses = []
     samplers: dict[str, ConfiguredPlugin] = {}
     for entry in experiment.losses:
@@ -53,7 +42,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         try:
             supply = sampler.supply()
         except BrokenPluginError as error:
-            own = entry.finetune.sampler != experiment.finetune.sampler
+            own = not experiment.finetune or entry.finetune.sampler != experiment.finetune.sampler
             place = ("losses", entry.index, "finetune") if own else ("finetune",)
             issues.append(Issue((*place, "sampler", "plugin"), str(error.as_input_error())))
             continue
@@ -67,21 +56,59 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         if entry.label in {baseline.label for baseline in BASELINES.values()}:
             issues.append(Issue(("losses", entry.index, "label"), f"{entry.label!r} is the name of a baseline"))
         losses.append(ResolvedLoss(entry, loss, sampler, traits))
+    pretrained = _resolved_rows(experiment, registry, issues)
     augment = experiment.augment
-    if augment.beyond_flip and not augment.phase2 and not any(entry.pretrain.enabled for entry in experiment.losses):
+    if (
+        losses
+        and augment.beyond_flip
+        and not augment.phase2
+        and not any(entry.pretrain.enabled for entry in experiment.losses)
+    ):
         issues.append(Issue(("augment",), "changes no image, since no loss has a phase 1; set phase2 = true"))
     if issues:
         raise UnplannableError(list(dict.fromkeys(issues)))
     return Resolved(
         experiment,
         registry.configure("dataset", experiment.dataset.plugin, experiment.dataset.options),
-        registry.configure("model", experiment.model.plugin, experiment.model.options),
+        model,
         tuple(losses),
+        pretrained=pretrained,
         sets=tuple(
             ResolvedSet(entry, registry.configure("dataset", entry.dataset.plugin, entry.dataset.options))
             for entry in experiment.test_sets
         ),
     )
+
+
+def _resolved_rows(experiment: Experiment, registry: Registry, issues: list[Issue]) -> tuple[ResolvedPretrained, ...]:
+    """Return the rows that are only measured, with the plugins that open them."""
+    rows = []
+    taken = {entry.label for entry in experiment.losses} | {baseline.label for baseline in BASELINES.values()}
+    for entry in experiment.pretrained:
+        network = registry.configure("model", entry.plugin, entry.options)
+        plugin = cast("ModelPlugin | FixedModelPlugin", network.plugin)
+        if isinstance(plugin, ModelPlugin) and not plugin.takes_pixels:
+            message = (
+                f"{network.installed} wants images that are normalised by the mean and deviation of training images, "
+                "of which a row that is only measured has none; choose a plugin or options that take pixels"
+            )
+            issues.append(Issue(("pretrained", entry.index, "plugin"), message))
+        if entry.label in taken:
+            message = f"label {entry.label!r} is already that of another row; give each its own label"
+            issues.append(Issue(("pretrained", entry.index), message))
+        taken.add(entry.label)
+        rows.append(ResolvedPretrained(entry, network))
+    return tuple(rows)
+
+
+def with_labels(experiment: Experiment, registry: Registry) -> Experiment:
+    """Return the experiment in which every existing embedding has a label: by default what its plugin calls it."""
+    rows = []
+    for entry in experiment.pretrained:
+        network = registry.configure("model", entry.plugin, entry.options)
+        trained = cast("ModelPlugin | FixedModelPlugin", network.plugin).trained
+        rows.append(entry.model_copy(update={"label": entry.label or trained or entry.plugin}))
+    return experiment.model_copy(update={"pretrained": tuple(rows)})
 
 
 def lack(needs: BatchNeeds, supply: BatchSupply) -> str:

@@ -11,16 +11,27 @@ from faceexp.store import digest
 from faceexp.values import Resolved, Trial
 
 
-def trials_of(resolved: Resolved) -> Iterator[Trial]:
-    """Yield the trials in the order in which they run: of each seed and fold the baselines, then the losses."""
+def trials_of(resolved: Resolved, folds: int) -> Iterator[Trial]:
+    """Yield the trials in the order in which they run: of each seed and fold baselines, existing embeddings, losses.
+
+    Args:
+        resolved: What is to be done, with its seeds.
+        folds: Folds per seed.
+    """
     experiment = resolved.experiment
-    labels = [BASELINES[key].label for key in experiment.baselines] + [loss.entry.label for loss in resolved.losses]
-    names = _file_names(labels)
+    labels = [BASELINES[key].label for key in experiment.baselines] + [
+        baseline.label for baseline in resolved.baselines
+    ]
+    labels += [row.entry.label for row in resolved.pretrained] + [loss.entry.label for loss in resolved.losses]
+    names = _file_names(list(dict.fromkeys(labels)))
     for seed in experiment.seeds:
-        for fold in range(resolved.folds):
-            for baseline in experiment.used_baselines:
+        for fold in range(folds):
+            for baseline in resolved.baselines:
                 label = baseline.label
                 yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "baseline", seed, fold, baseline=baseline)
+            for row in resolved.pretrained:
+                label = row.entry.label
+                yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "pretrained", seed, fold, pretrained=row)
             for loss in resolved.losses:
                 label = loss.entry.label
                 yield Trial(f"{names[label]}-s{seed}-f{fold}", label, "loss", seed, fold, loss)

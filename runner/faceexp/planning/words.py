@@ -24,6 +24,7 @@ _PLUGINS: dict[KeyPath, str] = {
     ("dataset",): "dataset",
     ("test_sets", 0, "dataset"): "dataset",
     ("model",): "model",
+    ("pretrained", 0): "model",
     ("finetune", "sampler"): "sampler",
     ("losses", 0): "loss",
     ("losses", 0, "finetune", "sampler"): "sampler",

@@ -21,6 +21,7 @@ from faceexp.contract import (
     RESERVED_OF_KIND,
     BatchSupply,
     DatasetPlugin,
+    FixedModelPlugin,
     LossPlugin,
     LossTraits,
     ModelPlugin,
@@ -28,19 +29,13 @@ from faceexp.contract import (
     SamplerPlugin,
 )
 from faceexp.errors import InputError, Problem, did_you_mean
+from faceexp.registry.bases import BASES, base_of
 from faceexp.registry.code import code_digest
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.metadata import offers
 from faceexp.registry.reasons import CORRECT, how_to_install, lacks_attribute, mistyped, reason_of, slowness
 
 T = TypeVar("T")
-
-BASES: dict[str, type[Plugin]] = {
-    "loss": LossPlugin,
-    "model": ModelPlugin,
-    "dataset": DatasetPlugin,
-    "sampler": SamplerPlugin,
-}
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ class InstalledPlugin:
         if isinstance(self._loaded, BrokenPluginError):
             return ()
         cls, slow = self._loaded
-        return (*([slow] if slow else []), *mistyped(cls, BASES[self.kind]))
+        return (*([slow] if slow else []), *mistyped(cls, base_of(cls, self.kind)))
 
     @cached_property
     def _loaded(self) -> tuple[type[Plugin], str] | BrokenPluginError:
@@ -100,14 +95,15 @@ class InstalledPlugin:
         return cls, slowness(self.module, before, time.monotonic() - began)
 
     def _import(self) -> type[Plugin]:
-        base, where = BASES[self.kind], f"{self.module}:{self.attribute}"
+        bases, where = BASES[self.kind], f"{self.module}:{self.attribute}"
         module = importlib.import_module(self.module)
         try:
             loaded = entrypoints.EntryPoint(self.name, self.module, self.attribute).load()
         except AttributeError as error:
-            raise _BreachError(lacks_attribute(module, self.attribute, base), CORRECT) from error
-        if not (isinstance(loaded, type) and issubclass(loaded, base)):
-            raise _BreachError(f"{where} is not a {base.__name__}")
+            raise _BreachError(lacks_attribute(module, self.attribute, bases), CORRECT) from error
+        if not (isinstance(loaded, type) and issubclass(loaded, bases)):
+            raise _BreachError(f"{where} is not a {' or a '.join(base.__name__ for base in bases)}")
+        base = base_of(loaded, self.kind)
         if inspect.isabstract(loaded):
             lacking = [f"{where} lacks {', '.join(sorted(loaded.__abstractmethods__))}", *mistyped(loaded, base)]
             raise _BreachError("; ".join(lacking))
@@ -327,7 +323,7 @@ def _order(plugin: InstalledPlugin) -> tuple[int, str, str, str]:
 @overload
 def plugin(kind: Literal["loss"], name: str, /, **options: Any) -> LossPlugin: ...  # noqa: ANN401
 @overload
-def plugin(kind: Literal["model"], name: str, /, **options: Any) -> ModelPlugin: ...  # noqa: ANN401
+def plugin(kind: Literal["model"], name: str, /, **options: Any) -> ModelPlugin | FixedModelPlugin: ...  # noqa: ANN401
 @overload
 def plugin(kind: Literal["dataset"], name: str, /, **options: Any) -> DatasetPlugin: ...  # noqa: ANN401
 @overload

@@ -21,7 +21,7 @@ from faceexp.registry.installed import BrokenPluginError, Registry, discover
 def schema() -> JsonSchema:
     """Return the JSON schema of experiment files, with the options of every installed plugin."""
     # Imported here: it takes a tenth of a second, which the other commands about plugins do without.
-    from faceexp.experiment.schema import Experiment, ModelRef, PluginRef
+    from faceexp.experiment.schema import Experiment, ModelRef, PluginRef, PretrainedEntry
 
     registry = discover()
     whole = Experiment.model_json_schema(mode="validation")
@@ -29,7 +29,7 @@ def schema() -> JsonSchema:
     whole["title"] = "faceexp experiment"
     whole["$comment"] = f"Written by `faceexp schema`, with pydantic {pydantic.VERSION}."
     definitions = whole["$defs"]
-    for name in ("PluginRef", "ModelRef", "LossEntry"):
+    for name in ("PluginRef", "ModelRef", "LossEntry", "PretrainedEntry"):
         definitions.pop(name, None)
     definitions["dataset"] = _plugin_schema("dataset", registry, PluginRef, definitions)
     whole["properties"]["dataset"] = {"$ref": "#/$defs/dataset"}
@@ -37,6 +37,8 @@ def schema() -> JsonSchema:
     whole["properties"]["model"] = _plugin_schema("model", registry, ModelRef, definitions)
     definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
     definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
+    row = _plugin_schema("model", registry, PretrainedEntry, definitions, "pretrained")
+    whole["properties"]["pretrained"] = {"type": "array", "items": row}
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
     without_null: JsonSchema = _without_null(whole)
     return without_null
@@ -68,11 +70,14 @@ def _classes(kind: str, registry: Registry) -> dict[str, type[Plugin]]:
     return classes
 
 
-def _plugin_schema(kind: str, registry: Registry, table: type[BaseModel], definitions: JsonSchema) -> JsonSchema:
+def _plugin_schema(
+    kind: str, registry: Registry, table: type[BaseModel], definitions: JsonSchema, use: str = ""
+) -> JsonSchema:
     keys = table.model_json_schema()["properties"]
-    keys.pop("options", None)
+    for key in ("options", "index"):
+        keys.pop(key, None)
     tables = {name: _one(name, cls, keys, definitions) for name, cls in _classes(kind, registry).items()}
-    return _by_plugin(kind, tables, definitions)
+    return _by_plugin(use or kind, tables, definitions)
 
 
 def _by_plugin(kind: str, tables: dict[str, JsonSchema], definitions: JsonSchema) -> JsonSchema:

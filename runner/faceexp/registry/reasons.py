@@ -122,9 +122,9 @@ def how_to_install(kind: str, name: str) -> str:
     )
 
 
-def lacks_attribute(module: ModuleType, attribute: str, base: type[Plugin]) -> str:
+def lacks_attribute(module: ModuleType, attribute: str, bases: tuple[type[Plugin], ...]) -> str:
     """Return what is wrong with an entry point whose class is not in the module."""
-    classes = [each for each in vars(module).values() if isinstance(each, type) and issubclass(each, base)]
+    classes = [each for each in vars(module).values() if isinstance(each, type) and issubclass(each, bases)]
     hint = did_you_mean(attribute, [each.__name__ for each in classes if each.__module__ == module.__name__])
     return f"its entry point names {attribute!r}, which {module.__name__} does not have{f' ({hint})' if hint else ''}"
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from faceexp.evaluation.catalogue import Metric
-from faceexp.experiment.baselines import PHASE1
-from faceexp.report.columns import judged, primary
+from faceexp.report.columns import compared, judged, primary
 from faceexp.report.effort import ways
 from faceexp.report.words import MINUS, many, signed, together
 from faceexp.results.schema import RunRecord
@@ -41,17 +40,21 @@ class Answer:
     warns: bool = False
 
 
+# What the rows beside the baselines are called, one and several.
+Words = tuple[str, str]
+
+
 def answers(run: RunRecord) -> list[Answer]:
     """Return what a run answers; nothing for a run of an older version, which asked no questions."""
     verdict = judged(run)
     if verdict is None:
         return []
     metric = primary(run)
-    given = [_same_people(verdict), _guessing(verdict), _simplest(verdict, metric)]
+    given = [_same_people(verdict), _guessing(verdict), _simplest(verdict, metric, compared(run))]
     if "helps" in verdict.questions:
         given.append(_helps(verdict, metric))
     if "best" in verdict.questions:
-        given.append(_best(verdict, metric))
+        given.append(_best(verdict, metric, compared(run)))
     given += [_looks(verdict), _same(verdict, metric), _spread(verdict), _needed(run, verdict, metric)]
     return [answer for answer in given if answer]
 
@@ -106,7 +109,7 @@ def _guessing(verdict: VerdictRecord) -> Answer:
     return Answer(question, f"Yes, {_all(len(verdict.guessing), 'row')} (AUC above 0.5).")
 
 
-def _simplest(verdict: VerdictRecord, metric: Metric) -> Answer | None:
+def _simplest(verdict: VerdictRecord, metric: Metric, words: Words) -> Answer | None:
     tested = [claim for claim in verdict.simplest if claim.p_corrected is not None]
     if not tested:
         return None
@@ -114,19 +117,19 @@ def _simplest(verdict: VerdictRecord, metric: Metric) -> Answer | None:
     beating = [claim.label for claim in tested if claim.verdict == "better"]
     losses = len(verdict.simplest)
     if not beating:
-        text = f"No. {_none_of(losses, 'loss', 'losses')} shown to beat both in {metric.name}."
+        text = f"No. {_none_of(losses, *words)} shown to beat both in {metric.name}."
         return Answer(question, text, True)
     if len(beating) == losses:
-        return Answer(question, f"Yes, {_all(losses, 'loss', 'losses')}, in {metric.name}.")
+        return Answer(question, f"Yes, {_all(losses, *words)}, in {metric.name}.")
     verb = "is" if len(beating) == 1 else "are"
-    return Answer(question, f"{len(beating)} of {losses} losses {verb} shown to be: {labels_in_words(beating)}.")
+    return Answer(question, f"{len(beating)} of {losses} {words[1]} {verb} shown to be: {labels_in_words(beating)}.")
 
 
 def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
     question = "which losses help?"
     tested = [claim for claim in verdict.helps if claim.p_corrected is not None]
     if not tested:
-        text = f"It cannot be said: two trials at least of each loss and of the {PHASE1.label} are needed."
+        text = f"It cannot be said: two trials at least of each loss and of the {verdict.reference} are needed."
         return Answer(question, text, True)
     parts = []
     for word, verb in (("better", "better"), ("worse", "worse")):
@@ -137,11 +140,11 @@ def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
             parts.append(f"{many(len(claims), 'loss is', 'losses are')} {verb}: {together(named + rest)}")
     if not parts:
         text = (
-            f"{_none_of(len(tested), 'loss', 'losses')} shown to be better or worse than the {PHASE1.label} "
+            f"{_none_of(len(tested), 'loss', 'losses')} shown to be better or worse than the {verdict.reference} "
             f"in {metric.name}."
         )
         return Answer(question, text)
-    return Answer(question, f"Compared with the {PHASE1.label} in {metric.name}, {'; '.join(parts)}.")
+    return Answer(question, f"Compared with the {verdict.reference} in {metric.name}, {'; '.join(parts)}.")
 
 
 def _points(claim: ClaimRecord, metric: Metric) -> str:
@@ -153,29 +156,29 @@ def _points(claim: ClaimRecord, metric: Metric) -> str:
     return f"{metric.size(difference)} ({low} to {high})"
 
 
-def _best(verdict: VerdictRecord, metric: Metric) -> Answer | None:
+def _best(verdict: VerdictRecord, metric: Metric, words: Words) -> Answer | None:
     if len(verdict.best) < 2:
         return None
     question = "which may be the best?"
     judged = [standing for standing in verdict.best if standing.interval]
     if not judged:
-        text = "It cannot be said: five trials (seeds x folds) of each loss at least are needed, which differ."
+        text = f"It cannot be said: five trials (seeds x folds) of each {words[0]} at least are needed, which differ."
         return Answer(question, text)
     unjudged = len(verdict.best) - len(judged)
-    rest = f" Of {many(unjudged, 'loss', 'losses')} too few trials ended well to say." if unjudged else ""
+    rest = f" Of {many(unjudged, *words)} too few trials ended well to say." if unjudged else ""
     candidates = sorted((each for each in judged if each.may_be_best), key=lambda each: -_goodness(each, metric))
     if len(candidates) == len(judged):
-        text = f"Any of the {len(judged)} losses: none is shown to be worse than another in {metric.name}."
+        text = f"Any of the {len(judged)} {words[1]}: none is shown to be worse than another in {metric.name}."
         return Answer(question, text + rest)
     if len(candidates) == 1:
-        text = f"{candidates[0].label}: it is shown to be better than every other of the {len(judged)} losses."
+        text = f"{candidates[0].label}: it is shown to be better than every other of the {len(judged)} {words[1]}."
         return Answer(question, text + rest)
     others = len(judged) - len(candidates)
     return Answer(
         question,
-        f"In {metric.name} the best loss is, with 95 % confidence, among these {len(candidates)}: "
+        f"In {metric.name} the best {words[0]} is, with 95 % confidence, among these {len(candidates)}: "
         f"{labels_in_words([each.label for each in candidates])}; "
-        f"the other {many(others, 'loss is', 'losses are')} not.{rest}",
+        f"the other {many(others, *words)} {'is' if others == 1 else 'are'} not.{rest}",
     )
 
 
@@ -188,7 +191,7 @@ def _same(verdict: VerdictRecord, metric: Metric) -> Answer | None:
     margin = metric.size(verdict.equivalence)
     sentences = []
     if equal := [claim.label for claim in _of(verdict.helps, "practically equal")]:
-        sentences.append(f"Within {margin} of the {PHASE1.label}: {labels_in_words(equal)}.")
+        sentences.append(f"Within {margin} of the {verdict.reference}: {labels_in_words(equal)}.")
     if nearly := [each.label for each in verdict.best if each.practically_best]:
         sentences.append(f"At most {margin} worse than the best: {labels_in_words(nearly)}.")
     return Answer("what is practically the same?", " ".join(sentences)) if sentences else None
@@ -200,8 +203,9 @@ def _spread(verdict: VerdictRecord) -> Answer | None:
         return None
     people = median(shares)
     text = (
-        f"Of the variance of a loss's difference from the {PHASE1.label}, {people * 100:.0f} % comes from which people "
-        f"are tested and {100 - people * 100:.0f} % from training (median of {many(len(shares), 'loss', 'losses')})."
+        f"Of the variance of a loss's difference from the {verdict.reference}, {people * 100:.0f} % comes from which "
+        f"people are tested and {100 - people * 100:.0f} % from training (median of "
+        f"{many(len(shares), 'loss', 'losses')})."
     )
     return Answer("what do trials vary by?", text)
 

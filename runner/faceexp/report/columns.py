@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from faceexp.errors import did_you_mean
-from faceexp.evaluation.catalogue import COLUMNS, LEADING, METRIC_OF, Metric
+from faceexp.evaluation.catalogue import COLUMNS, LEADING, Metric
+from faceexp.evaluation.named import columns_among
+from faceexp.evaluation.named import metric_of as metric_named
 from faceexp.experiment.baselines import PHASE1
 from faceexp.report.words import trials_counted
 from faceexp.results.budgets import BUDGET_KINDS
@@ -17,15 +20,15 @@ from faceexp.values import Kind
 
 def columns_of(run: RunRecord) -> tuple[Metric, ...]:
     """Return the metrics that a run has, the primary one first; every metric where the run has none."""
-    present = {row.metric for row in run.summary}
-    columns = tuple(metric for metric in COLUMNS if metric.key in present) or COLUMNS
+    asked = {key for trial in run.trials for key, rate in trial.met.items() if rate is not None}
+    columns = columns_among({row.metric for row in run.summary}, asked) or COLUMNS
     first = primary(run)
     return (first, *(metric for metric in columns if metric is not first)) if first in columns else columns
 
 
 def primary(run: RunRecord) -> Metric:
     """Return the metric that a run is judged in: that which its experiment file declares."""
-    return METRIC_OF.get(run.verdict.metric, LEADING) if run.verdict else LEADING
+    return (metric_named(run.verdict.metric) or LEADING) if run.verdict else LEADING
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
     """
     rows = rows_of(run)
     first = best(rows, metric)
-    losses = {row.label for row in rows if row.kind == "loss"}
+    losses = {row.label for row in rows if row.kind != "baseline"}
     told = {
         better
         for pair in run.comparisons
@@ -138,19 +141,34 @@ def starred(run: RunRecord, metric: Metric) -> frozenset[str]:
     return frozenset(row.label for row in rows if row.label in told and row.rank(metric) == first)
 
 
+def reference(run: RunRecord) -> str:
+    """Return the row that every loss starts from, with which it is compared."""
+    return run.verdict.reference if run.verdict else PHASE1.label
+
+
+def compared(run: RunRecord) -> tuple[str, str]:
+    """Return what the rows beside the baselines are called, one and several: losses, or embeddings of any origin."""
+    existing = any(trial.kind == "pretrained" for trial in run.trials)
+    return ("embedding", "embeddings") if existing else ("loss", "losses")
+
+
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
-    """Return a mean and the ends of its interval; a hyphen where there is no value."""
+    """Return a mean and the ends of its interval, or the error of its mean over folds; a hyphen without a value."""
+    if summary and metric.by_folds:
+        error = "" if summary.standard_error is None else f" ±{metric.text(summary.standard_error, None)}"
+        return metric.text(summary.mean, None) + error
     return metric.text(summary.mean, summary.ci95) if summary else "-"
 
 
 def heading(run: RunRecord) -> str:
     """Return the title of a run: its name, its protocol, and how many trials it had."""
     labels = {(trial.label, trial.kind) for trial in run.trials}
-    losses = sum(kind == "loss" for _, kind in labels)
+    kinds = Counter(kind for _, kind in labels)
     counted = trials_counted(
         len(run.trials),
-        losses=losses,
-        baselines=len(labels) - losses,
+        losses=kinds["loss"],
+        pretrained=kinds["pretrained"],
+        baselines=kinds["baseline"],
         seeds=len({seed for seed, _ in run.cells}),
         folds=len({fold for _, fold in run.cells}),
     )
@@ -183,8 +201,8 @@ def legend(run: RunRecord, metric: Metric | None = None, star: str = STAR) -> st
         name = (metric or primary(run)).name
         return f"{text} Rows that share a letter cannot be told apart in {name} (paired t-test, Holm-corrected, 5 %)."
     return (
-        f"{text} helps: {primary(run).name} minus that of the {PHASE1.label}. Only {primary(run).name} was declared to "
-        "be judged; all other metrics are secondary, and a difference in one of many metrics may be chance."
+        f"{text} helps: {primary(run).name} minus that of the {reference(run)}. Only {primary(run).name} was declared "
+        "to be judged; all other metrics are secondary, and a difference in one of many metrics may be chance."
     )
 
 
@@ -194,14 +212,14 @@ def losses_below_phase1(run: RunRecord) -> list[str]:
     Every loss starts from that embedding, so a loss that does not beat it has taught the network nothing.
     """
     rows = {row.label: row for row in rows_of(run)}
-    reference = rows.get(PHASE1.label)
-    if reference is None:
+    start = rows.get(reference(run))
+    if start is None:
         return []
     metric = primary(run)
     return [
-        f"{row.label} does not beat the {PHASE1.label} in {metric.name}"
+        f"{row.label} does not beat the {start.label} in {metric.name}"
         for row in rows.values()
-        if row.kind == "loss" and row.ok and _goodness(row, metric) <= _goodness(reference, metric)
+        if row.kind != "baseline" and row.ok and _goodness(row, metric) <= _goodness(start, metric)
     ]
 
 
@@ -251,7 +269,7 @@ def metric_of(run: RunRecord, key: str) -> Metric:
     """
     metrics = columns_of(run)
     for metric in metrics:
-        if metric.is_called(key):
+        if metric.is_called(key) or metric is metric_named(key):
             return metric
     names = {name for metric in metrics for name in (metric.key, metric.name)}
     raise KeyError(did_you_mean(key, names, always_list=False) or did_you_mean(key, [metric.key for metric in metrics]))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from faceexp.report.columns import Row, mean_and_interval, primary, rows_of
+from faceexp.report.columns import Row, compared, mean_and_interval, primary, rows_of
 from faceexp.report.words import between, many, together
 from faceexp.results.budgets import unequal_budgets
 from faceexp.results.record import PartRecord
@@ -52,7 +53,7 @@ def _winners(rows: Sequence[Row], real: Sequence[ComparisonRecord]) -> Iterator[
 
 def _of_the_best(rows: Sequence[Row], real: Sequence[ComparisonRecord]) -> str:
     """Return which rows the loss with the best mean is better than, and which it cannot be told apart from."""
-    best = next((row for row in rows if row.kind == "loss" and row.ok), rows[0])
+    best = next((row for row in rows if row.kind != "baseline" and row.ok), rows[0])
     wins = {sides(pair) for pair in real}
     beaten = [row for row in rows if (best.label, row.label) in wins]
     equal = [row for row in rows if row.label != best.label and row not in beaten and row.ok]
@@ -66,8 +67,12 @@ def _named_or_counted(rows: Sequence[Row]) -> str:
         return "no other row"
     if len(rows) <= NAMED:
         return together([row.label for row in rows])
-    losses = sum(row.kind == "loss" for row in rows)
-    counts = [many(losses, "loss", "losses"), many(len(rows) - losses, "baseline")]
+    kinds = Counter(row.kind for row in rows)
+    counts = [
+        many(kinds["loss"], "loss", "losses"),
+        many(kinds["pretrained"], "existing embedding"),
+        many(kinds["baseline"], "baseline"),
+    ]
     return together([count for count in counts if not count.startswith("0 ")])
 
 
@@ -82,10 +87,10 @@ def among_losses(run: RunRecord) -> str | None:
     real = sum(pair.verdict != "indistinguishable" for pair in tested)
     if not tested:
         return None
-    losses = sum(row.kind == "loss" for row in rows_of(run))
+    compared_rows = f"{sum(row.kind != 'baseline' for row in rows_of(run))} {compared(run)[1]}"
     if not real:
-        return f"Among the {losses} losses alone, without the baselines, no two can be told apart."
-    return f"Among the {losses} losses alone, without the baselines, {real} of {len(tested)} pairs differ."
+        return f"Among the {compared_rows} alone, without the baselines, no two can be told apart."
+    return f"Among the {compared_rows} alone, without the baselines, {real} of {len(tested)} pairs differ."
 
 
 def sensitivity(run: RunRecord) -> str | None:
@@ -97,9 +102,10 @@ def sensitivity(run: RunRecord) -> str | None:
     smallest, middle = min(sizes), statistics.median(sizes)
     metric = primary(run)
     return (
-        "How large must a difference between two losses be to be found in 80 % of repetitions, before the correction "
-        f"for the number of pairs? {metric.size(middle)} for the median pair, {metric.size(smallest)} for the "
-        "one with the least spread. “Cannot be told apart” means that no difference was shown, not that there is none."
+        f"How large must a difference between two {compared(run)[1]} be to be found in 80 % of repetitions, before "
+        f"the correction for the number of pairs? {metric.size(middle)} for the median pair, {metric.size(smallest)} "
+        "for the one with the least spread. “Cannot be told apart” means that no difference was shown, not that there "
+        "is none."
     )
 
 
@@ -130,14 +136,15 @@ def leading(run: RunRecord) -> str | None:
     """Return the loss and the baseline with the best mean in the primary metric."""
     metric = primary(run)
     rows = [row for row in rows_of(run) if row.ok and metric.key in row.summaries]
-    best_of_kind = {kind: next((row for row in rows if row.kind == kind), None) for kind in ("loss", "baseline")}
+    names = {"loss": "losses", "pretrained": "existing embeddings", "baseline": "baselines"}
+    best_of_kind = {kind: next((row for row in rows if row.kind == kind), None) for kind in names}
     texts = [
-        f"{'Best mean among losses' if kind == 'loss' else 'best among baselines'}: {row.label}, "
-        f"{metric.name} {mean_and_interval(row.summaries[metric.key], metric)}"
+        f"best mean among {names[kind]}: {row.label}, {metric.name} "
+        f"{mean_and_interval(row.summaries[metric.key], metric)}"
         for kind, row in best_of_kind.items()
         if row
     ]
-    return "; ".join(texts) + "." if texts else None
+    return f"B{'; '.join(texts)[1:]}." if texts else None
 
 
 def is_closed(run: RunRecord) -> bool:
@@ -187,5 +194,5 @@ def _pairs(run: RunRecord) -> list[ComparisonRecord]:
 
 
 def _pairs_of_losses(run: RunRecord) -> list[ComparisonRecord]:
-    losses = {row.label for row in rows_of(run) if row.kind == "loss"}
+    losses = {row.label for row in rows_of(run) if row.kind != "baseline"}
     return [pair for pair in _pairs(run) if pair.a in losses and pair.b in losses]

@@ -105,7 +105,7 @@ def markdown(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metri
         return "| " + " | ".join(cells) + " |"
 
     names = ["loss or baseline", "ok"]
-    names += [name for metric in metrics for name in (metric.heading, "95 % interval")]
+    names += [name for metric in metrics for name in (metric.heading, metric.interval)]
     names += _judged_headings(run)
     rule = "| --- | " + " | ".join("---:" for _ in names[1:]) + " |"
     body = [

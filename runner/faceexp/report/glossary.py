@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from faceexp.evaluation.catalogue import COLUMNS
+from faceexp.evaluation.catalogue import METRICS
 
 # Other fields have other names for the same things, and a reader may know only those: each is given beside ours.
 TERMS = {
@@ -43,6 +43,11 @@ TERMS = {
     ),
     "FMR, FNMR": "false match rate and false non-match rate: other names for FAR and FRR",
     "TAR, true accept rate": "share of similar pairs that are accepted",
+    "FPIR, TPIR": (
+        "false and true positive identification rate: share of photos of strangers that lead to anybody in a gallery, "
+        "and of photos of people in it that lead to the right one; 1 - TPIR is also called FNIR"
+    ),
+    "CMC": "cumulative match characteristic: how often the right person is among the 1, 2, 3, ... nearest of a gallery",
     "ROC": "a curve of TAR over FAR, with one point per threshold",
     "DET": (
         "a curve of FRR over FAR, with one point per threshold, on axes on which normally distributed distances give a "
@@ -75,5 +80,5 @@ TERMS = {
 
 def glossary() -> list[tuple[str, str]]:
     """Return all terms with their meanings, those of the metrics among them, in alphabetical order."""
-    metrics = {metric.heading: f"{metric.meaning}; {metric.better} is better. {metric.explained}" for metric in COLUMNS}
+    metrics = {metric.heading: f"{metric.meaning}; {metric.better} is better. {metric.explained}" for metric in METRICS}
     return sorted((TERMS | metrics).items(), key=lambda entry: entry[0].lower())

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from faceexp.evaluation.catalogue import ACCURACY, METRIC_OF, Metric
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
-from faceexp.experiment.baselines import PHASE1, PIXELS
+from faceexp.experiment.baselines import PCA, PIXELS
 from faceexp.planning.prospects import more_trials
 from faceexp.report.answers import Answer, ended_because, labels_in_words
-from faceexp.report.columns import judged, primary, rows_of
+from faceexp.report.columns import compared, judged, primary, reference, rows_of
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
@@ -83,8 +83,8 @@ def _untested(run: RunRecord) -> Answer:
     enough = f" {people} would be enough to test and to tune on." if people else ""
     return Answer(
         "",
-        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which losses "
-        f"help, with {_more_trials(run, TRIALS_FOR_BEST)} which may be the best.{enough}"
+        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which "
+        f"{compared(run)[1]} help, with {_more_trials(run, TRIALS_FOR_BEST)} which may be the best.{enough}"
         f"{f' The rows are {how_often}.' if how_often else ''}",
         True,
     )
@@ -92,8 +92,9 @@ def _untested(run: RunRecord) -> Answer:
 
 def _more_trials(run: RunRecord, trials: int) -> str:
     """Return what gives each row so many trials, as the experiment file says it."""
-    averaged = run.average_seeds or run.protocol == "pairs_file"
-    return more_trials(trials, seeds_of(run), len({fold for _, fold in run.cells}), averaged=averaged)
+    folds = len({fold for _, fold in run.cells})
+    averaged = run.average_seeds or (run.protocol == "pairs_file" and folds > 1)
+    return more_trials(trials, seeds_of(run), folds, averaged=averaged)
 
 
 def _mean_aucs(run: RunRecord) -> list[float]:
@@ -106,7 +107,9 @@ def _how_often(run: RunRecord) -> str:
     if not of_rows or ACCURACY.guessing is None:
         return ""
     low, high, guessing = (f"{share * ACCURACY.scale:.0f}" for share in (min(of_rows), max(of_rows), ACCURACY.guessing))
-    whom = "of people whom they had seen in training" if is_closed(run) else "of people whom they had not seen"
+    existing = any(row.kind == "pretrained" for row in rows_of(run))
+    unseen = "of people of the test" if existing else "of people whom they had not seen"
+    whom = "of people whom they had seen in training" if is_closed(run) else unseen
     return f"right about {low if low == high else f'{low} to {high}'} % of pairs {whom} (guessing: {guessing} %)"
 
 
@@ -154,32 +157,50 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     better = sorted((claim for claim in tested if claim.verdict == "better"), key=lambda c: -abs(c.difference or 0.0))
     worse = [claim for claim in tested if claim.verdict == "worse"]
     sentences = []
+    one, several = compared(run)
+    if len(verdict.best) == 1 and not tested and verdict.simplest:
+        return _of_one(run, verdict, metric)
     if not judged and not tested:
-        return Answer("", f"Nothing can be said about the losses in {metric.name}: there are too few trials.", True)
+        return Answer("", f"Nothing can be said about the {several} in {metric.name}: there are too few trials.", True)
     if len(candidates) == 1 and len(judged) > 1:
-        sentences.append(f"{candidates[0]} is shown to be the best of the {len(judged)} losses in {metric.name}.")
+        sentences.append(f"{candidates[0]} is shown to be the best of the {len(judged)} {several} in {metric.name}.")
     elif 1 < len(candidates) < len(judged):
         sentences.append(
-            f"In {metric.name} the best of the {len(judged)} losses is one of these {len(candidates)}: "
+            f"In {metric.name} the best of the {len(judged)} {several} is one of these {len(candidates)}: "
             f"{labels_in_words(candidates)}."
         )
     if better:
         named = [f"{claim.label} by {metric.size(abs(claim.difference or 0.0))}" for claim in better]
         verb = "helps" if len(better) == 1 else "help"
         count = f"{len(better)} of {many(len(tested), 'loss', 'losses')} {verb}"
-        sentences.append(f"{count} (better than the {PHASE1.label}): {labels_in_words(named)}.")
+        sentences.append(f"{count} (better than the {verdict.reference}): {labels_in_words(named)}.")
     unbeaten = ["another"] if all_alike(verdict) else []
-    unbeaten += [f"the {PHASE1.label}"] if tested and not better else []
+    unbeaten += [f"the {verdict.reference}"] if tested and not better else []
     unbeaten += [SIMPLEST] if _is_simplest_unbeaten(verdict) else []
     if unbeaten:
-        sentences.append(f"No loss is shown to be better than {_or_than(unbeaten)} in {metric.name}.")
+        sentences.append(f"No {one} is shown to be better than {_or_than(unbeaten)} in {metric.name}.")
     if len(verdict.best) > 1 and not judged:
         with_more = f"with {_more_trials(run, TRIALS_FOR_BEST)} it can"
         sentences.append(f"Which may be the best cannot be said from so few trials; {with_more}.")
     if worse:
         verb = "is" if len(worse) == 1 else "are"
-        sentences.append(f"{labels_in_words([claim.label for claim in worse])} {verb} worse than the {PHASE1.label}.")
+        sentences.append(
+            f"{labels_in_words([claim.label for claim in worse])} {verb} worse than the {verdict.reference}."
+        )
     return Answer("", " ".join(sentences))
+
+
+def _of_one(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | None:
+    """Return whether the only row beside the baselines is better than the simplest of them."""
+    (claim,) = verdict.simplest
+    if claim.p_corrected is None:
+        return None
+    by = f" by {metric.size(abs(claim.difference or 0.0))} at least" if claim.verdict == "better" else ""
+    shown = "is shown" if claim.verdict == "better" else "is not shown"
+    rows = {row.label for row in rows_of(run)}
+    there = [label for label in (PIXELS.label, PCA.label) if label in rows]
+    simplest = SIMPLEST if len(there) > 1 else there[0]
+    return Answer("", f"{claim.label} {shown} to be better than {simplest} in {metric.name}{by}.")
 
 
 def all_alike(verdict: VerdictRecord) -> bool:
@@ -208,7 +229,7 @@ def _cannot_answer(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> bo
 
 def _room(run: RunRecord, metric: Metric) -> float | None:
     """Return by how much a perfect loss would be better than the phase-1 embedding; ``None`` if there is none."""
-    start = next((row.mean(metric) for row in rows_of(run) if row.label == PHASE1.label), None)
+    start = next((row.mean(metric) for row in rows_of(run) if row.label == reference(run)), None)
     if start is None:
         return None
     return metric.largest - start if metric.higher_is_better else start
@@ -243,7 +264,7 @@ def to_use(run: RunRecord, chosen: str | None = None) -> Answer | None:
         chosen: The loss whose model `faceexp verify` takes of this run; ``None`` if that is not known here.
     """
     verdict = judged(run)
-    losses = [row.label for row in rows_of(run) if row.kind == "loss" and row.ok]
+    losses = [row.label for row in rows_of(run) if row.kind != "baseline" and row.ok]
     if verdict is None or not losses or _none_beats_guessing(verdict):
         return None
     if len(losses) == 1:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from faceexp.evaluation.catalogue import METRIC_OF, Metric
+from faceexp.evaluation.catalogue import Metric
+from faceexp.evaluation.named import known
 from faceexp.report.answers import Answer, labels_in_words
 from faceexp.report.columns import rows_of
 from faceexp.report.words import many, probability
@@ -36,7 +37,7 @@ class RowOverSets:
 
 def metric_over_sets(record: OverSetsRecord) -> Metric:
     """Return the metric that is shown of every set."""
-    return METRIC_OF[record.metric]
+    return known(record.metric)
 
 
 def names_of_sets(run: RunRecord) -> tuple[str, ...]:

@@ -41,16 +41,15 @@ def signed(value: float | None, scale: float, digits: int) -> str:
     return f"{value * scale:+.{digits}f}".replace("-", MINUS)
 
 
-def trials_counted(trials: int, *, losses: int, baselines: int, seeds: int, folds: int) -> str:
+def trials_counted(trials: int, *, losses: int, baselines: int, seeds: int, folds: int, pretrained: int = 0) -> str:
     """Return ``12 trials (2 losses and 4 baselines x 2 seeds x 1 fold)``: the one way in which trials are counted.
 
     Where some rows have more seeds than others, the seeds are listed and not multiplied.
     """
-    rows = together(
-        [text for text in (many(losses, "loss", "losses"), many(baselines, "baseline")) if text[:2] != "0 "]
-    )
+    counts = (many(losses, "loss", "losses"), many(pretrained, "existing embedding"), many(baselines, "baseline"))
+    rows = together([text for text in counts if not text.startswith("0 ")])
     ways = [many(seeds, "seed"), many(folds, "fold")]
-    is_product = trials == (losses + baselines) * seeds * folds
+    is_product = trials == (losses + pretrained + baselines) * seeds * folds
     return f"{many(trials, 'trial')} ({' x '.join([rows, *ways]) if is_product else f'{rows}; {together(ways)}'})"
 
 

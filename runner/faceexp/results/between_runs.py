@@ -33,7 +33,7 @@ class RowInRuns:
 
     Attributes:
         label: The loss with its options, or the baseline.
-        kind: Whether it is a loss or a baseline.
+        kind: Whether it is a loss, an embedding that is only measured, or a baseline.
         summaries: Its mean in each run; ``None`` for a run without that row.
         tests: The tests of the first run against each of the others: a is the first run, b the other; ``None`` where
             nothing could be paired.

@@ -12,12 +12,17 @@ import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
+from faceexp.data.test_set import PlannedSet
 from faceexp.engine.borders import unseeded_sentence
-from faceexp.evaluation.catalogue import METRIC_OF
+from faceexp.evaluation.acquisition import Acquisition
+from faceexp.evaluation.named import known
 from faceexp.evaluation.people import largest_share
-from faceexp.experiment.schema import Published
+from faceexp.experiment.published import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
 from faceexp.results.environment import plugins_of
+from faceexp.results.failures import AcquisitionRecord, acquisition_of, failures_record
+from faceexp.results.folder import RunFolder
+from faceexp.results.groups import groups_record
 from faceexp.results.judge import Sampling
 from faceexp.results.on_set import compared, over_sets
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
@@ -34,7 +39,7 @@ from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics import comparisons as statistics
 from faceexp.statistics import power
 from faceexp.store import digest
-from faceexp.values import Note, Plan, PlannedSet
+from faceexp.values import Note, Plan
 
 # A person with more than this share of the similar pairs is said to a reader.
 RULING = 0.1
@@ -48,6 +53,7 @@ def collect(
     parts: Sequence[SplitRecord],
     sampling: Sampling,
     verdict: VerdictRecord,
+    folder: RunFolder | None = None,
 ) -> RunRecord:
     """Return the record of a run.
 
@@ -59,6 +65,7 @@ def collect(
         parts: What :func:`split_records` says of the splits of the plan.
         sampling: How the trials sample people and trainings.
         verdict: What the trials answer.
+        folder: Where the files of the trials are; only needed where groups are asked or images are lost.
     """
     experiment = plan.resolved.experiment
     began = time.perf_counter()
@@ -67,6 +74,8 @@ def collect(
     sets = tuple(map(_set_record, plan.sets))
     budgets = tuple(budgets_of(trials))
     notes = (*plan.notes, *_uneven(plan))
+    needed = [trial.id for trial in trials] if plan.groups or plan.lost else []
+    files = list(folder.read_trials(needed).values()) if folder else []
     return RunRecord(
         schema_number=SCHEMA,
         name=name,
@@ -79,17 +88,19 @@ def collect(
         people_enough=max((note.people for note in notes if note.people), default=None),
         warnings=(*_unseeded(trials), *unequal_budgets(budgets)),
         method=statistics.METHOD,
-        test_train_ratio=sum(len(split.test) / len(split.train) for split in plan.splits) / len(plan.splits),
+        test_train_ratio=sum(len(split.test) / max(1, len(split.train)) for split in plan.splits) / len(plan.splits),
         variance_ratio=ratio,
         average_seeds=average,
         verdict=verdict,
         parts=tuple(parts),
         budgets=budgets,
         published=_published(experiment.published) if experiment.published else None,
+        failures=failures_record(plan, files, ratio, average_seeds=average),
+        groups=groups_record(plan.groups, files),
         trials=tuple(trials),
         measured_on=None,
         test_sets=sets,
-        over_sets=over_sets(trials, METRIC_OF[verdict.metric], sets),
+        over_sets=over_sets(trials, known(verdict.metric), sets),
         summary=summary,
         comparisons=comparisons,
         seconds={"statistics": time.perf_counter() - began},
@@ -124,10 +135,10 @@ def _unseeded(trials: Sequence[TrialRecord]) -> Iterator[str]:
 
 def split_records(plan: Plan, splits: Sequence[Split]) -> list[SplitRecord]:
     """Return how much data the parts of some splits of a plan hold, and a key of each."""
-    return [_split_record(split, plan.labels, plan.data.fingerprint) for split in splits]
+    return [_split_record(split, plan.labels, plan.data.fingerprint, acquisition_of(plan, split)) for split in splits]
 
 
-def _split_record(split: Split, labels: IntArray, fingerprint: str) -> SplitRecord:
+def _split_record(split: Split, labels: IntArray, fingerprint: str, lost: Acquisition | None = None) -> SplitRecord:
     """Return how much data each part holds, and a key that two runs share if they cut the same data in the same way."""
     cut = [part.tolist() for part in (split.train, split.validation, split.test)]
     judged = None if split.test_pairs is None else split.test_pairs.tolist()
@@ -138,6 +149,7 @@ def _split_record(split: Split, labels: IntArray, fingerprint: str) -> SplitReco
         train=PartRecord(images=len(split.train), people=len(np.unique(labels[split.train]))),
         validation=_judged_part(labels[split.validation], split.validation_pairs),
         test=_judged_part(labels[split.test], split.test_pairs),
+        acquisition=lost and AcquisitionRecord.model_validate(lost),
     )
 
 

@@ -19,13 +19,14 @@ def values_of(run: RunRecord, metric: str) -> dict[str, dict[Cell, float]]:
 
 def losses_of(run: RunRecord) -> set[str]:
     """Return the labels of the losses, without those of the baselines."""
-    return {trial.label for trial in run.trials if trial.kind == "loss"}
+    return {trial.label for trial in run.trials if trial.kind != "baseline"}
 
 
 def reference_of(run: RunRecord, metric: str) -> str | None:
     """Return the row with which the run itself compares its losses; ``None`` if it does not, or has no such value."""
     asks = run.verdict is not None and "helps" in run.verdict.questions
-    return PHASE1.label if asks and values_of(run, metric).get(PHASE1.label) else None
+    reference = run.verdict.reference if run.verdict else PHASE1.label
+    return reference if asks and values_of(run, metric).get(reference) else None
 
 
 def design_of(run: RunRecord) -> Design:

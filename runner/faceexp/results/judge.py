@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from faceexp.evaluation.catalogue import METRIC_OF
+from faceexp.evaluation.named import known
 from faceexp.experiment.asked import TRIALS_FOR_HELPS, Asked
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS
 from faceexp.planning.looks import trials_a_look
@@ -52,7 +52,7 @@ def sampling_of(plan: Plan) -> Sampling:
     a plain t-test over its folds, as its field does. Where all trials test the same data, only training varies, and
     trainings of different seeds are unrelated.
     """
-    splits, listed = plan.splits, plan.resolved.pairs is not None
+    splits, listed = plan.splits, plan.resolved.experiment.protocol.kind == "pairs_file"
     tested: dict[int, set[bytes]] = {}
     for split in splits:
         tested.setdefault(split.fold, set()).add(split.test.tobytes())
@@ -74,7 +74,11 @@ def sampling_of(plan: Plan) -> Sampling:
 
 
 def judge(
-    trials: Sequence[TrialRecord], asked: Asked, sampling: Sampling, before: VerdictRecord | None = None
+    trials: Sequence[TrialRecord],
+    asked: Asked,
+    sampling: Sampling,
+    before: VerdictRecord | None = None,
+    reference: str = PHASE1.label,
 ) -> VerdictRecord:
     """Return what the trials of a run answer.
 
@@ -87,10 +91,12 @@ def judge(
         asked: What is asked.
         sampling: How the trials sample people and trainings.
         before: What the look before has answered.
+        reference: The row that every loss starts from.
     """
-    metric = METRIC_OF[asked.metric]
+    metric = known(asked.metric)
     rows = table_of(trials, metric.key)
-    losses = list(dict.fromkeys(trial.label for trial in trials if trial.kind == "loss"))
+    losses = list(dict.fromkeys(trial.label for trial in trials if trial.kind != "baseline"))
+    trained = {trial.label for trial in trials if trial.kind == "loss"}
     alpha = ALPHA / asked.looks if asked.until == "decided" else ALPHA
     rule = Rule(
         ratio=sampling.ratio,
@@ -105,7 +111,8 @@ def judge(
     helps: list[Claim] = []
     best: list[Standing] = []
     if "helps" in asked.questions:
-        helps = claims.against(rows, [loss for loss in losses if loss not in decided], [PHASE1.label], rule)
+        asked_about = [loss for loss in losses if loss in trained and loss not in decided]
+        helps = claims.against(rows, asked_about, [reference], rule)
     if "best" in asked.questions:
         best = claims.best(rows, [loss for loss in losses if loss not in left_out], rule)
     of_helps = {**decided, **{claim.label: ClaimRecord.model_validate(claim) for claim in helps}}
@@ -113,15 +120,17 @@ def judge(
     simplest = claims.against(rows, losses, [PIXELS.label, PCA.label], rule)
     return VerdictRecord(
         metric=metric.key,
-        questions=asked.questions,
+        # Which losses help is no question where nothing is trained.
+        questions=tuple(question for question in asked.questions if trained or question != "helps"),
         equivalence=asked.equivalence,
         alpha=alpha,
         same_people=sampling.same_people,
         guessing=_records(_against_guessing(trials, rule)),
         simplest=_records(simplest),
+        reference=reference,
         helps=tuple(of_helps[loss] for loss in losses if loss in of_helps),
         best=tuple(of_best[loss] for loss in losses if loss in of_best),
-        spread=_spread(rows, losses, sampling),
+        spread=_spread(rows, losses, sampling, reference),
         needed=_needed(helps, trials, sampling, metric.largest, alpha),
         looks=before.looks if before else (),
         in_question=_in_question(helps, best, trials, asked, sampling) if asked.until == "decided" else (),
@@ -149,7 +158,7 @@ def _in_question(
     ]
     if rivals:
         # A rival can only be shown to be worse than a loss that is trained on.
-        sign = 1 if METRIC_OF[asked.metric].higher_is_better else -1
+        sign = 1 if known(asked.metric).higher_is_better else -1
         rivals.append(max(candidates, key=lambda standing: sign * standing.difference))
     return tuple(sorted({*helping, *(standing.label for standing in rivals)}))
 
@@ -189,11 +198,11 @@ def _against_guessing(trials: Sequence[TrialRecord], rule: Rule) -> list[Claim]:
     ]
 
 
-def _spread(rows: Rows, losses: Sequence[str], sampling: Sampling) -> tuple[SpreadRecord, ...]:
+def _spread(rows: Rows, losses: Sequence[str], sampling: Sampling, reference: str) -> tuple[SpreadRecord, ...]:
     """Return how much of the spread is people and how much training; nothing where that cannot be told apart."""
-    chosen = {label: rows[label] for label in (*losses, PHASE1.label) if label in rows}
+    chosen = {label: rows[label] for label in (*losses, reference) if label in rows}
     try:
-        of_losses = spreads(chosen, seeds_share_people=sampling.average_seeds, reference=PHASE1.label)
+        of_losses = spreads(chosen, seeds_share_people=sampling.average_seeds, reference=reference)
     except UnanswerableError:
         return ()
     return tuple(SpreadRecord.model_validate(spread) for spread in of_losses)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from faceexp.arrays import IntArray, on_one_core
 from faceexp.data.splits import Split
+from faceexp.data.test_set import PlannedSet
 from faceexp.engine.failures import explained
 from faceexp.engine.pretrain import DivergedError
 from faceexp.evaluation.calibration import calibrated
@@ -22,23 +23,31 @@ from faceexp.evaluation.metrics import POOLED, examine
 from faceexp.evaluation.pairs import PairDistances, pair_distances
 from faceexp.evaluation.people import Weighting, people_of
 from faceexp.evaluation.retrieval import rank_1
+from faceexp.experiment.evaluation import Evaluation
+from faceexp.results.asked_rates import fold_accuracy, identified
+from faceexp.results.evidence import DiagnosticsRecord, JudgedPairRecord, MapRecord, RatesRecord, SetEvidenceRecord
+from faceexp.results.group_records import BEST, TallyRecord
+from faceexp.results.groups import tallies_of
+from faceexp.results.identification import IdentificationRecord
 from faceexp.results.jsonable import to_json
 from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
-from faceexp.results.schema import (
-    CheckpointRecord,
-    DiagnosticsRecord,
-    JudgedPairRecord,
-    MapRecord,
-    RatesRecord,
-    SetEvidenceRecord,
-    TrialFile,
-)
+from faceexp.results.schema import CheckpointRecord, TrialFile
 from faceexp.store import Inputs, Store, StoreError, digest, source_digest
-from faceexp.values import Plan, PlannedSet, TrainedTrial
+from faceexp.values import Plan, TrainedTrial
 
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
 # trials are measured again.
-SOURCES = ("evaluation", "results.measure", "results.record", "results.schema")
+SOURCES = (
+    "evaluation",
+    "results.asked_rates",
+    "results.evidence",
+    "results.group_records",
+    "results.groups",
+    "results.identification",
+    "results.measure",
+    "results.record",
+    "results.schema",
+)
 # The embeddings of so many people are drawn. Nobody could tell the colours of more people apart.
 SHOWN_PEOPLE = 20
 # The keys of identification, and what counts alike in each.
@@ -52,6 +61,9 @@ class Measurement(Record):
     threshold: Number
     diagnostics: DiagnosticsRecord
     calibration: CalibrationRecord
+    groups: tuple[TallyRecord, ...] = ()
+    met: Mapping[str, Number] = Field(default_factory=dict)
+    identification: IdentificationRecord | None = None
     seconds: float = Field(description="How long the measuring took when it was done.")
     sets: Mapping[str, Measurement] = Field(default_factory=dict, description="The same on each test set.")
 
@@ -132,10 +144,17 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
         # The diagnostics name images and people, so they depend on how both are called.
         "images": plan.images_key,
         "identities": digest(plan.identities),
+        "asked": digest(_asked(plan).model_dump(mode="json")),
+        "split_seed": plan.resolved.experiment.protocol.split_seed,
         "sets": digest([[each.name, each.key, each.rows.tolist(), each.identities] for each in plan.sets]),
         "first": _is_first(trained, plan),
+        "groups": digest([[each.column, each.names, each.group[split.test].tolist()] for each in plan.groups]),
         "code": _code(),
     }
+
+
+def _asked(plan: Plan) -> Evaluation:
+    return plan.resolved.experiment.evaluation
 
 
 def _on_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet) -> tuple[TrainedTrial, Plan]:
@@ -185,8 +204,13 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
         split.test_pairs,
         [*aims.values(), threshold],
         weights="people",
+        fars=_asked(plan).fars,
     )
     metrics = dict(examined.metrics)
+    if split.validation_pairs is not None and split.test_pairs is not None:
+        metrics["fold_accuracy"] = fold_accuracy(trained, validation, test)
+    found = identified(trained, test, plan)
+    metrics |= found.metrics
     if "train" in embeddings:
         # The people who are tested are enrolled with their images that are not tested.
         gallery = np.concatenate([embeddings["train"], embeddings["validation"]])
@@ -210,6 +234,9 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
             test_seen=len(np.intersect1d(test, plan.labels[np.concatenate([split.train, split.validation])])),
             test_accuracy_range=examined.accuracy_range,
         ),
+        groups=tuple(tallies_of(trained, plan, {BEST: threshold, **aims})),
+        met={**({key: rate.met for key, rate in examined.at_fars.items()} if _asked(plan).fars else {}), **found.met},
+        identification=found.record,
         seconds=time.perf_counter() - began,
     )
 
@@ -235,6 +262,8 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
         status=trained.status,
         reason=trained.reason,
         metrics=measurement.metrics if measurement else {},
+        met=measurement.met if measurement else {},
+        identification=measurement.identification if measurement else None,
         sets={name: each.metrics for name, each in of_sets.items()},
         threshold=measurement.threshold if measurement else None,
         distance=trained.distance,
@@ -254,6 +283,8 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
             name: SetEvidenceRecord(evidence=each.diagnostics, calibration=each.calibration)
             for name, each in of_sets.items()
         },
+        # A key that nobody asks for stays out of the files.
+        **({"groups": measurement.groups} if measurement and measurement.groups else {}),
     )
 
 

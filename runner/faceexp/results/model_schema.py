@@ -133,6 +133,14 @@ class ModelRecord(Record):
     )
     validation_auc: Number = Field(None, description="The area under the ROC curve on validation images.")
     preprocess: Preprocess = Field(description="How photos become pixels.")
+    flip: bool = Field(
+        False, description="Whether each photo is embedded together with its mirror image: their sum, of length 1."
+    )
+    trunk: UsedPluginRecord | None = Field(
+        None,
+        description="The plugin that opens the network from pixels to features, where no file of Keras holds it. The "
+        "file `model.keras` then maps features to embeddings; without that file, the features are the embeddings.",
+    )
     seen_photos: SeenPhotosRecord | None = Field(
         None,
         description="What `seen_photos.bin` holds. Null in exported folders, and if the images of the data set are no "

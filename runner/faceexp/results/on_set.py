@@ -6,8 +6,10 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-from faceexp.evaluation.catalogue import METRIC_OF, METRICS, Metric
+from faceexp.evaluation.catalogue import Metric
+from faceexp.evaluation.named import known, metrics_among
 from faceexp.experiment.asked import Asked
+from faceexp.results.asked_rates import with_rates
 from faceexp.results.judge import Sampling, judge
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, TrialFile, TrialRecord
 from faceexp.results.set_record import OverSetsRecord, SetRecord
@@ -29,12 +31,13 @@ def compared(
 ) -> tuple[tuple[SummaryRecord, ...], tuple[ComparisonRecord, ...]]:
     """Return the mean of every row and metric, and the comparison of every two rows."""
     measured_metrics = {metric for trial in trials for metric in trial.metrics}
-    directions = {metric.key: metric.higher_is_better for metric in METRICS if metric.key in measured_metrics}
-    rates = [key for key in directions if METRIC_OF[key].largest == 1]
+    metrics = metrics_among(measured_metrics)
+    directions = {metric.key: metric.higher_is_better for metric in metrics}
+    rates = [metric.key for metric in metrics if metric.largest == 1]
     pairs = statistics.compare(trials, directions, ratio, rates=rates, average_seeds=average_seeds)
     means = statistics.summarise(trials, directions, ratio, pairs, rates=rates, average_seeds=average_seeds)
     return (
-        tuple(SummaryRecord.model_validate(row) for row in means),
+        tuple(with_rates(SummaryRecord.model_validate(row), trials) for row in means),
         tuple(ComparisonRecord.model_validate(pair) for pair in pairs),
     )
 
@@ -102,7 +105,7 @@ def over_sets(trials: Sequence[TrialRecord], metric: Metric, sets: Sequence[SetR
         for label, of_row in means.items()
         if None not in of_row.values()
     }
-    ranks = ranked(complete, higher_is_better=METRIC_OF[key].higher_is_better)
+    ranks = ranked(complete, higher_is_better=known(key).higher_is_better)
     record = OverSetsRecord(metric=key, means=means, sets=len(sets) + 1)
     return record.model_copy(update=vars(ranks)) if ranks else record
 

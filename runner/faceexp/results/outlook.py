@@ -164,7 +164,7 @@ def _seconds(loss: ResolvedLoss, plan: Plan, pixels: int, measured: float | None
 
 def _network(plan: Plan, pixels: int) -> float:
     """Return how many bytes a network takes: nearly all of them are the embedding layer's."""
-    return TRUNK + FLOAT * pixels / PIXELS_A_FEATURE * plan.resolved.experiment.model.embedding_dim
+    return TRUNK + FLOAT * pixels / PIXELS_A_FEATURE * plan.resolved.experiment.trunk.embedding_dim
 
 
 def _features(plan: Plan, pixels: int) -> float:
@@ -177,11 +177,11 @@ def _features(plan: Plan, pixels: int) -> float:
 def _trained(plan: Plan, pixels: int) -> float:
     """Return how many bytes a trained trial takes: its network, and the embeddings that are measured."""
     measured = max(len(split.validation) + len(split.test) for split in plan.splits)
-    return _network(plan, pixels) + FLOAT * measured * plan.resolved.experiment.model.embedding_dim
+    return _network(plan, pixels) + FLOAT * measured * plan.resolved.experiment.trunk.embedding_dim
 
 
 def _views(plan: Plan) -> int:
-    return 2 if plan.resolved.experiment.augment.flip else 1
+    return plan.resolved.experiment.views
 
 
 @contextlib.contextmanager

@@ -15,12 +15,15 @@ from collections.abc import Mapping
 from pydantic import Field, field_validator
 
 from faceexp.contract import Distance
+from faceexp.results.evidence import DiagnosticsRecord, SetEvidenceRecord
+from faceexp.results.failures import AcquisitionRecord, FailuresRecord
+from faceexp.results.group_records import GroupsRecord, TallyRecord
+from faceexp.results.identification import IdentificationRecord
 from faceexp.results.published import PublishedRecord
 from faceexp.results.record import (
     BudgetRecord,
     CalibrationRecord,
     Count,
-    Curve,
     Interval,
     LossBudgetRecord,
     Number,
@@ -57,7 +60,7 @@ class TrialRecord(Record):
     label: str = Field(
         description="The name of the row in tables: the loss with the options in which it differs, or the baseline."
     )
-    kind: Kind = Field(description="Whether this is a loss or a baseline.")
+    kind: Kind = Field(description="Whether this is a loss, an embedding that is only measured, or a baseline.")
     seed: int = Field(description="The seed from which split, first weights and batches are drawn.")
     fold: Count = Field(description="The fold, counted from 0.")
     status: Status = Field(
@@ -68,6 +71,12 @@ class TrialRecord(Record):
         default_factory=dict,
         description="The value of each metric on the test part. It is null where it is not defined.",
     )
+    met: Mapping[str, Number] = Field(
+        default_factory=dict,
+        description="The FAR, or FPIR, that was met at each rate that the experiment file asks for, by the name of the "
+        "metric. It is at most the rate in that name.",
+    )
+    identification: IdentificationRecord | None = Field(None, description="The gallery and the ranks, if asked for.")
     sets: Mapping[str, Mapping[str, Number]] = Field(
         default_factory=dict, description="For each test set, which is its name, the metrics on it."
     )
@@ -95,65 +104,6 @@ class TrialRecord(Record):
         return self.seed, self.fold
 
 
-class JudgedPairRecord(Record):
-    """A pair of test images and how it was judged."""
-
-    distance: float = Field(description="The distance of the two embeddings.")
-    similar: bool = Field(description="Whether both images show the same person.")
-    accepted: bool = Field(description="Whether the distance is at most the threshold.")
-    images: tuple[int, int] = Field(
-        description="The numbers of the two images; `pictures/<number>.png` shows them if it exists."
-    )
-    identities: tuple[str, str] = Field(description="The names of the people that the images show.")
-
-
-class RatesRecord(Record):
-    """The false and the true accept rate at one threshold."""
-
-    far: Number = Field(description="The share of different pairs that are accepted, also called FMR.")
-    tar: Number = Field(description="The share of similar pairs that are accepted, which is 1 - FNMR.")
-
-
-class MapRecord(Record):
-    """Embeddings of test images, drawn in the plane of their largest variance. Each list has one entry per image."""
-
-    x: tuple[float, ...] = Field(description="The first principal component.")
-    y: tuple[float, ...] = Field(description="The second principal component.")
-    identity: tuple[str, ...] = Field(description="The name of the person that the image shows.")
-    explained: float = Field(description="The share of the whole variance that lies in this plane.")
-
-
-class DiagnosticsRecord(Record):
-    """What lies behind the metrics of a trial: the ROC curve, the histograms of distances, and the hardest pairs."""
-
-    far: Curve = Field(
-        (), description="False accept rates at the corners of the ROC curve, ascending; empty without different pairs."
-    )
-    tar: Curve = Field((), description="True accept rates at the same corners; empty without similar pairs.")
-    edges: tuple[float, ...] = Field((), description="The borders of the bins of both histograms, as distances.")
-    similar: tuple[Count, ...] = Field((), description="The number of similar pairs in each bin.")
-    different: tuple[Count, ...] = Field((), description="The number of different pairs in each bin.")
-    hardest: tuple[JudgedPairRecord, ...] = Field(
-        (), description="The hardest pairs of each kind: rightly and wrongly accepted, rightly and wrongly refused."
-    )
-    met: Mapping[str, RatesRecord] = Field(
-        default_factory=dict,
-        description="The rates on test pairs. Each name is the false accept rate that validation pairs aimed at.",
-    )
-    map: MapRecord | None = Field(
-        None, description="The embeddings of at most 20 people, in trials of the first seed and fold only."
-    )
-
-
-class SetEvidenceRecord(Record):
-    """What lies behind the metrics of a trial on a test set."""
-
-    evidence: DiagnosticsRecord = Field(description="Curves, histograms and pairs of the set.")
-    calibration: CalibrationRecord = Field(
-        description="Thresholds and probability, and what became of them: `test` means the set here."
-    )
-
-
 class TrialFile(TrialRecord):
     """``trials/<id>.json``: a trial with everything that a report shows of it."""
 
@@ -165,6 +115,10 @@ class TrialFile(TrialRecord):
     )
     evidence_of_sets: Mapping[str, SetEvidenceRecord] = Field(
         default_factory=dict, description="The same for each test set, which is its name."
+    )
+
+    groups: tuple[TallyRecord, ...] = Field(
+        (), description="What the thresholds do within the groups that the experiment file names, if it names any."
     )
 
     def alone(self) -> TrialRecord:
@@ -184,6 +138,9 @@ class SplitRecord(Record):
     train: PartRecord = Field(description="The part that networks are trained on.")
     validation: PartRecord = Field(description="The part that threshold and checkpoint are chosen on.")
     test: PartRecord = Field(description="The part that metrics are computed on.")
+    acquisition: AcquisitionRecord | None = Field(
+        None, description="What the test part has lost before anything was compared; null if every image could be used."
+    )
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -195,7 +152,7 @@ class SummaryRecord(Record):
     """One metric of one row, over all trials of that row."""
 
     label: str = Field(description="The name of the row.")
-    kind: Kind = Field(description="Whether it is a loss or a baseline.")
+    kind: Kind = Field(description="Whether it is a loss, an embedding that is only measured, or a baseline.")
     metric: str = Field(description="The name of the metric.")
     mean: Number = Field(description="The mean over the trials that have a value.")
     ci95: Interval | None = Field(None, description="The 95 % interval of the mean; null for fewer than two trials.")
@@ -204,6 +161,13 @@ class SummaryRecord(Record):
         None,
         description="The mean by which rows are ranked: where a row lacks trials of others, it is adjusted by how rows "
         "with all trials did in them.",
+    )
+    standard_error: Number = Field(
+        None, description="For `fold_accuracy`: the standard deviation of the folds over the root of their number."
+    )
+    folds: Count | None = Field(None, description="For `fold_accuracy`: the number of folds.")
+    met: Number = Field(
+        None, description="The mean FAR, or FPIR, that was met, at each rate that the experiment file asks for."
     )
     group: str = Field("", description="Letters. Two rows that share a letter cannot be told apart by the tests.")
 
@@ -285,6 +249,12 @@ class RunRecord(Record):
     parts: tuple[SplitRecord, ...] = Field((), description="How the data were cut for each seed and fold.")
     budgets: tuple[LossBudgetRecord, ...] = Field((), description="How much training each loss was given.")
     published: PublishedRecord | None = Field(None, description="Results of others that the experiment file gives.")
+    failures: FailuresRecord | None = Field(
+        None, description="What was lost before anything was compared; null if every image could be used."
+    )
+    groups: GroupsRecord | None = Field(
+        None, description="How often each row is wrong within groups of people, if the experiment file names any."
+    )
     measured_on: str | None = Field(
         None, description="The test set that the numbers are of; null where they are of the test part of each split."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from faceexp.errors import printable
@@ -19,6 +20,8 @@ def csv_cells(cells: Iterable[object]) -> list[object]:
     return [_text(cell) if isinstance(cell, str) else cell for cell in cells]
 
 
+# A list of pairs names the same photos again and again.
+@functools.lru_cache(maxsize=2**16)
 def _text(cell: str) -> str:
     text = printable(cell)
     return f"'{text}" if text.lstrip().startswith(FORMULAS) else text

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from faceexp.experiment.asked import Question
+from faceexp.experiment.baselines import PHASE1
 from faceexp.results.record import Count, Interval, Number, Record
 from faceexp.statistics.power.question import ALPHA
 
@@ -102,7 +103,12 @@ class VerdictRecord(Record):
     simplest: tuple[ClaimRecord, ...] = Field(
         (), description="Each loss compared with raw pixels and PCA: the one that it differs least from is named."
     )
-    helps: tuple[ClaimRecord, ...] = Field((), description="Each loss compared with the phase-1 embedding.")
+    reference: str = Field(
+        PHASE1.label,
+        description="The row that every loss starts from, with which it is compared: the phase-1 embedding, or a "
+        "trunk with trained weights where there is no phase 1.",
+    )
+    helps: tuple[ClaimRecord, ...] = Field((), description="Each loss compared with the row that all start from.")
     best: tuple[StandingRecord, ...] = Field((), description="Each loss compared with the best of the others.")
     needed: NeededRecord | None = Field(None, description="What it would take to decide more.")
     spread: tuple[SpreadRecord, ...] = Field(

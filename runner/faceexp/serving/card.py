@@ -12,10 +12,11 @@ from typing import Any
 
 from faceexp.data.images import shape
 from faceexp.errors import InputError, Problem
-from faceexp.evaluation.catalogue import COLUMNS
+from faceexp.evaluation.named import columns_among
 from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import PARTS, Experiment
 from faceexp.registry.installed import BrokenPluginError, discover
+from faceexp.registry.path_options import path_options
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of
 from faceexp.results.jsonable import to_json
 from faceexp.results.model_schema import ExportRecord, MeanRecord, OriginBudgetRecord, OriginRecord, UsedPluginRecord
@@ -68,7 +69,9 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         shutil.copyfile(spec_file, made.spec)
     if model.own:
         made.own_threshold.write_text(to_json(model.own), encoding="utf-8")
-    (made.root / "compare.py").write_text(program(), encoding="utf-8")
+    trunk = model.record.trunk
+    if not trunk:  # a network that a plugin opens needs faceexp
+        (made.root / "compare.py").write_text(program(), encoding="utf-8")
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("faceexp.serving"),
         autoescape=False,  # noqa: S701 - it writes Markdown, not HTML
@@ -88,7 +91,13 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         "calibration": model.record.calibration,
         "threshold": model.deciding.threshold,
         "needs": RUN_BY,
-        "packages": " ".join([RUN_BY[next(iter(deviations))], *(DETECTOR if model.preprocess.detect else ())]),
+        "packages": " ".join(
+            ["faceexp", trunk.distribution]
+            if trunk
+            else [RUN_BY[next(iter(deviations))], *(DETECTOR if model.preprocess.detect else ())]
+        ),
+        "trunk": trunk,
+        "has_head": made.network("keras").is_file(),
         "preprocess": model.preprocess,
         "height": height,
         "width": width,
@@ -104,8 +113,11 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         "own": model.own,
         "fewest_for_probability": FEWEST_FOR_PROBABILITY,
     }
-    for name in ("README.md", "MODEL_CARD.md"):
-        (made.root / name).write_text(templates.get_template(f"{name}.j2").render(values), encoding="utf-8")
+    for name, template in (
+        ("README.md", "README_TRUNK.md" if trunk else "README.md"),
+        ("MODEL_CARD.md", "MODEL_CARD.md"),
+    ):
+        (made.root / name).write_text(templates.get_template(f"{template}.j2").render(values), encoding="utf-8")
 
 
 def _line(text: object) -> str:
@@ -116,7 +128,7 @@ def _line(text: object) -> str:
 def _metrics(origin: OriginRecord) -> list[dict[str, str]]:
     """Return the rows of the table of metrics: this model beside the mean of its loss."""
     table = []
-    for metric in COLUMNS:
+    for metric in columns_among({*origin.metrics, *origin.summary}):
         value, summary = origin.metrics.get(metric.key), origin.summary.get(metric.key)
         if value is not None or summary:
             table.append(
@@ -185,15 +197,26 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
         )
 
     entry = next((entry for entry in experiment.losses if entry.label == label), None)
+    row = next((row for row in experiment.pretrained if row.label == label), None)
+    network = row or experiment.model
     # The options of a data set are left out: most of them are paths, which mean something on one machine only.
     return {
         "protocol": experiment.protocol.model_dump(mode="json", exclude={"path", *PARTS}, exclude_none=True),
         "dataset": used("dataset", experiment.dataset.plugin, {}),
-        "model": used("model", experiment.model.plugin, experiment.model.options),
+        "model": used("model", network.plugin, _without_paths(network.plugin, network.options)) if network else None,
         "loss": used("loss", entry.plugin, entry.options) if entry else None,
-        "embedding_dim": experiment.model.embedding_dim,
+        "embedding_dim": experiment.model.embedding_dim if entry and experiment.model else None,
         **_terms(experiment),
     }
+
+
+def _without_paths(model: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options of a model without paths, which mean something on one machine only."""
+    try:
+        paths = path_options(discover().find("model", model).load())
+    except (InputError, BrokenPluginError):
+        return options
+    return {name: value for name, value in options.items() if name not in paths}
 
 
 def _terms(experiment: Experiment) -> dict[str, str]:

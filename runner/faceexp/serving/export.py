@@ -28,6 +28,7 @@ from faceexp.serving.card import describe, size_of
 from faceexp.serving.find import choose
 from faceexp.serving.model import FaceModel, load_model
 from faceexp.serving.runtimes import keras_model, network_of
+from faceexp.serving.trunk import copy_trunk
 from faceexp.serving.worth import Worth
 
 # The packages that a format needs beside TensorFlow.
@@ -67,7 +68,8 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
     Args:
         source: Anything that :func:`faceexp.load_model` opens, if it holds the Keras file.
         folder: The folder to write. It has to be new or empty.
-        formats: Names of :data:`~faceexp.results.folder.NETWORK_FILES`, in any order.
+        formats: Names of :data:`~faceexp.results.folder.NETWORK_FILES`, in any order. Of a model whose trunk a plugin
+            opens, nothing is converted: its files are copied.
 
     Raises:
         InputError: There is no such model, a package is missing, the folder is not empty, or the network has a layer
@@ -79,7 +81,7 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
     if problems:
         raise InputError(problems)
     trained, chosen_because = choose(str(source))
-    if not trained.network("keras").is_file():
+    if not trained.network("keras").is_file() and not trained.read().trunk:
         message = "holds no model.keras, which every other format is made from; name the run, or export from there"
         raise InputError(Problem(message, str(trained.root)))
     model = load_model(trained.root)
@@ -90,7 +92,11 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
         with tempfile.TemporaryDirectory(prefix=".faceexp-", dir=anchor) as temporary:
             made = Path(temporary) / "model"
             made.mkdir()
-            deviations = _convert(model, chosen, made, Path(temporary) / "work")
+            deviations = {}
+            if model.record.trunk:
+                model = dataclasses.replace(model, record=copy_trunk(trained, model.record, ModelFolder(made)))
+            else:
+                deviations = _convert(model, chosen, made, Path(temporary) / "work")
             describe(model, ModelFolder(made), target.name, deviations)
             files = {path.name: size_of(path) for path in sorted(made.iterdir())}
             _place(made, target)

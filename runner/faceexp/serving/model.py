@@ -29,9 +29,10 @@ from faceexp.serving.answers import Candidate, Embedded, Identification, JudgedP
 from faceexp.serving.find import choose
 from faceexp.serving.given import name_of, photos_of, picture_of
 from faceexp.serving.own_threshold import own_threshold
-from faceexp.serving.runtimes import Network, network_of
+from faceexp.serving.runtimes import Network
 from faceexp.serving.seen import SeenPhotos, count_of, seen_photos
 from faceexp.serving.thresholds import Threshold, threshold_of
+from faceexp.serving.trunk import whole_network
 from faceexp.serving.worth import Worth, why_no_probability, worth_of
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class FaceModel:
             far_range=threshold.far_range,
             test_far=threshold.test_far,
             seen=count_of(seen.values()),
-            seen_of_pair=[count_of((seen[a], seen[b])) for a, b in pairs],
+            seen_of_pair=[None if None in (both := (seen[a], seen[b])) else sum(map(bool, both)) for a, b in pairs],
         )
 
     def identify(
@@ -341,5 +342,5 @@ def load_model(path: str | Path, *, trust_saved_model: bool = False) -> FaceMode
     record = folder.read()
     if record.threshold is None:
         raise InputError(Problem("has no threshold, so it can decide nothing", str(folder.record)))
-    network = network_of(folder, trust_saved_model=trust_saved_model)
+    network = whole_network(folder, record, trust_saved_model=trust_saved_model)
     return FaceModel(folder.root, record, network, chosen, own_threshold(folder, record))

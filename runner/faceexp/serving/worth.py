@@ -26,6 +26,7 @@ class Worth:
         ci95: Its 95 % interval, by how much these people differ.
         guessing: The accuracy of guessing.
         beats_guessing: Whether the accuracy is shown to be above that; ``None`` if too little is known.
+        existed: Whether the model existed before its run, so that it is not known whom it was trained on.
     """
 
     people: int | None = None
@@ -34,6 +35,7 @@ class Worth:
     ci95: Interval | None = None
     guessing: float = GUESSING
     beats_guessing: bool | None = None
+    existed: bool = False
 
     @property
     def is_useless(self) -> bool:
@@ -60,6 +62,8 @@ class Worth:
         if self.people is None:
             return "its test people"
         people = "1 person" if self.people == 1 else f"{self.people:,} people"
+        if self.existed:
+            return f"{people}, who may have been among those whom it was trained on,"
         if not self.seen:
             return f"{people} whom it had not seen"
         if self.seen == self.people:
@@ -80,6 +84,7 @@ def worth_of(record: ModelRecord) -> Worth:
         accuracy=(known.test_tar + 1 - known.test_far) / 2,
         ci95=likely,
         beats_guessing=None if known.test_people is None else bool(enough and likely and likely[0] > GUESSING),
+        existed=record.trunk is not None,
     )
 
 

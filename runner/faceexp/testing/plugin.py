@@ -22,8 +22,9 @@ import tomli_w
 from pydantic import ValidationError
 
 from faceexp.contract import RESERVED_OF_KIND, LossPlugin, ModelPlugin, Plugin
+from faceexp.registry.bases import base_of, kind_of
 from faceexp.registry.guard import process_settings, undisturbed
-from faceexp.registry.installed import BASES, option_names
+from faceexp.registry.installed import option_names
 from faceexp.registry.reasons import HEAVY, mistyped
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -105,8 +106,7 @@ class PluginContract:
 
     def test_option_names_are_free(self, plugin: Plugin) -> None:
         """Find no option that has the name of one of an experiment file's own keys."""
-        kind = next(kind for kind, base in BASES.items() if isinstance(plugin, base))
-        taken = RESERVED_OF_KIND[kind] & option_names(type(plugin))
+        taken = RESERVED_OF_KIND[kind_of(plugin)] & option_names(type(plugin))
         assert not taken, f"experiment files use {', '.join(sorted(taken))} themselves"
 
     def test_options_are_documented(self, plugin: Plugin) -> None:
@@ -136,8 +136,7 @@ class PluginContract:
 
     def test_attributes_are_those_of_the_contract(self, plugin: Plugin) -> None:
         """Find no attribute that is nearly one of the contract: nobody would read it."""
-        base = next(base for base in BASES.values() if isinstance(plugin, base))
-        said = list(mistyped(type(plugin), base))
+        said = list(mistyped(type(plugin), base_of(type(plugin), kind_of(plugin))))
         assert not said, f"it {' and '.join(said)}"
 
     def test_says_what_it_is(self, plugin: Plugin) -> None:

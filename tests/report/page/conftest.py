@@ -14,8 +14,9 @@ from plotly.offline import get_plotlyjs
 from faceexp.evaluation.diagnostics import projection
 from faceexp.evaluation.metrics import examine
 from faceexp.report.page.html import page
+from faceexp.results.evidence import DiagnosticsRecord
 from faceexp.results.jsonable import to_jsonable
-from faceexp.results.schema import DiagnosticsRecord, EnvironmentRecord, TrialFile
+from faceexp.results.schema import EnvironmentRecord, TrialFile
 
 # The smallest picture: one grey pixel.
 PNG = bytes.fromhex(

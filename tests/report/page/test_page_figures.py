@@ -13,8 +13,8 @@ from scipy.stats import norm
 from faceexp.evaluation.catalogue import ACCURACY, COLUMNS, METRIC_OF
 from faceexp.report.columns import rows_of
 from faceexp.report.page import figures_of_rows, figures_of_trials
+from faceexp.results.evidence import DiagnosticsRecord
 from faceexp.results.record import CalibrationRecord
-from faceexp.results.schema import DiagnosticsRecord
 
 PHASE_1 = "phase-1 embedding"
 

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from faceexp.evaluation.catalogue import COLUMNS
-from faceexp.experiment.schema import Published, PublishedResult
+from faceexp.evaluation.catalogue import COLUMNS, METRICS
+from faceexp.experiment.published import Published, PublishedResult
 from faceexp.report.columns import rows_of
 from faceexp.report.glossary import TERMS, glossary
 from faceexp.report.page.html import page
@@ -234,7 +234,7 @@ def test_failures_and_environment_are_there(study, environment, text, read, with
 def test_every_term_is_explained(text, read):
     words = read(text).words
     terms = dict(glossary())
-    assert {metric.heading for metric in COLUMNS} | set(TERMS) == set(terms)
+    assert {metric.heading for metric in METRICS} | set(TERMS) == set(terms)
     for term, meaning in terms.items():
         assert f"{term} {meaning}" in words
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from faceexp.experiment.schema import Protocol
 from faceexp.report.terminal import progress, time_left
 from faceexp.report.terminal.outline import outline
 from faceexp.results.events import Looked, TrialEnded
@@ -43,8 +44,11 @@ def wanted(tiny, chosen):
         experiment: object
         losses: tuple
         folds: int = 1
+        pretrained: tuple = ()
+        baselines: tuple = ()
 
-    return Wanted(experiment, tuple(Loss(entry) for entry in experiment.losses))
+    losses = tuple(Loss(entry) for entry in experiment.losses)
+    return Wanted(experiment, losses, baselines=experiment.used_baselines)
 
 
 def ended_trial(label="npairs", status="ok", reason=None, reused=(), metrics=None, seconds=12.34, pretrain=0.0):
@@ -268,6 +272,16 @@ def test_a_line_about_a_trial_that_has_ended():
     assert failed == "[4/12] npairs (seed 3, fold 1): diverged: step 7"
     told = progress.ended(ended_trial(status="failed", reason="it gives None"), 4, 12, is_told=True)
     assert told == "[4/12] npairs (seed 3, fold 1): not trained, see above"
+
+
+def test_the_outline_does_not_count_folds_that_only_the_data_set_knows(wanted):
+    paired = dataclasses.replace(
+        wanted, experiment=wanted.experiment.model_copy(update={"protocol": Protocol(kind="pairs_file")})
+    )
+    assert outline(paired) == (
+        "tiny: 4 trials (2 losses x 2 seeds x 1 fold), and as many for each further fold of the data set's pairs, on made, "
+        "pairs file, trunk thin_vgg"
+    )
 
 
 def test_outline(wanted):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from typing import ClassVar
 
-import faceexp_model_keras_application as module
 import numpy as np
 import pytest
 from faceexp_model_keras_application import KerasApplication, offered
@@ -207,7 +206,7 @@ def test_weights_must_be_a_file_of_the_right_kind(tmp_path, name):
 
 
 def test_a_large_file_is_not_read(colour_weights, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    monkeypatch.setattr("faceexp.network_files.network.MAX_BYTES", 1000)
     with pytest.raises(ValidationError, match="1,000 are the most that are read"):
         KerasApplication(name="MobileNet", weights=str(colour_weights))
 

@@ -10,13 +10,14 @@ import zipfile
 from pathlib import Path
 from typing import ClassVar
 
+import h5py
 import numpy as np
 import pytest
 from faceexp_model_keras_file import KerasFile
 from pydantic import ValidationError
 
-from faceexp import keras_files
 from faceexp.errors import InputError
+from faceexp.network_files.keras import MAX_DESCRIPTION_BYTES
 from faceexp.testing import ModelContract
 
 GREY = (8, 8, 1)
@@ -149,6 +150,61 @@ def test_the_digest_of_the_file_is_an_option(path, saved, network, layers):
         KerasFile(path=other, sha256=digest)
 
 
+def test_pixels_are_taken_as_they_are(path, network):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 24, 24, 1)).astype(np.float32)
+    plugin = KerasFile(path=path, pixels=True, scale=1 / 128, offset=-1.0)
+    assert plugin.takes_pixels
+    assert not KerasFile(path=path).takes_pixels
+    np.testing.assert_allclose(features(plugin, pixels), network(pixels / 128 - 1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_whole_models_of_the_old_format_are_opened(network, images, tmp_path):
+    network.save(tmp_path / "old.h5")
+    plugin = KerasFile(path=str(tmp_path / "old.h5"), layer="pool")
+    np.testing.assert_array_equal(
+        features(plugin, images), features(KerasFile(path=_new(network, tmp_path), layer="pool"), images)
+    )
+    assert plugin.trained == "old.h5"
+
+
+def _new(network, folder):
+    network.save(folder / "new.keras")
+    return str(folder / "new.keras")
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5")
+def test_the_file_says_which_images_it_takes(network, path, tmp_path):
+    network.save(tmp_path / "old.h5")
+    for file in (path, str(tmp_path / "old.h5")):
+        assert KerasFile(path=file).image_shape == (None, None, 1)
+        assert KerasFile.options_for(Path(file)) == {"path": file, "pixels": True}
+    assert KerasFile.options_for(Path("net.onnx")) is None
+
+
+def test_old_files_that_would_fill_the_memory_are_refused(tmp_path):
+    huge = {"class_name": "Dense", "config": {"units": 10**6}}
+    given = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 8, 8, 10**6]}}
+    with h5py.File(tmp_path / "huge.h5", "w") as file:
+        config = {"name": "old", "layers": [given, huge]}
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": config})
+    with pytest.raises(InputError, match="describes layers with 1,000,001,000,000 weights, but holds 0"):
+        KerasFile(path=str(tmp_path / "huge.h5")).build(GREY)
+
+
+@pytest.mark.parametrize(("separate", "cut"), [(False, "features"), (True, "features")])
+def test_a_classifier_at_the_end_is_noticed(saved, layers, separate, cut):
+    import keras
+
+    end = [layers.Dense(3), layers.Softmax(name="end")] if separate else [layers.Dense(3, "softmax", name="end")]
+    model = keras.Sequential([keras.Input(GREY), layers.Flatten(), layers.Dense(4, name="features"), *end])
+    plugin = KerasFile(path=saved(model))
+    assert plugin.notes == (
+        f"model.keras ends in a classifier, whose last layer 'end' gives no embedding; set layer = {cut!r}",
+    )
+    assert KerasFile(path=plugin.path, layer=cut).notes == ()
+
+
 # What does not fit
 
 
@@ -256,10 +312,10 @@ def test_a_file_that_only_looks_like_a_model_is_refused(tmp_path, config):
 def test_a_file_that_unpacks_to_too_much_is_refused(path, tmp_path, monkeypatch):
     bomb = tmp_path / "bomb.keras"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("config.json", b"0" * (keras_files.MAX_DESCRIPTION_BYTES + 1))
+        file.writestr("config.json", b"0" * (MAX_DESCRIPTION_BYTES + 1))
     assert bomb.stat().st_size < 100_000
     with pytest.raises(ValidationError, match="describes its model in more than"):
         KerasFile(path=str(bomb))
-    monkeypatch.setattr(keras_files, "MAX_BYTES", 1000)
+    monkeypatch.setattr("faceexp.network_files.network.MAX_BYTES", 1000)
     with pytest.raises(ValidationError, match="1,000 are the most that are read"):
         KerasFile(path=path)

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from faceexp.report.columns import Row
 from faceexp.report.page import figures_of_trials
 from faceexp.report.page.figures import PageJson
+from faceexp.results.evidence import DiagnosticsRecord
 from faceexp.results.record import CalibrationRecord
-from faceexp.results.schema import DiagnosticsRecord, RunRecord, TrialFile, TrialRecord
+from faceexp.results.schema import RunRecord, TrialFile, TrialRecord
 from faceexp.serving.worth import why_no_probability
 
 # The groups of pairs that a reader sees, errors first: title, whether the pairs are similar, whether they are accepted.

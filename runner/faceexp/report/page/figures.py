@@ -7,7 +7,7 @@ it is shown, such as margins and the colours of text and grid, is added by the p
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,3 +73,17 @@ def short(values: Iterable[float | None], digits: int = 5) -> list[float | None]
 def plain_text(label: object) -> str:
     """Return text so that Plotly shows it unchanged: it would take parts of it for tags."""
     return html.escape(str(label), quote=False)
+
+
+def labelled(labels: Sequence[str]) -> Figure:
+    """Return an axis with a label for each line, the first one on top."""
+    return {
+        "range": [len(labels) - 0.4, -0.6],
+        "tickmode": "array",
+        "tickvals": list(range(len(labels))),
+        "ticktext": [plain_text(label) for label in labels],
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": True,
+        "automargin": True,
+    }

@@ -24,6 +24,7 @@ from faceexp.report.page.figures import (
     Floats,
     guessing_line,
     guessing_word,
+    labelled,
     plain_text,
     plotly_dash,
     short,
@@ -87,7 +88,7 @@ def styles(rows: Sequence[Row]) -> list[Style]:
     of_rows = []
     losses = baselines = 0
     for row in rows:
-        if row.kind == "loss":
+        if row.kind != "baseline":
             of_rows.append(Style(COLOURS[losses % len(COLOURS)], DASHES[losses % len(DASHES)]))
             losses += 1
         else:
@@ -105,7 +106,7 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
     """
     present = [row for row in rows if row.mean(metric) is not None]
     data = []
-    for kind, colour, symbol in (("loss", COLOURS[0], 0), ("baseline", GREY, 102)):
+    for kind, colour, symbol in (("loss", COLOURS[0], 0), ("pretrained", COLOURS[1], 1), ("baseline", GREY, 102)):
         places = [place for place, row in enumerate(present) if row.kind == kind]
         summaries = [present[place].summaries[metric.key] for place in places]
         below, above = zip(*(_reach(summary) for summary in summaries), strict=True) if summaries else ((), ())
@@ -202,20 +203,6 @@ def helps(claims: Sequence[ClaimRecord], metric: Metric, equivalence: float) -> 
         "shapes": [band, vertical_line(0.0)],
     }
     return {"data": data, "layout": layout}
-
-
-def labelled(labels: Sequence[str]) -> Figure:
-    """Return an axis with a label for each line, the first one on top."""
-    return {
-        "range": [len(labels) - 0.4, -0.6],
-        "tickmode": "array",
-        "tickvals": list(range(len(labels))),
-        "ticktext": [plain_text(label) for label in labels],
-        "showgrid": False,
-        "zeroline": False,
-        "fixedrange": True,
-        "automargin": True,
-    }
 
 
 def _bars(below: Sequence[float], above: Sequence[float], metric: Metric) -> Figure:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from faceexp.report.page.figures import COLOURS, GREY, Figure, plain_text, plotly_dash, short, vertical_line
+from faceexp.results.evidence import DiagnosticsRecord, MapRecord
 from faceexp.results.record import CalibrationRecord
-from faceexp.results.schema import DiagnosticsRecord, MapRecord, TrialRecord
+from faceexp.results.schema import TrialRecord
 
 # Plotly's numbers for filled circle, square, diamond, cross, x, triangle and star. Like the dashes of lines they are
 # seven, so that 42 identities differ from each other in colour or in shape.

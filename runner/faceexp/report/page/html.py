@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
 
 import jinja2
 import markupsafe
@@ -23,6 +22,7 @@ from faceexp.report.answers import answers, best_word, helps_word
 from faceexp.report.columns import (
     Row,
     columns_of,
+    compared,
     heading,
     legend,
     losses_below_phase1,
@@ -31,16 +31,19 @@ from faceexp.report.columns import (
     rows_of,
     starred,
 )
+from faceexp.report.failures import shown_failures
 from faceexp.report.glossary import glossary
 from faceexp.report.headline import headline, to_use
 from faceexp.report.page import figures_of_rows, over_sets
 from faceexp.report.page.budgets import budget_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
+from faceexp.report.page.groups import charts, shown_groups
+from faceexp.report.page.pairs import PairCells, matrix_of, pairs_of
 from faceexp.report.page.questions import chart, judged_rows
 from faceexp.report.published import beside
+from faceexp.report.rates import rates_tables
 from faceexp.report.shown import shown
-from faceexp.report.words import NOTHING, probability, signed
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
 
@@ -52,30 +55,6 @@ USUAL_COLUMNS = 3
 # So many losses, the best ones, are drawn in ROC and DET before the reader chooses any: more lines than these and the
 # baselines, which are always drawn, cannot be told from each other.
 DRAWN_LOSSES = 4
-
-
-class PairCells(NamedTuple):
-    """Two rows compared in one metric, ready to show; in JSON it is an array, since there are thousands of them.
-
-    Attributes:
-        a: Place of one row.
-        b: Place of the other.
-        difference: Mean of a minus b.
-        interval: Its 95 % interval.
-        p: The corrected p-value.
-        effect_size: The effect size.
-        detectable: The minimum detectable difference.
-        decided: 1 where a is better, -1 where b is, 0 where no difference is shown, ``None`` where there was no test.
-    """
-
-    a: int
-    b: int
-    difference: str
-    interval: str
-    p: str
-    effect_size: str
-    detectable: str
-    decided: int | None
 
 
 @dataclass(frozen=True)
@@ -146,7 +125,7 @@ def page(
     metrics = columns_of(run)
     places = {row.label: place for place, row in enumerate(rows)}
     orders = {metric.key: [places[row.label] for row in rows_of(run, metric)] for metric in metrics}
-    pairs = {metric.key: _pairs(run, places, metric) for metric in metrics}
+    pairs = {metric.key: pairs_of(run, places, metric) for metric in metrics}
     lines = _lines(run, rows, trials)
     first = primary(run)
     order, leading_pairs = orders.get(first.key, []), pairs.get(first.key, [])
@@ -172,16 +151,20 @@ def page(
             labels=[row.label for row in rows],
             kinds=[row.kind for row in rows],
             order=order,
-            matrix=_matrix(order, leading_pairs),
+            matrix=matrix_of(order, leading_pairs),
             any_differ=any(pair.decided for pair in leading_pairs),
+            field_rates=rates_tables(run),
             usual=USUAL_COLUMNS,
             pairs=leading_pairs,
             unfolded=len(leading_pairs) <= UNFOLDED,
             lines=lines,
             grid=len(figures_of_rows.FAR),
-            start=next((place for place, row in enumerate(rows) if row.kind == "loss" and row.ok), 0),
+            start=next((place for place, row in enumerate(rows) if row.kind != "baseline" and row.ok), 0),
             budgets=budget_rows(run),
+            groups=shown_groups(run),
+            lost=shown_failures(run),
             budget_kinds=BUDGET_KINDS,
+            compared=compared(run)[0],
             published=beside(run, rows),
             **over_sets.section(run, pages),
             failures=run.failed,
@@ -229,6 +212,7 @@ def _script_data(
         },
         "helps": chart(run),
         "ranks": over_sets.critical_differences(run),
+        "byGroup": [each["figure"] for each in charts(run)],
         "roc": figures_of_rows.roc(curves),
         "det": figures_of_rows.det(curves),
     }
@@ -280,47 +264,14 @@ def _mean_cell(row: Row, metric: Metric, *, is_starred: bool) -> MeanCell:
     return MeanCell(mean, interval, is_starred)
 
 
-def _pairs(run: RunRecord, places: Mapping[str, int], metric: Metric) -> list[PairCells]:
-    """Return the comparisons of a metric; ``places`` are those of the rows, by label."""
-    cells = []
-    for pair in run.comparisons:
-        if pair.metric != metric.key:
-            continue
-        low, high = (signed(end, metric.scale, metric.digits) for end in pair.ci95 or (None, None))
-        smallest = pair.minimum_detectable_difference
-        cells.append(
-            PairCells(
-                places[pair.a],
-                places[pair.b],
-                signed(pair.difference, metric.scale, metric.digits),
-                f"{low} to {high}" if pair.ci95 else NOTHING,
-                probability(pair.p_corrected),
-                signed(pair.effect_size, 1, 2),
-                NOTHING if smallest is None else f"{smallest * metric.scale:.{metric.digits}f}",
-                None if pair.p_corrected is None else {"a>b": 1, "b>a": -1}.get(pair.verdict, 0),
-            )
-        )
-    return cells
-
-
-def _matrix(order: Sequence[int], pairs: Sequence[PairCells]) -> list[list[str]]:
-    """Return a mark for each row (down) and row (across), in order: better, worse, not told apart, no test."""
-    marks: dict[tuple[int, int], str] = {}
-    for pair in pairs:
-        marks[pair.a, pair.b] = "·" if pair.decided is None else "<=>"[pair.decided + 1]
-        marks[pair.b, pair.a] = "·" if pair.decided is None else "<=>"[1 - pair.decided]
-    return [["" if a == b else marks.get((a, b), "·") for b in order] for a in order]
-
-
 def _lines(run: RunRecord, rows: Sequence[Row], trials: Mapping[str, TrialFile]) -> list[Line]:
     """Return the mean ROC of every row that has diagnostics."""
-    losses = [row.label for row in rows if row.kind == "loss" and row.ok]
-    best_losses = set(losses[:DRAWN_LOSSES])
+    best_losses = {row.label for row in [row for row in rows if row.kind != "baseline" and row.ok][:DRAWN_LOSSES]}
     lines = []
     for place, (row, style) in enumerate(zip(rows, figures_of_rows.styles(rows), strict=True)):
         of_trials = [(each.far, each.tar) for _, each in with_diagnostics(run, row, trials) if each.far and each.tar]
         if of_trials:
-            drawn_at_first = row.kind != "loss" or row.label in best_losses
+            drawn_at_first = row.kind == "baseline" or row.label in best_losses
             mean = figures_of_rows.average(of_trials)
             lines.append(Line(place, figures_of_rows.Curve(row.label, style, mean, drawn_at_first)))
     return lines

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from faceexp.report.over_sets import RowOverSets, metric_over_sets, names_of_sets, ranks_in_words, rows_over_sets
-from faceexp.report.page.figures import COLOURS, GREY, Figure, PageJson, plain_text, short
-from faceexp.report.page.figures_of_rows import labelled
+from faceexp.report.page.figures import COLOURS, GREY, Figure, PageJson, labelled, plain_text, short
 from faceexp.results.on_set import OWN
 from faceexp.results.schema import RunRecord
 

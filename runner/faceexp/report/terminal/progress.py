@@ -65,7 +65,7 @@ class Display:
         # By seed and fold: the trials that have not ended yet, in the order in which they run.
         self._waiting: dict[Cell, list[Row]] = {}
         self._costs = Costs()
-        for trial in trials_of(resolved):
+        for trial in trials_of(resolved, self._folds):
             self._waiting.setdefault((trial.seed, trial.fold), []).append((trial.label, trial.kind))
         self._total = sum(map(len, self._waiting.values()))
         self._baselines = [row for row in next(iter(self._waiting.values()), []) if row[1] == "baseline"]

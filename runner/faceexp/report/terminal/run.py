@@ -12,27 +12,31 @@ from rich.table import Table
 from rich.text import Text
 
 from faceexp.evaluation.catalogue import Metric
-from faceexp.experiment.baselines import PHASE1
 from faceexp.report.answers import answers, best_word, helps_word, labels_in_words
 from faceexp.report.columns import (
     ONE_CELL,
     STAR,
     Row,
     columns_of,
+    compared,
     heading,
     legend,
     losses_below_phase1,
     mean_and_interval,
     primary,
+    reference,
     rows_of,
     starred,
     told_apart,
     usual_budget,
     verdicts,
 )
+from faceexp.report.groups import asked_columns
 from faceexp.report.headline import headline, to_use
 from faceexp.report.published import remarks
 from faceexp.report.shown import shown
+from faceexp.report.terminal.failures import error_rates, lost
+from faceexp.report.terminal.rates import rates
 from faceexp.report.terminal.tables import plain_table
 from faceexp.report.words import together
 from faceexp.results.budgets import BUDGET_KINDS
@@ -94,7 +98,7 @@ def run_table(
     if columns and len(metrics) < len(columns):
         metrics, names = _fitting(rows, cells, always, {}, width)
     table = plain_table()
-    table.add_column("loss or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
+    table.add_column(f"{compared(run)[0]} or baseline", overflow="fold", min_width=LEAST_LABEL_WIDTH)
     table.add_column("ok", justify="right", no_wrap=True)
     for metric in metrics:
         table.add_column(f" {metric.heading}", no_wrap=True)
@@ -125,7 +129,7 @@ def _aligned(rows: Sequence[Row], metric: Metric, stars: Collection[str]) -> lis
     )
     return [
         Text(f"{mean:>{widest}}", style="bold green" if row.label in stars else "").append(
-            f" {low:>{lowest}}{dash}{high:<{highest}}" if dash else "", style="not bold dim"
+            f" {low:>{lowest}}{dash}{high:<{highest}}" if dash or low else "", style="not bold dim"
         )
         for row, mean, (low, dash, high) in zip(rows, means, ends, strict=True)
     ]
@@ -150,11 +154,12 @@ def _below(
     marks += [f"{first.name}: {first.meaning}"] if first in metrics else []
     if "helps" in names:
         elsewhere = "" if first in metrics else ", which has no column here,"
-        marks.append(f"helps: {first.name}{elsewhere} minus the {PHASE1.label}'s; ?: undecided")
+        marks.append(f"helps: {first.name}{elsewhere} minus the {reference(run)}'s; ?: undecided")
     marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and better than another loss"] if is_starred else []
+    marks += [f"by {columns}: --groups"] if (columns := asked_columns(run)) else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
-    return [*failures, *warnings, Text(text, style="dim")]
+    return [*failures, *warnings, *lost(run), Text(text, style="dim")]
 
 
 def _first(lines: list[Text]) -> list[Text]:
@@ -171,13 +176,17 @@ def _notes(run: RunRecord, width: int, sort: Metric, star: str) -> Iterator[Rend
     else:
         yield Text(told_apart(run, sort), style="bold")
         yield from (Text(f"! {note}", style="yellow") for note in losses_below_phase1(run))
+    yield from error_rates(run)
+    yield from rates(run)
     yield from _published(run)
     texts = (*run.notes, usual_budget(run), legend(run, sort, star), run.method)
     yield from (Text(text) for text in texts if text)
 
 
 def _judged_names(run: RunRecord) -> tuple[str, ...]:
-    return ("helps", "best") if run.verdict else ("group",)
+    if run.verdict is None:
+        return ("group",)
+    return ("helps", "best") if any(trial.kind == "loss" for trial in run.trials) else ("best",)
 
 
 def _judged(run: RunRecord, row: Row, sort: Metric) -> dict[str, Text]:

@@ -68,7 +68,7 @@
     if (!drawn.has(id)) place.replaceChildren();
     drawn.set(id, figure);
     const layout = themed(figure.layout);
-    if (id === "forest" || id === "helps" || id === "ranks") fit(layout);
+    if (["forest", "helps", "by-group", "ranks"].includes(id)) fit(layout);
     Plotly.react(place, figure.data, layout, config);
   }
 
@@ -333,6 +333,8 @@
     find("forest-metric").addEventListener("change", (event) => draw("forest", data.forest[event.target.value]));
   }
   if (boxes.length) lines();
+  find("by-group-choice")?.addEventListener("change", (event) => draw("by-group", data.byGroup[event.target.value]));
+  draw("by-group", data.byGroup[0], "");
   find("chosen").addEventListener("change", (event) => choose(event.target.value));
   choose(find("chosen").value);
 })();

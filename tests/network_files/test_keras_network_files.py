@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
-from faceexp import keras_files
-from faceexp.keras_files import UnsafeKerasFileError, check_network, check_weights, foreign
+from faceexp.network_files import keras as keras_files
+from faceexp.network_files.keras import check_network, check_weights, foreign
+from faceexp.network_files.network import NetworkFileError
 
 DENSE = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 2}, "registered_name": None}
 NETWORK = {
@@ -56,7 +57,7 @@ def saved(tmp_path):
 
 
 def refusal(path):
-    with pytest.raises(UnsafeKerasFileError) as caught:
+    with pytest.raises(NetworkFileError) as caught:
         check_network(path)
     return str(caught.value)
 
@@ -183,5 +184,63 @@ def test_groups_that_hold_each_other_are_looked_into_once():
 
 
 def test_what_is_no_file_of_weights_is_refused():
-    with pytest.raises(UnsafeKerasFileError, match="holds no weights that can be read"):
+    with pytest.raises(NetworkFileError, match="holds no weights that can be read"):
         check_weights(io.BytesIO(b"nothing"), 7)
+
+
+# Whole models in HDF5 ---------------------------------------------------------------------------------------------------
+
+# As Keras 2 wrote it: what belongs to Keras has no module.
+OLD_DENSE = {"class_name": "Dense", "config": {"units": 2, "activation": "softmax"}}
+
+
+@pytest.fixture
+def old(tmp_path):
+    """Write a whole model in the old format, whose layers are described by hand."""
+
+    def write(*layers, name="model.h5", text=None):
+        path = tmp_path / name
+        description = {"class_name": "Sequential", "config": {"name": "old", "layers": list(layers)}}
+        with h5py.File(path, "w") as file:
+            file.attrs["model_config"] = json.dumps(description) if text is None else text
+            small(file.create_group("model_weights"))
+        return path
+
+    return write
+
+
+def test_a_whole_model_of_hdf5_is_described(old):
+    assert check_network(old(OLD_DENSE))["config"]["layers"] == [OLD_DENSE]
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ({"class_name": "Lambda", "config": {"function": ["4wAAAA==", None, None]}}, "a Lambda layer"),
+        ({"class_name": "TimeDistributed", "config": {"layer": {"class_name": "Lambda"}}}, "a Lambda layer"),
+        ({"class_name": "serialize", "config": {}}, "'serialize', which is no layer of Keras"),
+        ({"class_name": "theirs>Own", "config": {}}, "'theirs>Own', which is no layer of Keras"),
+        ({"class_name": "TypeSpec", "type_spec": "x", "serialized": {}}, "'TypeSpec', which is no layer of Keras"),
+        ({"class_name": "Dense", "module": "os", "config": {}}, "the class 'Dense'"),
+    ],
+)
+def test_code_in_hdf5_is_named_before_keras_looks_at_it(old, layer, text):
+    assert refusal(old(OLD_DENSE, layer)) == f"holds {text}; only models of Keras's own layers are loaded"
+
+
+def test_hdf5_without_a_description_is_refused(tmp_path, old, monkeypatch):
+    bare = tmp_path / "bare.h5"
+    bare.write_bytes(weights(small))
+    assert refusal(bare) == "holds weights without their network; save the whole model: model.save(...)"
+    assert "does not describe its network" in refusal(old(text="{"))
+    assert "does not describe its network" in refusal(old(text=np.array(["{}", "{}"], "S2")))
+    monkeypatch.setattr(keras_files, "MAX_DESCRIPTION_BYTES", 10)
+    assert "does not describe its network in a text that is read" in refusal(old(OLD_DENSE))
+
+
+def test_what_is_looked_at_is_what_keras_opens(saved, tmp_path):
+    """Keras takes a file for what its name says, whatever it begins with."""
+    both = tmp_path / "both.keras"
+    lambda_layer = {**NETWORK, "config": {"layers": [DENSE | {"class_name": "Lambda"}]}}
+    both.write_bytes(weights(small) + saved(description=lambda_layer).read_bytes())
+    assert "a Lambda layer" in refusal(both)

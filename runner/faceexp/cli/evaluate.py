@@ -1,0 +1,65 @@
+"""``evaluate``: a model that exists is measured on a data set, without training anything."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from faceexp.cli import completion
+from faceexp.cli.console import JsonFlag, StoreFolder, user_path
+from faceexp.cli.train import Overrides, carry_out
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A file of a network, such as arcface.onnx; or a run, RUN:label, or a folder that `faceexp export` "
+            "wrote.",
+            show_default=False,
+            autocompletion=completion.runs,
+        ),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", metavar="NAME", help="The plugin of the data set; `faceexp list-plugins dataset`."),
+    ],
+    path: Annotated[
+        Path | None,
+        typer.Option(
+            "--path", metavar="PATH", parser=user_path, help="The folder or file of the data set, if it takes one."
+        ),
+    ] = None,
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            "--pairs",
+            metavar="FILE",
+            help="Judge the pairs of this list and their folds; `own` for the list that comes with the data set. "
+            "Without it, people are dealt to validation and test, once for each of five seeds.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", parser=user_path, help="The folder in which the folder of the run is made."
+        ),
+    ] = Path("runs"),
+    store: StoreFolder = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=256, metavar="N", help="The number of processes.")
+    ] = 1,
+    overrides: Overrides = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure a model that exists on a data set, with the thresholds, intervals and pages of every run.
+
+    The folder of the run holds the experiment file, in which further rows can be compared with the model.
+    """
+    from faceexp import pipeline
+    from faceexp.serving.evaluated import SEEDS, experiment_of
+
+    listed = {"kind": "pairs_file", **({} if pairs == "own" else {"path": str(user_path(pairs))})} if pairs else None
+    text = experiment_of(model, dataset, path, listed or {"kind": "open_set"}, (0,) if pairs else SEEDS)
+    carry_out(pipeline.loads(text, "evaluate", overrides=overrides or ()), out, store, jobs, as_json=as_json)

@@ -1,0 +1,52 @@
+"""A test set, as it is measured, and what it shares with the data that are trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from faceexp.arrays import IntArray
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a test set shares with the data set that is trained on.
+
+    Attributes:
+        kind: People who are named alike, or images that are equal or nearly so.
+        of_set: The person or the image of the test set.
+        of_training: That of the data set.
+    """
+
+    kind: Literal["named alike", "equal", "nearly equal"]
+    of_set: str
+    of_training: str
+
+
+@dataclass(frozen=True)
+class PlannedSet:
+    """A test set, as it is measured.
+
+    Attributes:
+        name: What tables call it.
+        source: Where it comes from.
+        key: A digest of its images and pairs.
+        rows: int (M,), its images among those of the plan.
+        labels: int32 (M,), whom they show.
+        identities: The people that these labels count.
+        pairs: int (P, 2), places in ``rows`` of the pairs that are judged; ``None``: all pairs.
+        shared: What it shares with the data set that is trained on.
+        dropped_people: How many people were left out because they are shared.
+        dropped_images: How many images of these.
+    """
+
+    name: str
+    source: str
+    key: str
+    rows: IntArray
+    labels: IntArray
+    identities: tuple[str, ...]
+    pairs: IntArray | None = None
+    shared: tuple[Shared, ...] = ()
+    dropped_people: int = 0
+    dropped_images: int = 0

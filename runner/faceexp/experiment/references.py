@@ -1,0 +1,67 @@
+"""Where an experiment file names a plugin, whose options stand in one table with other keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from faceexp.errors import Problem
+from faceexp.experiment.lines import KeyPath, TomlTable
+from faceexp.experiment.schema import PluginRef, PretrainedEntry
+from faceexp.experiment.toml import Document
+
+SEE_LIST = "`faceexp list-plugins` shows the names"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place in the file that names a plugin; the registry says whether it exists and takes these options."""
+
+    kind: str
+    name: str
+    options: TomlTable
+    path: KeyPath
+
+
+def plugin_table(
+    document: Document,
+    table: object,
+    path: KeyPath,
+    model: type[PluginRef | PretrainedEntry],
+    problems: list[Problem],
+    references: list[Reference],
+    kind: str,
+) -> Any:  # noqa: ANN401 - whatever the file has there
+    """Move the options of a plugin, which the file has in one table with other keys, into ``options``."""
+    if not isinstance(table, dict):
+        return table
+    keys = set(model.model_fields) - {"options", "index"}
+    options = {key: value for key, value in table.items() if key not in keys}
+    if isinstance(table.get("plugin"), str):
+        references.append(Reference(kind, table["plugin"], options, path))
+    elif "plugin" not in table:
+        problems.append(document.problem(path, f'names no plugin; add plugin = "..." ({kind}); {SEE_LIST}'))
+        # An empty name is not reported a second time.
+        return {**{key: table[key] for key in keys & set(table)}, "options": options, "plugin": ""}
+    return {**{key: table[key] for key in keys & set(table)}, "options": options}
+
+
+def sets_of(document: Document, problems: list[Problem], references: list[Reference]) -> TomlTable:
+    """Return the tables [[test_sets]] with options of their plugins moved, if the file has such."""
+    tables = document.data.get("test_sets")
+    if not isinstance(tables, list):
+        return {}
+    moved: list[object] = []
+    # Capitals do not count: sets name files, too.
+    names = [str(entry.get("name")).casefold() if isinstance(entry, dict) else None for entry in tables]
+    for place, entry in enumerate(tables):
+        if names[place] is not None and names.index(names[place]) < place and "name" in entry:
+            message = f"is already the name of test_sets[{names.index(names[place])}]; give each its own"
+            problems.append(document.problem(("test_sets", place, "name"), message))
+        if isinstance(entry, dict) and "dataset" in entry:
+            path: KeyPath = ("test_sets", place, "dataset")
+            faces = plugin_table(document, entry["dataset"], path, PluginRef, problems, references, "dataset")
+            moved.append({**entry, "dataset": faces})
+        else:
+            moved.append(entry)
+    return {"test_sets": moved}

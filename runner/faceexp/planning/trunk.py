@@ -1,0 +1,67 @@
+"""Trunks with trained weights: phase 1 leaves them as they are, unless the experiment says otherwise."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from faceexp.contract import FixedModelPlugin, ModelPlugin
+from faceexp.experiment.schema import Experiment, Pretrain
+from faceexp.planning.issues import Issue
+from faceexp.registry.installed import ConfiguredPlugin
+
+
+def with_trunk(experiment: Experiment, model: ConfiguredPlugin | None) -> Experiment:
+    """Return the experiment with what follows from its trunk, where the file does not say it.
+
+    Of a trunk with trained weights, phase 1 trains the embedding layer alone; of one that is only run, there is no
+    phase 1.
+    """
+    if model is None or not cast("ModelPlugin | FixedModelPlugin", model.plugin).trained:
+        return experiment
+    is_fixed = isinstance(model.plugin, FixedModelPlugin)
+
+    def fitted(pretrain: Pretrain) -> Pretrain:
+        changes: dict[str, object] = {}
+        if is_fixed and "enabled" not in pretrain.model_fields_set:
+            changes["enabled"] = False
+        if pretrain.trainable is None:
+            changes["trainable"] = "head"
+        return pretrain.model_copy(update=changes)
+
+    losses = [loss.model_copy(update={"pretrain": fitted(loss.pretrain)}) for loss in experiment.losses]
+    return experiment.model_copy(update={"pretrain": fitted(experiment.pretrain), "losses": tuple(losses)})
+
+
+def trunk_issues(experiment: Experiment, model: ConfiguredPlugin | None) -> list[Issue]:
+    """Return what an experiment asks of its trunk that cannot be done.
+
+    Args:
+        experiment: What :func:`with_trunk` has returned.
+        model: The trunk.
+    """
+    if model is None or not experiment.losses:
+        return []
+    issues = []
+    augment, is_fixed = experiment.augment, isinstance(model.plugin, FixedModelPlugin)
+    if is_fixed:
+        cannot = f"needs a trunk that can be trained, and {model.installed} is only run"
+        for entry in experiment.losses:
+            here: tuple[str | int, ...] = () if entry.pretrain == experiment.pretrain else ("losses", entry.index)
+            if entry.pretrain.trainable == "all" and entry.pretrain.enabled:
+                issues.append(Issue((*here, "pretrain", "trainable"), f'"all" {cannot}'))
+            here = () if entry.finetune == experiment.finetune else ("losses", entry.index)
+            if entry.finetune.trainable == "all":
+                issues.append(Issue((*here, "finetune", "trainable"), f'"all" {cannot}'))
+        if augment.beyond_flip:
+            issues.append(
+                Issue(("augment",), f"changes no image: the features of {model.installed} are computed once; use flip")
+            )
+    elif augment.beyond_flip and not augment.phase2:
+        phases = [entry.pretrain for entry in experiment.losses if entry.pretrain.enabled]
+        if phases and all(phase.trainable == "head" for phase in phases):
+            message = (
+                "changes no image, since phase 1 leaves a trunk with trained weights as it is; set phase2 = true, or "
+                'pretrain.trainable = "all"'
+            )
+            issues.append(Issue(("augment",), message))
+    return issues

@@ -1,0 +1,98 @@
+"""What a run writes of a trial: its file, its model with the threshold, and pictures that are not written yet."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from faceexp.arrays import ByteArray
+from faceexp.contract import FixedModelPlugin
+from faceexp.data.seen_photos import count_of, packed, sha256
+from faceexp.evaluation.checkpoints import ValidationAuc
+from faceexp.results.folder import RunFolder
+from faceexp.results.jsonable import to_json
+from faceexp.results.measure import measure
+from faceexp.results.model_schema import ModelRecord, SeenPhotosRecord, UsedPluginRecord
+from faceexp.results.schema import TrialRecord
+from faceexp.results.tidy import forget_model
+from faceexp.store import Store, link_or_copy, write_bytes, write_text
+from faceexp.values import NETWORK_FILE, Plan, TrainedTrial
+
+
+def finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, pictures: set[int]) -> TrialRecord:
+    """Measure a trial, and write its file, its model with the threshold, and the pictures that are not written yet."""
+    measured = measure(trained, plan, store)
+    trial = measured.trial
+    write_text(folder.trial(trial.id), to_json(trial))
+    for image in set(measured.pictures) - pictures:
+        write_bytes(folder.picture(image), _png(plan.images[image]))
+    pictures.update(measured.pictures)
+    if trial.status != "ok":
+        forget_model(folder, trial.id)
+    if trial.kind != "baseline" and trial.status == "ok":
+        model = folder.model(trial.id)
+        seen = _seen_photos(trained, plan)
+        if seen is not None:
+            write_bytes(model.seen_photos, seen)
+        if trained.folder:
+            link_or_copy(trained.folder / NETWORK_FILE, model.network("keras"))
+        description = ModelRecord(
+            label=trial.label,
+            seed=trial.seed,
+            fold=trial.fold,
+            distance=trained.distance,
+            threshold=trial.threshold,
+            criterion="best balanced accuracy on the validation part",
+            calibration=trial.calibration,
+            validation_auc=_validation_auc(trained, plan),
+            preprocess=plan.resolved.experiment.preprocess,
+            flip=plan.resolved.experiment.evaluation.flip,
+            trunk=_trunk(trained, plan),
+            seen_photos=None if seen is None else SeenPhotosRecord(count=count_of(seen), sha256=sha256(seen)),
+        )
+        write_text(model.record, to_json(description))
+    return trial.alone()
+
+
+def _validation_auc(trained: TrainedTrial, plan: Plan) -> float | None:
+    """Return the score of a trial on its validation part: of a loss, that of the checkpoint that is kept."""
+    if trained.trial.loss:
+        return next((point.validation for point in trained.curve if point.step == trained.best_step), None)
+    people, pairs = plan.labels[trained.split.validation], trained.split.validation_pairs
+    return ValidationAuc()(trained.embeddings["validation"], people, trained.distance, pairs)
+
+
+def _trunk(trained: TrainedTrial, plan: Plan) -> UsedPluginRecord | None:
+    """Return the plugin that opens the network of a trial, where no file of Keras holds it."""
+    row, trunk = trained.trial.pretrained, plan.resolved.model
+    network = row.network if row else trunk
+    if network is None or (row is None and not isinstance(network.plugin, FixedModelPlugin)):
+        return None
+    installed = network.installed
+    return UsedPluginRecord(
+        name=installed.name,
+        options=network.plugin.model_dump(mode="json", exclude_none=True),
+        distribution=installed.distribution,
+        version=installed.version,
+    )
+
+
+def _seen_photos(trained: TrainedTrial, plan: Plan) -> bytes | None:
+    """Return the digests of the photos that a trial has used before its test; nothing if they are no files.
+
+    What trained an embedding that exists already is not known here; its threshold was chosen on validation.
+    """
+    if plan.file_digests is None:
+        return None
+    split = trained.split
+    used = split.validation if trained.trial.pretrained else np.concatenate([split.train, split.validation])
+    return packed(digest.tobytes() for digest in plan.file_digests[used])
+
+
+def _png(pixels: ByteArray) -> bytes:
+    """Return an image as the networks see it, as the content of a file."""
+    content = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(content, "png")
+    return content.getvalue()

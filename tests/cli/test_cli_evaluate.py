@@ -1,0 +1,137 @@
+"""``faceexp evaluate``: a model that exists is measured on photos, and serves as every model does."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper, save
+from PIL import Image
+
+SIDE = 16
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return np.random.default_rng(0).normal(size=(SIDE * SIDE, 6)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def network(weights, tmp_path_factory):
+    """A file of ONNX that multiplies the pixels of grey images by a matrix."""
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["features"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "projection",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 6])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    path = tmp_path_factory.mktemp("network") / "projection.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.fixture
+def evaluated(command, network, face_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    out = tmp_path / "runs"
+    code, said, err = command(
+        "evaluate", network, "--dataset", "image_folder", "--path", face_folder, "--out", out, "--json"
+    )
+    assert code == 0, err
+    (run,) = out.iterdir()
+    return run, json.loads(said)
+
+
+def embedding(path: Path, weights: np.ndarray) -> np.ndarray:
+    with Image.open(path) as photo:
+        return np.asarray(photo.convert("L"), np.float32).reshape(-1) @ weights
+
+
+def test_a_model_is_measured_verified_and_exported(evaluated, command, face_folder, weights, tmp_path):
+    run, results = evaluated
+    (row,) = {(trial["label"], trial["loss"]) for trial in results["trials"] if trial["kind"] == "pretrained"}
+    assert row == ("projection.onnx", "onnx_file")
+    assert all(trial["status"] == "ok" for trial in results["trials"])
+    # What the file says of images decides how photos become pixels.
+    spec = tomllib.loads((run / "spec.toml").read_text(encoding="utf-8"))
+    assert (spec["preprocess"]["size"], spec["preprocess"]["color"]) == ([SIDE, SIDE], "gray")
+    # A photo is embedded in use as it was when the model was measured.
+    a, b = face_folder / "p00" / "0.png", face_folder / "p01" / "0.png"
+    first, second = embedding(a, weights), embedding(b, weights)
+    expected = 1 - first @ second / np.linalg.norm(first) / np.linalg.norm(second)
+    exported = tmp_path / "exported"
+    code, _, err = command("export", run, exported)
+    assert code == 0, err
+    assert {path.name for path in exported.iterdir()} >= {"calibration.json", "README.md", "MODEL_CARD.md", "trunk"}
+    record = json.loads((exported / "calibration.json").read_text(encoding="utf-8"))
+    assert record["trunk"]["options"]["path"] == "trunk/projection.onnx"
+    for model in (run, exported):
+        code, said, err = command("verify", model, a, b, "--json")
+        assert code == 0, err
+        assert json.loads(said)["distance"] == pytest.approx(expected, abs=1e-5)
+    # What it was trained on is not known, so nothing is claimed of people whom it had not seen.
+    assert "who may have been among those whom it was trained on" in (exported / "README.md").read_text("utf-8")
+
+
+def test_its_metrics_are_those_of_an_experiment_file(evaluated, command, tmp_path):
+    run, results = evaluated
+    code, said, err = command("run", run / "spec.toml", "--out", tmp_path / "again", "--json")
+    assert code == 0, err
+    again = json.loads(said)
+    metrics = [{trial["id"]: trial["metrics"] for trial in each["trials"]} for each in (results, again)]
+    assert metrics[0] == metrics[1]
+
+
+def test_a_path_out_of_the_exported_folder_is_refused(evaluated, command, face_folder, tmp_path):
+    run, _ = evaluated
+    exported = tmp_path / "exported"
+    assert command("export", run, exported)[0] == 0
+    record = json.loads((exported / "calibration.json").read_text(encoding="utf-8"))
+    record["trunk"]["options"]["path"] = "../other.onnx"
+    (exported / "calibration.json").write_text(json.dumps(record), encoding="utf-8")
+    photo = face_folder / "p00" / "0.png"
+    code, _, err = command("verify", exported, photo, photo)
+    assert code == 2
+    assert err.strip().endswith("leads out of the folder of the model")
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("nothing.onnx", "nothing.onnx: no such file or folder; name a file, or a run"),
+        ("notes.txt", "notes.txt: is no model that an installed plugin opens; see `faceexp list-plugins model`"),
+    ],
+)
+def test_what_is_no_model_is_refused(command, tmp_path, monkeypatch, model, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no network", encoding="utf-8")
+    code, _, err = command("evaluate", model, "--dataset", "orl")
+    assert (code, err.strip()) == (2, f"error: {reason}")
+
+
+def test_images_of_another_size_are_told_before_anything_is_measured(command, network, face_folder, tmp_path):
+    arguments = [
+        "--dataset",
+        "image_folder",
+        "--path",
+        face_folder,
+        "--out",
+        tmp_path,
+        "--set",
+        "preprocess.size=[8,8]",
+    ]
+    code, _, err = command("evaluate", network, *arguments)
+    assert code == 2
+    assert (
+        err.strip()
+        .splitlines()[-1]
+        .endswith('takes 16 x 16 grey; set size = [16, 16] and color = "gray" in [preprocess]')
+    )
