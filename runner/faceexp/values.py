@@ -79,6 +79,7 @@ class Resolved:
     losses: tuple[ResolvedLoss, ...]
     pairs: PairsFile | None = None
     lists: PartFiles | None = None
+    detector: ConfiguredPlugin | None = None
 
     @property
     def folds(self) -> int:
@@ -88,8 +89,15 @@ class Resolved:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What authors of its plugins should know, although they work; one sentence each."""
-        plugins = [self.dataset, self.model, *(each for loss in self.losses for each in (loss.loss, loss.sampler))]
-        return tuple(dict.fromkeys(f"{each.installed} {said}" for each in plugins for said in each.installed.remarks))
+        return tuple(
+            dict.fromkeys(f"{each.installed} {said}" for each in self.plugins for said in each.installed.remarks)
+        )
+
+    @property
+    def plugins(self) -> list[ConfiguredPlugin]:
+        """Every plugin of the experiment; one that losses share is there more than once."""
+        of_losses = [each for loss in self.losses for each in (loss.loss, loss.sampler)]
+        return [self.dataset, self.model, *([self.detector] if self.detector else ()), *of_losses]
 
 
 @dataclass(frozen=True)

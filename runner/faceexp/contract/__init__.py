@@ -2,7 +2,8 @@
 
 A plugin is a frozen pydantic model named by an entry point. **Its fields are its TOML options**; the first line of its
 docstring is its summary; ``build(...)`` makes the thing. Importing a plugin module must not import TensorFlow: heavy
-imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models``, ``.datasets`` and ``.samplers``.
+imports live inside ``build``. The groups are ``faceexp.losses``, ``.models``, ``.datasets``, ``.samplers`` and
+``.detectors``.
 
 >>> from typing import ClassVar
 >>> class Squared(LossPlugin):
@@ -18,8 +19,9 @@ imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models
 
 from __future__ import annotations
 
-from faceexp.arrays import IntArray
+from faceexp.arrays import ByteArray, FloatArray, IntArray
 from faceexp.contract.datasets import DatasetPlugin, FaceData, StoredImage, choose_people, too_few_people
+from faceexp.contract.detectors import DetectorPlugin, Face, Hint, Points
 from faceexp.contract.losses import Distance, LossContext, LossFunction, LossPlugin, LossTraits, pair_traits
 from faceexp.contract.models import ModelPlugin
 from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
@@ -34,10 +36,15 @@ __all__ = [
     "AnyPath",
     "BatchNeeds",
     "BatchSupply",
+    "ByteArray",
     "DatasetPlugin",
+    "DetectorPlugin",
     "Distance",
+    "Face",
     "FaceData",
+    "FloatArray",
     "Halves",
+    "Hint",
     "InputFile",
     "InputFolder",
     "IntArray",
@@ -47,6 +54,7 @@ __all__ = [
     "LossTraits",
     "ModelPlugin",
     "Plugin",
+    "Points",
     "SamplerPlugin",
     "StoredImage",
     "choose_people",

@@ -119,8 +119,9 @@ def parse_text(text: str, name: str, overrides: tuple[str, ...] = (), folder: Pa
 def dump(experiment: Experiment) -> str:
     """Return the resolved experiment as TOML that :func:`read` takes again: grids spelled out, defaults filled in."""
     data = experiment.model_dump(mode="json", exclude={"losses"}, exclude_none=True)
-    for table in (data["dataset"], data["model"], data["finetune"]["sampler"]):
-        table.update(table.pop("options"))
+    named = [data["dataset"], data["model"], data["finetune"]["sampler"]]
+    for table in [*named, data["preprocess"].get("detect", {})]:
+        table.update(table.pop("options", {}))
     losses = []
     for entry in experiment.losses:
         loss: TomlTable = {"plugin": entry.plugin, "label": entry.label, **entry.options}

@@ -28,9 +28,7 @@ def environment(resolved: Resolved, jobs: int = 1) -> EnvironmentRecord:
 
 def plugins_of(resolved: Resolved) -> tuple[InstalledPluginRecord, ...]:
     """Return the plugins that a run uses, each once, in the order of kinds and names."""
-    chosen = [resolved.dataset, resolved.model]
-    chosen += [plugin for loss in resolved.losses for plugin in (loss.loss, loss.sampler)]
-    plugins = {(plugin.installed.kind, plugin.installed.name): plugin.installed for plugin in chosen}
+    plugins = {(plugin.installed.kind, plugin.installed.name): plugin.installed for plugin in resolved.plugins}
     kinds = list(GROUPS)
     return tuple(
         InstalledPluginRecord(

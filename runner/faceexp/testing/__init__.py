@@ -14,9 +14,17 @@ This package needs pytest (``pip install "faceexp[testing]"``); nothing else of 
 """
 
 from faceexp.testing.dataset import DatasetContract
+from faceexp.testing.detector import DetectorContract
 from faceexp.testing.loss import LossContract
 from faceexp.testing.model import ModelContract
 from faceexp.testing.plugin import PluginContract
 from faceexp.testing.sampler import SamplerContract
 
-__all__ = ["DatasetContract", "LossContract", "ModelContract", "PluginContract", "SamplerContract"]
+__all__ = [
+    "DatasetContract",
+    "DetectorContract",
+    "LossContract",
+    "ModelContract",
+    "PluginContract",
+    "SamplerContract",
+]

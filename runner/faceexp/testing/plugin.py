@@ -23,7 +23,8 @@ from pydantic import ValidationError
 
 from faceexp.contract import RESERVED_OF_KIND, LossPlugin, ModelPlugin, Plugin
 from faceexp.registry.guard import process_settings, undisturbed
-from faceexp.registry.installed import BASES, option_names
+from faceexp.registry.installed import BASES
+from faceexp.registry.path_options import option_names
 from faceexp.registry.reasons import HEAVY, mistyped
 
 Array = np.ndarray[Any, np.dtype[Any]]
