@@ -47,7 +47,7 @@ class Mtcnn(DetectorPlugin):
             InputError: The package mtcnn is not installed.
         """
         with _one_at_a_time:
-            network()
+            networks()
 
     def detect(self, photo: ByteArray, hint: Hint) -> Sequence[Face]:
         """Return the faces of a photo, uint8 (H, W, 3)."""
@@ -59,7 +59,7 @@ class Mtcnn(DetectorPlugin):
         if min(size) < LEAST:
             return []
         with _one_at_a_time:
-            rows = network().detect_faces(
+            rows = networks().detect_faces(
                 small,
                 fit_to_image=False,
                 box_format="xyxy",
@@ -80,7 +80,7 @@ class Mtcnn(DetectorPlugin):
 
 
 @functools.cache
-def network() -> Any:  # noqa: ANN401 - the package has no types
+def networks() -> Any:  # noqa: ANN401 - the package has no types
     """Return the networks of this process.
 
     Raises:

@@ -106,7 +106,7 @@ class Scrfd(DetectorPlugin):
 
     def _network(self) -> Network:
         with _while_opening:
-            return opened(str(Path(self.path).expanduser()), self.sha256)
+            return network_of(str(Path(self.path).expanduser()), self.sha256)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Network:
 
 
 @functools.lru_cache(maxsize=4)
-def opened(path: str, sha256: str | None) -> Network:  # noqa: ARG001 - another file is opened anew
+def network_of(path: str, sha256: str | None) -> Network:  # noqa: ARG001 - another file is opened anew
     """Return the network of a file.
 
     Raises:

@@ -76,19 +76,28 @@ def of_model(detect: Detect, folder: Path) -> ConfiguredPlugin:
     """
     registry = discover()
     try:
-        of_paths = path_options(registry.find("detector", detect.plugin).load())
-        options = {key: str(folder / value) if key in of_paths else value for key, value in detect.options.items()}
+        options = _placed(detect, path_options(registry.find("detector", detect.plugin).load()), folder)
         return registry.configure("detector", detect.plugin, options)
     except BrokenPluginError as error:
         raise error.as_input_error() from error
     except ValidationError as error:
-        place = f"{folder}: detector {detect.plugin!r}"
-        raise InputError(
-            [
-                Problem(f"{mistake['loc'][0] if mistake['loc'] else ''}: {explain(mistake, [])}", place)
-                for mistake in mistakes(error)
-            ]
-        ) from error
+        told = [(".".join(map(str, mistake["loc"])), explain(mistake, [])) for mistake in mistakes(error)]
+        where = f"{folder}: detector {detect.plugin!r}"
+        raise InputError([Problem(f"{key}: {why}" if key else why, where) for key, why in told]) from error
     except InputError as error:
         why = "the photos of this model are cropped to the face"
         raise InputError([Problem(f"{why}; {problem.message}", str(folder)) for problem in error.problems]) from error
+
+
+def _placed(detect: Detect, of_paths: Collection[str], folder: Path) -> dict[str, object]:
+    """Return the options of a model's detector with files where they are.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    options = {key: str(folder / value) if key in of_paths else value for key, value in detect.options.items()}
+    for key in of_paths:
+        file = str(options.get(key, ""))
+        if file and not Path(file).expanduser().exists():
+            raise InputError(f"the detector {detect.plugin!r} needs the file {file}, which is not there; put it back")
+    return options

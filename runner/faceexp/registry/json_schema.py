@@ -35,8 +35,10 @@ def schema() -> JsonSchema:
     whole["properties"]["model"] = _plugin_schema("model", registry, ModelRef, definitions)
     from faceexp.experiment.detect import USUAL, Detect
 
-    detect = _plugin_schema("detector", registry, Detect, definitions, usual=USUAL)
-    definitions["Detect"] = {**detect, "description": definitions["Detect"].get("description", "")}
+    detect, keys = _plugin_schema("detector", registry, Detect, definitions, usual=USUAL), definitions["Detect"]
+    keys["properties"].pop("options")
+    properties = {**keys["properties"], **detect.get("properties", {})}
+    definitions["Detect"] = {**detect, "properties": properties, "description": keys["description"]}
     definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
     definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}

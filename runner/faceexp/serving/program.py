@@ -15,6 +15,7 @@ from types import ModuleType
 from faceexp import files, quiet
 from faceexp.contract import DetectorPlugin, detectors
 from faceexp.data import detection, images
+from faceexp.errors import InputError, Problem
 
 # What the program begins with: it turns a file into pixels.
 NEEDED = "decode"
@@ -28,18 +29,32 @@ def program(detector: type[DetectorPlugin] | None = None) -> str:
 
     Args:
         detector: What finds the faces of photos. The program holds what its module defines and it uses.
+
+    Raises:
+        InputError: Its module defines a name that the program needs for something else.
     """
     template = importlib.resources.files("faceexp.serving").joinpath("templates", "compare.py.txt").read_text("utf-8")
     # The modules whose functions may be needed, so that what is used comes before what uses it.
     carried = [sys.modules[detector.__module__]] if detector else []
+    ours = (files, quiet, detectors, detection, images)
     modules = (files, quiet, detectors, *carried, detection, images)
     # The program has some of its own, since those of faceexp need more of faceexp.
     of_template = {name for _, defined, _ in _of_source(template, set()) for name in defined}
+    taken = of_template.union(*(_defined(module) for module in ours))
+    if clash := sorted(name for module in carried for name in _defined(module) & taken):
+        message = (
+            f"{carried[0].__name__} calls something {clash[0]!r}, as the program in the folder does; rename it there"
+        )
+        raise InputError(Problem(message))
     imports, preparation = _preparation(modules, [NEEDED, *([detector.__name__] if detector else [])], of_template)
     missing = "".join(f"{line}\n" for line in sorted(imports - set(_imported(template).values())))
     if detector:
         template = template.replace(DETECTOR, f"DETECTOR = {detector.__name__}\n")
     return template.replace(IMPORTS, missing).replace(MARK, preparation)
+
+
+def _defined(module: ModuleType) -> set[str]:
+    return {name for _, defined, _ in _of_source(inspect.getsource(module), set()) for name in defined}
 
 
 def _preparation(modules: tuple[ModuleType, ...], needed: list[str], replaced: set[str]) -> tuple[set[str], str]:

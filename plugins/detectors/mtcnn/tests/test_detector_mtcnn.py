@@ -13,7 +13,9 @@ from PIL import Image, ImageFilter
 
 import faceexp
 from faceexp.contract import Hint
+from faceexp.data.detection import search
 from faceexp.errors import InputError
+from faceexp.experiment.detect import Detect
 from faceexp.testing import DetectorContract
 from faceexp.testing.detector import made_photos
 
@@ -75,6 +77,16 @@ def test_faces_smaller_than_what_is_looked_for_do_not_count(orl):
     assert [len(Mtcnn().detect(photo, Hint(smallest))) for smallest in (0.1, 0.4, 0.9)] == [2, 1, 0]
 
 
+@pytest.mark.parametrize(("several", "place"), [("largest", 0), ("central", 1)])
+def test_of_several_people_the_largest_or_the_most_central_is_taken(orl, several, place):
+    faces = [(orl[0], (20, 60), 280), (orl[1], (285, 170), 150), (orl[2], (500, 300), 120)]
+    searched = search(Image.fromarray(scene(*faces)), Detect(several=several), Mtcnn())
+    assert len(searched.faces) == 3
+    middle = searched.faces[0].left + searched.faces[0].width / 2
+    left, right = faces[place][1][0], faces[place][1][0] + faces[place][2] * 92 / 112
+    assert left < middle < right
+
+
 def test_it_says_nothing_on_the_way(orl, capfd):
     Mtcnn().prepare()
     Mtcnn().detect(np.asarray(orl[0]), Hint())
@@ -82,11 +94,11 @@ def test_it_says_nothing_on_the_way(orl, capfd):
 
 
 def test_all_share_one_network():
-    assert faceexp_detector_mtcnn.network() is faceexp_detector_mtcnn.network()
+    assert faceexp_detector_mtcnn.networks() is faceexp_detector_mtcnn.networks()
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mtcnn", None)
-    faceexp_detector_mtcnn.network.cache_clear()
+    faceexp_detector_mtcnn.networks.cache_clear()
     with pytest.raises(InputError, match="run: pip install mtcnn"):
         Mtcnn().prepare()

@@ -198,6 +198,6 @@ def test_another_file_of_that_name_is_another_detector(path):
 
 def test_without_onnx_runtime_it_says_what_to_install(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    faceexp_detector_scrfd.opened.cache_clear()
+    faceexp_detector_scrfd.network_of.cache_clear()
     with pytest.raises(InputError, match="run: pip install onnxruntime"):
         Scrfd(path=path).prepare()
