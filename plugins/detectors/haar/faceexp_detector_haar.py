@@ -69,7 +69,7 @@ class Haar(DetectorPlugin):
         """Return the middles of the eyes of a face, float (2, 2), where just two are found that fit a face."""
         # Eyes are in the upper part of a face; lower down the detector takes nostrils and mouths for them.
         upper = (face.left, face.top + 0.15 * face.side, face.left + face.side, face.top + 0.6 * face.side)
-        region = Image.fromarray(photo).convert("L").crop(upper)  # type: ignore[arg-type]  # Pillow rounds it
+        region = Image.fromarray(photo).convert("L").crop(upper)
         scale = min(1.0, 400 / max(1, region.size[0]))
         if scale < 1:
             region = region.resize([max(1, round(side * scale)) for side in region.size], Image.Resampling.BOX)

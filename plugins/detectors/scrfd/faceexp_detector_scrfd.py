@@ -16,12 +16,16 @@ from pydantic import ValidationInfo, field_validator
 
 from faceexp.contract import ByteArray, DetectorPlugin, Face, FloatArray, Hint, InputFile, Points, option
 from faceexp.errors import InputError, Problem
+from faceexp.files import check_file, explain_os_error, read_bytes
 
 # Pixels from one place of a map of answers to the next, of the three maps.
 STRIDES = (8, 16, 32)
 # Boxes, scores and maybe landmarks for each of the strides.
 OUTPUTS = {6: "none", 9: "five"}
 _while_opening = threading.Lock()
+
+# Networks of this kind have a few megabytes.
+MOST_BYTES = 300_000_000
 
 
 class Scrfd(DetectorPlugin):
@@ -58,14 +62,22 @@ class Scrfd(DetectorPlugin):
         validate_default=True,
     )
 
+    @field_validator("path")
+    @classmethod
+    def _is_a_file(cls, path: str) -> str:
+        try:
+            check_file(Path(path).expanduser(), MOST_BYTES)
+        except OSError as error:
+            raise ValueError(f"{path} {explain_os_error(error)}") from None
+        return path
+
     @field_validator("sha256")
     @classmethod
     def _is_that_of_the_file(cls, sha256: str | None, info: ValidationInfo) -> str | None:
         # Measured, because results are kept under the options: another file under the same name is another detector.
         if "path" not in info.data:
             return sha256
-        with Path(info.data["path"]).expanduser().open("rb") as file:
-            measured = hashlib.file_digest(file, "sha256").hexdigest()
+        measured = hashlib.sha256(read_bytes(Path(info.data["path"]).expanduser(), MOST_BYTES)).hexdigest()
         if sha256 not in (None, measured):
             raise ValueError(f"{info.data['path']} is another file: its digest is {measured}")
         return measured
@@ -91,7 +103,7 @@ class Scrfd(DetectorPlugin):
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR)
         pixels = np.zeros((rows, columns, 3), np.float32)
-        pixels[: size[1], : size[0]] = small
+        pixels[: size[1], : size[0]] = np.asarray(small)
         # What is beside the photo is black, as in training; the network subtracts nothing itself.
         answers = network.session.run(None, {network.name: ((pixels - 127.5) / 128).transpose(2, 0, 1)[None]})
         ratio = np.array([width / size[0], height / size[1]])

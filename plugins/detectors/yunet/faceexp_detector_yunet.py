@@ -14,10 +14,14 @@ from pydantic import ValidationInfo, field_validator
 
 from faceexp.contract import ByteArray, DetectorPlugin, Face, Hint, InputFile, Points, option
 from faceexp.errors import InputError, Problem
+from faceexp.files import check_file, explain_os_error, read_bytes
 
 # Pixels that the smallest face that is looked for keeps: the network finds faces of 10 to 300 pixels.
 KEPT = 30
 _of_thread = threading.local()
+
+# Networks of this kind have a few megabytes.
+MOST_BYTES = 300_000_000
 
 
 class Yunet(DetectorPlugin):
@@ -44,14 +48,22 @@ class Yunet(DetectorPlugin):
         validate_default=True,
     )
 
+    @field_validator("path")
+    @classmethod
+    def _is_a_file(cls, path: str) -> str:
+        try:
+            check_file(Path(path).expanduser(), MOST_BYTES)
+        except OSError as error:
+            raise ValueError(f"{path} {explain_os_error(error)}") from None
+        return path
+
     @field_validator("sha256")
     @classmethod
     def _is_that_of_the_file(cls, sha256: str | None, info: ValidationInfo) -> str | None:
         # Measured, because results are kept under the options: another file under the same name is another detector.
         if "path" not in info.data:
             return sha256
-        with Path(info.data["path"]).expanduser().open("rb") as file:
-            measured = hashlib.file_digest(file, "sha256").hexdigest()
+        measured = hashlib.sha256(read_bytes(Path(info.data["path"]).expanduser(), MOST_BYTES)).hexdigest()
         if sha256 not in (None, measured):
             raise ValueError(f"{info.data['path']} is another file: its digest is {measured}")
         return measured

@@ -16,6 +16,9 @@ from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, discover
 from faceexp.registry.path_options import path_options
 
+# Where it is said which detector is wanted.
+TABLE = "[preprocess.detect]"
+
 
 def ready(configured: ConfiguredPlugin | None, columns: Collection[str] = ()) -> DetectorPlugin | None:
     """Return a detector that has imported and opened all that it needs; nothing where an experiment has none.
@@ -34,9 +37,9 @@ def ready(configured: ConfiguredPlugin | None, columns: Collection[str] = ()) ->
     if lacking:
         message = (
             f"{configured.installed} finds nothing by itself, but takes the column {lacking[0]!r} of the data set, "
-            "which has none; name a data set that gives it, or another detector in [preprocess.detect]"
+            "which has none; name a data set that gives it, or another detector"
         )
-        raise InputError(Problem(message))
+        raise InputError(Problem(message, TABLE))
     prepare(configured)
     return detector
 
@@ -51,7 +54,8 @@ def prepare(configured: ConfiguredPlugin) -> None:
         ask(cast("DetectorPlugin", configured.plugin).prepare)
     except PluginFaultError as fault:
         if isinstance(fault.__cause__, InputError):
-            raise fault.__cause__ from None
+            told = [Problem(problem.message, problem.where or TABLE) for problem in fault.__cause__.problems]
+            raise InputError(told) from None
         raise BrokenPluginError.by(configured.installed, fault, "prepare() raises ").as_input_error() from fault
 
 

@@ -122,6 +122,13 @@ def test_what_is_no_such_network_is_refused(tmp_path, capfd):
         Yunet(path=str(tmp_path / "text.onnx")).prepare()
 
 
+def test_what_is_no_file_is_refused_when_options_are_read(tmp_path):
+    with pytest.raises(ValidationError, match="No such file"):
+        Yunet(path=str(tmp_path / "nowhere.onnx"))
+    with pytest.raises(ValidationError, match="is a folder, not an ordinary file"):
+        Yunet(path=str(tmp_path))
+
+
 def test_another_file_of_that_name_is_another_detector(path):
     before = Yunet(path=path)
     assert before.detect(bright((2, 3)), Hint())
