@@ -70,8 +70,9 @@ class Mtcnn(DetectorPlugin):
         across, down = width / size[0], height / size[1]
         faces = []
         for _, left, top, right, bottom, score, *points in np.asarray(rows, dtype=np.float64).tolist():
-            # Columns of x and of y; pixels are counted from their middles.
-            landmarks = (np.array(points).reshape(2, 5).T + 0.5) * [across, down] - 0.5
+            # Columns of x and of y; pixels are counted from their middles. With another number of threads TensorFlow
+            # rounds otherwise, by a ten-thousandth of a pixel: that is not to be seen.
+            landmarks = np.round((np.array(points).reshape(2, 5).T + 0.5) * [across, down] - 0.5, 2)
             box = (left * across, top * down, (right - left) * across, (bottom - top) * down)
             face = Face(*box, score=score, landmarks=landmarks)
             if face.side >= least:
