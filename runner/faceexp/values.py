@@ -95,6 +95,7 @@ class Resolved:
     pairs: PairsFile | None = None
     lists: PartFiles | None = None
     pretrained: tuple[ResolvedPretrained, ...] = ()
+    detector: ConfiguredPlugin | None = None
 
     @property
     def folds(self) -> int:
@@ -128,9 +129,10 @@ class Resolved:
 
     @property
     def plugins(self) -> tuple[ConfiguredPlugin, ...]:
-        """Every plugin, those of the losses last."""
+        """Every plugin, those of the losses last; one that losses share is there more than once."""
         of_losses = (each for loss in self.losses for each in (loss.loss, loss.sampler))
-        return (self.dataset, *filter(None, [self.model]), *(row.network for row in self.pretrained), *of_losses)
+        of_rows = (row.network for row in self.pretrained)
+        return (self.dataset, *filter(None, [self.model, self.detector]), *of_rows, *of_losses)
 
     @property
     def trunk(self) -> ConfiguredPlugin:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from faceexp.contract import RESERVED
 from faceexp.errors import Problem
+from faceexp.experiment.detect import USUAL, Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
 from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain, PretrainedEntry
@@ -54,6 +55,8 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
             data[key] = _plugin_table(document, data[key], (key,), model, problems, references, key)
     if isinstance(data.get("finetune"), dict):
         data["finetune"] = _with_sampler(document, data["finetune"], ("finetune",), problems, references)
+    if isinstance(data.get("preprocess"), dict):
+        data["preprocess"] = _with_detector(document, data["preprocess"], problems, references)
     if "pretrained" in data:
         data["pretrained"] = _pretrained(document, data["pretrained"], problems, references)
     if data.get("losses") or not data.get("pretrained"):
@@ -102,7 +105,7 @@ def _plugin_table(
     document: Document,
     table: object,
     path: KeyPath,
-    model: type[PluginRef | PretrainedEntry],
+    model: type[BaseModel],
     problems: list[Problem],
     references: list[Reference],
     kind: str,
@@ -131,6 +134,17 @@ def _with_sampler(
         return {**table, "sampler": {"plugin": ""}}
     sampler = _plugin_table(document, table["sampler"], (*path, "sampler"), PluginRef, problems, references, "sampler")
     return {**table, "sampler": sampler}
+
+
+def _with_detector(
+    document: Document, table: TomlTable, problems: list[Problem], references: list[Reference]
+) -> TomlTable:
+    detect = table.get("detect")
+    if not isinstance(detect, dict):
+        return table
+    named = {"plugin": USUAL, **detect}
+    path = ("preprocess", "detect")
+    return {**table, "detect": _plugin_table(document, named, path, Detect, problems, references, "detector")}
 
 
 def _losses(
