@@ -78,7 +78,6 @@ HASHED = {
         "results/identification.py",
         "results/measure.py",
         "results/record.py",
-        "results/evidence.py",
         "results/schema.py",
     ],
 }

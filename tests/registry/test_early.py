@@ -15,7 +15,7 @@ import faceexp
 from faceexp.contract import GROUPS, RESERVED, RESERVED_OF_KIND, BatchNeeds, LossTraits
 from faceexp.errors import InputError
 from faceexp.experiment.detect import Detect
-from faceexp.experiment.schema import ModelRef, PluginRef
+from faceexp.experiment.schema import ModelRef, PluginRef, PretrainedEntry
 from faceexp.registry.describe import describe
 from faceexp.registry.installed import BrokenPluginError, discover
 
@@ -184,6 +184,8 @@ def test_the_keys_of_its_table_are_no_names_for_options(install, kind, spelled):
         "detector": Detect,
     }
     keys = set(tables[kind].model_fields) - {"options"} if kind in tables else set(RESERVED)
+    # A model is also named in [[pretrained]] tables.
+    keys |= set(PretrainedEntry.model_fields) - {"options", "index"} if kind == "model" else set()
     assert RESERVED_OF_KIND[kind] == keys
     for number, key in enumerate(sorted(keys)):
         source = ANY.format(kind=kind.capitalize(), option=spelled.format(key=key))

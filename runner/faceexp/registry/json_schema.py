@@ -44,6 +44,12 @@ def schema() -> JsonSchema:
     row = _plugin_schema("model", registry, PretrainedEntry, definitions, "pretrained")
     whole["properties"]["pretrained"] = {"type": "array", "items": row}
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
+    # What is only measured needs no network that is trained.
+    trained = {"required": ["losses", "model", "finetune"]}
+    whole["allOf"] = [
+        {"if": {"not": {"required": ["pretrained"]}}, "then": trained},
+        {"if": {"required": ["losses"]}, "then": trained},
+    ]
     without_null: JsonSchema = _without_null(whole)
     return without_null
 
