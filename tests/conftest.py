@@ -174,7 +174,7 @@ def resolved(tiny, made, chosen) -> Callable[..., Resolved]:
         experiment = experiment.model_copy(
             update={"losses": tuple(e.model_copy(update=(entries or {}).get(e.label, {})) for e in experiment.losses)}
         )
-        reference = experiment.finetune.sampler
+        reference, detect = experiment.finetune.sampler, experiment.preprocess.detect
         drawn = (
             chosen("own", sampler) if sampler else registry.configure("sampler", reference.plugin, reference.options)
         )
@@ -186,6 +186,7 @@ def resolved(tiny, made, chosen) -> Callable[..., Resolved]:
                 ResolvedLoss(entry, chosen(entry.plugin, losses[entry.plugin]), drawn, losses[entry.plugin].traits())
                 for entry in experiment.losses
             ),
+            detector=registry.configure("detector", detect.plugin, detect.options) if detect else None,
         )
 
     return build

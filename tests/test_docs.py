@@ -9,9 +9,11 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import onnx
 import pytest
 import tomli_w
 import typer
+from onnx import TensorProto, helper
 
 import faceexp
 from faceexp import pipeline
@@ -160,6 +162,9 @@ def test_every_experiment_is_valid(path, install, tmp_path, monkeypatch):
     monkeypatch.setattr("faceexp.planning.paths.Paths.missing", lambda *_: iter(()))
     for part in PARTS:
         (tmp_path / f"{part}.txt").write_text("Ann_Lee\n", encoding="utf-8")
+    numbers = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 112, 112])
+    network = helper.make_graph([helper.make_node("Flatten", ["images"], ["flat"])], "none", [numbers], [])
+    onnx.save(helper.make_model(network), tmp_path / "arcface.onnx")
     # The guide for authors compares a loss that it has shown before.
     for code in blocks(text, "python"):
         if "(LossPlugin)" in code:

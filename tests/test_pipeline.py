@@ -588,8 +588,8 @@ def test_only_names_its_losses(file, plugins):
     with pytest.raises(InputError) as caught:
         faceexp.load(file, only=["apart(strength=3)", "contrastive(margin=3)", "nothing like it"])
     assert [str(problem) for problem in caught.value.problems] == [
-        "--only: no loss has the label 'apart(strength=3)'; did you mean 'apart(strength=2)' or 'apart(strength=0.5)'?",
-        "--only: no loss has the label 'nothing like it'; known: apart(strength=0.5), apart(strength=2), "
+        "--only: no row has the label 'apart(strength=3)'; did you mean 'apart(strength=2)' or 'apart(strength=0.5)'?",
+        "--only: no row has the label 'nothing like it'; known: apart(strength=0.5), apart(strength=2), "
         "contrastive(margin=3), no_number, out of order",
     ]
 

@@ -110,6 +110,7 @@ class Resolved:
     lists: PartFiles | None = None
     pretrained: tuple[ResolvedPretrained, ...] = ()
     sets: tuple[ResolvedSet, ...] = ()
+    detector: ConfiguredPlugin | None = None
 
     @property
     def folds(self) -> int:
@@ -143,10 +144,10 @@ class Resolved:
 
     @property
     def plugins(self) -> tuple[ConfiguredPlugin, ...]:
-        """Every plugin, those of the losses last."""
+        """Every plugin, those of the losses last; one that losses share is there more than once."""
         of_losses = (each for loss in self.losses for each in (loss.loss, loss.sampler))
         of_sets = (each.dataset for each in self.sets)
-        networks = (*filter(None, [self.model]), *(row.network for row in self.pretrained))
+        networks = (*filter(None, [self.model, self.detector]), *(row.network for row in self.pretrained))
         return (self.dataset, *networks, *of_sets, *of_losses)
 
     @property

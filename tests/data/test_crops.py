@@ -13,8 +13,11 @@ import faceexp
 from faceexp.contract import FaceData
 from faceexp.data import crops, images
 from faceexp.data.crops import look_at, of_first
-from faceexp.experiment.schema import Detect, Preprocess
+from faceexp.experiment.detect import Detect
+from faceexp.experiment.schema import Preprocess
+from faceexp.registry.installed import discover
 
+HAAR = faceexp.plugin("detector", "haar")
 PREPROCESS = Preprocess(size=(128, 128), detect=Detect(margin=0.2))
 
 
@@ -40,7 +43,8 @@ def data(tmp_path_factory):
 
 def looked_at(data, preprocess=PREPROCESS, people=None):
     steps: list[int] = []
-    looked = look_at(data, of_first(data, people), preprocess, steps.append)
+    detector = discover().configure("detector", "haar", {}) if preprocess.detect else None
+    looked = look_at(data, of_first(data, people), preprocess, steps.append, detector)
     assert steps[-1] == len(looked.photos)
     return looked
 
@@ -64,7 +68,7 @@ def test_the_crop_is_what_the_network_gets(data):
         assert photo.drawing is not None
         assert photo.drawing.crop is not None
         np.testing.assert_array_equal(
-            np.asarray(photo.drawing.crop.convert("L")), images.decode(path, PREPROCESS).pixels[..., 0]
+            np.asarray(photo.drawing.crop.convert("L")), images.decode(path, PREPROCESS, HAAR).pixels[..., 0]
         )
 
 
@@ -73,8 +77,8 @@ def test_boxes_and_points_lie_on_the_face(data):
     assert drawing is not None
     (face,) = drawing.faces
     assert 200 < face.left + face.side / 2 < 384
-    assert all(200 < x < 384 and 100 < y < 324 for x, y in drawing.eyes)
-    assert len(drawing.eyes) == 2
+    assert all(200 < x < 384 and 100 < y < 324 for x, y in drawing.points)
+    assert len(drawing.points) == 2
     sides = np.linalg.norm(np.diff([*drawing.corners, drawing.corners[0]], axis=0), axis=1)
     np.testing.assert_allclose(sides, 1.4 * face.side, rtol=0.01)  # a margin of 0.2 on each side
     np.testing.assert_allclose(np.mean(drawing.corners, axis=0), (face.left + face.side / 2, face.top + face.side / 2))

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 import faceexp
-from faceexp.data import detection
 from faceexp.errors import InputError
 from faceexp.planning import photos
 from faceexp.planning.photos import look
@@ -66,10 +65,10 @@ def test_of_very_many_photos_some_are_opened(folder, monkeypatch):
 
 
 def test_without_a_detector_nobody_looks_for_faces(folder, monkeypatch):
-    def missing():
+    def missing(self):
         raise InputError("no OpenCV")
 
-    monkeypatch.setattr(detection, "version", missing)
+    monkeypatch.setattr(type(faceexp.plugin("detector", "haar")), "prepare", missing)
     assert seen(folder).faces is None
 
 

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import faceexp
 from faceexp.contract import (
     BatchNeeds,
     BatchSupply,
     DatasetPlugin,
     Distance,
+    Face,
     FaceData,
     FacePairs,
     LossPlugin,
@@ -24,10 +26,11 @@ from faceexp.contract import (
     SamplerPlugin,
     option,
 )
-from faceexp.data import detection, images, pairs_file, part_files
+from faceexp.data import images, pairs_file, part_files
 from faceexp.errors import MAX_LISTED, InputError
 from faceexp.experiment.baselines import BASELINES
-from faceexp.experiment.schema import Augment, Detect, Finetune, PluginRef, Preprocess, Pretrain, Protocol
+from faceexp.experiment.detect import Detect
+from faceexp.experiment.schema import Augment, Finetune, PluginRef, Preprocess, Pretrain, Protocol
 from faceexp.planning.issues import UnplannableError
 from faceexp.planning.prepare import prepare
 from faceexp.planning.resolve import resolve
@@ -766,13 +769,14 @@ def test_that_a_bystander_may_be_trained_on_is_told_before_anything_trains(
 ):
     numbers, searched = itertools.count(), []
 
-    def find(grey, _):
+    def detect(self, photo, hint):
         number = next(numbers)
         searched.append(number)
         # The first photo that is searched, in whichever thread, shows one more face.
-        return [detection.Box(0, 0, min(grey.size))] * (1 + bystanders * (number == 0))
+        side = min(photo.shape[:2])
+        return [Face(0, 0, side, side)] * (1 + bystanders * (number == 0))
 
-    monkeypatch.setattr(detection, "find", find)
+    monkeypatch.setattr(type(faceexp.plugin("detector", "haar")), "detect", detect)
     events: list[Event] = []
     preprocess = Preprocess(size=(16, 16), detect=Detect())
     experiment = resolved({"needy": Needy()}, dataset=folder_of(face_folder), preprocess=preprocess)

@@ -9,11 +9,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 import faceexp
 from faceexp.contract import GROUPS, RESERVED, RESERVED_OF_KIND, BatchNeeds, LossTraits
 from faceexp.errors import InputError
-from faceexp.experiment.schema import ModelRef, PluginRef
+from faceexp.experiment.detect import Detect
+from faceexp.experiment.schema import ModelRef, PluginRef, PretrainedEntry
 from faceexp.registry.describe import describe
 from faceexp.registry.installed import BrokenPluginError, discover
 
@@ -60,7 +62,11 @@ class Plugin({kind}Plugin):
     distance: ClassVar[str] = "euclidean"
     licence: ClassVar[str] = "none"
     source: ClassVar[str] = "a test"
+    points: ClassVar[str] = "none"
     {option}
+
+    def detect(self, photo, hint):
+        return []
 
     def supply(self):
         return None
@@ -171,8 +177,15 @@ def test_a_sampler_that_cannot_say_what_it_serves_is_broken(install, answer, rea
 @pytest.mark.parametrize("kind", GROUPS)
 @pytest.mark.parametrize("spelled", ["{key}: int = option(1, 'A.')", "other: int = option(1, 'A.', alias='{key}')"])
 def test_the_keys_of_its_table_are_no_names_for_options(install, kind, spelled):
-    tables = {"model": ModelRef, "dataset": PluginRef, "sampler": PluginRef}
+    tables: dict[str, type[BaseModel]] = {
+        "model": ModelRef,
+        "dataset": PluginRef,
+        "sampler": PluginRef,
+        "detector": Detect,
+    }
     keys = set(tables[kind].model_fields) - {"options"} if kind in tables else set(RESERVED)
+    # A model is also named in [[pretrained]] tables.
+    keys |= set(PretrainedEntry.model_fields) - {"options", "index"} if kind == "model" else set()
     assert RESERVED_OF_KIND[kind] == keys
     for number, key in enumerate(sorted(keys)):
         source = ANY.format(kind=kind.capitalize(), option=spelled.format(key=key))

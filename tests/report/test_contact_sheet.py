@@ -7,10 +7,11 @@ import io
 import numpy as np
 from PIL import Image
 
+from faceexp.contract import Face
 from faceexp.data.crops import SHOWN_SIDE, Crops, Drawing, Looked
-from faceexp.data.detection import Box
+from faceexp.experiment.detect import Detect
 from faceexp.experiment.schema import Preprocess
-from faceexp.report.contact_sheet import COLUMNS, CROPPED, EYES, GAP, HEADING, LINE, OTHER, heading, page, sheet
+from faceexp.report.contact_sheet import COLUMNS, CROPPED, GAP, HEADING, LINE, OTHER, POINTS, heading, page, sheet
 from faceexp.report.terminal.crops import crops_lines
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -21,7 +22,7 @@ def drawing(crop=True):
         Image.new("RGB", (SHOWN_SIDE, SHOWN_SIDE), RED),
         Image.new("RGB", (SHOWN_SIDE, SHOWN_SIDE), BLUE) if crop else None,
         0.5,
-        (Box(40, 40, 100), Box(180, 180, 40)),
+        (Face(40, 40, 100, 100), Face(180, 180, 40, 40)),
         ((80.0, 80.0),) if crop else (),
         ((30, 30), (150, 30), (150, 150), (30, 150)) if crop else (),
     )
@@ -49,7 +50,7 @@ def test_photo_and_crop_lie_side_by_side_with_boxes_and_points():
     assert (photo == OTHER).all(axis=-1).any()
     assert not (photo == CROPPED).all(axis=-1).any()
     several = pixels[top + 200 : top + 200 + SHOWN_SIDE, :]
-    for colour in (CROPPED, OTHER, EYES, BLUE):
+    for colour in (CROPPED, OTHER, POINTS, BLUE):
         assert (several == colour).all(axis=-1).any(), colour
 
 
@@ -78,7 +79,7 @@ def test_the_page_loads_nothing_and_takes_no_name_for_markup():
 
 
 def test_the_screen_counts_and_names():
-    lines = list(crops_lines(MADE, Preprocess()))
+    lines = list(crops_lines(MADE, Preprocess(detect=Detect())))
     assert lines == [
         "5 photos of 2 people",
         "  one face               2",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
+import dis
 import importlib.util
 import itertools
 import json
@@ -23,9 +25,11 @@ from PIL import Image
 import faceexp
 from faceexp.errors import InputError
 from faceexp.experiment.schema import Preprocess
+from faceexp.registry.installed import discover
 from faceexp.results.folder import NETWORK_FILES as FILES
 from faceexp.serving import export
 from faceexp.serving.export import export_model
+from faceexp.serving.program import program
 
 SPEC = """\
 name = "little"
@@ -488,6 +492,123 @@ def test_the_program_refuses_in_one_line_what_it_cannot_do(detecting, tmp_path):
     assert "holds no network" in refused(other / "compare.py", face, face)
     (other / "calibration.json").write_text("{}")
     assert "calibration.json beside this program cannot be used" in refused(other / "compare.py", face, face)
+
+
+FROM_A_FILE = '''
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+from faceexp.contract import ByteArray, DetectorPlugin, Face, Hint, InputFile, Points, option
+
+
+class Plugin(DetectorPlugin):
+    """The middle of the photo, as large as a file says."""
+
+    reference: ClassVar[str] = "this test"
+    points: ClassVar[Points] = "none"
+    requirements: ClassVar[tuple[str, ...]] = ("nothing-at-all>=1",)
+
+    path: InputFile = option(..., "The file.")
+    factor: float = option(1.0, "Of the share.", gt=0)
+
+    def detect(self, photo: ByteArray, hint: Hint) -> Sequence[Face]:
+        height, width = photo.shape[:2]
+        side = self.factor * {name}(self.path) * min(height, width)
+        return [Face((width - side) / 2, (height - side) / 2, side, side)]
+
+
+@cache
+def {name}(path: str) -> float:
+    return float(Path(path).read_text())
+'''
+
+
+def test_a_file_of_the_detector_goes_with_the_model(detecting, install, tmp_path):
+    folder, scenes = detecting
+    install("outside-detector", "detector", "from_a_file", FROM_A_FILE.replace("{name}", "share_in"))
+    source, out, elsewhere = tmp_path / "source", tmp_path / "out", tmp_path / "elsewhere"
+    source.mkdir()
+    shutil.copy(folder.parent / "model.keras", source)
+    (tmp_path / "share.txt").write_text("0.8")
+    content = read(folder / "calibration.json")
+    content["preprocess"]["detect"] = {
+        "plugin": "from_a_file",
+        "align": "none",
+        "options": {"path": str(tmp_path / "share.txt"), "factor": 0.5},
+    }
+    (source / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
+    expected = faceexp.load_model(source).verify(*scenes["faces"][:2])
+    export_model(source, out, ["onnx"])
+    (tmp_path / "share.txt").unlink()
+    out.rename(elsewhere)
+    assert read(elsewhere / "calibration.json")["preprocess"]["detect"]["options"]["path"] == "detector-share.txt"
+    assert faceexp.load_model(elsewhere).verify(*scenes["faces"][:2]).distance == pytest.approx(
+        expected.distance, rel=1e-4
+    )
+    readme = (elsewhere / "README.md").read_text(encoding="utf-8")
+    assert "pip install numpy pillow onnxruntime 'nothing-at-all>=1'" in readme
+    assert "| `detector-share.txt` | what the detector of faces needs |" in readme
+    done = subprocess.run(
+        [sys.executable, "-I", elsewhere / "compare.py", *scenes["faces"][:2]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout.split()[1]) == pytest.approx(expected.distance, rel=1e-4)
+    # Where it was trained, the file is missing now.
+    with pytest.raises(InputError, match=r"'from_a_file' needs the file .*share\.txt, which is not there"):
+        faceexp.load_model(source)
+
+
+def test_a_detector_that_is_not_installed_is_told_in_one_line(detecting, tmp_path):
+    shutil.copytree(detecting[0], tmp_path / "model")
+    content = read(tmp_path / "model" / "calibration.json")
+    content["preprocess"]["detect"] = {"plugin": "nowhere", "align": "five_points"}
+    (tmp_path / "model" / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        faceexp.load_model(tmp_path / "model")
+    (problem,) = caught.value.problems
+    assert problem.where == str(tmp_path / "model")
+    assert problem.message.startswith(
+        "the photos of this model are cropped to the face; no detector plugin 'nowhere' is installed; install its package"
+    )
+
+
+def test_a_model_by_landmarks_of_its_data_says_that_a_photo_has_none(detecting, tmp_path):
+    folder, scenes = detecting
+    shutil.copytree(folder, tmp_path / "model")
+    content = read(tmp_path / "model" / "calibration.json")
+    content["preprocess"]["detect"] = {"plugin": "landmarks", "align": "five_points"}
+    (tmp_path / "model" / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(
+        InputError, match="shows a face whose landmarks nobody knows: the photos of this model are cropped"
+    ):
+        faceexp.load_model(tmp_path / "model").verify(*scenes["faces"][:2])
+
+
+def test_a_detector_that_calls_something_as_the_program_does_is_refused(install):
+    install("outside-clash", "detector", "clashing", FROM_A_FILE.replace("{name}", "settings"))
+    detector: Any = discover().find("detector", "clashing").load()
+    with pytest.raises(InputError, match="outside_clash calls something 'settings', as the program in the folder does"):
+        program(detector)
+
+
+@pytest.mark.parametrize("name", ["haar", "landmarks", "mtcnn", "scrfd", "yunet"])
+def test_the_program_has_all_that_a_detector_uses(name, tmp_path):
+    detector: Any = discover().find("detector", name).load()
+    text = program(detector)
+    (tmp_path / "compare.py").write_text(text, encoding="utf-8")
+    there = runpy.run_path(str(tmp_path / "compare.py"))
+    assert there["DETECTOR"].__name__ == detector.__name__
+    known = {*there, *vars(builtins)}
+    code = [compile(text, "compare.py", "exec")]
+    while code:
+        inside = code.pop()
+        code += [each for each in inside.co_consts if isinstance(each, types.CodeType)]
+        # What stands at the top was found when the program was opened; this is what its functions use.
+        assert {each.argval for each in dis.get_instructions(inside) if each.opname == "LOAD_GLOBAL"} <= known
 
 
 def test_a_threshold_of_ones_own_goes_with_the_model_and_its_program_uses_it(detecting, tmp_path):

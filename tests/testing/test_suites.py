@@ -11,6 +11,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -26,12 +27,15 @@ from faceexp.contract import (
     BatchNeeds,
     BatchSupply,
     DatasetPlugin,
+    DetectorPlugin,
     Distance,
+    Face,
     FaceData,
     FixedModelPlugin,
     LossPlugin,
     LossTraits,
     ModelPlugin,
+    Points,
     SamplerPlugin,
     StoredImage,
     option,
@@ -41,22 +45,25 @@ from faceexp.errors import InputError
 from faceexp.tensors import pair_distances, unit_rows
 from faceexp.testing import (
     DatasetContract,
+    DetectorContract,
     FixedModelContract,
     LossContract,
     ModelContract,
     PluginContract,
     SamplerContract,
 )
+from faceexp.testing.detector import made_photos
 from faceexp.testing.plugin import keras_settings, settings_kept
 
 pytest_plugins = ["pytester"]
 
-SUITES = {
+SUITES: dict[str, type[PluginContract]] = {
     "loss": LossContract,
     "model": ModelContract,
     "fixed_model": FixedModelContract,
     "dataset": DatasetContract,
     "sampler": SamplerContract,
+    "detector": DetectorContract,
 }
 
 
@@ -70,7 +77,7 @@ def run(suite, plugin, tmp_path, names=None):
     failed, skipped = set(), set()
     for name in sorted(names or checks(suite)):
         check = getattr(suite(), name)
-        given = {"plugin": plugin, "labels": labels.copy(), "tmp_path": tmp_path}
+        given = {"plugin": plugin, "labels": labels.copy(), "tmp_path": tmp_path, "searches": made_photos()}
         try:
             with settings_kept(plugin):
                 check(**{argument: given[argument] for argument in inspect.signature(check).parameters})
@@ -260,7 +267,28 @@ class Shuffle(SamplerPlugin):
             yield rng.choice(count, 16, replace=False)
 
 
-HEALTHY = {"loss": Pull, "model": Flat, "fixed_model": Averages, "dataset": Noise, "sampler": Shuffle}
+class Brightest(DetectorPlugin):
+    """The brightest pixel is the middle of a face, whose points lie around it."""
+
+    reference: ClassVar[str] = "this test"
+    points: ClassVar[Points] = "five"
+
+    def detect(self, photo, hint):
+        row, column = np.unravel_index(photo.sum(axis=2).argmax(), photo.shape[:2])
+        return [self.face(float(column), float(row))]
+
+    def face(self, x, y):
+        return Face(x - 5, y - 5, 10, 10, landmarks=np.array([x, y]) + np.arange(10).reshape(5, 2))
+
+
+HEALTHY = {
+    "loss": Pull,
+    "model": Flat,
+    "fixed_model": Averages,
+    "dataset": Noise,
+    "sampler": Shuffle,
+    "detector": Brightest,
+}
 
 
 @pytest.mark.parametrize("kind", HEALTHY)
@@ -1307,6 +1335,107 @@ class PythonsGlobalNumbers(Shuffle):
         for number in itertools.count():
             random.seed(1000 * seed + number)
             yield np.array(random.sample(range(count), 16))
+
+
+@planted("detector", "test_gives_faces")
+class Flattened(Brightest):
+    """Its boxes hold nothing."""
+
+    def face(self, x, y):
+        return Face(x, y, 10, 0, landmarks=np.zeros((5, 2)))
+
+
+@pytest.mark.parametrize(
+    ("face", "message"),
+    [
+        ((1, 2, 3, 4), r"a face is a tuple, not Face\(...\)"),
+        (Face(0, 0, np.nan, 5), "has numbers that are not finite"),
+        (Face(0, 0, 5, 0), "has an empty box"),
+    ],
+)
+def test_what_is_no_face_is_told_in_words(face, message):
+    class Odd(Brightest):
+        """It gives something else."""
+
+        def detect(self, photo, hint):
+            return [face]
+
+    with pytest.raises(AssertionError, match=message):
+        DetectorContract().test_gives_faces(Odd(), made_photos())
+
+
+@planted("detector", "test_gives_the_points_that_it_promises")
+class WithoutPoints(Brightest):
+    """It promises five points."""
+
+    def face(self, x, y):
+        return Face(x, y, 10, 10)
+
+
+@planted("detector", "test_gives_the_points_that_it_promises")
+class MorePoints(Brightest):
+    """It promises none."""
+
+    points: ClassVar[Points] = "none"
+
+
+@planted("detector", "test_gives_the_points_that_it_promises")
+class OneEye(Brightest):
+    """It finds one of the eyes."""
+
+    def eyes(self, photo, face):
+        return face.landmarks[:1]
+
+
+@planted("detector", "test_gives_the_points_that_it_promises")
+class Undecided(Brightest):
+    """It does not say which."""
+
+    def gives(self):
+        return "some"
+
+
+@planted("detector", "test_leaves_the_photo_alone", "test_the_photo_alone_decides", "test_several_threads_may_ask")
+class Drawing(Brightest):
+    """It marks what it has found in the photo itself."""
+
+    def detect(self, photo, hint):
+        faces = super().detect(photo, hint)
+        photo[photo.sum(axis=2) == photo.sum(axis=2).max()] = 0
+        photo[0, 0] = 1
+        return faces
+
+
+@planted("detector", "test_leaves_the_process_as_it_was")
+class ChangingErrors(Brightest):
+    """It wants to hear nothing of divisions by 0."""
+
+    def detect(self, photo, hint):
+        np.seterr(divide="ignore")
+        return super().detect(photo, hint)
+
+
+@planted("detector", "test_the_photo_alone_decides", "test_several_threads_may_ask")
+class Following(Brightest):
+    """It remembers where the last face was."""
+
+    last: ClassVar[list[float]] = [0.0]
+
+    def detect(self, photo, hint):
+        before, self.last[0] = self.last[0], self.last[0] + photo.shape[0]
+        return [self.face(before, 0.0)]
+
+
+@planted("detector", "test_several_threads_may_ask")
+class Sharing(Brightest):
+    """It keeps the photo that it searches where other threads put theirs."""
+
+    photos: ClassVar[list[Any]] = []
+
+    def detect(self, photo, hint):
+        self.photos[:] = [photo]
+        time.sleep(0.01)
+        return super().detect(self.photos[0], hint)
 
 
 CASES = [

@@ -44,7 +44,7 @@ def crops(
     data, preprocess = study.data(), study.experiment.preprocess
     indices = of_first(data, people)
     with counting(error_console(), "looking at photos", len(indices)) as advance:
-        looked = look_at(data, indices, preprocess, advance)
+        looked = look_at(data, indices, preprocess, advance, study.resolved.detector)
     content = sheet(looked) if file.suffix.lower() == ".png" else page(looked, study.experiment.name).encode()
     with writing("--out", file):
         write_bytes(file, content)

@@ -116,7 +116,7 @@ def _judge_two(
         # The network is loaded when it is first used, which takes seconds; on a terminal a word says so meanwhile.
         with stderr.status("loading the model") if is_screen(stderr) else contextlib.nullcontext():
             answer = opened.verify(first, second, far)
-        _warn_of_several_faces(stderr, dict(zip((str(first), str(second)), answer.faces, strict=True)))
+        _warn_of_several_faces(stderr, dict(zip((str(first), str(second)), answer.faces, strict=True)), opened)
     show(verification(answer, opened), answer_as_json(answer) | {"model": _about(opened)}, as_json=as_json)
 
 
@@ -124,7 +124,7 @@ def _judge_list(model: "FaceModel", listed: "PairList", far: float | None, stder
     photos = {photo for first, second, _ in listed.pairs for photo in (first, second)}
     with counting(stderr, "embedding photos", len(photos)) as on_progress:
         judged = model.verify_pairs([(first, second) for first, second, _ in listed.pairs], far, on_progress)
-    _warn_of_several_faces(stderr, judged.faces)
+    _warn_of_several_faces(stderr, judged.faces, model)
     return judged
 
 
@@ -300,11 +300,11 @@ def _about(model: "FaceModel") -> dict[str, object]:
     }
 
 
-def _warn_of_several_faces(stderr: "Console", faces: Mapping[str, int]) -> None:
-    """Name the photos that show several faces, of which the largest is used."""
+def _warn_of_several_faces(stderr: "Console", faces: Mapping[str, int], model: "FaceModel") -> None:
+    """Name the photos that show several faces, of which one is used."""
     for photo, count in faces.items():
-        if count > 1:
-            say(f"{photo} shows {count} faces; the largest is compared", "yellow", stderr)
+        if count > 1 and (detect := model.preprocess.detect):
+            say(f"{photo} shows {count} faces; {detect.taken} is compared", "yellow", stderr)
 
 
 class ModelFormat(StrEnum):

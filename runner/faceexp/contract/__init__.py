@@ -2,7 +2,8 @@
 
 A plugin is a frozen pydantic model named by an entry point. **Its fields are its TOML options**; the first line of its
 docstring is its summary; ``build(...)`` makes the thing. Importing a plugin module must not import TensorFlow: heavy
-imports live inside ``build``. The four groups are ``faceexp.losses``, ``.models``, ``.datasets`` and ``.samplers``.
+imports live inside ``build``. The groups are ``faceexp.losses``, ``.models``, ``.datasets``, ``.samplers`` and
+``.detectors``.
 
 >>> from typing import ClassVar
 >>> class Squared(LossPlugin):
@@ -28,6 +29,7 @@ from faceexp.contract.datasets import (
     people_of_pairs,
     too_few_people,
 )
+from faceexp.contract.detectors import DetectorPlugin, Face, Hint, Points
 from faceexp.contract.losses import Distance, LossContext, LossFunction, LossPlugin, LossTraits, pair_traits
 from faceexp.contract.models import FixedModelPlugin, ModelPlugin
 from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
@@ -44,12 +46,15 @@ __all__ = [
     "BatchSupply",
     "ByteArray",
     "DatasetPlugin",
+    "DetectorPlugin",
     "Distance",
+    "Face",
     "FaceData",
     "FacePairs",
     "FixedModelPlugin",
     "FloatArray",
     "Halves",
+    "Hint",
     "InputFile",
     "InputFolder",
     "IntArray",
@@ -59,6 +64,7 @@ __all__ = [
     "LossTraits",
     "ModelPlugin",
     "Plugin",
+    "Points",
     "SamplerPlugin",
     "StoredImage",
     "choose_people",

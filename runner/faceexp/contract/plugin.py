@@ -20,6 +20,7 @@ RESERVED_OF_KIND: dict[str, frozenset[str]] = {
     "model": frozenset({"plugin", "embedding_dim", "label", "distance"}),
     "dataset": frozenset({"plugin"}),
     "sampler": frozenset({"plugin"}),
+    "detector": frozenset({"plugin", "align", "margin", "smallest", "several", "template", "template_size"}),
 }
 
 GROUPS: dict[str, str] = {
@@ -27,6 +28,7 @@ GROUPS: dict[str, str] = {
     "model": "faceexp.models",
     "dataset": "faceexp.datasets",
     "sampler": "faceexp.samplers",
+    "detector": "faceexp.detectors",
 }
 
 

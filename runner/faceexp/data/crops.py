@@ -10,12 +10,14 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
-from faceexp.contract import FaceData
-from faceexp.data import detection, images
-from faceexp.data.detection import Box, Point
+from faceexp.arrays import FloatArray
+from faceexp.contract import DetectorPlugin, Face, FaceData
+from faceexp.data import detection, detectors, images
+from faceexp.data.detection import Point
 from faceexp.data.face_data import image_name
 from faceexp.errors import plain
 from faceexp.experiment.schema import Preprocess
+from faceexp.registry.installed import ConfiguredPlugin
 
 # ``unreadable`` is what cannot be decoded, ``whole`` a photo in which nothing is looked for.
 Kind = Literal["unreadable", "none", "several", "one", "whole"]
@@ -39,15 +41,15 @@ class Drawing:
         crop: What the network gets, small; nothing where it gets nothing.
         scale: Pixels of ``photo`` for each pixel of the photo; what follows is in pixels of the photo.
         faces: All faces that were found, the one that is cropped first.
-        eyes: The eyes by which it is turned.
-        corners: Of the square that is cut out.
+        points: The points of the face by which it is brought into place: five, two eyes or none.
+        corners: Of what is cut out.
     """
 
     photo: Image.Image
     crop: Image.Image | None
     scale: float
-    faces: tuple[Box, ...] = ()
-    eyes: tuple[Point, ...] = ()
+    faces: tuple[Face, ...] = ()
+    points: tuple[Point, ...] = ()
     corners: tuple[Point, ...] = ()
 
 
@@ -99,7 +101,13 @@ def of_first(data: FaceData, people: int | None) -> list[int]:
     return indices
 
 
-def look_at(data: FaceData, indices: list[int], preprocess: Preprocess, progress: Callable[[int], None]) -> Crops:
+def look_at(
+    data: FaceData,
+    indices: list[int],
+    preprocess: Preprocess,
+    progress: Callable[[int], None],
+    configured: ConfiguredPlugin | None = None,
+) -> Crops:
     """Return what detection finds in the photos, decoded with the same checks and by the same code as for training.
 
     Args:
@@ -107,17 +115,18 @@ def look_at(data: FaceData, indices: list[int], preprocess: Preprocess, progress
         indices: Which of its images are looked at.
         preprocess: How its images become arrays.
         progress: Is called with how many photos are done.
+        configured: The detector that the experiment names, if it names one.
     """
     evenly = np.linspace(0, len(indices) - 1, min(MOST_OTHERS, len(indices)))
     others = {indices[int(place)] for place in evenly.round()}
     photos: list[Looked] = []
     drawn: Counter[Kind] = Counter()
 
-    def look_at_block(start: int) -> list[Looked]:
-        return [_look(data, index, preprocess) for index in indices[start : start + AT_ONCE]]
+    detector = detectors.ready(configured, data.columns)
 
-    if preprocess.detect:
-        detection.version()  # without OpenCV, this says what to install
+    def look_at_block(start: int) -> list[Looked]:
+        return [_look(data, index, preprocess, detector) for index in indices[start : start + AT_ONCE]]
+
     with images.decoding_threads() as pool:
         starts = range(0, len(indices), AT_ONCE)
         for start, block in zip(starts, pool.map(look_at_block, starts), strict=True):
@@ -130,33 +139,43 @@ def look_at(data: FaceData, indices: list[int], preprocess: Preprocess, progress
     return Crops(len(np.unique(data.labels[indices])), tuple(photos), preprocess.detect is not None)
 
 
-def _look(data: FaceData, index: int, preprocess: Preprocess) -> Looked:
+def _look(data: FaceData, index: int, preprocess: Preprocess, detector: DetectorPlugin | None) -> Looked:
     source, name = data.images[index], image_name(data, index)
+    known = data.columns.get("landmarks")
+    landmarks = None if known is None else known[index]
     try:
         if isinstance(source, np.ndarray):
-            return _seen(name, images.upright(Image.fromarray(source)), preprocess)
-        return images.opened(source, lambda image: _seen(name, images.upright(image), preprocess))
+            return _seen(name, images.upright(Image.fromarray(source)), preprocess, detector, landmarks)
+        return images.opened(source, lambda image: _seen(name, images.upright(image), preprocess, detector, landmarks))
     except images.UnreadableImageError as error:
         return Looked(name, "unreadable", plain(str(error)))
 
 
-def _seen(name: str, photo: Image.Image, preprocess: Preprocess) -> Looked:
+def _seen(
+    name: str,
+    photo: Image.Image,
+    preprocess: Preprocess,
+    detector: DetectorPlugin | None,
+    landmarks: FloatArray | None,
+) -> Looked:
     detect = preprocess.detect
     scale = min(1.0, SHOWN_SIDE / max(photo.size))
-    if detect is None:
+    if detect is None or detector is None:
         return Looked(name, "whole", drawing=Drawing(_small(photo, scale), _crop(photo, preprocess), scale))
-    grey = photo.convert("L")
-    faces = detection.find(grey, detect)
-    kind: Kind = "none" if not faces else "one" if len(faces) == 1 else "several"
-    drawing = Drawing(_small(photo, scale), None, scale, tuple(faces))
+    drawing = Drawing(_small(photo, scale), None, scale)
     try:
-        face = detection.chosen(faces, detect)
+        searched = detection.search(photo, detect, detector, landmarks)
+    except detection.NoFaceError as error:
+        return Looked(name, "none", str(error), drawing)
+    count = len(searched.faces)
+    kind: Kind = "none" if not count else "one" if count == 1 else "several"
+    drawing = replace(drawing, faces=tuple(searched.faces))
+    try:
+        taken = detection.cut(searched, preprocess, detect, detector)
     except detection.NoFaceError as error:
         return Looked(name, kind, str(error), drawing)
-    tilt = detection.tilt(grey, face, detect)
-    square = detection.square(face, tilt, detect)
-    crop = _crop(square.cut(photo), preprocess)
-    return Looked(name, kind, drawing=replace(drawing, crop=crop, eyes=tilt.eyes, corners=square.corners))
+    crop = _crop(images.cropped(photo, taken, preprocess), preprocess)
+    return Looked(name, kind, drawing=replace(drawing, crop=crop, points=taken.points, corners=taken.corners))
 
 
 def _small(photo: Image.Image, scale: float) -> Image.Image:

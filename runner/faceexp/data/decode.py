@@ -12,11 +12,12 @@ import PIL
 from PIL import Image
 
 from faceexp.arrays import ByteArray, IntArray, new_array_file
-from faceexp.contract import FaceData
-from faceexp.data import detection, images
+from faceexp.contract import DetectorPlugin, FaceData
+from faceexp.data import detectors, images
 from faceexp.data.face_data import place_of
 from faceexp.errors import InputError, Problem, first_of
 from faceexp.experiment.schema import Experiment
+from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Artefact, Store, source_digest
 
 # What of faceexp decides the pixels that an image becomes.
@@ -32,23 +33,40 @@ DIGEST_BYTES = 16
 Progress = Callable[[int, int], None]
 
 
-def decoded_images(data: FaceData, experiment: Experiment, store: Store, progress: Progress) -> Artefact:
-    """Return the artefact with the images as one array; decoding happens once for each data set and preprocessing."""
+def decoded_images(
+    data: FaceData,
+    experiment: Experiment,
+    store: Store,
+    progress: Progress,
+    configured: ConfiguredPlugin | None = None,
+) -> Artefact:
+    """Return the artefact with the images as one array; decoding happens once for each data set and preprocessing.
+
+    Args:
+        data: The data set.
+        experiment: Its table ``[preprocess]`` says how images become arrays.
+        store: Where finished work is kept.
+        progress: Is called with how many images are done, and of how many.
+        configured: The detector that the experiment names, if it names one.
+    """
     inputs = {
         "fingerprint": data.fingerprint,
         "preprocess": experiment.preprocess.model_dump(mode="json"),
         "code": source_digest(*SOURCES),
         "pillow": PIL.__version__,
-        "opencv": detection.version() if experiment.preprocess.detect else None,
+        "detector": configured.identity if configured else None,
     }
 
     def make(folder: Path) -> None:
-        _decode_all(data, experiment, folder, progress)
+        detector = detectors.ready(configured, data.columns)
+        _decode_all(data, experiment, detector, folder, progress)
 
     return store.get("images", inputs, make)
 
 
-def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: Progress) -> None:
+def _decode_all(
+    data: FaceData, experiment: Experiment, detector: DetectorPlugin | None, folder: Path, progress: Progress
+) -> None:
     preprocess = experiment.preprocess
     count = len(data.images)
     file = folder / "images.npy"
@@ -56,13 +74,15 @@ def _decode_all(data: FaceData, experiment: Experiment, folder: Path, progress: 
     digests = np.zeros((count, DIGEST_BYTES), np.uint8)
     faces = np.ones(count, np.int32)
 
+    known = data.columns.get("landmarks")
+
     def decode(index: int) -> Problem | None:
-        source = data.images[index]
+        source, landmarks = data.images[index], None if known is None else known[index]
         try:
             if isinstance(source, np.ndarray):
-                picture = images.prepare(Image.fromarray(source), preprocess)
+                picture = images.prepare(Image.fromarray(source), preprocess, detector, landmarks)
             else:
-                picture = images.decode(source, preprocess)
+                picture = images.decode(source, preprocess, detector, landmarks)
         except images.UnreadableImageError as error:
             return images.unreadable(place_of(data, index), error)
         array[index], faces[index] = picture.pixels, picture.faces

@@ -16,11 +16,12 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from faceexp.arrays import ByteArray
-from faceexp.contract import StoredImage
+from faceexp.arrays import ByteArray, FloatArray
+from faceexp.contract import DetectorPlugin, StoredImage
 from faceexp.data import detection
-from faceexp.errors import Problem
-from faceexp.experiment.schema import Detect, Preprocess
+from faceexp.errors import InputError, Problem
+from faceexp.experiment.detect import Detect
+from faceexp.experiment.schema import Preprocess
 from faceexp.files import MAX_IMAGE_BYTES, UnfitFileError, check_file, explain_os_error, photo_formats
 
 T = TypeVar("T")
@@ -68,13 +69,18 @@ class Picture:
     faces: int = 1
 
 
-def decode(source: Path | StoredImage, preprocess: Preprocess) -> Picture:
+def decode(
+    source: Path | StoredImage,
+    preprocess: Preprocess,
+    detector: DetectorPlugin | None = None,
+    landmarks: FloatArray | None = None,
+) -> Picture:
     """Return the picture of an image file, or of an image inside a larger file.
 
     Raises:
         UnreadableImageError: See :func:`opened`; or the face that is looked for is not there.
     """
-    return opened(source, lambda image: prepare(image, preprocess))
+    return opened(source, lambda image: prepare(image, preprocess, detector, landmarks))
 
 
 def opened(source: Path | StoredImage, use: Callable[[Image.Image], T]) -> T:
@@ -95,7 +101,7 @@ def opened(source: Path | StoredImage, use: Callable[[Image.Image], T]) -> T:
         with Image.open(content, formats=photo_formats()) as image:
             _check_pixels(image.size)
             return use(image)
-    except UnreadableImageError:
+    except (UnreadableImageError, InputError):  # what is at fault of a detector, and not of the photo
         raise
     except UnidentifiedImageError as error:  # its own text names the path once more, or an object in memory
         raise UnreadableImageError("cannot be decoded (cannot identify image file)") from error
@@ -121,15 +127,26 @@ def _check_pixels(size: tuple[int, int]) -> None:
         raise UnreadableImageError(f"has {pixels:,} pixels, more than the {MAX_PIXELS:,} that are decoded")
 
 
-def prepare(image: Image.Image, preprocess: Preprocess) -> Picture:
+def prepare(
+    image: Image.Image,
+    preprocess: Preprocess,
+    detector: DetectorPlugin | None = None,
+    landmarks: FloatArray | None = None,
+) -> Picture:
     """Return a picture as the experiment wants it: upright, its face alone, resized, grey or colour.
+
+    Args:
+        image: The picture as it was opened.
+        preprocess: How the experiment wants it.
+        detector: What finds the face, made ready; the experiment names it if ``preprocess.detect`` is given.
+        landmarks: float (5, 2), what the data set knows of the picture.
 
     Raises:
         UnreadableImageError: Its pixels are of an unknown range, or the face that is looked for is not there.
     """
     photo, faces = upright(image), 1
     if preprocess.detect:
-        photo, faces = _face(photo, preprocess.detect)
+        photo, faces = _face(photo, preprocess, preprocess.detect, detector, landmarks)
     return Picture(resized(photo, preprocess), faces)
 
 
@@ -143,11 +160,31 @@ def resized(photo: Image.Image, preprocess: Preprocess) -> ByteArray:
     return array.reshape(height, width, 1 if preprocess.color == "gray" else 3)
 
 
-def _face(photo: Image.Image, detect: Detect) -> tuple[Image.Image, int]:
+def _face(
+    photo: Image.Image,
+    preprocess: Preprocess,
+    detect: Detect,
+    detector: DetectorPlugin | None,
+    landmarks: FloatArray | None,
+) -> tuple[Image.Image, int]:
+    if detector is None:
+        raise InputError(Problem("a face is to be found, and nobody has given the detector"))
     try:
-        return detection.crop(photo, detect)
+        searched = detection.search(photo, detect, detector, landmarks)
+        taken = detection.cut(searched, preprocess, detect, detector)
     except detection.NoFaceError as error:
         raise UnreadableImageError(str(error)) from error
+    return cropped(photo, taken, preprocess), len(searched.faces)
+
+
+def cropped(photo: Image.Image, taken: detection.Cut, preprocess: Preprocess) -> Image.Image:
+    """Return what is cut out of a photo.
+
+    By five points, it is the network's image already. It is taken from the colours that the network wants: of a photo
+    with a palette, Pillow would take the nearest pixels.
+    """
+    is_final = preprocess.detect is not None and preprocess.detect.align == "five_points"
+    return taken.of(photo.convert("L" if preprocess.color == "gray" else "RGB") if is_final else photo)
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from faceexp.contract import RESERVED
 from faceexp.errors import Problem
+from faceexp.experiment.detect import USUAL, Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
 from faceexp.experiment.references import SEE_LIST, Reference, plugin_table, sets_of
@@ -43,6 +44,8 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
     if isinstance(data.get("finetune"), dict):
         data["finetune"] = _with_sampler(document, data["finetune"], ("finetune",), problems, references)
     data.update(sets_of(document, problems, references))
+    if isinstance(data.get("preprocess"), dict):
+        data["preprocess"] = _with_detector(document, data["preprocess"], problems, references)
     if "pretrained" in data:
         data["pretrained"] = _pretrained(document, data["pretrained"], problems, references)
     if data.get("losses") or not data.get("pretrained"):
@@ -97,6 +100,17 @@ def _with_sampler(
         return {**table, "sampler": {"plugin": ""}}
     sampler = plugin_table(document, table["sampler"], (*path, "sampler"), PluginRef, problems, references, "sampler")
     return {**table, "sampler": sampler}
+
+
+def _with_detector(
+    document: Document, table: TomlTable, problems: list[Problem], references: list[Reference]
+) -> TomlTable:
+    detect = table.get("detect")
+    if not isinstance(detect, dict):
+        return table
+    named = {"plugin": USUAL, **detect}
+    path = ("preprocess", "detect")
+    return {**table, "detect": plugin_table(document, named, path, Detect, problems, references, "detector")}
 
 
 def _losses(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from faceexp.errors import Problem
 from faceexp.experiment.lines import KeyPath, TomlTable
-from faceexp.experiment.schema import PluginRef, PretrainedEntry
+from faceexp.experiment.schema import PluginRef
 from faceexp.experiment.toml import Document
 
 SEE_LIST = "`faceexp list-plugins` shows the names"
@@ -27,7 +29,7 @@ def plugin_table(
     document: Document,
     table: object,
     path: KeyPath,
-    model: type[PluginRef | PretrainedEntry],
+    model: type[BaseModel],
     problems: list[Problem],
     references: list[Reference],
     kind: str,

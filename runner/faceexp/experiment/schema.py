@@ -17,6 +17,7 @@ from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment import table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
+from faceexp.experiment.detect import Detect
 from faceexp.experiment.evaluation import Evaluation
 from faceexp.experiment.published import Published
 from faceexp.experiment.sets import SetEntry
@@ -27,17 +28,6 @@ PARTS = ("train", "validation", "test")
 # Tables of other modules name plugins as well; this is where most look for how they do it.
 PluginRef = table.PluginRef
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
-
-
-class Detect(Table):
-    """How the face is found in a photo, before it is resized."""
-
-    align: bool = Field(True, description="Turn the face so that its eyes are level, where both are found.")
-    margin: float = Field(0.0, ge=0, le=2, description="Border to keep around the face, as a share of its side.")
-    smallest: float = Field(0.1, gt=0, le=1, description="Smallest face, as a share of the photo's shorter side.")
-    several: Literal["largest", "error"] = Field(
-        "largest", description="Whether the largest of several faces is taken, or such a photo counts as unreadable."
-    )
 
 
 class Preprocess(Table):

@@ -119,11 +119,11 @@ def parse_text(text: str, name: str, overrides: tuple[str, ...] = (), folder: Pa
 def dump(experiment: Experiment) -> str:
     """Return the resolved experiment as TOML that :func:`read` takes again: grids spelled out, defaults filled in."""
     data = experiment.model_dump(mode="json", exclude={"losses"}, exclude_none=True)
-    tables = [data["dataset"], *data.get("pretrained", ())]
+    tables = [data["dataset"], *data.get("pretrained", ()), data["preprocess"].get("detect", {})]
     tables += [data["model"]] if "model" in data else []
     tables += [data["finetune"]["sampler"]] if "finetune" in data else []
     for table in tables:
-        table.update(table.pop("options"))
+        table.update(table.pop("options", {}))
     for entry in data.get("test_sets", ()):
         entry["dataset"].update(entry["dataset"].pop("options"))
     losses = []

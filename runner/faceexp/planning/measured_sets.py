@@ -15,12 +15,11 @@ from faceexp.data.decode import decoded_images
 from faceexp.data.face_data import image_name, some
 from faceexp.data.test_set import PlannedSet, Shared
 from faceexp.errors import InputError
-from faceexp.experiment.schema import Experiment
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import listed_images
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Artefact, Store, digest, source_digest
-from faceexp.values import Event, EventCallback, Note, ResolvedSet
+from faceexp.values import Event, EventCallback, Note, Resolved, ResolvedSet
 
 Build = Callable[[ConfiguredPlugin], FaceData]
 # What readers call the kinds of what two sets share: one of it, and several.
@@ -118,7 +117,7 @@ def decode_sets(
     built: Sequence[BuiltSet],
     training: FaceData,
     decoded: Artefact,
-    experiment: Experiment,
+    resolved: Resolved,
     first: int,
     store: Store,
     on_event: EventCallback,
@@ -129,7 +128,7 @@ def decode_sets(
         built: Their data.
         training: The data set that is trained on.
         decoded: All of its images.
-        experiment: How images are prepared.
+        resolved: How images are prepared.
         first: The place of their first image among the images of the plan.
         store: Where images are kept.
         on_event: Is called with progress.
@@ -144,7 +143,11 @@ def decode_sets(
     issues: list[Issue] = []
     for one in built:
         artefact = decoded_images(
-            one.data, experiment, store, lambda done, total: on_event(Event("images", done, total))
+            one.data,
+            resolved.experiment,
+            store,
+            lambda done, total: on_event(Event("images", done, total)),
+            resolved.detector,
         )
         of_images, people = _shared_images(one, training, artefact, decoded, store)
         mode = one.resolved.entry.overlap

@@ -17,7 +17,7 @@ from faceexp.errors import InputError, Problem, near
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import backslash_hint
 from faceexp.experiment.references import Reference
-from faceexp.experiment.schema import PARTS, Experiment, Finetune, Protocol
+from faceexp.experiment.schema import PARTS, Experiment, Finetune, Preprocess, Protocol
 from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.toml import Document
 from faceexp.files import at_home
@@ -68,6 +68,7 @@ class Paths:
         return experiment.model_copy(
             update={
                 "dataset": dataset,
+                "preprocess": self._preprocess(experiment.preprocess),
                 "test_sets": tuple(self._set(entry, place) for place, entry in enumerate(experiment.test_sets)),
                 "model": model,
                 "protocol": self._protocol(experiment.protocol),
@@ -131,6 +132,13 @@ class Paths:
         sampler = finetune.sampler
         options = self._options("sampler", sampler.plugin, sampler.options, (*path, "finetune", "sampler"))
         return finetune.model_copy(update={"sampler": sampler.model_copy(update={"options": options})})
+
+    def _preprocess(self, preprocess: Preprocess) -> Preprocess:
+        detect = preprocess.detect
+        if detect is None:
+            return preprocess
+        options = self._options("detector", detect.plugin, detect.options, ("preprocess", "detect"))
+        return preprocess.model_copy(update={"detect": detect.model_copy(update={"options": options})})
 
     def _protocol(self, protocol: Protocol) -> Protocol:
         given = {key: getattr(protocol, key) for key in OF_PROTOCOL}

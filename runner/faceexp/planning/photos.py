@@ -18,11 +18,13 @@ from PIL import Image, ImageOps
 
 from faceexp.arrays import IntArray
 from faceexp.contract import FaceData
-from faceexp.data import detection, images
+from faceexp.data import detection, detectors, images
 from faceexp.data.face_data import image_name
 from faceexp.errors import InputError
-from faceexp.experiment.schema import Detect, Preprocess
+from faceexp.experiment.detect import Detect
+from faceexp.experiment.schema import Preprocess
 from faceexp.files import photo_formats
+from faceexp.registry.installed import discover
 
 # Of more photos than this, as many are opened, evenly spread over the people; a run opens all of them anyway.
 MOST_OPENED = 2000
@@ -163,24 +165,27 @@ def _glance(path: Path) -> _Glance | str:
 
 def _faces(pool: ThreadPoolExecutor, paths: Sequence[Path], on_progress: Callable[[int], None]) -> Faces | None:
     """Return what the detector finds in some photos, or nothing where no detector is installed."""
+    usual = Detect()
     try:
-        detection.version()  # imports the detector, which several threads must not do at once
+        detector = detectors.ready(discover().configure("detector", usual.plugin, usual.options))
     except InputError:
         return None
+    if detector is None:
+        return None
+
+    def search(path: Path) -> list[float]:
+        """Return how large the faces of a photo are, the largest first, as shares of its shorter side."""
+        with Image.open(path, formats=photo_formats()) as image:
+            photo = ImageOps.exif_transpose(image).convert("RGB")
+        return [face.side / min(photo.size) for face in detection.search(photo, usual, detector).faces]
+
     shares: list[float] = []
     several = 0
-    for number, found in enumerate(pool.map(_search, paths), 1):
+    for number, found in enumerate(pool.map(search, paths), 1):
         shares += found[:1]
         several += len(found) > 1
         on_progress(number)
     return Faces(len(paths), tuple(shares), several)
-
-
-def _search(path: Path) -> list[float]:
-    """Return how large the faces of a photo are, the largest first, as shares of its shorter side."""
-    with Image.open(path, formats=photo_formats()) as image:
-        grey = ImageOps.exif_transpose(image).convert("L")
-    return [face.side / min(grey.size) for face in detection.find(grey, Detect())]
 
 
 def _alike(data: FaceData, glances: dict[int, _Glance]) -> list[str]:

@@ -16,6 +16,7 @@ from faceexp.data.seen_photos import file_digests
 from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED
 from faceexp.experiment.baselines import PCA
+from faceexp.experiment.detect import Detect
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
 from faceexp.planning.build import build_data
@@ -51,7 +52,13 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     built = build_sets(resolved.sets, data, build_data)
     # People are checked before decoding, which is slow; and again after it, since unreadable images do not count.
     of_people = _choose_people(data, in_question, experiment.protocol, named)
-    artefact = decoded_images(data, experiment, store, lambda done, total: on_event(Event("images", done, total)))
+    artefact = decoded_images(
+        data,
+        experiment,
+        store,
+        lambda done, total: on_event(Event("images", done, total)),
+        resolved.detector,
+    )
     readable = np.load(artefact.path / "kept.npy", allow_pickle=False)
     digests: ByteArray = np.load(artefact.path / "digests.npy", allow_pickle=False)
     faces: IntArray = np.load(artefact.path / "faces.npy", allow_pickle=False)
@@ -59,7 +66,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     is_used &= np.isin(readable, _choose_people(data, readable[is_used], experiment.protocol, named))
     used = readable[is_used]
     images_key = digest([artefact.key, used.tolist()])
-    sets = decode_sets(built, data, artefact, experiment, len(used), store, on_event)
+    sets = decode_sets(built, data, artefact, resolved, len(used), store, on_event)
     if sets.images or not is_used.all():
         artefact = selected_images([(artefact, np.flatnonzero(is_used)), *sets.images], store)
     pixels: ByteArray = np.load(artefact.path / "images.npy", mmap_mode="r", allow_pickle=False)
@@ -90,7 +97,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         *_existing(fitted),
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
-        *_of_several_faces(data, used[faces[is_used] > 1], len(used)),
+        *_of_several_faces(data, used[faces[is_used] > 1], len(used), experiment.preprocess.detect),
         *group_notes(groups, labels),
         *lost_note(lost, len(used), len(people), experiment.protocol),
         *sets.notes,
@@ -310,13 +317,13 @@ def _duplicates(data: FaceData, used: IntArray, groups: list[IntArray]) -> Itera
         yield Note("duplicates", f"{_times(within)} identical in several images of one person: {some(within)}")
 
 
-def _of_several_faces(data: FaceData, several: IntArray, total: int) -> Iterator[Note]:
-    """Yield that of some images the largest of several faces is used, if there are any."""
-    if len(several):
+def _of_several_faces(data: FaceData, several: IntArray, total: int, detect: Detect | None) -> Iterator[Note]:
+    """Yield that of some images one of several faces is used, if there are any."""
+    if detect and len(several):
         names = some([image_name(data, index) for index in several.tolist()])
         text = (
-            f"{len(several)} of {total} photos show several faces, of which the largest is used, maybe a bystander's; "
-            f"`faceexp crops SPEC` shows which was taken: {names}"
+            f"{len(several)} of {total} photos show several faces, of which {detect.taken} is used, maybe a "
+            f"bystander's; `faceexp crops SPEC` shows which was taken: {names}"
         )
         yield Note("several_faces", text)
 

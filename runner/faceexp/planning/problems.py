@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem, did_you_mean, printable
+from faceexp.experiment.detect import Detect
 from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, short
 from faceexp.experiment.references import Reference
 from faceexp.experiment.schema import Experiment, LossEntry, ModelRef, PluginRef
@@ -36,6 +37,7 @@ def plugin_problems(document: Document, references: Iterable[Reference], registr
 # Keys that stand beside the options of a plugin, in tables that have some.
 _OF_TABLE = {
     "model": ModelRef.model_fields.keys() - PluginRef.model_fields.keys(),
+    "detector": Detect.model_fields.keys() - PluginRef.model_fields.keys(),
     "loss": LossEntry.model_fields.keys() - PluginRef.model_fields.keys() - {"index"} | {"grid"},
 }
 

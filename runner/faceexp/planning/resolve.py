@@ -6,6 +6,7 @@ from typing import cast
 
 from faceexp.contract import BatchNeeds, BatchSupply, FixedModelPlugin, ModelPlugin
 from faceexp.experiment.baselines import BASELINES
+from faceexp.experiment.detect import Detect
 from faceexp.experiment.schema import Experiment
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.trunk import trunk_issues, with_trunk
@@ -65,6 +66,10 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         and not any(entry.pretrain.enabled for entry in experiment.losses)
     ):
         issues.append(Issue(("augment",), "changes no image, since no loss has a phase 1; set phase2 = true"))
+    detect = experiment.preprocess.detect
+    detector = registry.configure("detector", detect.plugin, detect.options) if detect else None
+    if detect and detector:
+        issues += [Issue(("preprocess", "detect", "align"), why) for why in _lacks_points(detect, detector)]
     if issues:
         raise UnplannableError(list(dict.fromkeys(issues)))
     return Resolved(
@@ -77,6 +82,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
             ResolvedSet(entry, registry.configure("dataset", entry.dataset.plugin, entry.dataset.options))
             for entry in experiment.test_sets
         ),
+        detector=detector,
     )
 
 
@@ -109,6 +115,22 @@ def with_labels(experiment: Experiment, registry: Registry) -> Experiment:
         trained = cast("ModelPlugin | FixedModelPlugin", network.plugin).trained
         rows.append(entry.model_copy(update={"label": entry.label or trained or entry.plugin}))
     return experiment.model_copy(update={"pretrained": tuple(rows)})
+
+
+def _lacks_points(detect: Detect, detector: ConfiguredPlugin) -> list[str]:
+    """Return why faces cannot be aligned as the experiment wants it, by what the detector gives."""
+    try:
+        points = detector.gives()
+    except BrokenPluginError as error:
+        return [str(error.as_input_error())]
+    if detect.align == "five_points" and points != "five":
+        gives = "the eyes, not five points" if points == "eyes" else "no points of a face"
+        other = 'align = "eyes"' if points == "eyes" else 'align = "none"'
+        hint = f"name another detector, or set {other}"
+        return [f"detector {detect.plugin!r} gives {gives}; {hint}"]
+    if detect.align == "eyes" and points == "none":
+        return [f'detector {detect.plugin!r} gives no points of a face, not even the eyes; set align = "none"']
+    return []
 
 
 def lack(needs: BatchNeeds, supply: BatchSupply) -> str:

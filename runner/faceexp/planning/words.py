@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import PydanticUserError
 
 from faceexp.errors import InputError
+from faceexp.experiment.detect import USUAL
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.schema import Experiment
 from faceexp.experiment.toml import Document
@@ -23,6 +24,7 @@ from faceexp.registry.installed import BrokenPluginError, Registry
 _PLUGINS: dict[KeyPath, str] = {
     ("dataset",): "dataset",
     ("test_sets", 0, "dataset"): "dataset",
+    ("preprocess", "detect"): "detector",
     ("model",): "model",
     ("pretrained", 0): "model",
     ("finetune", "sampler"): "sampler",
@@ -65,6 +67,8 @@ def _options(data: TomlTable, path: KeyPath, kind: str, registry: Registry) -> J
     """Return the JSON schema of the options of the plugin that a table names, or an empty one."""
     # A sampler of a loss that names no plugin is the shared one.
     name = _at(data, (*path, "plugin")) or _at(data, (*path[2:], "plugin"))
+    if name is None and kind == "detector":
+        name = USUAL
     try:
         return registry.find(kind, name).load().model_json_schema() if isinstance(name, str) else {}
     except (InputError, BrokenPluginError, PydanticUserError):

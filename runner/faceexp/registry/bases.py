@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from faceexp.contract import DatasetPlugin, FixedModelPlugin, LossPlugin, ModelPlugin, Plugin, SamplerPlugin
+from faceexp.contract import (
+    DatasetPlugin,
+    DetectorPlugin,
+    FixedModelPlugin,
+    LossPlugin,
+    ModelPlugin,
+    Plugin,
+    SamplerPlugin,
+)
 
 # A plugin of a kind derives from one of these.
 BASES: dict[str, tuple[type[Plugin], ...]] = {
@@ -10,6 +18,7 @@ BASES: dict[str, tuple[type[Plugin], ...]] = {
     "model": (ModelPlugin, FixedModelPlugin),
     "dataset": (DatasetPlugin,),
     "sampler": (SamplerPlugin,),
+    "detector": (DetectorPlugin,),
 }
 
 

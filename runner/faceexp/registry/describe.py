@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from faceexp.contract import GROUPS, Plugin
+from faceexp.contract import GROUPS, DetectorPlugin, Plugin
 from faceexp.errors import InputError
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.import_cache import ImportCache, Known, recall, remember
@@ -74,7 +74,7 @@ class PluginDescription:
     """Everything there is to know about one plugin.
 
     Attributes:
-        kind: loss, model, dataset or sampler.
+        kind: loss, model, dataset, sampler or detector.
         name: Its name in experiment files.
         summary: The first line of its docstring.
         text: The rest of its docstring.
@@ -158,6 +158,9 @@ def _facts(cls: type[Plugin]) -> dict[str, str]:
         value = getattr(cls, name, None)
         if value is not None:
             facts[name] = str(value)
+    if issubclass(cls, DetectorPlugin):
+        facts["beside boxes"] = {"none": "nothing", "eyes": "the eyes", "five": "five points"}[cls.points]
+        facts |= {"needs of the data": f"the column {', '.join(cls.columns)}"} if cls.columns else {}
     needs = getattr(cls, "needs", None)
     if needs is not None:
         wants = [f"{needs.classes} identities"]

@@ -1,4 +1,4 @@
-"""The installed plugins: entry points of the four groups, discovered through the ``entrypoints`` package."""
+"""The installed plugins: entry points of the groups of the contract, discovered through the ``entrypoints`` package."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from faceexp.contract import (
     RESERVED_OF_KIND,
     BatchSupply,
     DatasetPlugin,
+    DetectorPlugin,
     FixedModelPlugin,
     LossPlugin,
     LossTraits,
@@ -33,6 +34,7 @@ from faceexp.registry.bases import BASES, base_of
 from faceexp.registry.code import code_digest
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.metadata import offers
+from faceexp.registry.path_options import option_names
 from faceexp.registry.reasons import CORRECT, how_to_install, lacks_attribute, mistyped, reason_of, slowness
 
 T = TypeVar("T")
@@ -43,7 +45,7 @@ class InstalledPlugin:
     """A plugin as the metadata of its distribution name it; its module is imported by :meth:`load` only.
 
     Attributes:
-        kind: loss, model, dataset or sampler.
+        kind: loss, model, dataset, sampler or detector.
         name: Its name in experiment files.
         distribution: The package that brings it.
         version: That package's version.
@@ -171,14 +173,6 @@ class _BreachError(Exception):
         super().__init__(reason, mend)
 
 
-def option_names(cls: type[Plugin]) -> set[str]:
-    """Return the keys that experiment files use for the options of a plugin."""
-    names = set(cls.model_fields)
-    for field in cls.model_fields.values():
-        names |= {alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str)}
-    return names
-
-
 @dataclass(frozen=True)
 class ConfiguredPlugin:
     """A plugin with the options an experiment gives it."""
@@ -213,6 +207,10 @@ class ConfiguredPlugin:
             BrokenPluginError: It cannot say.
         """
         return self._answer("supply", BatchSupply)
+
+    def gives(self) -> str:
+        """Return what a detector, with its options, gives beside boxes; see :meth:`supply`."""
+        return self._answer("gives", str)
 
     def _answer(self, question: str, kind: type[T]) -> T:
         def call() -> object:
@@ -328,6 +326,8 @@ def plugin(kind: Literal["model"], name: str, /, **options: Any) -> ModelPlugin 
 def plugin(kind: Literal["dataset"], name: str, /, **options: Any) -> DatasetPlugin: ...  # noqa: ANN401
 @overload
 def plugin(kind: Literal["sampler"], name: str, /, **options: Any) -> SamplerPlugin: ...  # noqa: ANN401
+@overload
+def plugin(kind: Literal["detector"], name: str, /, **options: Any) -> DetectorPlugin: ...  # noqa: ANN401
 @overload
 def plugin(kind: str, name: str, /, **options: Any) -> Plugin: ...  # noqa: ANN401
 def plugin(kind: str, name: str, /, **options: Any) -> Plugin:

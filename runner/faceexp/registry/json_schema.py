@@ -35,11 +35,23 @@ def schema() -> JsonSchema:
     whole["properties"]["dataset"] = {"$ref": "#/$defs/dataset"}
     definitions["SetEntry"]["properties"]["dataset"] = {"$ref": "#/$defs/dataset"}
     whole["properties"]["model"] = _plugin_schema("model", registry, ModelRef, definitions)
+    from faceexp.experiment.detect import USUAL, Detect
+
+    detect, keys = _plugin_schema("detector", registry, Detect, definitions, usual=USUAL), definitions["Detect"]
+    keys["properties"].pop("options")
+    properties = {**keys["properties"], **detect.get("properties", {})}
+    definitions["Detect"] = {**detect, "properties": properties, "description": keys["description"]}
     definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
     definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
     row = _plugin_schema("model", registry, PretrainedEntry, definitions, "pretrained")
     whole["properties"]["pretrained"] = {"type": "array", "items": row}
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
+    # What is only measured needs no network that is trained.
+    trained = {"required": ["losses", "model", "finetune"]}
+    whole["allOf"] = [
+        {"if": {"not": {"required": ["pretrained"]}}, "then": trained},
+        {"if": {"required": ["losses"]}, "then": trained},
+    ]
     without_null: JsonSchema = _without_null(whole)
     return without_null
 
@@ -71,29 +83,41 @@ def _classes(kind: str, registry: Registry) -> dict[str, type[Plugin]]:
 
 
 def _plugin_schema(
-    kind: str, registry: Registry, table: type[BaseModel], definitions: JsonSchema, use: str = ""
+    kind: str,
+    registry: Registry,
+    table: type[BaseModel],
+    definitions: JsonSchema,
+    use: str = "",
+    usual: str = "",
 ) -> JsonSchema:
+    """Return the schema of a table that names a plugin, or means the usual one where it names none."""
     keys = table.model_json_schema()["properties"]
     for key in ("options", "index"):
         keys.pop(key, None)
     tables = {name: _one(name, cls, keys, definitions) for name, cls in _classes(kind, registry).items()}
-    return _by_plugin(use or kind, tables, definitions)
+    if usual in tables:
+        tables[usual]["required"].remove("plugin")
+    return _by_plugin(use or kind, tables, definitions, usual)
 
 
-def _by_plugin(kind: str, tables: dict[str, JsonSchema], definitions: JsonSchema) -> JsonSchema:
-    """Return the schema of a table that names a plugin, each of which has a table of its own."""
+def _by_plugin(kind: str, tables: dict[str, JsonSchema], definitions: JsonSchema, usual: str = "") -> JsonSchema:
+    """Return the schema of a table that names a plugin, each of which has a table of its own.
+
+    A table that names none is that of the usual one, where there is a usual one.
+    """
     if not tables:
         return {"type": "object", "not": {}}  # where no plugin is installed, no table is valid
     references = {name: {"$ref": f"#/$defs/plugin.{kind}.{name}"} for name in tables}
     definitions.update({f"plugin.{kind}.{name}": table for name, table in tables.items()})
     cases = [
-        {"if": {"properties": {"plugin": {"const": name}}, "required": ["plugin"]}, "then": reference}
+        {"if": {"properties": {"plugin": {"const": name}}, "required": [] if name == usual else ["plugin"]}}
+        | {"then": reference}
         for name, reference in references.items()
     ]
     return {
         "type": "object",
         "properties": {"plugin": {"enum": list(tables)}},
-        "required": ["plugin"],
+        "required": [] if usual else ["plugin"],
         "allOf": [*cases, _offering(*references.values())],
     }
 

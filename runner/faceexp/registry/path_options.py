@@ -1,4 +1,4 @@
-"""Which options of a plugin are paths: their types say so."""
+"""How the options of a plugin are called, and which of them are paths: their types say so."""
 
 from __future__ import annotations
 
@@ -37,3 +37,11 @@ def _wanted(*parts: object) -> Iterator[Wanted]:
             yield from _wanted(*inner)
     if any(isinstance(part, type) and issubclass(part, Path) for part in parts):
         yield "anything"
+
+
+def option_names(cls: type[Plugin]) -> set[str]:
+    """Return the keys that experiment files use for the options of a plugin."""
+    names = set(cls.model_fields)
+    for field in cls.model_fields.values():
+        names |= {alias for alias in (field.alias, field.validation_alias) if isinstance(alias, str)}
+    return names

@@ -18,7 +18,7 @@ CELL = (2 * SHOWN_SIDE + 3 * GAP, SHOWN_SIDE + 4 * GAP)
 HEADING = 40
 LINE = 16
 PAPER, INK, PALE = (255, 255, 255), (25, 25, 25), (225, 225, 225)
-CROPPED, OTHER, EYES = (0, 170, 80), (230, 120, 0), (230, 0, 90)
+CROPPED, OTHER, POINTS = (0, 170, 80), (230, 120, 0), (230, 0, 90)
 # Letters of a name below a photo, which is as wide as a photo and its crop.
 MOST_LETTERS = 42
 
@@ -29,7 +29,9 @@ TITLES: dict[Kind, str] = {
     "one": "One face",
     "whole": "Photos, taken whole",
 }
-LEGEND = "Photo | what the network gets. Green: the face and its crop; orange: other faces; pink: eyes it is turned by."
+LEGEND = (
+    "Photo | what the network gets. Green: the face and its crop; orange: other faces; pink: points it is placed by."
+)
 
 
 def heading(crops: Crops, kind: Kind) -> str:
@@ -114,14 +116,14 @@ def _cell(drawing: Drawing) -> Image.Image:
     pen, scale = ImageDraw.Draw(photo), drawing.scale
     for number, face in enumerate(drawing.faces):
         left, top, right, bottom = (
-            round(scale * edge) for edge in (face.left, face.top, face.left + face.side, face.top + face.side)
+            round(scale * edge) for edge in (face.left, face.top, face.left + face.width, face.top + face.height)
         )
         taken = number == 0 and drawing.crop is not None
         pen.rectangle((left, top, right, bottom), outline=CROPPED if taken else OTHER, width=1 if taken else 2)
     if drawing.corners:
         pen.polygon([(scale * x, scale * y) for x, y in drawing.corners], outline=CROPPED, width=2)
-    for x, y in drawing.eyes:
-        pen.ellipse((scale * x - 3, scale * y - 3, scale * x + 3, scale * y + 3), outline=EYES, width=2)
+    for x, y in drawing.points:
+        pen.ellipse((scale * x - 3, scale * y - 3, scale * x + 3, scale * y + 3), outline=POINTS, width=2)
     cell.paste(photo, (0, 0))
     corner = (SHOWN_SIDE + GAP, 0)
     if drawing.crop is not None:

@@ -200,7 +200,7 @@ class ComparisonRecord(Record):
 class InstalledPluginRecord(Record):
     """A plugin that the run used."""
 
-    kind: str = Field(description="The kind of plugin: `loss`, `model`, `dataset` or `sampler`.")
+    kind: str = Field(description="The kind of plugin: `loss`, `model`, `dataset`, `sampler` or `detector`.")
     name: str = Field(description="The name of the plugin in experiment files.")
     distribution: str = Field(description="The package that the plugin was installed with.")
     version: str = Field(description="The version of that package.")

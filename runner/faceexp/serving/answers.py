@@ -44,7 +44,7 @@ class Verification:
         probability: The probability that they show one person, if similar and different pairs are equally frequent;
             ``nan`` where it would rest on too few people, or on pairs of one kind.
         far: The false accept rate of the threshold on validation pairs.
-        faces: How many faces each photo shows. The largest one is compared.
+        faces: How many faces each photo shows. One of them is compared, by default the largest.
         far_range: The rate that other people are likely to meet; see :class:`~faceexp.serving.thresholds.Threshold`.
         test_far: The rate on test pairs.
         seen: Whether the model saw each photo in its training; ``None`` where that is not known.

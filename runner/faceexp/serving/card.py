@@ -14,7 +14,7 @@ from faceexp.data.images import shape
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.named import columns_among
 from faceexp.experiment import parse, toml
-from faceexp.experiment.schema import PARTS, Experiment
+from faceexp.experiment.schema import PARTS, Experiment, Preprocess
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.registry.path_options import path_options
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of
@@ -28,9 +28,10 @@ from faceexp.serving.worth import FEWEST_FOR_PROBABILITY
 # The model card names the versions of these packages only, because the others hardly change what is trained.
 PACKAGES = ("faceexp", "tensorflow", "keras", "numpy", "pillow")
 
-# The packages that open a network without faceexp, by its format; and what finds faces.
+# The packages that open a network without faceexp, by its format.
 RUN_BY = {"onnx": "onnxruntime", "tflite": "ai-edge-litert", "keras": "keras tensorflow", "saved_model": "tensorflow"}
-DETECTOR = ("'opencv-python-headless<5'",)
+# What the names of files begin with that the detector of a model needs.
+OF_DETECTOR = "detector-"
 
 
 def size_of(path: Path) -> int:
@@ -57,10 +58,11 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
     exported = ExportRecord(
         faceexp=importlib.metadata.version("faceexp"), deviations=deviations, tested=model.worth.sentence
     )
+    preprocess = _with_its_files(model, made)
     # Every key of the origin is written, so that a reader sees what is not known.
     content = {
         # Whoever gets the folder must not be able to find out which photos were used.
-        **model.record.model_copy(update={"seen_photos": None}).to_jsonable(),
+        **model.record.model_copy(update={"seen_photos": None, "preprocess": preprocess}).to_jsonable(),
         "origin": origin.model_dump(mode="json"),
         "exported": exported.to_jsonable(),
     }
@@ -71,7 +73,8 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         made.own_threshold.write_text(to_json(model.own), encoding="utf-8")
     trunk = model.record.trunk
     if not trunk:  # a network that a plugin opens needs faceexp
-        (made.root / "compare.py").write_text(program(), encoding="utf-8")
+        text = program(type(model.detector) if model.detector else None)
+        (made.root / "compare.py").write_text(text, encoding="utf-8")
     templates = jinja2.Environment(
         loader=jinja2.PackageLoader("faceexp.serving"),
         autoescape=False,  # noqa: S701 - it writes Markdown, not HTML
@@ -82,6 +85,7 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
     )
     templates.filters |= {"line": _line, "count": lambda number: f"{number:,}"}
     height, width = model.preprocess.size
+    finding = model.detector.requirements if model.detector else ()
     values = {
         "in_shell": shlex.quote(folder),
         "in_python": json.dumps(folder),
@@ -92,13 +96,13 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         "threshold": model.deciding.threshold,
         "needs": RUN_BY,
         "packages": " ".join(
-            ["faceexp", trunk.distribution]
-            if trunk
-            else [RUN_BY[next(iter(deviations))], *(DETECTOR if model.preprocess.detect else ())]
+            ["faceexp", trunk.distribution] if trunk else [RUN_BY[next(iter(deviations))], *map(shlex.quote, finding)]
         ),
         "trunk": trunk,
         "has_head": made.network("keras").is_file(),
+        "finding": [f"`{package}`" for package in finding],
         "preprocess": model.preprocess,
+        "own_files": sorted(path.name for path in made.root.glob(f"{OF_DETECTOR}*")),
         "height": height,
         "width": width,
         "channels": shape(model.preprocess)[2],
@@ -118,6 +122,21 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         ("MODEL_CARD.md", "MODEL_CARD.md"),
     ):
         (made.root / name).write_text(templates.get_template(f"{template}.j2").render(values), encoding="utf-8")
+
+
+def _with_its_files(model: FaceModel, made: ModelFolder) -> Preprocess:
+    """Copy the files of the detector into the folder, and return how photos become pixels with these."""
+    preprocess, detector = model.preprocess, model.detector
+    if preprocess.detect is None or detector is None:
+        return preprocess
+    copied = {}
+    for key in path_options(type(detector)):
+        if file := getattr(detector, key):
+            source = Path(file).expanduser()
+            copied[key] = f"{OF_DETECTOR}{source.name}"
+            shutil.copyfile(source, made.root / copied[key])
+    detect = preprocess.detect.model_copy(update={"options": {**preprocess.detect.options, **copied}})
+    return preprocess.model_copy(update={"detect": detect})
 
 
 def _line(text: object) -> str:

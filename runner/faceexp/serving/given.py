@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 from PIL import Image
 
+from faceexp.contract import DetectorPlugin
 from faceexp.data.images import Picture, UnreadableImageError, decode, prepare
 from faceexp.errors import InputError
 from faceexp.experiment.schema import Preprocess
@@ -46,22 +47,22 @@ def photos_of(given: Photo | Iterable[Photo]) -> list[Photo]:
         raise InputError(f"{type(given).__name__} is no photo; give {TAKEN}, or a list of these") from None
 
 
-def picture_of(photo: Photo, preprocess: Preprocess) -> Picture:
+def picture_of(photo: Photo, preprocess: Preprocess, detector: DetectorPlugin | None) -> Picture:
     """Return a photo as the network takes it.
 
     Raises:
         UnreadableImageError: It is no photo, or it cannot be used.
     """
     if isinstance(photo, str | os.PathLike):
-        return decode(Path(photo), preprocess)
+        return decode(Path(photo), preprocess, detector)
     if isinstance(photo, bytes | bytearray):
-        return _decode_bytes(bytes(photo), preprocess)
+        return _decode_bytes(bytes(photo), preprocess, detector)
     if isinstance(photo, np.ndarray):
-        return prepare(_from_array(photo), preprocess)
+        return prepare(_from_array(photo), preprocess, detector)
     if isinstance(photo, Image.Image):
         try:
-            return prepare(photo, preprocess)
-        except UnreadableImageError:
+            return prepare(photo, preprocess, detector)
+        except (UnreadableImageError, InputError):
             raise
         except Exception as error:  # its pixels may be read only now, from a file that is damaged or closed
             raise UnreadableImageError(f"cannot be decoded ({' '.join(str(error).split())})") from error
@@ -71,17 +72,17 @@ def picture_of(photo: Photo, preprocess: Preprocess) -> Picture:
         except (OSError, ValueError) as error:
             raise UnreadableImageError(f"cannot be read ({error})") from None
         if isinstance(content, bytes):
-            return _decode_bytes(content, preprocess)
+            return _decode_bytes(content, preprocess, detector)
         raise UnreadableImageError("is a file of text; open it with 'rb'")
     raise UnreadableImageError(f"is no photo but {type(photo).__name__}; give {TAKEN}")
 
 
-def _decode_bytes(content: bytes, preprocess: Preprocess) -> Picture:
+def _decode_bytes(content: bytes, preprocess: Preprocess, detector: DetectorPlugin | None) -> Picture:
     # Through a file, so that the content of a file is checked and decoded by the same code wherever it comes from.
     with tempfile.TemporaryDirectory(prefix="faceexp-") as folder:
         file = Path(folder, "photo")
         file.write_bytes(content)
-        return decode(file, preprocess)
+        return decode(file, preprocess, detector)
 
 
 def _from_array(pixels: np.ndarray[Any, Any]) -> Image.Image:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceexp.contract import Distance
+from faceexp.contract import DetectorPlugin, Distance
+from faceexp.data.detectors import ready_for
 from faceexp.data.images import Picture, UnreadableImageError
 from faceexp.errors import MAX_LISTED, InputError, Problem, first_of
 from faceexp.evaluation.calibration import probability
@@ -57,6 +58,7 @@ class FaceModel:
         network: The function from pixels uint8 (N, H, W, C) to embeddings float32 (N, D).
         chosen: Why it is this model of a run; empty where the model itself was named.
         own: The threshold that a user has set on pairs of their own, which decides instead of the record's.
+        detector: What finds the face in a photo, made ready; nothing where photos are taken whole.
     """
 
     folder: Path
@@ -64,6 +66,7 @@ class FaceModel:
     network: Network
     chosen: str = ""
     own: OwnThresholdRecord | None = None
+    detector: DetectorPlugin | None = None
 
     @property
     def label(self) -> str:
@@ -121,7 +124,7 @@ class FaceModel:
         pictures, problems = [], []
         for number, photo in enumerate(photos_of(photos), 1):
             try:
-                pictures.append(picture_of(photo, self.preprocess))
+                pictures.append(picture_of(photo, self.preprocess, self.detector))
             except UnreadableImageError as error:
                 problems.append(Problem(str(error), name_of(photo, f"photo {number}")))
         if problems:
@@ -141,7 +144,7 @@ class FaceModel:
             pixels = []
             for place, photo in enumerate(photos[start : start + BATCH], start):
                 try:
-                    picture = picture_of(photo, self.preprocess)
+                    picture = picture_of(photo, self.preprocess, self.detector)
                 except UnreadableImageError as error:
                     problems.append(Problem(str(error), name_of(photo, f"photo {place + 1}")))
                 else:
@@ -342,5 +345,6 @@ def load_model(path: str | Path, *, trust_saved_model: bool = False) -> FaceMode
     record = folder.read()
     if record.threshold is None:
         raise InputError(Problem("has no threshold, so it can decide nothing", str(folder.record)))
+    detector = ready_for(record.preprocess.detect, folder.root)
     network = whole_network(folder, record, trust_saved_model=trust_saved_model)
-    return FaceModel(folder.root, record, network, chosen, own_threshold(folder, record))
+    return FaceModel(folder.root, record, network, chosen, own_threshold(folder, record), detector)

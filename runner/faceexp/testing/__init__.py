@@ -14,6 +14,7 @@ This package needs pytest (``pip install "faceexp[testing]"``); nothing else of 
 """
 
 from faceexp.testing.dataset import DatasetContract
+from faceexp.testing.detector import DetectorContract
 from faceexp.testing.fixed_model import FixedModelContract
 from faceexp.testing.loss import LossContract
 from faceexp.testing.model import ModelContract
@@ -22,6 +23,7 @@ from faceexp.testing.sampler import SamplerContract
 
 __all__ = [
     "DatasetContract",
+    "DetectorContract",
     "FixedModelContract",
     "LossContract",
     "ModelContract",

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from faceexp.contract import RESERVED_OF_KIND, LossPlugin, ModelPlugin, Plugin
 from faceexp.registry.bases import base_of, kind_of
 from faceexp.registry.guard import process_settings, undisturbed
-from faceexp.registry.installed import option_names
+from faceexp.registry.path_options import option_names
 from faceexp.registry.reasons import HEAVY, mistyped
 
 Array = np.ndarray[Any, np.dtype[Any]]

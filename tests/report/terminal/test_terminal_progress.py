@@ -89,7 +89,8 @@ def many_losses(wanted, tiny):
         baselines=("pixels", "pca"),
     )
     losses = tuple(dataclasses.replace(wanted.losses[0], entry=entry) for entry in experiment.losses)
-    return dataclasses.replace(wanted, experiment=experiment, losses=losses, folds=3)
+    baselines = experiment.used_baselines
+    return dataclasses.replace(wanted, experiment=experiment, losses=losses, folds=3, baselines=baselines)
 
 
 def test_the_display_shows_the_stages_that_come_before_the_losses(wanted, clock, drawn):

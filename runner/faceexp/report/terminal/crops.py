@@ -28,11 +28,12 @@ def crops_lines(crops: Crops, preprocess: Preprocess) -> Iterator[str]:
             yield f"  {words:<16} {count:>7,}"
     if not crops.detects:
         yield "No face is looked for, since the experiment has no [preprocess.detect]: photos are taken whole."
+    taken = f", {preprocess.detect.taken} is taken" if preprocess.detect else ""
     troubled = [photo for photo in crops.photos if photo.reason or photo.kind == "several"]
     for kind in ("unreadable", "none", "several"):
         of_kind = [photo for photo in troubled if photo.kind == kind]
         for photo in of_kind[:MOST_NAMED]:
-            yield f"  {photo.name}: {photo.reason or WORDS[photo.kind] + ', the largest is taken'}"
+            yield f"  {photo.name}: {photo.reason or WORDS[photo.kind] + taken}"
         if len(of_kind) > MOST_NAMED:
             yield f"  and {len(of_kind) - MOST_NAMED:,} more: {WORDS[kind]}"
     lost = sum(bool(photo.reason) for photo in crops.photos)
