@@ -142,6 +142,8 @@ TRIAL_KEYS = {
     "reason",
     "metrics",
     "sets",
+    "rates_of_sets",
+    "fold_accuracies",
     "threshold",
     "distance",
     "budget",

@@ -79,6 +79,7 @@ HASHED = {
         "results/measure.py",
         "results/record.py",
         "results/schema.py",
+        "results/set_record.py",
     ],
 }
 

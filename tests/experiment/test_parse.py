@@ -905,7 +905,6 @@ def test_a_file_without_test_sets_means_what_it_meant_before_there_were_any():
         ('"own"', '"test"', "test_sets[1].name: must not be what a run calls a part of its own data; choose another"),
         ('"own"', '"a/b"', "test_sets[1].name: must be 1 to 40 letters and digits of ASCII, with _ . and - between"),
         ('"warn"', '"ignore"', "test_sets[0].overlap: must be 'error', 'warn' or 'drop', not 'ignore'"),
-        (', path = "pairs.txt"', "", "test_sets[0].protocol: pairs_file needs path, the list of pairs"),
         ('kind = "pairs_file", ', "", "test_sets[0].protocol: path belongs to pairs_file, not to all_pairs"),
         ('"pairs_file"', '"open_set"', "test_sets[0].protocol.kind: must be 'all_pairs' or 'pairs_file'"),
         ('plugin = "photos"', 'path = "x"', 'test_sets[1].dataset: names no plugin; add plugin = "..." (dataset)'),

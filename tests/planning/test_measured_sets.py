@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import faceexp
-from faceexp.contract import DatasetPlugin, FaceData
+from faceexp.contract import DatasetPlugin, FaceData, FacePairs
 from faceexp.data import pairs_file
 from faceexp.data.test_set import Shared
 from faceexp.errors import InputError
+from faceexp.experiment.evaluation import Evaluation
 from faceexp.experiment.schema import Preprocess
 from faceexp.experiment.sets import SetEntry
 from faceexp.planning.issues import UnplannableError
@@ -63,13 +64,17 @@ def plan(resolved, chosen, faces, tmp_path, monkeypatch):
     """``plan(Others(...), overlap="warn")``: the plan of a run with one test set, and what was said before it."""
     monkeypatch.setitem(globals(), "MADE", faces)
 
-    def build(*plugins, pairs=None, size=(16, 16), **entry):
+    def build(*plugins, pairs=None, size=(16, 16), groups=(), **entry):
         sets = []
         for number, plugin in enumerate(plugins):
             given = {"name": f"set{number}", "dataset": {"plugin": "others"}} | entry
             listed = pairs_file.read(str(pairs)) if pairs else None
             sets.append(ResolvedSet(SetEntry.model_validate(given), chosen("others", plugin), listed))
-        given = resolved({"contrastive": faceexp.plugin("loss", "contrastive")}, preprocess=Preprocess(size=size))
+        given = resolved(
+            {"contrastive": faceexp.plugin("loss", "contrastive")},
+            preprocess=Preprocess(size=size),
+            evaluation=Evaluation(groups=groups),
+        )
         events: list[object] = []
         made = prepare(dataclasses.replace(given, sets=tuple(sets)), Store(tmp_path / "store"), events.append)
         return made, [event.note.text for event in events if isinstance(event, Noted) and event.note.kind == "overlap"]
@@ -185,3 +190,70 @@ def test_a_list_names_the_pairs_that_are_judged(plan, tmp_path):
     assert (faces.dropped_people, faces.dropped_images) == (1, 1)
     with pytest.raises(UnplannableError, match="has 1 pairs to judge, 1 of them similar"):
         plan(Others(copied=9), pairs=file, protocol=protocol, overlap="drop")
+
+
+class Grouped(Others):
+    """The same people, of whom the sex is known; the last image of each has no value of its own."""
+
+    def build(self, seed):
+        faces = super().build(seed)
+        sex = np.array(["f", "f", "", "m", "m", "", "f", "f", "", "m", "m", ""])
+        return dataclasses.replace(faces, columns={"sex": sex})
+
+
+def test_groups_are_those_of_the_columns_of_each_set(plan):
+    made, _ = plan(Grouped(), Others(), groups=("sex",))
+    first, second = made.sets
+    assert made.groups == second.groups == ()
+    (groups,) = first.groups
+    assert (groups.column, groups.names, groups.of_people) == ("sex", ("f", "m"), True)
+    assert groups.group.tolist() == [0, 0, 0, 1, 1, 1] * 2
+    notes = [note.text for note in made.notes if note.kind == "test_set"]
+    assert "test set set0: groups by sex: f (2 people, 6 images), m (2 people, 6 images)" in notes
+    assert any(note.startswith("test set set1: the data set has no columns, so there is no 'sex'") for note in notes)
+
+
+def test_a_column_that_neither_the_data_set_nor_any_test_set_has_is_an_error(plan):
+    with pytest.raises(UnplannableError, match="the data set has no columns, so there is no 'age'") as caught:
+        plan(Grouped(), groups=("sex", "age"))
+    assert [issue.path for issue in caught.value.issues] == [("evaluation", "groups", 1)]
+
+
+class OnlyPairs(Others):
+    """Nothing is known but pairs; two folds of them."""
+
+    def build(self, seed):
+        rows = np.array([[0, 1], [0, 4], [3, 4], [6, 11], [7, 8], [2, 9]])
+        same = np.array([True, False, True, False, True, False])
+        faces = super().build(seed)
+        pairs = FacePairs(rows, same, np.array([0, 0, 0, 1, 1, 1]))
+        names = tuple(f"Person-{number}" for number in range(self.people))
+        return dataclasses.replace(faces, identities=names, pairs=pairs, people_known=False)
+
+
+def test_a_data_set_brings_its_own_pairs_in_folds(plan):
+    made, _ = plan(OnlyPairs(), protocol={"kind": "pairs_file"})
+    (faces,) = made.sets
+    # Made-up names are nobody's; one image is in no pair.
+    assert faces.shared == ()
+    named = [0, 1, 2, 3, 4, 6, 7, 8, 9, 11]
+    assert [[named[row] for row in pair] for pair in faces.pairs] == OnlyPairs().build(0).pairs.rows.tolist()
+    assert faces.folds.tolist() == [0, 0, 0, 1, 1, 1]
+    notes = [note.text for note in made.notes if note.kind == "test_set"]
+    assert notes == [
+        "test set set0: 10 images, 6 listed pairs in 2 folds; this file",
+        "test set set0 shares no image with the data that are trained on",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "protocol", "place", "message"),
+    [
+        (OnlyPairs(), {}, ("protocol", "kind"), "knows no people, only its own pairs"),
+        (Others(), {"kind": "pairs_file"}, ("protocol",), "has no pairs of its own, so pairs_file needs path"),
+    ],
+)
+def test_pairs_that_are_not_there_are_told_at_the_table_of_the_set(plan, plugin, protocol, place, message):
+    with pytest.raises(UnplannableError, match=message) as caught:
+        plan(plugin, protocol=protocol)
+    assert [issue.path for issue in caught.value.issues] == [("test_sets", 0, *place)]

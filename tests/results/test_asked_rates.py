@@ -30,6 +30,7 @@ class MadePlan:
     splits: tuple[Split, ...]
     resolved: SimpleNamespace
     notes: tuple = field(default=())
+    sets: tuple = ()
 
 
 def told(tests, pairs=None, split_seed=None, **asked):

@@ -8,6 +8,7 @@ import pytest
 from faceexp.errors import InputError
 from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.experiment.baselines import PHASE1
+from faceexp.results.group_records import GroupColumnRecord, GroupsRecord
 from faceexp.results.on_set import compared, file_on_set, on_set, over_sets
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import RunRecord, TrialFile, TrialRecord
@@ -148,3 +149,25 @@ def test_a_set_that_was_not_measured_is_an_error_with_those_that_were(run, tmp_p
         opened.on("bb")
     with pytest.raises(InputError, match="it has none: test sets are named in the experiment file"):
         Run(tmp_path, run.model_copy(update={"test_sets": ()})).on("b")
+
+
+def test_rates_and_groups_are_those_of_the_set(run):
+    beside = {"b": {"met": {"tar@far=0.1": 0.05}, "fold_accuracies": [0.75, 1.0]}}
+    trials = [
+        TrialRecord.model_validate(
+            each.to_jsonable()
+            | {"rates_of_sets": beside, "sets": {"b": {"tar@far=0.1": 0.5, "fold_accuracy": 0.875}}, "met": {"x": 1.0}}
+        )
+        for each in run.trials
+    ]
+    groups = GroupsRecord(columns=(GroupColumnRecord(column="sex", groups=("f", "m"), of_people=True),))
+    asked = run.model_copy(
+        update={"trials": tuple(trials), "test_sets": (FACES.model_copy(update={"groups": groups}),)}
+    )
+    found = on_set(asked, "b")
+    assert found.groups == groups
+    assert {key for each in found.trials for key in each.met} == {"tar@far=0.1"}
+    rows = {(row.label, row.metric): row for row in found.summary}
+    assert rows["good", "tar@far=0.1"].met == pytest.approx(0.05)
+    assert rows["good", "fold_accuracy"].folds == 2
+    assert rows["good", "fold_accuracy"].standard_error == pytest.approx(0.125)

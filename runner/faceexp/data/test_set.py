@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from faceexp.arrays import IntArray
+from faceexp.data.groups import Groups
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ class PlannedSet:
         labels: int32 (M,), whom they show.
         identities: The people that these labels count.
         pairs: int (P, 2), places in ``rows`` of the pairs that are judged; ``None``: all pairs.
+        folds: int (P,), the fold of each pair; ``None`` unless the list has several.
+        people_known: Whether its identities are people; where only pairs are known, they are made up.
+        groups: The groups that the experiment asks about, of its images.
         shared: What it shares with the data set that is trained on.
         dropped_people: How many people were left out because they are shared.
         dropped_images: How many images of these.
@@ -47,6 +51,9 @@ class PlannedSet:
     labels: IntArray
     identities: tuple[str, ...]
     pairs: IntArray | None = None
+    folds: IntArray | None = None
+    people_known: bool = True
+    groups: tuple[Groups, ...] = ()
     shared: tuple[Shared, ...] = ()
     dropped_people: int = 0
     dropped_images: int = 0

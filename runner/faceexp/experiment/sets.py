@@ -28,7 +28,9 @@ class SetProtocol(Table):
     """Which pairs of a test set are judged."""
 
     kind: Literal["all_pairs", "pairs_file"] = Field(
-        "all_pairs", description="all_pairs: every two images of the set; pairs_file: those that a list names."
+        "all_pairs",
+        description="all_pairs: every two images of the set; pairs_file: those that a list names, or, without path, "
+        "those that the data set brings itself.",
     )
     path: str | None = Field(
         None, min_length=1, description="pairs_file: the list of pairs; relative to the experiment file."
@@ -36,8 +38,6 @@ class SetProtocol(Table):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> SetProtocol:
-        if self.kind == "pairs_file" and self.path is None:
-            raise ValueError("pairs_file needs path, the list of pairs")
         if self.kind == "all_pairs" and self.path is not None:
             raise ValueError("path belongs to pairs_file, not to all_pairs")
         return self

@@ -21,8 +21,13 @@ MOST_GROUPS = 20
 LANDMARKS = "landmarks"
 
 
-def check_groups(data: FaceData, asked: Sequence[str]) -> None:
+def check_groups(data: FaceData, asked: Sequence[str], sets: Sequence[FaceData] = ()) -> None:
     """Refuse columns that the data lack, or whose values make no groups, before anything is decoded.
+
+    Args:
+        data: The data set.
+        asked: Texts, as :class:`Grouping` reads them.
+        sets: The data of test sets. It is enough if one of them has a column.
 
     Raises:
         UnplannableError: With an issue for each of them.
@@ -30,14 +35,15 @@ def check_groups(data: FaceData, asked: Sequence[str]) -> None:
     issues = [
         Issue(("evaluation", "groups", place), message)
         for place, text in enumerate(asked)
-        if (message := _fault(data.columns, Grouping.of(text)))
+        if (message := fault_of(data.columns, text)) and all(fault_of(each.columns, text) for each in sets)
     ]
     if issues:
         raise UnplannableError(issues)
 
 
-def _fault(columns: Mapping[str, AnyArray], grouping: Grouping) -> str:
-    """Return why a column makes no groups; nothing if it does."""
+def fault_of(columns: Mapping[str, AnyArray], text: str) -> str:
+    """Return why the column that a text names makes no groups; nothing if it does."""
+    grouping = Grouping.of(text)
     name = grouping.column
     known = sorted(columns.keys() - {LANDMARKS})
     if name not in known:
@@ -124,6 +130,11 @@ def _name(value: object) -> str:
 
 
 def group_notes(groups: Sequence[Groups], labels: IntArray) -> Iterator[Note]:
+    """Yield what :func:`group_texts` says, as notes on the data set."""
+    yield from (Note("groups", text) for text in group_texts(groups, labels))
+
+
+def group_texts(groups: Sequence[Groups], labels: IntArray) -> Iterator[str]:
     """Yield how many people and images each group has, and which pairs are judged within it."""
     for each in groups:
         texts = []
@@ -135,4 +146,4 @@ def group_notes(groups: Sequence[Groups], labels: IntArray) -> Iterator[Note]:
         differs = (
             "" if each.of_people else "; it differs between images of one person, so images are grouped, not people"
         )
-        yield Note("groups", f"groups by {each.column}: {', '.join(texts)}{differs}")
+        yield f"groups by {each.column}: {', '.join(texts)}{differs}"

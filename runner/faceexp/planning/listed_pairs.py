@@ -25,6 +25,7 @@ from faceexp.data.face_data import (
 from faceexp.data.pairs_file import NO_NUMBER, PairsFile
 from faceexp.errors import MAX_LISTED, InputError, did_you_mean, first_of
 from faceexp.experiment.schema import Protocol
+from faceexp.experiment.sets import SetProtocol
 from faceexp.files import at_home
 from faceexp.planning.image_names import ImageNames
 from faceexp.planning.issues import Issue, UnplannableError
@@ -33,7 +34,7 @@ from faceexp.planning.issues import Issue, UnplannableError
 Candidates = tuple[int, ...]
 
 
-def pairs_to_judge(data: FaceData, protocol: Protocol, pairs: PairsFile | None) -> list[IntArray]:
+def pairs_to_judge(data: FaceData, protocol: Protocol | SetProtocol, pairs: PairsFile | None) -> list[IntArray]:
     """Return for each fold the images of the pairs that a protocol judges, int (P, 2); nothing if it lists none.
 
     Raises:

@@ -15,8 +15,9 @@ from faceexp.data.decode import decoded_images
 from faceexp.data.face_data import image_name, some
 from faceexp.data.test_set import PlannedSet, Shared
 from faceexp.errors import InputError
+from faceexp.planning.groups import fault_of, group_texts, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
-from faceexp.planning.listed_pairs import listed_images
+from faceexp.planning.listed_pairs import pairs_to_judge
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Artefact, Store, digest, source_digest
 from faceexp.values import Event, EventCallback, Note, Resolved, ResolvedSet
@@ -39,6 +40,7 @@ class BuiltSet:
         resolved: What the file says of it.
         data: Its data.
         pairs: int (P, 2), the images of its pairs; ``None``: all pairs.
+        folds: int (P,), the fold of each pair; ``None`` unless there are several.
         measured: int (M,), the images that are measured: all of them, or those that a list names.
         alike: The people who are named alike, by their places in the data set that is trained on, and in this one.
     """
@@ -47,6 +49,7 @@ class BuiltSet:
     resolved: ResolvedSet
     data: FaceData
     pairs: IntArray | None
+    folds: IntArray | None
     measured: IntArray
     alike: list[tuple[int, int]]
 
@@ -77,12 +80,21 @@ def build_sets(sets: Sequence[ResolvedSet], training: FaceData, build: Build) ->
                 raise
             issues += [Issue(("test_sets", place, "dataset"), problem.message) for problem in error.problems]
             continue
-        pairs = np.concatenate(listed_images(data, resolved.pairs)) if resolved.pairs else None
+        try:
+            of_folds = pairs_to_judge(data, resolved.entry.protocol, resolved.pairs)
+        except UnplannableError as error:
+            issues += [Issue(("test_sets", place, *issue.path), issue.message) for issue in error.issues]
+            continue
+        pairs = np.concatenate(of_folds) if of_folds else None
+        folds = np.repeat(np.arange(len(of_folds)), [len(fold) for fold in of_folds]) if len(of_folds) > 1 else None
         # Whom a list of pairs does not name is not measured, and may be anybody.
         measured = np.arange(len(data.labels)) if pairs is None else np.unique(pairs)
         people = set(data.labels[measured].tolist())
-        alike = [pair for pair in overlap.named_alike(training.identities, data.identities) if pair[1] in people]
-        one = BuiltSet(place, resolved, data, pairs, measured, alike)
+        # Where only pairs are known, names are made up.
+        is_named = training.people_known and data.people_known
+        named_alike = overlap.named_alike(training.identities, data.identities) if is_named else []
+        alike = [pair for pair in named_alike if pair[1] in people]
+        one = BuiltSet(place, resolved, data, pairs, folds, measured, alike)
         built.append(one)
         if lack := _lack(data.labels, pairs):
             issues.append(one.issue(lack))
@@ -166,12 +178,17 @@ def decode_sets(
             planned = dataclasses.replace(
                 planned, dropped_people=len(people), dropped_images=int(is_measured.sum()) - len(used)
             )
-        planned = dataclasses.replace(planned, shared=tuple(shared))
+        columns = {name: values[used] for name, values in one.data.columns.items()}
+        faults = {text: fault_of(columns, text) for text in resolved.experiment.evaluation.groups}
+        groups = groups_of(columns, planned.labels, [text for text, fault in faults.items() if not fault])
+        planned = dataclasses.replace(planned, shared=tuple(shared), groups=groups)
         if lack := _lack(planned.labels, planned.pairs):
             once = "once shared people are left out, it " if planned.dropped_people else ""
             issues.append(one.issue(once + lack))
         sets.append(planned)
         images.append((artefact, np.flatnonzero(is_used)))
+        notes += [Note("test_set", f"test set {one.name}: {text}") for text in group_texts(groups, planned.labels)]
+        notes += [Note("test_set", f"test set {one.name}: {fault}") for fault in faults.values() if fault]
         notes += _notes(planned, len(one.measured) - int(is_measured.sum()), mode)
         first += len(used)
     if issues:
@@ -181,17 +198,22 @@ def decode_sets(
 
 def _planned(one: BuiltSet, used: IntArray, first: int) -> PlannedSet:
     people, counted = np.unique(one.data.labels[used], return_inverse=True)
-    pairs = None
+    pairs = folds = None
     if one.pairs is not None:
-        pairs = np.searchsorted(used, one.pairs[np.isin(one.pairs, used).all(axis=1)])
+        is_left = np.isin(one.pairs, used).all(axis=1)
+        pairs = np.searchsorted(used, one.pairs[is_left])
+        folds = None if one.folds is None else one.folds[is_left]
+    listed = [None if each is None else each.tolist() for each in (pairs, folds)]
     return PlannedSet(
         name=one.name,
         source=one.data.source,
-        key=digest([one.data.fingerprint, used.tolist(), None if pairs is None else pairs.tolist()]),
+        key=digest([one.data.fingerprint, used.tolist(), *listed]),
         rows=first + np.arange(len(used)),
         labels=counted.astype(np.int32),
         identities=tuple(one.data.identities[person] for person in people),
         pairs=pairs,
+        folds=folds,
+        people_known=one.data.people_known,
     )
 
 
@@ -283,10 +305,13 @@ def _told(shared: Sequence[Shared]) -> str:
 def _notes(planned: PlannedSet, unreadable: int, mode: str) -> Iterator[Note]:
     judged = "all pairs" if planned.pairs is None else f"{len(planned.pairs):,} listed pairs"
     left_out = f", {unreadable} images left out that cannot be used" if unreadable else ""
-    size = f"{len(planned.identities)} people, {len(planned.rows)} images, {judged}{left_out}"
+    in_folds = "" if planned.folds is None else f" in {len(np.unique(planned.folds))} folds"
+    people = f"{len(planned.identities)} people, " if planned.people_known else ""
+    size = f"{people}{len(planned.rows)} images, {judged}{in_folds}{left_out}"
     yield Note("test_set", f"test set {planned.name}: {size}; {planned.source}")
     if not planned.shared:
-        text = f"test set {planned.name} shares no name of a person and no image with the data that are trained on"
+        name = "name of a person and no " if planned.people_known else ""
+        text = f"test set {planned.name} shares no {name}image with the data that are trained on"
         yield Note("test_set", text)
     elif mode == "drop":
         text = (

@@ -20,7 +20,7 @@ from faceexp.experiment.detect import Detect
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
 from faceexp.planning.build import build_data
-from faceexp.planning.groups import check_groups, group_notes, groups_of
+from faceexp.planning.groups import check_groups, fault_of, group_notes, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import pairs_to_judge
 from faceexp.planning.listed_parts import listed_parts
@@ -44,12 +44,12 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     """
     experiment = resolved.experiment
     data = build_data(resolved.dataset)
-    check_groups(data, experiment.evaluation.groups)
     pairs_of_folds = pairs_to_judge(data, experiment.protocol, resolved.pairs)
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
     parts_of_lists = listed_parts(data, resolved.lists) if resolved.lists else None
     in_question = np.sort(np.concatenate(parts_of_lists)) if parts_of_lists else np.arange(len(data.labels))
     built = build_sets(resolved.sets, data, build_data)
+    check_groups(data, experiment.evaluation.groups, [each.data for each in built])
     # People are checked before decoding, which is slow; and again after it, since unreadable images do not count.
     of_people = _choose_people(data, in_question, experiment.protocol, named)
     artefact = decoded_images(
@@ -91,7 +91,8 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     # With more people, the shares would be those of the file again; so these say how many people are enough.
     outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, compared))
     columns = {name: values[used] for name, values in data.columns.items()}
-    groups = groups_of(columns, labels, experiment.evaluation.groups)
+    asked = [text for text in experiment.evaluation.groups if not fault_of(data.columns, text)]
+    groups = groups_of(columns, labels, asked)
     lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists)
     about = (
         *_existing(fitted),

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
 from faceexp.evaluation import folds, identification
@@ -56,6 +58,30 @@ def fold_accuracy(trained: TrainedTrial, validation: IntArray, test: IntArray) -
     return folds.accuracy(*judged, folds.best_threshold(*tuned))
 
 
+def fold_accuracies(trained: TrainedTrial, labels: IntArray, fold_of_pair: IntArray | None) -> tuple[float, ...]:
+    """Return the accuracy of each fold of a test set at the threshold that is best on its others, as the field does.
+
+    Args:
+        trained: The trial; its split has the pairs of the set.
+        labels: int (N,), the identities of the images of the set.
+        fold_of_pair: int (P,); ``None`` where there are no folds.
+    """
+    pairs = trained.split.test_pairs
+    if pairs is None or fold_of_pair is None:
+        return ()
+    squared, same = (
+        folds.squared_distances(trained.embeddings["test"], pairs),
+        labels[pairs[:, 0]] == labels[pairs[:, 1]],
+    )
+    numbers = np.unique(fold_of_pair)
+    if len(numbers) < 2:
+        return ()
+    return tuple(
+        folds.accuracy(squared[here], same[here], folds.best_threshold(squared[~here], same[~here]))
+        for here in (fold_of_pair == number for number in numbers)
+    )
+
+
 def identified(trained: TrainedTrial, labels: IntArray, plan: Plan) -> Found:
     """Return what identification finds in a trial.
 
@@ -85,37 +111,43 @@ def _searches(plan: Plan, split: Split, labels: IntArray) -> list[identification
 
 def with_refusals(plan: Plan, on_event: EventCallback) -> Plan:
     """Return a plan with a note for each thing that its file asks for and its test parts cannot show; they are told."""
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in _refusals(plan):
-        by_reason.setdefault(reason, []).append(name)
-    notes = [
-        Note("refused", f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not measured{reason}")
-        for reason, names in by_reason.items()
-    ]
+    own = [(split, plan.labels[split.test]) for split in plan.splits]
+    notes = [Note("refused", text) for text in _refused(plan, own)]
+    for faces in plan.sets:
+        of_set = [(dataclasses.replace(plan.splits[0], test_pairs=faces.pairs), faces.labels)]
+        notes += [Note("test_set", f"test set {faces.name}: {text}") for text in _refused(plan, of_set)]
     for note in notes:
         on_event(Noted("note", 1, 1, note=note))
     return dataclasses.replace(plan, notes=(*plan.notes, *notes)) if notes else plan
 
 
-def _refusals(plan: Plan) -> Iterator[tuple[str, str]]:
+def _refused(plan: Plan, parts: Sequence[tuple[Split, IntArray]]) -> Iterator[str]:
+    """Yield a sentence for each reason why something is not measured.
+
+    Args:
+        plan: What the file asks for.
+        parts: Splits, each with the identities of its test images.
+    """
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in _refusals(plan, parts):
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        yield f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not measured{reason}"
+
+
+def _refusals(plan: Plan, parts: Sequence[tuple[Split, IntArray]]) -> Iterator[tuple[str, str]]:
     """Yield the name of each thing that is not measured, and why."""
     asked = plan.resolved.experiment.evaluation
-    parts = [plan.labels[split.test] for split in plan.splits]
     if asked.fars:
-        available = [
-            impostors(people_of(labels, split.test_pairs)) for labels, split in zip(parts, plan.splits, strict=True)
-        ]
+        available = [impostors(people_of(labels, split.test_pairs)) for split, labels in parts]
         for far in asked.fars:
             yield from _refusal(far_key(far), [each.refusal(far) for each in available])
     if not asked.identification:
         return
-    supplies = [
-        identification.supply_of(labels, _searches(plan, split, labels))
-        for labels, split in zip(parts, plan.splits, strict=True)
-    ]
+    supplies = [identification.supply_of(labels, _searches(plan, split, labels)) for split, labels in parts]
     reasons = [
         OF_A_LIST if split.test_pairs is not None else supply.refusal()
-        for supply, split in zip(supplies, plan.splits, strict=True)
+        for supply, (split, _) in zip(supplies, parts, strict=True)
     ]
     yield from _refusal("identification", reasons)
     for fpir in identification.FPIRS if not any(reasons) else ():
@@ -142,5 +174,12 @@ def with_rates(summary: SummaryRecord, trials: Sequence[TrialRecord]) -> Summary
     }
     if summary.metric == FOLD_ACCURACY.key:
         values = {trial.cell: value for trial in of_row if (value := trial.metrics.get(summary.metric)) is not None}
-        beside["standard_error"], beside["folds"] = folds.error_over_folds(values)
+        # On a test set each trial judges all folds; of the data set's own list, it judges one.
+        of_sets = {
+            (place, fold): value
+            for place, trial in enumerate(of_row)
+            for fold, value in enumerate(trial.fold_accuracies)
+            if value is not None
+        }
+        beside["standard_error"], beside["folds"] = folds.error_over_folds(of_sets or values)
     return summary.model_copy(update=beside)

@@ -24,13 +24,14 @@ from faceexp.results.failures import AcquisitionRecord, acquisition_of, failures
 from faceexp.results.folder import RunFolder
 from faceexp.results.groups import groups_record
 from faceexp.results.judge import Sampling
-from faceexp.results.on_set import compared, over_sets
+from faceexp.results.on_set import compared, file_on_set, over_sets
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import (
     SCHEMA,
     RunRecord,
     SplitRecord,
+    TrialFile,
     TrialRecord,
 )
 from faceexp.results.set_record import SetRecord
@@ -71,11 +72,12 @@ def collect(
     began = time.perf_counter()
     ratio, average = sampling.ratio, sampling.average_seeds
     summary, comparisons = compared(trials, ratio, average_seeds=average)
-    sets = tuple(map(_set_record, plan.sets))
     budgets = tuple(budgets_of(trials))
     notes = (*plan.notes, *_uneven(plan))
-    needed = [trial.id for trial in trials] if plan.groups or plan.lost else []
+    by_group = plan.groups or any(each.groups for each in plan.sets)
+    needed = [trial.id for trial in trials] if by_group or plan.lost else []
     files = list(folder.read_trials(needed).values()) if folder else []
+    sets = tuple(_set_record(each, files) for each in plan.sets)
     return RunRecord(
         schema_number=SCHEMA,
         name=name,
@@ -163,7 +165,7 @@ def _judged_part(labels: IntArray, pairs: IntArray | None) -> PartRecord:
     return PartRecord(images=len(labels), people=len(np.unique(labels)), pairs=total, similar=similar)
 
 
-def _set_record(faces: PlannedSet) -> SetRecord:
+def _set_record(faces: PlannedSet, files: Sequence[TrialFile]) -> SetRecord:
     """Return how much a test set holds, and what it shares with the data that are trained on."""
     return SetRecord(
         name=faces.name,
@@ -171,6 +173,7 @@ def _set_record(faces: PlannedSet) -> SetRecord:
         key=faces.key,
         measured=_judged_part(faces.labels, faces.pairs),
         shared=Counter(each.kind for each in faces.shared),
+        groups=groups_record(faces.groups, [file_on_set(file, faces.name) for file in files]),
         dropped_people=faces.dropped_people,
         dropped_images=faces.dropped_images,
     )

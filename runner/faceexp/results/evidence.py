@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from faceexp.results.group_records import TallyRecord
 from faceexp.results.record import CalibrationRecord, Count, Curve, Number, Record
 
 
@@ -65,4 +66,7 @@ class SetEvidenceRecord(Record):
     evidence: DiagnosticsRecord = Field(description="Curves, histograms and pairs of the set.")
     calibration: CalibrationRecord = Field(
         description="Thresholds and probability, and what became of them: `test` means the set here."
+    )
+    groups: tuple[TallyRecord, ...] = Field(
+        (), description="What the thresholds do within the groups of the set that the experiment file names."
     )

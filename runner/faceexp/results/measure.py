@@ -24,7 +24,7 @@ from faceexp.evaluation.pairs import PairDistances, pair_distances
 from faceexp.evaluation.people import Weighting, people_of
 from faceexp.evaluation.retrieval import rank_1
 from faceexp.experiment.evaluation import Evaluation
-from faceexp.results.asked_rates import fold_accuracy, identified
+from faceexp.results.asked_rates import fold_accuracies, fold_accuracy, identified
 from faceexp.results.evidence import DiagnosticsRecord, JudgedPairRecord, MapRecord, RatesRecord, SetEvidenceRecord
 from faceexp.results.group_records import BEST, TallyRecord
 from faceexp.results.groups import tallies_of
@@ -32,6 +32,7 @@ from faceexp.results.identification import IdentificationRecord
 from faceexp.results.jsonable import to_json
 from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
 from faceexp.results.schema import CheckpointRecord, TrialFile
+from faceexp.results.set_record import SetRatesRecord
 from faceexp.store import Inputs, Store, StoreError, digest, source_digest
 from faceexp.values import Plan, TrainedTrial
 
@@ -47,6 +48,7 @@ SOURCES = (
     "results.measure",
     "results.record",
     "results.schema",
+    "results.set_record",
 )
 # The embeddings of so many people are drawn. Nobody could tell the colours of more people apart.
 SHOWN_PEOPLE = 20
@@ -64,6 +66,7 @@ class Measurement(Record):
     groups: tuple[TallyRecord, ...] = ()
     met: Mapping[str, Number] = Field(default_factory=dict)
     identification: IdentificationRecord | None = None
+    fold_accuracies: tuple[Number, ...] = ()
     seconds: float = Field(description="How long the measuring took when it was done.")
     sets: Mapping[str, Measurement] = Field(default_factory=dict, description="The same on each test set.")
 
@@ -112,7 +115,7 @@ def _measured_or_found(trained: TrainedTrial, plan: Plan, store: Store | None, b
 
     def measured() -> Measurement:
         with on_one_core(max(values.size for values in trained.embeddings.values())):
-            sets = {each.name: _measured(*_on_set(trained, plan, each), began) for each in plan.sets}
+            sets = {each.name: _measured(*_on_set(trained, plan, each), began, each) for each in plan.sets}
             return _measured(trained, plan, began).model_copy(update={"sets": sets})
 
     if store is None or not trained.key:
@@ -147,6 +150,7 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
         "asked": digest(_asked(plan).model_dump(mode="json")),
         "split_seed": plan.resolved.experiment.protocol.split_seed,
         "sets": digest([[each.name, each.key, each.rows.tolist(), each.identities] for each in plan.sets]),
+        "groups_of_sets": digest([[g.column, g.names, g.group.tolist()] for each in plan.sets for g in each.groups]),
         "first": _is_first(trained, plan),
         "groups": digest([[each.column, each.names, each.group[split.test].tolist()] for each in plan.groups]),
         "code": _code(),
@@ -165,9 +169,14 @@ def _on_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet) -> tuple[Train
     split = dataclasses.replace(trained.split, test=faces.rows, test_pairs=faces.pairs)
     embeddings = {"validation": trained.embeddings["validation"], "test": trained.embeddings[faces.name]}
     identities = (*plan.identities, *faces.identities)
+    groups = []
+    for each in faces.groups:
+        group = np.full(len(labels), -1)
+        group[faces.rows] = each.group
+        groups.append(dataclasses.replace(each, group=group))
     return (
         dataclasses.replace(trained, split=split, embeddings=embeddings),
-        dataclasses.replace(plan, labels=labels, identities=identities),
+        dataclasses.replace(plan, labels=labels, identities=identities, groups=tuple(groups)),
     )
 
 
@@ -183,8 +192,8 @@ def _code() -> str:
     return digest([*versions, source_digest(*SOURCES)])
 
 
-def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
-    """Return what is measured of a trial that ended well."""
+def _measured(trained: TrainedTrial, plan: Plan, began: float, faces: PlannedSet | None = None) -> Measurement:
+    """Return what is measured of a trial that ended well; if ``faces`` are its test part, their folds count."""
     split = trained.split
     validation, test = plan.labels[split.validation], plan.labels[split.test]
     embeddings = trained.embeddings
@@ -207,7 +216,10 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
         fars=_asked(plan).fars,
     )
     metrics = dict(examined.metrics)
-    if split.validation_pairs is not None and split.test_pairs is not None:
+    accuracies = fold_accuracies(trained, test, faces.folds) if faces else ()
+    if accuracies:
+        metrics["fold_accuracy"] = float(np.mean(accuracies))
+    elif faces is None and split.validation_pairs is not None and split.test_pairs is not None:
         metrics["fold_accuracy"] = fold_accuracy(trained, validation, test)
     found = identified(trained, test, plan)
     metrics |= found.metrics
@@ -237,6 +249,7 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float) -> Measurement:
         groups=tuple(tallies_of(trained, plan, {BEST: threshold, **aims})),
         met={**({key: rate.met for key, rate in examined.at_fars.items()} if _asked(plan).fars else {}), **found.met},
         identification=found.record,
+        fold_accuracies=accuracies,
         seconds=time.perf_counter() - began,
     )
 
@@ -265,6 +278,12 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
         met=measurement.met if measurement else {},
         identification=measurement.identification if measurement else None,
         sets={name: each.metrics for name, each in of_sets.items()},
+        rates_of_sets={
+            name: SetRatesRecord(met=each.met, identification=each.identification, fold_accuracies=each.fold_accuracies)
+            for name, each in of_sets.items()
+            if each.met or each.identification or each.fold_accuracies
+        },
+        fold_accuracies=measurement.fold_accuracies if measurement else (),
         threshold=measurement.threshold if measurement else None,
         distance=trained.distance,
         best_step=trained.best_step,
@@ -280,7 +299,7 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
         evidence=measurement.diagnostics if measurement else None,
         calibration=measurement.calibration if measurement else None,
         evidence_of_sets={
-            name: SetEvidenceRecord(evidence=each.diagnostics, calibration=each.calibration)
+            name: SetEvidenceRecord(evidence=each.diagnostics, calibration=each.calibration, groups=each.groups)
             for name, each in of_sets.items()
         },
         # A key that nobody asks for stays out of the files.

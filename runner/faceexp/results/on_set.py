@@ -12,7 +12,7 @@ from faceexp.experiment.asked import Asked
 from faceexp.results.asked_rates import with_rates
 from faceexp.results.judge import Sampling, judge
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, TrialFile, TrialRecord
-from faceexp.results.set_record import OverSetsRecord, SetRecord
+from faceexp.results.set_record import OverSetsRecord, SetRatesRecord, SetRecord
 from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics import comparisons as statistics
 from faceexp.statistics.power.question import ALPHA
@@ -23,7 +23,7 @@ from faceexp.values import Note
 # What the test part of each split is called beside the test sets.
 OWN = "test"
 # Notes on the test part, which say nothing of a test set.
-OF_TEST_PART = ("closed_set", "pairs_file", "listed", "split_seed", "uneven")
+OF_TEST_PART = ("closed_set", "pairs_file", "listed", "split_seed", "uneven", "groups", "refused", "failures")
 
 
 def compared(
@@ -71,6 +71,9 @@ def on_set(run: RunRecord, name: str) -> RunRecord:
             "notes": tuple(note.text for note in notes),
             "note_kinds": tuple(note.kind for note in notes),
             "published": None,
+            "groups": faces.groups,
+            # What cannot be used of a set is counted in a note, not in rates.
+            "failures": None,
             "over_sets": None,
         }
     )
@@ -79,8 +82,12 @@ def on_set(run: RunRecord, name: str) -> RunRecord:
 def file_on_set(file: TrialFile, name: str) -> TrialFile:
     """Return the file of a trial with what lies behind its metrics on a test set."""
     behind = file.evidence_of_sets.get(name)
-    update = {"evidence": behind.evidence if behind else None, "calibration": behind.calibration if behind else None}
-    return file.model_copy(update={**update, "metrics": file.sets.get(name, {}), "sets": {}, "evidence_of_sets": {}})
+    update: dict[str, object] = {
+        "evidence": behind.evidence if behind else None,
+        "calibration": behind.calibration if behind else None,
+    }
+    update["groups"] = behind.groups if behind else ()
+    return file.model_copy(update={**update, **_measured_on(file, name), "evidence_of_sets": {}})
 
 
 def over_sets(trials: Sequence[TrialRecord], metric: Metric, sets: Sequence[SetRecord]) -> OverSetsRecord | None:
@@ -111,7 +118,13 @@ def over_sets(trials: Sequence[TrialRecord], metric: Metric, sets: Sequence[SetR
 
 
 def _trials_on(run: RunRecord, name: str) -> tuple[TrialRecord, ...]:
-    return tuple(trial.model_copy(update={"metrics": trial.sets.get(name, {}), "sets": {}}) for trial in run.trials)
+    return tuple(trial.model_copy(update=_measured_on(trial, name)) for trial in run.trials)
+
+
+def _measured_on(trial: TrialRecord, name: str) -> dict[str, object]:
+    """Return what of a trial is another on a test set."""
+    beside = trial.rates_of_sets.get(name, SetRatesRecord())
+    return {"metrics": trial.sets.get(name, {}), "sets": {}, "rates_of_sets": {}, **vars(beside)}
 
 
 def _judged_on_sets(trials: Sequence[TrialRecord], metric: str) -> str:

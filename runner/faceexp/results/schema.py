@@ -32,7 +32,7 @@ from faceexp.results.record import (
     TrialId,
     remarks,
 )
-from faceexp.results.set_record import OverSetsRecord, SetRecord
+from faceexp.results.set_record import OverSetsRecord, SetRatesRecord, SetRecord
 from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics.comparisons import Verdict
 from faceexp.values import Kind, Note, NoteKind, Status
@@ -79,6 +79,12 @@ class TrialRecord(Record):
     identification: IdentificationRecord | None = Field(None, description="The gallery and the ranks, if asked for.")
     sets: Mapping[str, Mapping[str, Number]] = Field(
         default_factory=dict, description="For each test set, which is its name, the metrics on it."
+    )
+    rates_of_sets: Mapping[str, SetRatesRecord] = Field(
+        default_factory=dict, description="For each test set, what stands beside these metrics."
+    )
+    fold_accuracies: tuple[Number, ...] = Field(
+        (), description="As `fold_accuracies` of a test set, in a run that is shown as measured on one."
     )
     threshold: Number = Field(
         None, description="Up to this distance a pair is accepted. It is chosen on validation pairs."

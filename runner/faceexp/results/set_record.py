@@ -6,7 +6,21 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from faceexp.results.group_records import GroupsRecord
+from faceexp.results.identification import IdentificationRecord
 from faceexp.results.record import Count, Number, PartRecord, Record
+
+
+class SetRatesRecord(Record):
+    """What stands beside the metrics of a trial on a test set."""
+
+    met: Mapping[str, Number] = Field(default_factory=dict, description="As `met` of the trial.")
+    identification: IdentificationRecord | None = Field(None, description="As `identification` of the trial.")
+    fold_accuracies: tuple[Number, ...] = Field(
+        (),
+        description="Of a set whose pairs lie in folds, the accuracy of each at the threshold that is best on its "
+        "others. Their mean is `fold_accuracy`.",
+    )
 
 
 class SetRecord(Record):
@@ -20,6 +34,9 @@ class SetRecord(Record):
         default_factory=dict,
         description="How many people are named alike in the data that are trained on, and how many images of the set "
         "are equal or nearly equal to one there. `overlap.csv` lists all of them.",
+    )
+    groups: GroupsRecord | None = Field(
+        None, description="How often each row is wrong within groups of its people, if the experiment file names any."
     )
     dropped_people: Count = Field(0, description="How many people were left out because they are shared.")
     dropped_images: Count = Field(0, description="How many images of these people.")

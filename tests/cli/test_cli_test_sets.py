@@ -1,0 +1,132 @@
+"""A network that exists is measured on the pairs of a verification set, with thresholds from other people."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper, save
+from PIL import Image
+
+SIDE, FOLDS = 16, 10
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return np.random.default_rng(0).normal(size=(SIDE * SIDE, 6)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def network(weights, tmp_path_factory):
+    """A file of ONNX that multiplies the pixels of grey images by a matrix."""
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["features"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "projection",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 6])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    path = tmp_path_factory.mktemp("network") / "projection.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Return the images of 50 pairs, two for each, uint8 (100, H, W), and whether each shows one person."""
+    random = np.random.default_rng(5)
+    people = random.integers(0, 256, (51, SIDE, SIDE))
+    same = np.arange(50) % 2 == 0
+    shown = np.array([(pair, pair if is_same else pair + 1) for pair, is_same in enumerate(same)])
+    images = people[shown.ravel()] + random.normal(0, 60, (100, SIDE, SIDE))
+    return np.clip(images, 0, 255).astype(np.uint8), same
+
+
+@pytest.fixture(scope="module")
+def verification_set(pairs, tmp_path_factory):
+    """A file as InsightFace hands them out."""
+
+    def png(image):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "png")
+        return file.getvalue()
+
+    images, same = pairs
+    path = tmp_path_factory.mktemp("bin") / "made.bin"
+    path.write_bytes(pickle.dumps(([png(image) for image in images], same.tolist())))
+    return path
+
+
+SPEC = """
+name = "measured"
+baselines = []
+dataset = {{ plugin = "image_folder", path = "{folder}" }}
+preprocess = {{ size = [16, 16] }}
+protocol = {{ kind = "open_set" }}
+evaluation = {{ flip = true, fars = [0.5, 1e-6] }}
+
+[[test_sets]]
+name = "lfw"
+dataset = {{ plugin = "insightface_bin", path = "{pairs}" }}
+protocol = {{ kind = "{kind}" }}
+
+[[pretrained]]
+plugin = "onnx_file"
+path = "{network}"
+"""
+
+
+def test_a_verification_set_is_judged_on_its_own_pairs_in_its_own_folds(
+    network, weights, pairs, verification_set, face_folder, command, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    spec = tmp_path / "spec.toml"
+    files = {"folder": face_folder.as_posix(), "pairs": verification_set.as_posix(), "network": network.as_posix()}
+    spec.write_text(SPEC.format(kind="pairs_file", **files), encoding="utf-8")
+    code, said, err = command("run", spec, "--out", tmp_path / "runs", "--json")
+    assert code == 0, err
+    results = json.loads(said)
+    (trial,) = results["trials"]
+
+    # By hand: embeddings of image and mirror image, and ten folds with the threshold that is best on the other nine.
+    images, same = pairs
+    x = sum(turned.reshape(100, -1).astype(np.float64) @ weights for turned in (images, images[:, :, ::-1]))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    squared = ((x[::2] - x[1::2]) ** 2).sum(axis=1)
+    thresholds = np.arange(0, 4, 0.01)
+    expected = []
+    for fold in np.array_split(np.arange(50), FOLDS):
+        rest = np.setdiff1d(np.arange(50), fold)
+        right = [np.mean((squared[rest] < threshold) == same[rest]) for threshold in thresholds]
+        expected.append(np.mean((squared[fold] < thresholds[np.argmax(right)]) == same[fold]))
+    assert trial["rates_of_sets"]["lfw"]["fold_accuracies"] == pytest.approx(expected, abs=1e-12)
+    on_set = trial["sets"]["lfw"]
+    assert on_set["fold_accuracy"] == pytest.approx(np.mean(expected), abs=1e-12)
+    # Beside it, the accuracy at the threshold of the validation people of the other data set.
+    accepted = squared / 2 <= trial["threshold"]
+    assert on_set["accuracy"] == pytest.approx((accepted[same].mean() + (~accepted[~same]).mean()) / 2, abs=1e-12)
+    assert trial["rates_of_sets"]["lfw"]["met"]["tar@far=0.5"] <= 0.5
+    assert on_set["tar@far=1e-06"] is None
+    assert "fold_accuracy" not in trial["metrics"]
+    (faces,) = results["test_sets"]
+    assert (faces["measured"]["pairs"], faces["measured"]["similar"]) == (50, 25)
+    assert [note for note in results["notes"] if note.startswith("test set lfw: TAR@1e-6 ")]
+    assert [note for note in results["notes"] if "100 images, 50 listed pairs in 10 folds" in note]
+
+    (run,) = (tmp_path / "runs").iterdir()
+    _, said, _ = command("report", run, "--set", "lfw", "--json")
+    (mean,) = [row for row in json.loads(said)["summary"] if row["metric"] == "fold_accuracy"]
+    assert (mean["mean"], mean["folds"]) == (pytest.approx(np.mean(expected)), 10)
+    assert mean["standard_error"] == pytest.approx(np.std(expected, ddof=1) / np.sqrt(10))
+
+    spec.write_text(SPEC.format(kind="all_pairs", **files), encoding="utf-8")
+    code, _, err = command("run", spec, "--out", tmp_path / "runs")
+    assert code == 2
+    assert 'knows no people, only its own pairs; write kind = "pairs_file" without path' in err
