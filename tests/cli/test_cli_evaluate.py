@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
 import tomllib
 from pathlib import Path
 
@@ -101,6 +103,52 @@ def test_a_path_out_of_the_exported_folder_is_refused(evaluated, command, face_f
     code, _, err = command("verify", exported, photo, photo)
     assert code == 2
     assert err.strip().endswith("leads out of the folder of the model")
+
+
+@pytest.fixture
+def verification_set(faces, tmp_path):
+    """A set as InsightFace keeps it: 10 folds of 8 pairs of PNG images, whose people are in one fold each."""
+    random = np.random.default_rng(2)
+    pixels, labels = faces(20, 6)
+    pixels = np.clip(pixels.astype(int) + random.integers(-60, 60, pixels.shape), 0, 255).astype(np.uint8)
+    photos, same = [], []
+    for fold in range(10):
+        first, second = (np.flatnonzero(labels == 2 * fold + person) for person in (0, 1))
+        for _ in range(4):
+            for pair in (random.choice(first, 2, replace=False), (random.choice(first), random.choice(second))):
+                photos += [png(pixels[number]) for number in pair]
+            same += [True, False]
+    path = tmp_path / "faces.bin"
+    path.write_bytes(pickle.dumps((photos, same), protocol=2))
+    return path, photos, np.array(same)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "png")
+    return content.getvalue()
+
+
+def test_a_verification_set_gives_what_the_usual_script_gives(command, network, weights, verification_set, tmp_path):
+    """Ten folds, image and mirror image, thresholds from the other folds: to the last digit."""
+    path, photos, same = verification_set
+    arguments = ["--dataset", "insightface_bin", "--path", path, "--pairs", "own", "--out", tmp_path / "runs", "--json"]
+    code, said, err = command("evaluate", network, *arguments, "--set", "evaluation.flip=true")
+    assert code == 0, err
+    trials = [trial for trial in json.loads(said)["trials"] if trial["kind"] == "pretrained"]
+    # The script.
+    images = np.stack([np.asarray(Image.open(io.BytesIO(photo)).convert("L"), np.float32) for photo in photos])
+    rows = images.reshape(len(images), -1) @ weights + images[:, :, ::-1].reshape(len(images), -1) @ weights
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    distance = np.square(rows[0::2] - rows[1::2]).sum(axis=1)
+    thresholds = np.arange(0, 4, 0.01)
+    accuracies = []
+    for fold in range(10):
+        test = np.arange(len(same)) // (len(same) // 10) == fold
+        rest = [((distance[~test] < threshold) == same[~test]).mean() for threshold in thresholds]
+        accuracies.append(((distance[test] < thresholds[int(np.argmax(rest))]) == same[test]).mean())
+    assert 0.5 < np.mean(accuracies) < 1
+    assert [trial["metrics"]["fold_accuracy"] for trial in trials] == accuracies
 
 
 @pytest.mark.parametrize(

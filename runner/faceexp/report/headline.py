@@ -175,10 +175,14 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
         count = f"{len(better)} of {many(len(tested), 'loss', 'losses')} {verb}"
         sentences.append(f"{count} (better than the {verdict.reference}): {labels_in_words(named)}.")
     unbeaten = ["another"] if all_alike(verdict) else []
-    unbeaten += [f"the {verdict.reference}"] if tested and not better else []
+    # Embeddings that exist already are not compared with what losses start from.
+    unhelped = [f"the {verdict.reference}"] if tested and not better else []
+    unbeaten += unhelped if one == "loss" else []
     unbeaten += [SIMPLEST] if _is_simplest_unbeaten(verdict) else []
     if unbeaten:
         sentences.append(f"No {one} is shown to be better than {_or_than(unbeaten)} in {metric.name}.")
+    if one != "loss" and unhelped:
+        sentences.append(f"No loss is shown to be better than {unhelped[0]} in {metric.name}.")
     if len(verdict.best) > 1 and not judged:
         with_more = f"with {_more_trials(run, TRIALS_FOR_BEST)} it can"
         sentences.append(f"Which may be the best cannot be said from so few trials; {with_more}.")
