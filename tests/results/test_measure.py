@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from faceexp.data.groups import Groups
 from faceexp.data.splits import Split
 from faceexp.data.test_set import PlannedSet
 from faceexp.evaluation.calibration import calibrated
@@ -295,6 +296,12 @@ def test_a_test_set_is_measured_at_the_threshold_of_validation():
     assert {image for pair in behind.evidence.hardest for image in pair.images} <= set(range(8, 14))
     assert set(behind.evidence.map.identity) == {"x", "y", "z"}
     assert max(measured.pictures) > 7
+
+    # Groups are those of the images of the set, among its own pairs.
+    groups = Groups("sex", ("f", "m"), np.array([0, 0, 0, 0, 1, 1]), of_people=True)
+    grouped = measure(made, dataclasses.replace(plan, sets=(dataclasses.replace(faces, groups=(groups,)),))).trial
+    assert grouped.groups == ()
+    assert [(each.group, len(each.people)) for each in grouped.evidence_of_sets["b"].groups] == [("f", 2), ("m", 1)]
 
     listed = dataclasses.replace(faces, pairs=part([0, 1], [0, 2]))
     trial = measure(made, dataclasses.replace(plan, sets=(listed,))).trial
