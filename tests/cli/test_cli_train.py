@@ -253,7 +253,7 @@ class TestRefused:
 
     def test_a_label_that_does_not_exist(self, refused, spec):
         hint = "did you mean 'contrastive(margin=1)'?"
-        assert refused(spec(), "--only", "contrastive") == f"--only: no loss has the label 'contrastive'; {hint}"
+        assert refused(spec(), "--only", "contrastive") == f"--only: no row has the label 'contrastive'; {hint}"
 
     def test_a_missing_folder(self, refused, spec, folder):
         path = spec(("FOLDER", f"{folder}s"))

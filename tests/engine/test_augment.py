@@ -443,7 +443,7 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
         classifier = pretrain.Classifier(made, settings, Augment(), 6)
         classifier.reset(start, 0)
         classifier.run(
-            images, labels, pretrain.batches(np.arange(24), settings, Augment(), 0), NORMAL, 3, lambda *_: None
+            [images], labels, pretrain.batches(np.arange(24), settings, Augment(), 0), NORMAL, 3, lambda *_: None
         )
     else:
         (loss,) = resolved({"loss": ToOne()}, sampler=AllImages()).losses

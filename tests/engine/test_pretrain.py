@@ -70,7 +70,7 @@ def test_phase_1_is_a_plain_keras_loop(resolved, faces):
         return pretrain.batches(np.arange(24), settings, Augment(flip=True), seed=1)
 
     told = []
-    history = classifier.run(pixels[..., None], labels, drawn(), NORMAL, 5, lambda *heard: told.append(heard))
+    history = classifier.run([pixels[..., None]], labels, drawn(), NORMAL, 5, lambda *heard: told.append(heard))
     found = [*made.get_weights(), *(variable.numpy() for variable in classifier.head.variables)]
     assert [done for done, _ in told][-1] == len(history) == 5
 
@@ -104,6 +104,6 @@ def test_phase_1_starts_anew_for_every_seed(resolved, faces):
     for seed in (3, 4, 3):
         classifier.reset(start, seed)
         drawn = pretrain.batches(np.arange(24), settings, Augment(), seed=1)
-        histories.append(classifier.run(pixels[..., None], labels, drawn, NORMAL, 4, lambda *_: None))
+        histories.append(classifier.run([pixels[..., None]], labels, drawn, NORMAL, 4, lambda *_: None))
     assert histories[0] == histories[2]
     assert histories[0] != histories[1]

@@ -242,7 +242,7 @@ def test_the_interpreter_that_needs_no_tensorflow_is_preferred(exported, alone, 
     interpreter = pytest.importorskip("tensorflow").lite.Interpreter
     opened = []
 
-    def other(file):
+    def other(file, num_threads=None):
         opened.append(file)
         return interpreter(file)
 

@@ -72,9 +72,9 @@ def _plainly(params: Iterable[Any]) -> None:
             words = {"<str>": param.name.upper(), "<float>": "NUMBER", "<int>": "NUMBER", "<Path>": "PATH"}
             param.metavar = words.get(shown) or shown.replace("<list[", "<").replace("]>", ">")
         if param.metavar == "METRIC":
-            from faceexp.evaluation.catalogue import COLUMNS
+            from faceexp.evaluation.catalogue import METRICS
 
-            param.help = f"{param.help.rstrip('.')}: {', '.join(metric.key for metric in COLUMNS)}."
+            param.help = f"{param.help.rstrip('.')}: {', '.join(metric.key for metric in METRICS)}."
 
 
 def _nothing(ctx: object) -> None:
