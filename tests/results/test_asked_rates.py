@@ -30,6 +30,7 @@ class MadePlan:
     splits: tuple[Split, ...]
     resolved: SimpleNamespace
     notes: tuple = field(default=())
+    templates: None = None
 
 
 def told(tests, pairs=None, split_seed=None, **asked):
@@ -145,6 +146,7 @@ def test_a_model_that_is_only_measured_gets_the_number_of_the_usual_script():
         identities=tuple(map(str, range(people + 3))),
         images_key="made",
         groups=(),
+        templates=None,
         sets=(),
         resolved=SimpleNamespace(experiment=SimpleNamespace(evaluation=Evaluation(), protocol=protocol)),
     )

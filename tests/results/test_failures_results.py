@@ -32,7 +32,12 @@ SPLITS = (split_of(0, [4, 5]), split_of(1, [0, 5]))
 def plan_of(lost, kind="open_set"):
     resolved = SimpleNamespace(experiment=SimpleNamespace(protocol=SimpleNamespace(kind=kind)))
     made: Any = SimpleNamespace(
-        labels=LABELS, splits=SPLITS, lost=lost, resolved=resolved, data=SimpleNamespace(fingerprint="made")
+        labels=LABELS,
+        splits=SPLITS,
+        lost=lost,
+        resolved=resolved,
+        data=SimpleNamespace(fingerprint="made"),
+        templates=None,
     )
     return cast("Plan", made)
 

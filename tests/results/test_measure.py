@@ -45,6 +45,7 @@ def plan_of(labels, *splits, **asked):
         resolved=SimpleNamespace(experiment=experiment),
         notes=(),
         groups=(),
+        templates=None,
         sets=(),
     )
 

@@ -192,6 +192,7 @@ def _planned(one: BuiltSet, used: IntArray, first: int) -> PlannedSet:
         labels=counted.astype(np.int32),
         identities=tuple(one.data.identities[person] for person in people),
         pairs=pairs,
+        columns={name: values[used] for name, values in one.data.columns.items()},
     )
 
 

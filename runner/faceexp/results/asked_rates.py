@@ -100,10 +100,11 @@ def with_refusals(plan: Plan, on_event: EventCallback) -> Plan:
 def _refusals(plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield the name of each thing that is not measured, and why."""
     asked = plan.resolved.experiment.evaluation
-    parts = [plan.labels[split.test] for split in plan.splits]
+    splits = [plan.templates.posed(split) for split in plan.splits] if plan.templates else plan.splits
+    parts = [plan.labels[split.test] for split in splits]
     if asked.fars:
         available = [
-            impostors(people_of(labels, split.test_pairs)) for labels, split in zip(parts, plan.splits, strict=True)
+            impostors(people_of(labels, split.test_pairs)) for labels, split in zip(parts, splits, strict=True)
         ]
         for far in asked.fars:
             yield from _refusal(far_key(far), [each.refusal(far) for each in available])
@@ -111,11 +112,11 @@ def _refusals(plan: Plan) -> Iterator[tuple[str, str]]:
         return
     supplies = [
         identification.supply_of(labels, _searches(plan, split, labels))
-        for labels, split in zip(parts, plan.splits, strict=True)
+        for labels, split in zip(parts, splits, strict=True)
     ]
     reasons = [
         OF_A_LIST if split.test_pairs is not None else supply.refusal()
-        for supply, split in zip(supplies, plan.splits, strict=True)
+        for supply, split in zip(supplies, splits, strict=True)
     ]
     yield from _refusal("identification", reasons)
     for fpir in identification.FPIRS if not any(reasons) else ():

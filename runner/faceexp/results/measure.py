@@ -23,6 +23,7 @@ from faceexp.evaluation.metrics import POOLED, examine
 from faceexp.evaluation.pairs import PairDistances, pair_distances
 from faceexp.evaluation.people import Weighting, people_of
 from faceexp.evaluation.retrieval import rank_1
+from faceexp.evaluation.templates import pooled
 from faceexp.experiment.evaluation import Evaluation
 from faceexp.results.asked_rates import fold_accuracy, identified
 from faceexp.results.evidence import DiagnosticsRecord, JudgedPairRecord, MapRecord, RatesRecord, SetEvidenceRecord
@@ -38,6 +39,7 @@ from faceexp.values import Plan, TrainedTrial
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
 # trials are measured again.
 SOURCES = (
+    "data.templates",
     "evaluation",
     "results.asked_rates",
     "results.evidence",
@@ -112,8 +114,9 @@ def _measured_or_found(trained: TrainedTrial, plan: Plan, store: Store | None, b
 
     def measured() -> Measurement:
         with on_one_core(max(values.size for values in trained.embeddings.values())):
-            sets = {each.name: _measured(*_on_set(trained, plan, each), began) for each in plan.sets}
-            return _measured(trained, plan, began).model_copy(update={"sets": sets})
+            on_sets = {each.name: _on_set(trained, plan, each) for each in plan.sets}
+            sets = {name: _measured(_posed(*there), there[1], began) for name, there in on_sets.items()}
+            return _measured(_posed(trained, plan), plan, began).model_copy(update={"sets": sets})
 
     if store is None or not trained.key:
         measurement = measured()
@@ -149,6 +152,7 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
         "sets": digest([[each.name, each.key, each.rows.tolist(), each.identities] for each in plan.sets]),
         "first": _is_first(trained, plan),
         "groups": digest([[each.column, each.names, each.group[split.test].tolist()] for each in plan.groups]),
+        "templates": plan.templates and plan.templates.key,
         "code": _code(),
     }
 
@@ -169,6 +173,19 @@ def _on_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet) -> tuple[Train
         dataclasses.replace(trained, split=split, embeddings=embeddings),
         dataclasses.replace(plan, labels=labels, identities=identities),
     )
+
+
+def _posed(trained: TrainedTrial, plan: Plan) -> TrainedTrial:
+    """Return a trial as if each template were an image, the first of its own, with the embedding of the template."""
+    if plan.templates is None:
+        return trained
+    embeddings = dict(trained.embeddings)
+    for part in embeddings.keys() & {"train", "validation", "test"}:
+        rows: IntArray = getattr(trained.split, part)
+        quality = None if plan.templates.quality is None else plan.templates.quality[rows]
+        _, place = plan.templates.first_images(rows)
+        embeddings[part] = pooled(embeddings[part], place, trained.distance, quality)
+    return dataclasses.replace(trained, split=plan.templates.posed(trained.split), embeddings=embeddings)
 
 
 def _is_first(trained: TrainedTrial, plan: Plan) -> bool:
