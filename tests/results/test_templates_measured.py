@@ -43,7 +43,7 @@ def plan_of(labels, templates, group, sets=()):
         splits=(SPLIT,),
         images_key="made",
         resolved=SimpleNamespace(experiment=experiment, model=None),
-        groups=() if group is None else (dataclasses.replace(GROUPS, group=group),),
+        groups=(dataclasses.replace(GROUPS, group=group),),
         templates=templates,
         sets=sets,
         images=np.zeros((len(labels), 8, 8, 1), np.uint8),
@@ -136,15 +136,18 @@ def test_a_test_set_has_templates_of_its_own():
     both = Templates("t", np.concatenate([np.arange(number), number + TEMPLATE]), np.tile(QUALITY, 2))
     values = embeddings(SPLIT)
     values["set"] = embeddings(Split(0, 0, part(), part(), part(*range(8))))["test"]
-    plan = plan_of(PEOPLE, both, None, (faces,))
+    plan = plan_of(PEOPLE, both, PEOPLE % 2, (faces,))
     found = measure(trial_of(SPLIT, values), plan).trial
     means = meant(np.arange(number), values["set"], "euclidean")
-    near, far = [], []
+    near: list[float] = []
+    far: list[float] = []
     for first in range(24):
         for second in range(first):
             (near if first // 3 == second // 3 else far).append(math.dist(means[first], means[second]))
     # Everybody has as many templates, so all pairs count alike.
     assert found.sets["set"]["auc"] == pytest.approx(np.mean([one < other for one in near for other in far]))
+    # Groups are those of the data set, whose images alone are known to be in them.
+    assert [each.group for each in found.groups] == ["f", "m"]
     record = _set_record(faces, both).measured
     assert (record.images, record.pairs, record.similar) == (number, 24 * 23 // 2, 8 * 3)
 

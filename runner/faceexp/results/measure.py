@@ -162,7 +162,10 @@ def _asked(plan: Plan) -> Evaluation:
 
 
 def _on_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet) -> tuple[TrainedTrial, Plan]:
-    """Return a trial as if a test set were its test part, and the plan with the people of the set behind its own."""
+    """Return a trial as if a test set were its test part, and the plan with the people of the set behind its own.
+
+    Groups are those of the images of the data set alone.
+    """
     labels = np.full(int(faces.rows[-1]) + 1, -1, np.int32)
     labels[: len(plan.labels)] = plan.labels
     labels[faces.rows] = len(plan.identities) + faces.labels
@@ -171,7 +174,7 @@ def _on_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet) -> tuple[Train
     identities = (*plan.identities, *faces.identities)
     return (
         dataclasses.replace(trained, split=split, embeddings=embeddings),
-        dataclasses.replace(plan, labels=labels, identities=identities),
+        dataclasses.replace(plan, labels=labels, identities=identities, groups=()),
     )
 
 
