@@ -49,6 +49,7 @@ HASHED = {
         "evaluation/roc.py",
     ],
     "faceexp.results.measure": [
+        "data/templates.py",
         "evaluation/__init__.py",
         "evaluation/acquisition.py",
         "evaluation/calibration.py",
@@ -70,6 +71,7 @@ HASHED = {
         "evaluation/people.py",
         "evaluation/retrieval.py",
         "evaluation/roc.py",
+        "evaluation/templates.py",
         "evaluation/verification.py",
         "results/asked_rates.py",
         "results/evidence.py",
@@ -77,6 +79,7 @@ HASHED = {
         "results/groups.py",
         "results/identification.py",
         "results/measure.py",
+        "results/posed.py",
         "results/record.py",
         "results/schema.py",
         "results/set_record.py",

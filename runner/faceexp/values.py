@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from faceexp.data.pairs_file import PairsFile
     from faceexp.data.part_files import PartFiles
     from faceexp.data.splits import Split
+    from faceexp.data.templates import Templates
     from faceexp.data.test_set import PlannedSet
     from faceexp.experiment.schema import Experiment, LossEntry, PretrainedEntry
     from faceexp.experiment.sets import SetEntry
@@ -40,6 +41,7 @@ NoteKind = Literal[
     "duplicates",
     "several_faces",
     "groups",
+    "templates",
     "failures",
     "uneven",
     "few_people",
@@ -196,9 +198,9 @@ class Plan:
         splits: One for each seed and fold.
         trials: In the order in which they run.
         notes: What a reader of the results should know about the data.
-        file_digests: uint8 (N, 8), digests of the files of ``images``; nothing if these are no files.
         columns: What is known of each of ``images`` besides, by name, as in :class:`FaceData`.
         groups: The groups that the experiment asks about.
+        templates: What is judged in the place of images, if the experiment asks for it.
         lost: The images that cannot be used; nothing where all can.
         file_digests: uint8 (N, 8), digests of the files of the data set's images; nothing if these are no files.
         sets: Further faces that every trial is measured on.
@@ -217,6 +219,7 @@ class Plan:
     file_digests: ByteArray | None = None
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
     groups: tuple[Groups, ...] = ()
+    templates: Templates | None = None
     lost: Lost | None = None
     sets: tuple[PlannedSet, ...] = ()
     sets_key: str = ""

@@ -31,6 +31,7 @@ class MadePlan:
     resolved: SimpleNamespace
     notes: tuple = field(default=())
     sets: tuple = ()
+    templates: None = None
 
 
 def told(tests, pairs=None, split_seed=None, **asked):
@@ -146,6 +147,7 @@ def test_a_model_that_is_only_measured_gets_the_number_of_the_usual_script():
         identities=tuple(map(str, range(people + 3))),
         images_key="made",
         groups=(),
+        templates=None,
         sets=(),
         resolved=SimpleNamespace(experiment=SimpleNamespace(evaluation=Evaluation(), protocol=protocol)),
     )

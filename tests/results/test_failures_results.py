@@ -11,6 +11,7 @@ import pytest
 
 from faceexp.data.lost import Lost
 from faceexp.data.splits import Split
+from faceexp.data.templates import Templates
 from faceexp.results.collect import split_records
 from faceexp.results.failures import acquisition_of, failures_record
 from faceexp.results.schema import TrialFile
@@ -32,7 +33,12 @@ SPLITS = (split_of(0, [4, 5]), split_of(1, [0, 5]))
 def plan_of(lost, kind="open_set"):
     resolved = SimpleNamespace(experiment=SimpleNamespace(protocol=SimpleNamespace(kind=kind)))
     made: Any = SimpleNamespace(
-        labels=LABELS, splits=SPLITS, lost=lost, resolved=resolved, data=SimpleNamespace(fingerprint="made")
+        labels=LABELS,
+        splits=SPLITS,
+        lost=lost,
+        resolved=resolved,
+        data=SimpleNamespace(fingerprint="made"),
+        templates=None,
     )
     return cast("Plan", made)
 
@@ -73,6 +79,16 @@ def test_a_trial_that_failed_has_no_rates():
     record = failures_record(plan_of(LOST), [*TRIALS, failed], 0.0, average_seeds=False)
     assert record is not None
     assert [row.label for row in record.rates] == ["a", "b"]
+
+
+def test_a_template_is_not_lost_with_an_image():
+    """So what is lost is counted, but no rates of attempts follow from it."""
+    plan: Any = plan_of(LOST)
+    plan.templates = Templates("template", np.arange(len(LABELS)))
+    record = failures_record(plan, TRIALS, 0.0, average_seeds=False)
+    assert record is not None
+    assert (record.images, record.rates) == (7, ())
+    assert record.fta == pytest.approx(fmean(FTA))
 
 
 def test_where_nothing_is_lost_nothing_is_said():

@@ -49,7 +49,14 @@ def plan_of(*groups):
     experiment = SimpleNamespace(evaluation=Evaluation(), protocol=Protocol(kind="open_set"))
     resolved = SimpleNamespace(experiment=experiment)
     return SimpleNamespace(
-        labels=LABELS, identities=names, splits=SPLITS, images_key="made", groups=groups, resolved=resolved, sets=()
+        labels=LABELS,
+        identities=names,
+        splits=SPLITS,
+        images_key="made",
+        groups=groups,
+        resolved=resolved,
+        sets=(),
+        templates=None,
     )
 
 

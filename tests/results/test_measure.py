@@ -46,6 +46,7 @@ def plan_of(labels, *splits, **asked):
         resolved=SimpleNamespace(experiment=experiment),
         notes=(),
         groups=(),
+        templates=None,
         sets=(),
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from faceexp.arrays import IntArray
+from faceexp.arrays import AnyArray, IntArray
 from faceexp.data.groups import Groups
+from faceexp.data.templates import Templates
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class PlannedSet:
         shared: What it shares with the data set that is trained on.
         dropped_people: How many people were left out because they are shared.
         dropped_images: How many images of these.
+        columns: What is known of each of its images besides, by name.
     """
 
     name: str
@@ -57,3 +60,10 @@ class PlannedSet:
     shared: tuple[Shared, ...] = ()
     dropped_people: int = 0
     dropped_images: int = 0
+    columns: Mapping[str, AnyArray] = field(default_factory=dict)
+
+    def posed(self, templates: Templates) -> PlannedSet:
+        """Return the set as if each template were its first image."""
+        rows, place = templates.first_images(self.rows)
+        labels = self.labels[rows - self.rows[0]]
+        return replace(self, rows=rows, labels=labels, pairs=templates.pairs(self.pairs, place), columns={})

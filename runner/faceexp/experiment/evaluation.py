@@ -51,6 +51,14 @@ class Evaluation(Table):
         "and CMC.",
     )
 
+    templates: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="A column of the data set: images of one person that share its value are one template, judged by "
+        "the mean of their embeddings, weighted by the column `quality` where there is one.",
+    )
+
     @property
     def views(self) -> int:
         """How many views of each image its embedding is made of."""

@@ -45,14 +45,19 @@ def fault_of(columns: Mapping[str, AnyArray], text: str) -> str:
     """Return why the column that a text names makes no groups; nothing if it does."""
     grouping = Grouping.of(text)
     name = grouping.column
+    return missing_column(columns, name) or _unfit(columns[name], grouping)
+
+
+def missing_column(columns: Mapping[str, AnyArray], name: str) -> str:
+    """Return that the data lack a column; nothing if they have it."""
     known = sorted(columns.keys() - {LANDMARKS})
-    if name not in known:
-        if not known:
-            return f"the data set has no columns, so there is no {name!r}; a CSV or Parquet list of images has some"
-        has = f"its columns: {', '.join(known[:MOST_GROUPS])}{', ...' if len(known) > MOST_GROUPS else ''}"
-        hint = did_you_mean(name, known, always_list=False)
-        return f"the data set has no column {name!r}; {f'{hint} ' if hint else ''}{has}"
-    return _unfit(columns[name], grouping)
+    if name in known:
+        return ""
+    if not known:
+        return f"the data set has no columns, so there is no {name!r}; a CSV or Parquet list of images has some"
+    has = f"its columns: {', '.join(known[:MOST_GROUPS])}{', ...' if len(known) > MOST_GROUPS else ''}"
+    hint = did_you_mean(name, known, always_list=False)
+    return f"the data set has no column {name!r}; {f'{hint} ' if hint else ''}{has}"
 
 
 def _unfit(values: AnyArray, grouping: Grouping) -> str:
@@ -61,7 +66,7 @@ def _unfit(values: AnyArray, grouping: Grouping) -> str:
     are_numbers = values.dtype.kind in "iuf"
     if grouping.edges:
         return "" if are_numbers else f"column {name!r} holds no numbers, so bands do not fit; write {name!r} alone"
-    known_values = values[_is_known(values)]
+    known_values = values[is_known(values)]
     different = len(np.unique(known_values))
     if different < 2:
         only = f"only the value {_name(known_values[0])!r}" if different else "no value"
@@ -90,7 +95,7 @@ def groups_of(columns: Mapping[str, AnyArray], labels: IntArray, asked: Sequence
 
 def _groups(values: AnyArray, labels: IntArray, grouping: Grouping) -> Groups:
     group = np.full(len(values), -1)
-    known = _is_known(values)
+    known = is_known(values)
     names: tuple[str, ...]
     if grouping.edges:
         names = grouping.bands
@@ -116,7 +121,7 @@ def _bands(values: AnyArray, edges: AnyArray) -> IntArray:
     return band
 
 
-def _is_known(values: AnyArray) -> BoolArray:
+def is_known(values: AnyArray) -> BoolArray:
     """Return where a value is known: a number that is not known is NaN, a text that is not known is empty."""
     known: BoolArray = values != "" if values.dtype.kind == "U" else values == values  # noqa: PLR0124 - NaN is not
     return known

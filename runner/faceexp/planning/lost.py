@@ -9,6 +9,7 @@ import numpy as np
 from faceexp.arrays import IntArray
 from faceexp.data.lost import Lost, LostOfList
 from faceexp.data.splits import Parts
+from faceexp.data.templates import Templates
 from faceexp.experiment.schema import Protocol
 from faceexp.values import Note
 
@@ -69,7 +70,9 @@ def _of_pairs(labels: IntArray, pairs: IntArray, lost: IntArray, used: IntArray)
     )
 
 
-def lost_note(lost: Lost | None, images: int, people: int, protocol: Protocol) -> list[Note]:
+def lost_note(
+    lost: Lost | None, images: int, people: int, protocol: Protocol, templates: Templates | None = None
+) -> list[Note]:
     """Return what is to be known of images that are lost; nothing where none is.
 
     Args:
@@ -77,12 +80,18 @@ def lost_note(lost: Lost | None, images: int, people: int, protocol: Protocol) -
         images: How many images are used.
         people: How many people take part.
         protocol: How the data are cut.
+        templates: The templates that are judged in the place of images, if any are.
     """
     if lost is None:
         return []
     of_images = f"{len(lost.labels)} of {images + len(lost.labels)} images could not be used"
     of_people = f", so that {lost.people} of {people + lost.people} people are left out" if lost.people else ""
-    text = f"{of_images}{of_people}; FNMR and FMR are about what was compared, FRR and FAR count these as rejected"
+    counted = (
+        "FRR and FAR are not given, since a template is not lost with an image"
+        if templates
+        else "FRR and FAR count these as rejected"
+    )
+    text = f"{of_images}{of_people}; FNMR and FMR are about what was compared, {counted}"
     if protocol.kind == "closed_set":
         text += "; they belong to no part, so the share of all images stands for that of the test part"
     return [Note("failures", text)]

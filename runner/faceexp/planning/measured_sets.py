@@ -214,6 +214,7 @@ def _planned(one: BuiltSet, used: IntArray, first: int) -> PlannedSet:
         pairs=pairs,
         folds=folds,
         people_known=one.data.people_known,
+        columns={name: values[used] for name, values in one.data.columns.items()},
     )
 
 

@@ -27,6 +27,7 @@ from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.lost import lost_images, lost_note
 from faceexp.planning.measured_sets import build_sets, decode_sets
 from faceexp.planning.prospects import prospects
+from faceexp.planning.templates import check_pairs, check_templates, template_notes, templates_of
 from faceexp.planning.trials import trials_of
 from faceexp.store import Store, digest
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved
@@ -50,6 +51,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     in_question = np.sort(np.concatenate(parts_of_lists)) if parts_of_lists else np.arange(len(data.labels))
     built = build_sets(resolved.sets, data, build_data)
     check_groups(data, experiment.evaluation.groups, [each.data for each in built])
+    check_templates(data, [(one.name, one.data) for one in built], experiment.evaluation.templates)
     # People are checked before decoding, which is slow; and again after it, since unreadable images do not count.
     of_people = _choose_people(data, in_question, experiment.protocol, named)
     artefact = decoded_images(
@@ -93,6 +95,8 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     columns = {name: values[used] for name, values in data.columns.items()}
     asked = [text for text in experiment.evaluation.groups if not fault_of(data.columns, text)]
     groups = groups_of(columns, labels, asked)
+    templates = templates_of(columns, len(used), sets.sets, experiment.evaluation.templates)
+    check_pairs(templates, labels, parts, sets.sets)
     lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists)
     about = (
         *_existing(fitted),
@@ -100,7 +104,8 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         *_duplicates(data, used, alike(digests[is_used])),
         *_of_several_faces(data, used[faces[is_used] > 1], len(used), experiment.preprocess.detect),
         *group_notes(groups, labels),
-        *lost_note(lost, len(used), len(people), experiment.protocol),
+        *template_notes(templates, parts, sets.sets),
+        *lost_note(lost, len(used), len(people), experiment.protocol, templates),
         *sets.notes,
     )
     of_files = file_digests(data, store)
@@ -119,6 +124,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         file_digests=None if of_files is None else of_files[used],
         columns=columns,
         groups=groups,
+        templates=templates,
         lost=lost,
         sets=sets.sets,
         sets_key=sets.key,

@@ -111,10 +111,12 @@ def _searches(plan: Plan, split: Split, labels: IntArray) -> list[identification
 
 def with_refusals(plan: Plan, on_event: EventCallback) -> Plan:
     """Return a plan with a note for each thing that its file asks for and its test parts cannot show; they are told."""
-    own = [(split, plan.labels[split.test]) for split in plan.splits]
+    splits = [plan.templates.posed(split) for split in plan.splits] if plan.templates else plan.splits
+    own = [(split, plan.labels[split.test]) for split in splits]
     notes = [Note("refused", text) for text in _refused(plan, own)]
     for faces in plan.sets:
-        of_set = [(dataclasses.replace(plan.splits[0], test_pairs=faces.pairs), faces.labels)]
+        judged = faces.posed(plan.templates) if plan.templates else faces
+        of_set = [(dataclasses.replace(plan.splits[0], test_pairs=judged.pairs), judged.labels)]
         notes += [Note("test_set", f"test set {faces.name}: {text}") for text in _refused(plan, of_set)]
     for note in notes:
         on_event(Noted("note", 1, 1, note=note))

@@ -12,6 +12,7 @@ import numpy as np
 
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
+from faceexp.data.templates import Templates
 from faceexp.data.test_set import PlannedSet
 from faceexp.engine.borders import unseeded_sentence
 from faceexp.evaluation.acquisition import Acquisition
@@ -77,7 +78,7 @@ def collect(
     by_group = plan.groups or any(each.groups for each in plan.sets)
     needed = [trial.id for trial in trials] if by_group or plan.lost else []
     files = list(folder.read_trials(needed).values()) if folder else []
-    sets = tuple(_set_record(each, files) for each in plan.sets)
+    sets = tuple(_set_record(each, files, plan.templates) for each in plan.sets)
     return RunRecord(
         schema_number=SCHEMA,
         name=name,
@@ -113,7 +114,7 @@ def _uneven(plan: Plan) -> Iterator[Note]:
     """Yield a note where one person would rule the metrics, if every pair counted alike."""
     shares = [
         (largest_share(plan.labels[split.test]), len(np.unique(plan.labels[split.test])))
-        for split in plan.splits
+        for split in (plan.templates.posed(split) if plan.templates else split for split in plan.splits)
         if split.test_pairs is None
     ]
     # Among few people each holds a large share, however alike they are.
@@ -137,41 +138,59 @@ def _unseeded(trials: Sequence[TrialRecord]) -> Iterator[str]:
 
 def split_records(plan: Plan, splits: Sequence[Split]) -> list[SplitRecord]:
     """Return how much data the parts of some splits of a plan hold, and a key of each."""
-    return [_split_record(split, plan.labels, plan.data.fingerprint, acquisition_of(plan, split)) for split in splits]
+    return [
+        _split_record(split, plan.labels, plan.data.fingerprint, acquisition_of(plan, split), plan.templates)
+        for split in splits
+    ]
 
 
-def _split_record(split: Split, labels: IntArray, fingerprint: str, lost: Acquisition | None = None) -> SplitRecord:
+def _split_record(
+    split: Split,
+    labels: IntArray,
+    fingerprint: str,
+    lost: Acquisition | None = None,
+    templates: Templates | None = None,
+) -> SplitRecord:
     """Return how much data each part holds, and a key that two runs share if they cut the same data in the same way."""
     cut = [part.tolist() for part in (split.train, split.validation, split.test)]
     judged = None if split.test_pairs is None else split.test_pairs.tolist()
+    of_templates = [] if templates is None else [templates.key]
+    posed = split if templates is None else templates.posed(split)
     return SplitRecord(
         seed=split.seed,
         fold=split.fold,
-        key=digest([fingerprint, cut, judged]),
+        key=digest([fingerprint, cut, judged, *of_templates]),
         train=PartRecord(images=len(split.train), people=len(np.unique(labels[split.train]))),
-        validation=_judged_part(labels[split.validation], split.validation_pairs),
-        test=_judged_part(labels[split.test], split.test_pairs),
+        validation=_judged_part(labels[posed.validation], posed.validation_pairs, len(split.validation)),
+        test=_judged_part(labels[posed.test], posed.test_pairs, len(split.test)),
         acquisition=lost and AcquisitionRecord.model_validate(lost),
     )
 
 
-def _judged_part(labels: IntArray, pairs: IntArray | None) -> PartRecord:
-    """Return how much data a part holds whose pairs are judged: the pairs that a list names, or every two images."""
+def _judged_part(labels: IntArray, pairs: IntArray | None, images: int) -> PartRecord:
+    """Return how much data a part holds whose pairs are judged: the pairs that a list names, or every two.
+
+    Args:
+        labels: Whom its images show, or its templates.
+        pairs: Places of these.
+        images: How many images it has.
+    """
     if pairs is not None:
         similar, total = int((labels[pairs[:, 0]] == labels[pairs[:, 1]]).sum()), len(pairs)
     else:
         counts = np.bincount(labels).astype(np.int64)
         similar, total = int((counts * (counts - 1) // 2).sum()), len(labels) * (len(labels) - 1) // 2
-    return PartRecord(images=len(labels), people=len(np.unique(labels)), pairs=total, similar=similar)
+    return PartRecord(images=images, people=len(np.unique(labels)), pairs=total, similar=similar)
 
 
-def _set_record(faces: PlannedSet, files: Sequence[TrialFile]) -> SetRecord:
+def _set_record(faces: PlannedSet, files: Sequence[TrialFile], templates: Templates | None) -> SetRecord:
     """Return how much a test set holds, and what it shares with the data that are trained on."""
+    judged = faces if templates is None else faces.posed(templates)
     return SetRecord(
         name=faces.name,
         source=faces.source,
         key=faces.key,
-        measured=_judged_part(faces.labels, faces.pairs),
+        measured=_judged_part(judged.labels, judged.pairs, len(faces.rows)),
         shared=Counter(each.kind for each in faces.shared),
         groups=groups_record(faces.groups, [file_on_set(file, faces.name) for file in files]),
         dropped_people=faces.dropped_people,

@@ -85,9 +85,11 @@ def failures_record(
     of_cells = {(split.seed, split.fold): lost for split in plan.splits if (lost := acquisition_of(plan, split))}
     if plan.lost is None or not of_cells:
         return None
+    # A template is not lost with one of its images, so what is lost of images does not tell its rates.
+    judged = () if plan.templates else trials
     measured = [
         trial.alone().model_copy(update={"metrics": _rates(trial, of_cells[trial.cell])})
-        for trial in trials
+        for trial in judged
         if trial.status == "ok"
     ]
     directions = dict.fromkeys(RATES, False)

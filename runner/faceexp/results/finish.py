@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -38,14 +39,16 @@ def finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, p
             write_bytes(model.seen_photos, seen)
         if trained.folder:
             link_or_copy(trained.folder / NETWORK_FILE, model.network("keras"))
+        # Whoever uses a model compares single photos, so its thresholds are for these and not for templates.
+        photos = measure(trained, dataclasses.replace(plan, templates=None), store).trial if plan.templates else trial
         description = ModelRecord(
             label=trial.label,
             seed=trial.seed,
             fold=trial.fold,
             distance=trained.distance,
-            threshold=trial.threshold,
+            threshold=photos.threshold,
             criterion="best balanced accuracy on the validation part",
-            calibration=trial.calibration,
+            calibration=photos.calibration,
             validation_auc=_validation_auc(trained, plan),
             preprocess=plan.resolved.experiment.preprocess,
             flip=plan.resolved.experiment.evaluation.flip,

@@ -30,6 +30,7 @@ from faceexp.results.group_records import BEST, TallyRecord
 from faceexp.results.groups import tallies_of
 from faceexp.results.identification import IdentificationRecord
 from faceexp.results.jsonable import to_json
+from faceexp.results.posed import as_test_part, posed
 from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
 from faceexp.results.schema import CheckpointRecord, TrialFile
 from faceexp.results.set_record import SetRatesRecord
@@ -39,6 +40,7 @@ from faceexp.values import Plan, TrainedTrial
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
 # trials are measured again.
 SOURCES = (
+    "data.templates",
     "evaluation",
     "results.asked_rates",
     "results.evidence",
@@ -46,6 +48,7 @@ SOURCES = (
     "results.groups",
     "results.identification",
     "results.measure",
+    "results.posed",
     "results.record",
     "results.schema",
     "results.set_record",
@@ -115,8 +118,8 @@ def _measured_or_found(trained: TrainedTrial, plan: Plan, store: Store | None, b
 
     def measured() -> Measurement:
         with on_one_core(max(values.size for values in trained.embeddings.values())):
-            sets = {each.name: _measured(*_on_set(trained, plan, each), began, each) for each in plan.sets}
-            return _measured(trained, plan, began).model_copy(update={"sets": sets})
+            sets = {each.name: _of_set(trained, plan, each, began) for each in plan.sets}
+            return _measured(posed(trained, plan), plan, began).model_copy(update={"sets": sets})
 
     if store is None or not trained.key:
         measurement = measured()
@@ -153,6 +156,7 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
         "groups_of_sets": digest([[g.column, g.names, g.group.tolist()] for each in plan.sets for g in each.groups]),
         "first": _is_first(trained, plan),
         "groups": digest([[each.column, each.names, each.group[split.test].tolist()] for each in plan.groups]),
+        "templates": plan.templates and plan.templates.key,
         "code": _code(),
     }
 
@@ -161,23 +165,10 @@ def _asked(plan: Plan) -> Evaluation:
     return plan.resolved.experiment.evaluation
 
 
-def _on_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet) -> tuple[TrainedTrial, Plan]:
-    """Return a trial as if a test set were its test part, and the plan with the people of the set behind its own."""
-    labels = np.full(int(faces.rows[-1]) + 1, -1, np.int32)
-    labels[: len(plan.labels)] = plan.labels
-    labels[faces.rows] = len(plan.identities) + faces.labels
-    split = dataclasses.replace(trained.split, test=faces.rows, test_pairs=faces.pairs)
-    embeddings = {"validation": trained.embeddings["validation"], "test": trained.embeddings[faces.name]}
-    identities = (*plan.identities, *faces.identities)
-    groups = []
-    for each in faces.groups:
-        group = np.full(len(labels), -1)
-        group[faces.rows] = each.group
-        groups.append(dataclasses.replace(each, group=group))
-    return (
-        dataclasses.replace(trained, split=split, embeddings=embeddings),
-        dataclasses.replace(plan, labels=labels, identities=identities, groups=tuple(groups)),
-    )
+def _of_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet, began: float) -> Measurement:
+    """Return what is measured of a trial on a test set; pairs of templates have no folds."""
+    there, of_set = as_test_part(trained, plan, faces)
+    return _measured(posed(there, of_set), of_set, began, None if plan.templates else faces)
 
 
 def _is_first(trained: TrainedTrial, plan: Plan) -> bool:

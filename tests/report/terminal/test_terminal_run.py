@@ -186,6 +186,12 @@ def test_one_trial_has_no_interval(written, changed, drawn):
     assert "Holm-corrected" in drawn(terminal.run_table(written, 300, notes=True), 300)
 
 
+def test_a_table_of_templates_says_so(written, changed, drawn):
+    assert "templates" not in drawn(terminal.run_table(written, 140), 140)
+    run = changed(written, notes=["templates by video: 9 images are 3"], note_kinds=["templates"])
+    assert "templates are judged, not images: --notes" in " ".join(drawn(terminal.run_table(run, 140), 140).split())
+
+
 def test_a_run_of_failures_alone_is_drawn(written, changed, drawn):
     trials = [trial for trial in written.trials if trial.label == "dead"]
     summaries = [summary for summary in written.summary if summary.label == "dead"]

@@ -148,8 +148,7 @@ def _below(
     failures, warnings = _failures(run, told), [Text(f"! {warning}", style="yellow") for warning in run.warnings]
     if not notes:
         failures, warnings = _first(failures), _first(warnings)
-    several = len(run.cells) > 1
-    first = primary(run)
+    several, first = len(run.cells) > 1, primary(run)
     marks = ["mean and 95 % interval"] if several else []
     marks += [f"{first.name}: {first.meaning}"] if first in metrics else []
     if "helps" in names:
@@ -158,6 +157,7 @@ def _below(
     marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and better than another loss"] if is_starred else []
     marks += [f"by {columns}: --groups"] if (columns := asked_columns(run)) else []
+    marks += ["templates are judged, not images: --notes"] if "templates" in run.note_kinds and not notes else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
     return [*failures, *warnings, *lost(run), Text(text, style="dim")]
 
