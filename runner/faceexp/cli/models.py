@@ -161,8 +161,12 @@ def _judge_pairs(model: str, file: Path, far: float | None, *, trust_saved_model
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    for a, b, same, accepted, *numbers in rows:
-        writer.writerow(csv_cells((a, b, None if same is None else int(same), int(accepted), *numbers)))
+    # A long list names the same photos again and again; numbers need nothing done to them.
+    cell = dict(zip(judged.faces, csv_cells(judged.faces), strict=True))
+    writer.writerows(
+        (cell[a], cell[b], None if same is None else int(same), int(accepted), *numbers)
+        for a, b, same, accepted, *numbers in rows
+    )
     error_console().print(pairs_summary(summary, judged, opened, rates, listed))
 
 

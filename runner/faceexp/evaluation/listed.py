@@ -72,32 +72,36 @@ class _Sorted:
 
     Attributes:
         similar: bool (P,), whether each shows one person.
-        steps: float (K,), the distinct distances, ascending.
-        ends: int (K,), the last pair at each of them.
+        lower, upper: float (K + 1,), between which distances each number of pairs is accepted, ascending.
+        counts: int (K + 1,), these numbers.
         accepted: How many pairs are accepted.
     """
 
     similar: BoolArray
-    steps: FloatArray
-    ends: IntArray
+    lower: FloatArray
+    upper: FloatArray
+    counts: IntArray
     accepted: int
 
     @classmethod
     def of(cls, distance: FloatArray, similar: BoolArray, threshold: float) -> _Sorted:
         """Return pairs that are sorted by their distance."""
         ends = np.flatnonzero(np.append(np.diff(distance) > 0, [True] * (len(distance) > 0)))
-        return cls(similar, distance[ends], ends, int(np.searchsorted(distance, threshold, side="right")))
+        steps = distance[ends]
+        accepted = int(np.searchsorted(distance, threshold, side="right"))
+        return cls(similar, np.append(-np.inf, steps), np.append(steps, np.inf), np.append(0, ends + 1), accepted)
 
     def rates(self, chosen: BoolArray) -> dict[str, float]:
         """Return the rates of those pairs that are chosen, bool (P,)."""
-        counts = [np.cumsum(chosen & self.similar), np.cumsum(chosen & ~self.similar)]
-        true, false = (np.append(0, count) for count in counts)
+        true, false = (
+            np.cumsum(np.append(0, chosen & of_kind), dtype=np.int64) for of_kind in (self.similar, ~self.similar)
+        )
         n_similar, n_different = int(true[-1]), int(false[-1])
         curve = Roc(
-            accepted=np.append(-np.inf, self.steps),
-            rejected=np.append(self.steps, np.inf),
-            true_accepts=true[np.append(0, self.ends + 1)],
-            false_accepts=false[np.append(0, self.ends + 1)],
+            accepted=self.lower,
+            rejected=self.upper,
+            true_accepts=true[self.counts],
+            false_accepts=false[self.counts],
             n_similar=n_similar,
             n_different=n_different,
         )
