@@ -16,7 +16,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from faceexp.cli import begin, cache, crops, evaluate, models, plugins, results, runs, streams, train
+from faceexp.cli import begin, cache, crops, evaluate, exported, models, plugins, results, runs, streams, train
 from faceexp.cli.console import GARBAGE, fail
 from faceexp.cli.interrupts import heard, interruptible
 from faceexp.errors import InputError, printable
@@ -108,7 +108,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "verify": (models.verify, "faceexp verify runs/all_losses-1a2b3c4d a.jpg b.jpg"),
     "identify": (models.identify, "faceexp identify runs/all_losses-1a2b3c4d people photo.jpg"),
     "embed": (models.embed, "faceexp embed runs/all_losses-1a2b3c4d photos"),
-    "export": (models.export, "faceexp export runs/all_losses-1a2b3c4d exported --to onnx"),
+    "export": (exported.export, "faceexp export runs/all_losses-1a2b3c4d exported --to onnx"),
     "list-plugins": (plugins.list_plugins, "faceexp list-plugins loss"),
     "describe": (plugins.describe, "faceexp describe metric auc"),
     "new-plugin": (plugins.new_plugin, "faceexp new-plugin loss my_loss --out plugins"),

@@ -1,11 +1,10 @@
-"""``verify``, ``identify``, ``embed`` and ``export``: a trained model is used."""
+"""``verify``, ``identify`` and ``embed``: a trained model is used."""
 
 import contextlib
 import dataclasses
 import math
 import sys
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -309,46 +308,3 @@ def _warn_of_several_faces(stderr: "Console", faces: Mapping[str, int], model: "
     for photo, count in faces.items():
         if count > 1 and (detect := model.preprocess.detect):
             say(f"{photo} shows {count} faces; {detect.taken} is compared", "yellow", stderr)
-
-
-class ModelFormat(StrEnum):
-    """The formats in which ``export`` can write the network."""
-
-    ONNX = "onnx"
-    TFLITE = "tflite"
-    KERAS = "keras"
-    SAVED_MODEL = "saved_model"
-
-
-def export(
-    model: Model,
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DIR",
-            parser=user_path,
-            help="The folder to write to; it must be new or empty.",
-            show_default=False,
-        ),
-    ],
-    to: Annotated[
-        list[ModelFormat] | None,
-        typer.Option("--to", help="The format of the network; by default onnx. Repeatable.", show_default=False),
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Write a model for others to use: network, preprocessing and threshold, with a README and a model card."""
-    from faceexp.report.terminal.decisions import model_written
-    from faceexp.serving.export import export_model
-
-    with quiet() as stderr, stderr.status("converting") if is_screen(stderr) else contextlib.nullcontext():
-        exported = export_model(model, folder, [form.value for form in to or (ModelFormat.ONNX,)])
-    data = {
-        "folder": str(exported.folder),
-        "bytes": dict(exported.files),
-        "deviations": dict(exported.deviations),
-        "label": exported.label,
-        "chosen": exported.chosen or None,
-        "tested": exported.worth,
-    }
-    show(model_written(exported), data, as_json=as_json)
