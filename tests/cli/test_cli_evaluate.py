@@ -183,3 +183,17 @@ def test_images_of_another_size_are_told_before_anything_is_measured(command, ne
         .splitlines()[-1]
         .endswith('takes 16 x 16 grey; set size = [16, 16] and color = "gray" in [preprocess]')
     )
+
+
+def test_a_search_for_people_who_are_not_known_has_no_result(command, network, verification_set, tmp_path):
+    """In a set of pairs one person may be several; only what is judged by pairs is measured."""
+    path, _, _ = verification_set
+    code, said, err = command(
+        *("evaluate", network, "--dataset", "insightface_bin", "--path", path, "--pairs", "own"),
+        *("--out", tmp_path / "runs", "--json"),
+    )
+    assert code == 0, err
+    for trial in json.loads(said)["trials"]:
+        assert trial["metrics"]["map_at_r"] is None
+        assert trial["metrics"]["precision_at_1_pooled"] is None
+        assert trial["metrics"]["accuracy"] is not None

@@ -146,6 +146,7 @@ def test_a_model_that_is_only_measured_gets_the_number_of_the_usual_script():
         splits=parts,
         identities=tuple(map(str, range(people + 3))),
         images_key="made",
+        data=SimpleNamespace(people_known=True),
         groups=(),
         templates=None,
         sets=(),

@@ -53,6 +53,7 @@ def plan_of(*groups):
         identities=names,
         splits=SPLITS,
         images_key="made",
+        data=SimpleNamespace(people_known=True),
         groups=groups,
         resolved=resolved,
         sets=(),

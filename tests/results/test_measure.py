@@ -43,6 +43,7 @@ def plan_of(labels, *splits, **asked):
         identities=names,
         splits=splits,
         images_key="made",
+        data=SimpleNamespace(people_known=True),
         resolved=SimpleNamespace(experiment=experiment),
         notes=(),
         groups=(),
@@ -278,7 +279,7 @@ def test_a_test_set_is_measured_at_the_threshold_of_validation():
     of_set = RANDOM.normal(size=(6, 3)).astype(np.float32)
     made = dataclasses.replace(made, embeddings={**made.embeddings, "b": of_set})
     faces = PlannedSet("b", "made", "k", part(*range(8, 14)), np.array([0, 0, 1, 1, 2, 2], np.int32), ("x", "y", "z"))
-    none = SimpleNamespace()
+    none = SimpleNamespace(people_known=True)
     counted, images = np.array(labels, np.int32), np.zeros(0, np.uint8)
     asked = SimpleNamespace(evaluation=Evaluation(), protocol=Protocol(kind="open_set"))
     resolved = SimpleNamespace(experiment=asked)

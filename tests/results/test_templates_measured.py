@@ -36,7 +36,7 @@ def plan_of(labels, templates, group, sets=()):
         evaluation=Evaluation(identification=True), protocol=Protocol(kind="open_set"), preprocess=Preprocess()
     )
     return Plan(
-        data=SimpleNamespace(),
+        data=SimpleNamespace(people_known=True),
         trials=(),
         labels=labels,
         identities=tuple(map(str, range(8))),

@@ -120,7 +120,7 @@ def _takes(network: OpenNetwork, shape: tuple[int, int, int], pixels: Pixels) ->
         raise NetworkFileError(f"takes images of {channels} channels; images are grey (1) or RGB (3)")
     takes = _Images(batch, height, width, shape[2] if channels is None else channels, first)
     fits = takes.height in (None, shape[0]) and takes.width in (None, shape[1])
-    if not fits or (takes.channels, shape[2]) == (1, 3):
+    if not fits or shape[2] not in COLORS or (takes.channels, shape[2]) == (1, 3):
         wanted = (takes.height or shape[0], takes.width or shape[1])
         words, name = COLORS[takes.channels]
         raise NetworkFileError(

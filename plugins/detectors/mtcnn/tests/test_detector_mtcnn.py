@@ -49,6 +49,7 @@ class TestMtcnnContract(DetectorContract):
 def test_the_points_lie_where_they_belong_in_a_face(orl):
     for photo in orl:
         (face,) = Mtcnn().detect(np.asarray(photo), Hint())
+        assert face.landmarks is not None
         eye, other, nose, mouth, corner = face.landmarks
         assert eye[0] < nose[0] < other[0]
         assert max(eye[1], other[1]) < nose[1] < min(mouth[1], corner[1])

@@ -98,7 +98,7 @@ def naive(faces, threshold):
             box = (x - left * stride, y - top * stride, x + right * stride, y + bottom * stride)
             found.append((box, score, [(x + dx * stride, y + dy * stride) for dx, dy in five]))
     found.sort(key=lambda face: -face[1])
-    kept = []
+    kept: list[tuple] = []
     for face in found:
         if all(overlap(face[0], other[0]) <= 0.4 for other in kept):
             kept.append(face)
