@@ -199,7 +199,9 @@ def _of_one(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     (claim,) = verdict.simplest
     if claim.p_corrected is None:
         return None
-    by = f" by {metric.size(abs(claim.difference or 0.0))} at least" if claim.verdict == "better" else ""
+    by = (
+        f" (by {metric.size(abs(claim.difference or 0.0))} than {claim.reference})" if claim.verdict == "better" else ""
+    )
     shown = "is shown" if claim.verdict == "better" else "is not shown"
     rows = {row.label for row in rows_of(run)}
     there = [label for label in (PIXELS.label, PCA.label) if label in rows]

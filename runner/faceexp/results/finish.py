@@ -85,12 +85,11 @@ def _trunk(trained: TrainedTrial, plan: Plan) -> UsedPluginRecord | None:
 def _seen_photos(trained: TrainedTrial, plan: Plan) -> bytes | None:
     """Return the digests of the photos that a trial has used before its test; nothing if they are no files.
 
-    What trained an embedding that exists already is not known here; its threshold was chosen on validation.
+    What trained an embedding that exists already is not known here.
     """
-    if plan.file_digests is None:
+    if plan.file_digests is None or trained.trial.pretrained:
         return None
-    split = trained.split
-    used = split.validation if trained.trial.pretrained else np.concatenate([split.train, split.validation])
+    used = np.concatenate([trained.split.train, trained.split.validation])
     return packed(digest.tobytes() for digest in plan.file_digests[used])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import shlex
@@ -86,6 +87,10 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
     templates.filters |= {"line": _line, "count": lambda number: f"{number:,}"}
     height, width = model.preprocess.size
     finding = model.detector.requirements if model.detector else ()
+    if trunk:
+        packages = ["faceexp", trunk.distribution, *_detector_package(model)]
+    else:
+        packages = [RUN_BY[next(iter(deviations))], *map(shlex.quote, finding)]
     values = {
         "in_shell": shlex.quote(folder),
         "in_python": json.dumps(folder),
@@ -95,9 +100,7 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         "calibration": model.record.calibration,
         "threshold": model.deciding.threshold,
         "needs": RUN_BY,
-        "packages": " ".join(
-            ["faceexp", trunk.distribution] if trunk else [RUN_BY[next(iter(deviations))], *map(shlex.quote, finding)]
-        ),
+        "packages": " ".join(packages),
         "trunk": trunk,
         "has_head": made.network("keras").is_file(),
         "finding": [f"`{package}`" for package in finding],
@@ -137,6 +140,16 @@ def _with_its_files(model: FaceModel, made: ModelFolder) -> Preprocess:
             shutil.copyfile(source, made.root / copied[key])
     detect = preprocess.detect.model_copy(update={"options": {**preprocess.detect.options, **copied}})
     return preprocess.model_copy(update={"detect": detect})
+
+
+def _detector_package(model: FaceModel) -> list[str]:
+    """Return the package of the detector that finds faces for a model, if it has one that is installed."""
+    detect = model.preprocess.detect
+    if not detect:
+        return []
+    with contextlib.suppress(InputError):
+        return [discover().find("detector", detect.plugin).distribution]
+    return []
 
 
 def _line(text: object) -> str:
