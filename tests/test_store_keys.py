@@ -24,6 +24,7 @@ HASHED = {
         "engine/borders.py",
         "engine/existing.py",
         "engine/failures.py",
+        "engine/features.py",
         "engine/finetune.py",
         "engine/finished.py",
         "engine/inputs.py",

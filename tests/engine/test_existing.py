@@ -82,10 +82,10 @@ def run(resolved, chosen, tmp_path):
     def call(model=None, rows=(), losses=("spread",), score=None, **tables):
         base = resolved({name: Spread() for name in losses}, **tables)
         existing = tuple(
-            ResolvedPretrained(PretrainedEntry(plugin="p", label=row.trained, distance="cosine"), chosen("p", row))
+            ResolvedPretrained(PretrainedEntry(plugin="p", label=row.trained, distance="cosine"), chosen("existing", row))
             for row in rows
         )
-        trunk = chosen("trunk", model) if model else base.model
+        trunk = chosen("existing", model) if model else base.model
         fitted = with_trunk(base.experiment, trunk)
         losses_of = tuple(
             dataclasses.replace(loss, entry=entry) for loss, entry in zip(base.losses, fitted.losses, strict=True)
@@ -138,6 +138,13 @@ def test_a_network_that_is_only_run_is_a_trunk(run):
 def test_features_of_such_a_trunk_are_those_of_all_seeds(run):
     plan, _, _ = run(Projection(), seeds=(0, 1))
     assert [images for images in CALLS if images > 1] == [len(plan.images)]
+
+
+def test_a_row_and_a_trunk_of_one_network_share_its_features(run):
+    plan, trials, _ = run(Projection(), rows=[Projection()], seeds=(0,), baselines=("untrained",))
+    assert [images for images in CALLS if images > 1] == [len(plan.images)]
+    row, trunk = trials["projection 12", 0], trials["trunk projection 12", 0]
+    np.testing.assert_array_equal(row.embeddings["test"], trunk.embeddings["test"])
 
 
 def weights_of(trained):

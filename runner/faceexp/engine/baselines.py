@@ -13,7 +13,8 @@ from faceexp.arrays import ByteArray, FloatArray, IntArray, on_one_core
 from faceexp.data.images import release
 from faceexp.data.splits import Split
 from faceexp.engine.backend import tensorflow, versions
-from faceexp.engine.inputs import FLIPPED, PLAIN, with_mirrored
+from faceexp.engine.features import open_features
+from faceexp.engine.inputs import with_mirrored
 from faceexp.engine.shared import PretrainedStages
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS, UNTRAINED, Baseline
 from faceexp.store import Store, digest
@@ -107,20 +108,17 @@ class BaselineTrials:
             settings = settings.model_copy(update={"enabled": False})
         pretrained = self.shared.pretrained(split, settings)
         features, seconds = self.shared.features(split, pretrained)
-        views = np.load(features.path / "features.npy", mmap_mode="r", allow_pickle=False)
-        flip = self.plan.resolved.experiment.evaluation.flip
+        views = open_features(features.path)[: self.plan.resolved.experiment.evaluation.views]
 
-        def embedded(view: int, part: str) -> FloatArray:
-            values = np.asarray(views[view][self.plan.rows(split, part)])
+        def embedded(view: FloatArray, part: str) -> FloatArray:
+            values = np.asarray(view[self.plan.rows(split, part)])
             if baseline != PHASE1:
                 return values
             # The embedding layer is dense and has no activation, so its output is one matrix product away.
             kernel, bias = pretrained.load()[-2:]
             return np.asarray(values @ kernel + bias)
 
-        embeddings = {part: embedded(PLAIN, part) for part in self.parts}
-        if flip:
-            embeddings = {part: with_mirrored(plain, embedded(FLIPPED, part)) for part, plain in embeddings.items()}
+        embeddings = {part: with_mirrored(*(embedded(view, part) for view in views)) for part in self.parts}
         reused = ["pretrain"] if pretrained.reused and settings.enabled else []
         reused += ["features"] if features.reused else []
         return TrainedTrial(
@@ -132,7 +130,7 @@ class BaselineTrials:
             budget=Budget(pretrained.images),
             seconds={"pretrain": pretrained.seconds, "features": seconds},
             reused=tuple(reused),
-            key=digest([baseline.key, features.key, flip]),
+            key=digest([baseline.key, features.key, len(views)]),
         )
 
     def _eigenfaces(self, split: Split) -> tuple[str, dict[str, FloatArray]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +9,15 @@ from typing import cast
 
 import numpy as np
 
-from faceexp.arrays import ByteArray, new_array_file
 from faceexp.contract import FixedModelPlugin, ModelPlugin
-from faceexp.data.images import release, shape
+from faceexp.data.images import shape
 from faceexp.data.splits import Split
 from faceexp.engine.backend import versions
-from faceexp.engine.inputs import FLIPPED, PLAIN, with_mirrored
-from faceexp.engine.network import BLOCK
+from faceexp.engine.features import open_features, seconds_of, write_features
+from faceexp.engine.inputs import with_mirrored
 from faceexp.engine.opened import Network, opened, width_of
 from faceexp.registry.installed import ConfiguredPlugin
-from faceexp.store import Artefact, Inputs, Store
+from faceexp.store import Artefact, Store, digest
 from faceexp.values import Event, EventCallback, Plan, ResolvedPretrained, TrainedTrial, Trial
 
 
@@ -52,55 +49,47 @@ class ExistingNetworks:
             self._opened[key] = opened(plugin, shape(self.plan.resolved.experiment.preprocess))
         return self._opened[key]
 
-    def determines(self, network: ConfiguredPlugin) -> Inputs:
-        """Return what determines the features of all images."""
-        images = [self.plan.images_key, self.plan.sets_key]
-        return {"network": network.identity, "images": images, "versions": versions()}
+    def width(self, network: ConfiguredPlugin) -> int:
+        """Return how many features a network gives for an image."""
+        return width_of(self.open(network), shape(self.plan.resolved.experiment.preprocess))
 
-    def features(self, network: ConfiguredPlugin, trial: Trial, views: int) -> Artefact:
-        """Return where the features of all images are stored.
+    def features(self, network: ConfiguredPlugin, split: Split, label: str = "") -> Artefact:
+        """Return where the features of all images are stored; a row and a trunk of one network share them.
 
-        The file ``features.npy`` is float32 (views, N, F); the second view is that of mirrored images.
+        Args:
+            network: The network.
+            split: For whom they are asked first, as whoever watches is told.
+            label: The row for which they are asked; none for the trunk.
         """
+        images, views = self.plan.images, self.plan.resolved.experiment.views
+        inputs = {
+            "network": network.identity,
+            "images": [self.plan.images_key, self.plan.sets_key],
+            "versions": versions(),
+            "views": views,
+        }
 
         def make(folder: Path) -> None:
-            began = time.perf_counter()
-            run, images = self.open(network), self.plan.images
-            width = width_of(run, images.shape[1:])
-            out = new_array_file(folder / "features.npy", np.float32, (views, len(images), width))
-            for view in range(views):
-                for begin in range(0, len(images), BLOCK):
-                    block: ByteArray = np.asarray(images[begin : begin + BLOCK])
-                    block = np.ascontiguousarray(block[:, :, ::-1]) if view == FLIPPED else block
-                    out[view, begin : begin + len(block)] = run(block)
-                    release(out)
-                    release(images)
-                    done = view * len(images) + begin + len(block)
-                    self.on_event(Event("features", done, views * len(images), trial.label, trial.seed, trial.fold))
-            out.flush()
-            (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - began), encoding="utf-8")
+            def on_block(view: int, done: int) -> None:
+                of_all = view * len(images) + done, views * len(images)
+                self.on_event(Event("features", *of_all, label, split.seed, split.fold))
 
-        return self.store.get("existing", {**self.determines(network), "views": views}, make)
+            write_features(folder, images, (views, self.width(network)), self.open(network), on_block)
+
+        return self.store.get("existing", inputs, make)
 
     def measured(self, trial: Trial, row: ResolvedPretrained, split: Split, parts: Sequence[str]) -> TrainedTrial:
         """Return the embeddings of a network that is only measured, on one split, as a trained trial."""
-        views_of_image = self.plan.resolved.experiment.evaluation.views
-        artefact = self.features(row.network, trial, views_of_image)
-        seconds = json.loads((artefact.path / "seconds.json").read_text(encoding="utf-8"))
-        views = np.load(artefact.path / "features.npy", mmap_mode="r", allow_pickle=False)
-        embeddings = {part: np.asarray(views[PLAIN][self.plan.rows(split, part)]) for part in parts}
-        if views_of_image > 1:
-            embeddings = {
-                part: with_mirrored(plain, views[FLIPPED][self.plan.rows(split, part)])
-                for part, plain in embeddings.items()
-            }
+        artefact = self.features(row.network, split, trial.label)
+        views = open_features(artefact.path)[: self.plan.resolved.experiment.evaluation.views]
+        rows = {part: self.plan.rows(split, part) for part in parts}
         return TrainedTrial(
             trial,
             split,
             "ok",
-            embeddings=embeddings,
+            embeddings={part: with_mirrored(*(np.asarray(view[rows[part]]) for view in views)) for part in parts},
             distance=row.entry.distance,
-            seconds={"features": seconds},
+            seconds={"features": seconds_of(artefact.path)},
             reused=("features",) if artefact.reused else (),
-            key=artefact.key,
+            key=digest([artefact.key, len(views)]),
         )

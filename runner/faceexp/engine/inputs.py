@@ -16,12 +16,17 @@ PLAIN, FLIPPED = 0, 1
 # data sets are far smaller; for them, nothing is read again while a loss trains.
 RESIDENT_BYTES = 256 * 2**20
 
+# In the store, the features of all images, float32 (views, N, F).
+FEATURES_FILE = "features.npy"
+
 # The same inputs of all images, seen plain and, if images are mirrored in training, mirrored.
 Views = Sequence[FloatArray | ByteArray]
 
 
-def with_mirrored(plain: FloatArray, mirrored: FloatArray) -> FloatArray:
-    """Return the embeddings of images together with their mirror images: the sums of both, of length 1."""
+def with_mirrored(plain: FloatArray, mirrored: FloatArray | None = None) -> FloatArray:
+    """Return the embeddings of images, as they are; or with their mirror images, the sums of both, of length 1."""
+    if mirrored is None:
+        return plain
     total = plain + mirrored
     lengths = np.linalg.norm(total, axis=1, keepdims=True)
     return np.asarray(total / np.where(lengths > 0, lengths, 1), np.float32)
@@ -36,7 +41,7 @@ def views_of(features: Path | None, images: ByteArray, *, flip: bool) -> Views:
         flip: Whether images are mirrored.
     """
     if features:
-        return list(np.load(features / "features.npy", mmap_mode="r", allow_pickle=False))
+        return list(np.load(features / FEATURES_FILE, mmap_mode="r", allow_pickle=False))
     return [images, images[:, :, ::-1]] if flip else [images]
 
 

@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray
-from faceexp.contract import FixedModelPlugin
 from faceexp.engine.backend import Compiled, KerasLayer, Tensor, Variable, compiled, set_standard, standard, tensorflow
 from faceexp.engine.borders import PluginValueError, check_can_be_kept, check_trunk, outside_state
 from faceexp.engine.inputs import with_mirrored
 from faceexp.engine.network_file import NetworkFile
-from faceexp.engine.opened import Network as Run
-from faceexp.engine.opened import opened, width_of
 from faceexp.engine.optimizer import Moments, zero_moments
 
 if TYPE_CHECKING:
@@ -73,39 +70,25 @@ class Network:
     """The trunk and the embedding layer. There is one network per run; whoever uses it sets its weights first.
 
     Args:
-        model: Builds the trunk.
-        shape: (H, W, C) of images.
+        model: Builds the trunk; ``None`` where that is only run, so that what is trained begins behind its features.
+        shape: What goes in: (H, W, C) of images, or (F,) of features.
         embedding_dim: Numbers per embedding.
         seed: Of the weights that are drawn.
-        run: What a network that is only run was opened as already.
 
     Raises:
         PluginValueError: The trunk cannot be used; see :func:`faceexp.engine.borders.check_trunk`.
-
-    Attributes:
-        run: A network that is only run, from pixels to features, where the trunk is one.
-        shape: What goes in: (H, W, C) of images; of a network that is only run, (F,), since what is trained begins
-            behind its features.
     """
 
-    def __init__(
-        self,
-        model: ModelPlugin | FixedModelPlugin,
-        shape: tuple[int, int, int],
-        embedding_dim: int,
-        seed: int = 0,
-        run: Run | None = None,
-    ) -> None:
+    def __init__(self, model: ModelPlugin | None, shape: tuple[int, ...], embedding_dim: int, seed: int = 0) -> None:
         keras = tensorflow().keras
-        self.run = (run or opened(model, shape)) if isinstance(model, FixedModelPlugin) else None
-        self.shape: tuple[int, ...] = (width_of(self.run, shape),) if self.run else shape
+        self.shape = shape
         # All losses of a seed and fold have the same normalisation, so the latest file is that of the next trial, too.
         self._file: tuple[Normalization, NetworkFile] | None = None
         with standard(seed):
-            if isinstance(model, FixedModelPlugin):
-                self.trunk = keras.Sequential([keras.Input(self.shape), keras.layers.Identity(name="features")])
+            if model is None:
+                self.trunk = keras.Sequential([keras.Input(shape), keras.layers.Identity(name="features")])
             else:
-                self.trunk = model.build(shape)
+                self.trunk = model.build(cast("tuple[int, int, int]", shape))
             set_standard()  # the embedding layer is ours: it must not follow what the plugin has set
             check_trunk(self.trunk)
             self.width = int(self.trunk.output_shape[-1])
@@ -164,13 +147,10 @@ class Network:
 
     def embed_views(self, views: Sequence[FloatArray | ByteArray], rows: IntArray, norm: Normalization) -> FloatArray:
         """Return embeddings as :meth:`embed` does; of images whose mirror images are given as well, of both."""
-        embeddings = [self.embed(inputs, rows, norm) for inputs in views]
-        return with_mirrored(*embeddings) if len(embeddings) > 1 else embeddings[0]
+        return with_mirrored(*(self.embed(inputs, rows, norm) for inputs in views))
 
     def extract(self, pixels: ByteArray, normalization: Normalization) -> FloatArray:
         """Return the trunk features of one block of images, uint8 (B, H, W, C) to float32 (B, F)."""
-        if self.run:
-            return self.run(pixels)
         return np.asarray(self._extracted(pixels, normalization.mean, normalization.deviation).numpy())
 
     def check(self) -> None:
@@ -232,7 +212,7 @@ class Network:
     def _whole(self, normalization: Normalization) -> KerasLayer:
         """Return a model of Keras from pixels to embeddings; behind a network that is only run, from its features."""
         keras = tensorflow().keras
-        if self.run:
+        if len(self.shape) == 1:
             features = keras.Input(self.shape, name="features")
             return keras.Model(features, self.embedding(features), name="faceexp")
         pixels = keras.Input(self.shape, name=self._name("pixels"))
@@ -258,15 +238,9 @@ def _adds_bias_last(convolution: KerasLayer) -> bool:
     return bool(convolution.use_bias and linear and plain)
 
 
-def initial_weights(
-    model: ModelPlugin | FixedModelPlugin,
-    shape: tuple[int, int, int],
-    embedding_dim: int,
-    seed: int,
-    run: Run | None = None,
-) -> Weights:
+def initial_weights(model: ModelPlugin | None, shape: tuple[int, ...], embedding_dim: int, seed: int) -> Weights:
     """Return freshly drawn weights of a network; the same ones for the same seed."""
-    network = Network(model, shape, embedding_dim, seed, run)
+    network = Network(model, shape, embedding_dim, seed)
     return network.get_weights()
 
 

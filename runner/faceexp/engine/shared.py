@@ -13,14 +13,16 @@ from typing import cast
 
 import numpy as np
 
-from faceexp.arrays import ByteArray, FloatArray, IntArray, new_array_file
+from faceexp.arrays import ByteArray, FloatArray, IntArray
 from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.images import release, shape
 from faceexp.data.splits import Split
 from faceexp.engine import pretrain
 from faceexp.engine.backend import derive_seed, tensorflow, versions
-from faceexp.engine.inputs import FLIPPED, PLAIN, Views, views_of
-from faceexp.engine.network import BLOCK, Network, Normalization, Weights, initial_weights, load_weights, save_weights
+from faceexp.engine.existing import ExistingNetworks
+from faceexp.engine.features import seconds_of, write_features
+from faceexp.engine.inputs import PLAIN, Views, views_of
+from faceexp.engine.network import Network, Normalization, Weights, initial_weights, load_weights, save_weights
 from faceexp.experiment.baselines import PHASE1
 from faceexp.experiment.schema import Pretrain
 from faceexp.store import Artefact, Store, digest
@@ -141,6 +143,11 @@ class PretrainedStages:
         plugin = self.plan.resolved.trunk.plugin
         return isinstance(plugin, FixedModelPlugin) or cast("ModelPlugin", plugin).takes_pixels
 
+    @functools.cached_property
+    def existing(self) -> ExistingNetworks:
+        """The networks that are only run: those of rows, and maybe the trunk."""
+        return ExistingNetworks(self.plan, self.store, self.on_event)
+
     def judged_on(self, split: Split) -> str:
         """Return a digest of the images and pairs that checkpoints are judged on, and of what judges them."""
         pairs = None if split.validation_pairs is None else split.validation_pairs.tolist()
@@ -149,7 +156,7 @@ class PretrainedStages:
 
     def _initial(self, split: Split) -> Weights:
         seed = derive_seed("weights", split.seed, split.fold)
-        return initial_weights(*self._network_arguments, seed, self.network.run)
+        return initial_weights(*self._network_arguments, seed)
 
     @functools.cached_property
     def network(self) -> Network:
@@ -159,17 +166,15 @@ class PretrainedStages:
         return network
 
     @functools.cached_property
-    def _network_arguments(self) -> tuple[ModelPlugin | FixedModelPlugin, tuple[int, int, int], int]:
+    def _network_arguments(self) -> tuple[ModelPlugin | None, tuple[int, ...], int]:
         # Importing TensorFlow takes seconds, so whoever watches the run is told.
         self.on_event(Event("backend", 0, 1))
         tensorflow()
         self.on_event(Event("backend", 1, 1))
         experiment, model = self.plan.resolved.experiment, self.plan.resolved.trunk
-        return (
-            cast("ModelPlugin | FixedModelPlugin", model.plugin),
-            shape(experiment.preprocess),
-            experiment.trunk.embedding_dim,
-        )
+        if isinstance(model.plugin, FixedModelPlugin):
+            return None, (self.existing.width(model),), experiment.trunk.embedding_dim
+        return cast("ModelPlugin", model.plugin), shape(experiment.preprocess), experiment.trunk.embedding_dim
 
     def normalization(self, split: Split) -> Normalization:
         """Return mean and standard deviation of the training images, unless the trunk scales pixels itself."""
@@ -264,40 +269,33 @@ class PretrainedStages:
     def features(self, split: Split, pretrained: Pretrained) -> tuple[Artefact, float]:
         """Return where the trunk features of all images are stored, and how many seconds it took to compute them.
 
-        The file ``features.npy`` is float32 (views, N, F). The second view is that of mirrored images; it is there only
-        if images are mirrored in training.
+        The second of their views is that of mirrored images; it is there only if anything asks for it.
         """
+        trunk = self.plan.resolved.trunk
+        if isinstance(trunk.plugin, FixedModelPlugin):
+            return self._remembered(pretrained.trunk, lambda: self.existing.features(trunk, split))
         views = self.plan.resolved.experiment.views
         inputs = {"start": pretrained.trunk, "views": views, "images": [self.plan.images_key, self.plan.sets_key]}
-        key = digest(inputs)
+        images = self.plan.images
+
+        def make(folder: Path) -> None:
+            def on_block(view: int, done: int) -> None:  # noqa: ARG001 - each view is counted anew
+                self.on_event(Event("features", done, len(images), "", split.seed, split.fold))
+
+            self.network.set_weights(pretrained.load())
+            extract = functools.partial(self.network.extract, normalization=self.normalization(split))
+            write_features(folder, images, (views, self.network.width), extract, on_block)
+
+        return self._remembered(digest(inputs), lambda: self.store.get("features", inputs, make))
+
+    def _remembered(self, key: str, get: Callable[[], Artefact]) -> tuple[Artefact, float]:
+        """Return features and the seconds that they took; whoever asks again is told that they were there."""
         if key in self._features:
             artefact, seconds = self._features[key]
             return dataclasses.replace(artefact, reused=True), seconds
-
-        def make(folder: Path) -> None:
-            began = time.perf_counter()
-            self._extract(folder, split, pretrained, views)
-            (folder / "seconds.json").write_text(json.dumps(time.perf_counter() - began), encoding="utf-8")
-
-        artefact = self.store.get("features", inputs, make)
-        seconds = json.loads((artefact.path / "seconds.json").read_text(encoding="utf-8"))
-        self._features[key] = artefact, seconds
-        return artefact, seconds
-
-    def _extract(self, folder: Path, split: Split, pretrained: Pretrained, views: int) -> None:
-        images, normalization = self.plan.images, self.normalization(split)
-        self.network.set_weights(pretrained.load())
-        out = new_array_file(folder / "features.npy", np.float32, (views, len(images), self.network.width))
-        for view in range(views):
-            for begin in range(0, len(images), BLOCK):
-                block = np.asarray(images[begin : begin + BLOCK])
-                block = block[:, :, ::-1] if view == FLIPPED else block
-                out[view, begin : begin + len(block)] = self.network.extract(block, normalization)
-                # Both files are mapped into memory; without this, all of what was read and written would stay there.
-                release(out)
-                release(images)
-                self.on_event(Event("features", begin + len(block), len(images), "", split.seed, split.fold))
-        out.flush()
+        artefact = get()
+        self._features[key] = artefact, seconds_of(artefact.path)
+        return self._features[key]
 
 
 def training_labels(labels: IntArray, train: IntArray) -> IntArray:

@@ -23,7 +23,6 @@ from faceexp.data.splits import Split
 from faceexp.engine.backend import Tensor, derive_seed
 from faceexp.engine.baselines import BaselineTrials
 from faceexp.engine.borders import PluginValueError
-from faceexp.engine.existing import ExistingNetworks
 from faceexp.engine.failures import check_finite, explained, finite
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
 from faceexp.engine.finished import FinishedWork, MissingError
@@ -124,10 +123,6 @@ class Engine:
     def _baselines(self) -> BaselineTrials:
         return BaselineTrials(self.plan, self.store, self._shared, self._parts)
 
-    @functools.cached_property
-    def _existing(self) -> ExistingNetworks:
-        return ExistingNetworks(self.plan, self.store, self.on_event)
-
     def run(self, trial: Trial) -> TrainedTrial:
         """Return the trained trial, from the store or trained now."""
         try:
@@ -149,7 +144,7 @@ class Engine:
         if trial.loss:
             return self._run_loss(trial, trial.loss)
         if trial.pretrained:
-            return self._existing.measured(trial, trial.pretrained, self._split(trial), self._parts)
+            return self._shared.existing.measured(trial, trial.pretrained, self._split(trial), self._parts)
         return self._baselines.run(trial, cast("Baseline", trial.baseline), self._split(trial))
 
     def _is_cleared(self, error: FileNotFoundError) -> bool:
@@ -164,7 +159,7 @@ class Engine:
 
     def rehearse(self, rehearsal: Rehearsal) -> Rehearsed:
         """Call a plugin once, before anything trains; what has gone well is kept in the store."""
-        network, opening = lambda: self._shared.network, self._existing.open
+        network, opening = lambda: self._shared.network, self._shared.existing.open
         return perform(rehearsal, self.plan, self.store, network, opening, self.interruption)
 
     def _plugins(self, trial: Trial) -> list[ConfiguredPlugin]:
