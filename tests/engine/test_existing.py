@@ -82,7 +82,9 @@ def run(resolved, chosen, tmp_path):
     def call(model=None, rows=(), losses=("spread",), score=None, **tables):
         base = resolved({name: Spread() for name in losses}, **tables)
         existing = tuple(
-            ResolvedPretrained(PretrainedEntry(plugin="p", label=row.trained, distance="cosine"), chosen("existing", row))
+            ResolvedPretrained(
+                PretrainedEntry(plugin="p", label=row.trained, distance="cosine"), chosen("existing", row)
+            )
             for row in rows
         )
         trunk = chosen("existing", model) if model else base.model

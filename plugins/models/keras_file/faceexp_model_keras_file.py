@@ -10,7 +10,7 @@ from pydantic import ValidationInfo, field_validator
 from faceexp.contract import InputFile, ModelPlugin, option
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.network_files.keras import check_layers, check_network, read_description
-from faceexp.network_files.network import NetworkFileError, digest_of
+from faceexp.network_files.network import NetworkFileError, digest_of, of_option
 
 if TYPE_CHECKING:
     import keras
@@ -45,10 +45,7 @@ class KerasFile(ModelPlugin):
     @field_validator("path")
     @classmethod
     def _is_a_safe_file(cls, path: str) -> str:
-        try:
-            check_network(Path(path).expanduser())
-        except NetworkFileError as error:
-            raise ValueError(f"{path} {error}") from None
+        of_option(path, check_network)
         return path
 
     @field_validator("sha256")
@@ -56,10 +53,7 @@ class KerasFile(ModelPlugin):
     def _is_that_of_the_file(cls, sha256: str | None, info: ValidationInfo) -> str | None:
         if "path" not in info.data:
             return sha256
-        try:
-            return digest_of(Path(info.data["path"]).expanduser(), sha256)
-        except NetworkFileError as error:
-            raise ValueError(f"{info.data['path']} {error}") from None
+        return of_option(info.data["path"], lambda file: digest_of(file, sha256))
 
     @field_validator("layer")
     @classmethod

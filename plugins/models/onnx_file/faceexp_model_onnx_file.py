@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from faceexp.contract import FixedModelPlugin, InputFile, option
-from faceexp.errors import InputError, Problem
-from faceexp.network_files.features import Pixels, features_of, image_shape
-from faceexp.network_files.network import NetworkFileError, digest_of
+from faceexp.network_files.features import Pixels, opened_from, shape_of_file
+from faceexp.network_files.network import NetworkFileError, digest_of, of_option
 from faceexp.network_files.onnx import check_onnx, classifier_end, open_onnx
 
 if TYPE_CHECKING:
@@ -58,10 +57,7 @@ class OnnxFile(FixedModelPlugin):
     @field_validator("path")
     @classmethod
     def _is_a_safe_file(cls, path: str) -> str:
-        try:
-            check_onnx(Path(path).expanduser())
-        except NetworkFileError as error:
-            raise ValueError(f"{path} {error}") from None
+        of_option(path, check_onnx)
         return path
 
     @field_validator("sha256")
@@ -69,10 +65,7 @@ class OnnxFile(FixedModelPlugin):
     def _is_that_of_the_file(cls, sha256: str | None, info: ValidationInfo) -> str | None:
         if "path" not in info.data:
             return sha256
-        try:
-            return digest_of(Path(info.data["path"]).expanduser(), sha256)
-        except NetworkFileError as error:
-            raise ValueError(f"{info.data['path']} {error}") from None
+        return of_option(info.data["path"], lambda file: digest_of(file, sha256))
 
     @property
     def trained(self) -> str:
@@ -87,10 +80,7 @@ class OnnxFile(FixedModelPlugin):
     @property
     def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
         """Return what images the file says that it takes."""
-        try:
-            return image_shape(open_onnx(Path(self.path).expanduser()), self.layout)
-        except NetworkFileError:  # to open it for images says what is wrong with it
-            return None
+        return shape_of_file(self.path, open_onnx, self.layout)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -112,8 +102,4 @@ class OnnxFile(FixedModelPlugin):
             InputError: The file cannot be opened, or takes other images, or gives no features.
         """
         pixels = Pixels(self.mean, self.scale, self.channels, self.layout)
-        try:
-            network = open_onnx(Path(self.path).expanduser(), self.output)
-            return features_of(network, input_shape, pixels, self.output)
-        except NetworkFileError as error:
-            raise InputError(Problem(str(error), where=self.path)) from error
+        return opened_from(self.path, lambda file: open_onnx(file, self.output), input_shape, pixels, self.output)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from faceexp.contract import FixedModelPlugin, InputFolder, option
-from faceexp.errors import InputError, Problem
-from faceexp.network_files.features import Pixels, features_of, image_shape
-from faceexp.network_files.network import NetworkFileError, same_digest
+from faceexp.network_files.features import Pixels, opened_from, shape_of_file
+from faceexp.network_files.network import of_option, same_digest
 from faceexp.network_files.saved_model import A_PROGRAM, check_saved_model, digest_of_folder, open_saved_model
 
 if TYPE_CHECKING:
@@ -57,10 +56,7 @@ class SavedModel(FixedModelPlugin):
     @field_validator("path")
     @classmethod
     def _is_such_a_folder(cls, path: str) -> str:
-        try:
-            check_saved_model(Path(path).expanduser())
-        except NetworkFileError as error:
-            raise ValueError(f"{path} {error}") from None
+        of_option(path, check_saved_model)
         return path
 
     @field_validator("trust")
@@ -75,10 +71,7 @@ class SavedModel(FixedModelPlugin):
     def _is_that_of_the_folder(cls, sha256: str | None, info: ValidationInfo) -> str | None:
         if "path" not in info.data:
             return sha256
-        try:
-            return same_digest(digest_of_folder(Path(info.data["path"]).expanduser()), sha256)
-        except NetworkFileError as error:
-            raise ValueError(f"{info.data['path']} {error}") from None
+        return of_option(info.data["path"], lambda folder: same_digest(digest_of_folder(folder), sha256))
 
     @property
     def trained(self) -> str:
@@ -93,10 +86,7 @@ class SavedModel(FixedModelPlugin):
     @property
     def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
         """Return what images it says that it takes."""
-        try:
-            return image_shape(open_saved_model(Path(self.path).expanduser()), "auto")
-        except NetworkFileError:  # to open it for images says what is wrong with it
-            return None
+        return shape_of_file(self.path, open_saved_model)
 
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:
         """Return the function from pixels uint8 (B, H, W, C) to features float32 (B, F).
@@ -105,8 +95,4 @@ class SavedModel(FixedModelPlugin):
             InputError: It cannot be opened, or takes other images, or gives no features.
         """
         pixels = Pixels(self.mean, self.scale, self.channels)
-        try:
-            network = open_saved_model(Path(self.path).expanduser())
-            return features_of(network, input_shape, pixels, self.output)
-        except NetworkFileError as error:
-            raise InputError(Problem(str(error), where=self.path)) from error
+        return opened_from(self.path, open_saved_model, input_shape, pixels, self.output)

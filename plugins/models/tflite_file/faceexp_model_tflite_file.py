@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from faceexp.contract import FixedModelPlugin, InputFile, option
-from faceexp.errors import InputError, Problem
-from faceexp.network_files.features import Pixels, features_of, image_shape
-from faceexp.network_files.network import NetworkFileError, digest_of
+from faceexp.network_files.features import Pixels, opened_from, shape_of_file
+from faceexp.network_files.network import digest_of, of_option
 from faceexp.network_files.tflite import check_tflite, open_tflite
 
 if TYPE_CHECKING:
@@ -51,10 +50,7 @@ class TfliteFile(FixedModelPlugin):
     @field_validator("path")
     @classmethod
     def _is_a_safe_file(cls, path: str) -> str:
-        try:
-            check_tflite(Path(path).expanduser())
-        except NetworkFileError as error:
-            raise ValueError(f"{path} {error}") from None
+        of_option(path, check_tflite)
         return path
 
     @field_validator("sha256")
@@ -62,10 +58,7 @@ class TfliteFile(FixedModelPlugin):
     def _is_that_of_the_file(cls, sha256: str | None, info: ValidationInfo) -> str | None:
         if "path" not in info.data:
             return sha256
-        try:
-            return digest_of(Path(info.data["path"]).expanduser(), sha256)
-        except NetworkFileError as error:
-            raise ValueError(f"{info.data['path']} {error}") from None
+        return of_option(info.data["path"], lambda file: digest_of(file, sha256))
 
     @property
     def trained(self) -> str:
@@ -80,10 +73,7 @@ class TfliteFile(FixedModelPlugin):
     @property
     def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
         """Return what images it says that it takes."""
-        try:
-            return image_shape(open_tflite(Path(self.path).expanduser()), "auto")
-        except NetworkFileError:  # to open it for images says what is wrong with it
-            return None
+        return shape_of_file(self.path, open_tflite)
 
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:
         """Return the function from pixels uint8 (B, H, W, C) to features float32 (B, F).
@@ -92,8 +82,4 @@ class TfliteFile(FixedModelPlugin):
             InputError: The file cannot be opened, or takes other images, or gives no features.
         """
         pixels = Pixels(self.mean, self.scale, self.channels)
-        try:
-            network = open_tflite(Path(self.path).expanduser())
-            return features_of(network, input_shape, pixels, self.output)
-        except NetworkFileError as error:
-            raise InputError(Problem(str(error), where=self.path)) from error
+        return opened_from(self.path, open_tflite, input_shape, pixels, self.output)

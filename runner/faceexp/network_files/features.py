@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from faceexp.errors import did_you_mean
+from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.network_files.network import NetworkFileError, OpenNetwork, Port, reason_of, sides
 
 if TYPE_CHECKING:
@@ -89,6 +90,41 @@ def features_of(
     except Exception as error:
         raise NetworkFileError(f"takes no images of {_size(shape)} pixels: {reason_of(error)}") from error
     return lambda images: run(images) if len(images) else np.zeros((0, width), np.float32)
+
+
+def opened_from(
+    path: str,
+    open_network: Callable[[Path], OpenNetwork],
+    shape: tuple[int, int, int],
+    pixels: Pixels,
+    output: str | None,
+) -> Callable[[ByteArray], FloatArray]:
+    """Return the function from pixels to features with the network of a file; see :func:`features_of`.
+
+    Args:
+        path: The file, as an option of a plugin names it.
+        open_network: Opens it.
+        shape: Height, width and channels of the images.
+        pixels: How the network takes them.
+        output: The name of the output.
+
+    Raises:
+        InputError: The file cannot be opened, or takes other images, or gives no features.
+    """
+    try:
+        return features_of(open_network(Path(path).expanduser()), shape, pixels, output)
+    except NetworkFileError as error:
+        raise InputError(Problem(str(error), where=path)) from error
+
+
+def shape_of_file(
+    path: str, open_network: Callable[[Path], OpenNetwork], layout: Layout = "auto"
+) -> tuple[int | None, int | None, int | None] | None:
+    """Return the images that the network of a file takes; ``None`` where it cannot be opened, which says why then."""
+    try:
+        return image_shape(open_network(Path(path).expanduser()), layout)
+    except NetworkFileError:
+        return None
 
 
 def image_shape(network: OpenNetwork, layout: Layout) -> tuple[int | None, int | None, int | None] | None:

@@ -9,12 +9,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from faceexp.files import check_file, explain_os_error
 
 if TYPE_CHECKING:
     from faceexp.arrays import AnyArray, FloatArray
+
+T = TypeVar("T")
 
 # A network for faces has at most some hundred megabytes. A file of this size is something else.
 MAX_BYTES = 4 * 2**30
@@ -78,6 +80,20 @@ def holds(path: Path, pattern: re.Pattern[bytes]) -> bool:
             return False
         with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return pattern.search(content) is not None
+
+
+def of_option(path: str, check: Callable[[Path], T]) -> T:
+    """Return what a check of the file gives that an option of a plugin names.
+
+    Raises:
+        ValueError: The check has refused it; the text begins with the path, as the option has it.
+    """
+    try:
+        return check(Path(path).expanduser())
+    except NetworkFileError as error:
+        raise ValueError(f"{path} {error}") from None
+    except OSError as error:
+        raise ValueError(f"{path} {explain_os_error(error)}") from None
 
 
 def digest_of(path: Path, expected: str | None = None) -> str:
