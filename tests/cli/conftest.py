@@ -6,7 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper, save
 
 from faceexp.store import digest
 
@@ -130,3 +132,27 @@ def row():
         return " ".join(line.split())
 
     return make
+
+
+@pytest.fixture(scope="session")
+def onnx_weights():
+    return np.random.default_rng(0).normal(size=(16 * 16, 6)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def onnx_network(onnx_weights, tmp_path_factory):
+    """A file of ONNX that multiplies the pixels of grey images by a matrix."""
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weights"], ["features"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "projection",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 1, 16, 16])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 6])],
+        [numpy_helper.from_array(onnx_weights, "weights")],
+    )
+    path = tmp_path_factory.mktemp("network") / "projection.onnx"
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path

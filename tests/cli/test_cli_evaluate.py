@@ -10,42 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save
 from PIL import Image
 
 SIDE = 16
 
 
-@pytest.fixture(scope="module")
-def weights():
-    return np.random.default_rng(0).normal(size=(SIDE * SIDE, 6)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def network(weights, tmp_path_factory):
-    """A file of ONNX that multiplies the pixels of grey images by a matrix."""
-    nodes = [
-        helper.make_node("Flatten", ["images"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["features"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "projection",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 6])],
-        [numpy_helper.from_array(weights, "weights")],
-    )
-    path = tmp_path_factory.mktemp("network") / "projection.onnx"
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    return path
-
-
 @pytest.fixture
-def evaluated(command, network, face_folder, tmp_path, monkeypatch):
+def evaluated(command, onnx_network, face_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
     out = tmp_path / "runs"
     code, said, err = command(
-        "evaluate", network, "--dataset", "image_folder", "--path", face_folder, "--out", out, "--json"
+        "evaluate", onnx_network, "--dataset", "image_folder", "--path", face_folder, "--out", out, "--json"
     )
     assert code == 0, err
     (run,) = out.iterdir()
@@ -57,7 +32,7 @@ def embedding(path: Path, weights: np.ndarray) -> np.ndarray:
         return np.asarray(photo.convert("L"), np.float32).reshape(-1) @ weights
 
 
-def test_a_model_is_measured_verified_and_exported(evaluated, command, face_folder, weights, tmp_path):
+def test_a_model_is_measured_verified_and_exported(evaluated, command, face_folder, onnx_weights, tmp_path):
     run, results = evaluated
     (row,) = {(trial["label"], trial["loss"]) for trial in results["trials"] if trial["kind"] == "pretrained"}
     assert row == ("projection.onnx", "onnx_file")
@@ -67,7 +42,7 @@ def test_a_model_is_measured_verified_and_exported(evaluated, command, face_fold
     assert (spec["preprocess"]["size"], spec["preprocess"]["color"]) == ([SIDE, SIDE], "gray")
     # A photo is embedded in use as it was when the model was measured.
     a, b = face_folder / "p00" / "0.png", face_folder / "p01" / "0.png"
-    first, second = embedding(a, weights), embedding(b, weights)
+    first, second = embedding(a, onnx_weights), embedding(b, onnx_weights)
     expected = 1 - first @ second / np.linalg.norm(first) / np.linalg.norm(second)
     exported = tmp_path / "exported"
     code, _, err = command("export", run, exported)
@@ -129,16 +104,18 @@ def png(pixels: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def test_a_verification_set_gives_what_the_usual_script_gives(command, network, weights, verification_set, tmp_path):
+def test_a_verification_set_gives_what_the_usual_script_gives(
+    command, onnx_network, onnx_weights, verification_set, tmp_path
+):
     """Ten folds, image and mirror image, thresholds from the other folds: to the last digit."""
     path, photos, same = verification_set
     arguments = ["--dataset", "insightface_bin", "--path", path, "--pairs", "own", "--out", tmp_path / "runs", "--json"]
-    code, said, err = command("evaluate", network, *arguments, "--set", "evaluation.flip=true")
+    code, said, err = command("evaluate", onnx_network, *arguments, "--set", "evaluation.flip=true")
     assert code == 0, err
     trials = [trial for trial in json.loads(said)["trials"] if trial["kind"] == "pretrained"]
     # The script.
     images = np.stack([np.asarray(Image.open(io.BytesIO(photo)).convert("L"), np.float32) for photo in photos])
-    rows = images.reshape(len(images), -1) @ weights + images[:, :, ::-1].reshape(len(images), -1) @ weights
+    rows = images.reshape(len(images), -1) @ onnx_weights + images[:, :, ::-1].reshape(len(images), -1) @ onnx_weights
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     distance = np.square(rows[0::2] - rows[1::2]).sum(axis=1)
     thresholds = np.arange(0, 4, 0.01)
@@ -165,7 +142,7 @@ def test_what_is_no_model_is_refused(command, tmp_path, monkeypatch, model, reas
     assert (code, err.strip()) == (2, f"error: {reason}")
 
 
-def test_images_of_another_size_are_told_before_anything_is_measured(command, network, face_folder, tmp_path):
+def test_images_of_another_size_are_told_before_anything_is_measured(command, onnx_network, face_folder, tmp_path):
     arguments = [
         "--dataset",
         "image_folder",
@@ -176,7 +153,7 @@ def test_images_of_another_size_are_told_before_anything_is_measured(command, ne
         "--set",
         "preprocess.size=[8,8]",
     ]
-    code, _, err = command("evaluate", network, *arguments)
+    code, _, err = command("evaluate", onnx_network, *arguments)
     assert code == 2
     assert (
         err.strip()
@@ -185,11 +162,11 @@ def test_images_of_another_size_are_told_before_anything_is_measured(command, ne
     )
 
 
-def test_a_search_for_people_who_are_not_known_has_no_result(command, network, verification_set, tmp_path):
+def test_a_search_for_people_who_are_not_known_has_no_result(command, onnx_network, verification_set, tmp_path):
     """In a set of pairs one person may be several; only what is judged by pairs is measured."""
     path, _, _ = verification_set
     code, said, err = command(
-        *("evaluate", network, "--dataset", "insightface_bin", "--path", path, "--pairs", "own"),
+        *("evaluate", onnx_network, "--dataset", "insightface_bin", "--path", path, "--pairs", "own"),
         *("--out", tmp_path / "runs", "--json"),
     )
     assert code == 0, err

@@ -8,34 +8,9 @@ import pickle
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save
 from PIL import Image
 
 SIDE, FOLDS = 16, 10
-
-
-@pytest.fixture(scope="module")
-def weights():
-    return np.random.default_rng(0).normal(size=(SIDE * SIDE, 6)).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def network(weights, tmp_path_factory):
-    """A file of ONNX that multiplies the pixels of grey images by a matrix."""
-    nodes = [
-        helper.make_node("Flatten", ["images"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weights"], ["features"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "projection",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 1, SIDE, SIDE])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 6])],
-        [numpy_helper.from_array(weights, "weights")],
-    )
-    path = tmp_path_factory.mktemp("network") / "projection.onnx"
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +59,11 @@ path = "{network}"
 
 
 def test_a_verification_set_is_judged_on_its_own_pairs_in_its_own_folds(
-    network, weights, pairs, verification_set, face_folder, command, tmp_path, monkeypatch
+    onnx_network, onnx_weights, pairs, verification_set, face_folder, command, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
     spec = tmp_path / "spec.toml"
-    files = {"folder": face_folder.as_posix(), "pairs": verification_set.as_posix(), "network": network.as_posix()}
+    files = {"folder": face_folder.as_posix(), "pairs": verification_set.as_posix(), "network": onnx_network.as_posix()}
     spec.write_text(SPEC.format(kind="pairs_file", **files), encoding="utf-8")
     code, said, err = command("run", spec, "--out", tmp_path / "runs", "--json")
     assert code == 0, err
@@ -97,7 +72,7 @@ def test_a_verification_set_is_judged_on_its_own_pairs_in_its_own_folds(
 
     # By hand: embeddings of image and mirror image, and ten folds with the threshold that is best on the other nine.
     images, same = pairs
-    x = sum(turned.reshape(100, -1).astype(np.float64) @ weights for turned in (images, images[:, :, ::-1]))
+    x = sum(turned.reshape(100, -1).astype(np.float64) @ onnx_weights for turned in (images, images[:, :, ::-1]))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     squared = ((x[::2] - x[1::2]) ** 2).sum(axis=1)
     thresholds = np.arange(0, 4, 0.01)

@@ -7,7 +7,7 @@ import typer
 
 from faceexp.cli import completion
 from faceexp.cli.console import JsonFlag, StoreFolder, user_path
-from faceexp.cli.train import Overrides, carry_out
+from faceexp.cli.train import Jobs, Out, Overrides, carry_out
 
 
 def evaluate(
@@ -40,16 +40,9 @@ def evaluate(
             "Without it, people are dealt to validation and test, once for each of five seeds.",
         ),
     ] = None,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="DIR", parser=user_path, help="The folder in which the folder of the run is made."
-        ),
-    ] = Path("runs"),
+    out: Out = Path("runs"),
     store: StoreFolder = None,
-    jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, max=256, metavar="N", help="The number of processes.")
-    ] = 1,
+    jobs: Jobs = 1,
     overrides: Overrides = None,
     as_json: JsonFlag = False,
 ) -> None:

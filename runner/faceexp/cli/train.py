@@ -37,6 +37,23 @@ Spec = Annotated[
     typer.Argument(metavar="SPEC", parser=user_path, help="The experiment, a TOML file.", show_default=False),
 ]
 
+Out = Annotated[
+    Path,
+    typer.Option("--out", metavar="DIR", parser=user_path, help="The folder in which the folder of the run is made."),
+]
+
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        max=256,
+        metavar="N",
+        help="The number of processes among which seeds, folds and cores are divided.",
+    ),
+]
+
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -63,24 +80,9 @@ class Until(StrEnum):
 
 def run(
     spec: Spec,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="DIR", parser=user_path, help="The folder in which the folder of the run is made."
-        ),
-    ] = Path("runs"),
+    out: Out = Path("runs"),
     store: StoreFolder = None,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            max=256,
-            metavar="N",
-            help="The number of processes among which seeds, folds and cores are divided.",
-        ),
-    ] = 1,
+    jobs: Jobs = 1,
     until: Annotated[
         Until | None,
         typer.Option(

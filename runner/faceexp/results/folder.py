@@ -65,6 +65,11 @@ class ModelFolder:
         """Return the path of the network in a format of :data:`NETWORK_FILES`, whether it exists or not."""
         return self.root / NETWORK_FILES[form]
 
+    @property
+    def has_network(self) -> bool:
+        """Whether a network is there in any format, or a link to one."""
+        return any(os.path.lexists(self.network(form)) for form in NETWORK_FILES)
+
     def read(self) -> ModelRecord:
         """Return the record of the model.
 

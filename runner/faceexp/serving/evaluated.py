@@ -96,7 +96,7 @@ def _of_ours(model: str, registry: Registry) -> _Row:
         raise InputError(Problem(f"no such file or folder; {near(Path(model)) or 'name a file, or a run'}", model))
     folder, _ = choose(model)
     record = folder.read()
-    if record.trunk and not any(path.is_file() for path in folder.root.glob("model.*")):
+    if record.trunk and not folder.has_network:
         plugin = trunk_plugin(folder, record.trunk)
         return _row_of(record, plugin.installed.name, plugin.plugin.model_dump(mode="json", exclude_none=True))
     opening = _opening(folder.root, registry)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
     from faceexp.engine.backend import TensorFlowModule
 
+# How a user of a model says that its program may run.
+HOW_TO_TRUST = "--trust-saved-model (in Python: load_model(path, trust_saved_model=True))"
 Network: TypeAlias = "Callable[[ByteArray], FloatArray]"
 
 
@@ -68,8 +70,7 @@ def _network_file(folder: ModelFolder, *, trust_saved_model: bool) -> tuple[str,
         except OSError as error:
             raise InputError(Problem(f"{explain_os_error(error)}; export the model again", str(file))) from None
     elif not trust_saved_model:
-        message = f"{A_PROGRAM} --trust-saved-model (in Python: load_model(path, trust_saved_model=True))"
-        raise InputError(Problem(message, str(file)))
+        raise InputError(Problem(f"{A_PROGRAM} {HOW_TO_TRUST}", str(file)))
     return form, file
 
 

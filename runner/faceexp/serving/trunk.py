@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,8 +17,7 @@ from faceexp.experiment.messages import explain, mistakes
 from faceexp.files import at_home
 from faceexp.registry.installed import ConfiguredPlugin, discover
 from faceexp.registry.path_options import path_options
-from faceexp.results.folder import NETWORK_FILES
-from faceexp.serving.runtimes import Network, network_of
+from faceexp.serving.runtimes import HOW_TO_TRUST, Network, network_of
 
 if TYPE_CHECKING:
     from faceexp.arrays import ByteArray, FloatArray
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 IS_PROGRAM = (
     "opens a program, which could do anything on this computer; if you trust whoever made it, say so with "
-    "--trust-saved-model (in Python: load_model(path, trust_saved_model=True))"
+    f"{HOW_TO_TRUST}"
 )
 
 
@@ -142,8 +140,7 @@ def _of_photos(folder: ModelFolder, record: ModelRecord, *, trust_saved_model: b
     """Return the network of a model as it embeds a photo, without the mirror image."""
     if record.trunk is None:
         return network_of(folder, trust_saved_model=trust_saved_model)
-    has_head = any(os.path.lexists(folder.network(form)) for form in NETWORK_FILES)
-    head = network_of(folder, trust_saved_model=trust_saved_model) if has_head else None
+    head = network_of(folder, trust_saved_model=trust_saved_model) if folder.has_network else None
     return on_trunk(folder, record, head, trust_saved_model=trust_saved_model)
 
 
