@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,7 @@ from pydantic import ValidationInfo, field_validator
 
 from faceexp.contract import ByteArray, DetectorPlugin, Face, FloatArray, Hint, InputFile, Points, option
 from faceexp.errors import InputError, Problem
-from faceexp.files import check_file
-from faceexp.network_files.network import digest_of, of_option
+from faceexp.files import check_file, explain_os_error, read_bytes
 
 # Pixels from one place of a map of answers to the next, of the three maps.
 STRIDES = (8, 16, 32)
@@ -65,7 +65,10 @@ class Scrfd(DetectorPlugin):
     @field_validator("path")
     @classmethod
     def _is_a_file(cls, path: str) -> str:
-        of_option(path, lambda file: check_file(file, MOST_BYTES))
+        try:
+            check_file(Path(path).expanduser(), MOST_BYTES)
+        except OSError as error:
+            raise ValueError(f"{path} {explain_os_error(error)}") from None
         return path
 
     @field_validator("sha256")
@@ -74,7 +77,10 @@ class Scrfd(DetectorPlugin):
         # Measured, because results are kept under the options: another file under the same name is another detector.
         if "path" not in info.data:
             return sha256
-        return of_option(info.data["path"], lambda file: digest_of(file, sha256))
+        measured = hashlib.sha256(read_bytes(Path(info.data["path"]).expanduser(), MOST_BYTES)).hexdigest()
+        if sha256 not in (None, measured):
+            raise ValueError(f"{info.data['path']} is another file: its digest is {measured}")
+        return measured
 
     def gives(self) -> Points:
         """Return whether the file gives landmarks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,7 @@ from pydantic import ValidationInfo, field_validator
 
 from faceexp.contract import ByteArray, DetectorPlugin, Face, Hint, InputFile, Points, option
 from faceexp.errors import InputError, Problem
-from faceexp.files import check_file
-from faceexp.network_files.network import digest_of, of_option
+from faceexp.files import check_file, explain_os_error, read_bytes
 
 # Pixels that the smallest face that is looked for keeps: the network finds faces of 10 to 300 pixels.
 KEPT = 30
@@ -51,7 +51,10 @@ class Yunet(DetectorPlugin):
     @field_validator("path")
     @classmethod
     def _is_a_file(cls, path: str) -> str:
-        of_option(path, lambda file: check_file(file, MOST_BYTES))
+        try:
+            check_file(Path(path).expanduser(), MOST_BYTES)
+        except OSError as error:
+            raise ValueError(f"{path} {explain_os_error(error)}") from None
         return path
 
     @field_validator("sha256")
@@ -60,7 +63,10 @@ class Yunet(DetectorPlugin):
         # Measured, because results are kept under the options: another file under the same name is another detector.
         if "path" not in info.data:
             return sha256
-        return of_option(info.data["path"], lambda file: digest_of(file, sha256))
+        measured = hashlib.sha256(read_bytes(Path(info.data["path"]).expanduser(), MOST_BYTES)).hexdigest()
+        if sha256 not in (None, measured):
+            raise ValueError(f"{info.data['path']} is another file: its digest is {measured}")
+        return measured
 
     def prepare(self) -> None:
         """Open the network once, to see that it can be opened.
