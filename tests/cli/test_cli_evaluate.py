@@ -162,6 +162,21 @@ def test_images_of_another_size_are_told_before_anything_is_measured(command, on
     )
 
 
+def test_a_network_for_other_images_is_told_at_its_line_when_the_file_is_read(command, onnx_network, tmp_path):
+    """Nothing is decoded or measured for it: the data set need not even exist as such."""
+    spec = tmp_path / "rows.toml"
+    spec.write_text(
+        f'name = "rows"\nseeds = [0]\ndataset = {{ plugin = "orl" }}\nprotocol = {{ kind = "open_set" }}\npreprocess = {{ size = [8, 8] }}\n'
+        f'[[pretrained]]\nplugin = "onnx_file"\npath = "{onnx_network}"\n',
+        encoding="utf-8",
+    )
+    code, _, err = command("validate", spec)
+    assert code == 2
+    (line,) = err.strip().splitlines()
+    assert line.startswith(f"error: {spec}:6: pretrained[0]: ")
+    assert line.endswith('takes 16 x 16 grey; set size = [16, 16] and color = "gray" in [preprocess]')
+
+
 def test_a_search_for_people_who_are_not_known_has_no_result(command, onnx_network, verification_set, tmp_path):
     """In a set of pairs one person may be several; only what is judged by pairs is measured."""
     path, _, _ = verification_set

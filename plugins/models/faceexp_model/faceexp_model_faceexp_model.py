@@ -91,13 +91,21 @@ class FaceexpModel(FixedModelPlugin):
         Raises:
             InputError: The model cannot be opened, or takes other images.
         """
+        self.check(input_shape)
+        return _model(self.path).network
+
+    def check(self, input_shape: tuple[int, int, int]) -> None:
+        """Compare the images with those of its training.
+
+        Raises:
+            InputError: They are others.
+        """
         model = _model(self.path)
         if tuple(input_shape) != self.image_shape:
             size, color = model.preprocess.size, model.preprocess.color
             takes = f"takes {size[0]} x {size[1]} {'RGB' if color == 'rgb' else 'grey'}"
             fix = f'set size = [{size[0]}, {size[1]}] and color = "{color}" in [preprocess]'
             raise InputError(Problem(f"{takes}; {fix}", where=self.path))
-        return model.network
 
 
 def _model(path: str) -> FaceModel:

@@ -102,6 +102,16 @@ class KerasFile(ModelPlugin):
         whose = f"{self.trained} ends in a classifier, whose last layer {used[-1][0]!r} gives no embedding"
         return (f"{whose}; set layer = {before!r}",)
 
+    def check(self, input_shape: tuple[int, int, int]) -> None:
+        """Compare the images with what the file says that it takes.
+
+        Raises:
+            InputError: They are others.
+        """
+        takes = self.image_shape
+        if takes and any(side not in (None, given) for side, given in zip(takes, input_shape, strict=True)):
+            raise self._takes_others(takes, input_shape)
+
     def build(self, input_shape: tuple[int, int, int]) -> keras.Model:
         """Return the trunk: float32 (B, H, W, C) to (B, F).
 
@@ -127,9 +137,7 @@ class KerasFile(ModelPlugin):
             raise self._wrong(f"{len(inputs)} inputs and {len(outputs)} outputs, but a trunk has one of each")
         takes = tuple(inputs[0].shape[1:])
         if len(takes) != 3 or any(side not in (None, given) for side, given in zip(takes, input_shape, strict=True)):
-            raise self._wrong(
-                f"takes images of shape {_shape(takes)}, not {_shape(input_shape)}; set size and color in [preprocess]"
-            )
+            raise self._takes_others(takes, input_shape)
 
         images = x = keras.Input(input_shape, name="images")
         if (self.scale, self.offset) != (1.0, 0.0):
@@ -143,6 +151,10 @@ class KerasFile(ModelPlugin):
         if len(x.shape) != 2:
             raise self._wrong(f"gives {_shape(tuple(x.shape[1:]))} numbers, neither a vector nor a map; name a layer")
         return keras.Model(images, x, name="keras_file")
+
+    def _takes_others(self, takes: tuple[int | None, ...], given: tuple[int, int, int]) -> InputError:
+        message = f"takes images of shape {_shape(takes)}, not {_shape(given)}; set size and color in [preprocess]"
+        return self._wrong(message)
 
     def _wrong(self, message: str) -> InputError:
         return InputError(Problem(message, where=self.path))

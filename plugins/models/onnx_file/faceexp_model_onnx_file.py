@@ -95,6 +95,14 @@ class OnnxFile(FixedModelPlugin):
         whose = f"{self.trained} ends in a classifier, whose output {output!r} is no embedding"
         return (f"{whose}; its last layer takes {before!r}: set output = {before!r}",)
 
+    def check(self, input_shape: tuple[int, int, int]) -> None:
+        """Open it and give it two images of noise.
+
+        Raises:
+            InputError: The file cannot be opened, or takes other images, or gives no features.
+        """
+        self.open(input_shape)
+
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:
         """Return the function from pixels uint8 (B, H, W, C) to features float32 (B, F).
 

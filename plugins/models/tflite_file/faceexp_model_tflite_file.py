@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from faceexp.contract import FixedModelPlugin, InputFile, option
 from faceexp.network_files.features import Pixels, opened_from, shape_of_file
 from faceexp.network_files.network import digest_of, of_option
-from faceexp.network_files.tflite import check_tflite, open_tflite
+from faceexp.network_files.tflite import check_tflite, has_litert, open_tflite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,6 +74,15 @@ class TfliteFile(FixedModelPlugin):
     def image_shape(self) -> tuple[int | None, int | None, int | None] | None:
         """Return what images it says that it takes."""
         return shape_of_file(self.path, open_tflite)
+
+    def check(self, input_shape: tuple[int, int, int]) -> None:
+        """Open it and give it two images of noise, if LiteRT is installed: TensorFlow would take seconds to load.
+
+        Raises:
+            InputError: The file cannot be opened, or takes other images, or gives no features.
+        """
+        if has_litert():
+            self.open(input_shape)
 
     def open(self, input_shape: tuple[int, int, int]) -> Callable[[ByteArray], FloatArray]:
         """Return the function from pixels uint8 (B, H, W, C) to features float32 (B, F).

@@ -33,6 +33,16 @@ class _NetworkPlugin(Plugin, ABC):
         """Height, width and channels of the images that it takes, as far as that is fixed; ``None``: any."""
         return None
 
+    def check(self, input_shape: tuple[int, int, int]) -> None:
+        """Refuse images that it does not take, as far as that can be told within a second and without TensorFlow.
+
+        It is called when an experiment is read, so that a mistake is told at its line before any image is decoded. What
+        it lets pass, opening or building the network may still refuse.
+
+        Raises:
+            InputError: It takes other images, or gives no features.
+        """
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What whoever uses it should know, one sentence each, such as that a network still ends in a classifier."""

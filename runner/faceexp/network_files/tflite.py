@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import warnings
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # Where a TensorFlow Lite file names an operation of TensorFlow, which may write files. No network needs one.
 OF_TENSORFLOW = re.compile(rb"Flex[A-Z][A-Za-z0-9]{2}")
+# The package of LiteRT.
+LITERT = "ai_edge_litert"
 # What stands in such a file from byte 4 on.
 MARK = b"TFL3"
 
@@ -78,9 +81,14 @@ def open_tflite(path: Path) -> OpenNetwork:
     return OpenNetwork(tuple(map(_port, inputs)), tuple(map(_port, outputs)), run)
 
 
+def has_litert() -> bool:
+    """Return whether LiteRT is installed, so that files are opened without TensorFlow."""
+    return importlib.util.find_spec(LITERT) is not None
+
+
 def _interpreter_class() -> Any:  # noqa: ANN401 - neither library has types
     try:
-        return importlib.import_module("ai_edge_litert.interpreter").Interpreter
+        return importlib.import_module(f"{LITERT}.interpreter").Interpreter
     except ImportError:
         return importlib.import_module("tensorflow").lite.Interpreter
 

@@ -9,6 +9,7 @@ from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.detect import Detect
 from faceexp.experiment.schema import Experiment
 from faceexp.planning.issues import Issue, UnplannableError
+from faceexp.planning.networks import image_issues
 from faceexp.planning.trunk import trunk_issues, with_trunk
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry
 from faceexp.store import canonical
@@ -58,6 +59,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
             issues.append(Issue(("losses", entry.index, "label"), f"{entry.label!r} is the name of a baseline"))
         losses.append(ResolvedLoss(entry, loss, sampler, traits))
     pretrained = _resolved_rows(experiment, registry, issues)
+    issues += image_issues(experiment, model, [(row.entry.index, row.network) for row in pretrained])
     augment = experiment.augment
     if (
         losses

@@ -76,16 +76,21 @@ class FixedModelContract(PluginContract):
     def test_other_shapes_are_refused(self, plugin: FixedModelPlugin) -> None:
         """Open it for other images: it takes them, or raises ``InputError``, which has to name no more than one line.
 
-        Those in ``refused`` it has to refuse.
+        Those in ``refused`` it has to refuse. What ``check`` refuses, ``open`` refuses in the same words.
         """
         height, width, channels = self.shapes[0]
         others = [(height + 3, width + 5, channels), (height, width, 2), (1, 1, channels)]
         for shape in (*others, *self.refused):
-            said, features = None, _images(shape, 0)
+            said, features, checked = None, _images(shape, 0), None
+            try:
+                plugin.check(shape)
+            except InputError as error:
+                checked = str(error)
             try:
                 features = plugin.open(shape)(_images(shape, 2))
             except InputError as error:
                 said = str(error)
+            assert checked in (None, said), f"check says {checked!r}, and open says {said!r}"
             if said is None:
                 assert shape not in self.refused, f"images of shape {shape} are taken"
                 assert features.shape[:1] == (2,), f"of 2 images of shape {shape} it gives shape {features.shape}"
