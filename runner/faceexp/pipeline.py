@@ -19,8 +19,10 @@ from faceexp.contract import FaceData
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.declared import metric_problems
 from faceexp.experiment import parse, toml
+from faceexp.experiment.ranges import extremes, ranges_as_text, ranges_of, settled
 from faceexp.experiment.references import Reference
 from faceexp.experiment.schema import Experiment
+from faceexp.planning.candidates import Candidates
 from faceexp.planning.issues import UnplannableError
 from faceexp.planning.lists import with_lists
 from faceexp.planning.paths import Paths
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from faceexp.results.folder import RunFolder
     from faceexp.results.schema import TrialRecord
     from faceexp.run import Run
+    from faceexp.search.outcome import Searched
 
 
 def ignore(event: Event) -> None:
@@ -70,18 +73,25 @@ def loads(text: str, name: str, *, overrides: Sequence[str] = ()) -> Study:
 
 
 def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] = ()) -> Study:
+    spaces, problems_of_ranges = ranges_of(document)
+    written, document = document, settled(document, spaces)
     experiment, problems, references = parse.parse(document)
+    problems += problems_of_ranges
     paths = Paths(document, registry)
     problems += _path_and_plugin_problems(paths, references)
     problems += metric_problems(document)
     problems += _until_problems(document, experiment)
+    for variant in extremes(written, spaces) if spaces and not problems else ():
+        _, mistakes, named = parse.parse(variant)
+        problems += [*mistakes, *plugin_problems(variant, map(paths.of_reference, named), registry)]
     if problems or experiment is None:
         raise InputError(parse.in_order(problems))
     experiment = with_labels(paths.of_experiment(experiment), registry)
     if only:
         experiment = only_labels(experiment, only)
+    candidates = Candidates(document, spaces, registry, experiment) if experiment.search else None
     try:
-        return Study(document, experiment, with_lists(resolve(experiment, registry)))
+        return Study(document, experiment, with_lists(resolve(experiment, registry)), candidates)
     except UnplannableError as error:
         raise at_their_lines(document, error) from error
 
@@ -112,6 +122,7 @@ class Study:
     document: toml.Document
     experiment: Experiment
     resolved: Resolved
+    candidates: Candidates | None = None
 
     @cached_property
     def spec_hash(self) -> str:
@@ -121,7 +132,8 @@ class Study:
         say it, keep their folders.
         """
         left_out = {"limits", "verdict"} if self.experiment.asks_as_usual else {"limits"}
-        return digest(self.experiment.model_dump(mode="json", exclude=left_out))
+        asked = self.experiment.model_dump(mode="json", exclude=left_out)
+        return digest(asked | {"ranges": ranges_as_text(self.candidates.written)} if self.candidates else asked)
 
     def plan(self, store: Store, on_event: EventCallback = ignore) -> Plan:
         """Load the data, decode the images and cut them into parts.
@@ -200,6 +212,9 @@ class Study:
         used_store.remove_leftovers()
         remove_unfinished(folder.root)
         plan = self.plan(used_store, on_event)
+        searched = None
+        if self.candidates:
+            plan, searched = self._tuned(plan, used_store, on_event, jobs)
         parts = split_records(plan, plan.splits)
         forget_other_data(folder, [split.key for split in parts])
         self._write_what_is_planned(folder, plan, jobs or 1)
@@ -233,6 +248,19 @@ class Study:
         finished = Run(folder.root, results)
         finished.write_pages()
         return finished
+
+    def _tuned(
+        self, plan: Plan, store: Store, on_event: EventCallback, jobs: int | None
+    ) -> tuple[Plan, tuple[Searched, ...]]:
+        """Search the settings of the losses, and return the plan with those that were chosen."""
+        from faceexp.evaluation.checkpoints import ValidationAuc
+        from faceexp.search.tuned import tuned
+
+        assert self.candidates is not None  # noqa: S101 - nobody searches otherwise
+        with self._mistakes_in_the_data():
+            chosen = tuned(self.candidates, self.resolved, store, ValidationAuc(), on_event, jobs)
+        study = dataclasses.replace(self, resolved=chosen.resolved, candidates=None)
+        return study.plan(store), chosen.searched
 
     def _write_what_is_planned(self, folder: RunFolder, plan: Plan, jobs: int) -> None:
         """Write what is known before anything trains."""

@@ -205,6 +205,7 @@ class Plan:
         file_digests: uint8 (N, 8), digests of the files of the data set's images; nothing if these are no files.
         sets: Further faces that every trial is measured on.
         sets_key: Digest of what determined their images; empty if there are none.
+        is_search: Whether settings are searched for: then nothing but validation scores is computed and kept.
     """
 
     resolved: Resolved
@@ -223,6 +224,7 @@ class Plan:
     lost: Lost | None = None
     sets: tuple[PlannedSet, ...] = ()
     sets_key: str = ""
+    is_search: bool = False
 
     @property
     def folds(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -32,16 +32,26 @@ GROUPS: dict[str, str] = {
 }
 
 
-def option(default: Any, description: str, *, unit: str = "none", **bounds: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
+def option(
+    default: Any,  # noqa: ANN401 - as pydantic's Field
+    description: str,
+    *,
+    unit: str = "none",
+    search: Mapping[str, Any] | Sequence[Any] | None = None,
+    **bounds: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
     """Declare one TOML option of a plugin.
 
     Args:
         default: Its value where the file gives none; ``...`` makes it required.
         description: What it does, one sentence.
         unit: What the number counts: ``"distance"``, ``"radians"``, ``"images"``, ``"none"``.
+        search: The values that ``[search]`` tries where the file gives none, as a paper or experience suggests: a range
+            as in a file, ``{"low": 0.1, "high": 10.0, "log": True}``, or a list of choices.
         bounds: pydantic's own (``ge``, ``gt``, ``le``, ``lt``, ``min_length``, ...).
     """
-    return Field(default, description=description, json_schema_extra={"unit": unit}, **bounds)
+    told = {"unit": unit} | ({} if search is None else {"search": search})
+    return Field(default, description=description, json_schema_extra=told, **bounds)
 
 
 class Plugin(BaseModel):

@@ -84,10 +84,11 @@ def train(
     if groups:
         work, waiting = Work.of(plan, store, score), list(groups.values())
         rehearsals = rehearsals_of(itertools.chain.from_iterable(waiting))
-        yield from train_in_processes(work, waiting, on_event, min(jobs or 1, len(groups)), _alone, minutes, rehearsals)
+        yield from train_in_processes(work, waiting, on_event, min(jobs or 1, len(groups)), alone, minutes, rehearsals)
 
 
-def _alone(work: Work, on_event: EventCallback) -> Run:
+def alone(work: Work, on_event: EventCallback) -> Run:
+    """Return what does the tasks of a worker."""
     engine = Engine(work.whole(), work.store, work.score, on_event, interruption=AskedToEndError)
     return lambda task: engine.run(task) if isinstance(task, Trial) else engine.rehearse(task)
 
@@ -186,12 +187,14 @@ class Engine:
             "finetune": resolved.entry.finetune.model_dump(exclude={"sampler"}),
             "augment": self.plan.resolved.experiment.augment.model_dump(),
             "validation": self._shared.judged_on(split),
-            "test": digest(split.test.tolist()),
-            "parts": [self._parts, self.plan.sets_key],
             "flip": self.plan.resolved.experiment.evaluation.flip,
         }
+        if not self.plan.is_search:
+            inputs |= {"test": digest(split.test.tolist()), "parts": [self._parts, self.plan.sets_key]}
         artefact = self.store.get(
-            "finetune", inputs, lambda folder: self._finetune(folder, trial, resolved, split, pretrained, features)
+            "searched" if self.plan.is_search else "finetune",
+            inputs,
+            lambda folder: self._finetune(folder, trial, resolved, split, pretrained, features),
         )
         reused += ["finetune"] if artefact.reused else []
         record = FinetuneRecord.from_json((artefact.path / "outcome.json").read_text(encoding="utf-8"))
@@ -217,7 +220,9 @@ class Engine:
 
     @property
     def _parts(self) -> list[str]:
-        """The parts whose embeddings are evaluated, and the test sets."""
+        """The parts whose embeddings are evaluated, and the test sets; where settings are searched for, none."""
+        if self.plan.is_search:
+            return []
         # In a closed set, training images of the people who are tested are the gallery in which they are identified.
         closed = self.plan.resolved.experiment.protocol.kind == "closed_set"
         return ["validation", "test", *(["train"] if closed else []), *(each.name for each in self.plan.sets)]
@@ -298,7 +303,8 @@ class Engine:
             rows = self.plan.rows(split, part)
             embeddings = network.embed_views(every[: experiment.evaluation.views], rows, normalization)
             np.save(folder / f"{part}.npy", embeddings, allow_pickle=False)
-        network.save(folder / NETWORK_FILE, outcome.weights, normalization)
+        if not self.plan.is_search:
+            network.save(folder / NETWORK_FILE, outcome.weights, normalization)
         return FinetuneRecord(
             "ok",
             best_step=outcome.best_step,

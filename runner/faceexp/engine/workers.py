@@ -82,6 +82,28 @@ def train_in_processes(
         pool.close()
 
 
+@contextlib.contextmanager
+def crew(
+    work: Work, jobs: int, start: Start, minutes: float | None, on_event: EventCallback
+) -> Iterator[Callable[[Iterable[Sequence[Trial]]], Iterator[TrainedTrial]]]:
+    """Yield what trains groups of trials; its workers stay for the groups that follow. See :func:`train_in_processes`.
+
+    Raises:
+        StoreError: The store cannot be read or written.
+    """
+    pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)
+
+    def trained(groups: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
+        for done in pool.work_off(groups, jobs, on_event):
+            if isinstance(done, TrainedTrial):
+                yield done
+
+    try:
+        yield trained
+    finally:
+        pool.close()
+
+
 @dataclass
 class _Pool:
     """The workers of a run.

@@ -214,7 +214,7 @@ def _expand(
         references.append(Reference("loss", name, {**options, **chosen}, path))
         if pretrain is None or finetune is None:
             continue
-        row = label + _spell_options(chosen if grid or "label" in table else options)
+        row = label + spell_options(chosen if grid or "label" in table else options)
         if len(row) > MAX_LABEL or not row.isprintable():
             message = f"must be printable and of {MAX_LABEL} letters at most, not {short(row)}; set a shorter label"
             problems.append(document.problem((*path, "label"), message))
@@ -226,10 +226,12 @@ def _expand(
             pretrain=pretrain,
             finetune=finetune,
             index=index,
+            setting_of=label if math.prod(map(len, grid.values())) > 1 else "",
         )
 
 
-def _spell_options(options: TomlTable) -> str:
+def spell_options(options: TomlTable) -> str:
+    """Return the options of a loss as the name of its row has them, in brackets; nothing where there are none."""
     return f"({', '.join(f'{key}={_spell_value(value)}' for key, value in options.items())})" if options else ""
 
 

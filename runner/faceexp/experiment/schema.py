@@ -20,6 +20,7 @@ from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline,
 from faceexp.experiment.detect import Detect
 from faceexp.experiment.evaluation import Evaluation
 from faceexp.experiment.published import Published
+from faceexp.experiment.search import Search
 from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.table import Options, Table, unique
 
@@ -212,7 +213,13 @@ class Finetune(Table):
         "embedding", description="Only the dense embedding layer, on features computed once, or all weights."
     )
     steps: int = Field(600, ge=1, description="Optimiser steps.")
-    learning_rate: float = Field(1e-3, gt=0, le=LARGEST_NUMBER, description="Learning rate of Adam.")
+    learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        le=LARGEST_NUMBER,
+        description="Learning rate of Adam.",
+        json_schema_extra={"search": {"low": 1e-5, "high": 1e-2, "log": True}},
+    )
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
 
 
@@ -225,6 +232,9 @@ class LossEntry(Table):
     pretrain: Pretrain
     finetune: Finetune
     index: int = Field(0, exclude=True, description="Which [[losses]] table of the file it comes from.")
+    setting_of: str = Field(
+        "", exclude=True, description="The loss of which it is one of several settings; empty if there is only one."
+    )
 
 
 class PretrainedEntry(Table):
@@ -255,6 +265,7 @@ class Experiment(Table):
     model: ModelRef | None = Field(None, description="The network that losses train; needed where there is a loss.")
     pretrain: Pretrain = Pretrain()
     finetune: Finetune | None = Field(None, description="Phase 2; needed where there is a loss.")
+    search: Search | None = Field(None, description="Settings of the losses are searched for before they are compared.")
     baselines: Annotated[tuple[BaselineKey, ...], Field(strict=False), AfterValidator(unique)] = Field(
         tuple(BASELINES), description="Baselines to compare the losses with."
     )
@@ -281,6 +292,13 @@ class Experiment(Table):
         return given
 
     @model_validator(mode="after")
+    def _search_has_seeds_of_its_own(self) -> Experiment:
+        shared = sorted({*self.search.seeds} & {*self.seeds}) if self.search else []
+        if shared:
+            raise ValueError(f"seed {shared[0]} is one of the comparison as well; give the search other seeds")
+        return self
+
+    @model_validator(mode="after")
     def _losses_need_a_network(self) -> Experiment:
         lacking = [key for key in ("model", "finetune") if getattr(self, key) is None]
         if self.losses and lacking:
@@ -290,7 +308,7 @@ class Experiment(Table):
     @model_serializer(mode="wrap")
     def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # As in Protocol: a table that came later and is not given stays out of what a run's folder is named after.
-        later = ("pretrained", "evaluation", "model", "finetune", "test_sets")
+        later = ("pretrained", "evaluation", "model", "finetune", "test_sets", "search")
         return {key: value for key, value in write(self).items() if key not in later or value}
 
     @property

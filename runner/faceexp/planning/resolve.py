@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 from faceexp.contract import BatchNeeds, BatchSupply, FixedModelPlugin, ModelPlugin
+from faceexp.errors import InputError, Problem
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.detect import Detect
-from faceexp.experiment.schema import Experiment
+from faceexp.experiment.schema import Experiment, LossEntry
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.networks import image_issues
 from faceexp.planning.trunk import trunk_issues, with_trunk
@@ -133,6 +134,24 @@ def _lacks_points(detect: Detect, detector: ConfiguredPlugin) -> list[str]:
     if detect.align == "eyes" and points == "none":
         return [f'detector {detect.plugin!r} gives no points of a face, not even the eyes; set align = "none"']
     return []
+
+
+def resolved_loss(entry: LossEntry, registry: Registry) -> ResolvedLoss:
+    """Return one loss with its plugins, of which is known that they fit.
+
+    Raises:
+        InputError: The loss cannot learn from what its sampler serves; or a plugin cannot say what it needs.
+    """
+    reference = entry.finetune.sampler
+    loss = registry.configure("loss", entry.plugin, entry.options)
+    sampler = registry.configure("sampler", reference.plugin, reference.options)
+    try:
+        traits, supply = loss.traits(), sampler.supply()
+    except BrokenPluginError as error:
+        raise error.as_input_error() from error
+    if lacking := lack(traits.needs, supply):
+        raise InputError(Problem(f"loss {entry.plugin!r} needs {lacking}", entry.label))
+    return ResolvedLoss(entry, loss, sampler, traits)
 
 
 def lack(needs: BatchNeeds, supply: BatchSupply) -> str:

@@ -97,6 +97,27 @@ class Store:
                 raise
         return Artefact(path, key, reused=False)
 
+    @contextlib.contextmanager
+    def growing(self, kind: str, inputs: Inputs) -> Iterator[Path]:
+        """Yield the folder of work that grows step by step; a process that is killed leaves it as far as it has come.
+
+        Nobody else has it meanwhile. What is in it has to bear being cut off anywhere: its checksums are those of the
+        last time that a process ended by itself, so they are not compared.
+        """
+        key = digest(inputs)
+        path = self._path(kind, key)
+        description = {"kind": kind, "key": key, "inputs": inputs}
+        with self._locked(kind, path.name):
+            with explained(self.root):
+                self._mark()
+                if kind_in(path / MANIFEST) != kind:
+                    remove(path)
+                    path.mkdir(parents=True)
+                    seal(path, description)
+            yield path
+            with explained(self.root):
+                seal(path, description)
+
     def contents(self) -> dict[str, tuple[int, int]]:
         """Return how many artefacts of each kind there are, and how many bytes they have together.
 

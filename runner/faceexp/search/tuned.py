@@ -1,0 +1,105 @@
+"""From a search to the experiment that compares: every loss with the settings that were best on validation people."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from faceexp.planning.adapt import Training
+from faceexp.planning.candidates import Candidates
+from faceexp.planning.prepare import prepare
+from faceexp.search.checks import check_chances
+from faceexp.search.outcome import Searched
+from faceexp.search.rounds import Rounds
+from faceexp.search.study import need_optuna
+from faceexp.store import Store
+from faceexp.values import Event, EventCallback, Resolved, ResolvedLoss, Score
+
+# What the row of a loss is called that has its default settings.
+DEFAULTS = "{} (defaults)"
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search has chosen.
+
+    Attributes:
+        resolved: The experiment with the settings that were chosen, and with the losses at their defaults beside them.
+        searched: The search of each loss.
+    """
+
+    resolved: Resolved
+    searched: tuple[Searched, ...]
+
+
+def tuned(
+    candidates: Candidates,
+    resolved: Resolved,
+    store: Store,
+    score: Score,
+    on_event: EventCallback,
+    jobs: int | None,
+) -> Tuned:
+    """Search the settings of every loss, and return the experiment with those that were chosen.
+
+    Args:
+        candidates: What is searched.
+        resolved: The experiment, with any values in the place of ranges.
+        store: Where finished work is looked up and kept.
+        score: Judges trainings on validation images.
+        on_event: Is called with every step of progress.
+        jobs: How many processes share the work; without a number, this one does it.
+
+    Raises:
+        InputError: Optuna is not installed, or the losses cannot be given equal chances.
+        StoreError: The store cannot be read or written.
+    """
+    need_optuna()
+    spaces = candidates.spaces()
+    # What there is to say of the data is said when the comparison is planned.
+    plan = prepare(_of_search(resolved), store, _ignore)
+    plan = dataclasses.replace(plan, is_search=True)
+    check_chances(candidates, spaces, Training.of(plan.labels, plan.splits))
+    varied = [space for space in spaces if space.dimensions]
+    searched = Rounds(candidates, plan, store, score, on_event, jobs).run(varied)
+    return Tuned(_with_settings(candidates, resolved, searched), searched)
+
+
+def _ignore(event: Event) -> None:
+    pass
+
+
+def _of_search(resolved: Resolved) -> Resolved:
+    """Return the experiment as it is searched: with other seeds, and without all that is only measured."""
+    search = resolved.experiment.search
+    assert search is not None  # noqa: S101 - nobody searches otherwise
+    changes = {"seeds": search.seeds, "test_sets": (), "pretrained": (), "baselines": ()}
+    experiment = resolved.experiment.model_copy(update=changes)
+    return dataclasses.replace(resolved, experiment=experiment, sets=(), pretrained=())
+
+
+def _with_settings(candidates: Candidates, resolved: Resolved, searched: Sequence[Searched]) -> Resolved:
+    """Return the experiment with the best settings of each loss, and with its default ones beside them."""
+    search = resolved.experiment.search
+    assert search is not None  # noqa: S101 - nobody searches otherwise
+    by_index = {each.space.index: each for each in searched}
+    losses: list[ResolvedLoss] = []
+    for loss in resolved.losses:
+        result = by_index.get(loss.entry.index)
+        default = candidates.default(result.space) if result else None
+        best = candidates.loss(result.space, result.best.values) if result and result.best else default
+        chosen = best or loss
+        if default is None or not search.defaults or default.entry == chosen.entry:
+            losses.append(chosen)
+            continue
+        label = loss.entry.label
+        losses.append(_named(chosen, label, label))
+        losses.append(_named(default, DEFAULTS.format(label), label))
+    experiment = resolved.experiment.model_copy(update={"losses": tuple(loss.entry for loss in losses)})
+    return dataclasses.replace(resolved, experiment=experiment, losses=tuple(losses))
+
+
+def _named(loss: ResolvedLoss, label: str, setting_of: str) -> ResolvedLoss:
+    entry = loss.entry.model_copy(update={"label": label, "setting_of": setting_of})
+    return dataclasses.replace(loss, entry=entry)
