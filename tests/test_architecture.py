@@ -31,6 +31,7 @@ ORDER = (
     "engine",
     "evaluation",
     "statistics",
+    "search",
     "results",
     "serving",
     "report",

@@ -285,18 +285,20 @@ def test_results_hold_exactly_what_is_documented(run, study):
         ),
         *("test_train_ratio", "parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
         *("variance_ratio", "average_seeds", "verdict", "groups", "failures", "measured_on", "test_sets", "over_sets"),
+        *("settings", "search"),
     }
     assert (document["schema"], document["name"], document["spec_hash"]) == (1, "tiny", study.spec_hash)
     for trial in document["trials"]:
         assert set(trial) == TRIAL_KEYS
         assert set(trial["metrics"]) == (METRIC_KEYS - RANK_1 if trial["status"] == "ok" else set())
         assert set(trial["seconds"]) == {"pretrain", "features", "finetune", "evaluate"}
-    labels = ["raw pixels", "phase-1 embedding", "contrastive(margin=3)", "apart(strength=0.5)", "apart(strength=2)"]
+    (apart,) = [setting["label"] for setting in document["settings"] if setting["chosen"]]
+    labels = ["raw pixels", "phase-1 embedding", "contrastive(margin=3)", apart]
     assert {tuple(sorted(item)) for item in document["summary"]} == {tuple(sorted(SUMMARY_KEYS))}
     assert {tuple(sorted(item)) for item in document["comparisons"]} == {tuple(sorted(COMPARISON_KEYS))}
-    assert len(document["summary"]) == 7 * 9
-    assert len(document["comparisons"]) == 21 * 9
-    assert [item["label"] for item in document["summary"]][:7] == [*labels, "no_number", "out of order"]
+    assert len(document["summary"]) == 6 * 9
+    assert len(document["comparisons"]) == 15 * 9
+    assert [item["label"] for item in document["summary"]][:6] == [*labels, "no_number", "out of order"]
     assert {item["verdict"] for item in document["comparisons"]} <= {"a>b", "b>a", "indistinguishable"}
     assert document["notes"][0].startswith("12 people, 72 images; folder ")
 
@@ -570,7 +572,8 @@ def test_a_frame_has_a_row_a_trial(run):
 
 def test_comparisons_are_of_every_pair(run):
     pairs = {(item.a, item.b) for item in run.comparisons if item.metric == "accuracy"}
-    assert len(pairs) == 21
+    # Of the two settings of apart, one is judged.
+    assert len(pairs) == 15
     item = next(i for i in run.comparisons if i.metric == "auc" and i.b == "contrastive(margin=3)")
     means = {i.label: i.mean for i in run.summary if i.metric == "auc"}
     assert item.difference == pytest.approx(means[item.a] - means[item.b])

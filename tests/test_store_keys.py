@@ -31,6 +31,7 @@ HASHED = {
         "engine/losses.py",
         "engine/network.py",
         "engine/network_file.py",
+        "engine/on_demand.py",
         "engine/opened.py",
         "engine/optimizer.py",
         "engine/pretrain.py",

@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,9 +36,10 @@ from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved, Tr
 if TYPE_CHECKING:
     # Everything about results is imported where a run begins: `faceexp validate` only reads and checks a file.
     from faceexp.results.folder import RunFolder
-    from faceexp.results.schema import TrialRecord
+    from faceexp.results.schema import RunRecord, TrialRecord
+    from faceexp.results.search_record import SettingRecord
     from faceexp.run import Run
-    from faceexp.search.outcome import Searched
+    from faceexp.search.tuned import Tuned
 
 
 def ignore(event: Event) -> None:
@@ -199,22 +200,19 @@ class Study:
         from faceexp.planning.looks import further
         from faceexp.results.collect import collect, split_records
         from faceexp.results.events import Looked
-        from faceexp.results.jsonable import to_json
         from faceexp.results.judge import judge, sampling_of
         from faceexp.results.looks import goes_on, looked
-        from faceexp.results.tidy import forget_other_data, keep_only
+        from faceexp.results.searches import record_of_search
+        from faceexp.results.settings import judged, settings_of
+        from faceexp.results.tidy import forget_other_data
         from faceexp.results.verdict import LookRecord
-        from faceexp.run import Run
 
         began = time.monotonic()
         folder = self._folder(Path(out), on_event)
         used_store = Store(Path(store) if store else default_root())
         used_store.remove_leftovers()
         remove_unfinished(folder.root)
-        plan = self.plan(used_store, on_event)
-        searched = None
-        if self.candidates:
-            plan, searched = self._tuned(plan, used_store, on_event, jobs)
+        plan, searched = self._settled_plan(used_store, on_event, jobs)
         parts = split_records(plan, plan.splits)
         forget_other_data(folder, [split.key for split in parts])
         self._write_what_is_planned(folder, plan, jobs or 1)
@@ -223,10 +221,13 @@ class Study:
         asked, limits = self.experiment.verdict, self.experiment.limits
         chosen, seeds, losses = plan.trials, self.experiment.seeds, len(self.resolved.losses)
         verdict, started = None, began
+        settings: tuple[SettingRecord, ...] = ()
         while True:
             records += _train(plan, chosen, folder, used_store, on_event, jobs, pictures)
             sampling = sampling_of(plan)
-            verdict = judge(records, asked, sampling, verdict, plan.resolved.reference)
+            # Which setting a loss is judged by is decided once, with the seeds that the file gives.
+            settings = settings or settings_of(plan.resolved, records)
+            verdict = judge(judged(records, settings), asked, sampling, verdict, plan.resolved.reference)
             if asked.until == "seeds":
                 break
             look = LookRecord(seeds=seeds, trained=losses, seconds=time.monotonic() - started)
@@ -241,26 +242,24 @@ class Study:
         # Trials that run side by side end in any order. The results have the order of the plan.
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])
-        results = collect(self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict, folder)
-        write_text(folder.results, to_json(results))
+        before = record_of_search(searched, plan, records, sampling, asked) if searched else None
+        results = collect(
+            self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict, folder, settings, before
+        )
         well = [record.id for record in records if record.status == "ok" and record.kind != "baseline"]
-        keep_only(folder, order, well, pictures)
-        finished = Run(folder.root, results)
-        finished.write_pages()
-        return finished
+        return _finished(folder, results, order, well, pictures)
 
-    def _tuned(
-        self, plan: Plan, store: Store, on_event: EventCallback, jobs: int | None
-    ) -> tuple[Plan, tuple[Searched, ...]]:
-        """Search the settings of the losses, and return the plan with those that were chosen."""
+    def _settled_plan(self, store: Store, on_event: EventCallback, jobs: int | None) -> tuple[Plan, Tuned | None]:
+        """Return the plan; where the file searches for settings, the one with those that were chosen."""
+        plan = self.plan(store, on_event)
+        if self.candidates is None:
+            return plan, None
         from faceexp.evaluation.checkpoints import ValidationAuc
         from faceexp.search.tuned import tuned
 
-        assert self.candidates is not None  # noqa: S101 - nobody searches otherwise
         with self._mistakes_in_the_data():
             chosen = tuned(self.candidates, self.resolved, store, ValidationAuc(), on_event, jobs)
-        study = dataclasses.replace(self, resolved=chosen.resolved, candidates=None)
-        return study.plan(store), chosen.searched
+        return dataclasses.replace(self, resolved=chosen.resolved, candidates=None).plan(store), chosen
 
     def _write_what_is_planned(self, folder: RunFolder, plan: Plan, jobs: int) -> None:
         """Write what is known before anything trains."""
@@ -283,6 +282,21 @@ class Study:
         if said:
             on_event(Noted("note", 1, 1, note=Note("code", said)))
         return folder
+
+
+def _finished(
+    folder: RunFolder, results: RunRecord, order: Collection[str], well: Collection[str], pictures: Collection[int]
+) -> Run:
+    """Write the results of a run and its pages, and remove what is not of this run."""
+    from faceexp.results.jsonable import to_json
+    from faceexp.results.tidy import keep_only
+    from faceexp.run import Run
+
+    write_text(folder.results, to_json(results))
+    keep_only(folder, order, well, pictures)
+    finished = Run(folder.root, results)
+    finished.write_pages()
+    return finished
 
 
 def _train(

@@ -16,6 +16,7 @@ from faceexp.results.between_runs import RunComparison, compare_records
 from faceexp.results.folder import RunFolder, read_results
 from faceexp.results.record import JsonObject
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, TrialRecord
+from faceexp.results.settings import every_setting, one_row_a_loss
 from faceexp.serving.find import find
 from faceexp.store import write_text
 
@@ -44,6 +45,16 @@ class Run:
     def trials(self) -> tuple[TrialRecord, ...]:
         """Every trial."""
         return self.results.trials
+
+    @property
+    def shown(self) -> Run:
+        """The run with one row for each loss: that of the setting by which it is judged."""
+        return replace(self, results=one_row_a_loss(self.results))
+
+    @property
+    def with_settings(self) -> Run:
+        """The run with a row for each setting of a loss; questions are answered for those by which they are judged."""
+        return replace(self, results=every_setting(self.results))
 
     @property
     def summary(self) -> tuple[SummaryRecord, ...]:
@@ -111,9 +122,9 @@ class Run:
     def write_pages(self) -> None:
         """Write the page of the run, and one for each test set, into its folder."""
         folder = RunFolder(self.folder)
-        self.write_page(folder.page)
+        self.shown.write_page(folder.page)
         for name in self.test_sets:
-            self.on(name).write_page(folder.page_on(name))
+            self.shown.on(name).write_page(folder.page_on(name))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row for each trial: label, seed, fold, status and every metric."""
@@ -166,6 +177,7 @@ def compare_runs(runs: Sequence[Run], metric: str = LEADING.key) -> RunCompariso
             problems += error.problems
     if problems:
         raise InputError(problems)
+    runs = [run.shown for run in runs]
     names = [run.results.name for run in runs]
     # Runs need different names. A folder's name ends in the digest of the experiment; only paths are always different.
     if len(set(names)) < len(names):

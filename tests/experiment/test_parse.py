@@ -405,7 +405,7 @@ def test_a_mistake_in_an_override_is_reported_there():
         "--set finetune.stepz=3: finetune.stepz: unknown key; did you mean 'steps'?",
         (
             "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, evaluation, finetune, "
-            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, seeds, test_sets, verdict"
+            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, search, seeds, test_sets, verdict"
         ),
     ]
 
@@ -546,7 +546,7 @@ grid = { margin = [1.0], label = ["a"] }
         "x.toml:2: seeds: values must not repeat (is [1, 1])",
         (
             "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, evaluation, finetune, "
-            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, seeds, test_sets, verdict"
+            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, search, seeds, test_sets, verdict"
         ),
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
         "x.toml:7: preprocess.size[0]: must be greater than or equal to 8, not 4",

@@ -78,6 +78,12 @@ def report(
             "--groups", help="Also show how often each row is wrong within the groups that the experiment file names."
         ),
     ] = False,
+    settings: Annotated[
+        bool,
+        typer.Option(
+            "--settings", help="Show a row for each setting of a loss, not only for the one by which it is judged."
+        ),
+    ] = False,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -109,6 +115,7 @@ def report(
     from faceexp.report.terminal.sets import sets_table
 
     finished = runs.open_run(folder)
+    finished = finished.with_settings if settings else finished.shown
     if test_set is not None:
         finished = finished.on(test_set)
     metric = _metric(finished.results, sort, "--sort")
@@ -143,7 +150,7 @@ def report(
         notes=notes,
         chosen=finished.model_to_use(),
     )
-    show(table, finished.results, as_json=as_json)
+    show(table, runs.open_run(folder).results if as_json and test_set is None else finished.results, as_json=as_json)
     over_sets = sets_table(finished.results, output_console().width, str(folder))
     if over_sets and not as_json:
         output_console().print(over_sets)
@@ -282,7 +289,7 @@ def power(
             of_counts = from_counts(*_counts(study, of), alpha, target, share)
             show(tables.counts_power(of_counts), of_counts, as_json=as_json)
             return
-        results = open_run(folder).results
+        results = open_run(folder).shown.results
         asked_metric = _metric(results, metric, "--metric")
         of_run = from_run(
             values_of(results, asked_metric.key),

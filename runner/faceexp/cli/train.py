@@ -148,9 +148,10 @@ def carry_out(
         except InputError as error:
             _show_tracebacks(getattr(error, "__notes__", []) if traceback else [], stderr)
             raise
-    table = run_table(finished.results, output_console().width, told=untrained, chosen=finished.model_to_use())
+    shown = finished.shown
+    table = run_table(shown.results, output_console().width, told=untrained, chosen=shown.model_to_use())
     show(table, finished.results, as_json=as_json)
-    over_sets = sets_table(finished.results, output_console().width, str(finished.folder))
+    over_sets = sets_table(shown.results, output_console().width, str(finished.folder))
     if over_sets and not as_json:
         output_console().print(over_sets)
     say(f"results in {finished.folder}")

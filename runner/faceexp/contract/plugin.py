@@ -14,7 +14,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 LARGEST_NUMBER = 1e15
 
 # Keys of a [[losses]] table that belong to the experiment: no loss may use them for an option; then those of each kind.
-RESERVED = frozenset({"plugin", "label", "grid", "pretrain", "finetune"})
+RESERVED = frozenset({"plugin", "label", "setting_of", "grid", "pretrain", "finetune"})
 RESERVED_OF_KIND: dict[str, frozenset[str]] = {
     "loss": RESERVED,
     "model": frozenset({"plugin", "embedding_dim", "label", "distance"}),
@@ -50,7 +50,7 @@ def option(
             as in a file, ``{"low": 0.1, "high": 10.0, "log": True}``, or a list of choices.
         bounds: pydantic's own (``ge``, ``gt``, ``le``, ``lt``, ``min_length``, ...).
     """
-    told = {"unit": unit} | ({} if search is None else {"search": search})
+    told: dict[str, Any] = {"unit": unit} | ({} if search is None else {"search": search})
     return Field(default, description=description, json_schema_extra=told, **bounds)
 
 

@@ -198,6 +198,10 @@ def _expand(
     if not isinstance(label, str) or not label.strip():
         problems.append(document.problem((*path, "label"), "must be a text, not empty"))
         return
+    setting_of = table.get("setting_of", "")
+    if not isinstance(setting_of, str) or ("setting_of" in table and not setting_of.strip()):
+        problems.append(document.problem((*path, "setting_of"), "must be a text, not empty"))
+        return
     pretrain = _override_table(document, data, table, path, "pretrain", Pretrain, problems)
     finetune = _override_finetune(document, data, table, path, problems, references)
     options = {key: value for key, value in table.items() if key not in RESERVED}
@@ -226,7 +230,7 @@ def _expand(
             pretrain=pretrain,
             finetune=finetune,
             index=index,
-            setting_of=label if math.prod(map(len, grid.values())) > 1 else "",
+            setting_of=setting_of or (label if math.prod(map(len, grid.values())) > 1 else ""),
         )
 
 

@@ -56,6 +56,11 @@ def _misplaced(document: Document, spaces: Mapping[KeyPath, Space]) -> Iterator[
         if path[0] == "pretrain":
             message = "cannot be searched for all losses together, since they share phase 1; write it in a loss's table"
             yield document.problem(path, f"{message}, as pretrain = {{ {path[-1]} = ... }}")
+    yield from _unequal(document)
+
+
+def _unequal(document: Document) -> Iterator[Problem]:
+    """Yield what gives a loss other chances than the rest, or a second way to vary it."""
     tables = document.data.get("losses")
     for index, table in enumerate(tables if isinstance(tables, list) else ()):
         if not isinstance(table, dict):
@@ -76,7 +81,7 @@ def with_values(data: TomlTable, values: Mapping[KeyPath, object]) -> TomlTable:
     for path, value in values.items():
         table: Any = changed
         for part in path[:-1]:
-            table = table[part] if isinstance(table, list) else table.setdefault(part, {})
+            table = table[part] if isinstance(part, int) else table.setdefault(part, {})
         table[path[-1]] = copy.deepcopy(value)
     return changed
 
@@ -88,7 +93,7 @@ def without(data: TomlTable, paths: Iterator[KeyPath] | list[KeyPath]) -> TomlTa
         table: Any = changed
         for part in path[:-1]:
             table = table[part]
-        table.pop(path[-1])
+        del table[path[-1]]
     return changed
 
 
@@ -120,8 +125,6 @@ def extremes(document: Document, spaces: Mapping[KeyPath, Space]) -> Iterator[Do
     for number in range(max((len(each) for each in values.values()), default=0)):
         chosen = {path: each[min(number, len(each) - 1)] for path, each in values.items()}
         yield dataclasses.replace(document, data=with_values(document.data, chosen))
-
-
 
 
 def ranges_as_text(spaces: Mapping[KeyPath, Space]) -> dict[str, str]:

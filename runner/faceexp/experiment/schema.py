@@ -233,7 +233,10 @@ class LossEntry(Table):
     finetune: Finetune
     index: int = Field(0, exclude=True, description="Which [[losses]] table of the file it comes from.")
     setting_of: str = Field(
-        "", exclude=True, description="The loss of which it is one of several settings; empty if there is only one."
+        "",
+        exclude=True,
+        description="The name of the loss that this is one of several settings of: the table has one row for it, that "
+        "of the setting which is best on validation people. A grid gives its points one name by itself.",
     )
 
 

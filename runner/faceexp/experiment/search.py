@@ -16,7 +16,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Search(Table):
-    """Settings are searched for on validation people, with equal budgets for every loss, before anything is compared."""
+    """Settings are searched for on validation people, with equal budgets for every loss, before losses are compared."""
 
     trials: int = Field(30, ge=1, le=MAX_TRIALS, description="How many settings are tried of every loss.")
     sampler: Literal["tpe", "random", "grid"] = Field(

@@ -129,6 +129,8 @@ def dump(experiment: Experiment) -> str:
     losses = []
     for entry in experiment.losses:
         loss: TomlTable = {"plugin": entry.plugin, "label": entry.label, **entry.options}
+        if entry.setting_of:
+            loss["setting_of"] = entry.setting_of
         if entry.pretrain != experiment.pretrain:
             loss["pretrain"] = entry.pretrain.model_dump(mode="json", exclude_none=True)
         if entry.finetune != experiment.finetune:

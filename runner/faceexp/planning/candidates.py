@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from faceexp.contract.plugin import Plugin
 from faceexp.errors import InputError, Problem
 from faceexp.experiment import parse
 from faceexp.experiment.lines import KeyPath, TomlTable

@@ -141,7 +141,7 @@ def _one(name: str, cls: type[Plugin], keys: JsonSchema, definitions: JsonSchema
 
 
 def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
-    from faceexp.experiment.schema import Finetune, Pretrain
+    from faceexp.experiment.schema import Finetune, LossEntry, Pretrain
 
     # A loss may override any part of these tables, so that none of their keys is required.
     for model in (Pretrain, Finetune):
@@ -156,6 +156,7 @@ def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
     }
     keys = {
         "label": {"type": "string", "description": "Name of the row."},
+        "setting_of": {"type": "string", "description": LossEntry.model_fields["setting_of"].description},
         "pretrain": {"$ref": "#/$defs/PretrainOverrides"},
         "finetune": {"$ref": "#/$defs/FinetuneOverrides"},
     }

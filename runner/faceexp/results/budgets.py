@@ -6,7 +6,7 @@ A comparison is fair where all losses were given the same, so every table of res
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from faceexp.results.record import LossBudgetRecord
@@ -63,17 +63,26 @@ BUDGET_KINDS = (
 )
 
 
-def budgets_of(trials: Sequence[TrialRecord]) -> Iterator[LossBudgetRecord]:
-    """Yield how much each loss was given, as the mean over its trials that ended well."""
+def budgets_of(
+    trials: Sequence[TrialRecord], searched: int | None = None, left_out: Collection[str] = ()
+) -> Iterator[LossBudgetRecord]:
+    """Yield how much each loss was given, as the mean over its trials that ended well.
+
+    Args:
+        trials: Every trial.
+        searched: How many settings of each loss a search has tried, if there was one.
+        left_out: Labels of rows that are not shown; they count among the settings that were tried.
+    """
     tried = Counter(loss for loss, _ in {(trial.loss, trial.label) for trial in trials if trial.kind == "loss"})
     by_label: dict[str, list[TrialRecord]] = {}
     for trial in trials:
-        if trial.kind == "loss" and trial.status == "ok" and trial.budget:
+        if trial.kind == "loss" and trial.status == "ok" and trial.budget and trial.label not in left_out:
             by_label.setdefault(trial.label, []).append(trial)
     for label, trained in by_label.items():
         spent = [trial.budget.model_dump() for trial in trained if trial.budget]
         means = {key: round(sum(each[key] for each in spent) / len(spent)) for key in spent[0]}
-        yield LossBudgetRecord(label=label, loss=trained[0].loss, **means, settings_tried=tried[trained[0].loss])
+        settings = searched or tried[trained[0].loss]
+        yield LossBudgetRecord(label=label, loss=trained[0].loss, **means, settings_tried=settings)
 
 
 def unequal_budgets(budgets: Sequence[LossBudgetRecord]) -> Iterator[str]:

@@ -35,7 +35,9 @@ from faceexp.results.schema import (
     TrialFile,
     TrialRecord,
 )
+from faceexp.results.search_record import SearchRecord, SettingRecord
 from faceexp.results.set_record import SetRecord
+from faceexp.results.settings import hidden, judged
 from faceexp.results.spreadsheets import csv_cells
 from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics import comparisons as statistics
@@ -56,6 +58,8 @@ def collect(
     sampling: Sampling,
     verdict: VerdictRecord,
     folder: RunFolder | None = None,
+    settings: Sequence[SettingRecord] = (),
+    search: SearchRecord | None = None,
 ) -> RunRecord:
     """Return the record of a run.
 
@@ -68,12 +72,15 @@ def collect(
         sampling: How the trials sample people and trainings.
         verdict: What the trials answer.
         folder: Where the files of the trials are; only needed where groups are asked or images are lost.
+        settings: The settings of losses that have several.
+        search: What was searched before.
     """
+    every, trials = trials, judged(trials, settings)
     experiment = plan.resolved.experiment
     began = time.perf_counter()
     ratio, average = sampling.ratio, sampling.average_seeds
     summary, comparisons = compared(trials, ratio, average_seeds=average)
-    budgets = tuple(budgets_of(trials))
+    budgets = tuple(budgets_of(every, search.trials if search else None, hidden(settings)))
     notes = (*plan.notes, *_uneven(plan))
     by_group = plan.groups or any(each.groups for each in plan.sets)
     needed = [trial.id for trial in trials] if by_group or plan.lost else []
@@ -100,7 +107,9 @@ def collect(
         published=_published(experiment.published) if experiment.published else None,
         failures=failures_record(plan, files, ratio, average_seeds=average),
         groups=groups_record(plan.groups, files),
-        trials=tuple(trials),
+        trials=tuple(every),
+        settings=tuple(settings),
+        search=search,
         measured_on=None,
         test_sets=sets,
         over_sets=over_sets(trials, known(verdict.metric), sets),

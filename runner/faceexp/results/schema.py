@@ -32,6 +32,7 @@ from faceexp.results.record import (
     TrialId,
     remarks,
 )
+from faceexp.results.search_record import SearchRecord, SettingRecord
 from faceexp.results.set_record import OverSetsRecord, SetRatesRecord, SetRecord
 from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics.comparisons import Verdict
@@ -271,6 +272,14 @@ class RunRecord(Record):
     trials: tuple[TrialRecord, ...] = Field(description="Every trial, in the order in which they were planned.")
     summary: tuple[SummaryRecord, ...] = Field(description="The mean and its interval for each row and each metric.")
     comparisons: tuple[ComparisonRecord, ...] = Field(description="The comparison of every two rows, metric by metric.")
+    settings: tuple[SettingRecord, ...] = Field(
+        (),
+        description="Losses of which several settings were trained. Means, comparisons and verdicts are of the chosen "
+        "ones; `trials` holds all.",
+    )
+    search: SearchRecord | None = Field(
+        None, description="What was searched before the losses were compared, if the experiment file asks for that."
+    )
     seconds: Mapping[str, float] = Field(
         default_factory=dict, description="The time that the steps after the trials took."
     )

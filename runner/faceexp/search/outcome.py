@@ -24,6 +24,7 @@ class Tried:
             with; ``None`` where there is none.
         state: How it ended.
         trainings: With how many seeds and folds it was trained.
+        reason: Why it failed or diverged; empty if it did not.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Tried:
     score: float | None
     state: State
     trainings: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,6 @@ class Searched:
         space: What was searched.
         tried: Every trial, in order.
         importances: How much of the variance of the scores each setting explains; empty where that cannot be told.
-        reasons: Why trials have failed, each once.
         steps: Optimiser steps of one training.
         images: Images of one training, repetitions counted.
     """
@@ -49,7 +50,6 @@ class Searched:
     space: LossSpace
     tried: tuple[Tried, ...]
     importances: Mapping[str, float] = field(default_factory=dict)
-    reasons: tuple[str, ...] = ()
     steps: int = 0
     images: int = 0
 

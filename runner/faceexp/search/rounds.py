@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from faceexp.data.splits import Split
 from faceexp.engine.on_demand import training
 from faceexp.engine.shared import training_labels
 from faceexp.errors import InputError
@@ -21,8 +22,8 @@ from faceexp.search.study import Study
 from faceexp.store import Inputs, Store, digest
 from faceexp.values import Event, EventCallback, Plan, ResolvedLoss, Score, TrainedTrial, Trial
 
-# Reasons of failed trials that are kept of each loss.
-MOST_REASONS = 3
+Cell = tuple[int, int]
+Train = Callable[[Sequence[Sequence[Trial]]], Iterator[TrainedTrial]]
 
 
 @dataclass
@@ -31,10 +32,14 @@ class _Running:
 
     study: Study
     number: int
-    values: Mapping[str, Any]
     loss: ResolvedLoss | None = None
-    scores: dict[tuple[int, int], float] = field(default_factory=dict)
+    scores: dict[Cell, float] = field(default_factory=dict)
     state: State = "ok"
+    reason: str = ""
+
+    def scores_of(self, cells: Iterable[Cell]) -> list[float]:
+        """Return the scores of some seeds and folds, of those that have one."""
+        return [self.scores[cell] for cell in cells if cell in self.scores]
 
     @property
     def is_alive(self) -> bool:
@@ -75,40 +80,32 @@ class Rounds:
         """
         cells = [(split.seed, split.fold) for split in self.plan.splits]
         fitting = Training.of(self.plan.labels, self.plan.splits)
-        reasons: dict[str, list[str]] = {space.label: [] for space in spaces}
         with contextlib.ExitStack() as held, self._training() as train:
             studies = self._studies(held, spaces, len(cells))
             total = self._search.trials * len(spaces)
             while True:
                 done = sum(len(study.tried()) for study in studies)
                 self.on_event(Event("search", done, total))
-                round_ = [
-                    self._begun(study, proposed, fitting, reasons) for study in studies if (proposed := study.next())
-                ]
-                if not round_:
-                    break
-                # Phase 1 of a seed and fold is made once, so that the first round is divided by these.
+                proposals = [(study, study.next()) for study in studies]
+                begun = [self._begun(study, *proposed, fitting) for study, proposed in proposals if proposed]
+                if not begun:
+                    return tuple(self._outcome(study) for study in studies)
                 rungs = [[cell] for cell in cells] if self._search.pruner != "none" else [cells]
                 for rung in rungs:
-                    self._train(train, round_, rung, reasons, by_cell=done == 0)
-                for running in round_:
-                    running.study.tell(running.state, [running.scores[cell] for cell in cells if cell in running.scores])
-            steps = {loss.entry.label: loss for loss in self.plan.resolved.losses}
-            return tuple(
-                Searched(
-                    study.space,
-                    study.tried(),
-                    study.importances(),
-                    tuple(dict.fromkeys(reasons[study.space.label]))[:MOST_REASONS],
-                    steps=steps[study.space.label].entry.finetune.steps,
-                    images=steps[study.space.label].entry.finetune.steps
-                    * steps[study.space.label].sampler.supply().size,
-                )
-                for study in studies
-            )
+                    # Phase 1 of a seed and fold is made once, so that the first round is divided by these.
+                    self._train(train, begun, rung, by_cell=done == 0)
+                for running in begun:
+                    running.study.tell(running.state, running.scores_of(cells), running.reason)
+
+    def _outcome(self, study: Study) -> Searched:
+        """Return what came of the search of a loss."""
+        loss = next(loss for loss in self.plan.resolved.losses if loss.entry.index == study.space.index)
+        steps = loss.entry.finetune.steps
+        images = steps * loss.sampler.supply().size
+        return Searched(study.space, study.tried(), study.importances(), steps, images)
 
     @contextlib.contextmanager
-    def _training(self) -> Iterator[Any]:
+    def _training(self) -> Iterator[Train]:
         with training(self.plan, self.store, self.score, self._forward, self.jobs) as train:
             yield train
 
@@ -140,66 +137,54 @@ class Rounds:
             "embedding_dim": experiment.trunk.embedding_dim,
             "augment": experiment.augment.model_dump(),
             "images": self.plan.images_key,
-            "splits": digest(
-                [
-                    [split.train.tolist(), training_labels(self.plan.labels, split.train)[split.train].tolist()]
-                    + [split.validation.tolist(), self.plan.labels[split.validation].tolist()]
-                    for split in self.plan.splits
-                ]
-            ),
+            "splits": digest([self._people(split) for split in self.plan.splits]),
             "score": self.score.key,
         }
 
-    def _begun(
-        self, study: Study, proposed: tuple[int, Mapping[str, Any]], fitting: Training, reasons: dict[str, list[str]]
-    ) -> _Running:
-        number, values = proposed
-        running = _Running(study, number, values)
+    def _people(self, split: Split) -> list[list[int]]:
+        """Return what a split trains and validates on: images and people."""
+        people = training_labels(self.plan.labels, split.train)[split.train]
+        judged = split.validation, self.plan.labels[split.validation]
+        return [split.train.tolist(), people.tolist(), *(each.tolist() for each in judged)]
+
+    def _begun(self, study: Study, number: int, values: Mapping[str, Any], fitting: Training) -> _Running:
+        running = _Running(study, number)
         try:
             loss = self.candidates.loss(study.space, values)
             alone = dataclasses.replace(self.plan.resolved, losses=(loss,))
             running.loss = with_batches(alone, fitting).losses[0]
         except InputError as error:
-            running.state = "failed"
-            reasons[study.space.label].append(str(error))
+            running.state, running.reason = "failed", str(error)
         return running
 
-    def _train(
-        self,
-        train: Any,  # noqa: ANN401 - see `training`
-        round_: Sequence[_Running],
-        rung: Sequence[tuple[int, int]],
-        reasons: dict[str, list[str]],
-        *,
-        by_cell: bool,
-    ) -> None:
-        """Train the trials of a round with some seeds and folds; those that are worse than others end."""
-        alive = {running.study.space.label: running for running in round_ if running.is_alive}
-        trials = [self._trial(running, cell) for running in alive.values() for cell in rung]
-        # A loss is compiled once in each process, so that its trainings go to one; unless there would be too few groups.
+    def _train(self, train: Train, begun: Sequence[_Running], rung: Sequence[Cell], *, by_cell: bool) -> None:
+        """Train the trials of a round with some seeds and folds; those that do worse than others end."""
+        alive = [running for running in begun if running.is_alive]
+        # A loss is compiled once in each process, so that its trainings go to one, unless that makes too few groups.
         by_cell = by_cell or len(alive) < (self.jobs or 1)
         groups: dict[object, list[Trial]] = {}
-        for trial in trials:
-            groups.setdefault((trial.seed, trial.fold) if by_cell else trial.label, []).append(trial)
-        whose = {trial.id: running for running in alive.values() for cell in rung for trial in [self._trial(running, cell)]}
+        whose: dict[str, _Running] = {}
+        for running in alive:
+            for cell in rung:
+                trial = self._trial(running, cell)
+                whose[trial.id] = running
+                groups.setdefault(cell if by_cell else trial.label, []).append(trial)
         for trained in train(list(groups.values())):
-            self._heard(whose[trained.trial.id], trained, reasons)
-        for running in alive.values():
-            scores = list(running.scores.values())
-            if running.is_alive and running.study.report(scores):
+            _hear(whose[trained.trial.id], trained)
+        for running in alive:
+            if running.is_alive and running.study.report(running.scores_of(running.scores)):
                 running.state = "pruned"
-
-    def _heard(self, running: _Running, trained: TrainedTrial, reasons: dict[str, list[str]]) -> None:
-        if trained.status == "ok":
-            cell = trained.trial.seed, trained.trial.fold
-            # The checkpoint that is kept has the highest score; where one has none, that is no number.
-            running.scores[cell] = float(np.nanmax([point.validation for point in trained.curve]))
-        elif running.state == "ok":
-            running.state = trained.status
-            reasons[running.study.space.label].append(trained.reason or trained.status)
 
     def _trial(self, running: _Running, cell: tuple[int, int]) -> Trial:
         label = f"{running.study.space.label}, trial {running.number + 1}"
         return Trial(f"{label}-s{cell[0]}-f{cell[1]}", label, "loss", *cell, loss=running.loss)
 
 
+def _hear(running: _Running, trained: TrainedTrial) -> None:
+    """Take what came of one training of a trial."""
+    if trained.status == "ok":
+        # The checkpoint that is kept has the highest score; where one has none, that is no number.
+        scores = [point.validation for point in trained.curve]
+        running.scores[trained.trial.seed, trained.trial.fold] = float(np.nanmax(scores))
+    elif running.state == "ok":
+        running.state, running.reason = trained.status, trained.reason or trained.status

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 JOURNAL = "journal.log"
 # What the journal keeps of a trial beside its values and its score.
-STATE, SCORES = "state", "scores"
+STATE, SCORES, REASON = "state", "scores", "reason"
 # A loss that diverges is worth less than any that guesses.
 DIVERGED = 0.0
 
@@ -139,12 +139,13 @@ class Study:
             self._trial.report(sum(scores) / len(scores), len(scores))
         return self.search.pruner != "none" and len(scores) < self.cells and self._trial.should_prune()
 
-    def tell(self, state: State, scores: list[float]) -> None:
+    def tell(self, state: State, scores: list[float], reason: str = "") -> None:
         """End the trial.
 
         Args:
             state: How it has ended.
             scores: The validation score of each seed and fold that it was trained with.
+            reason: Why it failed or diverged.
         """
         import optuna
 
@@ -152,6 +153,7 @@ class Study:
         assert trial is not None  # noqa: S101 - `next` has set it
         trial.set_user_attr(STATE, state)
         trial.set_user_attr(SCORES, scores)
+        trial.set_user_attr(REASON, reason)
         if state == "ok":
             self._study.tell(trial.number, sum(scores) / len(scores))
         elif state == "pruned":
@@ -168,13 +170,13 @@ class Study:
 
     def _read(self, trial: optuna.trial.FrozenTrial) -> Tried:
         scores: list[float] = trial.user_attrs.get(SCORES, [])
-        values = {
-            each.name: trial.params[each.name] if isinstance(each.space, Between) else json.loads(trial.params[each.name])
-            for each in self.space.dimensions
-        }
+        values = {}
+        for each in self.space.dimensions:
+            value = trial.params[each.name]
+            values[each.name] = value if isinstance(each.space, Between) else json.loads(value)
         state: State = trial.user_attrs.get(STATE, "failed")
         score = sum(scores) / len(scores) if scores and state in ("ok", "pruned") else None
-        return Tried(trial.number, values, score, state, len(scores))
+        return Tried(trial.number, values, score, state, len(scores), trial.user_attrs.get(REASON, ""))
 
     def importances(self) -> Mapping[str, float]:
         """Return how much each setting matters to the score, by Optuna; nothing where it cannot tell."""

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from faceexp.planning.adapt import Training
 from faceexp.planning.candidates import Candidates
 from faceexp.planning.prepare import prepare
@@ -27,10 +29,14 @@ class Tuned:
     Attributes:
         resolved: The experiment with the settings that were chosen, and with the losses at their defaults beside them.
         searched: The search of each loss.
+        trainings: With how many seeds and folds each trial is trained.
+        people: The labels of everybody whom some trial was trained or validated on.
     """
 
     resolved: Resolved
     searched: tuple[Searched, ...]
+    trainings: int
+    people: frozenset[int]
 
 
 def tuned(
@@ -63,7 +69,9 @@ def tuned(
     check_chances(candidates, spaces, Training.of(plan.labels, plan.splits))
     varied = [space for space in spaces if space.dimensions]
     searched = Rounds(candidates, plan, store, score, on_event, jobs).run(varied)
-    return Tuned(_with_settings(candidates, resolved, searched), searched)
+    used = np.concatenate([part for split in plan.splits for part in (split.train, split.validation)])
+    people = frozenset(np.unique(plan.labels[used]).tolist())
+    return Tuned(_with_settings(candidates, resolved, searched), searched, len(plan.splits), people)
 
 
 def _ignore(event: Event) -> None:
@@ -90,7 +98,7 @@ def _with_settings(candidates: Candidates, resolved: Resolved, searched: Sequenc
         default = candidates.default(result.space) if result else None
         best = candidates.loss(result.space, result.best.values) if result and result.best else default
         chosen = best or loss
-        if default is None or not search.defaults or default.entry == chosen.entry:
+        if default is None or not search.defaults or _is_same(default, chosen):
             losses.append(chosen)
             continue
         label = loss.entry.label
@@ -98,6 +106,14 @@ def _with_settings(candidates: Candidates, resolved: Resolved, searched: Sequenc
         losses.append(_named(default, DEFAULTS.format(label), label))
     experiment = resolved.experiment.model_copy(update={"losses": tuple(loss.entry for loss in losses)})
     return dataclasses.replace(resolved, experiment=experiment, losses=tuple(losses))
+
+
+def _is_same(one: ResolvedLoss, other: ResolvedLoss) -> bool:
+    """Return whether two losses train alike, however their options are written."""
+    return (one.loss.identity, one.sampler.identity) == (other.loss.identity, other.sampler.identity) and (
+        one.entry.finetune.model_dump(exclude={"sampler"}),
+        one.entry.pretrain,
+    ) == (other.entry.finetune.model_dump(exclude={"sampler"}), other.entry.pretrain)
 
 
 def _named(loss: ResolvedLoss, label: str, setting_of: str) -> ResolvedLoss:

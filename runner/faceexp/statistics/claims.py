@@ -115,6 +115,28 @@ def against(rows: Rows, labels: Sequence[str], references: Sequence[str], rule: 
             p = _p_value(test, rule, len(references))
             if label not in hardest or p > hardest[label][0]:
                 hardest[label] = (p, reference, test)
+    return _judged(labels, hardest, rule)
+
+
+def each_against(rows: Rows, pairs: Sequence[tuple[str, str]], rule: Rule) -> list[Claim]:
+    """Return what is shown of losses each of which has a reference of its own, corrected over the losses after Holm.
+
+    Args:
+        rows: Label -> (seed, fold) -> value.
+        pairs: Each loss with its reference; a loss is there once.
+        rule: How differences are judged.
+    """
+    tests = differences(rows, pairs, rule, lend=len(pairs) >= FEWEST)
+    compared = {
+        label: (_p_value(test, rule, 1), reference, test)
+        for (label, reference), test in zip(pairs, tests, strict=True)
+        if rows.get(label) and rows.get(reference)
+    }
+    return _judged([label for label, _ in pairs], compared, rule)
+
+
+def _judged(labels: Sequence[str], hardest: Mapping[str, tuple[float, str, Difference]], rule: Rule) -> list[Claim]:
+    """Return the claims on losses, of each of which p-value, reference and difference are known."""
     tested = {
         label: p
         for label, (p, _, test) in hardest.items()
