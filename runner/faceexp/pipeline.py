@@ -187,6 +187,7 @@ class Study:
         from faceexp.planning.looks import further
         from faceexp.results.collect import collect, split_records
         from faceexp.results.events import Looked
+        from faceexp.results.finish import tell_models
         from faceexp.results.jsonable import to_json
         from faceexp.results.judge import judge, sampling_of
         from faceexp.results.looks import goes_on, looked
@@ -227,6 +228,7 @@ class Study:
         order = {trial.id: place for place, trial in enumerate(plan.trials)}
         records.sort(key=lambda record: order[record.id])
         results = collect(self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict, folder)
+        tell_models(folder, records, verdict)
         write_text(folder.results, to_json(results))
         well = [record.id for record in records if record.status == "ok" and record.kind != "baseline"]
         keep_only(folder, order, well, pictures)

@@ -58,6 +58,27 @@ def test_a_model_is_measured_verified_and_exported(evaluated, command, face_fold
     assert "who may have been among those whom it was trained on" in (exported / "README.md").read_text("utf-8")
 
 
+def test_what_is_shown_of_a_model_is_the_same_wherever_it_is_said(evaluated, command, face_folder, tmp_path):
+    """The trials are one network on other people: `verify` and exported folders say what the finding of the run says."""
+    run, results = evaluated
+    claims = {claim["label"]: claim for claim in results["verdict"]["guessing"]}
+    claim = claims["projection.onnx"]
+    assert (claim["trials"], claim["people"] <= 12) == (5, True)
+    photo = face_folder / "p00" / "0.png"
+    exported = tmp_path / "exported"
+    assert command("export", run, exported)[0] == 0
+    for model in (run, *sorted((run / "models").iterdir()), exported):
+        said = json.loads(command("verify", model, photo, photo, "--json")[1])["model"]["tested"]
+        assert said["beats_guessing"] == (claim["verdict"] == "better")
+        assert said["measured"]["auc"] == pytest.approx(0.5 + claim["difference"])
+        assert said["measured"]["people"] == claim["people"]
+    of_trials = [trial["metrics"]["auc"] for trial in results["trials"] if trial["kind"] == "pretrained"]
+    sentence = f"In all 5 trials of its run, on {claim['people']} people, who may have been among those whom it was "
+    sentence += f"trained on, its AUC was {np.mean(of_trials):.3f}"
+    for file in ("README.md", "MODEL_CARD.md"):
+        assert sentence in (exported / file).read_text("utf-8")
+
+
 def test_its_metrics_are_those_of_an_experiment_file(evaluated, command, tmp_path):
     run, results = evaluated
     code, said, err = command("run", run / "spec.toml", "--out", tmp_path / "again", "--json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faceexp.evaluation.catalogue import ACCURACY, METRIC_OF, Metric
+from faceexp.evaluation.catalogue import ACCURACY, FOLD_ACCURACY, METRIC_OF, Metric
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.experiment.baselines import PCA, PIXELS
 from faceexp.planning.prospects import more_trials
@@ -85,7 +85,7 @@ def _untested(run: RunRecord) -> Answer:
         "",
         f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which "
         f"{compared(run)[1]} help, with {_more_trials(run, TRIALS_FOR_BEST)} which may be the best.{enough}"
-        f"{f' The rows are {how_often}.' if how_often else ''}",
+        f"{f' {how_often}' if how_often else ''}",
         True,
     )
 
@@ -101,16 +101,30 @@ def _mean_aucs(run: RunRecord) -> list[float]:
     return [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
 
 
-def _how_often(run: RunRecord) -> str:
-    """Return how often the rows are right about pairs of people; nothing where that was not measured."""
-    of_rows = [mean for row in rows_of(run) if (mean := row.mean(ACCURACY)) is not None]
-    if not of_rows or ACCURACY.guessing is None:
+def _range_of_means(run: RunRecord, metric: Metric, digits: int) -> str:
+    """Return the lowest and the highest mean of the rows in a metric; nothing where it was not measured."""
+    of_rows = [mean * metric.scale for row in rows_of(run) if (mean := row.mean(metric)) is not None]
+    if not of_rows:
         return ""
-    low, high, guessing = (f"{share * ACCURACY.scale:.0f}" for share in (min(of_rows), max(of_rows), ACCURACY.guessing))
+    low, high = f"{min(of_rows):.{digits}f}", f"{max(of_rows):.{digits}f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _how_often(run: RunRecord) -> str:
+    """Return how often the rows are right about pairs of people, in a sentence; nothing where that was not measured.
+
+    Where a list of pairs has folds, that is the number which its protocol defines, and not the one of other runs.
+    """
+    if of_folds := _range_of_means(run, FOLD_ACCURACY, 1):
+        return f"By the protocol of the list, right about {of_folds} % of its pairs ({FOLD_ACCURACY.name}, over folds)."
+    shares = _range_of_means(run, ACCURACY, 0)
+    if not shares:
+        return ""
     existing = any(row.kind == "pretrained" for row in rows_of(run))
     unseen = "of people of the test" if existing else "of people whom they had not seen"
     whom = "of people whom they had seen in training" if is_closed(run) else unseen
-    return f"right about {low if low == high else f'{low} to {high}'} % of pairs {whom} (guessing: {guessing} %)"
+    guessing = f"guessing: {(ACCURACY.guessing or 0.0) * ACCURACY.scale:.0f} %"
+    return f"At the validation threshold, right about {shares} % of pairs {whom} ({ACCURACY.name}; {guessing})."
 
 
 def _is_useless(run: RunRecord, verdict: VerdictRecord) -> bool:
@@ -123,17 +137,19 @@ def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
     if not verdict.guessing:
         return None
     losing, rows = [claim.label for claim in verdict.guessing if claim.verdict != "better"], len(verdict.guessing)
-    how_often = _how_often(run)
-    reach = f": they are {how_often}" if how_often else ""
+    aucs = _range_of_means(run, AUC, AUC.digits)
+    reach = f": {AUC.name} {aucs} (guessing: {AUC.guessing})" if aucs else ""
+    how_often = f" {said}" if (said := _how_often(run)) else ""
     if not losing:
         beat = f"All {rows} rows beat" if rows > 1 else "The only row beats"
         # A single model of them, which is judged by the people of its own trial, may not be shown to.
-        return Answer("", f"{beat} guessing over all trials together{reach}.")
+        return Answer("", f"{beat} guessing over all trials together{reach}.{how_often}")
     if len(losing) < rows:
         verb = "is" if len(losing) == 1 else "are"
         text = f"{len(losing)} of {many(rows, 'row')} {verb} not shown to beat guessing: {labels_in_words(losing)}."
-        return Answer("", text + (f" The rows are {how_often}." if how_often else ""), True)
-    text = f"No row is shown to beat guessing{reach}."
+        means = f" {AUC.name} of all rows: {aucs} (guessing: {AUC.guessing})." if aucs else ""
+        return Answer("", f"{text}{means}{how_often}", True)
+    text = f"No row is shown to beat guessing{reach}.{how_often}"
     if _is_useless(run, verdict):
         return Answer("", f"{text} As far as this run can tell, these models are useless.", True)
     return Answer("", f"{text} More trials would have to show that before anything else here counts.", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -14,10 +15,12 @@ from faceexp.data.seen_photos import count_of, packed, sha256
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json
+from faceexp.results.judge import GUESSED_AUC
 from faceexp.results.measure import measure
-from faceexp.results.model_schema import ModelRecord, SeenPhotosRecord, UsedPluginRecord
+from faceexp.results.model_schema import MeasuredRecord, ModelRecord, SeenPhotosRecord, UsedPluginRecord
 from faceexp.results.schema import TrialRecord
 from faceexp.results.tidy import forget_model
+from faceexp.results.verdict import VerdictRecord
 from faceexp.store import Store, link_or_copy, write_bytes, write_text
 from faceexp.values import NETWORK_FILE, Plan, TrainedTrial
 
@@ -57,6 +60,24 @@ def finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, p
         )
         write_text(model.record, to_json(description))
     return trial.alone()
+
+
+def tell_models(folder: RunFolder, trials: Sequence[TrialRecord], verdict: VerdictRecord) -> None:
+    """Write into the models of networks that are only measured what all trials show: they are one network."""
+    claims = {claim.label: claim for claim in verdict.guessing if claim.people is not None}
+    for trial in trials:
+        claim = claims.get(trial.label)
+        if claim is None or claim.difference is None or trial.kind != "pretrained" or trial.status != "ok":
+            continue
+        measured = MeasuredRecord(
+            trials=claim.trials,
+            people=claim.people or 0,
+            auc=GUESSED_AUC + claim.difference,
+            interval=claim.interval and (GUESSED_AUC + claim.interval[0], GUESSED_AUC + claim.interval[1]),
+            beats_guessing=claim.verdict == "better",
+        )
+        model = folder.model(trial.id)
+        write_text(model.record, to_json(model.read().model_copy(update={"measured": measured})))
 
 
 def _validation_auc(trained: TrainedTrial, plan: Plan) -> float | None:
