@@ -74,14 +74,15 @@ def auc_without(measured: PairDistances, people: PeopleOfPairs, identities: IntA
     similar = _Similar.of(parts, group)
     sums = sum(
         map_in_threads(lambda part: _sums(*part, group, similar, len(groups)), parts),
-        start=_Sums(*np.zeros((3, len(groups))), 0.0, 0.0, np.zeros(len(similar.steps) + 2)),
+        start=_Sums(np.zeros((3, len(groups))), np.zeros(2), np.zeros(len(similar.steps) + 2)),
     )
+    weights, ordered, ordered_both = sums.of_groups
     # A similar pair is nearer than the different pairs whose distances come behind its own.
     nearer = np.cumsum(sums.behind[::-1])[::-1][similar.step + 1]
     of_similar = np.bincount(similar.group, similar.weight * nearer, len(groups))
-    left = sums.all_ordered - of_similar - sums.ordered + sums.ordered_both
+    left = sums.of_all[1] - of_similar - ordered + ordered_both
     n_similar = similar.weight.sum() - np.bincount(similar.group, similar.weight, len(groups))
-    n_different = sums.all_weights - sums.weights
+    n_different = sums.of_all[0] - weights
     # The last digits of a sum of weights are noise, which must not pass for a pair.
     pairs = np.where(np.minimum(n_similar, n_different) > 1e-12, n_similar * n_different, math.nan)
     return dict(zip(groups.tolist(), np.clip(left / pairs, 0.0, 1.0).tolist(), strict=True))
@@ -133,23 +134,19 @@ class _Sums:
     """Sums over different pairs, whose weight is multiplied with that of the similar pairs that are nearer.
 
     Attributes:
-        weights: float (G,), the weight of the pairs that show anybody of each group.
-        ordered: float (G,), the same times that of all similar pairs that are nearer; equally near ones count half.
-        ordered_both: float (G,), the same times that of the similar pairs of the group that are nearer.
-        all_weights: The weight of all pairs.
-        all_ordered: As ``ordered``, of all pairs.
+        of_groups: float (3, G), of the pairs that show anybody of each group: their weight; the same times that of all
+            similar pairs that are nearer, of which equally near ones count half; and the same times that of the similar
+            pairs of the group that are nearer.
+        of_all: float (2,), the first two of all pairs.
         behind: float (K + 2,), the weight of the pairs behind so many distinct distances of similar pairs.
     """
 
-    weights: FloatArray
-    ordered: FloatArray
-    ordered_both: FloatArray
-    all_weights: float
-    all_ordered: float
+    of_groups: FloatArray
+    of_all: FloatArray
     behind: FloatArray
 
     def __add__(self, other: _Sums) -> _Sums:
-        return _Sums(*(getattr(self, name) + getattr(other, name) for name in vars(self)))
+        return _Sums(self.of_groups + other.of_groups, self.of_all + other.of_all, self.behind + other.behind)
 
 
 def _sums(chunk: PairDistances, people: PeopleOfPairs, group: IntArray, similar: _Similar, groups: int) -> _Sums:
@@ -157,7 +154,7 @@ def _sums(chunk: PairDistances, people: PeopleOfPairs, group: IntArray, similar:
     first, second = (group[each[chosen]] for each in people.both())
     weight = _weights(chunk, chosen)
     below, up_to = similar.nearer(chunk.distance[chosen])
-    of_all = _from_zero(np.bincount(similar.step, similar.weight, len(similar.steps)))
+    of_all = _from_zero(np.bincount(similar.step, similar.weight, len(similar.steps)).astype(np.float64))
     ordered = weight * (of_all[below] + of_all[up_to]) / 2
     # Two people of one group are left out together, once.
     sides = [(first, np.arange(len(chosen))), (second, np.flatnonzero(first != second))]
@@ -169,7 +166,7 @@ def _sums(chunk: PairDistances, people: PeopleOfPairs, group: IntArray, similar:
         for place, values in enumerate((weight[rows], ordered[rows], both)):
             by_group[place] += np.bincount(whose, values, groups)
     behind = sum(np.bincount(places, weight, len(similar.steps) + 2) for places in (below, up_to)) / 2
-    return _Sums(*by_group, float(weight.sum()), float(ordered.sum()), behind)
+    return _Sums(by_group, np.array([weight.sum(), ordered.sum()]), behind)
 
 
 def _weights(chunk: PairDistances, rows: IntArray) -> FloatArray:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
 from faceexp.arrays import ByteArray
-from faceexp.contract import FixedModelPlugin
+from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.seen_photos import count_of, packed, sha256
 from faceexp.evaluation.checkpoints import ValidationAuc
+from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json
 from faceexp.results.judge import GUESSED_AUC
@@ -55,6 +57,7 @@ def finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, p
             validation_auc=_validation_auc(trained, plan),
             preprocess=plan.resolved.experiment.preprocess,
             flip=plan.resolved.experiment.evaluation.flip,
+            existed=_existed(trained, plan),
             trunk=_trunk(trained, plan),
             seen_photos=None if seen is None else SeenPhotosRecord(count=count_of(seen), sha256=sha256(seen)),
         )
@@ -88,10 +91,20 @@ def _validation_auc(trained: TrainedTrial, plan: Plan) -> float | None:
     return ValidationAuc()(trained.embeddings["validation"], people, trained.distance, pairs)
 
 
+def _network(trained: TrainedTrial, plan: Plan) -> ConfiguredPlugin | None:
+    row = trained.trial.pretrained
+    return row.network if row else plan.resolved.model
+
+
+def _existed(trained: TrainedTrial, plan: Plan) -> bool:
+    """Return whether the network of a trial had trained weights before, or its trunk: on whom is not known here."""
+    network = _network(trained, plan)
+    return network is not None and bool(cast("ModelPlugin | FixedModelPlugin", network.plugin).trained)
+
+
 def _trunk(trained: TrainedTrial, plan: Plan) -> UsedPluginRecord | None:
     """Return the plugin that opens the network of a trial, where no file of Keras holds it."""
-    row, trunk = trained.trial.pretrained, plan.resolved.model
-    network = row.network if row else trunk
+    row, network = trained.trial.pretrained, _network(trained, plan)
     if network is None or (row is None and not isinstance(network.plugin, FixedModelPlugin)):
         return None
     installed = network.installed

@@ -62,6 +62,13 @@ class OriginRecord(Record):
     source: str | None = Field(None, description="Where the data come from, as that plugin states it.")
     model: UsedPluginRecord | None = Field(None, description="The trunk of the network.")
     loss: UsedPluginRecord | None = Field(None, description="The loss.")
+    only_measured: bool = Field(
+        False, description="Whether the run has trained nothing of the model, and only measured it: it existed before."
+    )
+    files: Mapping[str, str | None] = Field(
+        default_factory=dict,
+        description="The names of the files of a network that existed before, each with its SHA-256 if that is known.",
+    )
     embedding_dim: Count | None = Field(None, description="How many numbers an embedding has.")
     notes: tuple[str, ...] = Field((), description="The sentences of the run about its data.")
     note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about, in the same order.")
@@ -154,6 +161,11 @@ class ModelRecord(Record):
         None,
         description="What all trials of the run show of the network, if it is only measured. Null where the run was "
         "interrupted.",
+    )
+    existed: bool = Field(
+        False,
+        description="Whether the network, or the trunk behind which a loss was trained, had trained weights before the "
+        "run. Whom it was trained on is not known then.",
     )
     trunk: UsedPluginRecord | None = Field(
         None,

@@ -116,7 +116,7 @@ def worth_of(record: ModelRecord) -> Worth:
         ci95=likely,
         # The trials of a network that is only measured are one network on other people, of whom all count.
         beats_guessing=measured.beats_guessing if measured else shown,
-        existed=record.trunk is not None,
+        existed=record.existed or record.trunk is not None,
         measured=measured,
     )
 
