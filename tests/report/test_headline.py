@@ -108,17 +108,40 @@ def test_how_often_the_rows_are_right_comes_first(asked, written, changed):
     )
 
 
-def test_of_a_list_with_folds_the_number_of_its_protocol_is_told(asked, written, changed):
+def test_of_a_list_with_folds_the_number_of_its_protocol_is_told(asked, written, changed, bold_label):
     """Accuracy at the validation threshold stands in the table as well; papers report the one over folds."""
     folds = [
         {"label": label, "kind": "loss", "metric": "fold_accuracy", "mean": mean, "n": 10, "folds": 10}
-        for label, mean in (("other", 0.9123), ("phase-1 embedding", 0.8))
+        for label, mean in (("other", 0.9123), ("phase-1 embedding", 0.8), (bold_label, 0.85))
     ]
     listed = asked(changed(written, summary=[*(each.to_jsonable() for each in written.summary), *folds]))
     assert said(listed)[0].endswith(
         "By the protocol of the list, right about 80.0 to 91.2 % of its pairs (fold acc., over folds)."
     )
     assert "validation threshold" not in said(listed)[0]
+    # Of a single row beside the baselines, the number stands as papers write it.
+    rows = [trial.to_jsonable() for trial in written.trials if trial.label in ("other", "phase-1 embedding")]
+    folds[0] |= {"standard_error": 0.0052}
+    one = changed(listed, trials=rows, summary=folds[:2])
+    assert said(one)[0].endswith(
+        "By the protocol of the list, right about 91.23 ±0.52 % of its pairs: other, fold acc., mean and standard error "
+        "over folds."
+    )
+
+
+def test_two_accuracies_have_a_heading_and_a_legend_each(asked, written, changed, drawn):
+    folds = [{"label": "other", "kind": "loss", "metric": "fold_accuracy", "mean": 0.9123, "n": 10, "folds": 10}]
+    listed = changed(asked(), summary=[*(each.to_jsonable() for each in written.summary), *folds])
+    text = drawn(run_table(listed, 200), 200)
+    assert " accuracy % " in text
+    assert " fold acc. % " in text
+    assert "; fold acc.: the protocol of the list, ± standard error" in text
+    both = "accuracy: at the validation threshold, both kinds of pairs weigh alike, with the 95 % interval over trials. fold"
+    assert both in formats.markdown(listed)
+    assert "fold acc.: by the protocol of the list, at the threshold that is best on its other folds" in page(
+        listed, EnvironmentRecord(), {}, {}
+    )
+    assert "fold acc." not in drawn(run_table(asked(), 200), 200) + formats.markdown(asked())
 
 
 def test_a_row_that_was_never_trained_is_not_judged(asked):
@@ -167,6 +190,24 @@ def test_losses_that_do_not_beat_what_needs_no_training_are_told_so(asked):
         assert "raw pixels" not in said_of_losses(asked(simplest=nothing_to_say, **alike))[0]
     helping = asked(simplest=unbeaten, helps=[claim("a", "better")])
     assert said_of_losses(helping)[0].endswith("No loss is shown to be better than both raw pixels and PCA in MAP@R.")
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (["raw pixels", "PCA (eigenfaces)"], "both raw pixels and PCA"),
+        (["raw pixels"], "raw pixels"),
+        (["PCA (eigenfaces)"], "PCA (eigenfaces)"),
+    ],
+)
+def test_only_baselines_that_the_run_has_are_spoken_of(asked, written, changed, there, words):
+    one = [trial.to_jsonable() for trial in written.trials if trial.label == "other"]
+    rows = [*one, *(one[0] | {"id": label[:3], "label": label, "kind": "baseline"} for label in there)]
+    run = asked(changed(written, trials=rows), simplest=[claim("other")], best=[standing("other", interval=None)])
+    assert said(run)[1] == f"other is not shown to be better than {words} in MAP@R."
+    questions = {answer.question: answer.text for answer in answers(run)}
+    question = "better than raw pixels and PCA?" if len(there) > 1 else f"better than {words}?"
+    assert questions[question].endswith(f"shown to beat {'both' if len(there) > 1 else 'it'} in MAP@R.")
 
 
 def test_who_wants_a_model_now_is_told_which(asked, bold_label, drawn):

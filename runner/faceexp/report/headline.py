@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from faceexp.evaluation.catalogue import ACCURACY, FOLD_ACCURACY, METRIC_OF, Metric
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
-from faceexp.experiment.baselines import PCA, PIXELS
+from faceexp.experiment.baselines import PIXELS
 from faceexp.planning.prospects import more_trials
 from faceexp.report.answers import Answer, ended_because, labels_in_words
-from faceexp.report.columns import compared, judged, primary, reference, rows_of
+from faceexp.report.columns import compared, judged, mean_and_interval, primary, reference, rows_of, simplest
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
@@ -18,7 +18,6 @@ from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, VerdictRecord
 
 AUC = METRIC_OF["auc"]
-SIMPLEST = f"both {PIXELS.label} and PCA"
 # If no mean AUC is above this, a model is no help to anybody, whatever is shown of it.
 USELESS = 0.6
 # What is said of a run of too few trials for any test.
@@ -116,6 +115,13 @@ def _how_often(run: RunRecord) -> str:
     Where a list of pairs has folds, that is the number which its protocol defines, and not the one of other runs.
     """
     if of_folds := _range_of_means(run, FOLD_ACCURACY, 1):
+        only = [row for row in rows_of(run) if row.kind != "baseline" and row.mean(FOLD_ACCURACY) is not None]
+        if len(only) == 1:
+            mean = mean_and_interval(only[0].summaries[FOLD_ACCURACY.key], FOLD_ACCURACY)
+            of_folds = (
+                f"{mean} % of its pairs: {only[0].label}, {FOLD_ACCURACY.name}, mean and standard error over folds"
+            )
+            return f"By the protocol of the list, right about {of_folds}."
         return f"By the protocol of the list, right about {of_folds} % of its pairs ({FOLD_ACCURACY.name}, over folds)."
     shares = _range_of_means(run, ACCURACY, 0)
     if not shares:
@@ -194,7 +200,7 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     # Embeddings that exist already are not compared with what losses start from.
     unhelped = [f"the {verdict.reference}"] if tested and not better else []
     unbeaten += unhelped if one == "loss" else []
-    unbeaten += [SIMPLEST] if _is_simplest_unbeaten(verdict) else []
+    unbeaten += [_simplest_in_words(run)] if _is_simplest_unbeaten(verdict) else []
     if unbeaten:
         sentences.append(f"No {one} is shown to be better than {_or_than(unbeaten)} in {metric.name}.")
     if one != "loss" and unhelped:
@@ -219,10 +225,14 @@ def _of_one(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
         f" (by {metric.size(abs(claim.difference or 0.0))} than {claim.reference})" if claim.verdict == "better" else ""
     )
     shown = "is shown" if claim.verdict == "better" else "is not shown"
-    rows = {row.label for row in rows_of(run)}
-    there = [label for label in (PIXELS.label, PCA.label) if label in rows]
-    simplest = SIMPLEST if len(there) > 1 else there[0]
-    return Answer("", f"{claim.label} {shown} to be better than {simplest} in {metric.name}{by}.")
+    than = _simplest_in_words(run)
+    return Answer("", f"{claim.label} {shown} to be better than {than} in {metric.name}{by}.")
+
+
+def _simplest_in_words(run: RunRecord) -> str:
+    """Return ``both raw pixels and PCA``, or the one of them that the run has."""
+    there = simplest(run)
+    return there[0] if len(there) == 1 else f"both {PIXELS.label} and PCA"
 
 
 def all_alike(verdict: VerdictRecord) -> bool:
