@@ -195,3 +195,56 @@ def test_a_search_for_people_who_are_not_known_has_no_result(command, onnx_netwo
         assert trial["metrics"]["map_at_r"] is None
         assert trial["metrics"]["precision_at_1_pooled"] is None
         assert trial["metrics"]["accuracy"] is not None
+
+
+@pytest.fixture
+def measured(command, face_folder, tmp_path):
+    """Measure a model on the made faces: what was said on standard error, the results and the folder of the run."""
+
+    def measure(model, *words):
+        out = tmp_path / "measured"
+        before = set(out.glob("*")) if out.is_dir() else set()
+        arguments = ["--dataset", "image_folder", "--path", face_folder, "--out", out, "--json", *words]
+        code, said, err = command("evaluate", model, *arguments)
+        assert code == 0, err
+        (run,) = set(out.iterdir()) - before
+        return err, json.loads(said), run
+
+    return measure
+
+
+def test_the_distance_is_named_and_can_be_changed(measured, onnx_network):
+    err, results, run = measured(onnx_network)
+    assert "projection.onnx is compared by cosine distance; --distance euclidean changes that" in err
+    note = "projection.onnx is compared by cosine distance; `distance` in its table [[pretrained]] changes that"
+    assert note in results["notes"]
+    assert "compared by cosine distance" in (run / "report.html").read_text("utf-8")
+    err, results, run = measured(onnx_network, "--distance", "euclidean")
+    assert "projection.onnx is compared by euclidean distance; --distance cosine changes that" in err
+    assert {trial["distance"] for trial in results["trials"] if trial["kind"] == "pretrained"} == {"euclidean"}
+    assert 'distance = "euclidean"' in (run / "spec.toml").read_text("utf-8")
+
+
+def metrics_of(results):
+    return [trial["metrics"] for trial in results["trials"] if trial["kind"] == "pretrained"]
+
+
+def test_a_model_that_embeds_mirror_images_does_so_when_it_is_measured_again(measured, command, onnx_network, tmp_path):
+    """Of its run and of its exported folder, whether the network is opened by its own plugin or as a model of faceexp."""
+    _, flipped, run = measured(onnx_network, "--set", "evaluation.flip=true")
+    _, plain, _ = measured(onnx_network)
+    assert metrics_of(flipped) != metrics_of(plain)
+    exported = tmp_path / "exported"
+    assert command("export", run, exported)[0] == 0
+    _, again, _ = measured(exported, "--set", 'name="again"')
+    assert metrics_of(again) == metrics_of(flipped)
+    whole = tmp_path / "whole.toml"
+    text = (run / "spec.toml").read_text("utf-8").replace("flip = true", "flip = false")
+    table = f'[[pretrained]]\nplugin = "faceexp_model"\npath = "{exported}"\nlabel = "whole"\n'
+    whole.write_text(text.partition("[[pretrained]]")[0] + table, encoding="utf-8")
+    code, said, err = command("run", whole, "--out", tmp_path / "whole", "--json")
+    assert code == 0, err
+    results = json.loads(said)
+    for of_whole, of_run in zip(metrics_of(results), metrics_of(flipped), strict=True):
+        assert of_whole == pytest.approx(of_run, nan_ok=True)
+    assert "embeds each photo together with its mirror image, as it was measured" in " ".join(err.split())
