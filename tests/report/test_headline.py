@@ -297,6 +297,46 @@ def test_the_finding_in_few_words(asked, written, guessing):
     assert in_few_words(asked(helps=[claim("a", p=None)])) == "too few trials to compare"
 
 
+@pytest.fixture
+def existing(asked, written, changed):
+    """A run that has trained nothing: ``existing("a", "b")`` are the embeddings that it measured."""
+
+    def make(*labels, **parts):
+        (one,) = [trial.to_jsonable() for trial in written.trials if trial.label == "other" and trial.status == "ok"]
+        (pixels, *_) = [trial.to_jsonable() for trial in written.trials if trial.kind == "baseline"]
+        rows = [one | {"id": label, "label": label, "kind": "pretrained"} for label in labels]
+        guessing = [claim(label, "better") for label in (*labels, "phase-1 embedding")]
+        run = changed(written, trials=[*rows, pixels], summary=[])
+        return asked(
+            run, **{"guessing": guessing, "best": [standing(label, interval=None) for label in labels]} | parts
+        )
+
+    return make
+
+
+def test_of_embeddings_that_are_only_measured_nothing_is_said_to_help(existing):
+    assert in_few_words(existing("net")) == "net beats guessing"
+    weak = [claim("net"), claim("phase-1 embedding", "better")]
+    assert in_few_words(existing("net", guessing=weak)) == "net is not shown to beat guessing"
+    assert in_few_words(existing("a", "b")) == "2 of 2 embeddings beat guessing; too few trials to tell them apart"
+    alike = [standing("a"), standing("b")]
+    assert in_few_words(existing("a", "b", best=alike)) == "2 of 2 embeddings beat guessing; any of 2 may be the best"
+    one = [standing("a"), standing("b", may_be_best=False)]
+    assert in_few_words(existing("a", "b", best=one)) == "a is the best of 2 embeddings"
+    none = [claim("a"), claim("b"), claim("phase-1 embedding", "better")]
+    assert in_few_words(existing("a", "b", guessing=none)) == "no embedding is shown to beat guessing"
+    # With a seed alone they are judged by people, and what would tell them apart is said.
+    assert said(existing("a", "b"))[-1] == (
+        "Nothing can be said about the embeddings in MAP@R: there are too few trials; with seeds = [0, 1, 2, 3, 4] it can "
+        "be said which may be the best."
+    )
+    untested = said(existing("a", guessing=[claim("a", p=None)]))
+    assert untested == [
+        "With so few trials nothing is tested, and the numbers may be luck. With seeds = [0, 1, 2, 3, 4] the run says "
+        "which may be the best."
+    ]
+
+
 def test_that_nothing_is_said_of_other_people_stands_with_the_finding(asked, written, changed):
     closed = asked(changed(written, protocol="closed_set"), helps=[claim("a")])
     assert "Closed set: the people of the test were seen in training" in said(closed)[1]

@@ -49,6 +49,12 @@ def in_few_words(run: RunRecord) -> str:
         return UNTESTED if verdict else "no question was asked"
     if _none_beats_guessing(verdict):
         return "no row is shown to beat guessing"
+    is_trained = any(row.kind == "loss" for row in rows_of(run))
+    return _helping(run, verdict) if is_trained else _of_existing(run, verdict)
+
+
+def _helping(run: RunRecord, verdict: VerdictRecord) -> str:
+    """Return what a run found of its losses."""
     helping = sorted(_better(verdict), key=lambda claim: -abs(claim.difference or 0.0))
     if helping:
         others = len(helping) - 1
@@ -62,6 +68,24 @@ def in_few_words(run: RunRecord) -> str:
         losses = len(verdict.helps)
         return f"none of {losses} losses is shown to help" if losses > 1 else "the loss is not shown to help"
     return "too few trials to compare"
+
+
+def _of_existing(run: RunRecord, verdict: VerdictRecord) -> str:
+    """Return what a run found that has only measured embeddings: there is no question of what helps."""
+    labels = [row.label for row in rows_of(run) if row.kind == "pretrained"]
+    beating = [claim.label for claim in verdict.guessing if claim.verdict == "better" and claim.label in labels]
+    if not beating:
+        return f"{f'{labels[0]} is not' if len(labels) == 1 else 'no embedding is'} shown to beat guessing"
+    judged = [standing for standing in verdict.best if standing.interval]
+    candidates = [standing.label for standing in judged if standing.may_be_best]
+    if len(labels) == 1:
+        return f"{labels[0]} beats guessing"
+    beat = f"{len(beating)} of {len(labels)} embeddings beat guessing"
+    if not judged:
+        return f"{beat}; too few trials to tell them apart"
+    if len(candidates) == 1:
+        return f"{candidates[0]} is the best of {len(judged)} embeddings"
+    return f"{beat}; any of {len(candidates)} may be the best"
 
 
 def _nothing_is_tested(verdict: VerdictRecord) -> bool:
@@ -80,11 +104,12 @@ def _untested(run: RunRecord) -> Answer:
     """Return what a run of too few trials for any test says."""
     how_often, people = _how_often(run), more_people(run)
     enough = f" {people} would be enough to test and to tune on." if people else ""
+    trains = any(row.kind == "loss" for row in rows_of(run))
+    helps = f"With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which losses help, with" if trains else "With"
+    more = f"{helps} {_more_trials(run, TRIALS_FOR_BEST)} {'' if trains else 'the run says '}which may be the best"
     return Answer(
         "",
-        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which "
-        f"{compared(run)[1]} help, with {_more_trials(run, TRIALS_FOR_BEST)} which may be the best.{enough}"
-        f"{f' {how_often}' if how_often else ''}",
+        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. {more}.{enough}{f' {how_often}' if how_often else ''}",
         True,
     )
 
@@ -183,7 +208,12 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     if len(verdict.best) == 1 and not tested and verdict.simplest:
         return _of_one(run, verdict, metric)
     if not judged and not tested:
-        return Answer("", f"Nothing can be said about the {several} in {metric.name}: there are too few trials.", True)
+        said = f"Nothing can be said about the {several} in {metric.name}: there are too few trials"
+        # Embeddings that are only measured are compared over trials as losses are, though each is judged by people.
+        more = (
+            f"; with {_more_trials(run, TRIALS_FOR_BEST)} it can be said which may be the best" if one != "loss" else ""
+        )
+        return Answer("", f"{said}{more}.", True)
     if len(candidates) == 1 and len(judged) > 1:
         sentences.append(f"{candidates[0]} is shown to be the best of the {len(judged)} {several} in {metric.name}.")
     elif 1 < len(candidates) < len(judged):
