@@ -65,6 +65,7 @@ HASHED = {
         "evaluation/groups.py",
         "evaluation/identification.py",
         "evaluation/jackknife.py",
+        "evaluation/left_out.py",
         "evaluation/likely.py",
         "evaluation/listed.py",
         "evaluation/metrics.py",

@@ -200,6 +200,7 @@ class Study:
         from faceexp.planning.looks import further
         from faceexp.results.collect import collect, split_records
         from faceexp.results.events import Looked
+        from faceexp.results.finish import tell_models
         from faceexp.results.judge import judge, sampling_of
         from faceexp.results.looks import goes_on, looked
         from faceexp.results.searches import record_of_search
@@ -246,6 +247,7 @@ class Study:
         results = collect(
             self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict, folder, settings, before
         )
+        tell_models(folder, records, verdict)
         well = [record.id for record in records if record.status == "ok" and record.kind != "baseline"]
         return _finished(folder, results, order, well, pictures)
 

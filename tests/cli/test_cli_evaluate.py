@@ -58,6 +58,27 @@ def test_a_model_is_measured_verified_and_exported(evaluated, command, face_fold
     assert "who may have been among those whom it was trained on" in (exported / "README.md").read_text("utf-8")
 
 
+def test_what_is_shown_of_a_model_is_the_same_wherever_it_is_said(evaluated, command, face_folder, tmp_path):
+    """The trials are one network on other people: `verify` and exported folders say what the finding of the run says."""
+    run, results = evaluated
+    claims = {claim["label"]: claim for claim in results["verdict"]["guessing"]}
+    claim = claims["projection.onnx"]
+    assert (claim["trials"], claim["people"] <= 12) == (5, True)
+    photo = face_folder / "p00" / "0.png"
+    exported = tmp_path / "exported"
+    assert command("export", run, exported)[0] == 0
+    for model in (run, *sorted((run / "models").iterdir()), exported):
+        said = json.loads(command("verify", model, photo, photo, "--json")[1])["model"]["tested"]
+        assert said["beats_guessing"] == (claim["verdict"] == "better")
+        assert said["measured"]["auc"] == pytest.approx(0.5 + claim["difference"])
+        assert said["measured"]["people"] == claim["people"]
+    of_trials = [trial["metrics"]["auc"] for trial in results["trials"] if trial["kind"] == "pretrained"]
+    sentence = f"In all 5 trials of its run, on {claim['people']} people, who may have been among those whom it was "
+    sentence += f"trained on, its AUC was {np.mean(of_trials):.3f}"
+    for file in ("README.md", "MODEL_CARD.md"):
+        assert sentence in (exported / file).read_text("utf-8")
+
+
 def test_its_metrics_are_those_of_an_experiment_file(evaluated, command, tmp_path):
     run, results = evaluated
     code, said, err = command("run", run / "spec.toml", "--out", tmp_path / "again", "--json")
@@ -189,3 +210,56 @@ def test_a_search_for_people_who_are_not_known_has_no_result(command, onnx_netwo
         assert trial["metrics"]["map_at_r"] is None
         assert trial["metrics"]["precision_at_1_pooled"] is None
         assert trial["metrics"]["accuracy"] is not None
+
+
+@pytest.fixture
+def measured(command, face_folder, tmp_path):
+    """Measure a model on the made faces: what was said on standard error, the results and the folder of the run."""
+
+    def measure(model, *words):
+        out = tmp_path / "measured"
+        before = set(out.glob("*")) if out.is_dir() else set()
+        arguments = ["--dataset", "image_folder", "--path", face_folder, "--out", out, "--json", *words]
+        code, said, err = command("evaluate", model, *arguments)
+        assert code == 0, err
+        (run,) = set(out.iterdir()) - before
+        return err, json.loads(said), run
+
+    return measure
+
+
+def test_the_distance_is_named_and_can_be_changed(measured, onnx_network):
+    err, results, run = measured(onnx_network)
+    assert "projection.onnx is compared by cosine distance; --distance euclidean changes that" in err
+    note = "projection.onnx is compared by cosine distance; `distance` in its table [[pretrained]] changes that"
+    assert note in results["notes"]
+    assert "compared by cosine distance" in (run / "report.html").read_text("utf-8")
+    err, results, run = measured(onnx_network, "--distance", "euclidean")
+    assert "projection.onnx is compared by euclidean distance; --distance cosine changes that" in err
+    assert {trial["distance"] for trial in results["trials"] if trial["kind"] == "pretrained"} == {"euclidean"}
+    assert 'distance = "euclidean"' in (run / "spec.toml").read_text("utf-8")
+
+
+def metrics_of(results):
+    return [trial["metrics"] for trial in results["trials"] if trial["kind"] == "pretrained"]
+
+
+def test_a_model_that_embeds_mirror_images_does_so_when_it_is_measured_again(measured, command, onnx_network, tmp_path):
+    """Of its run and of its exported folder, whether the network is opened by its own plugin or as a model of faceexp."""
+    _, flipped, run = measured(onnx_network, "--set", "evaluation.flip=true")
+    _, plain, _ = measured(onnx_network)
+    assert metrics_of(flipped) != metrics_of(plain)
+    exported = tmp_path / "exported"
+    assert command("export", run, exported)[0] == 0
+    _, again, _ = measured(exported, "--set", 'name="again"')
+    assert metrics_of(again) == metrics_of(flipped)
+    whole = tmp_path / "whole.toml"
+    text = (run / "spec.toml").read_text("utf-8").replace("flip = true", "flip = false")
+    table = f'[[pretrained]]\nplugin = "faceexp_model"\npath = "{exported}"\nlabel = "whole"\n'
+    whole.write_text(text.partition("[[pretrained]]")[0] + table, encoding="utf-8")
+    code, said, err = command("run", whole, "--out", tmp_path / "whole", "--json")
+    assert code == 0, err
+    results = json.loads(said)
+    for of_whole, of_run in zip(metrics_of(results), metrics_of(flipped), strict=True):
+        assert of_whole == pytest.approx(of_run, nan_ok=True)
+    assert "embeds each photo together with its mirror image, as it was measured" in " ".join(err.split())

@@ -150,6 +150,7 @@ def test_what_is_known_of_the_model_is_in_every_answer(faceexp, opened, folder):
         "guessing": 0.5,
         "beats_guessing": None,
         "existed": False,
+        "measured": None,
     }
     assert about["why_no_probability"] == "the pairs from which it would follow are not known"
     assert (about["chosen"], about["own_threshold"]) == (None, None)

@@ -40,7 +40,11 @@ def asked(written, changed, bold_label):
 
 
 # What all runs of `asked` whose rows beat guessing say first.
-FIRST = "All 3 rows beat guessing over all trials together: they are right about 80 to 86 % of pairs of people whom they had not seen (guessing: 50 %)."
+RIGHT = (
+    "At the validation threshold, right about 80 to 86 % of pairs of people whom they had not seen (accuracy; guessing: "
+    "50 %)."
+)
+FIRST = f"All 3 rows beat guessing over all trials together: AUC 0.500 to 0.912 (guessing: 0.5). {RIGHT}"
 
 
 def said(run):
@@ -68,8 +72,8 @@ def guessing(written, changed, asked):
 
 def test_where_nothing_beats_guessing_the_first_sentence_says_so(guessing, asked, drawn):
     first = (
-        "No row is shown to beat guessing: they are right about 49 to 53 % of pairs of people whom they had not seen "
-        "(guessing: 50 %)."
+        "No row is shown to beat guessing: AUC 0.490 to 0.530 (guessing: 0.5). At the validation threshold, right about "
+        "49 to 53 % of pairs of people whom they had not seen (accuracy; guessing: 50 %)."
     )
     assert said(guessing)[0] == f"{first} As far as this run can tell, these models are useless."
     assert headline(guessing)[0].warns
@@ -82,8 +86,7 @@ def test_where_nothing_beats_guessing_the_first_sentence_says_so(guessing, asked
     few = asked(guessing=[claim("x", p=None)])
     assert said(few)[0] == (
         "With so few trials nothing is tested, and the numbers may be luck. With seeds = [0, 1, 2] the run says which "
-        "losses help, with seeds = [0, 1, 2, 3, 4] which may be the best. The rows are right about 80 to 86 % of pairs of "
-        "people whom they had not seen (guessing: 50 %)."
+        f"losses help, with seeds = [0, 1, 2, 3, 4] which may be the best. {RIGHT}"
     )
 
 
@@ -92,15 +95,53 @@ def test_how_often_the_rows_are_right_comes_first(asked, written, changed):
     assert not headline(asked(helps=[claim("a")]))[0].warns
     run = asked(guessing=[claim("a", "better"), claim("b"), claim("c", "better")])
     assert said(run)[0] == (
-        "1 of 3 rows is not shown to beat guessing: b. The rows are right about 80 to 86 % of pairs of people whom they "
-        "had not seen (guessing: 50 %)."
+        f"1 of 3 rows is not shown to beat guessing: b. AUC of all rows: 0.500 to 0.912 (guessing: 0.5). {RIGHT}"
     )
     assert headline(run)[0].warns
     # Nothing is said of what was not measured, and of new people nothing where the people were not new.
     unmeasured = asked(changed(written, summary=[each for each in written.summary if each.metric != "accuracy"]))
-    assert said(unmeasured)[0] == "All 3 rows beat guessing over all trials together."
+    first = "All 3 rows beat guessing over all trials together: AUC 0.500 to 0.912 (guessing: 0.5)."
+    assert said(unmeasured)[0] == first
     closed = said(asked(changed(written, protocol="closed_set")))[0]
-    assert "right about 80 to 86 % of pairs of people whom they had seen in training (guessing: 50 %)" in closed
+    assert (
+        "right about 80 to 86 % of pairs of people whom they had seen in training (accuracy; guessing: 50 %)" in closed
+    )
+
+
+def test_of_a_list_with_folds_the_number_of_its_protocol_is_told(asked, written, changed, bold_label):
+    """Accuracy at the validation threshold stands in the table as well; papers report the one over folds."""
+    folds = [
+        {"label": label, "kind": "loss", "metric": "fold_accuracy", "mean": mean, "n": 10, "folds": 10}
+        for label, mean in (("other", 0.9123), ("phase-1 embedding", 0.8), (bold_label, 0.85))
+    ]
+    listed = asked(changed(written, summary=[*(each.to_jsonable() for each in written.summary), *folds]))
+    assert said(listed)[0].endswith(
+        "By the protocol of the list, right about 80.0 to 91.2 % of its pairs (fold acc., over folds)."
+    )
+    assert "validation threshold" not in said(listed)[0]
+    # Of a single row beside the baselines, the number stands as papers write it.
+    rows = [trial.to_jsonable() for trial in written.trials if trial.label in ("other", "phase-1 embedding")]
+    folds[0] |= {"standard_error": 0.0052}
+    one = changed(listed, trials=rows, summary=folds[:2])
+    assert said(one)[0].endswith(
+        "By the protocol of the list, right about 91.23 ±0.52 % of its pairs: other, fold acc., mean and standard error "
+        "over folds."
+    )
+
+
+def test_two_accuracies_have_a_heading_and_a_legend_each(asked, written, changed, drawn):
+    folds = [{"label": "other", "kind": "loss", "metric": "fold_accuracy", "mean": 0.9123, "n": 10, "folds": 10}]
+    listed = changed(asked(), summary=[*(each.to_jsonable() for each in written.summary), *folds])
+    text = drawn(run_table(listed, 200), 200)
+    assert " accuracy % " in text
+    assert " fold acc. % " in text
+    assert "; fold acc.: the protocol of the list, ± standard error" in text
+    both = "accuracy: at the validation threshold, both kinds of pairs weigh alike, with the 95 % interval over trials. fold"
+    assert both in formats.markdown(listed)
+    assert "fold acc.: by the protocol of the list, at the threshold that is best on its other folds" in page(
+        listed, EnvironmentRecord(), {}, {}
+    )
+    assert "fold acc." not in drawn(run_table(asked(), 200), 200) + formats.markdown(asked())
 
 
 def test_a_row_that_was_never_trained_is_not_judged(asked):
@@ -149,6 +190,24 @@ def test_losses_that_do_not_beat_what_needs_no_training_are_told_so(asked):
         assert "raw pixels" not in said_of_losses(asked(simplest=nothing_to_say, **alike))[0]
     helping = asked(simplest=unbeaten, helps=[claim("a", "better")])
     assert said_of_losses(helping)[0].endswith("No loss is shown to be better than both raw pixels and PCA in MAP@R.")
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (["raw pixels", "PCA (eigenfaces)"], "both raw pixels and PCA"),
+        (["raw pixels"], "raw pixels"),
+        (["PCA (eigenfaces)"], "PCA (eigenfaces)"),
+    ],
+)
+def test_only_baselines_that_the_run_has_are_spoken_of(asked, written, changed, there, words):
+    one = [trial.to_jsonable() for trial in written.trials if trial.label == "other"]
+    rows = [*one, *(one[0] | {"id": label[:3], "label": label, "kind": "baseline"} for label in there)]
+    run = asked(changed(written, trials=rows), simplest=[claim("other")], best=[standing("other", interval=None)])
+    assert said(run)[1] == f"other is not shown to be better than {words} in MAP@R."
+    questions = {answer.question: answer.text for answer in answers(run)}
+    question = "better than raw pixels and PCA?" if len(there) > 1 else f"better than {words}?"
+    assert questions[question].endswith(f"shown to beat {'both' if len(there) > 1 else 'it'} in MAP@R.")
 
 
 def test_who_wants_a_model_now_is_told_which(asked, bold_label, drawn):
@@ -236,6 +295,46 @@ def test_the_finding_in_few_words(asked, written, guessing):
     assert in_few_words(asked(helps=helping[1:])) == "b of 2 losses helps"
     assert in_few_words(asked(helps=[claim("a", p=0.3)])) == "the loss is not shown to help"
     assert in_few_words(asked(helps=[claim("a", p=None)])) == "too few trials to compare"
+
+
+@pytest.fixture
+def existing(asked, written, changed):
+    """A run that has trained nothing: ``existing("a", "b")`` are the embeddings that it measured."""
+
+    def make(*labels, **parts):
+        (one,) = [trial.to_jsonable() for trial in written.trials if trial.label == "other" and trial.status == "ok"]
+        (pixels, *_) = [trial.to_jsonable() for trial in written.trials if trial.kind == "baseline"]
+        rows = [one | {"id": label, "label": label, "kind": "pretrained"} for label in labels]
+        guessing = [claim(label, "better") for label in (*labels, "phase-1 embedding")]
+        run = changed(written, trials=[*rows, pixels], summary=[])
+        return asked(
+            run, **{"guessing": guessing, "best": [standing(label, interval=None) for label in labels]} | parts
+        )
+
+    return make
+
+
+def test_of_embeddings_that_are_only_measured_nothing_is_said_to_help(existing):
+    assert in_few_words(existing("net")) == "net beats guessing"
+    weak = [claim("net"), claim("phase-1 embedding", "better")]
+    assert in_few_words(existing("net", guessing=weak)) == "net is not shown to beat guessing"
+    assert in_few_words(existing("a", "b")) == "2 of 2 embeddings beat guessing; too few trials to tell them apart"
+    alike = [standing("a"), standing("b")]
+    assert in_few_words(existing("a", "b", best=alike)) == "2 of 2 embeddings beat guessing; any of 2 may be the best"
+    one = [standing("a"), standing("b", may_be_best=False)]
+    assert in_few_words(existing("a", "b", best=one)) == "a is the best of 2 embeddings"
+    none = [claim("a"), claim("b"), claim("phase-1 embedding", "better")]
+    assert in_few_words(existing("a", "b", guessing=none)) == "no embedding is shown to beat guessing"
+    # With a seed alone they are judged by people, and what would tell them apart is said.
+    assert said(existing("a", "b"))[-1] == (
+        "Nothing can be said about the embeddings in MAP@R: there are too few trials; with seeds = [0, 1, 2, 3, 4] it can "
+        "be said which may be the best."
+    )
+    untested = said(existing("a", guessing=[claim("a", p=None)]))
+    assert untested == [
+        "With so few trials nothing is tested, and the numbers may be luck. With seeds = [0, 1, 2, 3, 4] the run says "
+        "which may be the best."
+    ]
 
 
 def test_that_nothing_is_said_of_other_people_stands_with_the_finding(asked, written, changed):

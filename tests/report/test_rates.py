@@ -45,7 +45,7 @@ def asked(study, changed, judged):
 
 def test_the_accuracy_over_folds_stands_as_the_field_writes_it(asked):
     table = rates_tables(asked)[0]
-    assert (table.title, table.headings) == ("Accuracy over folds", ("accuracy",))
+    assert (table.title, table.headings) == ("Accuracy over folds", ("fold acc. %",))
     assert ("twin", ("99.78 ±0.06 (ten folds)",)) in table.rows
     assert "dead" not in dict(table.rows)
     summary = SummaryRecord(label="x", kind="loss", metric="fold_accuracy", mean=0.9, standard_error=None)

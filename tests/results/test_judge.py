@@ -17,7 +17,7 @@ from faceexp.statistics.effort import Seen
 
 PHASE_1 = "phase-1 embedding"
 PEOPLE, IMAGES = 40, 10
-OPEN = Sampling(ratio=0.25, average_seeds=False, same_people=False, people=PEOPLE)
+OPEN = Sampling(ratio=0.25, average_seeds=False, same_people=False, people=PEOPLE, tested=PEOPLE)
 
 
 # How trials sample people and trainings
@@ -44,6 +44,12 @@ def test_an_open_set_counts_people():
     assert dealt(Protocol(kind="open_set", folds=5), 1, labels).ratio == pytest.approx(0.25)
 
 
+def test_the_people_whom_trials_test_are_counted_once():
+    few = dealt(Protocol(kind="open_set", test_fraction=0.2), 2)
+    assert (few.people, 8 < few.tested <= 16) == (PEOPLE, True)
+    assert dealt(Protocol(kind="open_set", split_seed=3, test_fraction=0.2), 4).tested == 8
+
+
 def test_a_closed_set_counts_images():
     sampling = dealt(Protocol(kind="closed_set", folds=5), 2)
     assert sampling.ratio == pytest.approx(1 / 4)  # two images of ten
@@ -59,7 +65,7 @@ def test_a_list_of_pairs_is_a_plain_t_test_over_its_folds():
     cut = [
         Split(seed, fold, np.array([0]), np.array([11]), test) for seed in range(3) for fold, test in enumerate(folds)
     ]
-    assert sampling_of(plan(cut, labels, "pairs_file")) == Sampling(0.0, True, False, 6)
+    assert sampling_of(plan(cut, labels, "pairs_file")) == Sampling(0.0, True, False, 6, tested=6)
     one_fold = sampling_of(plan(cut[::3], labels, "pairs_file"))
     assert (one_fold.ratio, one_fold.average_seeds, one_fold.same_people) == (0.0, False, True)
 
@@ -257,3 +263,57 @@ def test_the_claims_of_helps_are_t_tests_with_the_error_of_nadeau_and_bengio():
     difference = rows[0] - rows[1]
     t = difference.mean() / (difference.std(ddof=1) * np.sqrt(1 / 6 + 0.25))
     assert claim.p_corrected == pytest.approx(2 * stats.t.sf(abs(t), 5))
+
+
+# Embeddings that are only measured
+
+
+def measured(aucs, without, label="net.onnx"):
+    """The trials of a network that nobody trains: the area of each, and the area without each group of people."""
+    return [
+        trial(label, seed, auc=auc, kind="pretrained").model_copy(update={"auc_without": left})
+        for seed, (auc, left) in enumerate(zip(aucs, without, strict=True))
+    ]
+
+
+def test_a_network_that_nobody_trains_is_judged_by_people_over_all_trials():
+    """Also by one trial alone, since people are the unit: Student's t of the jackknife, by hand."""
+    areas = [0.80, 0.70, 0.75, 0.78, 0.72, 0.76, 0.74]
+    (claim,) = judge(measured([0.75], [dict(enumerate(areas))]), Asked(), OPEN).guessing
+    error = np.sqrt(6 / 7 * np.square(np.array(areas) - np.mean(areas)).sum())
+    expected = 2 * stats.t.sf(0.25 / error, 6)
+    assert claim.p_corrected == pytest.approx(expected)
+    half = stats.t.ppf(0.975, 6) * error
+    assert claim.interval == pytest.approx((0.25 - half, 0.25 + half))
+    assert (claim.verdict, claim.trials, claim.people) == ("better" if expected <= 0.05 else "undecided", 1, PEOPLE)
+    # What it does on people who are tested twice is no further evidence: the spread between seeds has no say.
+    twice = judge(measured([0.75, 0.75], [dict(enumerate(areas))] * 2), Asked(), OPEN).guessing[0]
+    assert (twice.p_corrected, twice.interval) == (pytest.approx(expected), pytest.approx(claim.interval))
+
+
+def test_rows_that_are_judged_by_trials_and_by_people_share_one_correction():
+    rows = study(seeds=6, good=0.7)
+    alone = {claim.label: claim for claim in judge(rows, Asked(), OPEN).guessing}
+    areas = dict(enumerate(np.random.default_rng(3).normal(0.53, 0.01, 20).tolist()))
+    network = measured([0.53], [areas])
+    together = {claim.label: claim for claim in judge([*rows, *network], Asked(), OPEN).guessing}
+    assert together["net.onnx"].people == PEOPLE
+    assert together["good"].people is None
+    # Holm's procedure: the smallest of five p-values is multiplied by 5, and no longer by 4.
+    smallest = min(alone.values(), key=lambda claim: claim.p_corrected)
+    corrected = min(claim.p_corrected for claim in together.values())
+    assert corrected == pytest.approx(smallest.p_corrected * 5 / 4, rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize(("people", "verdict"), [(5, "undecided"), (6, "better")])
+def test_so_few_people_cannot_show_anything_of_a_network(people, verdict):
+    sampling = Sampling(0.25, average_seeds=False, same_people=False, people=people, tested=people)
+    (perfect,) = judge(measured([1.0], [dict.fromkeys(range(people), 1.0)]), Asked(), sampling).guessing
+    assert (perfect.verdict, perfect.p_corrected) == (verdict, None)
+    good = judge(measured([0.95], [dict(enumerate(np.linspace(0.94, 0.96, people).tolist()))]), Asked(), sampling)
+    assert good.guessing[0].verdict == verdict
+
+
+def test_a_group_without_which_no_pair_is_left_gives_no_test():
+    (claim,) = judge(measured([0.8], [{0: None, 1: 0.8, 2: 0.7}]), Asked(), OPEN).guessing
+    assert (claim.verdict, claim.p_corrected) == ("undecided", None)

@@ -27,7 +27,7 @@ from faceexp.errors import InputError
 from faceexp.experiment.schema import Preprocess
 from faceexp.registry.installed import discover
 from faceexp.results.folder import NETWORK_FILES as FILES
-from faceexp.serving import export
+from faceexp.serving import conversion, export
 from faceexp.serving.export import export_model
 from faceexp.serving.program import program
 
@@ -765,10 +765,10 @@ def test_an_export_that_fails_leaves_nothing(failure, existing, lone, tmp_path, 
         (source / "model.keras").write_bytes(b"PK no more")
         message = r"model.keras: cannot be loaded: \w+"
     elif failure == "raises":
-        monkeypatch.setattr(export, "_write", lambda *_: 1 / 0)
+        monkeypatch.setattr(conversion.shutil, "copyfile", lambda *_: 1 / 0)
         message = r"cannot be converted to keras: division by zero; export it to keras or saved_model"
     else:
-        monkeypatch.setattr(export, "network_of", lambda folder, **_: lambda pixels: np.ones((len(pixels), 6)))
+        monkeypatch.setattr(conversion, "network_of", lambda folder, **_: lambda pixels: np.ones((len(pixels), 6)))
         message = r"keras gives embeddings that deviate by [\d.]+; export it to keras"
     with pytest.raises(InputError, match=message):
         export_model(source, target, ["keras"])

@@ -190,3 +190,23 @@ def test_a_tie_is_said_to_be_one_and_by_what_it_was_broken(scored):
 def test_why_it_is_a_model_of_a_single_loss_is_said_too(scored):
     scored({"alone": {3: 0.7, 5: 0.99}})
     assert choose("r")[1] == "of its 2 models, that of seed 3 and fold 0 is the first"
+
+
+def test_the_models_of_a_network_that_is_only_measured_are_one(run, tmp_path):
+    """Which seed has the easiest people says nothing: the first one's thresholds are taken, and that is said."""
+    run("r", {"x": ("net", 0.7), "y": ("net", 0.9), "z": ("net", 0.8)})
+    for seed, name in enumerate("xyz"):
+        record = tmp_path / "r" / "models" / name / "calibration.json"
+        more = {"seed": seed, "fold": 0, "trunk": {"name": "onnx_file", "options": {"path": "net.onnx"}}}
+        record.write_text(json.dumps(json.loads(record.read_text()) | more))
+    model, why = choose("r")
+    assert model.root.name == "x"
+    assert why == (
+        "its 3 models are one network, of which nothing was trained; the thresholds of seed 0 and fold 0 are taken, other "
+        "trials have others"
+    )
+    run("two", {"a": ("net", 0.7), "b": ("other", 0.9)})
+    for name in "ab":
+        record = tmp_path / "two" / "models" / name / "calibration.json"
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"trunk": more["trunk"]}))
+    assert choose("two")[1] == "other was the best of 2 embeddings on validation (mean AUC 0.900), which may be luck"

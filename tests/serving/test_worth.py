@@ -10,7 +10,7 @@ import pytest
 
 from faceexp.errors import InputError
 from faceexp.planning.prospects import PEOPLE
-from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
+from faceexp.results.model_schema import MeasuredRecord, ModelRecord, OwnThresholdRecord
 from faceexp.serving.model import FaceModel
 from faceexp.serving.worth import worth_of
 
@@ -71,6 +71,36 @@ MEASURED = {"test_far": 0.2, "test_tar": 0.9, "test_people": 12, "test_seen": 0}
 def test_how_often_a_model_was_right_is_said_with_what_guessing_gives(known, beats, sentence):
     worth = worth_of(record(**known))
     assert (worth.beats_guessing, worth.sentence) == (beats, sentence)
+
+
+OVER_TRIALS = {"trials": 5, "people": 27, "auc": 0.744, "interval": (0.648, 0.84), "beats_guessing": True}
+
+
+@pytest.mark.parametrize("one_trial", [(0.48, 0.97), (0.76, 0.91), None], ids=["not shown", "shown", "no interval"])
+@pytest.mark.parametrize("shown", [True, False])
+def test_all_trials_of_a_network_that_is_only_measured_decide(one_trial, shown):
+    """They are one network on other people each, so a single one of them says less than all, and nothing else."""
+    known = record(**MEASURED, test_accuracy_range=one_trial).model_copy(
+        update={"measured": MeasuredRecord.model_validate(OVER_TRIALS | {"beats_guessing": shown})}
+    )
+    worth = worth_of(known)
+    sentence = (
+        "In all 5 trials of its run, on 27 people, who may have been among those whom it was trained on, its AUC was "
+        "0.744 (interval 0.648 to 0.840); guessing has 0.5. At the threshold of this trial it was right about 85.0 % of "
+        "pairs of 12 people; guessing is right about 50 %."
+    )
+    useless = "This model was not shown to be better than guessing. "
+    assert (worth.beats_guessing, worth.sentence) == (shown, sentence if shown else useless + sentence)
+
+
+def test_a_network_that_was_measured_on_too_few_people_says_so():
+    few = {"trials": 1, "people": 5, "auc": 1.0, "interval": None, "beats_guessing": False}
+    known = record().model_copy(update={"measured": MeasuredRecord.model_validate(few)})
+    assert worth_of(known).sentence == (
+        "This model was not shown to be better than guessing. In the only trial of its run, on 5 people, who may have "
+        "been among those whom it was trained on, its AUC was 1.000; guessing has 0.5. With fewer than 6 people, not "
+        "even a perfect model can be shown to be better."
+    )
 
 
 def served(own: OwnThresholdRecord | None = None, **known: Any) -> FaceModel:

@@ -70,9 +70,12 @@ class FaceexpModel(FixedModelPlugin):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why it is this model of a run."""
-        chosen = _model(self.path).chosen
-        return (f"{self.path}: {chosen}",) if chosen else ()
+        """Why it is this model of a run, and whether it embeds mirror images by itself."""
+        model = _model(self.path)
+        notes = [f"{self.path}: {model.chosen}"] if model.chosen else []
+        if model.record.flip:
+            notes.append(f"{self.trained} embeds each photo together with its mirror image, as it was measured")
+        return tuple(notes)
 
     @classmethod
     def options_for(cls, path: Path) -> dict[str, str] | None:

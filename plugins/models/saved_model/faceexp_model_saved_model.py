@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from faceexp.contract import FixedModelPlugin, InputFolder, option
+from faceexp.errors import InputError, Problem
 from faceexp.network_files.features import Pixels, opened_from, shape_of_file
-from faceexp.network_files.network import of_option, same_digest
-from faceexp.network_files.saved_model import A_PROGRAM, check_saved_model, digest_of_folder, open_saved_model
+from faceexp.network_files.network import NetworkFileError, of_option, same_digest
+from faceexp.network_files.saved_model import (
+    A_PROGRAM,
+    check_saved_model,
+    digest_of_folder,
+    function_of,
+    open_saved_model,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +38,7 @@ class SavedModel(FixedModelPlugin):
 
     reference: ClassVar[str] = "Whoever made it; faceexp does not know"
     is_program: ClassVar[bool] = True
+    form: ClassVar[str] = "saved_model"
 
     path: InputFolder = option(..., "The folder with saved_model.pb; relative to the experiment file, ~ is your home.")
     trust: bool = option(
@@ -96,3 +104,15 @@ class SavedModel(FixedModelPlugin):
         """
         pixels = Pixels(self.mean, self.scale, self.channels)
         return opened_from(self.path, open_saved_model, input_shape, pixels, self.output)
+
+    def as_function(self, input_shape: tuple[int, int, int]) -> Callable[[Any], Any]:
+        """Return the same as a function of TensorFlow.
+
+        Raises:
+            InputError: As :meth:`open`; or it takes only so many images at once.
+        """
+        pixels = Pixels(self.mean, self.scale, self.channels)
+        try:
+            return function_of(Path(self.path).expanduser(), input_shape, pixels, self.output)
+        except NetworkFileError as error:
+            raise InputError(Problem(str(error), where=self.path)) from error

@@ -1,13 +1,21 @@
 """``evaluate``: a model that exists is measured on a data set, without training anything."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from faceexp.cli import completion
-from faceexp.cli.console import JsonFlag, StoreFolder, user_path
+from faceexp.cli.console import JsonFlag, StoreFolder, quiet, say, user_path
 from faceexp.cli.train import Jobs, Out, Overrides, carry_out
+
+
+class EmbeddingDistance(StrEnum):
+    """The distances by which embeddings can be compared."""
+
+    COSINE = "cosine"
+    EUCLIDEAN = "euclidean"
 
 
 def evaluate(
@@ -40,6 +48,14 @@ def evaluate(
             "Without it, people are dealt to validation and test, once for each of five seeds.",
         ),
     ] = None,
+    distance: Annotated[
+        EmbeddingDistance | None,
+        typer.Option(
+            "--distance",
+            help="The distance by which embeddings are compared; by default cosine, or that of a model of faceexp.",
+            show_default=False,
+        ),
+    ] = None,
     out: Out = Path("runs"),
     store: StoreFolder = None,
     jobs: Jobs = 1,
@@ -55,4 +71,10 @@ def evaluate(
 
     listed = {"kind": "pairs_file", **({} if pairs == "own" else {"path": str(user_path(pairs))})} if pairs else None
     text = experiment_of(model, dataset, path, listed or {"kind": "open_set"}, (0,) if pairs else SEEDS)
-    carry_out(pipeline.loads(text, "evaluate", overrides=overrides or ()), out, store, jobs, as_json=as_json)
+    chosen = [f'pretrained[0].distance="{distance.value}"'] if distance else []
+    study = pipeline.loads(text, "evaluate", overrides=[*(overrides or ()), *chosen])
+    with quiet() as stderr:
+        (row, *_) = study.experiment.pretrained
+        (other, *_) = [each.value for each in EmbeddingDistance if each.value != row.distance]
+        say(f"{row.label} is compared by {row.distance} distance; --distance {other} changes that", "dim", stderr)
+    carry_out(study, out, store, jobs, as_json=as_json)

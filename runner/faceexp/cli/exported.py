@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from faceexp.cli.console import JsonFlag, is_screen, quiet, show, user_path
-from faceexp.cli.models import Model
+from faceexp.cli.models import Model, TrustSavedModel
 
 
 class ModelFormat(StrEnum):
@@ -33,8 +33,14 @@ def export(
     ],
     to: Annotated[
         list[ModelFormat] | None,
-        typer.Option("--to", help="The format of the network; by default onnx. Repeatable.", show_default=False),
+        typer.Option(
+            "--to",
+            help="The format of the network; by default onnx. Repeatable. The file of a network that is only run, such "
+            "as one in ONNX, is copied as it is.",
+            show_default=False,
+        ),
     ] = None,
+    trust_saved_model: TrustSavedModel = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Write a model for others to use: network, preprocessing and threshold, with a README and a model card."""
@@ -42,12 +48,14 @@ def export(
     from faceexp.serving.export import export_model
 
     with quiet() as stderr, stderr.status("converting") if is_screen(stderr) else contextlib.nullcontext():
-        exported = export_model(model, folder, [form.value for form in to or (ModelFormat.ONNX,)])
+        formats = [form.value for form in to or ()]
+        exported = export_model(model, folder, formats, trust_saved_model=trust_saved_model)
     data = {
         "folder": str(exported.folder),
         "bytes": dict(exported.files),
         "deviations": dict(exported.deviations),
         "label": exported.label,
+        "copied": exported.copied,
         "chosen": exported.chosen or None,
         "tested": exported.worth,
     }

@@ -86,9 +86,11 @@ class FixedModelPlugin(_NetworkPlugin, ABC):
     Class variables:
         is_program: Whether what it opens can do anything on a computer, as a SavedModel can. Then an experiment has to
             say that it is trusted, and so has whoever opens a model that rests on it.
+        form: The format of the file, such as ``"onnx"``, if it is one of those of ``faceexp export``, which copies it.
     """
 
     is_program: ClassVar[bool] = False
+    form: ClassVar[str] = ""
 
     @property
     @abstractmethod
@@ -102,3 +104,14 @@ class FixedModelPlugin(_NetworkPlugin, ABC):
         Raises:
             InputError: The file cannot be opened, or takes other images, or gives no features.
         """
+
+    def as_function(self, input_shape: tuple[int, int, int]) -> Callable[[Any], Any] | None:  # noqa: ARG002
+        """Return the same as a function of TensorFlow, from which ``faceexp export`` makes other formats.
+
+        It takes a tensor of pixels from 0 to 255, float32 (B, H, W, C), and gives one of features, float32 (B, F).
+        ``None``, which is so unless a plugin says otherwise: it is not run by TensorFlow, and its file is only copied.
+
+        Raises:
+            InputError: As :meth:`open`.
+        """
+        return None

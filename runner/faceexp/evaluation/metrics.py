@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from faceexp.evaluation import retrieval, verification
 from faceexp.evaluation.catalogue import USUAL_FARS
 from faceexp.evaluation.diagnostics import Diagnostics, diagnose
 from faceexp.evaluation.embeddings import normalise
 from faceexp.evaluation.fars import AtFar, impostors, rates_at
+from faceexp.evaluation.left_out import auc_without
 from faceexp.evaluation.likely import accuracy_range
 from faceexp.evaluation.named import metrics_among
 from faceexp.evaluation.pairs import pair_distances
@@ -47,6 +50,7 @@ class Examined:
         rates: FAR and TAR at each of the further thresholds that were asked for.
         accuracy_range: The 95 % interval of the balanced accuracy over people; ``None`` for too few of them.
         at_fars: The true accept rate at each false accept rate with the rate that was met, by the key of the metric.
+        auc_without: The area under the ROC curve without each group of people, if that was asked for.
     """
 
     metrics: dict[str, float]
@@ -56,6 +60,7 @@ class Examined:
     rates: tuple[tuple[float, float], ...] = ()
     accuracy_range: Range | None = None
     at_fars: dict[str, AtFar] = field(default_factory=dict)
+    auc_without: dict[int, float] = field(default_factory=dict)
 
 
 def evaluate(
@@ -80,6 +85,7 @@ def examine(
     *,
     weights: Weighting = "pairs",
     fars: Sequence[float] | None = None,
+    leave_out: bool = False,
 ) -> Examined:
     """Return every metric of one trial, except those that need a gallery or several folds, and the diagnostics.
 
@@ -98,12 +104,15 @@ def examine(
             it. Pairs that a protocol lists always count alike.
         fars: The false accept rates at which the true accept rate is asked for; where too few pairs could show one, it
             is ``nan``. ``None``: the usual ones, whatever the number of pairs.
+        leave_out: Whether the area under the ROC curve is wanted without each group of people, too.
 
     Raises:
         ValueError: A shape does not fit, or the embeddings are not finite.
     """
     by_people = weights == "people"
-    verified = _verification(embeddings, labels, threshold, distance, pairs, further, fars, by_people=by_people)
+    verified = _verification(
+        embeddings, labels, threshold, distance, pairs, further, fars, by_people=by_people, leave_out=leave_out
+    )
     metrics = verified.metrics | _ratio(embeddings, labels, pairs, by_people=by_people)
     ranks = retrieval.ranks(embeddings, labels, distance)
     retrieved = _retrieval_metrics(ranks)
@@ -129,6 +138,7 @@ def _verification(
     fars: Sequence[float] | None,
     *,
     by_people: bool,
+    leave_out: bool,
 ) -> Examined:
     """Return what follows from the pairs.
 
@@ -152,7 +162,8 @@ def _verification(
     diagnostics = diagnose(measured, curve, threshold, pairs, len(labels))
     rates = tuple(verification.rates(measured, other) for other in further)
     likely = accuracy_range(measured, people, threshold)
-    return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates, likely, at_fars)
+    without = auc_without(measured, people, np.unique(labels)) if leave_out else {}
+    return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates, likely, at_fars, without)
 
 
 def _pair_metrics(measured: PairDistances, curve: Roc, threshold: float, at_fars: dict[str, AtFar]) -> dict[str, float]:

@@ -40,7 +40,7 @@ class Pixels:
 
 
 @dataclass(frozen=True)
-class _Images:
+class TakenImages:
     """What a network takes: ``None`` for sizes that are free."""
 
     batch: int | None
@@ -66,8 +66,8 @@ def features_of(
     Raises:
         NetworkFileError: It takes other images, or gives no features.
     """
-    takes = _takes(network, shape, pixels)
-    gives = _chosen(network.outputs, output)
+    takes = taken_images(network, shape, pixels)
+    gives = chosen_output(network.outputs, output)
 
     def run(images: ByteArray) -> FloatArray:
         # A network whose batches have a fixed size gets full ones; what fills up the last is cut off again.
@@ -136,7 +136,7 @@ def image_shape(network: OpenNetwork, layout: Layout) -> tuple[int | None, int |
     return (third, fourth, second) if first else (second, third, fourth)
 
 
-def _takes(network: OpenNetwork, shape: tuple[int, int, int], pixels: Pixels) -> _Images:
+def taken_images(network: OpenNetwork, shape: tuple[int, int, int], pixels: Pixels) -> TakenImages:
     """Return what a network takes, if images of this shape are that."""
     if len(network.inputs) != 1:
         raise NetworkFileError(f"has {len(network.inputs)} inputs ({_names(network.inputs)}); images are a single one")
@@ -154,7 +154,7 @@ def _takes(network: OpenNetwork, shape: tuple[int, int, int], pixels: Pixels) ->
     height, width = (third, fourth) if first else (second, third)
     if channels is not None and channels not in COLORS:
         raise NetworkFileError(f"takes images of {channels} channels; images are grey (1) or RGB (3)")
-    takes = _Images(batch, height, width, shape[2] if channels is None else channels, first)
+    takes = TakenImages(batch, height, width, shape[2] if channels is None else channels, first)
     fits = takes.height in (None, shape[0]) and takes.width in (None, shape[1])
     if not fits or shape[2] not in COLORS or (takes.channels, shape[2]) == (1, 3):
         wanted = (takes.height or shape[0], takes.width or shape[1])
@@ -172,7 +172,7 @@ def _takes(network: OpenNetwork, shape: tuple[int, int, int], pixels: Pixels) ->
     return takes
 
 
-def _chosen(outputs: tuple[Port, ...], name: str | None) -> Port:
+def chosen_output(outputs: tuple[Port, ...], name: str | None) -> Port:
     """Return the output that has a name, or the only one."""
     if name is None:
         if len(outputs) != 1:
@@ -185,7 +185,7 @@ def _chosen(outputs: tuple[Port, ...], name: str | None) -> Port:
     raise NetworkFileError(f"has no output {name!r}; {did_you_mean(name, [port.name for port in outputs])}")
 
 
-def _prepared(images: ByteArray, takes: _Images, pixels: Pixels) -> AnyArray:
+def _prepared(images: ByteArray, takes: TakenImages, pixels: Pixels) -> AnyArray:
     """Return images as the network takes them."""
     numbers: AnyArray = images
     if takes.channels > numbers.shape[3]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from faceexp.files import content_digest, explain_os_error
+from faceexp.network_files.features import Pixels, chosen_output, taken_images
 from faceexp.network_files.network import NetworkFileError, OpenNetwork, Port, check_network_file, reason_of
 
 if TYPE_CHECKING:
@@ -70,6 +72,37 @@ def open_saved_model(folder: Path) -> OpenNetwork:
     Raises:
         NetworkFileError: It is damaged, or has no function that a server calls.
     """
+    return _opened(folder)[0]
+
+
+def function_of(
+    folder: Path, shape: tuple[int, int, int], pixels: Pixels, output: str | None = None
+) -> Callable[[Any], Any]:
+    """Return the function of TensorFlow from pixels to features; see :func:`~.features.features_of`.
+
+    Raises:
+        NetworkFileError: As :func:`open_saved_model`; or it takes other images, or only so many at once.
+    """
+    import tensorflow as tf
+
+    network, run = _opened(folder)
+    takes, gives = taken_images(network, shape, pixels), chosen_output(network.outputs, output)
+    if takes.batch:
+        raise NetworkFileError(f"takes {takes.batch} images at once and no other number; export it for any number")
+
+    def features(images: Any) -> Any:  # noqa: ANN401 - TensorFlow has no types
+        # As with arrays in `features`.
+        numbers = tf.repeat(images, takes.channels, axis=3) if takes.channels > shape[2] else images
+        numbers = tf.reverse(numbers, [3]) if pixels.channels == "bgr" else numbers
+        numbers = (numbers - tf.constant(pixels.mean, tf.float32)) / tf.constant(pixels.scale, tf.float32)
+        values = tf.cast(run(tf.transpose(numbers, [0, 3, 1, 2]) if takes.first else numbers)[gives.name], tf.float32)
+        return tf.reduce_mean(values, axis=[2, 3] if takes.first else [1, 2]) if values.shape.rank == 4 else values
+
+    return features
+
+
+def _opened(folder: Path) -> tuple[OpenNetwork, Callable[[Any], Any]]:
+    """Return a network, and its function of TensorFlow, from numbers to outputs by name."""
     import tensorflow as tf
 
     try:
@@ -83,15 +116,19 @@ def open_saved_model(folder: Path) -> OpenNetwork:
     takes = {name: spec for name, spec in function.structured_input_signature[1].items() if hasattr(spec, "shape")}
     first = next(iter(takes.items()), None)
 
-    def run(numbers: AnyArray, output: str) -> FloatArray:
+    def run(numbers: Any) -> Any:  # noqa: ANN401 - TensorFlow has no types
         assert first is not None  # noqa: S101 - who calls it has looked at the inputs
         name, spec = first
         # The whole object is kept, because its functions alone do not keep its weights alive.
-        return np.asarray(loaded.signatures[SIGNATURE](**{name: tf.constant(numbers, spec.dtype)})[output])
+        return loaded.signatures[SIGNATURE](**{name: tf.cast(numbers, spec.dtype)})
+
+    def on_arrays(numbers: AnyArray, output: str) -> FloatArray:
+        return np.asarray(run(numbers)[output])
 
     def port(name: str, spec: Any) -> Port:  # noqa: ANN401 - TensorFlow has no types
         shape = () if spec.shape.rank is None else tuple(spec.shape.as_list())
         return Port(name, shape, bool(spec.dtype.is_integer))
 
     inputs = tuple(port(name, spec) for name, spec in takes.items())
-    return OpenNetwork(inputs, tuple(port(name, spec) for name, spec in function.structured_outputs.items()), run)
+    outputs = tuple(port(name, spec) for name, spec in function.structured_outputs.items())
+    return OpenNetwork(inputs, outputs, on_arrays), run

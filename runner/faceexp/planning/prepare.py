@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import get_args
 
 import numpy as np
 
 from faceexp.arrays import ByteArray, IntArray
-from faceexp.contract import FaceData
+from faceexp.contract import Distance, FaceData
 from faceexp.data.decode import alike, decoded_images, selected_images
 from faceexp.data.face_data import MAX_NAMED, image_name, names_alike, some
 from faceexp.data.seen_photos import file_digests
@@ -275,6 +276,11 @@ def _existing(resolved: Resolved) -> Iterator[Note]:
             "numbers say less about new people than they seem to"
         )
         yield Note("existing", text)
+    for distance in get_args(Distance):
+        if compared := [row.entry.label for row in resolved.pretrained if row.entry.distance == distance]:
+            verb, whose = ("is", "its table") if len(compared) == 1 else ("are", "their tables")
+            change = f"`distance` in {whose} [[pretrained]] changes that"
+            yield Note("existing", f"{some(compared)} {verb} compared by {distance} distance; {change}")
 
 
 def _of_lists(labels: IntArray, part: Split) -> str:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from faceexp.evaluation.catalogue import Metric
-from faceexp.report.columns import compared, judged, primary
+from faceexp.experiment.baselines import PIXELS
+from faceexp.report.columns import compared, judged, primary, simplest
 from faceexp.report.effort import ways
 from faceexp.report.words import MINUS, many, signed, together
 from faceexp.results.schema import RunRecord
@@ -50,7 +51,7 @@ def answers(run: RunRecord) -> list[Answer]:
     if verdict is None:
         return []
     metric = primary(run)
-    given = [_same_people(verdict), _guessing(verdict), _simplest(verdict, metric, compared(run))]
+    given = [_same_people(verdict), _guessing(verdict), _simplest(run, verdict, metric)]
     if "helps" in verdict.questions:
         given.append(_helps(verdict, metric))
     if "best" in verdict.questions:
@@ -109,15 +110,16 @@ def _guessing(verdict: VerdictRecord) -> Answer:
     return Answer(question, f"Yes, {_all(len(verdict.guessing), 'row')} (AUC above 0.5).")
 
 
-def _simplest(verdict: VerdictRecord, metric: Metric, words: Words) -> Answer | None:
+def _simplest(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | None:
     tested = [claim for claim in verdict.simplest if claim.p_corrected is not None]
     if not tested:
         return None
-    question = "better than raw pixels and PCA?"
+    words, there = compared(run), simplest(run)
+    question = f"better than {there[0] if len(there) == 1 else f'{PIXELS.label} and PCA'}?"
     beating = [claim.label for claim in tested if claim.verdict == "better"]
     losses = len(verdict.simplest)
     if not beating:
-        text = f"No. {_none_of(losses, *words)} shown to beat both in {metric.name}."
+        text = f"No. {_none_of(losses, *words)} shown to beat {'it' if len(there) == 1 else 'both'} in {metric.name}."
         return Answer(question, text, True)
     if len(beating) == losses:
         return Answer(question, f"Yes, {_all(losses, *words)}, in {metric.name}.")

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from faceexp.errors import did_you_mean
-from faceexp.evaluation.catalogue import COLUMNS, LEADING, Metric
+from faceexp.evaluation.catalogue import ACCURACY, COLUMNS, FOLD_ACCURACY, LEADING, Metric
 from faceexp.evaluation.named import columns_among
 from faceexp.evaluation.named import metric_of as metric_named
-from faceexp.experiment.baselines import PHASE1
+from faceexp.experiment.baselines import PCA, PHASE1, PIXELS
 from faceexp.report.words import trials_counted
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord, SummaryRecord, TrialRecord
@@ -152,6 +152,12 @@ def compared(run: RunRecord) -> tuple[str, str]:
     return ("embedding", "embeddings") if existing else ("loss", "losses")
 
 
+def simplest(run: RunRecord) -> list[str]:
+    """Return which of the two baselines that need no network the run has: raw pixels and PCA."""
+    there = {row.label for row in rows_of(run) if row.ok}
+    return [label for label in (PIXELS.label, PCA.label) if label in there]
+
+
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
     """Return a mean and the ends of its interval, or the error of its mean over folds; a hyphen without a value."""
     if summary and metric.by_folds:
@@ -176,6 +182,12 @@ def heading(run: RunRecord) -> str:
     return f"{run.name}{where}: {run.protocol.replace('_', ' ')}, {counted}"
 
 
+# Two metrics are called accuracy where a list has folds; each says what it is.
+TWO_ACCURACIES = (
+    f"{ACCURACY.name}: at the validation threshold, both kinds of pairs weigh alike, with the 95 % interval over "
+    f"trials. {FOLD_ACCURACY.name}: by the protocol of the list, at the threshold that is best on its other folds, ± "
+    "the standard error over folds."
+)
 ONE_CELL = "One seed and fold: no interval, and no difference can be called real."
 METHOD = (
     "Mean and 95 % interval over seeds and folds, Student t with the Nadeau-Bengio correction, "
@@ -195,14 +207,17 @@ def legend(run: RunRecord, metric: Metric | None = None, star: str = STAR) -> st
     several = len(run.cells) > 1
     text = METHOD if several else ONE_CELL
     text = f"{star} {text}" if star and several else text
+    text = f"{text} {TWO_ACCURACIES}" if FOLD_ACCURACY in columns_of(run) else text
     if run.verdict is None:
         if not several:
             return text
         name = (metric or primary(run)).name
         return f"{text} Rows that share a letter cannot be told apart in {name} (paired t-test, Holm-corrected, 5 %)."
+    name = primary(run).name
+    helps = f" helps: {name} minus that of the {reference(run)}." if run.verdict.helps else ""
     return (
-        f"{text} helps: {primary(run).name} minus that of the {reference(run)}. Only {primary(run).name} was declared "
-        "to be judged; all other metrics are secondary, and a difference in one of many metrics may be chance."
+        f"{text}{helps} Only {name} was declared to be judged; all other metrics are secondary, and a difference in "
+        "one of many metrics may be chance."
     )
 
 

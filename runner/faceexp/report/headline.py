@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from faceexp.evaluation.catalogue import ACCURACY, METRIC_OF, Metric
+from faceexp.evaluation.catalogue import ACCURACY, FOLD_ACCURACY, METRIC_OF, Metric
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
-from faceexp.experiment.baselines import PCA, PIXELS
+from faceexp.experiment.baselines import PIXELS
 from faceexp.planning.prospects import more_trials
 from faceexp.report.answers import Answer, ended_because, labels_in_words
-from faceexp.report.columns import compared, judged, primary, reference, rows_of
+from faceexp.report.columns import compared, judged, mean_and_interval, primary, reference, rows_of, simplest
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
@@ -18,7 +18,6 @@ from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, VerdictRecord
 
 AUC = METRIC_OF["auc"]
-SIMPLEST = f"both {PIXELS.label} and PCA"
 # If no mean AUC is above this, a model is no help to anybody, whatever is shown of it.
 USELESS = 0.6
 # What is said of a run of too few trials for any test.
@@ -50,6 +49,12 @@ def in_few_words(run: RunRecord) -> str:
         return UNTESTED if verdict else "no question was asked"
     if _none_beats_guessing(verdict):
         return "no row is shown to beat guessing"
+    is_trained = any(row.kind == "loss" for row in rows_of(run))
+    return _helping(run, verdict) if is_trained else _of_existing(run, verdict)
+
+
+def _helping(run: RunRecord, verdict: VerdictRecord) -> str:
+    """Return what a run found of its losses."""
     helping = sorted(_better(verdict), key=lambda claim: -abs(claim.difference or 0.0))
     if helping:
         others = len(helping) - 1
@@ -63,6 +68,24 @@ def in_few_words(run: RunRecord) -> str:
         losses = len(verdict.helps)
         return f"none of {losses} losses is shown to help" if losses > 1 else "the loss is not shown to help"
     return "too few trials to compare"
+
+
+def _of_existing(run: RunRecord, verdict: VerdictRecord) -> str:
+    """Return what a run found that has only measured embeddings: there is no question of what helps."""
+    labels = [row.label for row in rows_of(run) if row.kind == "pretrained"]
+    beating = [claim.label for claim in verdict.guessing if claim.verdict == "better" and claim.label in labels]
+    if not beating:
+        return f"{f'{labels[0]} is not' if len(labels) == 1 else 'no embedding is'} shown to beat guessing"
+    judged = [standing for standing in verdict.best if standing.interval]
+    candidates = [standing.label for standing in judged if standing.may_be_best]
+    if len(labels) == 1:
+        return f"{labels[0]} beats guessing"
+    beat = f"{len(beating)} of {len(labels)} embeddings beat guessing"
+    if not judged:
+        return f"{beat}; too few trials to tell them apart"
+    if len(candidates) == 1:
+        return f"{candidates[0]} is the best of {len(judged)} embeddings"
+    return f"{beat}; any of {len(candidates)} may be the best"
 
 
 def _nothing_is_tested(verdict: VerdictRecord) -> bool:
@@ -81,11 +104,12 @@ def _untested(run: RunRecord) -> Answer:
     """Return what a run of too few trials for any test says."""
     how_often, people = _how_often(run), more_people(run)
     enough = f" {people} would be enough to test and to tune on." if people else ""
+    trains = any(row.kind == "loss" for row in rows_of(run))
+    helps = f"With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which losses help, with" if trains else "With"
+    more = f"{helps} {_more_trials(run, TRIALS_FOR_BEST)} {'' if trains else 'the run says '}which may be the best"
     return Answer(
         "",
-        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which "
-        f"{compared(run)[1]} help, with {_more_trials(run, TRIALS_FOR_BEST)} which may be the best.{enough}"
-        f"{f' The rows are {how_often}.' if how_often else ''}",
+        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. {more}.{enough}{f' {how_often}' if how_often else ''}",
         True,
     )
 
@@ -101,16 +125,37 @@ def _mean_aucs(run: RunRecord) -> list[float]:
     return [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
 
 
-def _how_often(run: RunRecord) -> str:
-    """Return how often the rows are right about pairs of people; nothing where that was not measured."""
-    of_rows = [mean for row in rows_of(run) if (mean := row.mean(ACCURACY)) is not None]
-    if not of_rows or ACCURACY.guessing is None:
+def _range_of_means(run: RunRecord, metric: Metric, digits: int) -> str:
+    """Return the lowest and the highest mean of the rows in a metric; nothing where it was not measured."""
+    of_rows = [mean * metric.scale for row in rows_of(run) if (mean := row.mean(metric)) is not None]
+    if not of_rows:
         return ""
-    low, high, guessing = (f"{share * ACCURACY.scale:.0f}" for share in (min(of_rows), max(of_rows), ACCURACY.guessing))
+    low, high = f"{min(of_rows):.{digits}f}", f"{max(of_rows):.{digits}f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _how_often(run: RunRecord) -> str:
+    """Return how often the rows are right about pairs of people, in a sentence; nothing where that was not measured.
+
+    Where a list of pairs has folds, that is the number which its protocol defines, and not the one of other runs.
+    """
+    if of_folds := _range_of_means(run, FOLD_ACCURACY, 1):
+        only = [row for row in rows_of(run) if row.kind != "baseline" and row.mean(FOLD_ACCURACY) is not None]
+        if len(only) == 1:
+            mean = mean_and_interval(only[0].summaries[FOLD_ACCURACY.key], FOLD_ACCURACY)
+            of_folds = (
+                f"{mean} % of its pairs: {only[0].label}, {FOLD_ACCURACY.name}, mean and standard error over folds"
+            )
+            return f"By the protocol of the list, right about {of_folds}."
+        return f"By the protocol of the list, right about {of_folds} % of its pairs ({FOLD_ACCURACY.name}, over folds)."
+    shares = _range_of_means(run, ACCURACY, 0)
+    if not shares:
+        return ""
     existing = any(row.kind == "pretrained" for row in rows_of(run))
     unseen = "of people of the test" if existing else "of people whom they had not seen"
     whom = "of people whom they had seen in training" if is_closed(run) else unseen
-    return f"right about {low if low == high else f'{low} to {high}'} % of pairs {whom} (guessing: {guessing} %)"
+    guessing = f"guessing: {(ACCURACY.guessing or 0.0) * ACCURACY.scale:.0f} %"
+    return f"At the validation threshold, right about {shares} % of pairs {whom} ({ACCURACY.name}; {guessing})."
 
 
 def _is_useless(run: RunRecord, verdict: VerdictRecord) -> bool:
@@ -123,17 +168,19 @@ def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
     if not verdict.guessing:
         return None
     losing, rows = [claim.label for claim in verdict.guessing if claim.verdict != "better"], len(verdict.guessing)
-    how_often = _how_often(run)
-    reach = f": they are {how_often}" if how_often else ""
+    aucs = _range_of_means(run, AUC, AUC.digits)
+    reach = f": {AUC.name} {aucs} (guessing: {AUC.guessing})" if aucs else ""
+    how_often = f" {said}" if (said := _how_often(run)) else ""
     if not losing:
         beat = f"All {rows} rows beat" if rows > 1 else "The only row beats"
         # A single model of them, which is judged by the people of its own trial, may not be shown to.
-        return Answer("", f"{beat} guessing over all trials together{reach}.")
+        return Answer("", f"{beat} guessing over all trials together{reach}.{how_often}")
     if len(losing) < rows:
         verb = "is" if len(losing) == 1 else "are"
         text = f"{len(losing)} of {many(rows, 'row')} {verb} not shown to beat guessing: {labels_in_words(losing)}."
-        return Answer("", text + (f" The rows are {how_often}." if how_often else ""), True)
-    text = f"No row is shown to beat guessing{reach}."
+        means = f" {AUC.name} of all rows: {aucs} (guessing: {AUC.guessing})." if aucs else ""
+        return Answer("", f"{text}{means}{how_often}", True)
+    text = f"No row is shown to beat guessing{reach}.{how_often}"
     if _is_useless(run, verdict):
         return Answer("", f"{text} As far as this run can tell, these models are useless.", True)
     return Answer("", f"{text} More trials would have to show that before anything else here counts.", True)
@@ -161,7 +208,12 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     if len(verdict.best) == 1 and not tested and verdict.simplest:
         return _of_one(run, verdict, metric)
     if not judged and not tested:
-        return Answer("", f"Nothing can be said about the {several} in {metric.name}: there are too few trials.", True)
+        said = f"Nothing can be said about the {several} in {metric.name}: there are too few trials"
+        # Embeddings that are only measured are compared over trials as losses are, though each is judged by people.
+        more = (
+            f"; with {_more_trials(run, TRIALS_FOR_BEST)} it can be said which may be the best" if one != "loss" else ""
+        )
+        return Answer("", f"{said}{more}.", True)
     if len(candidates) == 1 and len(judged) > 1:
         sentences.append(f"{candidates[0]} is shown to be the best of the {len(judged)} {several} in {metric.name}.")
     elif 1 < len(candidates) < len(judged):
@@ -178,7 +230,7 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     # Embeddings that exist already are not compared with what losses start from.
     unhelped = [f"the {verdict.reference}"] if tested and not better else []
     unbeaten += unhelped if one == "loss" else []
-    unbeaten += [SIMPLEST] if _is_simplest_unbeaten(verdict) else []
+    unbeaten += [_simplest_in_words(run)] if _is_simplest_unbeaten(verdict) else []
     if unbeaten:
         sentences.append(f"No {one} is shown to be better than {_or_than(unbeaten)} in {metric.name}.")
     if one != "loss" and unhelped:
@@ -203,10 +255,14 @@ def _of_one(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
         f" (by {metric.size(abs(claim.difference or 0.0))} than {claim.reference})" if claim.verdict == "better" else ""
     )
     shown = "is shown" if claim.verdict == "better" else "is not shown"
-    rows = {row.label for row in rows_of(run)}
-    there = [label for label in (PIXELS.label, PCA.label) if label in rows]
-    simplest = SIMPLEST if len(there) > 1 else there[0]
-    return Answer("", f"{claim.label} {shown} to be better than {simplest} in {metric.name}{by}.")
+    than = _simplest_in_words(run)
+    return Answer("", f"{claim.label} {shown} to be better than {than} in {metric.name}{by}.")
+
+
+def _simplest_in_words(run: RunRecord) -> str:
+    """Return ``both raw pixels and PCA``, or the one of them that the run has."""
+    there = simplest(run)
+    return there[0] if len(there) == 1 else f"both {PIXELS.label} and PCA"
 
 
 def all_alike(verdict: VerdictRecord) -> bool:

@@ -54,7 +54,7 @@ def _over_folds(rows: Sequence[Row]) -> Iterator[RatesTable]:
             "Mean over the folds of the list ± its standard error, in per cent, as LFW's protocol has it: the squared "
             "distance of embeddings of length 1, and the best threshold of the other folds in steps of 0.01."
         )
-        yield RatesTable("Accuracy over folds", text, ("accuracy",), tuple(cells))
+        yield RatesTable("Accuracy over folds", text, (FOLD_ACCURACY.heading,), tuple(cells))
 
 
 def _at_far(rows: Sequence[Row], metrics: Sequence[Metric]) -> Iterator[RatesTable]:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
 from faceexp.arrays import ByteArray
-from faceexp.contract import FixedModelPlugin
+from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.seen_photos import count_of, packed, sha256
 from faceexp.evaluation.checkpoints import ValidationAuc
+from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json
+from faceexp.results.judge import GUESSED_AUC
 from faceexp.results.measure import measure
-from faceexp.results.model_schema import ModelRecord, SeenPhotosRecord, UsedPluginRecord
+from faceexp.results.model_schema import MeasuredRecord, ModelRecord, SeenPhotosRecord, UsedPluginRecord
 from faceexp.results.schema import TrialRecord
 from faceexp.results.tidy import forget_model
+from faceexp.results.verdict import VerdictRecord
 from faceexp.store import Store, link_or_copy, write_bytes, write_text
 from faceexp.values import NETWORK_FILE, Plan, TrainedTrial
 
@@ -52,11 +57,30 @@ def finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, p
             validation_auc=_validation_auc(trained, plan),
             preprocess=plan.resolved.experiment.preprocess,
             flip=plan.resolved.experiment.evaluation.flip,
+            existed=_existed(trained, plan),
             trunk=_trunk(trained, plan),
             seen_photos=None if seen is None else SeenPhotosRecord(count=count_of(seen), sha256=sha256(seen)),
         )
         write_text(model.record, to_json(description))
     return trial.alone()
+
+
+def tell_models(folder: RunFolder, trials: Sequence[TrialRecord], verdict: VerdictRecord) -> None:
+    """Write into the models of networks that are only measured what all trials show: they are one network."""
+    claims = {claim.label: claim for claim in verdict.guessing if claim.people is not None}
+    for trial in trials:
+        claim = claims.get(trial.label)
+        if claim is None or claim.difference is None or trial.kind != "pretrained" or trial.status != "ok":
+            continue
+        measured = MeasuredRecord(
+            trials=claim.trials,
+            people=claim.people or 0,
+            auc=GUESSED_AUC + claim.difference,
+            interval=claim.interval and (GUESSED_AUC + claim.interval[0], GUESSED_AUC + claim.interval[1]),
+            beats_guessing=claim.verdict == "better",
+        )
+        model = folder.model(trial.id)
+        write_text(model.record, to_json(model.read().model_copy(update={"measured": measured})))
 
 
 def _validation_auc(trained: TrainedTrial, plan: Plan) -> float | None:
@@ -67,10 +91,20 @@ def _validation_auc(trained: TrainedTrial, plan: Plan) -> float | None:
     return ValidationAuc()(trained.embeddings["validation"], people, trained.distance, pairs)
 
 
+def _network(trained: TrainedTrial, plan: Plan) -> ConfiguredPlugin | None:
+    row = trained.trial.pretrained
+    return row.network if row else plan.resolved.model
+
+
+def _existed(trained: TrainedTrial, plan: Plan) -> bool:
+    """Return whether the network of a trial had trained weights before, or its trunk: on whom is not known here."""
+    network = _network(trained, plan)
+    return network is not None and bool(cast("ModelPlugin | FixedModelPlugin", network.plugin).trained)
+
+
 def _trunk(trained: TrainedTrial, plan: Plan) -> UsedPluginRecord | None:
     """Return the plugin that opens the network of a trial, where no file of Keras holds it."""
-    row, trunk = trained.trial.pretrained, plan.resolved.model
-    network = row.network if row else trunk
+    row, network = trained.trial.pretrained, _network(trained, plan)
     if network is None or (row is None and not isinstance(network.plugin, FixedModelPlugin)):
         return None
     installed = network.installed

@@ -70,6 +70,11 @@ class ModelFolder:
         """Whether a network is there in any format, or a link to one."""
         return any(os.path.lexists(self.network(form)) for form in NETWORK_FILES)
 
+    @property
+    def is_only_measured(self) -> bool:
+        """Whether its run trained nothing of the model: a plugin opens its network, and no layer is behind that."""
+        return self.read().trunk is not None and not self.has_network
+
     def read(self) -> ModelRecord:
         """Return the record of the model.
 

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from faceexp.evaluation.left_out import over_people
 from faceexp.evaluation.named import known
 from faceexp.experiment.asked import TRIALS_FOR_HELPS, Asked
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS
 from faceexp.planning.looks import trials_a_look
+from faceexp.planning.prospects import PEOPLE
 from faceexp.results.schema import TrialRecord
 from faceexp.results.verdict import ClaimRecord, EffortRecord, NeededRecord, SpreadRecord, StandingRecord, VerdictRecord
 from faceexp.statistics import claims
 from faceexp.statistics.claims import Claim, Standing
 from faceexp.statistics.comparisons import table_of
-from faceexp.statistics.differences import Rows, Rule
+from faceexp.statistics.differences import Difference, Rows, Rule
 from faceexp.statistics.effort import Open, Seen
 from faceexp.statistics.power.question import ALPHA, UnanswerableError
 from faceexp.statistics.spread import spreads
@@ -37,12 +39,14 @@ class Sampling:
             they are no further evidence on people.
         same_people: Whether all trials test the same data. Then nothing can be said of other people.
         people: How many people the data hold.
+        tested: How many people all trials together test.
     """
 
     ratio: float
     average_seeds: bool
     same_people: bool
     people: int
+    tested: int = 0
 
 
 def sampling_of(plan: Plan) -> Sampling:
@@ -70,6 +74,7 @@ def sampling_of(plan: Plan) -> Sampling:
         average_seeds=fixed and not same_people,
         same_people=same_people,
         people=len(plan.identities),
+        tested=len(set().union(*(plan.labels[split.test].tolist() for split in splits))),
     )
 
 
@@ -125,7 +130,7 @@ def judge(
         equivalence=asked.equivalence,
         alpha=alpha,
         same_people=sampling.same_people,
-        guessing=_records(_against_guessing(trials, rule)),
+        guessing=_against_guessing(trials, rule, sampling),
         simplest=_records(simplest),
         reference=reference,
         helps=tuple(of_helps[loss] for loss in losses if loss in of_helps),
@@ -180,22 +185,60 @@ def _records(judged: Sequence[Claim]) -> tuple[ClaimRecord, ...]:
     return tuple(ClaimRecord.model_validate(claim) for claim in judged)
 
 
-def _against_guessing(trials: Sequence[TrialRecord], rule: Rule) -> list[Claim]:
-    """Return whether each row, baselines included, is shown to beat guessing."""
+def _against_guessing(trials: Sequence[TrialRecord], rule: Rule, sampling: Sampling) -> tuple[ClaimRecord, ...]:
+    """Return whether each row, baselines included, is shown to beat guessing.
+
+    Of an embedding that is only measured, trials are no further trainings, but the same network on other people of the
+    data, many of whom are tested several times. So it is judged by people, and not by trials.
+    """
     rows: Rows = table_of(trials, "auc")
+    by_people = _by_people(trials, sampling)
     guessing = GUESSING
     while guessing in rows:  # a loss may be called so
         guessing += "'"
     guessed = {**rows, guessing: {trial.cell: GUESSED_AUC for trial in trials}}
     rule = replace(rule, higher_is_better=True, equivalence=0.0, limit=1 - GUESSED_AUC)
-    judged = claims.against(guessed, list(rows), [guessing], rule)
+    judged = claims.against(guessed, list(rows), [guessing], rule, by_people)
+
+    def is_enough(claim: Claim) -> bool:
+        return sampling.tested >= PEOPLE if claim.label in by_people else claim.trials >= TRIALS_FOR_HELPS
+
     # A row that is right about all pairs of all trials has no spread to be judged by, but it does not guess.
-    return [
+    judged = [
         replace(claim, verdict="better")
-        if claim.p_corrected is None and claim.trials >= TRIALS_FOR_HELPS and claim.difference == 1 - GUESSED_AUC
+        if claim.p_corrected is None and is_enough(claim) and claim.difference == 1 - GUESSED_AUC
         else claim
         for claim in judged
     ]
+    return tuple(
+        ClaimRecord.model_validate(claim).model_copy(
+            update={"people": sampling.tested} if claim.label in by_people else {}
+        )
+        for claim in judged
+    )
+
+
+def _by_people(trials: Sequence[TrialRecord], sampling: Sampling) -> dict[str, Difference]:
+    """Return by how much the AUC of each embedding that is only measured is above guessing, with its error over people.
+
+    With so few people that not even a perfect embedding could be shown to beat guessing, there is no error.
+    """
+    differences = {}
+    of_rows: dict[str, list[TrialRecord]] = {}
+    for trial in trials:
+        if trial.kind == "pretrained" and trial.metrics.get("auc") is not None:
+            of_rows.setdefault(trial.label, []).append(trial)
+    for label, measured in of_rows.items():
+        values = [trial.metrics["auc"] or 0.0 for trial in measured]
+        without = [
+            {group: math.nan if auc is None else auc for group, auc in trial.auc_without.items()} for trial in measured
+        ]
+        mean = over_people(values, without)
+        difference = math.fsum(values) / len(values) - GUESSED_AUC
+        is_judged = mean is not None and mean.error > 0 and sampling.tested >= PEOPLE
+        error, degrees = (mean.error, mean.groups - 1.0) if mean and is_judged else (None, 0.0)
+        differences[label] = Difference(difference, len(values), None, None, error, degrees)
+    return differences
 
 
 def _spread(rows: Rows, losses: Sequence[str], sampling: Sampling, reference: str) -> tuple[SpreadRecord, ...]:

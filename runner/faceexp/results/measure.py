@@ -73,6 +73,7 @@ class Measurement(Record):
     met: Mapping[str, Number] = Field(default_factory=dict)
     identification: IdentificationRecord | None = None
     fold_accuracies: tuple[Number, ...] = ()
+    auc_without: Mapping[int, Number] = Field(default_factory=dict)
     seconds: float = Field(description="How long the measuring took when it was done.")
     sets: Mapping[str, Measurement] = Field(default_factory=dict, description="The same on each test set.")
 
@@ -208,6 +209,7 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float, faces: PlannedSet
         [*aims.values(), threshold],
         weights="people",
         fars=_asked(plan).fars,
+        leave_out=trained.trial.kind == "pretrained",  # of what is trained, seeds are further evidence
     )
     metrics = dict(examined.metrics)
     accuracies = fold_accuracies(trained, test, faces.folds) if faces else ()
@@ -247,6 +249,7 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float, faces: PlannedSet
         met={**({key: rate.met for key, rate in examined.at_fars.items()} if _asked(plan).fars else {}), **found.met},
         identification=found.record,
         fold_accuracies=accuracies,
+        auc_without=examined.auc_without,
         seconds=time.perf_counter() - began,
     )
 
@@ -276,11 +279,12 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
         identification=measurement.identification if measurement else None,
         sets={name: each.metrics for name, each in of_sets.items()},
         rates_of_sets={
-            name: SetRatesRecord(met=each.met, identification=each.identification, fold_accuracies=each.fold_accuracies)
+            name: SetRatesRecord.model_validate(each)
             for name, each in of_sets.items()
-            if each.met or each.identification or each.fold_accuracies
+            if each.met or each.identification or each.fold_accuracies or each.auc_without
         },
         fold_accuracies=measurement.fold_accuracies if measurement else (),
+        auc_without=measurement.auc_without if measurement else {},
         threshold=measurement.threshold if measurement else None,
         distance=trained.distance,
         best_step=trained.best_step,

@@ -62,6 +62,13 @@ class OriginRecord(Record):
     source: str | None = Field(None, description="Where the data come from, as that plugin states it.")
     model: UsedPluginRecord | None = Field(None, description="The trunk of the network.")
     loss: UsedPluginRecord | None = Field(None, description="The loss.")
+    only_measured: bool = Field(
+        False, description="Whether the run has trained nothing of the model, and only measured it: it existed before."
+    )
+    files: Mapping[str, str | None] = Field(
+        default_factory=dict,
+        description="The names of the files of a network that existed before, each with its SHA-256 if that is known.",
+    )
     embedding_dim: Count | None = Field(None, description="How many numbers an embedding has.")
     notes: tuple[str, ...] = Field((), description="The sentences of the run about its data.")
     note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about, in the same order.")
@@ -119,6 +126,20 @@ class SeenPhotosRecord(Record):
     sha256: str = Field(description="The digest of the file, by which a damaged one is told.")
 
 
+class MeasuredRecord(Record):
+    """What all trials of a run show of a network that is only measured: they test the same network on other people."""
+
+    trials: Count = Field(description="How many trials they are.")
+    people: Count = Field(description="How many people they test.")
+    auc: Number = Field(description="The area under the ROC curve, as the mean over the trials.")
+    interval: Interval | None = Field(
+        None,
+        description="Its interval by how much these people differ, at the level that is left after the correction for "
+        "all rows of the run; null for too few people.",
+    )
+    beats_guessing: bool = Field(description="Whether it is shown to be above 0.5, which is guessing.")
+
+
 class ModelRecord(Record):
     """``calibration.json``: how photos become pixels, which distance decides, and where the model comes from."""
 
@@ -135,6 +156,16 @@ class ModelRecord(Record):
     preprocess: Preprocess = Field(description="How photos become pixels.")
     flip: bool = Field(
         False, description="Whether each photo is embedded together with its mirror image: their sum, of length 1."
+    )
+    measured: MeasuredRecord | None = Field(
+        None,
+        description="What all trials of the run show of the network, if it is only measured. Null where the run was "
+        "interrupted.",
+    )
+    existed: bool = Field(
+        False,
+        description="Whether the network, or the trunk behind which a loss was trained, had trained weights before the "
+        "run. Whom it was trained on is not known then.",
     )
     trunk: UsedPluginRecord | None = Field(
         None,

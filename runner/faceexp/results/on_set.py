@@ -148,6 +148,7 @@ def _sampling(run: RunRecord, faces: SetRecord) -> Sampling:
         average_seeds=run.average_seeds,
         same_people=True,
         people=faces.measured.people,
+        tested=faces.measured.people,
     )
 
 

@@ -87,6 +87,11 @@ class TrialRecord(Record):
     fold_accuracies: tuple[Number, ...] = Field(
         (), description="As `fold_accuracies` of a test set, in a run that is shown as measured on one."
     )
+    auc_without: Mapping[int, Number] = Field(
+        default_factory=dict,
+        description="Of an embedding that is only measured, the area under the ROC curve without each group of test "
+        "people. The name of a group is the remainder of its people's numbers in the data, divided by 50.",
+    )
     threshold: Number = Field(
         None, description="Up to this distance a pair is accepted. It is chosen on validation pairs."
     )

@@ -21,6 +21,7 @@ class SetRatesRecord(Record):
         description="Of a set whose pairs lie in folds, the accuracy of each at the threshold that is best on its "
         "others. Their mean is `fold_accuracy`.",
     )
+    auc_without: Mapping[int, Number] = Field(default_factory=dict, description="As `auc_without` of the trial.")
 
 
 class SetRecord(Record):

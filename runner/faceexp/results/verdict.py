@@ -27,6 +27,11 @@ class ClaimRecord(Record):
         "corrected p-value is 5 % or less; `undecided`: none of these is shown."
     )
     trials: Count = Field(0, description="The number of values that were compared.")
+    people: Count | None = Field(
+        None,
+        description="How many people the row was tested on in all trials, if it is judged by how much these differ; "
+        "null where it is judged by how much trials differ.",
+    )
 
 
 class StandingRecord(Record):
@@ -99,7 +104,11 @@ class VerdictRecord(Record):
     same_people: bool = Field(
         False, description="Whether all trials test the same people, so that claims hold for these people only."
     )
-    guessing: tuple[ClaimRecord, ...] = Field((), description="Every row's AUC compared with 0.5, which is guessing.")
+    guessing: tuple[ClaimRecord, ...] = Field(
+        (),
+        description="Every row's AUC compared with 0.5, which is guessing. An embedding that is only measured is "
+        "judged by people, who are left out of all trials in turn: seeds are only other choices of people there.",
+    )
     simplest: tuple[ClaimRecord, ...] = Field(
         (), description="Each loss compared with raw pixels and PCA: the one that it differs least from is named."
     )

@@ -41,14 +41,21 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mapping[str, float]) -> None:
+def describe(
+    model: FaceModel,
+    made: ModelFolder,
+    folder: str,
+    deviations: Mapping[str, float],
+    before: UsedPluginRecord | None = None,
+) -> None:
     """Write everything that is beside the network: calibration with origin, experiment file, program, README, card.
 
     Args:
         model: The model that was exported.
         made: The folder to write to.
         folder: The name that this folder will have in the end.
-        deviations: By format, the largest difference from the Keras file's embeddings.
+        deviations: By format, the largest difference from the embeddings of what was converted.
+        before: What opened the network before it was exported, if a plugin did.
     """
     import jinja2
 
@@ -56,6 +63,8 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
     run = run_of(source)
     spec_file = run.spec if run else source.spec
     origin = _from_run(run, model) if run else model.record.origin or OriginRecord()
+    if before and not origin.files:
+        origin = origin.model_copy(update={"files": _files(before)})
     exported = ExportRecord(
         faceexp=importlib.metadata.version("faceexp"), deviations=deviations, tested=model.worth.sentence
     )
@@ -102,7 +111,6 @@ def describe(model: FaceModel, made: ModelFolder, folder: str, deviations: Mappi
         "needs": RUN_BY,
         "packages": " ".join(packages),
         "trunk": trunk,
-        "has_head": made.network("keras").is_file(),
         "finding": [f"`{package}`" for package in finding],
         "preprocess": model.preprocess,
         "own_files": sorted(path.name for path in made.root.glob(f"{OF_DETECTOR}*")),
@@ -237,9 +245,21 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
         "dataset": used("dataset", experiment.dataset.plugin, {}),
         "model": used("model", network.plugin, _without_paths(network.plugin, network.options)) if network else None,
         "loss": used("loss", entry.plugin, entry.options) if entry else None,
+        "only_measured": row is not None,
         "embedding_dim": experiment.model.embedding_dim if entry and experiment.model else None,
         **_terms(experiment),
     }
+
+
+def _files(used: UsedPluginRecord) -> dict[str, str | None]:
+    """Return the files that a plugin opens, by their names, each with its digest if the options say it."""
+    try:
+        paths = path_options(discover().find("model", used.name).load())
+    except (InputError, BrokenPluginError):
+        return {}
+    digest = used.options.get("sha256")
+    named = [used.options[name] for name in paths if name in used.options]
+    return {Path(str(value)).name: digest if len(named) == 1 else None for value in named}
 
 
 def _without_paths(model: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_origin
 
@@ -28,13 +28,14 @@ SEEDS = (0, 1, 2, 3, 4)
 
 @dataclass(frozen=True)
 class _Row:
-    """What a table ``[[pretrained]]`` says of a model, and how photos become its pixels."""
+    """What a table ``[[pretrained]]`` says of a model, how photos become its pixels, and whether they are mirrored."""
 
     plugin: str
     options: Mapping[str, Any]
     label: str = ""
     distance: str = "cosine"
     preprocess: Preprocess | None = None
+    flip: bool = False
 
 
 def experiment_of(
@@ -67,6 +68,7 @@ def experiment_of(
         "dataset": {"plugin": dataset, **(_placed(dataset, place, registry) if place else {})},
         "preprocess": preprocess,
         "protocol": dict(protocol),
+        **({"evaluation": {"flip": True}} if row.flip else {}),
         "pretrained": [table],
     }
     return tomli_w.dumps(document)
@@ -98,7 +100,9 @@ def _of_ours(model: str, registry: Registry) -> _Row:
     record = folder.read()
     if record.trunk and not folder.has_network:
         plugin = trunk_plugin(folder, record.trunk)
-        return _row_of(record, plugin.installed.name, plugin.plugin.model_dump(mode="json", exclude_none=True))
+        row = _row_of(record, plugin.installed.name, plugin.plugin.model_dump(mode="json", exclude_none=True))
+        # A model that is opened as a whole embeds mirror images by itself.
+        return replace(row, flip=record.flip)
     opening = _opening(folder.root, registry)
     if not opening:
         message = "no plugin that is installed opens a model of faceexp; run: pip install faceexp-model-faceexp-model"

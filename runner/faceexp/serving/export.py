@@ -1,7 +1,4 @@
-"""A trained model in one folder, for others to use: network, preprocessing, threshold, program, README, model card.
-
-Every converted network is opened again and compared with the Keras file that it was made from.
-"""
+"""A trained model in one folder, for others to use: network, preprocessing, threshold, program, README, model card."""
 
 from __future__ import annotations
 
@@ -10,34 +7,28 @@ import errno
 import importlib.metadata
 import importlib.util
 import os
-import shutil
 import tempfile
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-import numpy as np
-
+from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.images import shape
-from faceexp.engine.backend import tensorflow
 from faceexp.errors import InputError, Problem, did_you_mean
-from faceexp.quiet import silence
 from faceexp.results.folder import NETWORK_FILES, ModelFolder
+from faceexp.results.model_schema import ModelRecord
 from faceexp.serving.card import describe, size_of
+from faceexp.serving.conversion import OF_FUNCTIONS, Convertible, convert, of_function, of_keras_file, of_trunk
 from faceexp.serving.find import choose
-from faceexp.serving.model import FaceModel, load_model
-from faceexp.serving.runtimes import keras_model, network_of
-from faceexp.serving.trunk import copy_trunk
+from faceexp.serving.model import load_model
+from faceexp.serving.trunk import IS_PROGRAM, copy_trunk, trunk_plugin
 from faceexp.serving.worth import Worth
 
 # The packages that a format needs beside TensorFlow.
 NEEDS = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
 
-# The largest difference that an embedding may have from that of the Keras file, as a share of the largest value in any
-# embedding. Another order of additions in float32 changes embeddings by about 1e-6; an operation that a converter got
-# wrong changes them far more. Thresholds are not so exact that a thousandth could matter.
-TOLERANCE = 1e-3
+# What a network becomes where nobody asks for a format, if it can be converted.
+USUAL = "onnx"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +43,7 @@ class Exported:
         worth: How often the model was right on its test people.
         label: The loss that the model was trained with.
         chosen: Why it is this model of a run; empty where the model itself was named.
+        copied: The files in it that were copied as they are, since a plugin opens them.
     """
 
     folder: Path
@@ -60,20 +52,25 @@ class Exported:
     worth: Worth
     label: str
     chosen: str = ""
+    copied: tuple[str, ...] = ()
 
 
-def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] = ("onnx",)) -> Exported:
+def export_model(
+    source: str | Path, folder: str | Path, formats: Sequence[str] = (), *, trust_saved_model: bool = False
+) -> Exported:
     """Write a model into a new folder. If that fails, nothing is left behind.
 
     Args:
         source: Anything that :func:`faceexp.load_model` opens, if it holds the Keras file.
         folder: The folder to write. It has to be new or empty.
-        formats: Names of :data:`~faceexp.results.folder.NETWORK_FILES`, in any order. Of a model whose trunk a plugin
-            opens, nothing is converted: its files are copied.
+        formats: Names of :data:`~faceexp.results.folder.NETWORK_FILES`, in any order. Without any it is ONNX; the files
+            of a network that is only run, such as one in ONNX, are copied then.
+        trust_saved_model: Whether a SavedModel may be opened to convert it. It is a program, which can do whatever you
+            can do; to copy it needs no trust.
 
     Raises:
-        InputError: There is no such model, a package is missing, the folder is not empty, or the network has a layer
-            that a format does not have.
+        InputError: There is no such model, a package is missing, the folder is not empty, or the network cannot be
+            converted to a format.
     """
     chosen = tuple(name for name in NETWORK_FILES if name in formats)
     target = Path(folder).resolve()
@@ -81,10 +78,11 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
     if problems:
         raise InputError(problems)
     trained, chosen_because = choose(str(source))
-    if not trained.network("keras").is_file() and not trained.read().trunk:
-        message = "holds no model.keras, which every other format is made from; name the run, or export from there"
-        raise InputError(Problem(message, str(trained.root)))
-    model = load_model(trained.root)
+    way = _way(trained, trained.read(), chosen, trust_saved_model=trust_saved_model)
+    if problems := _missing(way.formats):
+        raise InputError(problems)
+    # What is a program is not run here, unless it was trusted.
+    model = load_model(trained.root, trust_saved_model=True)
     # The work is done in the nearest folder that exists. It is on the same file system, so the result can be renamed to
     # its place, and if the export fails, no parent folder has been made for nothing.
     anchor = next(place for place in (target, *target.parents) if place.exists())
@@ -92,20 +90,78 @@ def export_model(source: str | Path, folder: str | Path, formats: Sequence[str] 
         with tempfile.TemporaryDirectory(prefix=".faceexp-", dir=anchor) as temporary:
             made = Path(temporary) / "model"
             made.mkdir()
-            deviations = {}
-            if model.record.trunk:
-                model = dataclasses.replace(model, record=copy_trunk(trained, model.record, ModelFolder(made)))
-            else:
-                deviations = _convert(model, chosen, made, Path(temporary) / "work")
-            describe(model, ModelFolder(made), target.name, deviations)
+            record = model.record.model_copy(update={"trunk": None})
+            if way.copies_trunk:
+                record = copy_trunk(trained, model.record, ModelFolder(made))
+            deviations = convert(way.opened, way.where, way.formats, made) if way.opened else {}
+            before, model = model.record.trunk, dataclasses.replace(model, record=record)
+            describe(model, ModelFolder(made), target.name, deviations, before)
             files = {path.name: size_of(path) for path in sorted(made.iterdir())}
+            copied = sorted(f"trunk/{path.name}" for path in (made / "trunk").glob("*"))
             _place(made, target)
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(
             Problem(f"nothing can be written there: {reason}; name a folder of yours", str(folder))
         ) from None
-    return Exported(Path(folder), files, deviations, model.worth, model.label, chosen_because)
+    return Exported(Path(folder), files, deviations, model.worth, model.label, chosen_because, tuple(copied))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Way:
+    """How a model is exported.
+
+    Attributes:
+        formats: What is converted is written in these.
+        opened: Opens what is converted; nothing where all is copied.
+        where: The file or folder of that.
+        copies_trunk: Whether the files are copied of a network that a plugin opens.
+    """
+
+    formats: tuple[str, ...]
+    opened: Callable[[], Convertible] | None
+    where: Path
+    copies_trunk: bool = False
+
+
+def _way(trained: ModelFolder, record: ModelRecord, asked: tuple[str, ...], *, trust_saved_model: bool) -> _Way:
+    """Return how a model is exported.
+
+    Raises:
+        InputError: Its network cannot be converted to a format that was asked for.
+    """
+    file, size = trained.network("keras"), shape(record.preprocess)
+    if record.trunk is None:
+        if not file.is_file():
+            message = "holds no model.keras, which every other format is made from; name the run, or export from there"
+            raise InputError(Problem(message, str(trained.root)))
+        return _Way(asked or (USUAL,), lambda: of_keras_file(file, size), file)
+    # What is a program is not opened here.
+    plugin = trunk_plugin(trained, record.trunk, trust_saved_model=True).plugin
+    if isinstance(plugin, ModelPlugin):
+        return _Way(asked or (USUAL,), lambda: of_trunk(plugin, size), trained.root)
+    fixed = cast("FixedModelPlugin", plugin)
+    if not asked or set(asked) <= {fixed.form}:
+        # The embedding layer that was trained behind the network is in a file of Keras, from which it can be converted.
+        opened = (lambda: of_keras_file(file)) if file.is_file() else None
+        return _Way((asked or ("keras",)) if opened else (), opened, file, copies_trunk=True)
+    is_alone = not file.is_file()
+    possible = OF_FUNCTIONS if is_alone and type(fixed).as_function is not FixedModelPlugin.as_function else ()
+    impossible = [name for name in asked if name not in (*possible, fixed.form)]
+    if impossible:
+        raise InputError(Problem(_refusal(record.trunk.name, fixed, impossible, possible), str(trained.root)))
+    if fixed.is_program and not trust_saved_model:
+        raise InputError(Problem(f"its network {record.trunk.name!r} {IS_PROGRAM}", str(trained.root)))
+    return _Way(asked, lambda: of_function(fixed, size), trained.root)
+
+
+def _refusal(name: str, plugin: FixedModelPlugin, asked: Sequence[str], possible: Sequence[str]) -> str:
+    """Return that a network cannot be converted, and what can be done with it."""
+    ways = [f"give --to {plugin.form}"] if plugin.form else []
+    text = f"its network, which {name!r} opens, is not converted to {' or '.join(asked)}"
+    text += f"; {' or '.join(['leave out --to', *ways])}, and its files are copied"
+    others = [f"--to {form}" for form in possible if form != plugin.form]
+    return f"{text}; {' and '.join(others)} convert it" if others else text
 
 
 def _unknown(formats: Sequence[str]) -> list[Problem]:
@@ -163,57 +219,3 @@ def _move_to_vacant(source: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     source.rename(target)
-
-
-def _convert(model: FaceModel, formats: Sequence[str], made: Path, work: Path) -> dict[str, float]:
-    """Write the network in every format, and return the deviation of each from the Keras file."""
-    # Noise is enough to compare networks, and an image that is known to work could hide a mistake.
-    noise = np.random.default_rng(0).integers(0, 256, (3, *shape(model.preprocess)), dtype=np.uint8)
-    deviations = {}
-    source = ModelFolder(model.folder).network("keras")
-    tensorflow()
-    with silence(), warnings.catch_warnings():
-        # Keras and the converters warn about their own internals; nothing of ours runs in here.
-        warnings.simplefilter("ignore")
-        try:
-            network = keras_model(source)
-        except Exception as error:  # a damaged file may make it raise anything
-            raise InputError(Problem(f"cannot be loaded: {_reason(error)}", str(source))) from error
-        expected = np.asarray(network(noise.astype(np.float32), training=False))
-        for name in formats:
-            # Each format gets a folder of its own, because `network_of` opens the first format that it finds.
-            alone = work / name
-            alone.mkdir(parents=True)
-            try:
-                _write(name, network, source, alone / NETWORK_FILES[name])
-            except Exception as error:  # converters raise anything
-                message = f"cannot be converted to {name}: {_reason(error)}; export it to keras or saved_model"
-                raise InputError(Problem(message, str(source))) from error
-            converted = network_of(ModelFolder(alone), trust_saved_model=True)  # it was made above
-            # Two sizes of batches are tried, because a converter may have fixed the size by mistake.
-            embeddings = np.concatenate([converted(noise[:1]), converted(noise[1:])])
-            deviations[name] = float(np.abs(embeddings - expected).max() / (np.abs(expected).max() or 1.0))
-            if not deviations[name] <= TOLERANCE:  # which is also so if it is no number
-                message = f"{name} gives embeddings that deviate by {deviations[name]:.2g}; export it to keras"
-                raise InputError(Problem(message, str(source)))
-            (alone / NETWORK_FILES[name]).rename(made / NETWORK_FILES[name])
-    return deviations
-
-
-def _write(name: str, network: Any, source: Path, file: Path) -> None:  # noqa: ANN401 - Keras has no types
-    """Write a network in one format."""
-    if name == "keras":
-        shutil.copyfile(source, file)
-    elif name == "onnx":
-        network.export(file, format="onnx", verbose=False)
-    elif name == "saved_model":
-        network.export(file, format="tf_saved_model", verbose=False)
-    else:
-        with tempfile.TemporaryDirectory() as between:
-            network.export(between, format="tf_saved_model", verbose=False)
-            file.write_bytes(tensorflow().lite.TFLiteConverter.from_saved_model(between).convert())
-
-
-def _reason(error: Exception) -> str:
-    """Return the message of an error on one line, without the pages that some converters add."""
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -61,9 +61,14 @@ def choose(path: str) -> tuple[ModelFolder, str]:
         return model, of_its_trials
     # A run of an older version kept no score.
     mean = f" (mean AUC {score:.3f})" if score >= 0 else ""
-    of_losses = f"{label} was the best of {len(every)} losses on validation{mean}, which may be luck"
+    rows = (
+        "embeddings"
+        if any(folder.is_only_measured for row in every.values() for _, folder in row.values())
+        else "losses"
+    )
+    of_losses = f"{label} was the best of {len(every)} {rows} on validation{mean}, which may be luck"
     if equals:
-        number = f"{1 + len(equals)} of {len(every)} losses"
+        number = f"{1 + len(equals)} of {len(every)} {rows}"
         taken = f"of these {label} is the first by name, and any other may be as good"
         of_losses = f"{number} were equally good on validation{mean}; {taken}"
     return model, f"{of_losses}; {of_its_trials}" if of_its_trials else of_losses
@@ -150,6 +155,11 @@ def _best(models: Scored, every: Mapping[str, Scored]) -> tuple[ModelFolder, str
         scores = [others[cell][0] for others in every.values() if cell in others]
         return round(models[cell][0] - sum(scores) / len(scores), EXACT)
 
+    first = models[min(models)][1]
+    if len(models) > 1 and first.is_only_measured:
+        seed, fold = min(models)
+        one = f"its {len(models)} models are one network, of which nothing was trained"
+        return first, f"{one}; the thresholds of seed {seed} and fold {fold} are taken, other trials have others"
     # Of equals, as where there is a single loss, the first seed and fold.
     seed, fold = max(sorted(models), key=above_others)
     equals = sum(above_others(cell) == above_others((seed, fold)) for cell in models)

@@ -24,6 +24,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
@@ -94,7 +95,13 @@ class Standing:
     degrees: float = 0.0
 
 
-def against(rows: Rows, labels: Sequence[str], references: Sequence[str], rule: Rule) -> list[Claim]:
+def against(
+    rows: Rows,
+    labels: Sequence[str],
+    references: Sequence[str],
+    rule: Rule,
+    known: Mapping[str, Difference] = MappingProxyType({}),
+) -> list[Claim]:
     """Return what is shown of each loss compared with the references, corrected over the losses after Holm.
 
     Of several references, a loss has to differ from each: the one with the largest p-value counts, which needs no
@@ -105,13 +112,17 @@ def against(rows: Rows, labels: Sequence[str], references: Sequence[str], rule: 
         labels: The losses.
         references: What each is compared with; those that have no values are left out.
         rule: How differences are judged.
+        known: Of some of them, the difference from the only reference with an error that comes from elsewhere, so that
+            the number of trials does not matter.
     """
     hardest: dict[str, tuple[float, str, Difference]] = {}
     for reference in references:
         if not rows.get(reference):
             continue
-        pairs = [(label, reference) for label in labels]
-        for label, test in zip(labels, differences(rows, pairs, rule, lend=len(labels) >= FEWEST), strict=True):
+        unknown = [label for label in labels if label not in known]
+        pairs = [(label, reference) for label in unknown]
+        of_trials = differences(rows, pairs, rule, lend=len(unknown) >= FEWEST)
+        for label, test in [*zip(unknown, of_trials, strict=True), *known.items()]:
             p = _p_value(test, rule, len(references))
             if label not in hardest or p > hardest[label][0]:
                 hardest[label] = (p, reference, test)
@@ -140,7 +151,7 @@ def _judged(labels: Sequence[str], hardest: Mapping[str, tuple[float, str, Diffe
     tested = {
         label: p
         for label, (p, _, test) in hardest.items()
-        if test.error is not None and test.trials >= TRIALS_FOR_HELPS
+        if test.error is not None and (label in known or test.trials >= TRIALS_FOR_HELPS)
     }
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     levels = _holm_levels(tested, rule.alpha)

@@ -51,6 +51,17 @@ class FixedModelContract(PluginContract):
             assert_same("what another order gives", run(images[::-1]), together[::-1])
             assert_same("what it gives when it is opened again", plugin.open(shape)(images), together)
 
+    def test_its_function_gives_the_same(self, plugin: FixedModelPlugin) -> None:
+        """Check that the function of TensorFlow, if there is one, gives the features that the network gives."""
+        for shape in self.shapes:
+            function = plugin.as_function(shape)
+            if function is None:
+                assert type(plugin).as_function is FixedModelPlugin.as_function, "its as_function() gives None"
+                continue
+            images = _images(shape, 3)
+            given = np.asarray(function(images.astype(np.float32)))
+            np.testing.assert_allclose(given, _opened(plugin, shape)(images), rtol=1e-4, atol=1e-4)
+
     def test_the_images_decide(self, plugin: FixedModelPlugin) -> None:
         """Check that other images have other features, and that the images stay as they are."""
         run, images = _opened(plugin, self.shapes[0]), _images(self.shapes[0], 2)

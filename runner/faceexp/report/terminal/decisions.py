@@ -251,6 +251,7 @@ def model_written(exported: Exported) -> str:
     sizes = ", ".join(f"{name} ({size / 1e6:.2f} MB)" for name, size in exported.files.items() if size > 10**5)
     lines = [
         f"{exported.folder} holds {exported.label}: {sizes or ', '.join(exported.files)}",
+        *([f"Copied as it is, not converted: {', '.join(exported.copied)}"] if exported.copied else []),
         exported.worth.sentence,
         *([exported.chosen] if exported.chosen else []),
         "Its README.md says how to use it, and its MODEL_CARD.md what for.",

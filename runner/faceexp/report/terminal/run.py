@@ -107,8 +107,7 @@ def run_table(
     for place, row in enumerate(rows):
         label = Text(row.label, style="dim italic" if row.kind == "baseline" else "bold")
         count = Text(f"{row.ok}/{row.total}", style="red" if row.ok < row.total else "")
-        of_metrics = [cells[metric][place] for metric in metrics]
-        table.add_row(label, count, *of_metrics, *(judged[name][place] for name in names))
+        table.add_row(label, count, *(cells[key][place] for key in metrics), *(judged[name][place] for name in names))
     parts: list[RenderableType] = [Text(heading(run), style="dim")]
     said = [sentence for sentence in (*headline(run), to_use(run, chosen)) if sentence and sentence.text]
     parts += [Text(sentence.text, style="bold yellow" if sentence.warns else "bold") for sentence in said]
@@ -151,6 +150,7 @@ def _below(
     several, first = len(run.cells) > 1, primary(run)
     marks = ["mean and 95 % interval"] if several else []
     marks += [f"{first.name}: {first.meaning}"] if first in metrics else []
+    marks += [f"{each.name}: the protocol of the list, ± standard error" for each in metrics if each.by_folds]
     if "helps" in names:
         elsewhere = "" if first in metrics else ", which has no column here,"
         marks.append(f"helps: {first.name}{elsewhere} minus the {reference(run)}'s; ?: undecided")
