@@ -11,6 +11,11 @@ from faceexp.data.groups import Groups
 from faceexp.data.templates import Templates
 
 
+def set_in_words(name: str | None) -> str:
+    """Return what a test set is called in sentences; without a name, the data set of the experiment."""
+    return "the data set" if name is None else f"test set {name}"
+
+
 @dataclass(frozen=True)
 class Shared:
     """What a test set shares with the data set that is trained on.

@@ -11,16 +11,16 @@ import numpy as np
 from faceexp.arrays import ByteArray, IntArray
 from faceexp.contract import FaceData
 from faceexp.data import overlap
-from faceexp.data.decode import decoded_images
 from faceexp.data.face_data import image_name, some
 from faceexp.data.test_set import PlannedSet, Shared
 from faceexp.errors import InputError
+from faceexp.planning.decoding import decoded_of
 from faceexp.planning.groups import fault_of, group_texts, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import pairs_to_judge
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Artefact, Store, digest, source_digest
-from faceexp.values import Event, EventCallback, Note, Resolved, ResolvedSet
+from faceexp.values import EventCallback, Note, Resolved, ResolvedSet
 
 Build = Callable[[ConfiguredPlugin], FaceData]
 # What readers call the kinds of what two sets share: one of it, and several.
@@ -154,13 +154,8 @@ def decode_sets(
     notes: list[Note] = []
     issues: list[Issue] = []
     for one in built:
-        artefact = decoded_images(
-            one.data,
-            resolved.experiment,
-            store,
-            lambda done, total: on_event(Event("images", done, total)),
-            resolved.detector,
-        )
+        preprocess = resolved.experiment.preprocess.of_set(one.resolved.entry)
+        artefact, warnings = decoded_of(one.data, preprocess, one.resolved.detector, store, on_event, one.name)
         of_images, people = _shared_images(one, training, artefact, decoded, store)
         mode = one.resolved.entry.overlap
         if mode == "error" and of_images:
@@ -189,6 +184,7 @@ def decode_sets(
         images.append((artefact, np.flatnonzero(is_used)))
         notes += [Note("test_set", f"test set {one.name}: {text}") for text in group_texts(groups, planned.labels)]
         notes += [Note("test_set", f"test set {one.name}: {fault}") for fault in faults.values() if fault]
+        notes += warnings
         notes += _notes(planned, len(one.measured) - int(is_measured.sum()), mode)
         first += len(used)
     if issues:

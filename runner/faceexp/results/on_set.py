@@ -22,6 +22,8 @@ from faceexp.values import Note
 
 # What the test part of each split is called beside the test sets.
 OWN = "test"
+# Notes that say which set they are about.
+OF_SETS = ("test_set", "overlap", "crops")
 # Notes on the test part, which say nothing of a test set.
 OF_TEST_PART = ("closed_set", "pairs_file", "listed", "split_seed", "uneven", "groups", "refused", "failures")
 
@@ -169,7 +171,7 @@ def _notes(run: RunRecord, name: str) -> Iterator[Note]:
     """Yield the notes that hold on a test set: those on other sets do not."""
     mentions = re.compile(rf"test set {re.escape(name)}(?![\w.-])")
     for note in run.remarks:
-        if note.kind in ("test_set", "overlap"):
+        if note.kind in OF_SETS:
             if mentions.search(note.text):
                 yield note
         elif note.kind not in OF_TEST_PART:
