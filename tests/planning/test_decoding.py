@@ -12,6 +12,7 @@ import faceexp
 from faceexp.contract import DatasetPlugin, FaceData
 from faceexp.data.decode import Sought
 from faceexp.data.detection import TEMPLATE
+from faceexp.data.lost import LostOfList
 from faceexp.errors import InputError
 from faceexp.experiment.detect import Detect
 from faceexp.experiment.schema import Preprocess
@@ -50,15 +51,16 @@ class Photos(DatasetPlugin):
 def plan(resolved, chosen, tmp_path):
     """``plan(Photos(), detect=False)``: the plan of a run with this test set, and the warnings that came before it."""
 
-    def build(faces, *, detect: Any = None, training=None, on_unreadable="skip", size=(16, 16)):
+    def build(faces, *, detect: Any = None, training=None, on_unreadable="skip", size=(16, 16), overlap="error"):
         detector = discover().configure("detector", "landmarks", {})
-        entry = SetEntry.model_validate({"name": "crops", "dataset": {"plugin": "photos"}, "detect": detect})
+        given = {"name": "crops", "dataset": {"plugin": "photos"}, "detect": detect, "overlap": overlap}
+        entry = SetEntry.model_validate(given)
         others = ResolvedSet(entry, chosen("photos", faces), detector=None if detect is False else detector)
         preprocess = Preprocess(size=size, on_unreadable=on_unreadable, detect=Detect.model_validate(LANDMARKS))
         losses = {"contrastive": faceexp.plugin("loss", "contrastive")}
-        given = resolved(losses, dataset=training or Photos(seen=1), preprocess=preprocess)
+        alone = resolved(losses, dataset=training or Photos(seen=1), preprocess=preprocess)
         events: list[object] = []
-        made = prepare(dataclasses.replace(given, sets=(others,)), Store(tmp_path / "store"), events.append)
+        made = prepare(dataclasses.replace(alone, sets=(others,)), Store(tmp_path / "store"), events.append)
         return made, [event.note.text for event in events if isinstance(event, Noted) and event.note.kind == "crops"]
 
     return build
@@ -122,3 +124,28 @@ def test_an_image_that_cannot_be_used_is_told_with_the_name_of_its_set(plan):
 def test_what_is_not_searched_raises_no_suspicion():
     assert Sought().suspicion == ""
     assert Sought(photos=10, missed=5, ready=9).suspicion == ""
+
+
+def test_what_a_set_loses_is_counted_for_the_set(plan):
+    """The last person has no image left, and the one before lacks two of six."""
+    made, _ = plan(Photos(people=4, without=8))
+    (faces,) = made.sets
+    assert made.lost is None
+    assert (faces.wanted_images, faces.wanted_pairs, len(faces.rows)) == (24, 0, 16)
+    assert faces.lost is not None
+    assert faces.lost.labels.tolist() == [2, 2, *[-1] * 6]
+    assert faces.lost.tested == (LostOfList(images=24, lost_images=8, people=4, lost_people=1),)
+    (note,) = (note.text for note in made.notes if note.kind == "failures")
+    assert note.startswith("8 of 24 images of test set crops could not be used, so that 1 of 4 people are left out")
+    whole, _ = plan(Photos(people=4))
+    assert whole.sets[0].lost is None
+
+
+def test_people_who_are_left_out_since_they_are_trained_on_are_not_lost(plan):
+    training = Photos(seen=7, people=12)
+    made, _ = plan(Photos(people=15, without=8), training=training, overlap="drop")
+    (faces,) = made.sets
+    # All but three people are trained on; of these three, the last has no image left, and the one before lacks two.
+    assert (faces.dropped_people, faces.wanted_images) == (12, 90)
+    assert faces.lost is not None
+    assert faces.lost.tested == (LostOfList(images=18, lost_images=8, people=3, lost_people=1),)

@@ -101,7 +101,13 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         *_of_several_faces(data, used[faces[is_used] > 1], len(used), experiment.preprocess.detect),
         *group_notes(groups, labels),
         *template_notes(templates, parts, sets.sets),
-        *lost_note(lost, len(used), len(people), experiment.protocol, templates),
+        *lost_note(
+            lost,
+            len(used),
+            len(people),
+            closed=experiment.protocol.kind == "closed_set",
+            templates=templates is not None,
+        ),
         *sets.notes,
     )
     of_files = file_digests(data, store)

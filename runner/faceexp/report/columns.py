@@ -11,6 +11,7 @@ from faceexp.evaluation.catalogue import COLUMNS, LEADING, Metric
 from faceexp.evaluation.named import columns_among
 from faceexp.evaluation.named import metric_of as metric_named
 from faceexp.experiment.baselines import PHASE1
+from faceexp.report.used import used
 from faceexp.report.words import trials_counted
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord, SummaryRecord, TrialRecord
@@ -173,7 +174,8 @@ def heading(run: RunRecord) -> str:
         folds=len({fold for _, fold in run.cells}),
     )
     where = f" on {run.measured_on}" if run.measured_on else ""
-    return f"{run.name}{where}: {run.protocol.replace('_', ' ')}, {counted}"
+    about = f", {told}" if (told := used(run)) else ""
+    return f"{run.name}{where}: {run.protocol.replace('_', ' ')}{about}, {counted}"
 
 
 ONE_CELL = "One seed and fold: no interval, and no difference can be called real."

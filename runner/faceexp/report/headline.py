@@ -13,6 +13,7 @@ from faceexp.report.columns import compared, judged, primary, reference, rows_of
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
+from faceexp.report.used import used, used_sentence
 from faceexp.report.words import many
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, VerdictRecord
@@ -27,6 +28,11 @@ UNTESTED = "with so few trials nothing is tested, and the numbers may be luck"
 
 def headline(run: RunRecord) -> list[Answer]:
     """Return the finding, one sentence after the other; what a reader must know before believing anything warns."""
+    about = used_sentence(run)
+    return [*_finding(run), *([Answer("", about, True)] if about else [])]
+
+
+def _finding(run: RunRecord) -> list[Answer]:
     verdict = judged(run)
     if verdict is None:
         return [Answer("", told_apart(run))]
@@ -45,6 +51,11 @@ def headline(run: RunRecord) -> list[Answer]:
 
 def in_few_words(run: RunRecord) -> str:
     """Return the finding in so few words that they fit a line of a list of runs."""
+    about = used(run)
+    return f"{_in_few_words(run)} ({about})" if about else _in_few_words(run)
+
+
+def _in_few_words(run: RunRecord) -> str:
     verdict = judged(run)
     if verdict is None or _nothing_is_tested(verdict):
         return UNTESTED if verdict else "no question was asked"

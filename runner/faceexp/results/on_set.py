@@ -23,9 +23,9 @@ from faceexp.values import Note
 # What the test part of each split is called beside the test sets.
 OWN = "test"
 # Notes that say which set they are about.
-OF_SETS = ("test_set", "overlap", "crops")
+OF_SETS = ("test_set", "overlap", "crops", "failures")
 # Notes on the test part, which say nothing of a test set.
-OF_TEST_PART = ("closed_set", "pairs_file", "listed", "split_seed", "uneven", "groups", "refused", "failures")
+OF_TEST_PART = ("closed_set", "pairs_file", "listed", "split_seed", "uneven", "groups", "refused")
 
 
 def compared(
@@ -54,7 +54,7 @@ def on_set(run: RunRecord, name: str) -> RunRecord:
     if faces is None:
         raise KeyError(name)
     trials = _trials_on(run, name)
-    sampling = _sampling(run, faces)
+    sampling = sampling_on_set(run, faces)
     summary, comparisons = compared(trials, sampling.ratio, average_seeds=sampling.average_seeds)
     notes = tuple(_notes(run, name))
     return run.model_copy(
@@ -67,15 +67,20 @@ def on_set(run: RunRecord, name: str) -> RunRecord:
             "verdict": _verdict(run, trials, sampling),
             "variance_ratio": sampling.ratio,
             "parts": tuple(
-                split.model_copy(update={"test": faces.measured, "key": digest([split.key, faces.key])})
+                split.model_copy(
+                    update={
+                        "test": faces.measured,
+                        "key": digest([split.key, faces.key]),
+                        "acquisition": faces.acquisition,
+                    }
+                )
                 for split in run.parts
             ),
             "notes": tuple(note.text for note in notes),
             "note_kinds": tuple(note.kind for note in notes),
             "published": None,
             "groups": faces.groups,
-            # What cannot be used of a set is counted in a note, not in rates.
-            "failures": None,
+            "failures": faces.failures,
             "over_sets": None,
         }
     )
@@ -135,7 +140,7 @@ def _judged_on_sets(trials: Sequence[TrialRecord], metric: str) -> str:
     return metric if any(metric in metrics for metrics in of_sets) else Asked().metric
 
 
-def _sampling(run: RunRecord, faces: SetRecord) -> Sampling:
+def sampling_on_set(run: RunRecord, faces: SetRecord) -> Sampling:
     """Return how the trials sample people and trainings where all of them are measured on one set.
 
     Nothing is known of other people than these. Trainings of different splits share people, by which the ratio of the

@@ -35,7 +35,7 @@ from faceexp.report.groups import asked_columns
 from faceexp.report.headline import headline, to_use
 from faceexp.report.published import remarks
 from faceexp.report.shown import shown
-from faceexp.report.terminal.failures import error_rates, lost
+from faceexp.report.terminal.failures import error_rates, error_rates_on_set, lost
 from faceexp.report.terminal.rates import rates
 from faceexp.report.terminal.tables import plain_table
 from faceexp.report.words import together
@@ -116,7 +116,7 @@ def run_table(
     parts += [table, *_below(run, metrics, names, told, is_starred=is_starred, notes=notes)]
     if columns and (missing := [metric.name for metric in columns if metric not in metrics]):
         parts.append(Text(f"no room in {width} characters for {together(missing)}", style="yellow"))
-    return Group(*parts, *(_notes(run, width, sort, STAR if is_starred else "") if notes else ()))
+    return Group(*parts, *(_notes(run, width, sort, STAR if is_starred else "") if notes else error_rates_on_set(run)))
 
 
 def _aligned(rows: Sequence[Row], metric: Metric, stars: Collection[str]) -> list[Text]:
