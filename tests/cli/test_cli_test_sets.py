@@ -152,3 +152,30 @@ def test_pairs_that_are_lost_are_in_the_numbers_and_beside_them(
     assert "48 of 50 pairs" in said.splitlines()[0]
     assert "3 of 100 images of test set lfw could not be used" in command("report", run, "--set", "lfw", "--notes")[1]
     assert "48 of 50 pairs" in (run / "report-lfw.html").read_text(encoding="utf-8")
+
+
+def test_where_nothing_is_trained_nothing_starts_from_phase_1(
+    onnx_network, verification_set, face_folder, command, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    spec = tmp_path / "spec.toml"
+    files = {"folder": face_folder.as_posix(), "pairs": verification_set.as_posix(), "network": onnx_network.as_posix()}
+    # A question that nobody can ask of such a run; the metric is not measured on a list without names.
+    asked = 'verdict = { metric = "map_at_r", questions = ["helps"] }\n'
+    spec.write_text(asked + SPEC.format(kind="pairs_file", **files), encoding="utf-8")
+    code, _, err = command("run", spec, "--out", tmp_path / "runs", "--set", "seeds=[0,1,2]")
+    assert code == 0, err
+    (run,) = (tmp_path / "runs").iterdir()
+    for of_set in ([], ["--set", "lfw"]):
+        for form in (["--notes"], ["--matrix"], ["--format", "markdown"], ["--format", "latex"]):
+            code, said, err = command("report", run, *of_set, *form)
+            assert code == 0, err
+            assert "phase-1" not in said
+            assert "helps" not in said.casefold().replace("helps: paired t-tests against what losses start from", "")
+    for page in ("report.html", "report-lfw.html"):
+        assert "phase-1" not in (run / page).read_text(encoding="utf-8")
+    _, said, _ = command("report", run, "--set", "lfw")
+    assert "every trial gives the same embeddings of this test set and nothing is tested" in " ".join(said.split())
+    # The set is judged by what it has.
+    assert json.loads(command("report", run, "--set", "lfw", "--json")[1])["verdict"]["metric"] == "accuracy"
+    assert "accuracy % on each set" in command("report", run)[1]

@@ -149,7 +149,8 @@ def report(
         output_console().print(over_sets)
     if matrix and not as_json:
         output_console().print(terminal.matrix(finished.results, metric), soft_wrap=True)
-        output_console().print(terminal.budgets(finished.results))
+        if finished.results.budgets:
+            output_console().print(terminal.budgets(finished.results))
     if groups and not as_json:
         from faceexp.report.terminal.groups import groups as tables
 

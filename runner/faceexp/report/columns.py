@@ -153,6 +153,11 @@ def compared(run: RunRecord) -> tuple[str, str]:
     return ("embedding", "embeddings") if existing else ("loss", "losses")
 
 
+def trains(run: RunRecord) -> bool:
+    """Return whether a run has losses, so that there is something from which they start and which they may help."""
+    return any(trial.kind == "loss" for trial in run.trials)
+
+
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
     """Return a mean and the ends of its interval, or the error of its mean over folds; a hyphen without a value."""
     if summary and metric.by_folds:
@@ -202,9 +207,10 @@ def legend(run: RunRecord, metric: Metric | None = None, star: str = STAR) -> st
             return text
         name = (metric or primary(run)).name
         return f"{text} Rows that share a letter cannot be told apart in {name} (paired t-test, Holm-corrected, 5 %)."
+    helps = f" helps: {primary(run).name} minus that of the {reference(run)}." if trains(run) else ""
     return (
-        f"{text} helps: {primary(run).name} minus that of the {reference(run)}. Only {primary(run).name} was declared "
-        "to be judged; all other metrics are secondary, and a difference in one of many metrics may be chance."
+        f"{text}{helps} Only {primary(run).name} was declared to be judged; all other metrics are secondary, and a "
+        "difference in one of many metrics may be chance."
     )
 
 

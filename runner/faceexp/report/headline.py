@@ -9,7 +9,7 @@ from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.experiment.baselines import PCA, PIXELS
 from faceexp.planning.prospects import more_trials
 from faceexp.report.answers import Answer, ended_because, labels_in_words
-from faceexp.report.columns import compared, judged, primary, reference, rows_of
+from faceexp.report.columns import compared, judged, primary, reference, rows_of, trains
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
@@ -24,6 +24,11 @@ SIMPLEST = f"both {PIXELS.label} and PCA"
 USELESS = 0.6
 # What is said of a run of too few trials for any test.
 UNTESTED = "with so few trials nothing is tested, and the numbers may be luck"
+# What is said of rows that are the same in every trial.
+UNVARIED = (
+    "Nothing is trained, so that every trial gives the same embeddings of this test set and nothing is tested: the "
+    "numbers are about these pairs alone."
+)
 
 
 def headline(run: RunRecord) -> list[Answer]:
@@ -90,15 +95,24 @@ def _better(verdict: VerdictRecord) -> list[ClaimRecord]:
 
 def _untested(run: RunRecord) -> Answer:
     """Return what a run of too few trials for any test says."""
-    how_often, people = _how_often(run), more_people(run)
+    how_often = _how_often(run)
+    reach = f" The rows are {how_often}." if how_often else ""
+    if run.measured_on and not trains(run):
+        return Answer("", f"{UNVARIED}{reach}", True)
+    people = more_people(run)
     enough = f" {people} would be enough to test and to tune on." if people else ""
     return Answer(
         "",
-        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which "
-        f"{compared(run)[1]} help, with {_more_trials(run, TRIALS_FOR_BEST)} which may be the best.{enough}"
-        f"{f' The rows are {how_often}.' if how_often else ''}",
+        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. {_with_more_trials(run)}{enough}{reach}",
         True,
     )
+
+
+def _with_more_trials(run: RunRecord) -> str:
+    """Return what more trials would show; where nothing is trained, there is nothing that a loss could help."""
+    few, more = _more_trials(run, TRIALS_FOR_HELPS), _more_trials(run, TRIALS_FOR_BEST)
+    shown = "which losses help" if trains(run) else "which rows beat guessing"
+    return f"With {few} the run says {shown}, with {more} which may be the best."
 
 
 def _more_trials(run: RunRecord, trials: int) -> str:

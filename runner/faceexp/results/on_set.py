@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.evaluation.named import known, metrics_among
-from faceexp.experiment.asked import Asked
+from faceexp.experiment.asked import USUAL_OF_LISTS, Asked
 from faceexp.results.asked_rates import with_rates
 from faceexp.results.judge import Sampling, judge
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, TrialFile, TrialRecord
@@ -101,7 +101,8 @@ def over_sets(trials: Sequence[TrialRecord], metric: Metric, sets: Sequence[SetR
     """Return how rows rank over the test part and all test sets; nothing if there are no test sets."""
     if not sets:
         return None
-    key = _judged_on_sets(trials, metric.key)
+    on_sets = [[trial.sets.get(each.name, {}) for trial in trials] for each in sets]
+    key = judged_metric(metric.key, on_sets)
     means: dict[str, dict[str, float | None]] = {}
     for trial in trials:
         means.setdefault(trial.label, {})
@@ -134,10 +135,21 @@ def _measured_on(trial: TrialRecord, name: str) -> dict[str, object]:
     return {"metrics": trial.sets.get(name, {}), "sets": {}, "rates_of_sets": {}, **vars(beside)}
 
 
-def _judged_on_sets(trials: Sequence[TrialRecord], metric: str) -> str:
-    """Return the metric to judge by: rank 1 among the people of training is not measured on a test set."""
-    of_sets = [metrics for trial in trials for metrics in trial.sets.values()]
-    return metric if any(metric in metrics for metrics in of_sets) else Asked().metric
+def judged_metric(metric: str, sets: Sequence[Sequence[Mapping[str, float | None]]]) -> str:
+    """Return the metric to judge sets by: the one that is declared, if a trial has a value of it on each of them.
+
+    Rank 1 among the people of training is not measured on a test set, and what needs to know who is who, on no list of
+    pairs of people without names. Then sets are judged as usual, or by what every set has.
+
+    Args:
+        metric: The metric that is declared.
+        sets: Of each set the metrics of each trial.
+    """
+    for candidate in (metric, Asked().metric):
+        if all(any(metrics.get(candidate) is not None for metrics in of_set) for of_set in sets):
+            return candidate
+    usual: str = USUAL_OF_LISTS["metric"]
+    return usual
 
 
 def sampling_on_set(run: RunRecord, faces: SetRecord) -> Sampling:
@@ -162,14 +174,15 @@ def _verdict(run: RunRecord, trials: Sequence[TrialRecord], sampling: Sampling) 
     if run.verdict is None:
         return None
     asked = Asked(
-        metric=_judged_on_sets(run.trials, run.verdict.metric),
-        questions=run.verdict.questions,
+        metric=judged_metric(run.verdict.metric, [[trial.metrics for trial in trials]]),
         equivalence=run.verdict.equivalence,
         # A run that looked several times has chosen by its own test part when it ended, so the same care is due here.
         until="decided" if run.verdict.looks else "seeds",
         looks=max(2, round(ALPHA / run.verdict.alpha)),
     )
-    return judge(trials, asked, sampling).model_copy(update={"in_question": ()})
+    # No file asks nothing, but of a run that trains nothing no question may be left.
+    asked = asked.model_copy(update={"questions": run.verdict.questions})
+    return judge(trials, asked, sampling, reference=run.verdict.reference).model_copy(update={"in_question": ()})
 
 
 def _notes(run: RunRecord, name: str) -> Iterator[Note]:

@@ -28,6 +28,7 @@ from faceexp.report.columns import (
     rows_of,
     starred,
     told_apart,
+    trains,
     usual_budget,
     verdicts,
 )
@@ -184,9 +185,8 @@ def _notes(run: RunRecord, width: int, sort: Metric, star: str) -> Iterator[Rend
 
 
 def _judged_names(run: RunRecord) -> tuple[str, ...]:
-    if run.verdict is None:
-        return ("group",)
-    return ("helps", "best") if any(trial.kind == "loss" for trial in run.trials) else ("best",)
+    judged = ("helps", "best") if trains(run) else ("best",)
+    return judged if run.verdict else ("group",)
 
 
 def _judged(run: RunRecord, row: Row, sort: Metric) -> dict[str, Text]:
