@@ -40,6 +40,7 @@ NoteKind = Literal[
     "split_seed",
     "duplicates",
     "several_faces",
+    "crops",
     "groups",
     "templates",
     "failures",
@@ -93,11 +94,12 @@ class ResolvedPretrained:
 
 @dataclass(frozen=True)
 class ResolvedSet:
-    """A test set with its plugin, and the list of its pairs if it has one; no data were touched."""
+    """A test set with its plugins, and the list of its pairs if it has one; no data were touched."""
 
     entry: SetEntry
     dataset: ConfiguredPlugin
     pairs: PairsFile | None = None
+    detector: ConfiguredPlugin | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Resolved:
     def plugins(self) -> tuple[ConfiguredPlugin, ...]:
         """Every plugin, those of the losses last; one that losses share is there more than once."""
         of_losses = (each for loss in self.losses for each in (loss.loss, loss.sampler))
-        of_sets = (each.dataset for each in self.sets)
+        of_sets = (plugin for each in self.sets for plugin in filter(None, [each.dataset, each.detector]))
         networks = (*filter(None, [self.model, self.detector]), *(row.network for row in self.pretrained))
         return (self.dataset, *networks, *of_sets, *of_losses)
 

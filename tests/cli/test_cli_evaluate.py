@@ -7,10 +7,15 @@ import json
 import pickle
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from faceexp.experiment.detect import Detect
+from faceexp.experiment.schema import Preprocess
+from faceexp.serving import evaluated as evaluated_file
 
 SIDE = 16
 
@@ -263,3 +268,36 @@ def test_a_model_that_embeds_mirror_images_does_so_when_it_is_measured_again(mea
     for of_whole, of_run in zip(metrics_of(results), metrics_of(flipped), strict=True):
         assert of_whole == pytest.approx(of_run, nan_ok=True)
     assert "embeds each photo together with its mirror image, as it was measured" in " ".join(err.split())
+
+
+DETECTION = Detect(plugin="scrfd", options={"path": "/models/det.onnx"}, align="five_points", margin=0.2)
+
+
+@pytest.mark.parametrize(
+    ("given", "detector", "expected"),
+    [
+        (None, None, None),
+        (None, "none", None),
+        (None, "mtcnn", {"plugin": "mtcnn"}),
+        (DETECTION, "none", None),
+        (DETECTION, None, {"plugin": "scrfd", "path": "/models/det.onnx", "align": "five_points", "margin": 0.2}),
+        # Another detector has no such file, and takes the place of the first one.
+        (DETECTION, "mtcnn", {"plugin": "mtcnn", "align": "five_points", "margin": 0.2}),
+    ],
+)
+def test_faces_are_found_as_in_the_photos_of_the_model_unless_told_otherwise(given, detector, expected):
+    table: Any = evaluated_file._as_file_says(Preprocess(size=(112, 112), detect=given), detector)
+    assert table["size"] == [112, 112]
+    written = table.get("detect")
+    assert (written and {key: written[key] for key in written if key in expected}) == expected
+
+
+def test_a_detector_is_named_in_the_experiment_file(command, onnx_network, face_folder, tmp_path):
+    arguments = ["evaluate", onnx_network, "--dataset", "image_folder", "--path", face_folder, "--out", tmp_path]
+    code, _, err = command(*arguments, "--detect", "landmarks", "--set", "preprocess.detect.align=five_points")
+    assert code == 2
+    assert "takes the column 'landmarks' of the data set, which has none" in err
+    code, _, err = command(*arguments, "--detect", "nobody")
+    assert code == 2
+    assert "nobody" in err
+    assert "list-plugins" in err or "known:" in err

@@ -24,15 +24,15 @@ def pairs():
     return np.clip(images, 0, 255).astype(np.uint8), same
 
 
+def png(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png")
+    return file.getvalue()
+
+
 @pytest.fixture(scope="module")
 def verification_set(pairs, tmp_path_factory):
     """A file as InsightFace hands them out."""
-
-    def png(image):
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "png")
-        return file.getvalue()
-
     images, same = pairs
     path = tmp_path_factory.mktemp("bin") / "made.bin"
     path.write_bytes(pickle.dumps(([png(image) for image in images], same.tolist())))
@@ -105,3 +105,77 @@ def test_a_verification_set_is_judged_on_its_own_pairs_in_its_own_folds(
     code, _, err = command("run", spec, "--out", tmp_path / "runs")
     assert code == 2
     assert 'knows no people, only its own pairs; write kind = "pairs_file" without path' in err
+
+
+def test_pairs_that_are_lost_are_in_the_numbers_and_beside_them(
+    onnx_network, onnx_weights, pairs, face_folder, command, tmp_path, monkeypatch
+):
+    """Three images of the list are no pictures; two of them make one pair of two people."""
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    images, same = pairs
+    damaged = (4, 10, 11)
+    photos = [f"junk {number}".encode() if number in damaged else png(image) for number, image in enumerate(images)]
+    (tmp_path / "lfw.bin").write_bytes(pickle.dumps((photos, same.tolist())))
+    spec = tmp_path / "spec.toml"
+    files = {"folder": face_folder.as_posix(), "pairs": "lfw.bin", "network": onnx_network.as_posix()}
+    spec.write_text(SPEC.format(kind="pairs_file", **files), encoding="utf-8")
+    code, _, err = command("run", spec, "--out", tmp_path / "runs", "--set", "preprocess.on_unreadable=skip")
+    assert code == 0, err
+    (run,) = (tmp_path / "runs").iterdir()
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    (faces,) = results["test_sets"]
+    assert (faces["measured"]["pairs"], faces["measured"]["of_pairs"], faces["measured"]["of_images"]) == (48, 50, 100)
+    lost = {"fta": 3 / 100, "lost_similar": 1 / 25, "lost_different": 1 / 25}
+    assert {key: faces["acquisition"][key] for key in lost} == pytest.approx(lost)
+
+    # By hand: what is accepted of the pairs that are left, at the threshold of the other data set.
+    (trial,) = results["trials"]
+    x = sum(turned.reshape(100, -1).astype(np.float64) @ onnx_weights for turned in (images, images[:, :, ::-1]))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    accepted = 1 - (x[::2] * x[1::2]).sum(axis=1) <= trial["threshold"]
+    left = ~np.isin(np.arange(50), [2, 5])
+    fnmr, fmr = (~accepted[left & same]).mean(), accepted[left & ~same].mean()
+    (rates,) = faces["failures"]["rates"]
+    expected = {"fmr": fmr, "fnmr": fnmr, "far": fmr * 24 / 25, "frr": 1 / 25 + fnmr * 24 / 25}
+    assert {rate: rates[rate]["mean"] for rate in expected} == pytest.approx(expected)
+    assert results["failures"] is None
+
+    _, said, _ = command("report", run)
+    assert "! not used whole: lfw: 48 of 50 pairs" in said
+    _, said, _ = command("report", run, "--set", "lfw")
+    assert "measured on lfw: test set, 48 of 50 pairs" in said.splitlines()[0]
+    assert "The numbers are about 48 of 50 pairs, since images of test set lfw cannot be used." in said
+    assert "! 3 images of test set lfw could not be used" in said
+    assert "FTA 3.0 %" in said
+    assert "FRR %" in said
+    _, said, _ = command("report", run, "--set", "lfw", "--format", "markdown")
+    assert "48 of 50 pairs" in said.splitlines()[0]
+    assert "3 of 100 images of test set lfw could not be used" in command("report", run, "--set", "lfw", "--notes")[1]
+    assert "48 of 50 pairs" in (run / "report-lfw.html").read_text(encoding="utf-8")
+
+
+def test_where_nothing_is_trained_nothing_starts_from_phase_1(
+    onnx_network, verification_set, face_folder, command, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    spec = tmp_path / "spec.toml"
+    files = {"folder": face_folder.as_posix(), "pairs": verification_set.as_posix(), "network": onnx_network.as_posix()}
+    # A question that nobody can ask of such a run; the metric is not measured on a list without names.
+    asked = 'verdict = { metric = "map_at_r", questions = ["helps"] }\n'
+    spec.write_text(asked + SPEC.format(kind="pairs_file", **files), encoding="utf-8")
+    code, _, err = command("run", spec, "--out", tmp_path / "runs", "--set", "seeds=[0,1,2]")
+    assert code == 0, err
+    (run,) = (tmp_path / "runs").iterdir()
+    for of_set in ([], ["--set", "lfw"]):
+        for form in (["--notes"], ["--matrix"], ["--format", "markdown"], ["--format", "latex"]):
+            code, said, err = command("report", run, *of_set, *form)
+            assert code == 0, err
+            assert "phase-1" not in said
+            assert "helps" not in said.casefold().replace("helps: paired t-tests against what losses start from", "")
+    for page in ("report.html", "report-lfw.html"):
+        assert "phase-1" not in (run / page).read_text(encoding="utf-8")
+    _, said, _ = command("report", run, "--set", "lfw")
+    assert "every trial gives the same embeddings of this test set and nothing is tested" in " ".join(said.split())
+    # The set is judged by what it has.
+    assert json.loads(command("report", run, "--set", "lfw", "--json")[1])["verdict"]["metric"] == "accuracy"
+    assert "accuracy % on each set" in command("report", run)[1]

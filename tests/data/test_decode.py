@@ -39,7 +39,7 @@ def test_digests_are_those_of_the_pixels_that_training_sees(tiny, tmp_path):
     pixels = np.zeros((4, 16, 16), np.uint8)
     pixels[:, 3, 5] = [10, 20, 11, 10]
     store = Store(tmp_path / "store")
-    artefact = decoded_images(data_of(pixels), tiny(), store, lambda *_: None)
+    artefact = decoded_images(data_of(pixels), tiny().preprocess, store, lambda *_: None)
     digests = np.load(artefact.path / "digests.npy")
     assert [rows.tolist() for rows in alike(digests)] == [[0, 3]]
 
@@ -48,26 +48,26 @@ def test_digests_are_those_of_the_pixels_that_training_sees(tiny, tmp_path):
 def test_whoever_waits_sees_from_the_start_how_many_images_are_decoded(tiny, tmp_path, count, steps):
     seen = []
     pixels = np.zeros((count, 16, 16), np.uint8)
-    decoded_images(data_of(pixels), tiny(), Store(tmp_path), lambda *amounts: seen.append(amounts))
+    decoded_images(data_of(pixels), tiny().preprocess, Store(tmp_path), lambda *amounts: seen.append(amounts))
     done = [amount for amount, total in seen]
     assert (done[0], done[-1], len(done)) == (0, count, steps + 1)
     assert done == sorted(set(done))
     assert {total for _, total in seen} == {count}
 
 
-def test_images_inside_larger_files_are_decoded_and_named_where_they_cannot_be(tiny, tmp_path):
+def test_images_inside_larger_files_are_decoded_and_named_where_they_cannot_be(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16), dtype=np.uint8)
     encoded = [io.BytesIO() for _ in pixels]
     for file, picture in zip(encoded, pixels, strict=True):
         Image.fromarray(picture).save(file, format="png")
     stored = [StoredImage(f"Ann/{number}.png", file.getvalue) for number, file in enumerate(encoded)]
     data = FaceData(stored, np.array([0, 0, 1], np.int32), ("Ann", "Bo"), "x", "x", "x")
-    experiment = tiny(preprocess=Preprocess(size=(16, 16)))
-    artefact = decoded_images(data, experiment, Store(tmp_path / "store"), lambda *_: None)
+    preprocess = Preprocess(size=(16, 16))
+    artefact = decoded_images(data, preprocess, Store(tmp_path / "store"), lambda *_: None)
     np.testing.assert_array_equal(np.load(artefact.path / "images.npy")[..., 0], pixels)
     damaged = FaceData([*stored[:2], StoredImage("Bo/2.png", lambda: b"")], data.labels, data.identities, "y", "x", "x")
     with pytest.raises(InputError, match=r"Bo/2\.png: cannot be decoded \(cannot identify image file\)"):
-        decoded_images(damaged, experiment, Store(tmp_path / "store"), lambda *_: None)
+        decoded_images(damaged, preprocess, Store(tmp_path / "store"), lambda *_: None)
 
 
 def test_a_full_disk_is_an_error_before_anything_is_decoded(tiny, tmp_path, monkeypatch):
@@ -77,5 +77,5 @@ def test_a_full_disk_is_an_error_before_anything_is_decoded(tiny, tmp_path, monk
     monkeypatch.setattr(os, "posix_fallocate", full)
     monkeypatch.setattr("faceexp.data.images.prepare", lambda *_: pytest.fail("decoded"))
     with pytest.raises(StoreError, match="No space left"):
-        decoded_images(data_of(np.zeros((4, 16, 16), np.uint8)), tiny(), Store(tmp_path), lambda *_: None)
+        decoded_images(data_of(np.zeros((4, 16, 16), np.uint8)), tiny().preprocess, Store(tmp_path), lambda *_: None)
     assert list((tmp_path / "images").iterdir()) == []

@@ -112,7 +112,9 @@ def test_a_plan_knows_what_is_lost(planned, tmp_path, kind):
     assert (plan.lost.labels.tolist(), plan.lost.people) == (expected, len(out))
     (note,) = (note.text for note in plan.notes if note.kind == "failures")
     used = 72 - len(damaged) - (2 if kind == "closed_set" else 0)
-    assert note.startswith(f"11 of {used + 11} images could not be used, so that {len(out)} of 12 people are left out")
+    assert note.startswith(
+        f"11 of {used + 11} images of the data set could not be used, so that {len(out)} of 12 people are left out"
+    )
     assert ("belong to no part" in note) == (kind == "closed_set")
 
     for split in plan.splits:

@@ -244,3 +244,34 @@ class Plugin(SamplerPlugin):
     experiment = faceexp.load(study / "x.toml", overrides=["finetune.sampler.order=order.txt"]).experiment
     orders = {loss.finetune.sampler.options["order"] for loss in experiment.losses}
     assert orders == {str(Path.cwd() / "order.txt")} == {experiment.finetune.sampler.options["order"]}
+
+
+DETECTING = """
+[preprocess.detect]
+plugin = "yunet"
+path = "weights/det.onnx"
+[[test_sets]]
+name = "same"
+dataset = { plugin = "image_folder", path = "faces" }
+detect = { margin = 0.1 }
+[[test_sets]]
+name = "other"
+dataset = { plugin = "image_folder", path = "faces" }
+detect = { path = "weights/other.onnx" }
+"""
+
+
+def test_the_file_of_a_detector_of_a_test_set_is_relative_to_the_file_that_names_it(study):
+    for name in ("det", "other"):
+        (study / "weights" / f"{name}.onnx").write_bytes(b"")
+    (study / "x.toml").write_text(SPEC + DETECTING, encoding="utf-8")
+    same, other = faceexp.load(study / "x.toml").experiment.test_sets
+    assert same.detect.options == {"path": str(study / "weights" / "det.onnx")}
+    assert other.detect.options == {"path": str(study / "weights" / "other.onnx")}
+    here = Path.cwd() / "here.onnx"
+    here.write_bytes(b"")
+    same, other = faceexp.load(study / "x.toml", overrides=("preprocess.detect.path=here.onnx",)).experiment.test_sets
+    assert (same.detect.options["path"], other.detect.options["path"]) == (str(here), str(study / "weights/other.onnx"))
+    (study / "weights" / "other.onnx").unlink()
+    (said,) = mistakes(study / "x.toml")
+    assert "x.toml:32: test_sets[1].detect.path: no such file: " in said

@@ -27,6 +27,11 @@ grid = { pairs = ["all", "halves"], margin = [1.0, 2.0] }
 [[losses]]
 plugin = "triplet_margin"
 finetune = { sampler = { images_per_class = 2 } }
+[preprocess.detect]
+plugin = "scrfd"
+[[test_sets]]
+name = "crops"
+detect = { margin = 0.1 }
 """
 REGISTRY = discover()
 
@@ -56,6 +61,9 @@ def at(data, path):
         ("protocol.path=2024-11-25", ("protocol", "path"), "2024-11-25"),
         ("protocol.kind=1", ("protocol", "kind"), "1"),
         ("dataset.plugin=1", ("dataset", "plugin"), "1"),
+        ("test_sets[0].detect.path=1", ("test_sets", 0, "detect", "path"), "1"),
+        ("test_sets[0].detect.margin=1", ("test_sets", 0, "detect", "margin"), 1),
+        ("test_sets[0].detect=false", ("test_sets", 0, "detect"), False),
         ("losses[0].label=3", ("losses", 0, "label"), "3"),
         ("losses[1].finetune.trainable=false", ("losses", 1, "finetune", "trainable"), "false"),
         ("published.results=[{label = 'a', right = 1}]", ("published", "results"), [{"label": "a", "right": 1}]),

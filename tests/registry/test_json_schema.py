@@ -122,6 +122,44 @@ def test_a_mistake_is_told_for_the_plugin_that_is_named(checked, old, new, expec
     assert checked(SPEC.replace(old, new)) == [expected]
 
 
+DETECTION = """
+[preprocess.detect]
+plugin = "haar"
+margin = 0.2
+[[test_sets]]
+name = "others"
+dataset = { plugin = "orl" }
+detect = { plugin = "mtcnn", align = "five_points" }
+[[test_sets]]
+name = "more"
+dataset = { plugin = "orl" }
+detect = { margin = 0.1 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("detect = { margin = 0.1 }", "detect = false", None),
+        ("detect = { margin = 0.1 }", "detect = true", ("test_sets.1.detect", "False was expected")),
+        ("margin = 0.2", "margin = 9", ("preprocess.detect.margin", "9 is greater than the maximum of 2")),
+        (
+            '"mtcnn", align = "five_points"',
+            '"mtcnn", algn = "eyes"',
+            ("test_sets.0.detect", UNEXPECTED.format("'algn'")),
+        ),
+        ("[preprocess.detect]", "[preprocess]\ndetect = false\n[augment]", None),
+    ],
+)
+def test_faces_may_be_found_or_not_and_otherwise_in_a_test_set(checked, old, new, expected):
+    text = DETECTION
+    if "[augment]" in new:
+        text = text.replace('plugin = "haar"\nmargin = 0.2\n', "")
+    assert checked(SPEC + text) == []
+    # A key that every detector has is checked with those of the table, and with the options of the detector.
+    assert set(checked(SPEC + text.replace(old, new))) == ({expected} if expected else set())
+
+
 def test_a_plugin_that_does_not_exist_is_told_with_those_that_do(checked):
     ((place, message),) = checked(SPEC.replace('"contrastive"', '"contrast"'))
     assert place == "losses.0.plugin"

@@ -23,10 +23,12 @@ def lossy(study, changed):
 
 
 def test_the_line_says_what_was_lost_and_what_that_does_to_the_best_row(lossy, changed):
-    said = "12 images could not be used, and 1 person could not take part: FTA 10.0 %, FTE 2.0 % of the test"
+    said = "12 images of the data set could not be used, and 1 person could not take part: FTA 10.0 %, FTE 2.0 % of the test"
     assert lost_sentence(lossy) == f"{said}; so twin rejects 19.0 %, not 10.0 %"
     one = lossy.failures.to_jsonable() | {"images": 1, "people": 0, "fte": 0, "rates": []}
-    assert lost_sentence(changed(lossy, failures=one)) == "1 image could not be used: FTA 10.0 %, FTE 0.0 % of the test"
+    assert lost_sentence(changed(lossy, failures=one)) == (
+        "1 image of the data set could not be used: FTA 10.0 %, FTE 0.0 % of the test"
+    )
 
 
 def test_rows_come_in_the_order_of_the_leaderboard(lossy):
@@ -38,7 +40,7 @@ def test_rows_come_in_the_order_of_the_leaderboard(lossy):
 
 def test_the_terminal_has_a_line_and_with_the_notes_a_table(lossy, study, drawn):
     text = " ".join(drawn(run_table(lossy, 120)).split())
-    assert "! 12 images could not be used" in text
+    assert "! 12 images of the data set could not be used" in text
     assert "FRR %" not in text
     assert "FRR %" in drawn(run_table(lossy, 120, notes=True))
     assert "could not be used" not in drawn(run_table(study, 120, notes=True))
@@ -49,3 +51,17 @@ def test_the_page_has_a_section_only_where_something_was_lost(lossy, study):
     assert content is not None
     assert content["rows"] == error_rows(lossy)
     assert shown_failures(study) is None
+
+
+def test_nothing_is_said_of_a_row_that_rejects_no_more(lossy, changed):
+    same = rates("twin", 0.01, 0.1) | {"frr": {"mean": 0.1, "ci95": None}}
+    said = lost_sentence(changed(lossy, failures=lossy.failures.to_jsonable() | {"rates": [same]}))
+    assert said.endswith("FTE 2.0 % of the test")
+
+
+def test_on_a_test_set_the_line_names_it_and_the_table_stands_beside(lossy, changed, drawn):
+    on_set = changed(lossy, measured_on="lfw")
+    assert lost_sentence(on_set).startswith("12 images of test set lfw could not be used, and 1 person could not take ")
+    text = drawn(run_table(on_set, 120))
+    assert "test set lfw: error rates, without and with what was lost (FTA 10.0 %, FTE 2.0 %)" in text
+    assert [heading in text for heading in ("FMR %", "FNMR %", "FAR %", "FRR %")] == [True] * 4

@@ -65,7 +65,7 @@ def test_rows_come_in_the_order_of_the_leaderboard_with_their_ratio(grouped):
         ("weak", "", "", "–", "–"),
     ]
     assert [(row.group, *row.cells) for row in strict.rows] == [("f", "–", "30.0 15.0–60.0"), ("", "–", "–")]
-    assert strict.refused == ("no FMR of f: 5 people have such pairs",)
+    assert strict.refused == ("no FMR of f for weak: 5 people have such pairs",)
     assert group_tables(grouped.model_copy(update={"groups": None})) == []
 
 
@@ -77,14 +77,59 @@ def test_small_numbers_keep_two_digits(value, text):
 
 
 def test_the_terminal_shows_the_tables_and_what_they_mean(grouped, drawn):
-    text = drawn(in_terminal(grouped), 80)
+    text = drawn(in_terminal(grouped, 80), 80)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     assert any("worst / best" in line and "3.1x 0.90–11.2 m/f" in line for line in lines)
     # A row is named once.
     assert sum(line.strip().startswith("twin") for line in lines) == 1
-    assert "no FMR of f: 5 people have such pairs" in text
+    assert "no FMR of f for weak: 5 people have such pairs" in text
     assert "if that holds 1" in " ".join(text.split())
+
+
+def test_a_refusal_names_its_rows(grouped, changed):
+    """The reason of all rows is told once; that of some, with their names."""
+    why, other = "5 people have such pairs", "no pair of two people"
+    record = grouped.groups.to_jsonable()
+    record["rates"] = [
+        *rates("weak", "loss", BEST, why, why),
+        *rates("weak", "loss", BEST, why, 0.1, "m"),
+        *rates("twin", "loss", BEST, why, 0.2),
+        *rates("twin", "loss", BEST, other, 0.1, "m"),
+    ]
+    (table,) = group_tables(changed(grouped, groups=record))
+    assert table.refused == (
+        f"no FMR of f in any row: {why}",
+        f"no FMR of m for twin: {other}",
+        f"no FNMR of f for weak: {why}",
+        f"no FMR of m for weak: {why}",
+    )
+
+
+LONG = "generalized_lifted_struct(negative_margin=1.0,positive_margin=0.5)"
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.parametrize("group", ["f", "camera of the entrance hall on the left"])
+def test_no_label_and_no_rate_is_broken(grouped, changed, drawn, width, group):
+    record = grouped.groups.to_jsonable()
+    record["columns"][0]["groups"] = [group, "m"]
+    record["rates"] = [
+        *rates(LONG, "loss", BEST, 0.0375, 0.4, group),
+        *rates(LONG, "loss", BEST, 0.0375, 0.4, "m", 123),
+    ]
+    ratio = {"label": LONG, "kind": "loss", "column": "sex", "threshold": BEST, "worst": group, "best": "m"}
+    record["ratios"] = [ratio | {"rate": rate, "value": 3.125, "ci95": [0.9, 11.25]} for rate in ("fmr", "fnmr")]
+    lines = drawn(in_terminal(changed(grouped, groups=record), width), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert [line.strip() for line in lines].count(LONG) == (width > len(LONG))
+    rows = [line for line in lines if "3.8 1.9–7.5" in line]
+    assert len(rows) == 2
+    assert all(line.rstrip().endswith("40.0 20.0–80.0") for line in rows)
+    # Columns stand below their headings.
+    (heading,) = (line for line in lines if line.split()[:2] == ["group", "people"])
+    assert {line.index("3.8 1.9–7.5") for line in rows} == {heading.index("FMR %")}
+    assert {line.index("40.0 20.0–80.0") for line in rows} == {heading.index("FNMR %")}
 
 
 def test_the_page_draws_what_is_not_refused(grouped):

@@ -9,7 +9,7 @@ from faceexp.errors import InputError
 from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.experiment.baselines import PHASE1
 from faceexp.results.group_records import GroupColumnRecord, GroupsRecord
-from faceexp.results.on_set import compared, file_on_set, on_set, over_sets
+from faceexp.results.on_set import compared, file_on_set, judged_metric, on_set, over_sets
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import RunRecord, TrialFile, TrialRecord
 from faceexp.results.set_record import SetRecord
@@ -171,3 +171,51 @@ def test_rates_and_groups_are_those_of_the_set(run):
     assert rows["good", "tar@far=0.1"].met == pytest.approx(0.05)
     assert rows["good", "fold_accuracy"].folds == 2
     assert rows["good", "fold_accuracy"].standard_error == pytest.approx(0.125)
+
+
+def test_losses_are_compared_with_what_they_start_from_there_too(run):
+    """Of a trunk with trained weights there is no phase-1 embedding."""
+    labels = {PHASE1.label: "trunk arcface.onnx"}
+    trials = [each.model_copy(update={"label": labels.get(each.label, each.label)}) for each in run.trials]
+    verdict = run.verdict.model_copy(update={"reference": "trunk arcface.onnx"})
+    verdict = on_set(run.model_copy(update={"trials": tuple(trials), "verdict": verdict}), "b").verdict
+    assert verdict.reference == "trunk arcface.onnx"
+    # On the other set the order is turned.
+    assert {claim.label: claim.verdict for claim in verdict.helps} == {"good": "worse", "poor": "better"}
+    assert {claim.reference for claim in verdict.helps} == {"trunk arcface.onnx"}
+
+
+def test_of_a_run_without_losses_no_question_may_be_left(run):
+    verdict = run.verdict.model_copy(update={"questions": ()})
+    judged = on_set(run.model_copy(update={"verdict": verdict}), "b").verdict
+    assert (judged.questions, judged.helps, judged.best) == ((), (), ())
+
+
+@pytest.mark.parametrize(
+    ("declared", "sets", "expected"),
+    [
+        ("eer", [[{"eer": 0.1, "map_at_r": 0.2}], [{"eer": 0.1}]], "eer"),
+        # Rank 1 is not measured on test sets.
+        ("rank_1", [[{"map_at_r": 0.2}, {}], [{"map_at_r": 0.3}]], "map_at_r"),
+        # On a list of pairs of people without names, no search for somebody is.
+        ("map_at_r", [[{"map_at_r": 0.2}], [{"map_at_r": None, "accuracy": 0.9}]], "accuracy"),
+        ("rank_1", [[{"map_at_r": None, "accuracy": 0.9}]], "accuracy"),
+    ],
+)
+def test_sets_are_judged_by_what_all_of_them_have(declared, sets, expected):
+    assert judged_metric(declared, sets) == expected
+
+
+def test_what_the_set_has_lost_stands_in_the_place_of_what_the_test_part_has(run):
+    rates = {"fta": 0.1, "fte": 0.0, "lost_similar": 0.2, "lost_different": 0.1}
+    lost = {"images": 3, "of_images": 30, "people": 0, "fta": 0.1, "fte": 0.0}
+    own = lost | {"images": 5}
+    changed = run.to_jsonable() | {"failures": own}
+    changed["test_sets"][0] |= {"acquisition": rates, "failures": lost}
+    changed["notes"] += ["5 of 72 images of the data set could not be used", "3 of 30 images of test set b could not"]
+    changed["note_kinds"] += ["failures", "failures"]
+    made = on_set(RunRecord.model_validate(changed), "b")
+    assert made.failures.images == 3
+    assert [split.acquisition.lost_similar for split in made.parts] == [0.2] * 6
+    assert [note.text for note in made.remarks if note.kind == "failures"] == ["3 of 30 images of test set b could not"]
+    assert on_set(RunRecord.model_validate(changed), "c").failures is None

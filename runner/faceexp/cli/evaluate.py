@@ -56,6 +56,16 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    detect: Annotated[
+        str | None,
+        typer.Option(
+            "--detect",
+            metavar="DETECTOR",
+            help="How faces are found in the data set: a plugin of `faceexp list-plugins detector`, or `none` where "
+            "its images are crops already. By default as for the model's own photos; of a file of a network, whose "
+            "photos nobody knows, images are taken whole.",
+        ),
+    ] = None,
     out: Out = Path("runs"),
     store: StoreFolder = None,
     jobs: Jobs = 1,
@@ -70,7 +80,8 @@ def evaluate(
     from faceexp.serving.evaluated import SEEDS, experiment_of
 
     listed = {"kind": "pairs_file", **({} if pairs == "own" else {"path": str(user_path(pairs))})} if pairs else None
-    text = experiment_of(model, dataset, path, listed or {"kind": "open_set"}, (0,) if pairs else SEEDS)
+    protocol, seeds = listed or {"kind": "open_set"}, (0,) if pairs else SEEDS
+    text = experiment_of(model, dataset, path, protocol, seeds, detect)
     chosen = [f'pretrained[0].distance="{distance.value}"'] if distance else []
     study = pipeline.loads(text, "evaluate", overrides=[*(overrides or ()), *chosen])
     with quiet() as stderr:

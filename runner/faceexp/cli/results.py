@@ -151,16 +151,25 @@ def report(
         chosen=finished.model_to_use(),
     )
     show(table, runs.open_run(folder).results if as_json and test_set is None else finished.results, as_json=as_json)
-    over_sets = sets_table(finished.results, output_console().width, str(folder))
-    if over_sets and not as_json:
-        output_console().print(over_sets)
-    if matrix and not as_json:
-        output_console().print(terminal.matrix(finished.results, metric), soft_wrap=True)
-        output_console().print(terminal.budgets(finished.results))
-    if groups and not as_json:
-        from faceexp.report.terminal.groups import groups as tables
+    if not as_json:
+        if over_sets := sets_table(finished.results, output_console().width, str(folder)):
+            output_console().print(over_sets)
+        _print_further(finished.results, metric, matrix=matrix, groups=groups)
 
-        output_console().print(tables(finished.results))
+
+def _print_further(run: "RunRecord", metric: "Metric", *, matrix: bool, groups: bool) -> None:
+    """Print what ``report`` shows on demand alone."""
+    from faceexp.report.columns import trains
+    from faceexp.report.terminal import run as terminal
+    from faceexp.report.terminal.groups import groups as tables
+
+    console = output_console()
+    if matrix:
+        console.print(terminal.matrix(run, metric), soft_wrap=True)
+        if trains(run):
+            console.print(terminal.budgets(run))
+    if groups:
+        console.print(tables(run, console.width))
 
 
 def _columns(run: "RunRecord", keys: str | None) -> "list[Metric] | None":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from faceexp.contract import DetectorPlugin, FaceData
 from faceexp.data import detectors, images
 from faceexp.data.face_data import place_of
 from faceexp.errors import InputError, Problem, first_of
-from faceexp.experiment.schema import Experiment
+from faceexp.experiment.schema import Preprocess
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Artefact, Store, source_digest
 
@@ -33,9 +34,45 @@ DIGEST_BYTES = 16
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class Sought:
+    """What came of looking for faces in the images of a data set.
+
+    Attributes:
+        photos: How many images could be decoded and were searched; 0 where no face is looked for.
+        missed: In how many of them no face was found that could be taken.
+        ready: How many have the size of the network's images already.
+    """
+
+    photos: int = 0
+    missed: int = 0
+    ready: int = 0
+
+    @property
+    def suspicion(self) -> str:
+        """Why these images seem to be crops already, in which no face should be looked for; empty where they do not."""
+        if 2 * self.missed > self.photos:
+            return f"no face is found in {self.missed:,} of {self.photos:,} images"
+        if self.photos and self.ready == self.photos:
+            return f"all {self.photos:,} images have the size of the network's images already"
+        return ""
+
+
+class UnusableImagesError(InputError):
+    """Images cannot be used, and none may be left out.
+
+    Attributes:
+        sought: What came of looking for faces in all of them.
+    """
+
+    def __init__(self, problems: Iterable[Problem], sought: Sought) -> None:
+        self.sought = sought
+        super().__init__(problems)
+
+
 def decoded_images(
     data: FaceData,
-    experiment: Experiment,
+    preprocess: Preprocess,
     store: Store,
     progress: Progress,
     configured: ConfiguredPlugin | None = None,
@@ -44,14 +81,18 @@ def decoded_images(
 
     Args:
         data: The data set.
-        experiment: Its table ``[preprocess]`` says how images become arrays.
+        preprocess: How images become arrays.
         store: Where finished work is kept.
         progress: Is called with how many images are done, and of how many.
-        configured: The detector that the experiment names, if it names one.
+        configured: The detector that is to find faces, if one is.
+
+    Raises:
+        UnusableImagesError: Images cannot be used, and ``preprocess`` wants that to be an error.
+        InputError: The detector cannot be used.
     """
     inputs = {
         "fingerprint": data.fingerprint,
-        "preprocess": experiment.preprocess.model_dump(mode="json"),
+        "preprocess": preprocess.model_dump(mode="json"),
         "code": source_digest(*SOURCES),
         "pillow": PIL.__version__,
         "detector": configured.identity if configured else None,
@@ -59,20 +100,21 @@ def decoded_images(
 
     def make(folder: Path) -> None:
         detector = detectors.ready(configured, data.columns)
-        _decode_all(data, experiment, detector, folder, progress)
+        _decode_all(data, preprocess, detector, folder, progress)
 
     return store.get("images", inputs, make)
 
 
 def _decode_all(
-    data: FaceData, experiment: Experiment, detector: DetectorPlugin | None, folder: Path, progress: Progress
+    data: FaceData, preprocess: Preprocess, detector: DetectorPlugin | None, folder: Path, progress: Progress
 ) -> None:
-    preprocess = experiment.preprocess
     count = len(data.images)
     file = folder / "images.npy"
     array = new_array_file(file, np.uint8, (count, *images.shape(preprocess)))
     digests = np.zeros((count, DIGEST_BYTES), np.uint8)
     faces = np.ones(count, np.int32)
+    sizes = np.zeros((count, 2), np.int32)
+    missed = np.zeros(count, np.bool_)
 
     known = data.columns.get("landmarks")
 
@@ -84,8 +126,10 @@ def _decode_all(
             else:
                 picture = images.decode(source, preprocess, detector, landmarks)
         except images.UnreadableImageError as error:
+            if isinstance(error, images.FaceNotFoundError):
+                sizes[index], missed[index] = error.size, True
             return images.unreadable(place_of(data, index), error)
-        array[index], faces[index] = picture.pixels, picture.faces
+        array[index], faces[index], sizes[index] = picture.pixels, picture.faces, picture.size
         # Here the pixels are at hand; later, all of them would have to be read from the file once more.
         digest = hashlib.blake2b(picture.pixels.data, digest_size=DIGEST_BYTES).digest()
         digests[index] = np.frombuffer(digest, np.uint8)
@@ -104,8 +148,11 @@ def _decode_all(
         for start, unusable in zip(starts, pool.map(decode_block, starts), strict=True):
             progress(min(start + block, count), count)
             problems.update(unusable)
+    ready = int((sizes == preprocess.size).all(axis=1).sum())
+    sought = Sought(int(sizes.any(axis=1).sum()), int(missed.sum()), ready) if detector else Sought()
     if problems and preprocess.on_unreadable == "error":
-        raise InputError(first_of(list(problems.values()), "and {} more images that cannot be used"))
+        listed = first_of(list(problems.values()), "and {} more images that cannot be used")
+        raise UnusableImagesError(listed, sought)
     readable = np.array([index for index in range(count) if index not in problems], dtype=np.int64)
     array.flush()
     if problems:
@@ -117,6 +164,12 @@ def _decode_all(
     np.save(folder / "faces.npy", faces[readable], allow_pickle=False)
     skipped = [str(problem) for problem in problems.values()]
     (folder / "skipped.json").write_text(json.dumps(skipped, indent=1), encoding="utf-8")
+    (folder / "sought.json").write_text(json.dumps(asdict(sought)), encoding="utf-8")
+
+
+def sought_in(artefact: Artefact) -> Sought:
+    """Return what came of looking for faces in the images of an artefact."""
+    return Sought(**json.loads((artefact.path / "sought.json").read_text(encoding="utf-8")))
 
 
 def alike(digests: ByteArray) -> list[IntArray]:

@@ -80,8 +80,7 @@ def of_model(detect: Detect, folder: Path) -> ConfiguredPlugin:
     """
     registry = discover()
     try:
-        options = _placed(detect, path_options(registry.find("detector", detect.plugin).load()), folder)
-        return registry.configure("detector", detect.plugin, options)
+        return registry.configure("detector", detect.plugin, with_its_files(detect, folder).options)
     except BrokenPluginError as error:
         raise error.as_input_error() from error
     except ValidationError as error:
@@ -93,15 +92,16 @@ def of_model(detect: Detect, folder: Path) -> ConfiguredPlugin:
         raise InputError([Problem(f"{why}; {problem.message}", str(folder)) for problem in error.problems]) from error
 
 
-def _placed(detect: Detect, of_paths: Collection[str], folder: Path) -> dict[str, object]:
-    """Return the options of a model's detector with files where they are.
+def with_its_files(detect: Detect, folder: Path) -> Detect:
+    """Return how the faces of a model's photos are found, with the files of its detector where they are.
 
     Raises:
-        InputError: There is no such file.
+        InputError: The detector is not installed, or there is no such file.
     """
+    of_paths = path_options(discover().find("detector", detect.plugin).load())
     options = {key: str(folder / value) if key in of_paths else value for key, value in detect.options.items()}
     for key in of_paths:
         file = str(options.get(key, ""))
         if file and not Path(file).expanduser().exists():
             raise InputError(f"the detector {detect.plugin!r} needs the file {file}, which is not there; put it back")
-    return options
+    return detect.model_copy(update={"options": options})

@@ -56,6 +56,18 @@ class UnreadableImageError(Exception):
     """An image file cannot be turned into pixels."""
 
 
+class FaceNotFoundError(UnreadableImageError):
+    """A photo does not show the face that is looked for, or not as it is wanted.
+
+    Attributes:
+        size: Height and width of the photo.
+    """
+
+    def __init__(self, message: str, size: tuple[int, int]) -> None:
+        self.size = size
+        super().__init__(message)
+
+
 @dataclass(frozen=True)
 class Picture:
     """An image as the experiment wants it.
@@ -63,10 +75,12 @@ class Picture:
     Attributes:
         pixels: uint8 (H, W, C).
         faces: How many faces the picture shows; 1 where no detector was used.
+        size: Height and width of the upright photo from which it was made.
     """
 
     pixels: ByteArray
     faces: int = 1
+    size: tuple[int, int] = (0, 0)
 
 
 def decode(
@@ -145,9 +159,10 @@ def prepare(
         UnreadableImageError: Its pixels are of an unknown range, or the face that is looked for is not there.
     """
     photo, faces = upright(image), 1
+    size = (photo.height, photo.width)
     if preprocess.detect:
         photo, faces = _face(photo, preprocess, preprocess.detect, detector, landmarks)
-    return Picture(resized(photo, preprocess), faces)
+    return Picture(resized(photo, preprocess), faces, size)
 
 
 def resized(photo: Image.Image, preprocess: Preprocess) -> ByteArray:
@@ -173,7 +188,7 @@ def _face(
         searched = detection.search(photo, detect, detector, landmarks)
         taken = detection.cut(searched, preprocess, detect, detector)
     except detection.NoFaceError as error:
-        raise UnreadableImageError(str(error)) from error
+        raise FaceNotFoundError(str(error), (photo.height, photo.width)) from error
     return cropped(photo, taken, preprocess), len(searched.faces)
 
 

@@ -8,7 +8,13 @@ from typing import Literal
 
 from faceexp.arrays import AnyArray, IntArray
 from faceexp.data.groups import Groups
+from faceexp.data.lost import Lost
 from faceexp.data.templates import Templates
+
+
+def set_in_words(name: str | None) -> str:
+    """Return what a test set is called in sentences; without a name, the data set of the experiment."""
+    return "the data set" if name is None else f"test set {name}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class PlannedSet:
         shared: What it shares with the data set that is trained on.
         dropped_people: How many people were left out because they are shared.
         dropped_images: How many images of these.
+        wanted_pairs: How many pairs its list names, those that cannot be judged included; 0 without a list.
+        wanted_images: How many images it would have if all could be used and none was left out.
+        lost: Those that cannot be used; nothing where all can.
         columns: What is known of each of its images besides, by name.
     """
 
@@ -60,6 +69,9 @@ class PlannedSet:
     shared: tuple[Shared, ...] = ()
     dropped_people: int = 0
     dropped_images: int = 0
+    wanted_pairs: int = 0
+    wanted_images: int = 0
+    lost: Lost | None = None
     columns: Mapping[str, AnyArray] = field(default_factory=dict)
 
     def posed(self, templates: Templates) -> PlannedSet:

@@ -19,7 +19,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from faceexp.arrays import IntArray
-    from faceexp.data.lost import Lost
+    from faceexp.data.lost import Lost, LostOfList
     from faceexp.data.splits import Split
 
 
@@ -64,18 +64,22 @@ def acquisition(lost: Lost, labels: IntArray, split: Split, *, by_person: bool) 
         by_person: Whether people are dealt to parts, as in an open set, and not their images.
     """
     if lost.tested:
-        tested = lost.tested[split.fold]
-        fta = tested.lost_images / tested.images
-        similar = tested.lost_similar / tested.similar if tested.similar else fta
-        different = tested.lost_different / tested.different if tested.different else fta
-        return Acquisition(fta, tested.lost_people / tested.people, similar, different)
+        return acquisition_of_list(lost.tested[split.fold])
     people = len(np.unique(labels))
     fte = lost.people / (people + lost.people)
     if by_person:
         of_part = np.unique(labels[split.test])
         nobody = np.count_nonzero(lost.labels < 0)
         images = np.count_nonzero(np.isin(lost.labels, of_part)) + nobody * len(of_part) / people
-        fta = images / (len(split.test) + images)
+        fta = float(images / (len(split.test) + images))
     else:
         fta = len(lost.labels) / (len(labels) + len(lost.labels))
     return Acquisition(fta, fte, fta, fta)
+
+
+def acquisition_of_list(tested: LostOfList) -> Acquisition:
+    """Return what is lost of what a list names, or of a test set, all of which is tested."""
+    fta = tested.lost_images / tested.images
+    similar = tested.lost_similar / tested.similar if tested.similar else fta
+    different = tested.lost_different / tested.different if tested.different else fta
+    return Acquisition(fta, tested.lost_people / tested.people, similar, different)

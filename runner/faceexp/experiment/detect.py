@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BeforeValidator,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
+    Tag,
     WithJsonSchema,
     model_serializer,
     model_validator,
@@ -81,3 +84,39 @@ class Detect(Table):
         later: dict[str, object] = {"plugin": USUAL, "options": {}, "template": None, "template_size": None}
         table = {key: value for key, value in write(self).items() if key not in later or value != later[key]}
         return {**table, "align": {"eyes": True, "none": False}.get(self.align, self.align)}
+
+
+# What pydantic puts into the place of a mistake in such a table, and no file has there.
+OWN_TABLE = "own table"
+
+
+def _is_table(given: object) -> str:
+    return "crops" if given is False else OWN_TABLE
+
+
+# How the faces of a test set are found: false where its images are crops already.
+OwnDetect = Annotated[
+    Annotated[Literal[False], Tag("crops")] | Annotated[Detect, Tag(OWN_TABLE)], Discriminator(_is_table)
+]
+
+
+def off(given: object) -> object:
+    """Return how faces are found, of what a file says: ``false`` is the same as no table."""
+    return None if given is False else given
+
+
+def inheriting(own: Mapping[str, Any], shared: object) -> dict[str, Any]:
+    """Return a table of how faces are found, in which what it does not say is that of the shared table.
+
+    Options are inherited by the same detector alone, and a template by a table that lays faces on it and gives none.
+
+    Args:
+        own: What a test set says.
+        shared: What the file has as ``[preprocess.detect]``.
+    """
+    base = {"plugin": USUAL, **shared} if isinstance(shared, Mapping) else {"plugin": USUAL}
+    if own.get("plugin", base["plugin"]) != base["plugin"]:
+        base = {key: value for key, value in base.items() if key in Detect.model_fields.keys() - {"options"}}
+    if "template" in own or own.get("align", "five_points") != "five_points":
+        base = {key: value for key, value in base.items() if key not in ("template", "template_size")}
+    return {**base, **own}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from faceexp.contract import RESERVED
 from faceexp.errors import Problem
-from faceexp.experiment.detect import USUAL, Detect
+from faceexp.experiment.detect import OWN_TABLE, USUAL, Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
 from faceexp.experiment.references import SEE_LIST, Reference, plugin_table, sets_of
@@ -303,7 +303,7 @@ def _explain(
 ) -> Iterator[tuple[KeyPath, Problem]]:
     """Yield ``(path inside the table, problem)`` for every error of pydantic."""
     for mistake in mistakes(error):
-        inner = tuple(part for part in mistake["loc"] if part != "options")
+        inner = tuple(part for part in mistake["loc"] if part not in ("options", OWN_TABLE))
         path = (*prefix, *inner)
         yield inner, document.problem(path, explain(mistake, _keys_beside(model, inner)))
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from faceexp.errors import Problem
+from faceexp.experiment.detect import Detect, inheriting
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.schema import PluginRef
 from faceexp.experiment.toml import Document
@@ -23,6 +24,11 @@ class Reference:
     name: str
     options: TomlTable
     path: KeyPath
+
+
+def shared_by(path: KeyPath) -> KeyPath:
+    """Return the place of the table from which one of a loss or of a test set takes what it does not say itself."""
+    return ("preprocess", *path[2:]) if path[0] == "test_sets" else path[2:]
 
 
 def plugin_table(
@@ -53,6 +59,8 @@ def sets_of(document: Document, problems: list[Problem], references: list[Refere
     tables = document.data.get("test_sets")
     if not isinstance(tables, list):
         return {}
+    preprocess = document.data.get("preprocess")
+    shared = preprocess.get("detect") if isinstance(preprocess, dict) else None
     moved: list[object] = []
     # Capitals do not count: sets name files, too.
     names = [str(entry.get("name")).casefold() if isinstance(entry, dict) else None for entry in tables]
@@ -60,10 +68,17 @@ def sets_of(document: Document, problems: list[Problem], references: list[Refere
         if names[place] is not None and names.index(names[place]) < place and "name" in entry:
             message = f"is already the name of test_sets[{names.index(names[place])}]; give each its own"
             problems.append(document.problem(("test_sets", place, "name"), message))
-        if isinstance(entry, dict) and "dataset" in entry:
-            path: KeyPath = ("test_sets", place, "dataset")
-            faces = plugin_table(document, entry["dataset"], path, PluginRef, problems, references, "dataset")
-            moved.append({**entry, "dataset": faces})
-        else:
+        if not isinstance(entry, dict):
             moved.append(entry)
+            continue
+        changed: TomlTable = {}
+        if "dataset" in entry:
+            path: KeyPath = ("test_sets", place, "dataset")
+            changed["dataset"] = plugin_table(
+                document, entry["dataset"], path, PluginRef, problems, references, "dataset"
+            )
+        if isinstance(entry.get("detect"), dict):
+            path, whole = ("test_sets", place, "detect"), inheriting(entry["detect"], shared)
+            changed["detect"] = plugin_table(document, whole, path, Detect, problems, references, "detector")
+        moved.append({**entry, **changed})
     return {"test_sets": moved}

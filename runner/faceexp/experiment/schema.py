@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -17,7 +18,7 @@ from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment import table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
-from faceexp.experiment.detect import Detect
+from faceexp.experiment.detect import Detect, off
 from faceexp.experiment.evaluation import Evaluation
 from faceexp.experiment.published import Published
 from faceexp.experiment.search import Search
@@ -41,7 +42,13 @@ class Preprocess(Table):
     on_unreadable: Literal["error", "skip"] = Field(
         "error", description="Whether an image that cannot be decoded stops the run or is left out."
     )
-    detect: Detect | None = Field(None, description="Find and crop the face; without it, images are taken whole.")
+    detect: Annotated[Detect | None, BeforeValidator(off)] = Field(
+        None, description="Find and crop the face; without it, or with false, images are taken whole."
+    )
+
+    def of_set(self, entry: SetEntry) -> Preprocess:
+        """Return how the images of a test set become arrays: its faces may be found in another way."""
+        return self if entry.detect is None else self.model_copy(update={"detect": entry.detect or None})
 
 
 class Augment(Table):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from faceexp.experiment.detect import OwnDetect
 from faceexp.experiment.table import PluginRef, Table
 
 # What a run calls its own parts and the columns of its tables; a set of that name could not be told from them.
@@ -57,3 +58,13 @@ class SetEntry(Table):
         "error: the run does not begin; warn: they are measured, and the report says so; drop: these people are left "
         "out of the set, never out of training.",
     )
+    detect: OwnDetect | None = Field(
+        None,
+        description="How the faces of its photos are found: false where its images are crops already, or a table with "
+        "the keys of [preprocess.detect], which it inherits; by default as in [preprocess.detect].",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol.
+        return {key: value for key, value in write(self).items() if key != "detect" or value is not None}

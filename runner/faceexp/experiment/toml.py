@@ -14,6 +14,7 @@ import tomli_w
 
 from faceexp.errors import MAX_LISTED, InputError, Problem, printable
 from faceexp.experiment.decode import NotTomlError, decode, unfit
+from faceexp.experiment.detect import USUAL
 from faceexp.experiment.lines import KeyPath, TomlTable, locate
 from faceexp.experiment.messages import cut, short
 from faceexp.experiment.overrides import Override, apply
@@ -126,6 +127,10 @@ def dump(experiment: Experiment) -> str:
         table.update(table.pop("options", {}))
     for entry in data.get("test_sets", ()):
         entry["dataset"].update(entry["dataset"].pop("options"))
+        if isinstance(entry.get("detect"), dict):
+            # Without its name, the detector would be that of [preprocess.detect] when the file is read again.
+            entry["detect"] = {"plugin": USUAL, **entry["detect"], **entry["detect"].get("options", {})}
+            entry["detect"].pop("options", None)
     losses = []
     for entry in experiment.losses:
         loss: TomlTable = {"plugin": entry.plugin, "label": entry.label, **entry.options}

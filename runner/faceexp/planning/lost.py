@@ -9,8 +9,7 @@ import numpy as np
 from faceexp.arrays import IntArray
 from faceexp.data.lost import Lost, LostOfList
 from faceexp.data.splits import Parts
-from faceexp.data.templates import Templates
-from faceexp.experiment.schema import Protocol
+from faceexp.data.test_set import set_in_words
 from faceexp.values import Note
 
 
@@ -71,7 +70,13 @@ def _of_pairs(labels: IntArray, pairs: IntArray, lost: IntArray, used: IntArray)
 
 
 def lost_note(
-    lost: Lost | None, images: int, people: int, protocol: Protocol, templates: Templates | None = None
+    lost: Lost | None,
+    images: int,
+    people: int,
+    *,
+    closed: bool = False,
+    templates: bool = False,
+    name: str | None = None,
 ) -> list[Note]:
     """Return what is to be known of images that are lost; nothing where none is.
 
@@ -79,12 +84,14 @@ def lost_note(
         lost: What is lost.
         images: How many images are used.
         people: How many people take part.
-        protocol: How the data are cut.
-        templates: The templates that are judged in the place of images, if any are.
+        closed: Whether images and not people are dealt to parts.
+        templates: Whether templates are judged in the place of images.
+        name: The name of the test set; ``None`` for the data set of the experiment.
     """
     if lost is None:
         return []
-    of_images = f"{len(lost.labels)} of {images + len(lost.labels)} images could not be used"
+    owner = set_in_words(name)
+    of_images = f"{len(lost.labels)} of {images + len(lost.labels)} images of {owner} could not be used"
     of_people = f", so that {lost.people} of {people + lost.people} people are left out" if lost.people else ""
     counted = (
         "FRR and FAR are not given, since a template is not lost with an image"
@@ -92,6 +99,6 @@ def lost_note(
         else "FRR and FAR count these as rejected"
     )
     text = f"{of_images}{of_people}; FNMR and FMR are about what was compared, {counted}"
-    if protocol.kind == "closed_set":
+    if closed:
         text += "; they belong to no part, so the share of all images stands for that of the test part"
     return [Note("failures", text)]

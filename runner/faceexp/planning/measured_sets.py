@@ -11,16 +11,17 @@ import numpy as np
 from faceexp.arrays import ByteArray, IntArray
 from faceexp.contract import FaceData
 from faceexp.data import overlap
-from faceexp.data.decode import decoded_images
 from faceexp.data.face_data import image_name, some
 from faceexp.data.test_set import PlannedSet, Shared
 from faceexp.errors import InputError
+from faceexp.planning.decoding import decoded_of
 from faceexp.planning.groups import fault_of, group_texts, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import pairs_to_judge
+from faceexp.planning.lost import lost_images, lost_note
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Artefact, Store, digest, source_digest
-from faceexp.values import Event, EventCallback, Note, Resolved, ResolvedSet
+from faceexp.values import EventCallback, Note, Resolved, ResolvedSet
 
 Build = Callable[[ConfiguredPlugin], FaceData]
 # What readers call the kinds of what two sets share: one of it, and several.
@@ -154,13 +155,8 @@ def decode_sets(
     notes: list[Note] = []
     issues: list[Issue] = []
     for one in built:
-        artefact = decoded_images(
-            one.data,
-            resolved.experiment,
-            store,
-            lambda done, total: on_event(Event("images", done, total)),
-            resolved.detector,
-        )
+        preprocess = resolved.experiment.preprocess.of_set(one.resolved.entry)
+        artefact, warnings = decoded_of(one.data, preprocess, one.resolved.detector, store, on_event, one.name)
         of_images, people = _shared_images(one, training, artefact, decoded, store)
         mode = one.resolved.entry.overlap
         if mode == "error" and of_images:
@@ -173,7 +169,7 @@ def decode_sets(
         is_measured = np.isin(readable, one.measured)
         is_used = is_measured & ~np.isin(one.data.labels[readable], left_out)
         used = readable[is_used]
-        planned = _planned(one, used, first)
+        planned = _planned(one, used, first, readable, left_out)
         if mode == "drop":
             planned = dataclasses.replace(
                 planned, dropped_people=len(people), dropped_images=int(is_measured.sum()) - len(used)
@@ -189,20 +185,42 @@ def decode_sets(
         images.append((artefact, np.flatnonzero(is_used)))
         notes += [Note("test_set", f"test set {one.name}: {text}") for text in group_texts(groups, planned.labels)]
         notes += [Note("test_set", f"test set {one.name}: {fault}") for fault in faults.values() if fault]
-        notes += _notes(planned, len(one.measured) - int(is_measured.sum()), mode)
+        notes += warnings
+        notes += _notes(planned, mode)
+        # Where templates are judged, what is lost of images does not tell their rates.
+        judges_templates = resolved.experiment.evaluation.templates is not None
+        notes += lost_note(
+            planned.lost, len(used), len(planned.identities), templates=judges_templates, name=planned.name
+        )
         first += len(used)
     if issues:
         raise UnplannableError(issues)
     return DecodedSets(tuple(sets), tuple(images), tuple(notes))
 
 
-def _planned(one: BuiltSet, used: IntArray, first: int) -> PlannedSet:
+def _planned(one: BuiltSet, used: IntArray, first: int, readable: IntArray, left_out: Sequence[int]) -> PlannedSet:
+    """Return a set as it is measured.
+
+    Args:
+        one: Its data.
+        used: Its images that are measured.
+        first: The place of the first of them among the images of the plan.
+        readable: All of its images that can be used.
+        left_out: The people who are left out.
+    """
     people, counted = np.unique(one.data.labels[used], return_inverse=True)
     pairs = folds = None
     if one.pairs is not None:
         is_left = np.isin(one.pairs, used).all(axis=1)
         pairs = np.searchsorted(used, one.pairs[is_left])
         folds = None if one.folds is None else one.folds[is_left]
+    wanted = one.measured[~np.isin(one.data.labels[one.measured], left_out)]
+    if one.pairs is None:
+        nobody: IntArray = np.empty(0, np.int64)
+        lost = lost_images(one.data.labels, wanted, readable, used, parts_of_lists=(nobody, nobody, wanted))
+    else:
+        of_them = one.pairs[np.isin(one.pairs, wanted).all(axis=1)]
+        lost = lost_images(one.data.labels, wanted, readable, used, [of_them])
     listed = [None if each is None else each.tolist() for each in (pairs, folds)]
     return PlannedSet(
         name=one.name,
@@ -215,6 +233,9 @@ def _planned(one: BuiltSet, used: IntArray, first: int) -> PlannedSet:
         folds=folds,
         people_known=one.data.people_known,
         columns={name: values[used] for name, values in one.data.columns.items()},
+        wanted_pairs=0 if one.pairs is None else len(one.pairs),
+        wanted_images=len(one.measured),
+        lost=lost,
     )
 
 
@@ -303,12 +324,14 @@ def _told(shared: Sequence[Shared]) -> str:
     return "; ".join(parts)
 
 
-def _notes(planned: PlannedSet, unreadable: int, mode: str) -> Iterator[Note]:
-    judged = "all pairs" if planned.pairs is None else f"{len(planned.pairs):,} listed pairs"
-    left_out = f", {unreadable} images left out that cannot be used" if unreadable else ""
+def _notes(planned: PlannedSet, mode: str) -> Iterator[Note]:
+    judged = "all pairs"
+    if planned.pairs is not None:
+        lacking = f" of {planned.wanted_pairs:,}" if len(planned.pairs) < planned.wanted_pairs else ""
+        judged = f"{len(planned.pairs):,}{lacking} listed pairs"
     in_folds = "" if planned.folds is None else f" in {len(np.unique(planned.folds))} folds"
     people = f"{len(planned.identities)} people, " if planned.people_known else ""
-    size = f"{people}{len(planned.rows)} images, {judged}{in_folds}{left_out}"
+    size = f"{people}{len(planned.rows)} images, {judged}{in_folds}"
     yield Note("test_set", f"test set {planned.name}: {size}; {planned.source}")
     if not planned.shared:
         name = "name of a person and no " if planned.people_known else ""

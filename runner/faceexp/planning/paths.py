@@ -11,12 +11,13 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from faceexp.errors import InputError, Problem, near
+from faceexp.experiment.detect import Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import backslash_hint
-from faceexp.experiment.references import Reference
+from faceexp.experiment.references import Reference, shared_by
 from faceexp.experiment.schema import PARTS, Experiment, Finetune, Preprocess, Protocol
 from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.toml import Document
@@ -24,6 +25,7 @@ from faceexp.files import at_home
 from faceexp.registry.installed import BrokenPluginError, Registry
 from faceexp.registry.path_options import Wanted, path_options
 
+T = TypeVar("T")
 # Keys of [protocol] that are files.
 OF_PROTOCOL = ("path", *PARTS)
 
@@ -134,11 +136,13 @@ class Paths:
         return finetune.model_copy(update={"sampler": sampler.model_copy(update={"options": options})})
 
     def _preprocess(self, preprocess: Preprocess) -> Preprocess:
-        detect = preprocess.detect
-        if detect is None:
-            return preprocess
-        options = self._options("detector", detect.plugin, detect.options, ("preprocess", "detect"))
-        return preprocess.model_copy(update={"detect": detect.model_copy(update={"options": options})})
+        return preprocess.model_copy(update={"detect": self._detect(preprocess.detect, ("preprocess", "detect"))})
+
+    def _detect(self, detect: T, path: KeyPath) -> T:
+        if not isinstance(detect, Detect):
+            return detect
+        options = self._options("detector", detect.plugin, detect.options, path)
+        return detect.model_copy(update={"options": options})
 
     def _protocol(self, protocol: Protocol) -> Protocol:
         given = {key: getattr(protocol, key) for key in OF_PROTOCOL}
@@ -154,6 +158,7 @@ class Paths:
             update={
                 "dataset": entry.dataset.model_copy(update={"options": options}),
                 "protocol": entry.protocol.model_copy(update={"path": file}),
+                "detect": self._detect(entry.detect, (*path, "detect")),
             }
         )
 
@@ -164,12 +169,12 @@ class Paths:
             return {}  # which is told where the options are checked
 
     def _place(self, path: KeyPath, key: str, value: object) -> KeyPath:
-        """Return where an option of a table is written: there, in the grid, or in the sampler that losses share."""
+        """Return where an option of a table is written: there, in the grid, or in the table that it inherits from."""
         data = self.document.data
         varied = _at(data, (*path, "grid", key))
         if isinstance(varied, list) and value in varied:
             return (*path, "grid", key, varied.index(value))
-        shared = (*path[2:], key)
+        shared = (*shared_by(path), key)
         return shared if _at(data, (*path, key)) is None and _at(data, shared) is not None else (*path, key)
 
     def _completed(self, value: Any, place: KeyPath) -> Any:  # noqa: ANN401 - whatever the file says

@@ -11,7 +11,7 @@ import numpy as np
 
 from faceexp.arrays import ByteArray, IntArray
 from faceexp.contract import Distance, FaceData
-from faceexp.data.decode import alike, decoded_images, selected_images
+from faceexp.data.decode import alike, selected_images
 from faceexp.data.face_data import MAX_NAMED, image_name, names_alike, some
 from faceexp.data.seen_photos import file_digests
 from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
@@ -21,6 +21,7 @@ from faceexp.experiment.detect import Detect
 from faceexp.experiment.schema import Experiment, Pretrain, Protocol
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
 from faceexp.planning.build import build_data
+from faceexp.planning.decoding import decoded_of
 from faceexp.planning.groups import check_groups, fault_of, group_notes, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import pairs_to_judge
@@ -31,10 +32,10 @@ from faceexp.planning.prospects import prospects
 from faceexp.planning.templates import check_pairs, check_templates, template_notes, templates_of
 from faceexp.planning.trials import trials_of
 from faceexp.store import Store, digest
-from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved
+from faceexp.values import EventCallback, Note, Noted, Plan, Resolved
 
 # Notes on what somebody may want to mend. They are told before anything trains; the others stand in the results.
-MENDABLE = ("left_out", "names", "duplicates", "several_faces", "overlap")
+MENDABLE = ("left_out", "names", "duplicates", "several_faces", "crops", "overlap")
 
 
 def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
@@ -55,13 +56,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     check_templates(data, [(one.name, one.data) for one in built], experiment.evaluation.templates)
     # People are checked before decoding, which is slow; and again after it, since unreadable images do not count.
     of_people = _choose_people(data, in_question, experiment.protocol, named)
-    artefact = decoded_images(
-        data,
-        experiment,
-        store,
-        lambda done, total: on_event(Event("images", done, total)),
-        resolved.detector,
-    )
+    artefact, warnings = decoded_of(data, experiment.preprocess, resolved.detector, store, on_event)
     readable = np.load(artefact.path / "kept.npy", allow_pickle=False)
     digests: ByteArray = np.load(artefact.path / "digests.npy", allow_pickle=False)
     faces: IntArray = np.load(artefact.path / "faces.npy", allow_pickle=False)
@@ -90,9 +85,9 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
     _check_batches(fitted, labels, parts)
     changes = adapted(resolved.experiment, fitted.experiment)
-    compared = "embeddings" if resolved.pretrained else "losses"
+    shown = "which losses help" if resolved.losses else "which rows beat guessing"
     # With more people, the shares would be those of the file again; so these say how many people are enough.
-    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, compared))
+    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, shown))
     columns = {name: values[used] for name, values in data.columns.items()}
     asked = [text for text in experiment.evaluation.groups if not fault_of(data.columns, text)]
     groups = groups_of(columns, labels, asked)
@@ -103,10 +98,17 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         *_existing(fitted),
         *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
         *_duplicates(data, used, alike(digests[is_used])),
+        *warnings,
         *_of_several_faces(data, used[faces[is_used] > 1], len(used), experiment.preprocess.detect),
         *group_notes(groups, labels),
         *template_notes(templates, parts, sets.sets),
-        *lost_note(lost, len(used), len(people), experiment.protocol, templates),
+        *lost_note(
+            lost,
+            len(used),
+            len(people),
+            closed=experiment.protocol.kind == "closed_set",
+            templates=templates is not None,
+        ),
         *sets.notes,
     )
     of_files = file_digests(data, store)

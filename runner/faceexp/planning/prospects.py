@@ -27,17 +27,19 @@ MOST_PEOPLE = 10_000
 MOST_SEEDS = 10
 
 
-def prospects(labels: IntArray, protocol: Protocol, parts: Sequence[Split], compared: str = "losses") -> Iterator[Note]:
+def prospects(
+    labels: IntArray, protocol: Protocol, parts: Sequence[Split], shown: str = "which losses help"
+) -> Iterator[Note]:
     """Yield a note for each thing that the run has too little of for its questions.
 
     Args:
         labels: int (N,), the identity of each image.
         protocol: How the images were cut.
         parts: The split of each seed and fold.
-        compared: What is compared, in words.
+        shown: What a few trials can show, in words.
     """
     yield from _of_people(labels, protocol, parts)
-    yield from _of_trials(protocol, parts, compared)
+    yield from _of_trials(protocol, parts, shown)
 
 
 def _of_people(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
@@ -84,7 +86,7 @@ def enough_people(protocol: Protocol) -> int | None:
     return None
 
 
-def _of_trials(protocol: Protocol, parts: Sequence[Split], compared: str) -> Iterator[Note]:
+def _of_trials(protocol: Protocol, parts: Sequence[Split], shown: str) -> Iterator[Note]:
     used = tuple(dict.fromkeys(part.seed for part in parts))
     seeds, folds = len(used), len({part.fold for part in parts})
     # Seeds that test the same people are averaged within each fold, which then counts once.
@@ -103,11 +105,11 @@ def _of_trials(protocol: Protocol, parts: Sequence[Split], compared: str) -> Ite
         )
     best = f"which may be the best takes {TRIALS_FOR_BEST}"
     if trials >= TRIALS_FOR_HELPS:
-        text = f"{trials} trials of each row ({counted}) can show which {compared} help; {best}"
+        text = f"{trials} trials of each row ({counted}) can show {shown}; {best}"
     else:
         none = "no interval and no comparison will come out" if trials == 1 else "no verdict will come out"
         text = (
-            f"{trials} trial{'s' if trials > 1 else ''} of each row ({counted}): {none}; which {compared} help takes "
+            f"{trials} trial{'s' if trials > 1 else ''} of each row ({counted}): {none}; {shown} takes "
             f"{TRIALS_FOR_HELPS} trials at least, and {best}"
         )
     yield Note("few_trials", f"{text}: {remedy}")

@@ -8,6 +8,7 @@ from faceexp.contract import BatchNeeds, BatchSupply, FixedModelPlugin, ModelPlu
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.detect import Detect
+from faceexp.experiment.lines import KeyPath
 from faceexp.experiment.schema import Experiment, LossEntry
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.networks import image_issues
@@ -69,10 +70,17 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         and not any(entry.pretrain.enabled for entry in experiment.losses)
     ):
         issues.append(Issue(("augment",), "changes no image, since no loss has a phase 1; set phase2 = true"))
-    detect = experiment.preprocess.detect
-    detector = registry.configure("detector", detect.plugin, detect.options) if detect else None
-    if detect and detector:
-        issues += [Issue(("preprocess", "detect", "align"), why) for why in _lacks_points(detect, detector)]
+    detector = _detector(experiment.preprocess.detect, ("preprocess", "detect"), registry, issues)
+    sets = tuple(
+        ResolvedSet(
+            entry,
+            registry.configure("dataset", entry.dataset.plugin, entry.dataset.options),
+            detector=detector
+            if entry.detect is None
+            else _detector(entry.detect or None, ("test_sets", place, "detect"), registry, issues),
+        )
+        for place, entry in enumerate(experiment.test_sets)
+    )
     if issues:
         raise UnplannableError(list(dict.fromkeys(issues)))
     return Resolved(
@@ -81,10 +89,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         model,
         tuple(losses),
         pretrained=pretrained,
-        sets=tuple(
-            ResolvedSet(entry, registry.configure("dataset", entry.dataset.plugin, entry.dataset.options))
-            for entry in experiment.test_sets
-        ),
+        sets=sets,
         detector=detector,
     )
 
@@ -118,6 +123,15 @@ def with_labels(experiment: Experiment, registry: Registry) -> Experiment:
         trained = cast("ModelPlugin | FixedModelPlugin", network.plugin).trained
         rows.append(entry.model_copy(update={"label": entry.label or trained or entry.plugin}))
     return experiment.model_copy(update={"pretrained": tuple(rows)})
+
+
+def _detector(detect: Detect | None, path: KeyPath, registry: Registry, issues: list[Issue]) -> ConfiguredPlugin | None:
+    """Return the detector that a table names, checked against what the table wants of it; nothing without a table."""
+    if detect is None:
+        return None
+    detector = registry.configure("detector", detect.plugin, detect.options)
+    issues += [Issue((*path, "align"), why) for why in _lacks_points(detect, detector)]
+    return detector
 
 
 def _lacks_points(detect: Detect, detector: ConfiguredPlugin) -> list[str]:

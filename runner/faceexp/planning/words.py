@@ -15,6 +15,7 @@ from pydantic import PydanticUserError
 from faceexp.errors import InputError
 from faceexp.experiment.detect import USUAL
 from faceexp.experiment.lines import KeyPath, TomlTable
+from faceexp.experiment.references import shared_by
 from faceexp.experiment.schema import Experiment
 from faceexp.experiment.toml import Document
 from faceexp.registry.describe import JsonSchema
@@ -25,6 +26,7 @@ _PLUGINS: dict[KeyPath, str] = {
     ("dataset",): "dataset",
     ("test_sets", 0, "dataset"): "dataset",
     ("preprocess", "detect"): "detector",
+    ("test_sets", 0, "detect"): "detector",
     ("model",): "model",
     ("pretrained", 0): "model",
     ("finetune", "sampler"): "sampler",
@@ -65,8 +67,8 @@ def _wants_text(data: TomlTable, path: KeyPath, tables: JsonSchema, registry: Re
 
 def _options(data: TomlTable, path: KeyPath, kind: str, registry: Registry) -> JsonSchema:
     """Return the JSON schema of the options of the plugin that a table names, or an empty one."""
-    # A sampler of a loss that names no plugin is the shared one.
-    name = _at(data, (*path, "plugin")) or _at(data, (*path[2:], "plugin"))
+    # A sampler of a loss that names no plugin is the shared one, and so is a detector of a test set.
+    name = _at(data, (*path, "plugin")) or _at(data, (*shared_by(path), "plugin"))
     if name is None and kind == "detector":
         name = USUAL
     try:

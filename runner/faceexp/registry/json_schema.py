@@ -41,6 +41,16 @@ def schema() -> JsonSchema:
     keys["properties"].pop("options")
     properties = {**keys["properties"], **detect.get("properties", {})}
     definitions["Detect"] = {**detect, "properties": properties, "description": keys["description"]}
+    found = {"$ref": "#/$defs/Detect"}
+    # Such a table of a test set without a plugin has options of the shared detector, whichever that is.
+    own = {"type": "object", "if": {"required": ["plugin"]}, "then": found}
+    for table, allowed in (("Preprocess", found), ("SetEntry", own)):
+        key = definitions[table]["properties"]["detect"]
+        definitions[table]["properties"]["detect"] = {
+            "description": key["description"],
+            **_or_false(allowed),
+            "allOf": [_offering(found)],
+        }
     definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
     definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
     row = _plugin_schema("model", registry, PretrainedEntry, definitions, "pretrained")
@@ -125,6 +135,11 @@ def _by_plugin(kind: str, tables: dict[str, JsonSchema], definitions: JsonSchema
 def _offering(*tables: JsonSchema) -> JsonSchema:
     """Return a schema that everything satisfies: editors offer the keys of its tables, not those in a ``then``."""
     return {"anyOf": [*tables, {}]}
+
+
+def _or_false(table: JsonSchema) -> JsonSchema:
+    """Return the schema of a table in whose place ``false`` may stand; what is wrong is told of the table alone."""
+    return {"if": {"type": "boolean"}, "then": {"const": False}, "else": table}
 
 
 def _one(name: str, cls: type[Plugin], keys: JsonSchema, definitions: JsonSchema) -> JsonSchema:

@@ -11,6 +11,7 @@ from faceexp.evaluation.catalogue import ACCURACY, COLUMNS, FOLD_ACCURACY, LEADI
 from faceexp.evaluation.named import columns_among
 from faceexp.evaluation.named import metric_of as metric_named
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS
+from faceexp.report.used import used
 from faceexp.report.words import trials_counted
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import RunRecord, SummaryRecord, TrialRecord
@@ -158,6 +159,11 @@ def simplest(run: RunRecord) -> list[str]:
     return [label for label in (PIXELS.label, PCA.label) if label in there]
 
 
+def trains(run: RunRecord) -> bool:
+    """Return whether a run has losses, so that there is something from which they start and which they may help."""
+    return any(trial.kind == "loss" for trial in run.trials)
+
+
 def mean_and_interval(summary: SummaryRecord | None, metric: Metric) -> str:
     """Return a mean and the ends of its interval, or the error of its mean over folds; a hyphen without a value."""
     if summary and metric.by_folds:
@@ -179,7 +185,8 @@ def heading(run: RunRecord) -> str:
         folds=len({fold for _, fold in run.cells}),
     )
     where = f" on {run.measured_on}" if run.measured_on else ""
-    return f"{run.name}{where}: {run.protocol.replace('_', ' ')}, {counted}"
+    about = f", {told}" if (told := used(run)) else ""
+    return f"{run.name}{where}: {run.protocol.replace('_', ' ')}{about}, {counted}"
 
 
 # Two metrics are called accuracy where a list has folds; each says what it is.
@@ -214,7 +221,7 @@ def legend(run: RunRecord, metric: Metric | None = None, star: str = STAR) -> st
         name = (metric or primary(run)).name
         return f"{text} Rows that share a letter cannot be told apart in {name} (paired t-test, Holm-corrected, 5 %)."
     name = primary(run).name
-    helps = f" helps: {name} minus that of the {reference(run)}." if run.verdict.helps else ""
+    helps = f" helps: {name} minus that of the {reference(run)}." if trains(run) else ""
     return (
         f"{text}{helps} Only {name} was declared to be judged; all other metrics are secondary, and a difference in "
         "one of many metrics may be chance."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from faceexp.data.test_set import set_in_words
 from faceexp.report.columns import rows_of
 from faceexp.report.groups import brief, interval_of
 from faceexp.report.words import NOTHING, many
@@ -33,18 +34,21 @@ def lost_sentence(run: RunRecord) -> str:
     if lost is None:
         return ""
     people = f", and {many(lost.people, 'person', 'people')} could not take part" if lost.people else ""
-    text = f"{many(lost.images, 'image')} could not be used{people}: {_shares(lost)} of the test"
+    whose, tested = set_in_words(run.measured_on), "" if run.measured_on else " of the test"
+    text = f"{many(lost.images, 'image')} of {whose} could not be used{people}: {shares(lost)}{tested}"
     best = next(
         (row for label in (row.label for row in rows_of(run)) for row in lost.rates if row.label == label), None
     )
     if best is None or best.fnmr.mean is None or best.frr.mean is None:
         return text
-    return f"{text}; so {best.label} rejects {brief(best.frr.mean * 100)} %, not {brief(best.fnmr.mean * 100)} %"
+    with_lost, without = brief(best.frr.mean * 100), brief(best.fnmr.mean * 100)
+    return text if with_lost == without else f"{text}; so {best.label} rejects {with_lost} %, not {without} %"
 
 
-def _shares(lost: FailuresRecord) -> str:
-    shares = (("FTA", lost.fta), ("FTE", lost.fte))
-    return ", ".join(f"{name} {brief(value * 100)} %" for name, value in shares if value is not None)
+def shares(lost: FailuresRecord) -> str:
+    """Return the shares of images and people that are lost: ``FTA 15.0 %, FTE 0.0 %``."""
+    both = (("FTA", lost.fta), ("FTE", lost.fte))
+    return ", ".join(f"{name} {brief(value * 100)} %" for name, value in both if value is not None)
 
 
 def error_rows(run: RunRecord) -> list[ErrorRow]:
@@ -58,6 +62,13 @@ def error_rows(run: RunRecord) -> list[ErrorRow]:
 
 def _cell(rate: MeanRateRecord) -> str:
     return NOTHING if rate.mean is None else f"{brief(rate.mean * 100)}{interval_of(rate.ci95, 100)}"
+
+
+def title(run: RunRecord) -> str:
+    """Return what the table of error rates shows, and of which faces."""
+    of = f"{set_in_words(run.measured_on)}: " if run.measured_on else ""
+    told = f" ({shares(run.failures)})" if run.failures else ""
+    return f"{of}error rates, without and with what was lost{told}"
 
 
 def shown_failures(run: RunRecord) -> dict[str, object] | None:

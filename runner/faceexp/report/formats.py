@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.report.answers import best_word, helps_word
-from faceexp.report.columns import Row, columns_of, heading, legend, mean_and_interval, primary, rows_of, starred
+from faceexp.report.columns import (
+    Row,
+    columns_of,
+    heading,
+    legend,
+    mean_and_interval,
+    primary,
+    rows_of,
+    starred,
+    trains,
+)
 from faceexp.report.headline import headline
 from faceexp.report.shown import shown
 from faceexp.report.words import MINUS
@@ -76,11 +86,13 @@ def _judged(run: RunRecord, row: Row, sort: Metric | None) -> list[str]:
     """Return what is shown of a row: whether it helps and may be the best, or its letters in older runs."""
     if run.verdict is None:
         return [row.letters(sort or primary(run))]
-    return [helps_word(run, row.label), best_word(run, row.label)]
+    return [*([helps_word(run, row.label)] if trains(run) else []), best_word(run, row.label)]
 
 
 def _judged_headings(run: RunRecord) -> list[str]:
-    return ["group"] if run.verdict is None else ["helps", "best"]
+    if run.verdict is None:
+        return ["group"]
+    return ["helps", "best"] if trains(run) else ["best"]
 
 
 def _star(run: RunRecord, metrics: Sequence[Metric]) -> str:
@@ -174,9 +186,9 @@ def table_csv(run: RunRecord, sort: Metric | None = None, columns: Sequence[Metr
     writer = csv.writer(file, lineterminator="\n")
     metrics = columns or columns_of(run)
     names = [f"{metric.key}{end}" for metric in metrics for end in ("", " ci95 low", " ci95 high")]
-    writer.writerow(
-        ["label", "kind", "ok", "trials", *names, *(["helps by"] if run.verdict else []), *_judged_headings(run)]
-    )
+    # A program finds the same columns whatever a run asks.
+    asked_columns = ["helps by", "helps", "best"] if run.verdict else _judged_headings(run)
+    writer.writerow(["label", "kind", "ok", "trials", *names, *asked_columns])
     for row in rows_of(run, sort):
         cells: list[object] = [row.label, row.kind, row.ok, row.total]
         for metric in metrics:

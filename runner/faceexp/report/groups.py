@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from faceexp.report.answers import labels_in_words
 from faceexp.report.columns import rows_of
 from faceexp.report.words import NOTHING
 from faceexp.results.group_records import BEST, GroupColumnRecord, GroupRateRecord, GroupRatioRecord, WhichRate
@@ -106,12 +107,23 @@ def _table(
 
 
 def _refusals(rates: Sequence[GroupRateRecord]) -> list[str]:
-    """Return why rates are refused, once for each reason, since it is mostly the same for all rows."""
-    groups: dict[tuple[str, str], dict[str, None]] = {}
+    """Return why rates are refused, and of which rows: once for each reason, which is mostly the same for all rows."""
+    rows = tuple(dict.fromkeys(rate.label for rate in rates))
+    refused: dict[tuple[str, str, str], list[str]] = {}
     for rate in rates:
         if rate.refused:
-            groups.setdefault((rate.rate.upper(), rate.refused), {})[rate.group] = None
-    return [f"no {rate} of {', '.join(of_reason)}: {reason}" for (rate, reason), of_reason in groups.items()]
+            refused.setdefault((rate.rate.upper(), rate.refused, rate.group), []).append(rate.label)
+    groups: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (name, reason, group), labels in refused.items():
+        groups.setdefault((name, reason, tuple(labels)), []).append(group)
+    return [
+        f"no {name} of {', '.join(of_reason)} {_whose(labels, rows)}: {reason}"
+        for (name, reason, labels), of_reason in groups.items()
+    ]
+
+
+def _whose(labels: Sequence[str], rows: Sequence[str]) -> str:
+    return "in any row" if len(rows) > 1 and len(labels) == len(rows) else f"for {labels_in_words(labels)}"
 
 
 def rate_text(rate: GroupRateRecord | None) -> str:

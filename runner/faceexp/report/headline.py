@@ -9,10 +9,11 @@ from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
 from faceexp.experiment.baselines import PIXELS
 from faceexp.planning.prospects import more_trials
 from faceexp.report.answers import Answer, ended_because, labels_in_words
-from faceexp.report.columns import compared, judged, mean_and_interval, primary, reference, rows_of, simplest
+from faceexp.report.columns import compared, judged, mean_and_interval, primary, reference, rows_of, simplest, trains
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
+from faceexp.report.used import used, used_sentence
 from faceexp.report.words import many
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, VerdictRecord
@@ -22,10 +23,20 @@ AUC = METRIC_OF["auc"]
 USELESS = 0.6
 # What is said of a run of too few trials for any test.
 UNTESTED = "with so few trials nothing is tested, and the numbers may be luck"
+# What is said of rows that are the same in every trial.
+UNVARIED = (
+    "Nothing is trained, so that every trial gives the same embeddings of this test set and nothing is tested: the "
+    "numbers are about these pairs alone."
+)
 
 
 def headline(run: RunRecord) -> list[Answer]:
     """Return the finding, one sentence after the other; what a reader must know before believing anything warns."""
+    about = used_sentence(run)
+    return [*_finding(run), *([Answer("", about, True)] if about else [])]
+
+
+def _finding(run: RunRecord) -> list[Answer]:
     verdict = judged(run)
     if verdict is None:
         return [Answer("", told_apart(run))]
@@ -44,6 +55,11 @@ def headline(run: RunRecord) -> list[Answer]:
 
 def in_few_words(run: RunRecord) -> str:
     """Return the finding in so few words that they fit a line of a list of runs."""
+    about = used(run)
+    return f"{_in_few_words(run)} ({about})" if about else _in_few_words(run)
+
+
+def _in_few_words(run: RunRecord) -> str:
     verdict = judged(run)
     if verdict is None or _nothing_is_tested(verdict):
         return UNTESTED if verdict else "no question was asked"
@@ -102,16 +118,24 @@ def _better(verdict: VerdictRecord) -> list[ClaimRecord]:
 
 def _untested(run: RunRecord) -> Answer:
     """Return what a run of too few trials for any test says."""
-    how_often, people = _how_often(run), more_people(run)
+    reach = f" {how_often}" if (how_often := _how_often(run)) else ""
+    if run.measured_on and not trains(run):
+        return Answer("", f"{UNVARIED}{reach}", True)
+    people = more_people(run)
     enough = f" {people} would be enough to test and to tune on." if people else ""
-    trains = any(row.kind == "loss" for row in rows_of(run))
-    helps = f"With {_more_trials(run, TRIALS_FOR_HELPS)} the run says which losses help, with" if trains else "With"
-    more = f"{helps} {_more_trials(run, TRIALS_FOR_BEST)} {'' if trains else 'the run says '}which may be the best"
     return Answer(
         "",
-        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. {more}.{enough}{f' {how_often}' if how_often else ''}",
+        f"{UNTESTED[:1].upper()}{UNTESTED[1:]}. {_with_more_trials(run)}{enough}{reach}",
         True,
     )
+
+
+def _with_more_trials(run: RunRecord) -> str:
+    """Return what more trials would show; where nothing is trained, there is nothing that a loss could help."""
+    few, more = _more_trials(run, TRIALS_FOR_HELPS), _more_trials(run, TRIALS_FOR_BEST)
+    if not trains(run):
+        return f"With {more} the run says which may be the best."
+    return f"With {few} the run says which losses help, with {more} which may be the best."
 
 
 def _more_trials(run: RunRecord, trials: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from faceexp.evaluation.catalogue import FOLD_ACCURACY, Metric
 from faceexp.report.columns import Row, columns_of, mean_and_interval, rows_of
+from faceexp.report.used import used
 from faceexp.report.words import NOTHING, between
 from faceexp.results.identification import IdentificationRecord
 from faceexp.results.schema import RunRecord, SummaryRecord
@@ -39,10 +40,10 @@ def rates_tables(run: RunRecord) -> list[RatesTable]:
     rows = [row for row in rows_of(run) if row.ok]
     asked = {key for trial in run.trials for key in trial.met}
     at_far = [metric for metric in columns_of(run) if metric.key in asked and metric.key.startswith("tar@far=")]
-    return [*_over_folds(rows), *_at_far(rows, at_far), *_identification(run, rows)]
+    return [*_over_folds(rows, used(run)), *_at_far(rows, at_far), *_identification(run, rows)]
 
 
-def _over_folds(rows: Sequence[Row]) -> Iterator[RatesTable]:
+def _over_folds(rows: Sequence[Row], about: str) -> Iterator[RatesTable]:
     cells = []
     for row in rows:
         summary = row.summaries.get(FOLD_ACCURACY.key)
@@ -54,7 +55,8 @@ def _over_folds(rows: Sequence[Row]) -> Iterator[RatesTable]:
             "Mean over the folds of the list ± its standard error, in per cent, as LFW's protocol has it: the squared "
             "distance of embeddings of length 1, and the best threshold of the other folds in steps of 0.01."
         )
-        yield RatesTable("Accuracy over folds", text, (FOLD_ACCURACY.heading,), tuple(cells))
+        title = f"Accuracy over folds, {about}" if about else "Accuracy over folds"
+        yield RatesTable(title, text, (FOLD_ACCURACY.heading,), tuple(cells))
 
 
 def _at_far(rows: Sequence[Row], metrics: Sequence[Metric]) -> Iterator[RatesTable]:

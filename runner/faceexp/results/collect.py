@@ -21,11 +21,17 @@ from faceexp.evaluation.people import largest_share
 from faceexp.experiment.published import Published
 from faceexp.results.budgets import budgets_of, unequal_budgets
 from faceexp.results.environment import plugins_of
-from faceexp.results.failures import AcquisitionRecord, acquisition_of, failures_record
+from faceexp.results.failures import (
+    AcquisitionRecord,
+    acquisition_of,
+    acquisition_of_set,
+    failures_of_set,
+    failures_record,
+)
 from faceexp.results.folder import RunFolder
 from faceexp.results.groups import groups_record
 from faceexp.results.judge import Sampling
-from faceexp.results.on_set import compared, file_on_set, over_sets
+from faceexp.results.on_set import compared, file_on_set, over_sets, sampling_on_set
 from faceexp.results.published import CountPowerRecord, PublishedRecord, PublishedResultRecord
 from faceexp.results.record import PartRecord
 from faceexp.results.schema import (
@@ -83,10 +89,11 @@ def collect(
     budgets = tuple(budgets_of(every, search.trials if search else None, hidden(settings)))
     notes = (*plan.notes, *_uneven(plan))
     by_group = plan.groups or any(each.groups for each in plan.sets)
-    needed = [trial.id for trial in trials] if by_group or plan.lost else []
+    is_lost = plan.lost or any(each.lost for each in plan.sets)
+    needed = [trial.id for trial in trials] if by_group or is_lost else []
     files = list(folder.read_trials(needed).values()) if folder else []
     sets = tuple(_set_record(each, files, plan.templates) for each in plan.sets)
-    return RunRecord(
+    run = RunRecord(
         schema_number=SCHEMA,
         name=name,
         description=experiment.description,
@@ -117,6 +124,16 @@ def collect(
         comparisons=comparisons,
         seconds={"statistics": time.perf_counter() - began},
     )
+    return run.model_copy(update={"test_sets": tuple(_with_failures(run, plan, files))})
+
+
+def _with_failures(run: RunRecord, plan: Plan, files: Sequence[TrialFile]) -> Iterator[SetRecord]:
+    """Yield the record of each test set with the error rates of each row that count what cannot be used of it."""
+    for faces, record in zip(plan.sets, run.test_sets, strict=True):
+        sampling = sampling_on_set(run, record)
+        on_it = [file_on_set(file, faces.name) for file in files] if faces.lost else []
+        failures = failures_of_set(faces, plan, on_it, sampling.ratio, average_seeds=sampling.average_seeds)
+        yield record.model_copy(update={"failures": failures})
 
 
 def _uneven(plan: Plan) -> Iterator[Note]:
@@ -148,9 +165,18 @@ def _unseeded(trials: Sequence[TrialRecord]) -> Iterator[str]:
 def split_records(plan: Plan, splits: Sequence[Split]) -> list[SplitRecord]:
     """Return how much data the parts of some splits of a plan hold, and a key of each."""
     return [
-        _split_record(split, plan.labels, plan.data.fingerprint, acquisition_of(plan, split), plan.templates)
+        _split_record(split, plan.labels, plan.data.fingerprint, acquisition_of(plan, split), plan.templates, wanted)
         for split in splits
+        for wanted in [_wanted_pairs(plan, split)]
     ]
+
+
+def _wanted_pairs(plan: Plan, split: Split) -> int:
+    """Return how many pairs the list of a test part names; 0 where nothing is lost, or templates are judged."""
+    if plan.lost is None or split.test_pairs is None or plan.templates:
+        return 0
+    tested = plan.lost.tested[split.fold]
+    return tested.similar + tested.different
 
 
 def _split_record(
@@ -159,6 +185,7 @@ def _split_record(
     fingerprint: str,
     lost: Acquisition | None = None,
     templates: Templates | None = None,
+    wanted_pairs: int = 0,
 ) -> SplitRecord:
     """Return how much data each part holds, and a key that two runs share if they cut the same data in the same way."""
     cut = [part.tolist() for part in (split.train, split.validation, split.test)]
@@ -171,37 +198,47 @@ def _split_record(
         key=digest([fingerprint, cut, judged, *of_templates]),
         train=PartRecord(images=len(split.train), people=len(np.unique(labels[split.train]))),
         validation=_judged_part(labels[posed.validation], posed.validation_pairs, len(split.validation)),
-        test=_judged_part(labels[posed.test], posed.test_pairs, len(split.test)),
+        test=_judged_part(labels[posed.test], posed.test_pairs, len(split.test), wanted_pairs),
         acquisition=lost and AcquisitionRecord.model_validate(lost),
     )
 
 
-def _judged_part(labels: IntArray, pairs: IntArray | None, images: int) -> PartRecord:
+def _judged_part(
+    labels: IntArray, pairs: IntArray | None, images: int, wanted_pairs: int = 0, wanted_images: int = 0
+) -> PartRecord:
     """Return how much data a part holds whose pairs are judged: the pairs that a list names, or every two.
 
     Args:
         labels: Whom its images show, or its templates.
         pairs: Places of these.
         images: How many images it has.
+        wanted_pairs: How many pairs the list names; 0 where that is not known.
+        wanted_images: How many images it would have if all could be used; 0 where that is not known.
     """
     if pairs is not None:
         similar, total = int((labels[pairs[:, 0]] == labels[pairs[:, 1]]).sum()), len(pairs)
     else:
         counts = np.bincount(labels).astype(np.int64)
         similar, total = int((counts * (counts - 1) // 2).sum()), len(labels) * (len(labels) - 1) // 2
-    return PartRecord(images=images, people=len(np.unique(labels)), pairs=total, similar=similar)
+    # What everybody has stays out of the files.
+    wanted = {"of_pairs": (wanted_pairs, total), "of_images": (wanted_images, images)}
+    lacking = {key: most for key, (most, there) in wanted.items() if most > there}
+    return PartRecord(images=images, people=len(np.unique(labels)), pairs=total, similar=similar, **lacking)
 
 
 def _set_record(faces: PlannedSet, files: Sequence[TrialFile], templates: Templates | None) -> SetRecord:
     """Return how much a test set holds, and what it shares with the data that are trained on."""
     judged = faces if templates is None else faces.posed(templates)
+    wanted_pairs = faces.wanted_pairs if templates is None else 0
+    lost = acquisition_of_set(faces)
     return SetRecord(
         name=faces.name,
         source=faces.source,
         key=faces.key,
-        measured=_judged_part(judged.labels, judged.pairs, len(faces.rows)),
+        measured=_judged_part(judged.labels, judged.pairs, len(faces.rows), wanted_pairs, faces.wanted_images),
         shared=Counter(each.kind for each in faces.shared),
         groups=groups_record(faces.groups, [file_on_set(file, faces.name) for file in files]),
+        acquisition=lost and AcquisitionRecord.model_validate(lost),
         dropped_people=faces.dropped_people,
         dropped_images=faces.dropped_images,
     )

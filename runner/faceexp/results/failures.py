@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from faceexp.data.lost import Lost
 from faceexp.data.splits import Split
-from faceexp.evaluation.acquisition import Acquisition, acquisition
+from faceexp.data.test_set import PlannedSet
+from faceexp.evaluation.acquisition import Acquisition, acquisition, acquisition_of_list
 from faceexp.results.record import Count, Interval, Number, Record
 from faceexp.statistics import comparisons as statistics
 from faceexp.values import Kind, Plan
@@ -57,6 +59,7 @@ class FailuresRecord(Record):
     """Images that could not be used, and what that does to the error rates of each row."""
 
     images: Count = Field(description="How many images could not be used, of people who were to take part.")
+    of_images: Count = Field(0, description="Of how many images, these included; 0 in runs of older versions.")
     people: Count = Field(description="How many people did not take part since too few of their images could be used.")
     fta: Number = Field(description="Failure to acquire of the test parts, as the mean over seeds and folds.")
     fte: Number = Field(description="Failure to enrol of the test parts, as the mean over seeds and folds.")
@@ -87,6 +90,43 @@ def failures_record(
         return None
     # A template is not lost with one of its images, so what is lost of images does not tell its rates.
     judged = () if plan.templates else trials
+    return _record(plan.lost, len(plan.labels), of_cells, judged, ratio, average_seeds=average_seeds)
+
+
+def acquisition_of_set(faces: PlannedSet) -> Acquisition | None:
+    """Return what a test set has lost; ``None`` where that is nothing."""
+    return acquisition_of_list(faces.lost.tested[0]) if faces.lost else None
+
+
+def failures_of_set(
+    faces: PlannedSet, plan: Plan, trials: Iterable[TrialFile], ratio: float, *, average_seeds: bool
+) -> FailuresRecord | None:
+    """Return what a test set has lost; ``None`` where that is nothing.
+
+    Args:
+        faces: The test set.
+        plan: The plan of the run.
+        trials: Its trials, as they are measured on the set.
+        ratio: The r in the variance of means on the set.
+        average_seeds: Whether seeds are averaged within each fold first.
+    """
+    lost = acquisition_of_set(faces)
+    if faces.lost is None or lost is None:
+        return None
+    of_cells = {(split.seed, split.fold): lost for split in plan.splits}
+    judged = () if plan.templates else trials
+    return _record(faces.lost, len(faces.rows), of_cells, judged, ratio, average_seeds=average_seeds)
+
+
+def _record(
+    lost: Lost,
+    used: int,
+    of_cells: Mapping[tuple[int, int], Acquisition],
+    judged: Iterable[TrialFile],
+    ratio: float,
+    *,
+    average_seeds: bool,
+) -> FailuresRecord:
     measured = [
         trial.alone().model_copy(update={"metrics": _rates(trial, of_cells[trial.cell])})
         for trial in judged
@@ -99,10 +139,11 @@ def failures_record(
         rows.setdefault(row.label, {})[row.metric] = MeanRateRecord(mean=row.mean, ci95=row.ci95)
     kinds = {trial.label: trial.kind for trial in measured}
     return FailuresRecord(
-        images=len(plan.lost.labels),
-        people=plan.lost.people,
-        fta=fmean(lost.fta for lost in of_cells.values()),
-        fte=fmean(lost.fte for lost in of_cells.values()),
+        images=len(lost.labels),
+        of_images=used + len(lost.labels),
+        people=lost.people,
+        fta=fmean(each.fta for each in of_cells.values()),
+        fte=fmean(each.fte for each in of_cells.values()),
         rates=_rows(rows, kinds),
     )
 

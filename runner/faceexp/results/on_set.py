@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from faceexp.evaluation.catalogue import Metric
 from faceexp.evaluation.named import known, metrics_among
-from faceexp.experiment.asked import Asked
+from faceexp.experiment.asked import USUAL_OF_LISTS, Asked
 from faceexp.results.asked_rates import with_rates
 from faceexp.results.judge import Sampling, judge
 from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, TrialFile, TrialRecord
@@ -22,8 +22,10 @@ from faceexp.values import Note
 
 # What the test part of each split is called beside the test sets.
 OWN = "test"
+# Notes that say which set they are about.
+OF_SETS = ("test_set", "overlap", "crops", "failures")
 # Notes on the test part, which say nothing of a test set.
-OF_TEST_PART = ("closed_set", "pairs_file", "listed", "split_seed", "uneven", "groups", "refused", "failures")
+OF_TEST_PART = ("closed_set", "pairs_file", "listed", "split_seed", "uneven", "groups", "refused")
 
 
 def compared(
@@ -52,7 +54,7 @@ def on_set(run: RunRecord, name: str) -> RunRecord:
     if faces is None:
         raise KeyError(name)
     trials = _trials_on(run, name)
-    sampling = _sampling(run, faces)
+    sampling = sampling_on_set(run, faces)
     summary, comparisons = compared(trials, sampling.ratio, average_seeds=sampling.average_seeds)
     notes = tuple(_notes(run, name))
     return run.model_copy(
@@ -65,15 +67,20 @@ def on_set(run: RunRecord, name: str) -> RunRecord:
             "verdict": _verdict(run, trials, sampling),
             "variance_ratio": sampling.ratio,
             "parts": tuple(
-                split.model_copy(update={"test": faces.measured, "key": digest([split.key, faces.key])})
+                split.model_copy(
+                    update={
+                        "test": faces.measured,
+                        "key": digest([split.key, faces.key]),
+                        "acquisition": faces.acquisition,
+                    }
+                )
                 for split in run.parts
             ),
             "notes": tuple(note.text for note in notes),
             "note_kinds": tuple(note.kind for note in notes),
             "published": None,
             "groups": faces.groups,
-            # What cannot be used of a set is counted in a note, not in rates.
-            "failures": None,
+            "failures": faces.failures,
             "over_sets": None,
         }
     )
@@ -94,7 +101,8 @@ def over_sets(trials: Sequence[TrialRecord], metric: Metric, sets: Sequence[SetR
     """Return how rows rank over the test part and all test sets; nothing if there are no test sets."""
     if not sets:
         return None
-    key = _judged_on_sets(trials, metric.key)
+    on_sets = [[trial.sets.get(each.name, {}) for trial in trials] for each in sets]
+    key = judged_metric(metric.key, on_sets)
     means: dict[str, dict[str, float | None]] = {}
     for trial in trials:
         means.setdefault(trial.label, {})
@@ -127,13 +135,24 @@ def _measured_on(trial: TrialRecord, name: str) -> dict[str, object]:
     return {"metrics": trial.sets.get(name, {}), "sets": {}, "rates_of_sets": {}, **vars(beside)}
 
 
-def _judged_on_sets(trials: Sequence[TrialRecord], metric: str) -> str:
-    """Return the metric to judge by: rank 1 among the people of training is not measured on a test set."""
-    of_sets = [metrics for trial in trials for metrics in trial.sets.values()]
-    return metric if any(metric in metrics for metrics in of_sets) else Asked().metric
+def judged_metric(metric: str, sets: Sequence[Sequence[Mapping[str, float | None]]]) -> str:
+    """Return the metric to judge sets by: the one that is declared, if a trial has a value of it on each of them.
+
+    Rank 1 among the people of training is not measured on a test set, and what needs to know who is who, on no list of
+    pairs of people without names. Then sets are judged as usual, or by what every set has.
+
+    Args:
+        metric: The metric that is declared.
+        sets: Of each set the metrics of each trial.
+    """
+    for candidate in (metric, Asked().metric):
+        if all(any(metrics.get(candidate) is not None for metrics in of_set) for of_set in sets):
+            return candidate
+    usual: str = USUAL_OF_LISTS["metric"]
+    return usual
 
 
-def _sampling(run: RunRecord, faces: SetRecord) -> Sampling:
+def sampling_on_set(run: RunRecord, faces: SetRecord) -> Sampling:
     """Return how the trials sample people and trainings where all of them are measured on one set.
 
     Nothing is known of other people than these. Trainings of different splits share people, by which the ratio of the
@@ -156,21 +175,22 @@ def _verdict(run: RunRecord, trials: Sequence[TrialRecord], sampling: Sampling) 
     if run.verdict is None:
         return None
     asked = Asked(
-        metric=_judged_on_sets(run.trials, run.verdict.metric),
-        questions=run.verdict.questions,
+        metric=judged_metric(run.verdict.metric, [[trial.metrics for trial in trials]]),
         equivalence=run.verdict.equivalence,
         # A run that looked several times has chosen by its own test part when it ended, so the same care is due here.
         until="decided" if run.verdict.looks else "seeds",
         looks=max(2, round(ALPHA / run.verdict.alpha)),
     )
-    return judge(trials, asked, sampling).model_copy(update={"in_question": ()})
+    # No file asks nothing, but of a run that trains nothing no question may be left.
+    asked = asked.model_copy(update={"questions": run.verdict.questions})
+    return judge(trials, asked, sampling, reference=run.verdict.reference).model_copy(update={"in_question": ()})
 
 
 def _notes(run: RunRecord, name: str) -> Iterator[Note]:
     """Yield the notes that hold on a test set: those on other sets do not."""
     mentions = re.compile(rf"test set {re.escape(name)}(?![\w.-])")
     for note in run.remarks:
-        if note.kind in ("test_set", "overlap"):
+        if note.kind in OF_SETS:
             if mentions.search(note.text):
                 yield note
         elif note.kind not in OF_TEST_PART:

@@ -119,6 +119,14 @@ class PartRecord(Record):
     people: Count = Field(description="The number of people that they show.")
     pairs: Count | None = Field(None, description="The number of pairs that are judged. The training part has none.")
     similar: Count | None = Field(None, description="How many of these pairs show the same person.")
+    of_pairs: Count | None = Field(
+        None, description="How many pairs the list names, if some of them cannot be judged; null where all are."
+    )
+    of_images: Count | None = Field(
+        None,
+        description="Of a part that is the same for all trials: how many images it would have, if some cannot be used "
+        "or are left out; null where all are used.",
+    )
 
 
 class CalibrationRecord(Record):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from faceexp.results.failures import AcquisitionRecord, FailuresRecord
 from faceexp.results.group_records import GroupsRecord
 from faceexp.results.identification import IdentificationRecord
 from faceexp.results.record import Count, Number, PartRecord, Record
@@ -38,6 +39,12 @@ class SetRecord(Record):
     )
     groups: GroupsRecord | None = Field(
         None, description="How often each row is wrong within groups of its people, if the experiment file names any."
+    )
+    acquisition: AcquisitionRecord | None = Field(
+        None, description="What it has lost before anything was compared; null if every image could be used."
+    )
+    failures: FailuresRecord | None = Field(
+        None, description="What that does to the error rates of each row; null if every image could be used."
     )
     dropped_people: Count = Field(0, description="How many people were left out because they are shared.")
     dropped_images: Count = Field(0, description="How many images of these people.")

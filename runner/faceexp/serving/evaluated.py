@@ -12,7 +12,9 @@ import tomli_w
 from pydantic import ValidationError
 
 from faceexp.contract import FixedModelPlugin, ModelPlugin
+from faceexp.data.detectors import with_its_files
 from faceexp.errors import InputError, Problem, near
+from faceexp.experiment.detect import inheriting
 from faceexp.experiment.messages import explain, mistakes
 from faceexp.experiment.schema import Preprocess
 from faceexp.registry.installed import BrokenPluginError, InstalledPlugin, Registry, discover
@@ -24,6 +26,8 @@ from faceexp.serving.trunk import trunk_plugin
 
 # How many ways to deal people to parts a data set is measured with: what tells which embedding may be the best.
 SEEDS = (0, 1, 2, 3, 4)
+# What stands for a detector where images are crops already.
+CROPS = "none"
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,12 @@ class _Row:
 
 
 def experiment_of(
-    model: str, dataset: str, place: Path | None, protocol: Mapping[str, object], seeds: tuple[int, ...] = SEEDS
+    model: str,
+    dataset: str,
+    place: Path | None,
+    protocol: Mapping[str, object],
+    seeds: tuple[int, ...] = SEEDS,
+    detector: str | None = None,
 ) -> str:
     """Return the text of an experiment file that measures a model that exists.
 
@@ -50,13 +59,15 @@ def experiment_of(
         place: Its folder or file, if it takes one.
         protocol: The table ``[protocol]``.
         seeds: Of the splits.
+        detector: The plugin that finds faces in the data set, or ``none`` where its images are crops already; without
+            one, they are found as in the photos of the model.
 
     Raises:
         InputError: There is no such model, or no plugin opens it.
     """
     registry = discover()
     row = _row(model, registry)
-    preprocess = (row.preprocess or Preprocess()).model_dump(mode="json", exclude_none=True)
+    preprocess = _as_file_says(row.preprocess or Preprocess(), detector)
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", f"{Path(model).stem}-on-{dataset}").strip("-.")[:100]
     table: dict[str, object] = {"plugin": row.plugin, **row.options, "distance": row.distance}
     if row.label:
@@ -72,6 +83,17 @@ def experiment_of(
         "pretrained": [table],
     }
     return tomli_w.dumps(document)
+
+
+def _as_file_says(preprocess: Preprocess, detector: str | None) -> dict[str, object]:
+    """Return the table ``[preprocess]``, in which a detector that is named takes the place of that of the model."""
+    table = preprocess.model_dump(mode="json", exclude_none=True)
+    detect = table.pop("detect", None)
+    if detect is not None:
+        detect |= detect.pop("options", {})
+    if detector is not None:
+        detect = None if detector == CROPS else inheriting({"plugin": detector}, detect)
+    return table if detect is None else {**table, "detect": detect}
 
 
 def _placed(dataset: str, place: Path, registry: Registry) -> dict[str, object]:
@@ -100,18 +122,22 @@ def _of_ours(model: str, registry: Registry) -> _Row:
     record = folder.read()
     if record.trunk and not folder.has_network:
         plugin = trunk_plugin(folder, record.trunk)
-        row = _row_of(record, plugin.installed.name, plugin.plugin.model_dump(mode="json", exclude_none=True))
+        options = plugin.plugin.model_dump(mode="json", exclude_none=True)
         # A model that is opened as a whole embeds mirror images by itself.
-        return replace(row, flip=record.flip)
+        return replace(_row_of(folder, record, plugin.installed.name, options), flip=record.flip)
     opening = _opening(folder.root, registry)
     if not opening:
         message = "no plugin that is installed opens a model of faceexp; run: pip install faceexp-model-faceexp-model"
         raise InputError(Problem(message, model))
-    return _row_of(record, opening[0][0].name, opening[0][1])
+    return _row_of(folder, record, opening[0][0].name, opening[0][1])
 
 
-def _row_of(record: ModelRecord, plugin: str, options: Mapping[str, Any]) -> _Row:
-    return _Row(plugin, options, record.label, record.distance, record.preprocess)
+def _row_of(folder: ModelFolder, record: ModelRecord, plugin: str, options: Mapping[str, Any]) -> _Row:
+    preprocess = record.preprocess
+    if preprocess.detect:
+        detect = with_its_files(preprocess.detect, folder.root)
+        preprocess = preprocess.model_copy(update={"detect": detect})
+    return _Row(plugin, options, record.label, record.distance, preprocess)
 
 
 def _of_file(path: Path, registry: Registry) -> _Row:

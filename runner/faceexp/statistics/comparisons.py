@@ -37,7 +37,7 @@ Verdict = Literal["a>b", "b>a", "indistinguishable"]
 METHOD = (
     "Intervals of means: Student t over the trials (seeds x folds) with the variance of Nadeau and Bengio (2003), "
     "s^2 (1/n + n_test/n_rest), since trials share training data; those of rates on the arcsine scale. Questions: each "
-    "is a family of its own, judged in the primary metric alone. Helps: paired t-tests against the phase-1 embedding, "
+    "is a family of its own, judged in the primary metric alone. Helps: paired t-tests against what losses start from, "
     "two-sided, with variances moderated over the losses (Smyth, 2004), corrected after Holm (1979). Best: Hsu's "
     "multiple comparison with the best (1984), two-sided, only where Tukey's test of the largest difference shows that "
     "losses differ at all. All pairs, as an appendix, and all other metrics: the same t-test, corrected after Holm "

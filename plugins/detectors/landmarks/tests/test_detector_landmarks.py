@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -88,12 +86,11 @@ def test_each_photo_is_cropped_by_its_own_landmarks(tmp_path):
     data = FaceData(pixels, np.arange(6, dtype=np.int32), tuple("abcdef"), "f", "x", "x", columns=columns)
     preprocess = Preprocess(size=(112, 112), detect=Detect(plugin="landmarks", align="five_points"))
     detector = discover().configure("detector", "landmarks", {})
-    experiment: Any = SimpleNamespace(preprocess=preprocess)
     store = Store(tmp_path)
-    artefact = decoded_images(data, experiment, store, lambda *_: None, detector)
+    artefact = decoded_images(data, preprocess, store, lambda *_: None, detector)
     for (x, y), photo, image in zip(places, pixels, np.load(artefact.path / "images.npy"), strict=True):
         assert np.abs(image[..., 0].astype(int) - photo[y : y + 112, x : x + 112]).max() <= 1
     columns["landmarks"][2, 0] = 500
     other = dataclasses.replace(data, fingerprint="g")
     with pytest.raises(InputError, match="image 2.*has a landmark outside: the left eye at"):
-        decoded_images(other, experiment, store, lambda *_: None, detector)
+        decoded_images(other, preprocess, store, lambda *_: None, detector)

@@ -30,6 +30,7 @@ from faceexp.report.columns import (
     primary,
     rows_of,
     starred,
+    trains,
 )
 from faceexp.report.failures import shown_failures
 from faceexp.report.glossary import glossary
@@ -140,6 +141,7 @@ def page(
             remarks=findings.remarks(run),
             judged=judged_rows(run),
             asked=run.verdict,
+            trains=trains(run),
             warnings=findings.warnings(run),
             budget_warnings=findings.budget_warnings(run),
             unbeaten=[] if run.verdict else losses_below_phase1(run),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from faceexp.report.over_sets import RowOverSets, metric_over_sets, names_of_sets, ranks_in_words, rows_over_sets
 from faceexp.report.page.figures import COLOURS, GREY, Figure, PageJson, labelled, plain_text, short
+from faceexp.report.used import used_of_sets
 from faceexp.results.on_set import OWN
 from faceexp.results.schema import RunRecord
 
@@ -24,6 +25,7 @@ def section(run: RunRecord, pages: Mapping[str, str]) -> PageJson:
         "set_rows": rows_over_sets(run),
         "set_metric": metric_over_sets(record) if record else None,
         "set_words": ranks_in_words(run),
+        "set_used": list(used_of_sets(run)) if record else [],
         "set_critical": record.critical if record else None,
     }
 

@@ -28,6 +28,7 @@ from faceexp.report.columns import (
     rows_of,
     starred,
     told_apart,
+    trains,
     usual_budget,
     verdicts,
 )
@@ -35,7 +36,7 @@ from faceexp.report.groups import asked_columns
 from faceexp.report.headline import headline, to_use
 from faceexp.report.published import remarks
 from faceexp.report.shown import shown
-from faceexp.report.terminal.failures import error_rates, lost
+from faceexp.report.terminal.failures import error_rates, error_rates_on_set, lost
 from faceexp.report.terminal.rates import rates
 from faceexp.report.terminal.tables import plain_table
 from faceexp.report.words import together
@@ -115,7 +116,7 @@ def run_table(
     parts += [table, *_below(run, metrics, names, told, is_starred=is_starred, notes=notes)]
     if columns and (missing := [metric.name for metric in columns if metric not in metrics]):
         parts.append(Text(f"no room in {width} characters for {together(missing)}", style="yellow"))
-    return Group(*parts, *(_notes(run, width, sort, STAR if is_starred else "") if notes else ()))
+    return Group(*parts, *(_notes(run, width, sort, STAR if is_starred else "") if notes else error_rates_on_set(run)))
 
 
 def _aligned(rows: Sequence[Row], metric: Metric, stars: Collection[str]) -> list[Text]:
@@ -184,9 +185,8 @@ def _notes(run: RunRecord, width: int, sort: Metric, star: str) -> Iterator[Rend
 
 
 def _judged_names(run: RunRecord) -> tuple[str, ...]:
-    if run.verdict is None:
-        return ("group",)
-    return ("helps", "best") if any(trial.kind == "loss" for trial in run.trials) else ("best",)
+    judged = ("helps", "best") if trains(run) else ("best",)
+    return judged if run.verdict else ("group",)
 
 
 def _judged(run: RunRecord, row: Row, sort: Metric) -> dict[str, Text]:

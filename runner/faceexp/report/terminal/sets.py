@@ -8,6 +8,7 @@ from rich.text import Text
 from faceexp.report.over_sets import metric_over_sets, names_of_sets, ranks_in_words, rows_over_sets
 from faceexp.report.shown import shown
 from faceexp.report.terminal.tables import plain_table
+from faceexp.report.used import used_of_sets
 from faceexp.report.words import together
 from faceexp.results.schema import RunRecord
 
@@ -55,6 +56,9 @@ def sets_table(run: RunRecord, width: int, folder: str = "RUN") -> RenderableTyp
     words = ranks_in_words(run)
     told = f"* best mean of its set, which is no verdict; `faceexp report {folder} --set NAME` judges one of them"
     lines = [Text(words.text)] if words else []
+    lines += (
+        [Text(f"! not used whole: {'; '.join(lacking)}", style="yellow")] if (lacking := [*used_of_sets(run)]) else []
+    )
     if missing:
         lines.append(Text(f"no room in {width} characters for {together(missing)}", style="yellow"))
     return Group(table, *lines, Text(told, style="dim"))
