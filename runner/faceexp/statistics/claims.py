@@ -21,7 +21,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
@@ -126,7 +126,7 @@ def against(
             p = _p_value(test, rule, len(references))
             if label not in hardest or p > hardest[label][0]:
                 hardest[label] = (p, reference, test)
-    return _judged(labels, hardest, rule)
+    return _judged(labels, hardest, rule, known)
 
 
 def each_against(rows: Rows, pairs: Sequence[tuple[str, str]], rule: Rule) -> list[Claim]:
@@ -146,8 +146,16 @@ def each_against(rows: Rows, pairs: Sequence[tuple[str, str]], rule: Rule) -> li
     return _judged([label for label, _ in pairs], compared, rule)
 
 
-def _judged(labels: Sequence[str], hardest: Mapping[str, tuple[float, str, Difference]], rule: Rule) -> list[Claim]:
-    """Return the claims on losses, of each of which p-value, reference and difference are known."""
+def _judged(
+    labels: Sequence[str],
+    hardest: Mapping[str, tuple[float, str, Difference]],
+    rule: Rule,
+    known: Collection[str] = (),
+) -> list[Claim]:
+    """Return the claims on losses, of each of which p-value, reference and difference are known.
+
+    Those in ``known`` are tested whatever the number of their trials.
+    """
     tested = {
         label: p
         for label, (p, _, test) in hardest.items()
