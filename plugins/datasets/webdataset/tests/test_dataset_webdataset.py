@@ -11,11 +11,12 @@ import os
 import struct
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
 import numpy as np
 import pytest
 from faceexp_dataset_webdataset import Shard, WebDataset
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -230,25 +231,47 @@ NAMES = st.text(
 ).filter(lambda name: name not in (".", "..") and len(name.encode()) <= 255)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.lists(NAMES, min_size=1, max_size=3), st.binary(max_size=1100)), max_size=6),
-    st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
-    st.sampled_from([0, 1.5, 2**33]),
-)
-def test_the_same_members_as_tarfile_finds(tmp_path_factory, members, form, time):
-    file = tmp_path_factory.mktemp("tar") / "a.tar"
+# A file may be a tar file itself, of which nothing is a member of the shard.
+CONTENTS = st.binary(max_size=1100) | st.sampled_from([tar([("inside.png", b"1")]), header(b"x", 0) * 3, bytes(2000)])
+PROPERTIES = st.sampled_from([{}, {"mtime": "1.5"}, {"comment": "path=a"}, {"atime": "2.25", "ctime": "3.5"}])
+
+
+def archived(file, members, form):
+    """Write a tar file with the standard library."""
     with tarfile.open(file, "w", format=form) as archive:
-        for parts, data in members:
+        for parts, data, kind, properties in members:
             about = tarfile.TarInfo("/".join(parts))
-            about.size, about.mtime = len(data), time
+            about.size, about.type, about.pax_headers = len(data), kind, properties
             archive.addfile(about, io.BytesIO(data))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(NAMES, min_size=1, max_size=3),
+            CONTENTS,
+            st.sampled_from([tarfile.REGTYPE] * 3 + [b"7"]),
+            PROPERTIES,
+        ),
+        max_size=12,
+    ),
+    st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
+    st.sampled_from([1, 3, 8192]),
+)
+def test_the_same_members_as_tarfile_finds(tmp_path_factory, members, form, window):
+    file = tmp_path_factory.mktemp("tar") / "a.tar"
+    try:
+        archived(file, members, form)
+    except ValueError:  # a name that this format cannot say
+        reject()
     with file.open("rb") as opened:
         content = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     with tarfile.open(file, "r:") as archive:
         expected = [(about.name, about.offset_data, about.size) for about in archive if about.isfile()]
-    found = [(member.name.rstrip("/"), member.start, member.size) for member in Shard(content).files()]
-    assert found == expected
+    with mock.patch("faceexp_dataset_webdataset.WINDOW", window):
+        found = [file for files in Shard(content).files() for file in zip(*files, strict=True)]
+    assert [(name.rstrip("/"), start, size) for name, start, size in found] == expected
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -339,6 +362,17 @@ def test_what_a_header_says_of_the_next_member(save):
     assert problem(save(pax(b"size=-512") + WHOLE)) == "faces.tar: is damaged at byte 1,024, or no tar file"
     assert "is a file with gaps" in problem(save(pax(b"GNU.sparse.major=1") + WHOLE))
     assert len(save(pax(b"mtime=1.5") + WHOLE).build(seed=0).images) == 2
+    late = pax(b"comment=" + b"." * 600, b"path=2/0000.png")
+    assert "sample '2/0000' has no .cls (only .png)" in "".join(problems(save(late + WHOLE)))
+
+
+def test_a_size_of_twelve_digits(save):
+    """Most programs write eleven and an end; some use the place of the end for a digit."""
+    first = bytearray(WHOLE[:512])
+    first[124:136] = b"%012o" % len(picture(0))
+    first[148:156] = b"%06o\0 " % sum(first[:148] + b" " * 8 + first[156:])
+    faces = save(bytes(first) + WHOLE[512:]).build(seed=0)
+    assert [image.read() for image in faces.images] == [picture(0), picture(1)]
 
 
 @pytest.mark.parametrize(
