@@ -62,7 +62,7 @@ def test_phase_1_is_a_plain_keras_loop(resolved, faces):
     pixels, labels = faces(6, 4)
     start = made.get_weights()
     classifier = pretrain.Classifier(made, settings, Augment(), 6)
-    classifier.reset(start, seed=3)
+    classifier.reset(start, seed=3, steps=5)
     head = [variable.numpy() for variable in classifier.head.variables]
     assert not head[1].any()
 
@@ -102,7 +102,7 @@ def test_phase_1_starts_anew_for_every_seed(resolved, faces):
     classifier = pretrain.Classifier(made, settings, Augment(), 6)
     histories = []
     for seed in (3, 4, 3):
-        classifier.reset(start, seed)
+        classifier.reset(start, seed, 4)
         drawn = pretrain.batches(np.arange(24), settings, Augment(), seed=1)
         histories.append(classifier.run([pixels[..., None]], labels, drawn, NORMAL, 4, lambda *_: None))
     assert histories[0] == histories[2]

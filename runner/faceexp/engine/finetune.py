@@ -29,10 +29,10 @@ from faceexp.engine.backend import (
     tensorflow,
 )
 from faceexp.engine.borders import outside_state, scalar, take, unseeded_draws
+from faceexp.engine.descent import Descent
 from faceexp.engine.inputs import TrainingInputs
 from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
 from faceexp.engine.network import Network, Normalization, Weights
-from faceexp.engine.optimizer import Adam
 from faceexp.engine.pretrain import DivergedError
 from faceexp.experiment.schema import Augment, Finetune
 from faceexp.values import Checkpoint, ResolvedLoss
@@ -124,10 +124,9 @@ class Finetuner:
         self.augmentation = Augmentation(augment if augment.phase2 else Augment())
         self.num_classes = num_classes
         self.loss = self._build_loss(seed)
-        self.trained = [*network.embedding.trainable_variables, *trainable_variables(self.loss)]
-        if whole:
-            self.trained = [*network.trunk.trainable_variables, *self.trained]
-        self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
+        trained = network.trainable_variables(whole=whole)
+        self.descent = Descent(settings, trained, network.moments, trainable_variables(self.loss), settings.proxies)
+        self.steps = settings.steps
 
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
@@ -137,9 +136,9 @@ class Finetuner:
                     features = network.features(self.augmentation(inputs, mean, deviation), training=whole)
                 loss = scalar(self.loss(labels, network.embedding(features)))
             unseen = self._unseen(tape.watched_variables())
-            gradients = tape.gradient(loss, [*self.trained, *unseen])
-            refuse_hidden(unseen, gradients[len(self.trained) :])
-            self.optimizer.apply(gradients[: len(self.trained)])
+            gradients = tape.gradient(loss, [*self.descent.trained, *unseen])
+            refuse_hidden(unseen, gradients[len(self.descent.trained) :])
+            self.descent.apply(gradients[: len(self.descent.trained)])
             return loss
 
         # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU.
@@ -162,12 +161,12 @@ class Finetuner:
         if weights_of(self.loss):
             for variable, drawn in zip(weights_of(self.loss), weights_of(self._build_loss(seed)), strict=True):
                 variable.assign(drawn)
-        self.optimizer.reset()
+        self.descent.reset(self.steps)
 
     @property
     def trainable_parameters(self) -> int:
         """How many numbers a step changes, including those of the loss."""
-        return sum(int(np.prod(variable.shape)) for variable in self.trained)
+        return sum(int(np.prod(variable.shape)) for variable in self.descent.trained)
 
     def run(
         self,
@@ -244,7 +243,7 @@ class Finetuner:
                 losses = self._steps(*arguments)
             # Of a layer also the states of its random numbers, which are no weights.
             known = [*self.network.every_variable, *getattr(self.loss, "variables", [])]
-            known += [*self.optimizer.variables, *self.augmentation.variables]
+            known += [*self.descent.variables, *self.augmentation.variables]
             self.outside = outside_state(self._steps, arguments, known)
             self.unseeded = unseeded_draws(self._steps.get_concrete_function(*arguments))
             self._examined = True

@@ -9,9 +9,9 @@ import numpy as np
 from faceexp.arrays import BoolArray, ByteArray, FloatArray, IntArray
 from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import Tensor, compiled, derive_seed, many_steps, reseed, tensorflow
+from faceexp.engine.descent import Descent
 from faceexp.engine.inputs import FLIPPED, PLAIN, Views
 from faceexp.engine.network import Network, Normalization, Weights
-from faceexp.engine.optimizer import Adam
 from faceexp.experiment.schema import Augment, Pretrain
 
 # Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
@@ -49,10 +49,8 @@ class Classifier:
         self.head.build((None, dim))
         self.dropout = keras.layers.Dropout(settings.dropout, seed=0)
         whole = settings.trainable != "head"
-        self.trained = [*network.embedding.trainable_variables]
-        self.trained = [*network.trunk.trainable_variables, *self.trained] if whole else self.trained
-        self.trained += self.head.trainable_variables
-        self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
+        trained = network.trainable_variables(whole=whole)
+        self.descent = Descent(settings, trained, network.moments, self.head.trainable_variables)
 
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
@@ -62,14 +60,16 @@ class Classifier:
                 hidden = self.dropout(tf.nn.relu(network.embedding(features)), training=True)
                 logits = self.head(hidden)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-            self.optimizer.apply(tape.gradient(loss, self.trained))
+            self.descent.apply(tape.gradient(loss, self.descent.trained))
             return loss
 
         self.step = step
         self._steps = compiled(many_steps(step, CHUNK))
 
-    def reset(self, weights: Weights, seed: int) -> None:
+    def reset(self, weights: Weights, seed: int, steps: int) -> None:
         """Start over: from the given weights, with a fresh head, a fresh optimiser and fresh random numbers.
+
+        Learning rates that change do so over this many steps.
 
         The head is drawn as Keras draws it (Glorot and Bengio, 2010: uniform, with a limit that keeps the variance from
         layer to layer), but with a seed.
@@ -86,7 +86,7 @@ class Classifier:
         if self.dropout.rate:  # at a rate of 0, Keras keeps no random state
             state = self.dropout.seed_generator.state
             state.assign(np.array([derive_seed("dropout", seed), 0]).astype(state.dtype))
-        self.optimizer.reset()
+        self.descent.reset(steps)
 
     def run(
         self,

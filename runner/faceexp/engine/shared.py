@@ -207,8 +207,8 @@ class PretrainedStages:
             self._classifiers[key] = pretrain.Classifier(self.network, settings, augment, num_classes)
         classifier = self._classifiers[key]
         seed = derive_seed("pretrain", split.seed, split.fold)
-        classifier.reset(self._initial(split), seed)
         ends = pretrain.ends_of_epochs(len(split.train), settings)
+        classifier.reset(self._initial(split), seed, ends[-1])
         scores: list[float] = []
         best: Weights = []
 

@@ -325,7 +325,7 @@ class Engine:
         key = digest(
             [
                 resolved.loss.identity,
-                resolved.entry.finetune.model_dump(include={"trainable", "learning_rate"}),
+                resolved.entry.finetune.model_dump(exclude={"sampler", "validate_every"}),
                 resolved.sampler.supply().size,
                 num_classes,
             ]

@@ -265,7 +265,8 @@ def _override_table(
         problems += [
             problem
             for inner, problem in _explain(document, error, (*path, key), model)
-            if inner and inner[0] in overrides
+            # What is wrong with several keys together has no key of its own.
+            if (inner[0] in overrides if inner else overrides)
         ]
         return None
 
