@@ -38,6 +38,7 @@ HASHED = {
         "engine/rehearsal.py",
         "engine/schedule.py",
         "engine/shared.py",
+        "engine/steps.py",
         "engine/trials.py",
         "engine/worker.py",
         "engine/workers.py",

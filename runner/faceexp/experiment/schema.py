@@ -173,9 +173,9 @@ class ModelRef(table.PluginRef):
 
 
 class Pretrain(Optimization):
-    """Phase 1: softmax classification of the training people; it runs once per seed and fold."""
+    """Phase 1: classification of the training people; it runs once per seed and fold."""
 
-    later: ClassVar[tuple[str, ...]] = (*Optimization.later, "trainable")
+    later: ClassVar[tuple[str, ...]] = (*Optimization.later, "trainable", "loss")
 
     enabled: bool = Field(
         True,
@@ -186,6 +186,11 @@ class Pretrain(Optimization):
         None,
         description="Only the dense embedding layer and the classifier, or all weights. Without it, all weights are "
         "trained of a trunk that starts from random ones, and a trunk with trained weights is left as it is.",
+    )
+    loss: PluginRef | None = Field(
+        None,
+        description="The loss that classifies, by its name or as a table with its options; it has to have weights of "
+        "its own, such as proxies. Without it, softmax behind a dense layer does.",
     )
     epochs: int = Field(15, ge=1, description="Passes over the training part.")
     batch_size: int = Field(64, ge=1, description="Images per step.")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import cast
 
-from faceexp.contract import BatchNeeds, BatchSupply, FixedModelPlugin, ModelPlugin
+from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.detect import Detect
 from faceexp.experiment.schema import Experiment
+from faceexp.planning.classifiers import classifiers_of
 from faceexp.planning.issues import Issue, UnplannableError
+from faceexp.planning.needs import lack
 from faceexp.planning.networks import image_issues
 from faceexp.planning.trunk import trunk_issues, with_trunk
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry
-from faceexp.store import canonical
 from faceexp.values import Resolved, ResolvedLoss, ResolvedPretrained, ResolvedSet
 
 
@@ -32,7 +33,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         reference = entry.finetune.sampler
         loss = registry.configure("loss", entry.plugin, entry.options)
         # Losses may share a sampler, which is asked once.
-        key = canonical([reference.plugin, reference.options])
+        key = reference.key
         if key not in samplers:
             samplers[key] = registry.configure("sampler", reference.plugin, reference.options)
         sampler = samplers[key]
@@ -58,6 +59,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         if entry.label in {baseline.label for baseline in BASELINES.values()}:
             issues.append(Issue(("losses", entry.index, "label"), f"{entry.label!r} is the name of a baseline"))
         losses.append(ResolvedLoss(entry, loss, sampler, traits))
+    classifiers = classifiers_of(experiment, registry, issues)
     pretrained = _resolved_rows(experiment, registry, issues)
     issues += image_issues(experiment, model, [(row.entry.index, row.network) for row in pretrained])
     augment = experiment.augment
@@ -85,6 +87,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
             for entry in experiment.test_sets
         ),
         detector=detector,
+        classifiers=classifiers,
     )
 
 
@@ -133,17 +136,3 @@ def _lacks_points(detect: Detect, detector: ConfiguredPlugin) -> list[str]:
     if detect.align == "eyes" and points == "none":
         return [f'detector {detect.plugin!r} gives no points of a face, not even the eyes; set align = "none"']
     return []
-
-
-def lack(needs: BatchNeeds, supply: BatchSupply) -> str:
-    """Return what a batch lacks for a loss, or an empty text."""
-    lacks = []
-    if supply.classes < needs.classes:
-        lacks.append(f"{needs.classes} identities in every batch")
-    if supply.images_per_class < needs.images_per_class:
-        lacks.append(f"{needs.images_per_class} images of an identity in every batch")
-    if needs.halves == "similar" and supply.halves != "similar":
-        lacks.append("rows i and i + B/2 of the same identity")
-    if needs.halves == "mixed" and supply.halves != "mixed":
-        lacks.append("rows i and i + B/2 of the same identity in some pairs and of different ones in others")
-    return " and ".join(lacks)

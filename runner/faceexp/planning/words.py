@@ -26,9 +26,11 @@ _PLUGINS: dict[KeyPath, str] = {
     ("test_sets", 0, "dataset"): "dataset",
     ("preprocess", "detect"): "detector",
     ("model",): "model",
+    ("pretrain", "loss"): "loss",
     ("pretrained", 0): "model",
     ("finetune", "sampler"): "sampler",
     ("losses", 0): "loss",
+    ("losses", 0, "pretrain", "loss"): "loss",
     ("losses", 0, "finetune", "sampler"): "sampler",
 }
 
