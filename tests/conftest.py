@@ -157,7 +157,8 @@ def tiny() -> Callable[..., Experiment]:
 def resolved(tiny, made, chosen) -> Callable[..., Resolved]:
     """A resolved experiment of loss plugins given as values: ``resolved({"mine": MyLoss()}, data={...}, seeds=(0, 1))``.
 
-    ``entries`` gives a loss tables of its own: ``entries={"mine": {"finetune": ...}}``.
+    ``entries`` gives a loss tables of its own: ``entries={"mine": {"finetune": ...}}``; ``classifier`` is the loss of
+    phase 1.
     """
 
     def build(
@@ -167,17 +168,19 @@ def resolved(tiny, made, chosen) -> Callable[..., Resolved]:
         dataset: DatasetPlugin | None = None,
         sampler: SamplerPlugin | None = None,
         entries: dict[str, dict[str, Any]] | None = None,
+        classifier: LossPlugin | None = None,
         **tables: Any,
     ) -> Resolved:
         registry = discover()
+        reference = PluginRef(plugin="classifier")
+        if classifier:
+            tables = {"pretrain": Pretrain(epochs=2, batch_size=12, loss=reference), **tables}
         experiment = tiny(tuple(losses), **tables)
         experiment = experiment.model_copy(
             update={"losses": tuple(e.model_copy(update=(entries or {}).get(e.label, {})) for e in experiment.losses)}
         )
-        reference, detect = experiment.finetune.sampler, experiment.preprocess.detect
-        drawn = (
-            chosen("own", sampler) if sampler else registry.configure("sampler", reference.plugin, reference.options)
-        )
+        served, detect = experiment.finetune.sampler, experiment.preprocess.detect
+        drawn = chosen("own", sampler) if sampler else registry.configure("sampler", served.plugin, served.options)
         return Resolved(
             experiment,
             chosen("own", dataset) if dataset else made(**(data or {})),
@@ -187,6 +190,7 @@ def resolved(tiny, made, chosen) -> Callable[..., Resolved]:
                 for entry in experiment.losses
             ),
             detector=registry.configure("detector", detect.plugin, detect.options) if detect else None,
+            classifiers={reference.key: chosen("classifier", classifier)} if classifier else {},
         )
 
     return build

@@ -115,6 +115,8 @@ class Resolved:
     pretrained: tuple[ResolvedPretrained, ...] = ()
     sets: tuple[ResolvedSet, ...] = ()
     detector: ConfiguredPlugin | None = None
+    # The losses that phases 1 have in the place of softmax, by `PluginRef.key`.
+    classifiers: Mapping[str, ConfiguredPlugin] = field(default_factory=dict)
 
     @property
     def folds(self) -> int:
@@ -152,7 +154,7 @@ class Resolved:
         of_losses = (each for loss in self.losses for each in (loss.loss, loss.sampler))
         of_sets = (plugin for each in self.sets for plugin in filter(None, [each.dataset, each.detector]))
         networks = (*filter(None, [self.model, self.detector]), *(row.network for row in self.pretrained))
-        return (self.dataset, *networks, *of_sets, *of_losses)
+        return (self.dataset, *networks, *of_sets, *self.classifiers.values(), *of_losses)
 
     @property
     def trunk(self) -> ConfiguredPlugin:

@@ -441,7 +441,7 @@ def test_moving_statistics_are_those_of_a_plain_keras_loop(resolved, faces, phas
     if phase == 1:
         settings = Pretrain(batch_size=24, learning_rate=tiny_rate)
         classifier = pretrain.Classifier(made, settings, Augment(), 6)
-        classifier.reset(start, 0)
+        classifier.reset(start, 0, 4)
         classifier.run(
             [images], labels, pretrain.batches(np.arange(24), settings, Augment(), 0), NORMAL, 3, lambda *_: None
         )

@@ -12,7 +12,7 @@ from faceexp.contract import BatchSupply, Distance, LossPlugin, SamplerPlugin
 from faceexp.engine import finetune, network
 from faceexp.engine.backend import tensorflow
 from faceexp.engine.inputs import TrainingInputs
-from faceexp.experiment.schema import Augment
+from faceexp.experiment.schema import Augment, Finetune
 from faceexp.registry.installed import discover
 
 
@@ -67,12 +67,13 @@ def identical(left, right):
 
 @pytest.fixture
 def tuner_of(resolved):
-    """``tuner_of(loss plugin, trainable)``: a new network and the compiled training of the loss."""
+    """``tuner_of(loss plugin, trainable)``: a new network and the compiled training of the loss; more keys of [finetune]."""
 
-    def build(plugin, trainable="embedding", learning_rate=1e-2):
+    def build(plugin, trainable="embedding", learning_rate=1e-2, **changes):
         wanted = resolved({"loss": plugin}, sampler=InTurn())
         (loss,) = wanted.losses
-        settings = loss.entry.finetune.model_copy(update={"trainable": trainable, "learning_rate": learning_rate})
+        given = loss.entry.finetune.model_dump() | {"trainable": trainable, "learning_rate": learning_rate} | changes
+        settings = Finetune.model_validate(given)
         object.__setattr__(loss, "entry", loss.entry.model_copy(update={"finetune": settings}))
         made = network.Network(wanted.model.plugin, (16, 16, 1), 8)
         return made, finetune.Finetuner(made, loss, Augment(), 6)
@@ -153,6 +154,33 @@ def test_phase_2_is_a_plain_keras_loop(tuner_of, faces, trainable):
         # Adam divides a gradient by its own size: where that is nearly zero, rounding decides the direction.
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=5e-3 * np.abs(expected - before).max())
     assert outcome.curve[0].loss == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_sgd_with_momentum_and_cosine_is_a_plain_fit_of_keras(tuner_of):
+    """Fifty steps: the loss of each, by `fit` on the embedding layer with the optimiser and the schedule of Keras."""
+    tf = tensorflow()
+    keras = tf.keras
+    plugin: Any = discover().find("loss", "npairs").load()()
+    sgd = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
+    made, tuner = tuner_of(
+        plugin, learning_rate=1e-4, steps=50, optimizer={"name": "sgd", **sgd}, schedule={"kind": "cosine"}
+    )
+    inputs = np.random.default_rng(0).normal(size=(24, made.width)).astype(np.float32)
+    labels = np.arange(24, dtype=np.int32) % 4
+    start = made.get_weights()
+    # A checkpoint after each step tells its loss.
+    found = [point.loss for point in finetuned(tuner, inputs, labels, start, steps=50, every=1).curve]
+
+    made.set_weights(start)
+    features = keras.Input((made.width,))
+    model = keras.Model(features, made.embedding(features))
+    rate = keras.optimizers.schedules.CosineDecay(1e-4, decay_steps=50)
+    model.compile(keras.optimizers.SGD(rate, **sgd), loss=plugin.build(None))
+    rows = np.stack(list(itertools.islice(InTurn().build(labels, 0), 50)))
+    batches = tf.data.Dataset.from_tensor_slices((inputs[rows], labels[rows]))
+    expected = model.fit(batches.repeat(), steps_per_epoch=1, epochs=50, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found[-1] < 0.7 * found[0]
 
 
 def test_how_often_one_looks_does_not_change_what_is_trained(tuner_of):

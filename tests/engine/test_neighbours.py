@@ -196,6 +196,39 @@ def test_a_seed_does_not_depend_on_the_seeds_before_it(planned, tmp_path, loss) 
     assert several["mine-s1-f0"].unseeded == drawn
 
 
+@pytest.mark.parametrize(
+    "classifier",
+    [KeepsVariable(), KeepsModule(), DrawsNoise(seeded=False), DrawsFromItsSeed()],
+    ids=["variable", "module", "no seed", "seed of the contract"],
+)
+def test_a_phase_1_with_a_loss_does_not_depend_on_the_seeds_before_it(planned, tmp_path, classifier) -> None:
+    losses, rest = {"mine": Disturbs(what="nothing")}, {"classifier": classifier, "baselines": ("phase1",)}
+    several = trained(planned(tmp_path / "data", losses, seeds=(0, 1), **rest), tmp_path / "several")
+    alone = trained(planned(tmp_path / "data", losses, seeds=(1,), **rest), tmp_path / "alone")
+    assert alone.keys() < several.keys()
+    for name, done in alone.items():
+        assert numbers(several[name]) == numbers(done)
+    drawn = ("RandomStandardNormal",) if classifier == DrawsNoise(seeded=False) else ()
+    assert alone["mine-s1-f0"].unseeded == drawn
+    # All start from it, so without it there are other numbers.
+    by_softmax = trained(planned(tmp_path / "data", losses, seeds=(1,), baselines=("phase1",)), tmp_path / "alone")
+    assert all(numbers(by_softmax[name]) != numbers(done) for name, done in alone.items())
+
+
+@pytest.mark.parametrize(
+    ("classifier", "reason"),
+    [
+        (KeepsForEver(), "keeps a variable from one training to the next; make it anew in `build`"),
+        (HidesWeights(), "that nobody would train: return a keras.layers.Layer that holds it"),
+    ],
+)
+def test_a_loss_of_phase_1_at_fault_costs_what_starts_from_it(planned, tmp_path, classifier, reason) -> None:
+    plan = planned(tmp_path / "data", {"mine": KeepsModule()}, classifier=classifier, seeds=(0, 1), baselines=())
+    done = trained(plan, tmp_path / "store")["mine-s1-f0"]
+    assert done.status == "failed"
+    assert reason in str(done.reason)
+
+
 def test_what_outlives_a_training_is_refused(planned, tmp_path) -> None:
     plan = planned(tmp_path / "data", {"mine": KeepsForEver()}, seeds=(0, 1), baselines=())
     second = trained(plan, tmp_path / "store")["mine-s1-f0"]

@@ -160,6 +160,29 @@ def test_faces_may_be_found_or_not_and_otherwise_in_a_test_set(checked, old, new
     assert set(checked(SPEC + text.replace(old, new))) == ({expected} if expected else set())
 
 
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('loss = "arcface"', None),
+        ('loss = { plugin = "arcface", margin = 10.0 }', None),
+        ('loss = "arcfac"', "pretrain.loss"),
+        ('loss = { plugin = "arcfac" }', "pretrain.loss.plugin"),
+        ("loss = { margin = 10.0 }", "pretrain.loss"),
+        ("loss = 3", "pretrain.loss"),
+    ],
+)
+def test_a_loss_of_phase_1_is_a_name_or_a_table(checked, line, place):
+    shared, own = f"{SPEC}[pretrain]\n{line}\n", f"{SPEC}[losses.pretrain]\n{line}\n"
+    assert {where for where, _ in checked(shared)} == ({place} if place else set())
+    assert {where for where, _ in checked(own)} == ({f"losses.1.{place}"} if place else set())
+
+
+def test_an_optimizer_has_a_name_and_whatever_options(checked):
+    optimizer = 'optimizer = { name = "sgd", momentum = 0.9 }'
+    assert checked(f"{SPEC}[pretrain]\n{optimizer}\n") == []
+    assert checked(f"{SPEC}[pretrain]\noptimizer = {{}}\n") == [("pretrain.optimizer", "'name' is a required property")]
+
+
 def test_a_plugin_that_does_not_exist_is_told_with_those_that_do(checked):
     ((place, message),) = checked(SPEC.replace('"contrastive"', '"contrast"'))
     assert place == "losses.0.plugin"

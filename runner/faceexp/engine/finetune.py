@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -17,23 +17,14 @@ import numpy as np
 from faceexp.arrays import FloatArray, IntArray
 from faceexp.contract import LossPlugin
 from faceexp.engine.augment import Augmentation
-from faceexp.engine.backend import (
-    LossCallable,
-    Tensor,
-    Variable,
-    compiled,
-    derive_seed,
-    many_steps,
-    reseed,
-    standard,
-    tensorflow,
-)
-from faceexp.engine.borders import outside_state, scalar, take, unseeded_draws
+from faceexp.engine.backend import Tensor, Variable, derive_seed, reseed, tensorflow
+from faceexp.engine.borders import take
+from faceexp.engine.descent import Descent
 from faceexp.engine.inputs import TrainingInputs
-from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
+from faceexp.engine.losses import PluginLoss, gradients_of
 from faceexp.engine.network import Network, Normalization, Weights
-from faceexp.engine.optimizer import Adam
 from faceexp.engine.pretrain import DivergedError
+from faceexp.engine.steps import Steps
 from faceexp.experiment.schema import Augment, Finetune
 from faceexp.values import Checkpoint, ResolvedLoss
 
@@ -104,30 +95,23 @@ class Finetuner:
         seed: Of what the loss draws when it is built.
 
     Attributes:
-        outside: What the step keeps beside the weights that :meth:`reset` sets, after the first step: variables, tables
-            and random generators that the loss holds, or none of these but random numbers without a seed. ``None``
-            where it keeps nothing. A training step that does must not be used for a second training.
-        unseeded: What :func:`unseeded_draws` says of the step, after the first one.
+        made: What makes the steps, and knows what they keep.
     """
 
     def __init__(
         self, network: Network, resolved: ResolvedLoss, augment: Augment, num_classes: int, seed: int = 0
     ) -> None:
         tf = tensorflow()
-        self.network, self.plugin = network, cast("LossPlugin", resolved.loss.plugin)
+        self.network = network
         self.sampler, self.supply = str(resolved.sampler.installed), resolved.sampler.supply()
-        self.outside: list[Tensor] | None = None
-        self.unseeded: tuple[str, ...] = ()
-        self._examined = False
         settings = resolved.entry.finetune
         whole, on_images = settings.trainable == "all", needs_images(settings, augment)
         self.augmentation = Augmentation(augment if augment.phase2 else Augment())
-        self.num_classes = num_classes
-        self.loss = self._build_loss(seed)
-        self.trained = [*network.embedding.trainable_variables, *trainable_variables(self.loss)]
-        if whole:
-            self.trained = [*network.trunk.trainable_variables, *self.trained]
-        self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
+        plugin = cast("LossPlugin", resolved.loss.plugin)
+        self.loss = PluginLoss(plugin, num_classes, int(network.embedding.units), seed)
+        trained = network.trainable_variables(whole=whole)
+        self.descent = Descent(settings, trained, network.moments, self.loss.trainable_variables, settings.proxies)
+        self.steps = settings.steps
 
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
@@ -135,39 +119,31 @@ class Finetuner:
                 if on_images:
                     # A frozen trunk runs as outside training, exactly as it does when features are cached.
                     features = network.features(self.augmentation(inputs, mean, deviation), training=whole)
-                loss = scalar(self.loss(labels, network.embedding(features)))
-            unseen = self._unseen(tape.watched_variables())
-            gradients = tape.gradient(loss, [*self.trained, *unseen])
-            refuse_hidden(unseen, gradients[len(self.trained) :])
-            self.optimizer.apply(gradients[: len(self.trained)])
+                loss = self.loss(labels, network.embedding(features))
+            known = [*network.every_variable, *self.loss.weights]
+            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known))
             return loss
 
         # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU.
-        self._steps = compiled(many_steps(step, CHUNK), xla=resolved.traits.xla and not on_images)
+        self.made = Steps(step, CHUNK, self._variables, xla=resolved.traits.xla and not on_images)
 
-    def _build_loss(self, seed: int) -> LossCallable:
-        return build_loss(self.plugin, self.num_classes, int(self.network.embedding.units), seed)
-
-    def _unseen(self, watched: Sequence[Variable]) -> list[Variable]:
-        """Return the variables among these that belong neither to the network nor to the loss."""
-        return others(watched, [*self.network.every_variable, *weights_of(self.loss)])
+    def _variables(self) -> list[Variable]:
+        """Return the variables that :meth:`reset` sets."""
+        of_training = [*self.descent.variables, *self.augmentation.variables]
+        return [*self.network.every_variable, *self.loss.variables, *of_training]
 
     def reset(self, weights: Weights, seed: int) -> None:
         """Start over: from the given weights, with the loss's own weights drawn anew and a fresh optimiser."""
         self.network.set_weights(weights)
         reseed(self.network.trunk, derive_seed("trunk", seed))
-        reseed(self.loss, derive_seed("loss", seed))
+        self.loss.reset(seed)
         self.augmentation.reset(derive_seed("augment", seed))
-        # All weights of the loss, not only those that are trained: a loss may also count or average in some of them.
-        if weights_of(self.loss):
-            for variable, drawn in zip(weights_of(self.loss), weights_of(self._build_loss(seed)), strict=True):
-                variable.assign(drawn)
-        self.optimizer.reset()
+        self.descent.reset(self.steps)
 
     @property
     def trainable_parameters(self) -> int:
         """How many numbers a step changes, including those of the loss."""
-        return sum(int(np.prod(variable.shape)) for variable in self.trained)
+        return sum(int(np.prod(variable.shape)) for variable in self.descent.trained)
 
     def run(
         self,
@@ -235,17 +211,5 @@ class Finetuner:
         source, places = inputs.read(chosen, length)
         # A tensor, since TensorFlow would compile the loop anew for each Python number.
         number = tensorflow().constant(count)
-        arguments = (source, places, targets, normalization.mean, normalization.deviation, number)
-        if self._examined:
-            losses = self._steps(*arguments)
-        else:
-            # The first call compiles the step, which runs the code of the loss.
-            with standard(derive_seed("compile")):
-                losses = self._steps(*arguments)
-            # Of a layer also the states of its random numbers, which are no weights.
-            known = [*self.network.every_variable, *getattr(self.loss, "variables", [])]
-            known += [*self.optimizer.variables, *self.augmentation.variables]
-            self.outside = outside_state(self._steps, arguments, known)
-            self.unseeded = unseeded_draws(self._steps.get_concrete_function(*arguments))
-            self._examined = True
+        losses = self.made(source, places, targets, normalization.mean, normalization.deviation, number)
         return np.asarray(losses.numpy()[:count])

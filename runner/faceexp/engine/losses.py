@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from faceexp.contract import LossContext, LossPlugin
-from faceexp.engine.backend import LossCallable, Tensor, Variable, derive_seed, standard, tensorflow
-from faceexp.engine.borders import PluginValueError, handle_of
+from faceexp.engine.backend import LossCallable, Tensor, Variable, derive_seed, reseed, standard, tensorflow
+from faceexp.engine.borders import PluginValueError, handle_of, scalar
 
 
 def build_loss(plugin: LossPlugin, num_classes: int, dim: int, seed: int) -> LossCallable:
@@ -24,6 +25,72 @@ def build_loss(plugin: LossPlugin, num_classes: int, dim: int, seed: int) -> Los
         if isinstance(loss, tf.keras.layers.Layer) and not loss.built:
             loss(tf.zeros(2, tf.int32), tf.zeros((2, dim)))
     return loss
+
+
+class PluginLoss:
+    """The loss of a plugin in training: built once, and drawn anew for each training.
+
+    Args:
+        plugin: What builds it.
+        num_classes: Number of training people.
+        dim: Numbers per embedding.
+        seed: Of what it draws when it is built.
+    """
+
+    def __init__(self, plugin: LossPlugin, num_classes: int, dim: int, seed: int) -> None:
+        self._built = functools.partial(build_loss, plugin, num_classes, dim)
+        self.function = self._built(seed)
+
+    def __call__(self, labels: Tensor, embeddings: Tensor) -> Tensor:
+        """Return the value for a batch, float32 ().
+
+        Raises:
+            PluginValueError: It is no number.
+        """
+        return scalar(self.function(labels, embeddings))
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The weights that are trained."""
+        return trainable_variables(self.function)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights that each training begins with anew."""
+        return weights_of(self.function)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Everything that is set anew for each training: weights, and of a layer the states of its random numbers."""
+        return list(getattr(self.function, "variables", []))
+
+    def reset(self, seed: int) -> None:
+        """Start over: with weights and random numbers that are drawn anew."""
+        reseed(self.function, derive_seed("loss", seed))
+        # All weights of the loss, not only those that are trained: a loss may also count or average in some of them.
+        if self.weights:
+            for variable, drawn in zip(self.weights, weights_of(self._built(seed)), strict=True):
+                variable.assign(drawn)
+
+
+def gradients_of(
+    tape: Tensor, value: Tensor, trained: Sequence[Variable], known: Sequence[Variable]
+) -> list[Tensor | None]:
+    """Return the gradients of a loss, one for each weight that is trained.
+
+    Args:
+        tape: The gradient tape that has watched how the value came about.
+        value: The value of the loss.
+        trained: The weights that are trained.
+        known: Every variable of the network and of the loss.
+
+    Raises:
+        PluginValueError: See :func:`refuse_hidden`.
+    """
+    unseen = others(tape.watched_variables(), known)
+    gradients = tape.gradient(value, [*trained, *unseen])
+    refuse_hidden(unseen, gradients[len(trained) :])
+    return list(gradients[: len(trained)])
 
 
 def weights_of(loss: LossCallable) -> list[Variable]:

@@ -109,6 +109,10 @@ class Network:
         """Every weight, and the states of random numbers, which are set anew for each training as well."""
         return [*self.trunk.variables, *self.embedding.variables]
 
+    def trainable_variables(self, *, whole: bool) -> list[Variable]:
+        """Return the weights that are trained: all of them, or those of the embedding layer."""
+        return [*(self.trunk.trainable_variables if whole else []), *self.embedding.trainable_variables]
+
     def features(self, images: Tensor, *, training: bool) -> Tensor:
         """Return the output of the trunk for normalised images, (B, H, W, C) to (B, F).
 
@@ -187,8 +191,7 @@ class Network:
 
         Every training starts from zero moments, so all of them can use the same memory.
         """
-        trained = [*self.trunk.trainable_variables, *self.embedding.trainable_variables]
-        return {id(variable): zero_moments(variable) for variable in trained}
+        return {id(variable): zero_moments(variable) for variable in self.trainable_variables(whole=True)}
 
     def get_weights(self) -> Weights:
         """Return the values of all weights as they are now, in the order of ``variables``."""

@@ -1,4 +1,4 @@
-"""Phase 1 (pretraining): the whole network learns to classify the training people, with softmax cross-entropy."""
+"""Phase 1 (pretraining): the network learns to classify the training people, by softmax or a loss with weights."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from faceexp.arrays import BoolArray, ByteArray, FloatArray, IntArray
+from faceexp.contract import LossPlugin
 from faceexp.engine.augment import Augmentation
-from faceexp.engine.backend import Tensor, compiled, derive_seed, many_steps, reseed, tensorflow
+from faceexp.engine.backend import Tensor, Variable, derive_seed, reseed, tensorflow
+from faceexp.engine.descent import Descent
 from faceexp.engine.inputs import FLIPPED, PLAIN, Views
+from faceexp.engine.losses import PluginLoss, gradients_of
 from faceexp.engine.network import Network, Normalization, Weights
-from faceexp.engine.optimizer import Adam
+from faceexp.engine.steps import Steps
 from faceexp.experiment.schema import Augment, Pretrain
 
 # Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
@@ -26,67 +29,107 @@ class DivergedError(Exception):
     """A loss value or an embedding is not a finite number any more."""
 
 
+class Softmax:
+    """What classifies embeddings in phase 1, where the file names no loss: one dense layer behind ReLU, and softmax.
+
+    Args:
+        num_classes: Number of training people.
+        dim: Numbers per embedding.
+    """
+
+    def __init__(self, num_classes: int, dim: int) -> None:
+        self.layer = tensorflow().keras.layers.Dense(num_classes, name="classes")
+        self.layer.build((None, dim))
+        self.trainable_variables = self.weights = self.variables = self.layer.variables
+
+    def __call__(self, labels: Tensor, hidden: Tensor) -> Tensor:
+        """Return the mean cross-entropy of a batch, float32 ()."""
+        tf = tensorflow()
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.layer(hidden)))
+
+    def reset(self, seed: int) -> None:
+        """Draw the weights anew, as Keras does, but with a seed.
+
+        They are uniform, with a limit that keeps the variance from layer to layer (Glorot and Bengio, 2010).
+        """
+        fan_in, classes = self.layer.kernel.shape
+        limit = np.sqrt(6.0 / (fan_in + classes))
+        kernel = np.random.default_rng(derive_seed("head", seed)).uniform(-limit, limit, (fan_in, classes))
+        self.layer.kernel.assign(kernel.astype(np.float32))
+        self.layer.bias.assign(tensorflow().zeros_like(self.layer.bias))
+
+
 class Classifier:
     """The training step of pretraining. It is compiled once, and used for every seed and fold of the same size.
 
-    The classification head is one dense layer behind ReLU and dropout. It is thrown away after pretraining.
+    What classifies, softmax or the weights of a loss, is thrown away after pretraining.
 
     Args:
         network: What is trained.
         settings: The experiment's ``[pretrain]``.
         augment: The experiment's ``[augment]``.
         num_classes: Number of training people.
+        plugin: The loss that takes the place of softmax.
+
+    Attributes:
+        made: What makes the steps, and knows what they keep.
     """
 
-    def __init__(self, network: Network, settings: Pretrain, augment: Augment, num_classes: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: Pretrain,
+        augment: Augment,
+        num_classes: int,
+        plugin: LossPlugin | None = None,
+    ) -> None:
         tf = tensorflow()
-        keras = tf.keras
         self.network = network
         self.augmentation = Augmentation(augment)
         self.batch_size = settings.batch_size
-        dim = network.embedding.units
-        self.head = keras.layers.Dense(num_classes, name="classes")
-        self.head.build((None, dim))
-        self.dropout = keras.layers.Dropout(settings.dropout, seed=0)
+        dim = int(network.embedding.units)
+        self.loss: Softmax | PluginLoss = (
+            PluginLoss(plugin, num_classes, dim, seed=0) if plugin else Softmax(num_classes, dim)
+        )
+        self.dropout = tf.keras.layers.Dropout(settings.dropout, seed=0)
         whole = settings.trainable != "head"
-        self.trained = [*network.embedding.trainable_variables]
-        self.trained = [*network.trunk.trainable_variables, *self.trained] if whole else self.trained
-        self.trained += self.head.trainable_variables
-        self.optimizer = Adam(settings.learning_rate, self.trained, network.moments)
+        trained = network.trainable_variables(whole=whole)
+        self.descent = Descent(settings, trained, network.moments, self.loss.trainable_variables)
 
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
                 features = inputs
                 if whole:
                     features = network.features(self.augmentation(inputs, mean, deviation), training=True)
-                hidden = self.dropout(tf.nn.relu(network.embedding(features)), training=True)
-                logits = self.head(hidden)
-                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-            self.optimizer.apply(tape.gradient(loss, self.trained))
+                embeddings = network.embedding(features)
+                # A loss judges the embedding itself, whose numbers may be negative.
+                hidden = embeddings if plugin else tf.nn.relu(embeddings)
+                loss = self.loss(labels, self.dropout(hidden, training=True))
+            known = [*network.every_variable, *self.loss.weights]
+            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known))
             return loss
 
         self.step = step
-        self._steps = compiled(many_steps(step, CHUNK))
+        self.made = Steps(step, CHUNK, self._variables)
 
-    def reset(self, weights: Weights, seed: int) -> None:
+    def _variables(self) -> list[Variable]:
+        """Return the variables that :meth:`reset` sets."""
+        of_training = [*self.descent.variables, *self.augmentation.variables, *self.dropout.variables]
+        return [*self.network.every_variable, *self.loss.variables, *of_training]
+
+    def reset(self, weights: Weights, seed: int, steps: int) -> None:
         """Start over: from the given weights, with a fresh head, a fresh optimiser and fresh random numbers.
 
-        The head is drawn as Keras draws it (Glorot and Bengio, 2010: uniform, with a limit that keeps the variance from
-        layer to layer), but with a seed.
+        Learning rates that change do so over this many steps.
         """
-        tf = tensorflow()
         self.network.set_weights(weights)
         reseed(self.network.trunk, derive_seed("trunk", seed))
         self.augmentation.reset(derive_seed("augment", seed))
-        fan_in, classes = self.head.kernel.shape
-        limit = np.sqrt(6.0 / (fan_in + classes))
-        kernel = np.random.default_rng(derive_seed("head", seed)).uniform(-limit, limit, (fan_in, classes))
-        self.head.kernel.assign(kernel.astype(np.float32))
-        self.head.bias.assign(tf.zeros_like(self.head.bias))
+        self.loss.reset(seed)
         if self.dropout.rate:  # at a rate of 0, Keras keeps no random state
             state = self.dropout.seed_generator.state
             state.assign(np.array([derive_seed("dropout", seed), 0]).astype(state.dtype))
-        self.optimizer.reset()
+        self.descent.reset(steps)
 
     def run(
         self,
@@ -128,7 +171,7 @@ class Classifier:
             # A tensor, since TensorFlow would compile the loop anew for each Python number.
             number = tensorflow().constant(count)
             source = images.reshape(-1, *images.shape[2:])
-            losses = self._steps(source, places, targets, normalization.mean, normalization.deviation, number)
+            losses = self.made(source, places, targets, normalization.mean, normalization.deviation, number)
             losses = losses.numpy()[:count]
             if not np.isfinite(losses).all():
                 raise DivergedError(f"phase 1: the loss is not finite at step {len(history) + 1}")

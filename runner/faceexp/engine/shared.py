@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray, IntArray
-from faceexp.contract import FixedModelPlugin, ModelPlugin
+from faceexp.contract import FixedModelPlugin, LossPlugin, ModelPlugin
 from faceexp.data.images import release, shape
 from faceexp.data.splits import Split
 from faceexp.engine import pretrain
@@ -23,6 +23,7 @@ from faceexp.engine.existing import ExistingNetworks
 from faceexp.engine.features import seconds_of, write_features
 from faceexp.engine.inputs import PLAIN, Views, views_of
 from faceexp.engine.network import Network, Normalization, Weights, initial_weights, load_weights, save_weights
+from faceexp.engine.steps import Kept
 from faceexp.experiment.baselines import PHASE1
 from faceexp.experiment.schema import Pretrain
 from faceexp.store import Artefact, Store, digest
@@ -43,6 +44,7 @@ class Pretrained:
         seconds: How long it took to make them, whether now or in an earlier run.
         reused: Whether they were there already, in the store or in this run.
         images: How many images pretraining has seen, repetitions counted; 0 without pretraining.
+        unseeded: Operations of its loss that draw random numbers for which there is no seed.
     """
 
     key: str
@@ -51,6 +53,7 @@ class Pretrained:
     seconds: float
     reused: bool
     images: int = 0
+    unseeded: tuple[str, ...] = ()
 
 
 @dataclass
@@ -62,12 +65,14 @@ class PretrainedStages:
         store: Where finished work is looked up and kept.
         score: Judges the epochs of pretraining, if there is early stopping.
         on_event: Is called with every step of progress.
+        kept: What losses of earlier trainings kept beside their weights.
     """
 
     plan: Plan
     store: Store
     score: Score
     on_event: EventCallback
+    kept: Kept
     # The trials of a seed and fold share a result: only the first one is told whether it came from the store.
     _pretrained: dict[str, Pretrained] = field(default_factory=dict)
     _features: dict[str, tuple[Artefact, float]] = field(default_factory=dict)
@@ -100,6 +105,8 @@ class PretrainedStages:
             }
             if settings.patience:
                 inputs["validation"] = self.judged_on(split)
+            if settings.loss:
+                inputs["classifier"] = self.plan.resolved.classifiers[settings.loss.key].identity
         key = digest(inputs)
         if key in self._pretrained:
             return dataclasses.replace(self._pretrained[key], reused=True)
@@ -123,6 +130,7 @@ class PretrainedStages:
                 history["seconds"],
                 artefact.reused,
                 images=len(history["loss"]) * settings.batch_size,
+                unseeded=tuple(history["unseeded"]),
             )
         else:
             pretrained = Pretrained(key, trunk, lambda: self._initial(split), 0.0, reused=False)
@@ -202,13 +210,10 @@ class PretrainedStages:
             features = self.views(self.features(split, initial)[0])
             validation["trunk"] = self._judged(features[PLAIN][split.validation], split)
             views = features if settings.trainable == "head" else views
-        key = digest([settings.model_dump(), num_classes])
-        if key not in self._classifiers:
-            self._classifiers[key] = pretrain.Classifier(self.network, settings, augment, num_classes)
-        classifier = self._classifiers[key]
+        key, classifier = self._classifier(settings, num_classes)
         seed = derive_seed("pretrain", split.seed, split.fold)
-        classifier.reset(self._initial(split), seed)
         ends = pretrain.ends_of_epochs(len(split.train), settings)
+        classifier.reset(self._initial(split), seed, ends[-1])
         scores: list[float] = []
         best: Weights = []
 
@@ -227,23 +232,43 @@ class PretrainedStages:
                 best = self.network.get_weights()
             return len(scores) - 1 - best_epoch < cast("int", settings.patience)
 
-        losses = classifier.run(
-            views,
-            labels,
-            pretrain.batches(split.train, settings, augment, seed),
-            self.normalization(split),
-            ends[-1],
-            on_progress,
-            halts=ends if settings.patience else (),
-            go_on=may_improve,
-        )
+        try:
+            losses = classifier.run(
+                views,
+                labels,
+                pretrain.batches(split.train, settings, augment, seed),
+                self.normalization(split),
+                ends[-1],
+                on_progress,
+                halts=ends if settings.patience else (),
+                go_on=may_improve,
+            )
+        except pretrain.DivergedError:
+            raise
+        except BaseException:
+            self._classifiers.pop(key)  # nobody knows what state it is in
+            raise
+        if classifier.made.outside is not None:
+            self._classifiers.pop(key)
+            self.kept.add(classifier.made.outside)
         release(self.plan.images)
         save_weights(folder / "weights.npz", best or self.network.get_weights())
         if validation:
             self.network.set_weights(best or self.network.get_weights())
             validation["embedding"] = judge()
         history = {"loss": losses, "validation": scores, "seconds": time.perf_counter() - began, "score": validation}
+        history["unseeded"] = classifier.made.unseeded
         (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+
+    def _classifier(self, settings: Pretrain, num_classes: int) -> tuple[str, pretrain.Classifier]:
+        """Return the compiled training step of phase 1 and its key; compiled once for all seeds and folds of a size."""
+        key = digest([settings.model_dump(), num_classes])
+        if key not in self._classifiers:
+            resolved = self.plan.resolved
+            plugin = resolved.classifiers[settings.loss.key].plugin if settings.loss else None
+            arguments = self.network, settings, resolved.experiment.augment, num_classes
+            self._classifiers[key] = pretrain.Classifier(*arguments, cast("LossPlugin | None", plugin))
+        return key, self._classifiers[key]
 
     def views(self, features: Artefact | None) -> Views:
         """Return features of all images, or the images themselves; plain, and mirrored where anything asks for that."""

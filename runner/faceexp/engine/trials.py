@@ -22,7 +22,6 @@ from faceexp.contract import SamplerPlugin
 from faceexp.data.splits import Split
 from faceexp.engine.backend import Tensor, derive_seed
 from faceexp.engine.baselines import BaselineTrials
-from faceexp.engine.borders import PluginValueError
 from faceexp.engine.failures import check_finite, explained, finite
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
 from faceexp.engine.finished import FinishedWork, MissingError
@@ -30,6 +29,7 @@ from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed, perform, rehearsals_of
 from faceexp.engine.shared import Pretrained, PretrainedStages, training_labels
+from faceexp.engine.steps import Kept
 from faceexp.engine.worker import AskedToEndError, Run, Work
 from faceexp.engine.workers import train_in_processes
 from faceexp.experiment.baselines import Baseline
@@ -110,15 +110,14 @@ class Engine:
     score: Score
     on_event: EventCallback
     interruption: type[BaseException] = KeyboardInterrupt
-    # What losses of earlier trials kept beside their weights; it is held here, so that nothing else gets its identity.
-    _outside: list[Tensor] = field(default_factory=list)
+    _kept: Kept = field(default_factory=Kept)
     _finetuners: dict[str, Finetuner] = field(default_factory=dict)
     # Only the latest inputs are kept: all losses of a seed and fold train on the same ones, one after the other.
     _resident: tuple[str, Tensor | None] = ("", None)
 
     @functools.cached_property
     def _shared(self) -> PretrainedStages:
-        return PretrainedStages(self.plan, self.store, self.score, self.on_event)
+        return PretrainedStages(self.plan, self.store, self.score, self.on_event, self._kept)
 
     @functools.cached_property
     def _baselines(self) -> BaselineTrials:
@@ -164,9 +163,9 @@ class Engine:
         return perform(rehearsal, self.plan, self.store, network, opening, self.interruption)
 
     def _plugins(self, trial: Trial) -> list[ConfiguredPlugin]:
-        row, trunk = trial.loss, self.plan.resolved.model
+        row, resolved = trial.loss, self.plan.resolved
         own = [row.loss, row.sampler] if row else [trial.pretrained.network] if trial.pretrained else []
-        return [*own, *([trunk] if trunk else [])]
+        return [*own, *resolved.classifiers.values(), *filter(None, [resolved.model])]
 
     def _split(self, trial: Trial) -> Split:
         return next(split for split in self.plan.splits if (split.seed, split.fold) == (trial.seed, trial.fold))
@@ -215,7 +214,7 @@ class Engine:
             seconds={**seconds, "finetune": record.seconds},
             reused=tuple(reused),
             key=artefact.key,
-            unseeded=record.unseeded,
+            unseeded=tuple(sorted({*record.unseeded, *pretrained.unseeded})),
         )
 
     @property
@@ -310,7 +309,7 @@ class Engine:
             best_step=outcome.best_step,
             curve=outcome.curve,
             trainable_parameters=finetuner.trainable_parameters,
-            unseeded=finetuner.unseeded,
+            unseeded=finetuner.made.unseeded,
         )
 
     def _forget_state(self, key: str, finetuner: Finetuner) -> None:
@@ -319,19 +318,16 @@ class Engine:
         Raises:
             PluginValueError: Two trainings of losses share a variable, so the second one depends on the first.
         """
-        if finetuner.outside is None:
-            return
-        self._finetuners.pop(key, None)
-        if {id(tensor) for tensor in self._outside} & {id(tensor) for tensor in finetuner.outside}:
-            raise PluginValueError("the loss keeps a variable from one training to the next; make it anew in `build`")
-        self._outside += finetuner.outside
+        if finetuner.made.outside is not None:
+            self._finetuners.pop(key, None)
+            self._kept.add(finetuner.made.outside)
 
     def _finetuner(self, resolved: ResolvedLoss, num_classes: int, seed: int) -> tuple[str, Finetuner]:
         """Return the compiled training step of a loss and its key; compiled once for all seeds and folds of a size."""
         key = digest(
             [
                 resolved.loss.identity,
-                resolved.entry.finetune.model_dump(include={"trainable", "learning_rate"}),
+                resolved.entry.finetune.model_dump(exclude={"sampler", "validate_every"}),
                 resolved.sampler.supply().size,
                 num_classes,
             ]

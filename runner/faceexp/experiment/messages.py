@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from faceexp.errors import did_you_mean
+from faceexp.experiment.table import SAID
 
 # Of one table; a table of more mistakes than that was not written by a person.
 MAX_MISTAKES = 100
@@ -74,7 +75,7 @@ def _explain(mistake: Mapping[str, Any], known_keys: list[str]) -> str:
     message, should_be = str(mistake["msg"]).removeprefix("Value error, "), "Input should be "
     if kind == "string_pattern_mismatch":
         message, should_be = "letters, digits, '.', '_' and '-', beginning with a letter or digit", ""
-    if kind == "value_error" and isinstance(mistake["input"], dict):
+    if kind == SAID or (kind == "value_error" and isinstance(mistake["input"], dict)):
         # About several options together: the message names them.
         return message
     if message.startswith(should_be):

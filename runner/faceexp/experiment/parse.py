@@ -15,7 +15,7 @@ from faceexp.errors import Problem
 from faceexp.experiment.detect import OWN_TABLE, USUAL, Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
-from faceexp.experiment.references import SEE_LIST, Reference, plugin_table, sets_of
+from faceexp.experiment.references import SEE_LIST, Reference, plugin_table, sets_of, with_classifier
 from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain, PretrainedEntry
 from faceexp.experiment.toml import Document
 
@@ -36,8 +36,8 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
     of plugins can be checked in the same pass, and a person sees every mistake at once.
     """
     problems: list[Problem] = []
-    data = dict(document.data)
     references: list[Reference] = []
+    data = with_classifier(document, dict(document.data), (), problems, references)
     for key, model in (("dataset", PluginRef), ("model", ModelRef)):
         if key in data:
             data[key] = plugin_table(document, data[key], (key,), model, problems, references, key)
@@ -202,6 +202,7 @@ def _expand(
     if not isinstance(setting_of, str) or ("setting_of" in table and not setting_of.strip()):
         problems.append(document.problem((*path, "setting_of"), "must be a text, not empty"))
         return
+    table = with_classifier(document, table, path, problems, references)
     pretrain = _override_table(document, data, table, path, "pretrain", Pretrain, problems)
     finetune = _override_finetune(document, data, table, path, problems, references)
     options = {key: value for key, value in table.items() if key not in RESERVED}
@@ -271,7 +272,8 @@ def _override_table(
         problems += [
             problem
             for inner, problem in _explain(document, error, (*path, key), model)
-            if inner and inner[0] in overrides
+            # What is wrong with several keys together has no key of its own.
+            if (inner[0] in overrides if inner else overrides)
         ]
         return None
 

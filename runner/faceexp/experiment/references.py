@@ -54,6 +54,22 @@ def plugin_table(
     return {**{key: table[key] for key in keys & set(table)}, "options": options}
 
 
+def with_classifier(
+    document: Document, around: TomlTable, path: KeyPath, problems: list[Problem], references: list[Reference]
+) -> TomlTable:
+    """Return the file, or a loss, in which the loss of ``pretrain`` is a plugin with its options moved.
+
+    The file has its name alone, or a table.
+    """
+    table = around.get("pretrain")
+    if not isinstance(table, dict) or "loss" not in table:
+        return around
+    named = {"plugin": table["loss"]} if isinstance(table["loss"], str) else table["loss"]
+    place = (*path, "pretrain", "loss")
+    loss = plugin_table(document, named, place, PluginRef, problems, references, "loss")
+    return {**around, "pretrain": {**table, "loss": loss}}
+
+
 def sets_of(document: Document, problems: list[Problem], references: list[Reference]) -> TomlTable:
     """Return the tables [[test_sets]] with options of their plugins moved, if the file has such."""
     tables = document.data.get("test_sets")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,12 +14,12 @@ from pydantic import (
 )
 
 from faceexp.contract import Distance
-from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment import table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
 from faceexp.experiment.detect import Detect, off
 from faceexp.experiment.evaluation import Evaluation
+from faceexp.experiment.optimization import Optimization, Proxies
 from faceexp.experiment.published import Published
 from faceexp.experiment.search import Search
 from faceexp.experiment.sets import SetEntry
@@ -180,8 +180,10 @@ class ModelRef(table.PluginRef):
     embedding_dim: int = Field(128, ge=1, le=65536, description="Width of the dense embedding layer.")
 
 
-class Pretrain(Table):
-    """Phase 1: softmax classification of the training people; it runs once per seed and fold."""
+class Pretrain(Optimization):
+    """Phase 1: classification of the training people; it runs once per seed and fold."""
+
+    later: ClassVar[tuple[str, ...]] = (*Optimization.later, "trainable", "loss")
 
     enabled: bool = Field(
         True,
@@ -193,9 +195,13 @@ class Pretrain(Table):
         description="Only the dense embedding layer and the classifier, or all weights. Without it, all weights are "
         "trained of a trunk that starts from random ones, and a trunk with trained weights is left as it is.",
     )
+    loss: PluginRef | None = Field(
+        None,
+        description="The loss that classifies, by its name or as a table with its options; it has to have weights of "
+        "its own, such as proxies. Without it, softmax behind a dense layer does.",
+    )
     epochs: int = Field(15, ge=1, description="Passes over the training part.")
     batch_size: int = Field(64, ge=1, description="Images per step.")
-    learning_rate: float = Field(1e-3, gt=0, le=LARGEST_NUMBER, description="Learning rate of Adam.")
     dropout: float = Field(
         0.2, ge=0, lt=1, description="Share of the embedding that dropout sets to 0 before the classifier."
     )
@@ -206,28 +212,26 @@ class Pretrain(Table):
         "epoch's weights; without it, all epochs are trained and the last weights kept.",
     )
 
-    @model_serializer(mode="wrap")
-    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # As in Protocol.
-        return {key: value for key, value in write(self).items() if key != "trainable" or value is not None}
 
-
-class Finetune(Table):
+class Finetune(Optimization):
     """Phase 2: the metric loss."""
+
+    later: ClassVar[tuple[str, ...]] = (*Optimization.later, "proxies")
 
     sampler: PluginRef = Field(description="How training batches are drawn.")
     trainable: Literal["embedding", "all"] = Field(
         "embedding", description="Only the dense embedding layer, on features computed once, or all weights."
     )
     steps: int = Field(600, ge=1, description="Optimiser steps.")
-    learning_rate: float = Field(
-        1e-3,
-        gt=0,
-        le=LARGEST_NUMBER,
-        description="Learning rate of Adam.",
-        json_schema_extra={"search": {"low": 1e-5, "high": 1e-2, "log": True}},
-    )
     validate_every: int = Field(50, ge=1, description="Steps between checkpoints; the best on validation is kept.")
+    proxies: Proxies | None = Field(None, description="What differs for the weights of the loss, such as its proxies.")
+
+    @model_validator(mode="after")
+    def _schedule_ends_in_time(self) -> Finetune:
+        beyond = [steps for steps in (self.schedule.counted if self.schedule else []) if steps >= self.steps]
+        if beyond:
+            raise ValueError(f"schedule names step {beyond[0]:g}, and there are {self.steps} steps")
+        return self
 
 
 class LossEntry(Table):

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from faceexp.store import canonical
 
 # Options of a plugin: the plugin itself says of which types they are.
 Options = dict[str, Any]
+# The type of an error whose message says everything.
+SAID = "said"
 
 
 def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -15,6 +20,12 @@ def unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(set(values)) != len(values):
         raise ValueError("values must not repeat")
     return values
+
+
+def refusal(place: tuple[str | int, ...], message: str, value: object) -> InitErrorDetails:
+    """Return an error of a value at a place inside a table, whose message is what a person is told."""
+    error = PydanticCustomError(SAID, "{message}", {"message": message})
+    return InitErrorDetails(type=error, loc=place, input=value)
 
 
 class Table(BaseModel):
@@ -28,3 +39,8 @@ class PluginRef(Table):
 
     plugin: str = Field(description="Name of an installed plugin; `faceexp list-plugins` shows them.")
     options: Options = Field(default_factory=dict, description="The plugin's own options.")
+
+    @property
+    def key(self) -> str:
+        """A text that is the same for the same plugin and options."""
+        return canonical([self.plugin, self.options])

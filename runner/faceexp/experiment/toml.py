@@ -123,6 +123,7 @@ def dump(experiment: Experiment) -> str:
     tables = [data["dataset"], *data.get("pretrained", ()), data["preprocess"].get("detect", {})]
     tables += [data["model"]] if "model" in data else []
     tables += [data["finetune"]["sampler"]] if "finetune" in data else []
+    tables += [data["pretrain"]["loss"]] if "loss" in data["pretrain"] else []
     for table in tables:
         table.update(table.pop("options", {}))
     for entry in data.get("test_sets", ()):
@@ -138,6 +139,8 @@ def dump(experiment: Experiment) -> str:
             loss["setting_of"] = entry.setting_of
         if entry.pretrain != experiment.pretrain:
             loss["pretrain"] = entry.pretrain.model_dump(mode="json", exclude_none=True)
+            if classifier := loss["pretrain"].get("loss"):
+                classifier.update(classifier.pop("options"))
         if entry.finetune != experiment.finetune:
             loss["finetune"] = entry.finetune.model_dump(mode="json", exclude_none=True)
             sampler = loss["finetune"]["sampler"]

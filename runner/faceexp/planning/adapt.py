@@ -16,7 +16,7 @@ from faceexp.arrays import IntArray
 from faceexp.contract import BatchNeeds, BatchSupply
 from faceexp.data.splits import Split, test_size, validation_size
 from faceexp.experiment.schema import Experiment, Finetune, Pretrain, Protocol
-from faceexp.planning.resolve import lack
+from faceexp.planning.needs import lack
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin
 from faceexp.values import Note, Resolved, ResolvedLoss

@@ -18,7 +18,7 @@ from faceexp.experiment.detect import Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import backslash_hint
 from faceexp.experiment.references import Reference, shared_by
-from faceexp.experiment.schema import PARTS, Experiment, Finetune, Preprocess, Protocol
+from faceexp.experiment.schema import PARTS, Experiment, Finetune, Preprocess, Pretrain, Protocol
 from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.toml import Document
 from faceexp.files import at_home
@@ -62,6 +62,7 @@ class Paths:
             loss.model_copy(
                 update={
                     "options": self._options("loss", loss.plugin, loss.options, ("losses", loss.index)),
+                    "pretrain": self._pretrain(loss.pretrain, ("losses", loss.index)),
                     "finetune": self._finetune(loss.finetune, ("losses", loss.index)),
                 }
             )
@@ -74,6 +75,7 @@ class Paths:
                 "test_sets": tuple(self._set(entry, place) for place, entry in enumerate(experiment.test_sets)),
                 "model": model,
                 "protocol": self._protocol(experiment.protocol),
+                "pretrain": self._pretrain(experiment.pretrain, ()),
                 "finetune": self._finetune(experiment.finetune, ()) if experiment.finetune else None,
                 "pretrained": pretrained,
                 "losses": losses,
@@ -134,6 +136,13 @@ class Paths:
         sampler = finetune.sampler
         options = self._options("sampler", sampler.plugin, sampler.options, (*path, "finetune", "sampler"))
         return finetune.model_copy(update={"sampler": sampler.model_copy(update={"options": options})})
+
+    def _pretrain(self, pretrain: Pretrain, path: KeyPath) -> Pretrain:
+        loss = pretrain.loss
+        if loss is None:
+            return pretrain
+        options = self._options("loss", loss.plugin, loss.options, (*path, "pretrain", "loss"))
+        return pretrain.model_copy(update={"loss": loss.model_copy(update={"options": options})})
 
     def _preprocess(self, preprocess: Preprocess) -> Preprocess:
         return preprocess.model_copy(update={"detect": self._detect(preprocess.detect, ("preprocess", "detect"))})

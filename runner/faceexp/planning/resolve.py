@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import cast
 
-from faceexp.contract import BatchNeeds, BatchSupply, FixedModelPlugin, ModelPlugin
+from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.detect import Detect
 from faceexp.experiment.lines import KeyPath
 from faceexp.experiment.schema import Experiment, LossEntry
+from faceexp.planning.classifiers import classifiers_of
 from faceexp.planning.issues import Issue, UnplannableError
+from faceexp.planning.needs import lack
 from faceexp.planning.networks import image_issues
 from faceexp.planning.trunk import trunk_issues, with_trunk
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry
-from faceexp.store import canonical
 from faceexp.values import Resolved, ResolvedLoss, ResolvedPretrained, ResolvedSet
 
 
@@ -34,7 +35,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         reference = entry.finetune.sampler
         loss = registry.configure("loss", entry.plugin, entry.options)
         # Losses may share a sampler, which is asked once.
-        key = canonical([reference.plugin, reference.options])
+        key = reference.key
         if key not in samplers:
             samplers[key] = registry.configure("sampler", reference.plugin, reference.options)
         sampler = samplers[key]
@@ -60,6 +61,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         if entry.label in {baseline.label for baseline in BASELINES.values()}:
             issues.append(Issue(("losses", entry.index, "label"), f"{entry.label!r} is the name of a baseline"))
         losses.append(ResolvedLoss(entry, loss, sampler, traits))
+    classifiers = classifiers_of(experiment, registry, issues)
     pretrained = _resolved_rows(experiment, registry, issues)
     issues += image_issues(experiment, model, [(row.entry.index, row.network) for row in pretrained])
     augment = experiment.augment
@@ -91,6 +93,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         pretrained=pretrained,
         sets=sets,
         detector=detector,
+        classifiers=classifiers,
     )
 
 
@@ -166,17 +169,3 @@ def resolved_loss(entry: LossEntry, registry: Registry) -> ResolvedLoss:
     if lacking := lack(traits.needs, supply):
         raise InputError(Problem(f"loss {entry.plugin!r} needs {lacking}", entry.label))
     return ResolvedLoss(entry, loss, sampler, traits)
-
-
-def lack(needs: BatchNeeds, supply: BatchSupply) -> str:
-    """Return what a batch lacks for a loss, or an empty text."""
-    lacks = []
-    if supply.classes < needs.classes:
-        lacks.append(f"{needs.classes} identities in every batch")
-    if supply.images_per_class < needs.images_per_class:
-        lacks.append(f"{needs.images_per_class} images of an identity in every batch")
-    if needs.halves == "similar" and supply.halves != "similar":
-        lacks.append("rows i and i + B/2 of the same identity")
-    if needs.halves == "mixed" and supply.halves != "mixed":
-        lacks.append("rows i and i + B/2 of the same identity in some pairs and of different ones in others")
-    return " and ".join(lacks)

@@ -19,8 +19,8 @@ from faceexp.errors import InputError, Problem
 from faceexp.experiment.schema import ModelRef, Pretrain, Protocol
 from faceexp.planning.adapt import FEWEST, Training, fitting_sampler, with_fractions
 from faceexp.planning.annotated import Entry, capital, comment, section
+from faceexp.planning.needs import lack
 from faceexp.planning.photos import Photos
-from faceexp.planning.resolve import lack
 from faceexp.planning.seen import facts, finding, preprocess
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry
 

@@ -28,9 +28,11 @@ _PLUGINS: dict[KeyPath, str] = {
     ("preprocess", "detect"): "detector",
     ("test_sets", 0, "detect"): "detector",
     ("model",): "model",
+    ("pretrain", "loss"): "loss",
     ("pretrained", 0): "model",
     ("finetune", "sampler"): "sampler",
     ("losses", 0): "loss",
+    ("losses", 0, "pretrain", "loss"): "loss",
     ("losses", 0, "finetune", "sampler"): "sampler",
 }
 

@@ -53,6 +53,8 @@ def schema() -> JsonSchema:
         }
     definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
     definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
+    definitions["classifier"] = _classifier_schema(registry, definitions["Pretrain"]["properties"]["loss"])
+    definitions["Pretrain"]["properties"]["loss"] = {"$ref": "#/$defs/classifier"}
     row = _plugin_schema("model", registry, PretrainedEntry, definitions, "pretrained")
     whole["properties"]["pretrained"] = {"type": "array", "items": row}
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
@@ -64,6 +66,17 @@ def schema() -> JsonSchema:
     ]
     without_null: JsonSchema = _without_null(whole)
     return without_null
+
+
+def _classifier_schema(registry: Registry, key: JsonSchema) -> JsonSchema:
+    """Return the schema of a loss of phase 1, which is its name alone, or a table.
+
+    Options are left to the check of the file: listing them twice would double the schema.
+    """
+    name = {"enum": [*_classes("loss", registry)]}
+    table = {"properties": {"plugin": name}, "required": ["plugin"]}
+    by_kind = {"if": {"type": "string"}, "then": name, "else": table}
+    return {"description": key["description"], "type": ["string", "object"], **by_kind}
 
 
 def _without_null(schema: Any) -> Any:  # noqa: ANN401 - a part of a JSON schema
