@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from faceexp.tensors.rows import safe_sqrt, unit_rows
@@ -51,6 +52,26 @@ def arc_margin(cosines: tf.Tensor, margin: tf.Tensor | float) -> tf.Tensor:
 
     beyond = cosines < -tf.cos(margin)
     return tf.where(beyond, cosines - margin * tf.sin(margin), add_angle(cosines, margin))
+
+
+def multiplied_angle(cosines: tf.Tensor, factor: int) -> tf.Tensor:
+    """``psi(theta) = (-1)^k cos(factor theta) - 2k`` of ``cos theta``, with ``k = floor(factor theta / pi)``.
+
+    It falls from 1 at theta = 0 to ``1 - 2 factor`` at pi, as ``cos(factor theta)`` alone does not.
+
+    Args:
+        cosines: ``cos theta``, float32, any shape.
+        factor: A whole number.
+    """
+    import tensorflow as tf
+
+    # cos(n theta) is a polynomial of cos theta, the n-th of Chebyshev's; each follows from the two before.
+    before, multiple = tf.ones_like(cosines), cosines
+    for _ in range(factor - 1):
+        before, multiple = multiple, 2.0 * cosines * multiple - before
+    angle = tf.acos(tf.clip_by_value(tf.stop_gradient(cosines), -1.0, 1.0))
+    k = tf.floor(angle * (factor / math.pi))
+    return (1.0 - 2.0 * tf.math.floormod(k, 2.0)) * multiple - 2.0 * k
 
 
 def target_logits(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

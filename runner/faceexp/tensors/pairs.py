@@ -104,6 +104,18 @@ def masked_mean(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(tf.reduce_sum(chosen), tf.reduce_sum(tf.cast(mask, x.dtype)))
 
 
+def nonzero_mean(x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Mean of those entries of a mask that are not zero, 0 where there are none.
+
+    What costs nothing is not averaged away; what is not a number is not zero either, and shows.
+
+    Args:
+        x: float32, any shape.
+        mask: bool, the same shape.
+    """
+    return masked_mean(x, mask & (x != 0))
+
+
 def sum_over_positives(
     labels: tf.Tensor, x: tf.Tensor, terms: Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 ) -> tuple[tf.Tensor, tf.Tensor]:
