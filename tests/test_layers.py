@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from faceexp.contract import LossContext
-from faceexp.layers import proxy_layer
+from faceexp.layers import proxy_layer, random_layer, scalar_layer
 
 CTX = LossContext(num_classes=5, embedding_dim=64, seed=3)
 LABELS, ROWS = np.array([0, 4], np.int32), np.ones((2, 64), np.float32)
@@ -79,3 +79,52 @@ def test_what_moves_is_kept_from_call_to_call(how):
 def test_importing_does_not_import_tensorflow():
     code = "import sys, faceexp.layers; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("how", ["eager", "graph", "xla"])
+def test_numbers_are_trained_beside_proxies_and_alone(how):
+    import tensorflow as tf
+
+    beside: Any = proxy_layer(CTX, lambda *given: given[2][0, 0] * given[3] + 3 * given[4], scalars=(5.0, -1.0))
+    alone: Any = scalar_layer(CTX, lambda labels, embeddings, scale: scale**2 * embeddings[0, 0], (5.0,))
+    assert [tuple(variable.shape) for variable in beside.trainable_variables] == [(5, 64), (), ()]
+
+    def both():
+        with tf.GradientTape() as tape:
+            values = beside(LABELS, ROWS), alone(LABELS, ROWS)
+            total = tf.add_n(values)
+        return values, tape.gradient(total, [*beside.trainable_variables[1:], *alone.trainable_variables])
+
+    run = both if how == "eager" else tf.function(both, jit_compile=how == "xla", autograph=False)
+    (first, second), gradients = run()
+    proxy = beside.proxies.numpy()[0, 0]
+    assert float(first) == pytest.approx(5 * proxy - 3, rel=1e-5)
+    assert float(second) == pytest.approx(25)
+    np.testing.assert_allclose([float(each) for each in gradients], [proxy, 3, 10], rtol=1e-5)
+
+
+def test_proxies_that_stand_for_no_class_are_as_many_as_asked_for():
+    layer: Any = proxy_layer(CTX, first_proxy, proxies=2)
+    assert [tuple(variable.shape) for variable in layer.trainable_variables] == [(2, 64)]
+
+
+@pytest.mark.parametrize("make", [proxy_layer, random_layer, lambda *given: scalar_layer(*given, (1.0,))])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_loss_is_computed_in_float32_whatever_the_precision_of_the_network(make, dtype):
+    import tensorflow as tf
+
+    kinds = []
+
+    def loss(labels, embeddings, *given):
+        kinds.extend(each.dtype for each in (embeddings, *given) if each.dtype.is_floating)
+        return tf.reduce_sum(embeddings)
+
+    policy = tf.keras.config.dtype_policy()
+    tf.keras.config.set_dtype_policy("mixed_float16")
+    try:
+        layer = make(CTX, loss)
+    finally:
+        tf.keras.config.set_dtype_policy(policy)
+    value = layer(tf.constant(LABELS), tf.cast(ROWS, dtype))
+    assert (value.dtype, float(value)) == (tf.float32, ROWS.sum())
+    assert set(kinds) == {tf.float32}

@@ -43,7 +43,10 @@ HASHED = {
         "engine/trials.py",
         "engine/worker.py",
         "engine/workers.py",
-        "tensors.py",
+        "tensors/__init__.py",
+        "tensors/logits.py",
+        "tensors/pairs.py",
+        "tensors/rows.py",
         "layers.py",
     ],
     "faceexp.evaluation.checkpoints": [

@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from faceexp.tensors import (
     add_angle,
     arc_margin,
+    as_float32,
     cosine_logits,
     image_numbers,
     inner_products,
@@ -25,6 +26,7 @@ from faceexp.tensors import (
     squared_distances,
     sum_over_positives,
     target_logits,
+    unit_rows,
 )
 
 HOWS = ["eager", "graph", "xla"]
@@ -303,6 +305,35 @@ def test_sum_over_positives_takes_every_similar_pair_once(how, labels):
     assert float(total) == pytest.approx(sum(expected), rel=1e-5)
     assert int(count) == len(expected)
     np.testing.assert_allclose(gradient, slope, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "function",
+    [
+        as_float32,
+        inner_products,
+        pairwise_distances,
+        row_norms,
+        squared_distances,
+        unit_rows,
+        lambda x: cosine_logits(x, np.eye(3, 8, dtype=np.float32)),
+        lambda x: normalized(x, when=False),
+        lambda x: normalized(x, when=True),
+        lambda x: pair_distances(np.array([0, 1, 0, 2]), x, "all")[0],
+        lambda x: pair_distances(np.array([0, 1, 0, 2]), x, "halves")[0],
+    ],
+)
+def test_what_takes_embeddings_computes_in_float32(function, dtype):
+    import tensorflow as tf
+
+    x = tf.cast(np.random.default_rng(0).normal(size=(4, 8)), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        given = function(x)
+    assert given.dtype == tf.float32
+    np.testing.assert_array_equal(given, function(tf.cast(x, tf.float32)))
+    assert tape.gradient(given, x).dtype == x.dtype
 
 
 def test_importing_does_not_import_tensorflow():

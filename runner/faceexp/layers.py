@@ -1,4 +1,4 @@
-"""Layers of losses: of those that learn proxies, points that stand for classes, and of those that draw random numbers.
+"""Layers of losses: of those that learn proxies, points that stand for classes, or numbers, or draw random numbers.
 
 Importing this module does not import TensorFlow.
 """
@@ -36,6 +36,8 @@ def proxy_layer(
     function: Callable[..., Any],
     *,
     per_class: int = 1,
+    proxies: int | None = None,
+    scalars: Sequence[float] = (),
     moving: Sequence[int] | None = None,
     random: bool = False,
 ) -> LossFunction:
@@ -46,15 +48,29 @@ def proxy_layer(
 
     Args:
         ctx: Numbers of classes and dimensions, and the seed of the first values.
-        function: ``(labels, embeddings, proxies) -> scalar``; with ``moving``,
-            ``(labels, embeddings, proxies, moving) -> (scalar, next value of moving)``.
+        function: ``(labels, embeddings, proxies, *scalars) -> scalar``; with ``moving``,
+            ``(labels, embeddings, proxies, *scalars, moving) -> (scalar, next value of moving)``.
         per_class: Proxies for each class.
+        proxies: How many proxies there are, if they do not stand for classes.
+        scalars: First values of trainable numbers.
         moving: Shape of a weight that is not trained, such as a moving average, and that every call replaces; it
             starts with zeros.
         random: Whether the function draws random numbers: then its last argument is a seed, as :func:`random_layer`
             describes it.
     """
-    return _layer(ctx, function, per_class=per_class, moving=moving, random=random)
+    rows = ctx.num_classes * per_class if proxies is None else proxies
+    return _layer("proxy_layer", ctx, function, rows=rows, scalars=scalars, moving=moving, random=random)
+
+
+def scalar_layer(ctx: LossContext, function: Callable[..., Any], scalars: Sequence[float]) -> LossFunction:
+    """Return a ``keras.layers.Layer`` that calls a pure function with trainable numbers, such as a scale and a bias.
+
+    Args:
+        ctx: What every layer of a loss is made with.
+        function: ``(labels, embeddings, *scalars) -> scalar``.
+        scalars: First values of the numbers.
+    """
+    return _layer("scalar_layer", ctx, function, scalars=scalars)
 
 
 def random_layer(ctx: LossContext, function: Callable[..., Any]) -> LossFunction:
@@ -72,11 +88,18 @@ def random_layer(ctx: LossContext, function: Callable[..., Any]) -> LossFunction
         function: ``(labels, embeddings, seed) -> scalar``; the seed is int32 (2,), for ``tf.random.stateless_normal``
             and its like. One that draws twice splits it: ``tf.random.split(seed, 2)``.
     """
-    return _layer(ctx, function, per_class=0, moving=None, random=True)
+    return _layer("random_layer", ctx, function, random=True)
 
 
 def _layer(
-    ctx: LossContext, function: Callable[..., Any], *, per_class: int, moving: Sequence[int] | None, random: bool
+    name: str,
+    ctx: LossContext,
+    function: Callable[..., Any],
+    *,
+    rows: int = 0,
+    scalars: Sequence[float] = (),
+    moving: Sequence[int] | None = None,
+    random: bool = False,
 ) -> LossFunction:
     import tensorflow as tf
 
@@ -84,12 +107,16 @@ def _layer(
 
     class Layer(keras.layers.Layer):  # type: ignore[misc]  # a class of no known type
         def __init__(self) -> None:
-            super().__init__(name="proxy_layer" if per_class else "random_layer")
+            # Whatever the precision of the network, a loss is computed in float32: Keras turns embeddings into it.
+            super().__init__(name=name, dtype="float32")
             self.proxies = self.moving = self.seeds = None
-            if per_class:
-                shape = (ctx.num_classes * per_class, ctx.embedding_dim)
+            if rows:
                 drawn = keras.initializers.RandomNormal(stddev=ctx.embedding_dim**-0.5, seed=ctx.seed)
-                self.proxies = self.add_weight(name="proxies", shape=shape, initializer=drawn)
+                self.proxies = self.add_weight(name="proxies", shape=(rows, ctx.embedding_dim), initializer=drawn)
+            self.scalars = [
+                self.add_weight(name=f"scalar_{number}", shape=(), initializer=keras.initializers.Constant(value))
+                for number, value in enumerate(scalars)
+            ]
             if moving is not None:
                 self.moving = self.add_weight(name="moving", shape=tuple(moving), initializer="zeros", trainable=False)
             if random:
@@ -98,7 +125,8 @@ def _layer(
             self.built = True
 
         def call(self, labels: tf.Tensor, embeddings: tf.Tensor) -> Any:  # noqa: ANN401 - what the function gives
-            given = [tf.convert_to_tensor(weight) for weight in (self.proxies, self.moving) if weight is not None]
+            weights = (self.proxies, *self.scalars, self.moving)
+            given = [tf.convert_to_tensor(weight) for weight in weights if weight is not None]
             if self.seeds is not None:
                 given.append(tf.cast(self.seeds.next(), tf.int32))
             returned = function(labels, embeddings, *given)

@@ -42,7 +42,7 @@ from faceexp.contract import (
     pair_traits,
 )
 from faceexp.errors import InputError
-from faceexp.tensors import pair_distances, unit_rows
+from faceexp.tensors import as_float32, pair_distances, unit_rows
 from faceexp.testing import (
     DatasetContract,
     DetectorContract,
@@ -341,7 +341,7 @@ def spoiled(check, *others, base: Any = WithoutXla):
                 import tensorflow as tf
 
                 loss = super().build(ctx)
-                return lambda labels, x: spoil(tf, ctx, labels, x, loss(labels, x))
+                return lambda labels, x: spoil(tf, ctx, labels, as_float32(x), loss(labels, x))
 
         planted("loss", check, *others)(Spoiled)
         return spoil
@@ -517,7 +517,7 @@ def shape_is_1(tf, ctx, labels, x, value):
     return value[None]
 
 
-@spoiled("test_gives_a_float32_scalar")
+@spoiled("test_gives_a_float32_scalar", "test_takes_every_precision")
 def double_precision(tf, ctx, labels, x, value):
     return tf.cast(value, tf.float64)
 
@@ -571,6 +571,28 @@ def fourth_power_of_the_exponent(tf, ctx, labels, x, value):
     return value + 1e-30 * tf.reduce_mean(x**2) ** 8
 
 
+@planted("loss", "test_takes_every_precision")
+class SinglePrecisionOnly(WithoutXla):
+    """It multiplies embeddings with numbers of float32, whatever they are."""
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        loss, weights = super().build(ctx), tf.ones((ctx.embedding_dim, 1))
+        return lambda labels, x: loss(labels, x) + tf.reduce_mean(tf.matmul(x, weights) ** 2)
+
+
+@planted("loss", "test_takes_every_precision")
+class HalfPrecision(WithoutXla):
+    """It computes in the few digits of its embeddings."""
+
+    def build(self, ctx):
+        import tensorflow as tf
+
+        loss = super().build(ctx)
+        return lambda labels, x: loss(labels, x) + tf.cast(tf.reduce_sum(x**2), tf.float32)
+
+
 @planted("loss", "test_finite_whatever_the_options")
 class DividesByZero(WithoutXla):
     """Its bounds allow a temperature of zero."""
@@ -599,7 +621,7 @@ class OneChoiceIsBroken(WithoutXla):
             if self.length == "squared"
             else (lambda x: tf.reduce_sum(tf.norm(x, axis=1)))
         )
-        return lambda labels, x: loss(labels, x) + add(x)
+        return lambda labels, x: loss(labels, x) + add(as_float32(x))
 
 
 class ScaledWithoutXla(Scaled):

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, option
-from faceexp.tensors import image_numbers, inner_products, masked_logsumexp, pair_masks, unit_rows
+from faceexp.tensors import as_float32, image_numbers, inner_products, masked_logsumexp, pair_masks, unit_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ def angular(labels: tf.Tensor, embeddings: tf.Tensor, alpha: float) -> tf.Tensor
         return total / count, lambda upstream: tuple(upstream / count * gradient for gradient in gradients)
 
     unit = unit_rows(embeddings)
-    products = tf.matmul(unit, embeddings, transpose_b=True), inner_products(unit)
+    products = tf.matmul(unit, as_float32(embeddings), transpose_b=True), inner_products(unit)
     value: tf.Tensor = tf.custom_gradient(value_and_gradients)(*products)
     return value
 

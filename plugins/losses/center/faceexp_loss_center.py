@@ -82,7 +82,7 @@ class Center(LossPlugin):
 
         class CenterLayer(keras.layers.Layer):  # type: ignore[misc]  # a class of no known type
             def __init__(self) -> None:
-                super().__init__()
+                super().__init__(dtype="float32")
                 drawn = keras.initializers.GlorotUniform(seed=ctx.seed)
                 self.proxies = self.add_weight(name="proxies", shape=shape, initializer=drawn)
                 self.bias = self.add_weight(name="bias", shape=shape[:1], initializer="zeros")

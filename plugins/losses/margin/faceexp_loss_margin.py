@@ -133,7 +133,7 @@ class Margin(LossPlugin):
 
         class MarginLayer(keras.layers.Layer):  # type: ignore[misc]  # a class of no known type
             def __init__(self) -> None:
-                super().__init__()
+                super().__init__(dtype="float32")
                 given = keras.initializers.Constant(options.beta)
                 self.beta = self.add_weight(name="beta", shape=(1,), initializer=given, trainable=options.learn_beta)
                 if options.sampling == "distance_weighted":

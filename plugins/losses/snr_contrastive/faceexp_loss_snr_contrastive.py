@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option, pair_traits
-from faceexp.tensors import masked_mean, pair_masks, squared_distances, unit_rows
+from faceexp.tensors import as_float32, nonzero_mean, pair_masks, squared_distances, unit_rows
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -49,8 +49,7 @@ def snr_contrastive(labels: tf.Tensor, embeddings: tf.Tensor, pos_margin: float,
     similar, different = pair_masks(labels)
     distances = snr_distances(embeddings)
     pull, push = tf.maximum(distances - pos_margin, 0.0), tf.maximum(neg_margin - distances, 0.0)
-    # What is not a number is not equal to zero either, and shows.
-    return masked_mean(pull, similar & (pull != 0)) + masked_mean(push, different & (push != 0))
+    return nonzero_mean(pull, similar) + nonzero_mean(push, different)
 
 
 class SNRContrastive(LossPlugin):
@@ -84,6 +83,7 @@ class SNRContrastive(LossPlugin):
         import tensorflow as tf
 
         def loss(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
+            embeddings = as_float32(embeddings)
             x = unit_rows(embeddings) if self.normalize else embeddings
             off_center = tf.reduce_mean(tf.abs(tf.reduce_sum(embeddings, axis=1)))
             terms = snr_contrastive(labels, x, self.pos_margin, self.neg_margin)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, ClassVar
 
 from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, option
 from faceexp.layers import proxy_layer
-from faceexp.tensors import cosine_logits, replace_targets, row_norms, softmax_cross_entropy, target_logits
+from faceexp.tensors import (
+    cosine_logits,
+    multiplied_angle,
+    replace_targets,
+    row_norms,
+    softmax_cross_entropy,
+    target_logits,
+)
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,17 +38,8 @@ def sphereface(labels: tf.Tensor, embeddings: tf.Tensor, proxies: tf.Tensor, mar
     Returns:
         float32 scalar, the mean over rows.
     """
-    import tensorflow as tf
-
     cosines = cosine_logits(embeddings, proxies)
-    target = target_logits(labels, cosines)
-    # cos(n theta) is a polynomial of cos theta, the n-th of Chebyshev's; each follows from the two before.
-    before, multiple = tf.ones_like(target), target
-    for _ in range(margin - 1):
-        before, multiple = multiple, 2.0 * target * multiple - before
-    angle = tf.acos(tf.clip_by_value(tf.stop_gradient(target), -1.0, 1.0))
-    k = tf.floor(angle * (margin / math.pi))
-    psi = (1.0 - 2.0 * tf.math.floormod(k, 2.0)) * multiple - 2.0 * k
+    psi = multiplied_angle(target_logits(labels, cosines), margin)
     logits = replace_targets(labels, cosines, psi) * (scale * row_norms(embeddings))[:, None]
     return softmax_cross_entropy(labels, logits)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from faceexp.contract import BatchNeeds, LossContext, LossPlugin, LossTraits, option, pair_traits
 from faceexp.quiet import silence
-from faceexp.tensors import unit_rows
+from faceexp.tensors import as_float32, unit_rows
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -86,6 +86,7 @@ class TfsimLoss(LossPlugin):
         rows_of = tf.autograph.to_graph(losses.MetricLoss.call)
 
         def mean_over_rows(labels: tf.Tensor, embeddings: tf.Tensor) -> tf.Tensor:
+            embeddings = as_float32(embeddings)
             x = without_infinite_gradients(unit_rows(embeddings) if self.normalize else embeddings)
             # Labels are a column: given a vector the library chooses between two shapes, which XLA does not compile.
             rows = rows_of(loss, labels[:, None], x)

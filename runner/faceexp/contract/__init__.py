@@ -14,7 +14,8 @@ imports live inside ``build``. The groups are ``faceexp.losses``, ``.models``, `
 ...
 ...     def build(self, ctx):
 ...         import tensorflow as tf
-...         return lambda labels, embeddings: self.weight * tf.reduce_mean(embeddings**2)
+...         from faceexp.tensors import as_float32
+...         return lambda labels, embeddings: self.weight * tf.reduce_mean(as_float32(embeddings) ** 2)
 """
 
 from __future__ import annotations

@@ -81,6 +81,8 @@ class LossPlugin(Plugin, ABC):
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a callable ``(labels int32 (B,), embeddings float32 (B, D)) -> float32 scalar``.
 
+        It also takes embeddings of other precisions, and computes in float32: ``faceexp.tensors.as_float32``.
+
         A loss with weights returns a ``keras.layers.Layer`` that is called the same way; its trainable variables are
         trained along with the embedding.
         """

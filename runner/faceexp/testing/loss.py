@@ -15,9 +15,10 @@ from faceexp.testing.trial import (
     DIM,
     DRAWS,
     Trial,
+    assert_memory,
+    assert_precisions,
     assert_same_mean,
     constants,
-    memory_growth,
     shared_trial,
     switched_on,
     variants,
@@ -164,6 +165,14 @@ class LossContract(PluginContract):
         message = "normalize = true does not give the value of rows of length 1"
         np.testing.assert_allclose(told, of_unit_rows, rtol=1e-4, atol=1e-6, err_msg=message)
         assert abs(untold - told) > 1e-3 * abs(told), f"with normalize on or off, the value is {told}"
+
+    def test_takes_every_precision(self, plugin: LossPlugin) -> None:
+        """Give it 128 embeddings as float16, bfloat16 and float64, as a network of mixed precision gives them.
+
+        Value and gradient have to be those of the same numbers as float32: a loss computes in float32, in which it
+        returns its value, whatever it is given.
+        """
+        assert_precisions(plugin)
 
     def test_not_a_number_shows(self, plugin: LossPlugin) -> None:
         """Check that an embedding that is not a number gives a value that is not: divergence must not go unseen."""
@@ -325,18 +334,4 @@ class LossContract(PluginContract):
         """Measure forward and backward on 1024 rows, D = 128, 2 images of 512 identities: at most 1 GiB more."""
         if not Path("/proc/self/statm").exists():
             pytest.skip("what a process occupies is read from /proc")
-        people = self.memory_identities
-        trial = Trial(plugin, num_classes=people, dim=128)
-        labels = np.tile(np.arange(people, dtype=np.int32), 1024 // people)
-        if trial.needs.halves == "mixed":
-            labels[768:] = np.roll(labels[768:], 1)
-        x = np.random.default_rng(0).normal(size=(1024, 128)).astype(np.float32)
-        limit = self.memory_limit
-        # A loss that would take the machine's memory is told before it runs: a limit that the system sets would meet
-        # every thread of the process, and some end the process when they are refused memory.
-        largest, shape = trial.largest_tensor(labels, x)
-        told = f"a batch of 1024 makes a tensor of shape {shape}, {largest / 2**20:.0f} MiB, more than"
-        assert largest <= limit, f"{told} {limit / 2**20:.0f}"
-        with memory_growth() as grown:
-            trial(labels, x, "graph")
-        assert grown() <= limit, f"a batch of 1024 takes {grown() / 2**20:.0f} MiB, more than {limit / 2**20:.0f}"
+        assert_memory(plugin, self.memory_identities, self.memory_limit)

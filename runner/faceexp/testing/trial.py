@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from faceexp.contract import BatchNeeds, LossContext, LossPlugin
-from faceexp.testing.plugin import Array, PluginKey
+from faceexp.testing.plugin import Array, PluginKey, assert_same
 
 # Small, and the same for almost every check: what is compiled for one serves the others.
 DIM = 8
@@ -39,7 +39,15 @@ class Outcome:
 class Trial:
     """A loss, built; every evaluation starts from its initial weights."""
 
-    def __init__(self, plugin: LossPlugin, *, num_classes: int | None = None, dim: int = DIM, seed: int = 0) -> None:
+    def __init__(
+        self,
+        plugin: LossPlugin,
+        *,
+        num_classes: int | None = None,
+        dim: int = DIM,
+        seed: int = 0,
+        people: int = PEOPLE,
+    ) -> None:
         import tensorflow as tf
 
         self.tf, traits = tf, plugin.traits()
@@ -47,7 +55,7 @@ class Trial:
         self.ways = ["eager", "graph", "xla"] if traits.xla else ["eager", "graph"]
         self.as_trained = ["eager", self.ways[-1]]
         self.dim = dim
-        self.people = max(PEOPLE, self.needs.classes)
+        self.people = max(people, self.needs.classes)
         self.images = 2 * ((max(IMAGES, self.needs.images_per_class) + 1) // 2)
         # As many classes as rows, so that every row may show another identity.
         self.num_classes = num_classes or self.people * self.images
@@ -110,17 +118,19 @@ class Trial:
         weights: Sequence[Array] | None = None,
         *,
         seed: int | None = None,
+        dtype: str = "float32",
     ) -> Outcome:
         """Evaluate the loss on a batch: eagerly, as a graph, or under XLA; with its initial weights or with others.
 
         Its random numbers are those of its first call after it was built, or those of another seed.
+        ``dtype`` is the type of the embeddings that it is given, where it is not compiled for XLA.
         """
         for state, first in self._states:
             state.assign(first if seed is None else [seed, 0])
         for variable, value in zip(self.variables, self.initial if weights is None else weights, strict=True):
             variable.assign(value)
         tf = self.tf
-        value, gradient, inner = self._run[how](tf.constant(labels, tf.int32), tf.constant(x, tf.float32))
+        value, gradient, inner = self._run[how](tf.constant(labels, tf.int32), tf.cast(x, dtype))
         return Outcome(value.numpy(), gradient.numpy(), tuple(part.numpy() for part in inner))
 
     def _value_and_gradients(self, labels: Any, x: Any) -> Any:  # noqa: ANN401 - tensors
@@ -263,3 +273,40 @@ def memory_growth() -> Iterator[Callable[[], int]]:
     finally:
         done.set()
         watcher.join()
+
+
+def assert_memory(plugin: LossPlugin, people: int, limit: int) -> None:
+    """Assert that value and gradient of 1024 rows of so many people, D = 128, take no more memory than allowed."""
+    trial = Trial(plugin, num_classes=people, dim=128)
+    labels = np.tile(np.arange(people, dtype=np.int32), 1024 // people)
+    if trial.needs.halves == "mixed":
+        labels[768:] = np.roll(labels[768:], 1)
+    x = np.random.default_rng(0).normal(size=(1024, 128)).astype(np.float32)
+    # A loss that would take the machine's memory is told before it runs: a limit that the system sets would meet
+    # every thread of the process, and some end the process when they are refused memory.
+    largest, shape = trial.largest_tensor(labels, x)
+    told = f"a batch of 1024 makes a tensor of shape {shape}, {largest / 2**20:.0f} MiB, more than"
+    assert largest <= limit, f"{told} {limit / 2**20:.0f}"
+    with memory_growth() as grown:
+        trial(labels, x, "graph")
+    assert grown() <= limit, f"a batch of 1024 takes {grown() / 2**20:.0f} MiB, more than {limit / 2**20:.0f}"
+
+
+def assert_precisions(plugin: LossPlugin) -> None:
+    """Assert that embeddings of other precisions have the value and the gradient of the same numbers as float32."""
+    import tensorflow as tf
+
+    trial = Trial(plugin, people=32)
+    labels, x = trial.ordinary()
+    for dtype, rounding in (("float16", 2**-10), ("bfloat16", 2**-7), ("float64", 1e-5)):
+        numbers = tf.cast(tf.cast(x, dtype), tf.float32).numpy()
+        expected = trial(labels, numbers)
+        named = f"of {dtype} embeddings (faceexp.tensors.as_float32 turns them into float32)"
+        try:
+            given = trial(labels, numbers, dtype=dtype)
+        except Exception as error:
+            raise AssertionError(f"there is no value {named}: {type(error).__name__}: {error}") from error
+        assert given.value.dtype == np.float32, f"the value {named} is {given.value.dtype}, not float32"
+        assert_same(f"the value {named}", given.value, expected.value)
+        gradient = given.gradient.astype(np.float32)
+        assert_same(f"the gradient {named}", gradient, expected.gradient, rtol=2 * rounding, atol=rounding)
