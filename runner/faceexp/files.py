@@ -293,7 +293,7 @@ def parse_json(content: bytes) -> object:
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text (byte {error.start})") from None
     try:
-        data = json.loads(text, object_pairs_hook=_distinct, parse_int=_whole_number)
+        data = _DECODER.decode(text)
         _check_data(data, "", MAX_LEVELS)
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error}") from None
@@ -315,6 +315,10 @@ def _whole_number(digits: str) -> int | float:
     """Return a whole number, or infinity for one that does not fit into 64 bits."""
     number = int(digits) if len(digits) < 20 else math.inf
     return number if abs(number) < 2**63 else math.inf
+
+
+# Made once: some data sets have a million small files of JSON.
+_DECODER = json.JSONDecoder(object_pairs_hook=_distinct, parse_int=_whole_number)
 
 
 def _check_data(value: object, key: str, levels: int) -> None:

@@ -15,7 +15,7 @@ from faceexp.results.folder import ModelFolder
 from faceexp.results.model_schema import ModelRecord
 from faceexp.serving.answers import JudgedPairs
 from faceexp.serving.own_threshold import check_kinds, check_vacant, own_threshold, set_own_threshold
-from faceexp.serving.pair_lists import PairList, read_pairs
+from faceexp.serving.pair_lists import read_pairs
 from faceexp.serving.worth import why_no_probability
 
 RECORD = ModelRecord.model_validate(
@@ -57,19 +57,14 @@ def test_the_folds_of_a_table_mean_nothing_here(listed):
     assert pairs.truths == [True, False]
 
 
-def test_the_truths_of_a_long_list_are_not_asked_again_for_each_pair(listed, monkeypatch):
-    """A million pairs took hours."""
-    pairs = listed("a,b,same", "Ann/1.png,Ann/2.png,1", "Ann/1.png,Bob/1.png,0", "Ann/2.png,Bob/1.png,0")
-    asked = []
-
-    def truths(_):
-        asked.append("truths")
-        return [True, False, False]
-
-    monkeypatch.setattr(PairList, "truths", property(truths))
-    measured, _ = pairs.labelled(np.ones(3))
-    assert measured.similar.tolist() == [True, False, False]
-    assert len(asked) <= 1
+def test_one_photo_whose_path_is_written_in_two_ways_is_read_once(listed):
+    pairs = listed("a,b,same", "Ann/1.png,Ann/2.png,1", "Ann//1.png,Bob/1.png,0")
+    assert [Path(photo).name for photo in pairs.photos] == ["1.png", "2.png", "1.png"]
+    assert pairs.rows.tolist() == [[0, 1], [0, 2]]
+    assert [(Path(a).parent.name, Path(b).parent.name, same) for a, b, same in pairs.pairs] == [
+        ("Ann", "Ann", True),
+        ("Ann", "Bob", False),
+    ]
 
 
 def test_folders_are_people_where_they_agree_with_every_pair(listed):

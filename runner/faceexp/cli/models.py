@@ -120,9 +120,8 @@ def _judge_two(
 
 
 def _judge_list(model: "FaceModel", listed: "PairList", far: float | None, stderr: "Console") -> "JudgedPairs":
-    photos = {photo for first, second, _ in listed.pairs for photo in (first, second)}
-    with counting(stderr, "embedding photos", len(photos)) as on_progress:
-        judged = model.verify_pairs([(first, second) for first, second, _ in listed.pairs], far, on_progress)
+    with counting(stderr, "embedding photos", len(listed.photos)) as on_progress:
+        judged = model.judge(listed.photos, listed.rows, far, on_progress)
     _warn_of_several_faces(stderr, judged.faces, model)
     return judged
 
@@ -145,27 +144,21 @@ def _judge_pairs(model: str, file: Path, far: float | None, *, trust_saved_model
         rates = estimates(*listed.labelled(judged.distance), judged.threshold) if summary.known else {}
     columns = ("a", "b", "same", "accepted", "distance", "probability", "seen")
     # Where it would rest on too few people, there is no probability.
-    said = zip(
-        judged.same.tolist(),
-        judged.distance.tolist(),
-        (None if math.isnan(value) else value for value in judged.probability.tolist()),
-        judged.seen_of_pair,
-        strict=True,
-    )
-    rows = ((*pair, *values) for pair, values in zip(listed.pairs, said, strict=True))
+    probability = [None if math.isnan(value) else value for value in judged.probability.tolist()]
+    numbers = (judged.distance.tolist(), probability, judged.seen_of_pair)
     if as_json:
-        lines = [dict(zip(columns, row, strict=True)) for row in rows]
+        rows = zip(listed.pairs, judged.same.tolist(), *numbers, strict=True)
+        lines = [dict(zip(columns, (*pair, *values), strict=True)) for pair, *values in rows]
         of_list = {**dataclasses.asdict(summary), **_about_labelled(rates, listed), **_about_photos(judged)}
         show("", {"model": _about(opened), "summary": of_list, "pairs": lines}, as_json=True)
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     # A long list names the same photos again and again; numbers need nothing done to them.
-    cell = dict(zip(judged.faces, csv_cells(judged.faces), strict=True))
-    writer.writerows(
-        (cell[a], cell[b], None if same is None else int(same), int(accepted), *numbers)
-        for a, b, same, accepted, *numbers in rows
-    )
+    cells = csv_cells(listed.photos)
+    first, second = ([cells[place] for place in places] for places in listed.rows.T.tolist())
+    same = [None if truth is None else int(truth) for truth in listed.truths]
+    writer.writerows(zip(first, second, same, judged.same.astype(int).tolist(), *numbers, strict=True))
     error_console().print(pairs_summary(summary, judged, opened, rates, listed))
 
 

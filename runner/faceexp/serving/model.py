@@ -8,7 +8,6 @@ TensorFlow.
 from __future__ import annotations
 
 import functools
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from faceexp.contract import DetectorPlugin, Distance
 from faceexp.data.detectors import ready_for
 from faceexp.data.images import Picture, UnreadableImageError
 from faceexp.errors import MAX_LISTED, InputError, Problem, first_of
-from faceexp.evaluation.calibration import probability
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.experiment.schema import Preprocess
 from faceexp.results.folder import ModelFolder
@@ -31,13 +29,13 @@ from faceexp.serving.find import choose
 from faceexp.serving.given import name_of, photos_of, picture_of
 from faceexp.serving.own_threshold import own_threshold
 from faceexp.serving.runtimes import Network
-from faceexp.serving.seen import SeenPhotos, count_of, seen_photos
+from faceexp.serving.seen import SeenPhotos, count_of, of_pairs, seen_photos
 from faceexp.serving.thresholds import Threshold, threshold_of
 from faceexp.serving.trunk import whole_network
-from faceexp.serving.worth import Worth, why_no_probability, worth_of
+from faceexp.serving.worth import Worth, is_guessing, probability_of, why_no_probability, worth_of
 
 if TYPE_CHECKING:
-    from faceexp.arrays import ByteArray, FloatArray
+    from faceexp.arrays import ByteArray, FloatArray, IntArray
     from faceexp.serving.given import Photo
 
 # So many photos go through the network at once. That is enough to use all cores, and few enough to need little memory.
@@ -194,8 +192,7 @@ class FaceModel:
     @property
     def is_guessing(self) -> bool:
         """Whether similar pairs were not nearer than different ones, so that distances say nothing."""
-        calibration = self.deciding.calibration
-        return calibration is not None and calibration.slope is not None and calibration.slope >= 0
+        return is_guessing(self.deciding.calibration)
 
     def verify(self, a: Photo, b: Photo, far: float | None = None) -> Verification:
         """Return whether two photos show the same person.
@@ -234,25 +231,31 @@ class FaceModel:
         Raises:
             InputError: With photos that cannot be used.
         """
+        place: dict[str, int] = {}
+        rows = [(place.setdefault(a, len(place)), place.setdefault(b, len(place))) for a, b in pairs]
+        return self.judge(list(place), np.array(rows, np.int64).reshape(-1, 2), far, on_progress)
+
+    def judge(
+        self, files: Sequence[str], rows: IntArray, far: float | None, on_progress: Callable[[int], None]
+    ) -> JudgedPairs:
+        """Judge pairs of files like :meth:`verify_pairs`; ``rows``, int (P, 2), are places in ``files``."""
         threshold = self.threshold(far)
-        files = list(dict.fromkeys(file for pair in pairs for file in pair))
         embedded = self.embed_usable(files, on_progress)
         if embedded.problems:
             raise InputError(first_of(embedded.problems, "{:,} more photos cannot be used"))
-        place = {file: index for index, file in enumerate(files)}
-        seen = {file: self.seen.holds(file) for file in files}
-        distances = self.distances(embedded.embeddings, [(place[a], place[b]) for a, b in pairs])
+        seen = [self.seen.holds(file) for file in files]
+        distances = self.distances(embedded.embeddings, rows)
         return JudgedPairs(
             distance=distances,
             same=distances <= threshold.distance,
-            probability=np.array([self.probability(distance) for distance in distances.tolist()]),
+            probability=np.array([*map(self.probability, distances.tolist())]),
             threshold=threshold.distance,
             far=threshold.far,
             faces=dict(zip(files, embedded.faces, strict=True)),
             far_range=threshold.far_range,
             test_far=threshold.test_far,
-            seen=count_of(seen.values()),
-            seen_of_pair=[None if None in (both := (seen[a], seen[b])) else sum(map(bool, both)) for a, b in pairs],
+            seen=count_of(seen),
+            seen_of_pair=of_pairs(seen, rows),
         )
 
     def identify(
@@ -305,7 +308,7 @@ class FaceModel:
             gallery_seen=None if gallery_seen is None else (gallery_seen, len(usable)),
         )
 
-    def distances(self, embeddings: FloatArray, pairs: Sequence[tuple[int, int]]) -> FloatArray:
+    def distances(self, embeddings: FloatArray, pairs: IntArray | Sequence[tuple[int, int]]) -> FloatArray:
         """Return the distances of pairs of rows, computed by the same code that measures a trial."""
         rows = np.asarray(pairs, dtype=np.int64).reshape(-1, 2)
         nobody = np.zeros(len(embeddings), np.int32)  # labels say which pairs are similar, which nobody asks here
@@ -316,17 +319,13 @@ class FaceModel:
         """Why the model gives no probability; empty where it gives one."""
         return why_no_probability(self.deciding.calibration, self.own)
 
-    def probability(self, distance: float) -> float:
-        """Return the probability that a pair shows one person, if similar and different pairs are equally frequent.
+    @functools.cached_property
+    def probability(self) -> Callable[[float], float]:
+        """The probability that a pair at a distance shows one person, if both kinds of pairs are equally frequent.
 
         It is ``nan`` where it would rest on too few people; see :attr:`why_no_probability`.
         """
-        calibration = self.deciding.calibration
-        if self.why_no_probability or calibration is None or calibration.slope is None or calibration.intercept is None:
-            return math.nan
-        if self.is_guessing:
-            return 0.5
-        return probability(distance, calibration.slope, calibration.intercept)
+        return probability_of(None if self.why_no_probability else self.deciding.calibration)
 
 
 def load_model(path: str | Path, *, trust_saved_model: bool = False) -> FaceModel:

@@ -17,20 +17,22 @@ from faceexp.evaluation.people import PeopleOfPairs, people_of
 from faceexp.files import at_home, check_file, explain_os_error
 
 if TYPE_CHECKING:
-    from faceexp.arrays import FloatArray
+    from faceexp.arrays import FloatArray, IntArray
 
 # Two photos, and whether they show the same person, if the list says it.
 ListedPair = tuple[str, str, bool | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairList:
     """A list of pairs.
 
     Attributes:
         file: Where it lies.
         sha256: The digest of the file.
-        pairs: The pairs, in their order.
+        photos: The photos, each once, in the order in which the list names them.
+        rows: int (P, 2), both photos of each pair, as places in ``photos``.
+        truths: For each pair whether it shows one person; ``None`` where the list does not say it.
         person: Whom each photo shows, by its path; empty where that is not known.
         people_from: How that is known: from the columns of the list; or from the folders of the photos, if two photos
             lie in the same folder exactly where the list says that they show one person.
@@ -38,14 +40,18 @@ class PairList:
 
     file: Path
     sha256: str
-    pairs: Sequence[ListedPair]
+    photos: Sequence[str]
+    rows: IntArray
+    truths: Sequence[bool | None]
     person: Mapping[str, str]
     people_from: Literal["columns", "folders"] | None
 
     @property
-    def truths(self) -> list[bool | None]:
-        """For each pair whether it shows one person; ``None`` where the list does not say it."""
-        return [same for _, _, same in self.pairs]
+    def pairs(self) -> list[ListedPair]:
+        """The pairs, in their order."""
+        photos = self.photos
+        rows = zip(self.rows.tolist(), self.truths, strict=True)
+        return [(photos[first], photos[second], same) for (first, second), same in rows]
 
     def labelled(self, distances: FloatArray) -> tuple[PairDistances, PeopleOfPairs | None]:
         """Return the pairs of which the truth is known, with their distances, and whom they show, if that is known.
@@ -53,16 +59,16 @@ class PairList:
         Args:
             distances: float (P,), of all pairs of the list.
         """
-        known = [(a, b, same) for a, b, same in self.pairs if same is not None]
-        is_known = np.array([same is not None for _, _, same in self.pairs], bool)
-        measured = PairDistances(distances[is_known], np.array([same for _, _, same in known], bool))
-        if not self.person or not known:
+        truths = np.array([-1 if same is None else same for same in self.truths], np.int8)
+        known = truths >= 0
+        measured = PairDistances(distances[known], truths[known] == 1)
+        if not self.person or not known.any():
             return measured, None
         numbers: dict[str, int] = {}
         for name in self.person.values():
             numbers.setdefault(name, len(numbers))
-        person = {photo: numbers[name] for photo, name in self.person.items()}
-        shown = np.array([(person[a], person[b]) for a, b, _ in known], dtype=np.int64)
+        person = np.array([numbers[self.person[photo]] for photo in self.photos], np.int64)
+        shown = person[self.rows[known]]
         return measured, people_of(shown.ravel(), np.arange(shown.size, dtype=np.int64).reshape(-1, 2))
 
 
@@ -88,12 +94,16 @@ def read_pairs(file: str | Path) -> PairList:
     except UnicodeDecodeError:
         message = 'is no list of pairs in UTF-8; in Excel, save it as "CSV UTF-8"'
         raise InputError(Problem(message, str(file))) from None
-    photos = [str(path.parent / at_home(cell)) for cell in table.images]
-    pairs = [(photos[one], photos[other], same) for (one, other), same in zip(table.pairs, table.same, strict=True)]
+    files = [str(path.parent / at_home(cell)) for cell in table.images]
+    # A list may write the path of one photo in several ways.
+    photos = list(dict.fromkeys(files))
+    place = {photo: number for number, photo in enumerate(photos)}
+    rows = np.array([place[photo] for photo in files], np.int64)[np.array(table.pairs, np.int64)]
     if table.identities:
-        return PairList(path, sha256, pairs, _named(table, photos, str(file)), "columns")
-    folders = _folders(table, photos)
-    return PairList(path, sha256, pairs, folders, "folders" if folders else None)
+        person: dict[str, str] = _named(table, files, str(file))
+        return PairList(path, sha256, photos, rows, table.same, person, "columns")
+    person = _folders(photos, rows, table.same)
+    return PairList(path, sha256, photos, rows, table.same, person, "folders" if person else None)
 
 
 def _named(table: PairTable, photos: Sequence[str], file: str) -> dict[str, str]:
@@ -111,12 +121,12 @@ def _named(table: PairTable, photos: Sequence[str], file: str) -> dict[str, str]
     return person
 
 
-def _folders(table: PairTable, photos: Sequence[str]) -> dict[str, str]:
+def _folders(photos: Sequence[str], rows: IntArray, truths: Sequence[bool | None]) -> dict[str, str]:
     """Return the folder of each photo, if folders are people: they agree with the truth of all pairs, of both kinds."""
-    if set(table.same) != {True, False}:
+    if set(truths) != {True, False}:
         return {}
     folders = [str(Path(photo).parent) for photo in photos]
     _, number = np.unique(folders, return_inverse=True)
-    first, second = np.array(table.pairs, dtype=np.int64).T
-    agree = np.array_equal(number[first] == number[second], np.array(table.same, bool))
+    first, second = number[rows].T
+    agree = np.array_equal(first == second, np.array(truths, bool))
     return dict(zip(photos, folders, strict=True)) if agree else {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from faceexp.data.seen_photos import digest_of, read_packed
 from faceexp.errors import InputError, Problem
@@ -15,6 +17,7 @@ from faceexp.results.folder import ModelFolder
 from faceexp.results.model_schema import ModelRecord
 
 if TYPE_CHECKING:
+    from faceexp.arrays import IntArray
     from faceexp.serving.given import Photo
 
 
@@ -50,6 +53,18 @@ def count_of(seen: Iterable[bool | None]) -> int | None:
     """Return how many of some photos were seen; ``None`` where that is not known of all of them."""
     outcomes = list(seen)
     return None if None in outcomes else sum(map(bool, outcomes))
+
+
+def of_pairs(seen: Sequence[bool | None], rows: IntArray) -> list[int | None]:
+    """Return how many photos of each pair were seen, 0 to 2; ``None`` where that is not known of both.
+
+    Args:
+        seen: Whether each photo was seen.
+        rows: int (P, 2), both photos of each pair, as places in ``seen``.
+    """
+    # What is not known makes the sum negative.
+    counts = np.array([-2 if each is None else each for each in seen], np.int8)[rows].sum(axis=1)
+    return [None if count < 0 else count for count in counts.tolist()]
 
 
 def seen_photos(folder: ModelFolder, record: ModelRecord) -> SeenPhotos:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from faceexp.evaluation.calibration import probability
 from faceexp.planning.prospects import PEOPLE
 from faceexp.results.model_schema import MeasuredRecord, ModelRecord, OwnThresholdRecord
 from faceexp.results.record import CalibrationRecord, Interval
@@ -125,6 +129,20 @@ def too_few_people(known: CalibrationRecord | None) -> int | None:
     """Return by how many people a threshold was set, if so few say nothing of others; else, or if unknown, nothing."""
     people = known.people if known else None
     return people if people is not None and people < PEOPLE else None
+
+
+def is_guessing(known: CalibrationRecord | None) -> bool:
+    """Return whether similar pairs were not nearer than different ones, so that distances say nothing."""
+    return known is not None and known.slope is not None and known.slope >= 0
+
+
+def probability_of(known: CalibrationRecord | None) -> Callable[[float], float]:
+    """Return what makes a probability of a distance; without a calibration that is ``nan``."""
+    if known is None or known.slope is None or known.intercept is None:
+        return lambda _: math.nan
+    if is_guessing(known):
+        return lambda _: 0.5
+    return functools.partial(probability, slope=known.slope, intercept=known.intercept)
 
 
 def why_no_probability(known: CalibrationRecord | None, own: OwnThresholdRecord | None = None) -> str:

@@ -46,7 +46,7 @@ FEW = types.SimpleNamespace(
     **vars(MODEL) | {"why_no_probability": "it takes 6 validation people, and there are only 2"}
 )
 JUDGED = JudgedPairs(np.array([0.5]), np.array([True]), np.array([0.9]), threshold=0.6, far=0.01, faces={})
-LIST = PairList(Path("p.csv"), "0", [("a", "b", True)], {}, None)
+LIST = PairList(Path("p.csv"), "0", ["a", "b"], np.array([[0, 1]]), [True], {}, None)
 WORTHLESS = "This model is no better than guessing: on its validation people, photos of one person were not nearer"
 NOT_SHOWN = (
     "This model was not shown to be better than guessing. On 12 people whom it had not seen it was right about 52.0 %"
