@@ -339,7 +339,7 @@ def test_the_readme_lists_what_there_is():
     [
         ("| `faceexp schema` |", "| `faceexp scheme` |", ["command schema is not", "the README names command scheme"]),
         ("`identify MODEL", "`MODEL", ["command identify is not"]),
-        ("`arcface` ", "", ["loss arcface is not", "the README does not say that there are 36"]),
+        ("`arcface` ", "", ["loss arcface is not", "the README does not say that there are 48"]),
         ("`npz`", "`nps`", ["data set npz is not", "the README names data set nps"]),
         ("`keras_file`", "", ["model keras_file is not"]),
     ],

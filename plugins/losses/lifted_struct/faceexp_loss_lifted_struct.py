@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, option
-from faceexp.tensors import masked_logsumexp, masked_mean, pair_masks, pairwise_distances
+from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option, pair_traits
+from faceexp.tensors import masked_logsumexp, masked_mean, normalized, pair_masks, pairwise_distances
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from faceexp.contract import LossFunction
 
 
-def lifted_struct(labels: tf.Tensor, embeddings: tf.Tensor, margin: float) -> tf.Tensor:
+def lifted_struct(labels: tf.Tensor, embeddings: tf.Tensor, margin: float, pos_margin: float = 0.0) -> tf.Tensor:
     """Lifted structured loss: ``mean over similar pairs of max(J_ij, 0)^2 / 2``.
 
-    ``J_ij = d_ij + log(sum_n exp(margin - d_in) + sum_n exp(margin - d_jn))``, over the negatives n of i and of j,
-    with ``d_ij = ||x_i - x_j||``: every pair is lifted against all negatives of both its ends.
+    ``J_ij = d_ij - pos_margin + log(sum_n exp(margin - d_in) + sum_n exp(margin - d_jn))``, over the negatives n of i
+    and of j, with ``d_ij = ||x_i - x_j||``: every pair is lifted against all negatives of both its ends.
 
     Args:
         labels: int32 (B,).
         embeddings: float32 (B, D).
         margin: Distance beyond which a negative weighs little.
+        pos_margin: Taken from the distance of a similar pair.
 
     Returns:
         float32 scalar; 0 for a batch without similar or without different pairs, where the reference implementation
@@ -34,13 +35,13 @@ def lifted_struct(labels: tf.Tensor, embeddings: tf.Tensor, margin: float) -> tf
     distances = pairwise_distances(embeddings)
     pushes = masked_logsumexp(margin - distances, different)
     both = pushes[:, None] + tf.math.softplus(pushes[None, :] - pushes[:, None])
-    return masked_mean(0.5 * tf.square(tf.nn.relu(distances + both)), similar)
+    return masked_mean(0.5 * tf.square(tf.nn.relu(distances - pos_margin + both)), similar)
 
 
 class LiftedStruct(LossPlugin):
     """Lifted structured loss: each similar pair against all negatives of both its ends.
 
-    Embeddings are not normalised inside.
+    pytorch-metric-learning's convention is ``normalize = true``, with its ``neg_margin`` here ``margin``.
     """
 
     reference: ClassVar[str] = (
@@ -51,7 +52,15 @@ class LiftedStruct(LossPlugin):
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
     margin: float = option(1.0, "Distance beyond which a negative weighs little.", unit="distance", gt=0)
+    pos_margin: float = option(0.0, "Taken from the distance of a similar pair.", unit="distance", ge=0)
+    normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
+
+    def traits(self) -> LossTraits:
+        """Return what the loss is made for: cosine where it normalises."""
+        return pair_traits(self, normalize=self.normalize)
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
-        return lambda labels, embeddings: lifted_struct(labels, embeddings, self.margin)
+        return lambda labels, embeddings: lifted_struct(
+            labels, normalized(embeddings, when=self.normalize), self.margin, self.pos_margin
+        )

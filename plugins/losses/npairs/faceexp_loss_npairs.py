@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, option
-from faceexp.tensors import normalized
+from faceexp.contract import BatchNeeds, Distance, LossContext, LossPlugin, LossTraits, option
+from faceexp.tensors import image_numbers, inner_products, masked_logsumexp, masked_mean, normalized, pair_masks
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,8 +46,37 @@ def npairs(labels: tf.Tensor, embeddings: tf.Tensor, reg_lambda: float) -> tf.Te
     return tf.math.divide_no_nan(cross_entropy + 0.25 * reg_lambda * squared_norms, tf.cast(half, tf.float32))
 
 
+def npairs_of_first_images(labels: tf.Tensor, embeddings: tf.Tensor, reg_lambda: float) -> tf.Tensor:
+    """N-pair loss with one pair for each identity: its first row in the batch is the anchor, its second the positive.
+
+    The formula is that of :func:`npairs`; identities with one row in the batch have no part in it.
+
+    Args:
+        labels: int32 (B,).
+        embeddings: float32 (B, D).
+        reg_lambda: Weight of the squared norms.
+
+    Returns:
+        float32 scalar, the mean over identities with two rows or more; 0 if there are none.
+    """
+    import tensorflow as tf
+
+    similar, _ = pair_masks(labels)
+    number = image_numbers(labels)
+    anchors, positives = (number == 0) & tf.reduce_any(similar, axis=1), number == 1
+    logits = inner_products(embeddings)
+    own = tf.reduce_sum(tf.where(similar & positives[None, :], logits, 0.0), axis=1)
+    among = tf.ones_like(similar) & positives[None, :]
+    cross_entropy = masked_mean(masked_logsumexp(logits, among) - own, anchors)
+    squared_norms = tf.linalg.diag_part(logits)
+    return cross_entropy + 0.25 * reg_lambda * sum(masked_mean(squared_norms, rows) for rows in (anchors, positives))
+
+
 class NPairs(LossPlugin):
-    """N-pairs loss: picks each anchor's positive out of all positives of the batch by inner product."""
+    """N-pairs loss: picks each anchor's positive out of all positives of the batch by inner product.
+
+    pytorch-metric-learning's convention is ``pairs = "first_images", normalize = true, reg_lambda = 0``.
+    """
 
     reference: ClassVar[str] = (
         "K. Sohn: Improved deep metric learning with multi-class N-pair loss objective. NIPS 2016"
@@ -57,7 +87,16 @@ class NPairs(LossPlugin):
 
     reg_lambda: float = option(0.002, "Weight of the squared norms of the embeddings.", ge=0)
     normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
+    pairs: Literal["halves", "first_images"] = option(
+        "halves", "Anchors and positives: rows i and i + B/2, or the first two images of each identity."
+    )
+
+    def traits(self) -> LossTraits:
+        """Return what the loss is made for: no halves where it looks for the first two images of each identity."""
+        needs = self.needs if self.pairs == "halves" else replace(self.needs, halves=None)
+        return LossTraits(self.distance, needs, self.xla)
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""
-        return lambda labels, embeddings: npairs(labels, normalized(embeddings, when=self.normalize), self.reg_lambda)
+        function = npairs if self.pairs == "halves" else npairs_of_first_images
+        return lambda labels, embeddings: function(labels, normalized(embeddings, when=self.normalize), self.reg_lambda)

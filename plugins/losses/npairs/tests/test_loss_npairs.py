@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from faceexp_loss_npairs import NPairs
@@ -12,6 +14,14 @@ class TestNPairsContract(LossContract):
     @pytest.fixture(params=[False, True], ids=["as they are", "normalised"])
     def plugin(self, request):
         return NPairs(normalize=request.param)
+
+
+class TestNPairsOfFirstImagesContract(LossContract):
+    skips: ClassVar[dict[str, str]] = {"test_order_of_rows_does_not_matter": "anchors are the first rows of identities"}
+
+    @pytest.fixture
+    def plugin(self):
+        return NPairs(pairs="first_images", normalize=True)
 
 
 def batch(seed=0):
@@ -43,6 +53,35 @@ def test_values_and_gradients_of_tf_contrib(oracle_cases, agrees, name):
     assert seen == ({"one per row"} if name == "npairs_loss" else {"single", "multi"})
 
 
+def test_values_and_gradients_of_pml(oracle_cases, agrees):
+    cases = list(oracle_cases(source="pml", loss="NPairsLoss", status="ok"))
+    assert len(cases) > 0
+    for case in cases:
+        plain = case["params"].get("distance") == "DotProductSimilarity(normalize_embeddings=False)"
+        assert plain or not case["params"]
+        loss = NPairs(pairs="first_images", reg_lambda=0, normalize=not plain)
+        agrees(loss.build(CTX), case["y"], case)
+
+
+def test_pairs_of_first_images(evaluate, central_differences):
+    labels, x = np.array([3, 0, 1, 0, 3, 0, 2, 3]), batch()[1]
+    anchors, positives = [0, 1], [4, 3]  # The first and second rows of identities 3 and 0; 1 and 2 have one.
+
+    def naive(x):
+        logits = x[anchors] @ x[positives].T
+        cross_entropy = np.mean(np.log(np.exp(logits).sum(axis=1)) - np.diag(logits))
+        return cross_entropy + 0.1 / 4 * sum(np.mean(np.sum(x[rows] ** 2, axis=1)) for rows in (anchors, positives))
+
+    value, gradient = evaluate(NPairs(pairs="first_images", reg_lambda=0.1).build(CTX), labels, x)
+    assert value == pytest.approx(naive(x), rel=1e-5)
+    np.testing.assert_allclose(gradient, central_differences(naive, x), rtol=1e-3, atol=1e-6)
+
+
+def test_only_halves_need_halves():
+    assert NPairs().traits().needs.halves == "similar"
+    assert NPairs(pairs="first_images").traits().needs.halves is None
+
+
 def test_positives_of_one_identity_share_the_target(evaluate):
     labels, x = batch()
     logits = x[:4] @ x[4:].T
@@ -60,7 +99,7 @@ def test_an_anchor_without_positive_contributes_nothing(evaluate):
 
 
 def test_defaults():
-    assert NPairs() == NPairs(reg_lambda=0.002, normalize=False)
+    assert NPairs() == NPairs(reg_lambda=0.002, normalize=False, pairs="halves")
 
 
 @pytest.mark.parametrize("how", ["graph", "xla", "xla, shape unknown"])
