@@ -22,6 +22,7 @@ HASHED = {
         "engine/backend.py",
         "engine/baselines.py",
         "engine/borders.py",
+        "engine/called.py",
         "engine/descent.py",
         "engine/existing.py",
         "engine/failures.py",

@@ -444,3 +444,16 @@ def test_an_error_of_ours_is_not_hidden_nor_what_libraries_said_before(running, 
     with pytest.raises(ZeroDivisionError):
         running(act, [trial("pull")])
     assert "could not find cuda drivers" in capfd.readouterr().err
+
+
+def test_an_optimizer_that_keras_refuses_ends_a_run_before_anything_trains(command, small_spec, face_folder, tmp_path):
+    spec = tmp_path / "spec.toml"
+    spec.write_text(small_spec("small", face_folder, "npairs"))
+    given = ("--set", "finetune.optimizer={ name = 'sgd', momentum = 2 }")
+    assert command("validate", spec, *given)[0] == 0  # only Keras knows which numbers it takes
+    code, out, err = command("run", spec, "--out", tmp_path / "runs", "--store", tmp_path / "store", *given)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        "error: optimizer 'sgd' (momentum = 2.0): `momentum` must be a float between [0, 1]."
+    )
+    assert not (tmp_path / "store" / "pretrain").exists()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from faceexp.contract import BatchSupply, SamplerPlugin
+from faceexp.contract import BatchNeeds, BatchSupply, Distance, LossPlugin, SamplerPlugin
+from faceexp.engine.backend import tensorflow
 from faceexp.engine.rehearsal import (
     Rehearsal,
     Rehearsed,
@@ -21,6 +23,9 @@ from faceexp.engine.rehearsal import (
     without,
 )
 from faceexp.errors import InputError
+from faceexp.experiment.optimization import Optimizer
+from faceexp.experiment.schema import Finetune, PluginRef, Pretrain
+from faceexp.layers import proxy_layer
 from faceexp.registry.installed import ConfiguredPlugin, InstalledPlugin
 from faceexp.store import Store
 from faceexp.values import Event, Noted, Refused
@@ -228,6 +233,122 @@ def test_a_trunk_that_cannot_be_built_is_named(plan, tmp_path):
     assert rehearsed.fault.startswith("model 'thin_vgg': ValueError: no such size; faceexp_model_thin_vgg.py:")
 
 
+class TestOptimizers:
+    @pytest.fixture
+    def tried(self, plan, tmp_path):
+        """``tried(name=..., ...)``: what comes of trying an optimiser."""
+
+        def call(**options):
+            rehearsal = Rehearsal(optimizer=Optimizer.model_validate(options))
+            return perform(rehearsal, plan, Store(tmp_path), lambda: None, lambda network: None, KeyboardInterrupt)
+
+        return call
+
+    def test_one_that_keras_takes_is_no_fault(self, tried):
+        assert tried(name="sgd", momentum=0.9, nesterov=True, weight_decay=5e-4).fault == ""
+        assert tried(name="adamw", gradient_accumulation_steps=2, use_ema=True, ema_overwrite_frequency=5).fault == ""
+
+    def test_what_only_keras_can_refuse_ends_the_run_in_one_line(self, tried):
+        rehearsed = tried(name="sgd", momentum=2.0)
+        line = "optimizer 'sgd' (momentum = 2.0): `momentum` must be a float between [0, 1]."
+        assert rehearsed.fault == line
+        with pytest.raises(InputError) as caught:
+            refused([rehearsed, tried(name="sgd"), tried(name="sgd", weight_decay="much")], lambda event: None)
+        first, second = caught.value.problems
+        assert str(first) == line
+        assert str(second).startswith("optimizer 'sgd' (weight_decay = 'much'): ")
+
+    def test_each_that_is_used_is_tried_once(self, plan):
+        (loss,) = plan.resolved.losses
+        sgd, lion = {"name": "sgd"}, {"name": "lion"}
+        finetune = loss.entry.finetune.model_dump() | {"optimizer": sgd, "proxies": {"optimizer": lion}}
+        pretrain = loss.entry.pretrain.model_dump() | {"optimizer": sgd}
+        update = {"finetune": Finetune.model_validate(finetune), "pretrain": Pretrain.model_validate(pretrain)}
+        trial = dataclasses.replace(
+            plan.trials[0], loss=dataclasses.replace(loss, entry=loss.entry.model_copy(update=update))
+        )
+        names = [each.optimizer.name for each in rehearsals_of(plan, [trial, trial]) if each.optimizer]
+        assert names == ["sgd", "lion"]
+
+
+class Proxies(LossPlugin):
+    """Pulls embeddings to a point for each person; whoever asks gets one without weights, or with a mistake."""
+
+    reference: ClassVar[str] = "here"
+    distance: ClassVar[Distance] = "euclidean"
+    needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
+    weightless: bool = False
+    mistaken: bool = False
+
+    def build(self, ctx):
+        if self.mistaken:
+            raise RuntimeError("no proxies today")
+
+        def pulled(labels, embeddings, proxies):
+            tf = tensorflow()
+            return tf.reduce_mean(tf.square(embeddings - tf.gather(proxies, labels)))
+
+        if self.weightless:
+            return lambda labels, embeddings: pulled(labels, embeddings, np.ones((ctx.num_classes, 1), np.float32))
+        return proxy_layer(ctx, pulled)
+
+
+class TestPhase1:
+    @pytest.fixture
+    def performed(self, planned, tmp_path_factory, tmp_path):
+        """``performed(classifier)``: what comes of everything that is called before a phase 1 with that loss."""
+
+        def call(classifier, **rest):
+            plan = planned(tmp_path_factory.mktemp("plan"), {"mine": Proxies()}, classifier=classifier, **rest)
+            arguments = plan, Store(tmp_path), lambda: None, lambda network: None, KeyboardInterrupt
+            return [perform(each, *arguments) for each in rehearsals_of(plan, plan.trials)]
+
+        return call
+
+    def test_a_loss_with_weights_is_called_once_for_all_rows(self, performed, tmp_path):
+        trunk, shared, row = performed(Proxies(), seeds=(0, 1))
+        assert shared.rehearsal.phase1.loss.plugin == "classifier"
+        assert (trunk.fault, shared.fault, row.fault) == ("", "", "")
+        assert len(list((tmp_path / "rehearsal").iterdir())) == 2
+
+    def test_one_without_weights_ends_the_run(self, performed):
+        line = (
+            "loss 'classifier' has no weights, so it cannot classify in phase 1; name one that has, such as proxies, for "
+            "pretrain.loss"
+        )
+        with pytest.raises(InputError) as caught:
+            refused(performed(Proxies(weightless=True)), lambda event: None)
+        assert [str(problem) for problem in caught.value.problems] == [line]
+
+    def test_one_that_raises_ends_the_run(self, performed):
+        with pytest.raises(InputError, match="^loss 'classifier': RuntimeError: no proxies today"):
+            refused(performed(Proxies(mistaken=True)), lambda event: None)
+
+    def test_that_of_a_single_row_costs_that_row(self, performed):
+        """The shared phase 1 has no loss, so it is not called."""
+        own = Pretrain(epochs=2, batch_size=12, loss=PluginRef(plugin="classifier"))
+        rest = {"pretrain": Pretrain(epochs=2, batch_size=12), "entries": {"mine": {"pretrain": own}}}
+        trunk, row = performed(Proxies(mistaken=True), **rest)
+        assert trunk.fault == ""
+        assert row.fault.startswith("loss 'classifier' (row 'mine'): RuntimeError: no proxies today")
+        assert refused([trunk, row], lambda event: None) == {"mine": row.fault}
+        assert [each.fault for each in performed(Proxies(), **rest)] == ["", ""]
+
+    def test_settings_of_a_row_for_weights_that_there_are_none_of_end_the_run(self, planned, tmp_path):
+        def faults(loss):
+            settings = Finetune.model_validate({**SERVED, "steps": 5, "proxies": {"learning_rate": 1.0}})
+            plan = planned(tmp_path, {"mine": loss}, entries={"mine": {"finetune": settings}})
+            arguments = plan, Store(tmp_path), lambda: None, lambda network: None, KeyboardInterrupt
+            return [perform(each, *arguments) for each in rehearsals_of(plan, plan.trials)]
+
+        assert [each.fault for each in faults(Proxies())] == ["", ""]
+        with pytest.raises(InputError, match="^the loss of row 'mine' has no weights, so its finetune.proxies changes"):
+            refused(faults(Proxies(weightless=True)), lambda event: None)
+
+
+SERVED = {"sampler": {"plugin": "balanced", "options": {"classes_per_batch": 4, "images_per_class": 2}}}
+
+
 def test_an_interruption_is_no_mistake(plan, tmp_path):
     def interrupt() -> object:
         raise KeyboardInterrupt
@@ -267,5 +388,5 @@ class TestWhatFollows:
             refused([ended(Rehearsal(), two, "it crashed")], lambda event: None)
 
     def test_each_row_is_called_once_whatever_the_number_of_seeds(self, two):
-        rehearsals = rehearsals_of([*two.trials, *two.trials])
+        rehearsals = rehearsals_of(two, [*two.trials, *two.trials])
         assert [each.label for each in rehearsals] == ["", "mistaken"]

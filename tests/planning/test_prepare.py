@@ -532,6 +532,21 @@ def test_batches_of_more_people_than_there_are(plan):
         assert caught.value.issues[0].path == ("finetune", "sampler")
 
 
+def test_a_schedule_that_names_a_step_after_the_last_one(plan):
+    """48 images make 12 steps of 4 in an epoch; shares of them always fit."""
+    given = {"epochs": 2, "batch_size": 4}
+
+    def planned_with(**schedule):
+        return plan(pretrain=Pretrain.model_validate({**given, "schedule": schedule}))
+
+    assert planned_with(warmup=23)
+    assert planned_with(kind="step", milestones=[0.5, 0.99])
+    with pytest.raises(UnplannableError) as caught:
+        planned_with(kind="step", milestones=[12, 24])
+    (issue,) = caught.value.issues
+    assert (issue.path, issue.message) == (("pretrain", "schedule"), "names step 24, and there are 24 steps")
+
+
 def test_phase_1_that_is_not_done_needs_no_batch(plan):
     assert plan(pretrain=Pretrain(enabled=False, batch_size=1000))
 

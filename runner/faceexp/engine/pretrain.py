@@ -209,4 +209,4 @@ def batches(train: IntArray, settings: Pretrain, augment: Augment, seed: int) ->
 
 def ends_of_epochs(images: int, settings: Pretrain) -> list[int]:
     """Return after which step each epoch ends; the last number is how many steps there are in all."""
-    return [max(1, round(epoch * images / settings.batch_size)) for epoch in range(1, settings.epochs + 1)]
+    return [settings.steps_until(epoch, images) for epoch in range(1, settings.epochs + 1)]

@@ -12,50 +12,64 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-import numpy as np
-
-from faceexp.arrays import IntArray
-from faceexp.contract import LossPlugin, SamplerPlugin
-from faceexp.engine.backend import compiled, derive_seed, standard, tensorflow, versions
-from faceexp.engine.borders import PluginValueError, scalar, take, unseeded_draws, unseeded_sentence
+from faceexp.engine.borders import unseeded_sentence
+from faceexp.engine.called import (
+    OtherFaultError,
+    PlacedError,
+    WeightlessError,
+    classifier_of,
+    classify,
+    determines,
+    determines_phase1,
+    rehearse,
+    tried,
+)
 from faceexp.engine.failures import explained, place_of, place_of_function
-from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
-from faceexp.engine.shared import training_labels
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.baselines import PHASE1, UNTRAINED
+from faceexp.experiment.optimization import Optimizer
+from faceexp.experiment.schema import Pretrain
 from faceexp.registry.guard import undisturbed
 from faceexp.registry.installed import ConfiguredPlugin
-from faceexp.store import Inputs, Store, StoreError, digest
+from faceexp.store import Inputs, Store, StoreError, canonical
 from faceexp.values import EventCallback, Note, Noted, Plan, Refused, ResolvedLoss, ResolvedPretrained, Trial
 
 # Seconds that one may take, once TensorFlow is there. Usually it is a quarter of one; a large library that a plugin
 # imports for the first time in a new environment takes minutes on a busy machine.
 LONGEST = 600.0
-# Batches that are drawn from a sampler.
-BATCHES = 3
 # In the store, which operations of a loss draw random numbers for which there is no seed.
 UNSEEDED_FILE = "unseeded.json"
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A loss with its sampler to call once, or a network to open; without either, the trunk is to be built."""
+    """What to call once: without any of these, the trunk is to be built.
+
+    Attributes:
+        loss: A loss with its sampler, and with a loss of phase 1 where its row has one of its own.
+        pretrained: A network to open.
+        phase1: The phase 1 that rows share, whose loss is to be called.
+        optimizer: An optimiser that the file names.
+    """
 
     loss: ResolvedLoss | None = None
     pretrained: ResolvedPretrained | None = None
+    phase1: Pretrain | None = None
+    optimizer: Optimizer | None = None
 
     @property
     def label(self) -> str:
-        """The row of the comparison; empty for the trunk."""
+        """The row of the comparison; empty for what several share."""
         row = self.loss or self.pretrained
         return row.entry.label if row else ""
 
     def plugin(self, plan: Plan) -> ConfiguredPlugin:
-        """Return the plugin whose code is called."""
+        """Return the plugin whose code is called; there is none of an optimiser."""
         if self.loss:
             return self.loss.loss
+        if self.phase1:
+            return classifier_of(self.phase1, plan)
         return self.pretrained.network if self.pretrained else plan.resolved.trunk
 
 
@@ -78,79 +92,24 @@ class Rehearsed:
     wrong_input: bool = False
 
 
-class SamplerFaultError(Exception):
-    """The sampler of a loss is at fault, by the error that caused this one."""
-
-
-class _PlacedError(PluginValueError):
-    """A plugin has given what its contract does not allow; the text ends with a file and a line."""
-
-
-def rehearsals_of(trials: Iterable[Trial]) -> list[Rehearsal]:
-    """Return what has to be called before these trials: the trunk, and each of their losses once."""
-    trials = list(trials)
+def rehearsals_of(plan: Plan, trials: Iterable[Trial]) -> list[Rehearsal]:
+    """Return what has to be called before these trials: what they share, and each of their losses once."""
+    trials, shared = list(trials), plan.resolved.experiment.pretrain
     rows = {trial.label: Rehearsal(trial.loss, trial.pretrained) for trial in trials if trial.loss or trial.pretrained}
-    needs_trunk = any(
-        trial.loss or (trial.baseline and trial.baseline.key in (UNTRAINED.key, PHASE1.key)) for trial in trials
-    )
-    return [*([Rehearsal()] if needs_trunk else []), *rows.values()]
-
-
-def determines(resolved: ResolvedLoss, plan: Plan) -> Inputs:
-    """Return everything that determines what comes of the rehearsal of a loss."""
-    return {
-        "loss": resolved.loss.identity,
-        "sampler": resolved.sampler.identity,
-        "labels": digest(_labels(plan).tolist()),
-        "embedding_dim": plan.resolved.experiment.trunk.embedding_dim,
-        "versions": versions(),
-    }
-
-
-def rehearse(resolved: ResolvedLoss, plan: Plan) -> tuple[str, ...]:
-    """Call a loss once, on random embeddings of people that its sampler draws.
-
-    Returns:
-        Its operations that draw random numbers for which there is no seed.
-
-    Raises:
-        SamplerFaultError: The sampler raises something, or does not give what it promises.
-        PluginValueError: The loss is no number, or no gradient of it reaches the embeddings. Whatever else it raises
-            passes through.
-    """
-    tf = tensorflow()
-    labels, dim = _labels(plan), plan.resolved.experiment.trunk.embedding_dim
-    try:
-        sampler, supply = resolved.sampler, resolved.sampler.supply()
-        batches = cast("SamplerPlugin", sampler.plugin).build(labels.copy(), derive_seed("rehearsal"))
-        rows = take(batches, BATCHES, supply, labels, str(sampler.installed))[0]
-    except BaseException as error:
-        raise SamplerFaultError from error
-    plugin = cast("LossPlugin", resolved.loss.plugin)
-    loss = build_loss(plugin, int(labels.max()) + 1, dim, derive_seed("rehearsal"))
-    drawn = np.random.default_rng(0).normal(size=(len(rows), dim)).astype(np.float32)
-
-    def step(people: object, embeddings: object) -> tuple[object, object]:
-        with tf.GradientTape() as tape:
-            tape.watch(embeddings)
-            value = scalar(loss(people, embeddings))
-        hidden = others(tape.watched_variables(), weights_of(loss))
-        gradient, *rest = tape.gradient(value, [embeddings, *hidden, *trainable_variables(loss)])
-        refuse_hidden(hidden, rest[: len(hidden)])
-        if gradient is None:
-            raise PluginValueError(
-                "no gradient of the loss reaches the embeddings: rounding, comparing, casting to integers, argmax, "
-                "stop_gradient and NumPy have none"
-            )
-        return value, gradient
-
-    try:
-        with standard(derive_seed("rehearsal")):
-            graph = compiled(step).get_concrete_function(tf.constant(labels[rows], tf.int32), tf.constant(drawn))
-    except PluginValueError as error:
-        # It is ours, raised after the plugin has returned: what can be named is where the function begins.
-        raise _PlacedError(f"{error}{place_of_function(loss, resolved.loss)}") from error
-    return unseeded_draws(graph)
+    losses = [row.loss.entry for row in rows.values() if row.loss]
+    baselines = {trial.baseline.key for trial in trials if trial.baseline}
+    phases = [*(entry.pretrain for entry in losses), *([shared] if PHASE1.key in baselines else [])]
+    phases = [phase for phase in phases if phase.enabled]
+    steps = [*phases, *(each for entry in losses for each in (entry.finetune, entry.finetune.proxies) if each)]
+    named = [each.optimizer for each in steps if each.optimizer and not each.optimizer.is_usual]
+    distinct = {canonical(optimizer.model_dump()): Rehearsal(optimizer=optimizer) for optimizer in named}
+    classifies = any(phase.loss == shared.loss for phase in phases) and shared.loss
+    return [
+        *([Rehearsal()] if losses or {UNTRAINED.key, PHASE1.key} & baselines else []),
+        *distinct.values(),
+        *([Rehearsal(phase1=shared)] if classifies else []),
+        *rows.values(),
+    ]
 
 
 def perform(
@@ -172,10 +131,16 @@ def perform(
         interruption: What comes from outside, not from a plugin.
     """
     unseeded: tuple[str, ...] = ()
+    if rehearsal.optimizer:
+        return Rehearsed(rehearsal, tried(rehearsal.optimizer), wrong_input=True)
     try:
         with undisturbed():
             if rehearsal.loss:
-                unseeded = _called(rehearsal.loss, plan, store)
+                loss = rehearsal.loss
+                unseeded = _once(determines(loss, plan), store, lambda: rehearse(loss, plan))
+            elif rehearsal.phase1:
+                phase1 = rehearsal.phase1
+                unseeded = _once(determines_phase1(phase1, plan), store, lambda: classify(phase1, plan))
             elif rehearsal.pretrained:
                 open_network(rehearsal.pretrained.network)
             else:
@@ -187,13 +152,13 @@ def perform(
     return Rehearsed(rehearsal, unseeded=unseeded)
 
 
-def _called(resolved: ResolvedLoss, plan: Plan, store: Store) -> tuple[str, ...]:
-    """Return what :func:`rehearse` gives, which the store keeps."""
+def _once(inputs: Inputs, store: Store, call: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+    """Return what a call gives, which the store keeps."""
 
     def make(folder: Path) -> None:
-        (folder / UNSEEDED_FILE).write_text(json.dumps(rehearse(resolved, plan)), encoding="utf-8")
+        (folder / UNSEEDED_FILE).write_text(json.dumps(call()), encoding="utf-8")
 
-    artefact = store.get("rehearsal", determines(resolved, plan), make)
+    artefact = store.get("rehearsal", inputs, make)
     return tuple(json.loads((artefact.path / UNSEEDED_FILE).read_text(encoding="utf-8")))
 
 
@@ -202,12 +167,14 @@ def _fault_of(error: BaseException, rehearsal: Rehearsal, plan: Plan) -> Rehears
     plugin = rehearsal.plugin(plan)
     if rehearsal.pretrained and isinstance(error, InputError):
         return Rehearsed(rehearsal, _line(rehearsal, plugin, str(error)), wrong_input=True)
-    if isinstance(error, SamplerFaultError) and rehearsal.loss and error.__cause__:
-        plugin, error = rehearsal.loss.sampler, error.__cause__
+    if isinstance(error, WeightlessError):
+        return Rehearsed(rehearsal, str(error), wrong_input=True)
+    if isinstance(error, OtherFaultError) and error.__cause__:
+        plugin, error = error.plugin, error.__cause__
     whole = "".join(traceback.format_exception(error))
-    reason = explained(error, [plugin])[1].removeprefix("PluginValueError: ").removeprefix("_PlacedError: ")
+    reason = explained(error, [plugin])[1].removeprefix("PluginValueError: ").removeprefix("PlacedError: ")
     # Where nothing of the plugin was at work when the mistake showed, what is named is where its `build` begins.
-    has_place = place_of(error, [plugin]) or isinstance(error, _PlacedError)
+    has_place = place_of(error, [plugin]) or isinstance(error, PlacedError)
     return Rehearsed(
         rehearsal, _line(rehearsal, plugin, reason + ("" if has_place else place_of_function(None, plugin))), whole
     )
@@ -222,6 +189,8 @@ def _line(rehearsal: Rehearsal, plugin: ConfiguredPlugin, reason: str) -> str:
 
 def ended(rehearsal: Rehearsal, plan: Plan, reason: str) -> Rehearsed:
     """Return a rehearsal with which its process has ended, or which did not end in time."""
+    if rehearsal.optimizer:
+        return Rehearsed(rehearsal, f"optimizer {rehearsal.optimizer.name!r}: when it was tried, {reason}")
     plugin = rehearsal.plugin(plan)
     reason = f"when it was called for the first time, {reason}{place_of_function(None, plugin)}"
     return Rehearsed(rehearsal, _line(rehearsal, plugin, reason))
@@ -231,37 +200,32 @@ def refused(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> dict
     """Return, by label of its row, why a row has no trials; whoever watches is told.
 
     Raises:
-        InputError: The trunk cannot be built, so that there is nothing to train; or a network does not take the images
-            of the experiment.
+        InputError: What rows share is at fault, the trunk or the loss of phase 1, so that there is nothing to train; or
+            the file asks for what cannot be, such as a network that does not take its images.
     """
-    at_fault = {each.rehearsal.label: each for each in all_rehearsed if each.fault}
-    if "" in at_fault or any(each.wrong_input for each in at_fault.values()):
-        error = InputError([Problem(fault) for fault in dict.fromkeys(each.fault for each in at_fault.values())])
-        for each in at_fault.values():
+    at_fault = [each for each in all_rehearsed if each.fault]
+    if any(each.wrong_input or not each.rehearsal.label for each in at_fault):
+        error = InputError([Problem(fault) for fault in dict.fromkeys(each.fault for each in at_fault)])
+        for each in at_fault:
             if each.traceback:
                 error.add_note(each.traceback)
         raise error
-    for label, each in at_fault.items():
-        on_event(Refused("refused", 1, 1, label, reason=each.fault, traceback=each.traceback))
-    return {label: each.fault for label, each in at_fault.items()}
+    for each in at_fault:
+        on_event(Refused("refused", 1, 1, each.rehearsal.label, reason=each.fault, traceback=each.traceback))
+    return {each.rehearsal.label: each.fault for each in at_fault}
 
 
 def tell_unseeded(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> None:
     """Tell whoever watches which losses draw random numbers for which there is no seed: one line for each plugin."""
     drawing: dict[str, list[Rehearsed]] = {}
     for each in all_rehearsed:
-        if each.rehearsal.loss and each.unseeded:
-            drawing.setdefault(each.rehearsal.loss.entry.plugin, []).append(each)
-    for loss, rows in drawing.items():
-        operations = {name for each in rows for name in each.unseeded}
-        sentence = unseeded_sentence(loss, [each.rehearsal.label for each in rows], operations)
+        phase1 = each.rehearsal.phase1.loss if each.rehearsal.phase1 else None
+        if (loss := each.rehearsal.loss.entry if each.rehearsal.loss else phase1) and each.unseeded:
+            drawing.setdefault(loss.plugin, []).append(each)
+    for name, rows in drawing.items():
+        operations = {operation for each in rows for operation in each.unseeded}
+        sentence = unseeded_sentence(name, [each.rehearsal.label or name for each in rows], operations)
         on_event(Noted("note", 1, 1, note=Note("unseeded", sentence)))
-
-
-def _labels(plan: Plan) -> IntArray:
-    """Return the labels of the first training part, from 0 on."""
-    train = plan.splits[0].train
-    return training_labels(plan.labels, train)[train]
 
 
 def without(groups: Iterable[Iterable[Trial]], faults: dict[str, str]) -> Iterator[list[Trial]]:

@@ -83,7 +83,7 @@ def train(
             groups.setdefault((trial.seed, trial.fold), []).append(trial)
     if groups:
         work, waiting = Work.of(plan, store, score), list(groups.values())
-        rehearsals = rehearsals_of(itertools.chain.from_iterable(waiting))
+        rehearsals = rehearsals_of(plan, itertools.chain.from_iterable(waiting))
         yield from train_in_processes(work, waiting, on_event, min(jobs or 1, len(groups)), alone, minutes, rehearsals)
 
 

@@ -212,6 +212,10 @@ class Pretrain(Optimization):
         "epoch's weights; without it, all epochs are trained and the last weights kept.",
     )
 
+    def steps_until(self, epoch: int, images: int) -> int:
+        """Return after which step an epoch ends, counted from 1, if the training part has so many images."""
+        return max(1, round(epoch * images / self.batch_size))
+
 
 class Finetune(Optimization):
     """Phase 2: the metric loss."""
