@@ -179,3 +179,33 @@ def test_where_nothing_is_trained_nothing_starts_from_phase_1(
     # The set is judged by what it has.
     assert json.loads(command("report", run, "--set", "lfw", "--json")[1])["verdict"]["metric"] == "accuracy"
     assert "accuracy % on each set" in command("report", run)[1]
+
+
+def test_runs_are_compared_on_a_test_set(onnx_network, verification_set, face_folder, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    spec = tmp_path / "spec.toml"
+    files = {"folder": face_folder.as_posix(), "pairs": verification_set.as_posix(), "network": onnx_network.as_posix()}
+    spec.write_text(SPEC.format(kind="pairs_file", **files), encoding="utf-8")
+    folders = []
+    for flip in ("true", "false"):
+        changed = ["--set", f"evaluation.flip={flip}", "--set", f"name=flip-{flip}", "--set", "seeds=[0,1,2]"]
+        code, _, err = command("run", spec, "--out", tmp_path / "runs", *changed)
+        assert code == 0, err
+        folders.append(next((tmp_path / "runs").glob(f"flip-{flip}-*")))
+    code, said, err = command("compare", *folders, "--set", "lfw", "--metric", "fold_accuracy", "--json")
+    assert code == 0, err
+    compared = json.loads(said)
+    assert (compared["measured_on"], compared["names"]) == ("lfw", ["flip-true", "flip-false"])
+    (line,) = compared["lines"]
+    for folder, summary in zip(folders, line["summaries"], strict=True):
+        trials = json.loads((folder / "results.json").read_text(encoding="utf-8"))["trials"]
+        assert summary["mean"] == pytest.approx(np.mean([trial["sets"]["lfw"]["fold_accuracy"] for trial in trials]))
+    # Both runs cut the same data alike and measure the same pairs, so that trials are paired.
+    assert compared["remarks"] == []
+    assert line["tests"][0]["difference"] == pytest.approx(line["summaries"][0]["mean"] - line["summaries"][1]["mean"])
+    _, said, _ = command("compare", *folders, "--set", "lfw")
+    assert "accuracy % on lfw" in said
+    assert json.loads(command("compare", *folders, "--json")[1])["measured_on"] is None
+    code, _, err = command("compare", *folders, "--set", "lwf")
+    assert code == 2
+    assert "was not measured on a test set 'lwf'; did you mean 'lfw'?" in err
