@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from faceexp.data.detection import TEMPLATE
+
 SIDE, FOLDS = 16, 10
 
 
@@ -209,3 +211,55 @@ def test_runs_are_compared_on_a_test_set(onnx_network, verification_set, face_fo
     code, _, err = command("compare", *folders, "--set", "lwf")
     assert code == 2
     assert "was not measured on a test set 'lwf'; did you mean 'lfw'?" in err
+
+
+FOUND = """
+name = "found"
+baselines = []
+dataset = {{ plugin = "image_list", path = "faces.csv" }}
+protocol = {{ kind = "open_set" }}
+[preprocess]
+size = [16, 16]
+detect = {{ plugin = "landmarks", align = "none" }}
+[[test_sets]]
+name = "lfw"
+dataset = {{ plugin = "insightface_bin", path = "{pairs}" }}
+protocol = {{ kind = "pairs_file" }}
+{own}
+[[pretrained]]
+plugin = "onnx_file"
+path = "{network}"
+"""
+POINTS = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "x5", "y5")
+
+
+def test_a_set_of_crops_is_taken_whole_while_the_model_goes_on_finding_faces(
+    onnx_network, onnx_weights, pairs, verification_set, face_folder, command, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    places = [f"{value * 16 / 112:.3f}" for point in TEMPLATE for value in point]
+    photos = sorted(face_folder.glob("*/*.png"))
+    rows = [",".join([photo.as_posix(), photo.parent.name, *places]) for photo in photos]
+    (tmp_path / "faces.csv").write_text("\n".join([f"path,identity,{','.join(POINTS)}", *rows]), encoding="utf-8")
+    spec = tmp_path / "spec.toml"
+    files = {"pairs": verification_set.as_posix(), "network": onnx_network.as_posix()}
+    # Nobody knows where the faces of that file are.
+    spec.write_text(FOUND.format(own="", **files), encoding="utf-8")
+    code, _, err = command("run", spec, "--out", tmp_path / "runs")
+    assert code == 2
+    assert "test set lfw: [preprocess.detect]: " in err
+    assert "if its images are crops already, set detect = false in its table [[test_sets]]" in err
+    spec.write_text(FOUND.format(own="detect = false", **files), encoding="utf-8")
+    code, _, err = command("run", spec, "--out", tmp_path / "runs")
+    assert code == 0, err
+    (run,) = (tmp_path / "runs").iterdir()
+    (trial,) = json.loads((run / "results.json").read_text(encoding="utf-8"))["trials"]
+    images, same = pairs
+    x = images.reshape(100, -1).astype(np.float64) @ onnx_weights
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    accepted = 1 - (x[::2] * x[1::2]).sum(axis=1) <= trial["threshold"]
+    expected = (accepted[same].mean() + (~accepted[~same]).mean()) / 2
+    assert trial["sets"]["lfw"]["accuracy"] == pytest.approx(expected)
+    (record,) = (run / "models").glob("*/calibration.json")
+    detect = json.loads(record.read_text(encoding="utf-8"))["preprocess"]["detect"]
+    assert (detect["plugin"], detect["align"]) == ("landmarks", False)

@@ -165,7 +165,7 @@ def test_the_picture_is_an_axis_of_mean_ranks_with_a_line_for_each_row_and_each_
         assert leaders["x"][begin] < 1
         assert (leaders["x"][corner], leaders["x"][on_axis], leaders["x"][end]) == (rank, rank, None)
         assert [leaders["y"][index] for index in (begin, corner, on_axis)] == [place, place, top]
-    for line, (one, other) in zip((first, second, third), ("ac", "bd", "de"), strict=True):
+    for line, (one, other) in zip((first, second, third), (("a", "c"), ("b", "d"), ("d", "e")), strict=True):
         assert line["line"]["width"] > leaders["line"]["width"]
         assert line["x"] == pytest.approx([FIVE[one] - 0.05, FIVE[other] + 0.05])
         assert top < line["y"][0] == line["y"][1] < 0
