@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from faceexp.data.detection import TEMPLATE
+
 SIDE, FOLDS = 16, 10
 
 
@@ -179,3 +181,85 @@ def test_where_nothing_is_trained_nothing_starts_from_phase_1(
     # The set is judged by what it has.
     assert json.loads(command("report", run, "--set", "lfw", "--json")[1])["verdict"]["metric"] == "accuracy"
     assert "accuracy % on each set" in command("report", run)[1]
+
+
+def test_runs_are_compared_on_a_test_set(onnx_network, verification_set, face_folder, command, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    spec = tmp_path / "spec.toml"
+    files = {"folder": face_folder.as_posix(), "pairs": verification_set.as_posix(), "network": onnx_network.as_posix()}
+    spec.write_text(SPEC.format(kind="pairs_file", **files), encoding="utf-8")
+    folders = []
+    for flip in ("true", "false"):
+        changed = ["--set", f"evaluation.flip={flip}", "--set", f"name=flip-{flip}", "--set", "seeds=[0,1,2]"]
+        code, _, err = command("run", spec, "--out", tmp_path / "runs", *changed)
+        assert code == 0, err
+        folders.append(next((tmp_path / "runs").glob(f"flip-{flip}-*")))
+    code, said, err = command("compare", *folders, "--set", "lfw", "--metric", "fold_accuracy", "--json")
+    assert code == 0, err
+    compared = json.loads(said)
+    assert (compared["measured_on"], compared["names"]) == ("lfw", ["flip-true", "flip-false"])
+    (line,) = compared["lines"]
+    for folder, summary in zip(folders, line["summaries"], strict=True):
+        trials = json.loads((folder / "results.json").read_text(encoding="utf-8"))["trials"]
+        assert summary["mean"] == pytest.approx(np.mean([trial["sets"]["lfw"]["fold_accuracy"] for trial in trials]))
+    # Both runs cut the same data alike and measure the same pairs, so that trials are paired.
+    assert compared["remarks"] == []
+    assert line["tests"][0]["difference"] == pytest.approx(line["summaries"][0]["mean"] - line["summaries"][1]["mean"])
+    _, said, _ = command("compare", *folders, "--set", "lfw")
+    assert "accuracy % on lfw" in said
+    assert json.loads(command("compare", *folders, "--json")[1])["measured_on"] is None
+    code, _, err = command("compare", *folders, "--set", "lwf")
+    assert code == 2
+    assert "was not measured on a test set 'lwf'; did you mean 'lfw'?" in err
+
+
+FOUND = """
+name = "found"
+baselines = []
+dataset = {{ plugin = "image_list", path = "faces.csv" }}
+protocol = {{ kind = "open_set" }}
+[preprocess]
+size = [16, 16]
+detect = {{ plugin = "landmarks", align = "none" }}
+[[test_sets]]
+name = "lfw"
+dataset = {{ plugin = "insightface_bin", path = "{pairs}" }}
+protocol = {{ kind = "pairs_file" }}
+{own}
+[[pretrained]]
+plugin = "onnx_file"
+path = "{network}"
+"""
+POINTS = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4", "x5", "y5")
+
+
+def test_a_set_of_crops_is_taken_whole_while_the_model_goes_on_finding_faces(
+    onnx_network, onnx_weights, pairs, verification_set, face_folder, command, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FACEEXP_STORE", str(tmp_path / "store"))
+    places = [f"{value * 16 / 112:.3f}" for point in TEMPLATE for value in point]
+    photos = sorted(face_folder.glob("*/*.png"))
+    rows = [",".join([photo.as_posix(), photo.parent.name, *places]) for photo in photos]
+    (tmp_path / "faces.csv").write_text("\n".join([f"path,identity,{','.join(POINTS)}", *rows]), encoding="utf-8")
+    spec = tmp_path / "spec.toml"
+    files = {"pairs": verification_set.as_posix(), "network": onnx_network.as_posix()}
+    # Nobody knows where the faces of that file are.
+    spec.write_text(FOUND.format(own="", **files), encoding="utf-8")
+    code, _, err = command("run", spec, "--out", tmp_path / "runs")
+    assert code == 2
+    assert "test set lfw: [preprocess.detect]: " in err
+    assert "if its images are crops already, set detect = false in its table [[test_sets]]" in err
+    spec.write_text(FOUND.format(own="detect = false", **files), encoding="utf-8")
+    code, _, err = command("run", spec, "--out", tmp_path / "runs")
+    assert code == 0, err
+    (run,) = (tmp_path / "runs").iterdir()
+    (trial,) = json.loads((run / "results.json").read_text(encoding="utf-8"))["trials"]
+    images, same = pairs
+    x = images.reshape(100, -1).astype(np.float64) @ onnx_weights
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    accepted = 1 - (x[::2] * x[1::2]).sum(axis=1) <= trial["threshold"]
+    expected = (accepted[same].mean() + (~accepted[~same]).mean()) / 2
+    assert trial["sets"]["lfw"]["accuracy"] == pytest.approx(expected)
+    (record,) = (run / "models").glob("*/calibration.json")
+    detect = json.loads(record.read_text(encoding="utf-8"))["preprocess"]["detect"]
+    assert (detect["plugin"], detect["align"]) == ("landmarks", False)

@@ -86,7 +86,7 @@ def test_a_set_may_have_its_faces_found_in_its_own_way(plan):
 def test_a_set_whose_images_have_the_size_of_the_input_is_warned_of(plan):
     made, said = plan(Photos(people=4, side=16))
     assert said == [
-        "test set crops: all 24 images have the size of the network's images already; if they are crops already, "
+        "test set crops: all 24 images have the size of the network's images already; if its images are crops already, "
         "set detect = false in its table [[test_sets]]"
     ]
     assert said == [note.text for note in made.notes if note.kind == "crops"]
@@ -95,14 +95,16 @@ def test_a_set_whose_images_have_the_size_of_the_input_is_warned_of(plan):
 @pytest.mark.parametrize(("without", "warned"), [(12, False), (13, True)])
 def test_a_set_of_which_most_images_show_no_face_is_warned_of(plan, without, warned):
     _, said = plan(Photos(people=4, without=without))
-    expected = f"test set crops: no face is found in {without} of 24 images; if they are crops already, set detect"
+    expected = (
+        f"test set crops: no face is found in {without} of 24 images; if its images are crops already, set detect"
+    )
     assert [text.startswith(expected) for text in said] == [True] * warned
 
 
 def test_the_data_set_of_the_experiment_is_warned_of_too(plan):
     _, said = plan(Photos(people=4), training=Photos(seen=1, side=16))
     assert said == [
-        "the data set: all 72 images have the size of the network's images already; if they are crops already, "
+        "the data set: all 72 images have the size of the network's images already; if its images are crops already, "
         "set detect = false in [preprocess]"
     ]
 
@@ -116,7 +118,7 @@ def test_an_image_that_cannot_be_used_is_told_with_the_name_of_its_set(plan):
         plan(Photos(people=4, without=14), on_unreadable="error")
     *_, last = caught.value.problems
     assert str(last) == (
-        "test set crops: no face is found in 14 of 24 images; if they are crops already, set detect = false in its "
+        "test set crops: no face is found in 14 of 24 images; if its images are crops already, set detect = false in its "
         "table [[test_sets]]"
     )
 

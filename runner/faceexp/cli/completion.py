@@ -74,6 +74,8 @@ def test_sets(ctx: typer.Context, incomplete: str) -> list[str]:
     from faceexp.errors import InputError
     from faceexp.run import open_run
 
-    with contextlib.suppress(InputError, OSError, TypeError):
-        return _beginning(open_run(ctx.params["folder"]).test_sets, incomplete)
+    with contextlib.suppress(InputError, OSError, TypeError, LookupError):
+        # Several runs are compared on a set that all of them have, so the first one knows it.
+        folder = ctx.params.get("folder") or ctx.params["folders"][0]
+        return _beginning(open_run(folder).test_sets, incomplete)
     return []

@@ -208,19 +208,32 @@ def compare(
             autocompletion=completion.metrics,
         ),
     ] = None,
+    test_set: Annotated[
+        str | None,
+        typer.Option(
+            "--set",
+            metavar="NAME",
+            help="Compare them on this test set, on which all of them were measured; by default on their test parts.",
+            autocompletion=completion.test_sets,
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Put runs side by side: what differs in their experiments, and what the same rows reached in each."""
     from faceexp import run as runs
     from faceexp.report.terminal.between_runs import comparison_table
+    from faceexp.report.used import used
 
     if len(folders) < 2:
         raise InputError("one run alone cannot be compared; name two or more")
     opened = runs.open_runs(folders)
+    if test_set is not None:
+        opened = [finished.on(test_set) for finished in opened]
     key = _metric(opened[0].results, metric, "--metric").key
     metrics = [_metric(finished.results, key, "--metric") for finished in opened]
     comparison = runs.compare_runs(opened, key)
-    show(comparison_table(comparison, metrics[0]), comparison, as_json=as_json)
+    about = [used(finished.results) for finished in opened]
+    show(comparison_table(comparison, metrics[0], about), comparison, as_json=as_json)
 
 
 def power(

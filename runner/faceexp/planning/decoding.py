@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from faceexp.contract import FaceData
 from faceexp.data.decode import UnusableImagesError, decoded_images, sought_in
+from faceexp.data.detectors import TABLE
 from faceexp.data.test_set import set_in_words
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.schema import Preprocess
 from faceexp.registry.installed import ConfiguredPlugin
-from faceexp.store import Artefact, Store
+from faceexp.store import Artefact, Store, StoreError
 from faceexp.values import Event, EventCallback, Note
 
 
@@ -35,13 +36,18 @@ def decoded_of(
     """
     owner = set_in_words(name)
     table = "[preprocess]" if name is None else "its table [[test_sets]]"
-    remedy = f"if they are crops already, set detect = false in {table}"
+    remedy = f"if its images are crops already, set detect = false in {table}"
     try:
         artefact = decoded_images(
             data, preprocess, store, lambda done, total: on_event(Event("images", done, total)), detector
         )
+    except StoreError:
+        raise
     except InputError as error:
-        problems = list(error.problems)
+        # A detector that cannot be used may be of use for other faces.
+        problems = [
+            Problem(f"{each.message}; {remedy}", each.where) if each.where == TABLE else each for each in error.problems
+        ]
         if name is not None:
             problems = [Problem(each.message, f"{owner}: {each.where}" if each.where else owner) for each in problems]
         if isinstance(error, UnusableImagesError) and (suspicion := error.sought.suspicion):

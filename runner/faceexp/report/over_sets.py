@@ -71,6 +71,47 @@ def rows_over_sets(run: RunRecord) -> list[RowOverSets]:
     return rows
 
 
+@dataclass(frozen=True)
+class Clique:
+    """Rows next to each other in the order of their mean ranks, no two of which are told apart.
+
+    Attributes:
+        labels: The rows, the best first; two at least.
+        first: The mean rank of the first of them.
+        last: That of the last.
+        lane: Lines of cliques that would touch have different lanes, counted from 0.
+    """
+
+    labels: tuple[str, ...]
+    first: float
+    last: float
+    lane: int
+
+
+def cliques(record: OverSetsRecord) -> tuple[Clique, ...]:
+    """Return the largest such groups, the best first; none where ranks can decide nothing, or a row is told from all.
+
+    Two rows are told apart if Friedman's test shows that rows differ, and their mean ranks lie as far apart as the
+    critical difference. So every row between two that are not told apart is told from neither.
+    """
+    if record.critical is None:
+        return ()
+    labels, apart = list(record.mean_rank), {frozenset(pair) for pair in record.apart}
+    found: list[Clique] = []
+    ends: list[float] = []
+    reached = -1
+    for place, label in enumerate(labels):
+        last = max(other for other in range(place, len(labels)) if frozenset((label, labels[other])) not in apart)
+        if last == place or last <= reached:
+            continue
+        reached = last
+        first_rank, last_rank = record.mean_rank[label], record.mean_rank[labels[last]]
+        lane = next((lane for lane, end in enumerate(ends) if end < first_rank), len(ends))
+        ends[lane : lane + 1] = [last_rank]
+        found.append(Clique(tuple(labels[place : last + 1]), first_rank, last_rank, lane))
+    return tuple(found)
+
+
 def _best(values: list[float], metric: Metric) -> float | None:
     return (max if metric.higher_is_better else min)(values, default=None)
 
@@ -92,7 +133,8 @@ def ranks_in_words(run: RunRecord) -> Answer | None:
             f"Nemenyi's critical difference at 5 %), and some more before it is likely."
         )
         return Answer(question, text)
-    p = f"Friedman's test, p = {probability(record.p)}"
+    p = probability(record.p)
+    p = f"Friedman's test, p {p if p.startswith('<') else f'= {p}'}"
     if not record.apart:
         more = (
             "" if record.p > 0.05 else f", but no two of them by Nemenyi's critical difference of {record.critical:.1f}"

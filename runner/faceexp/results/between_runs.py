@@ -60,6 +60,7 @@ class RunComparison:
         code: The plugins whose code differs, with its digest in each run; ``None`` for a run that does not use it, or
             does not say.
         packages: The packages whose versions differ; ``None`` for a run without it.
+        measured_on: The test set that the numbers are of; ``None`` where they are of the test part of each split.
     """
 
     names: tuple[str, ...]
@@ -69,6 +70,7 @@ class RunComparison:
     remarks: tuple[str, ...]
     code: tuple[Difference, ...] = ()
     packages: tuple[Difference, ...] = ()
+    measured_on: str | None = None
 
 
 def compare_records(
@@ -116,6 +118,7 @@ def compare_records(
         remarks=tuple(remarks),
         code=tuple(each for each in _differing([_code(run) for run in runs]) if len({*each.values} - {None}) > 1),
         packages=tuple(_differing(packages)),
+        measured_on=runs[0].measured_on,
     )
 
 

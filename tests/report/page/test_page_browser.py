@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from faceexp.report.columns import rows_of
+from faceexp.report.page.html import page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CHARTS = ("forest", "roc", "det", "histogram", "training", "map")
@@ -163,6 +164,20 @@ class TestInABrowser:
         # Whoever asks for the rest gets the same columns everywhere.
         assert outcomes[0]["unfolded"] == outcomes[1]["unfolded"]
         assert set(wide[0]) < set(outcomes[0]["unfolded"])
+
+    def test_ranks_over_sets_are_drawn_in_any_width(self, tmp_path, study, changed, environment, trials, pictures):
+        held = {"images": 30, "people": 10, "pairs": 435, "similar": 30}
+        ranks = {row.label: 1.0 + place for place, row in enumerate(rows_of(study)) if row.ok}
+        labels, sets = list(ranks), [{"name": name, "measured": held} for name in ("lfw", "agedb")]
+        means = {label: {"test": 0.9, "lfw": 0.8, "agedb": 0.7} for label in labels}
+        over_sets = {"metric": "accuracy", "means": means, "sets": 3, "mean_rank": ranks, "fewest_sets": 3}
+        over_sets |= {"p": 0.01, "critical": 2.5, "apart": [[labels[0], labels[-1]]]}
+        run = changed(study, test_sets=sets, over_sets=over_sets)
+        outcomes, console = outcomes_of(tmp_path, (390, 1280), page=page(run, environment, trials, pictures))
+        for outcome in outcomes:
+            assert complaints(outcome, console) == []
+            assert outcome["wide"] == []
+            assert "ranks" in outcome["charts"]
 
     def test_what_is_wrong_is_found(self, tmp_path, text):
         outside = '<img src="https://planted.invalid/x.png" alt="">'

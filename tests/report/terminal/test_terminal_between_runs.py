@@ -74,3 +74,12 @@ def test_a_difference_that_was_not_tested_is_not_called_indistinguishable(drawn)
     )
     assert "not tested" in text
     assert "told apart" not in text
+
+
+def test_on_a_test_set_the_title_names_it_and_each_run_says_what_it_is_about(drawn):
+    line = RowInRuns("x", "loss", (summary(0.9), summary(0.8)), (None,))
+    about = ["340 of 400 pairs", ""]
+    text = drawn(comparison_table(compared(line, measured_on="lfw"), ACCURACY, about), 140)
+    assert "accuracy % on lfw" in text
+    assert text.count("340 of 400 pairs") == 1
+    assert "340 of 400" not in drawn(comparison_table(compared(line), ACCURACY), 140)

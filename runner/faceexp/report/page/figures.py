@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 # Those colours of Okabe and Ito that can be seen on white and on black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 GREY = "#7F7F7F"
+# The colour and the symbol of each kind of row, as Plotly has them.
+MARKS = {"loss": (COLOURS[0], 0), "pretrained": (COLOURS[1], 1), "baseline": (GREY, 102)}
 # Pixels of strokes and gaps of a dotted line.
 DOTS = "2px 3px"
 

@@ -20,6 +20,7 @@ from faceexp.report.page.figures import (
     COLOURS,
     DOTS,
     GREY,
+    MARKS,
     Figure,
     Floats,
     guessing_line,
@@ -106,7 +107,7 @@ def forest(rows: Sequence[Row], metric: Metric) -> Figure:
     """
     present = [row for row in rows if row.mean(metric) is not None]
     data = []
-    for kind, colour, symbol in (("loss", COLOURS[0], 0), ("pretrained", COLOURS[1], 1), ("baseline", GREY, 102)):
+    for kind, (colour, symbol) in MARKS.items():
         places = [place for place, row in enumerate(present) if row.kind == kind]
         summaries = [present[place].summaries[metric.key] for place in places]
         below, above = zip(*(_reach(summary) for summary in summaries), strict=True) if summaries else ((), ())

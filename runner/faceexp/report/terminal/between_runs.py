@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -19,20 +20,22 @@ from faceexp.results.schema import ComparisonRecord
 PACKAGES = 5
 
 
-def comparison_table(comparison: RunComparison, metric: Metric) -> RenderableType:
+def comparison_table(comparison: RunComparison, metric: Metric, about: Sequence[str] = ()) -> RenderableType:
     """Return the differences between the experiment files, then one row per label with what each run reached.
 
     Args:
         comparison: The runs side by side.
         metric: The metric in which they are compared.
+        about: What the numbers of each run are about, where not everything could be used; else empty.
     """
     comparison = shown(comparison)
     names = comparison.names
     parts: list[RenderableType] = [_differences(comparison), *_code(comparison)]
-    table = plain_table(metric.heading)
+    on = f" on {comparison.measured_on}" if comparison.measured_on else ""
+    table = plain_table(f"{metric.heading}{on}")
     table.add_column("loss or baseline", overflow="fold", min_width=12)
-    for name in names:
-        table.add_column(Text(name), justify="right", overflow="fold")
+    for name, told in itertools.zip_longest(names, about, fillvalue=""):
+        table.add_column(Text(f"{name}\n{told}".rstrip()), justify="right", overflow="fold")
     for name in names[1:]:
         difference = f"{names[0]} minus {name}" if len(names) > 2 else "difference"
         table.add_column(Text(difference), justify="right")

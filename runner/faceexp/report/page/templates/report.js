@@ -77,9 +77,10 @@
   function fit(layout) {
     if (!narrow.matches) return;
     const { tickvals, ticktext } = layout.yaxis;
-    layout.height = 90 + 40 * tickvals.length;
+    const range = [Math.max(layout.yaxis.range[0], tickvals.length - 0.3), Math.min(layout.yaxis.range[1], -0.95)];
+    layout.height = 64 + 40 * (range[0] - range[1]);
     layout.yaxis.showticklabels = false;
-    layout.yaxis.range = [tickvals.length - 0.3, -0.95];
+    layout.yaxis.range = range;
     const labels = ticktext.map((text, index) => ({
       text, y: tickvals[index], yanchor: "bottom", yshift: 3, xref: "paper", x: 0, xanchor: "left", showarrow: false,
       font: { size: 12 },
