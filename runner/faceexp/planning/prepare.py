@@ -90,9 +90,8 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
     _check_batches(fitted, labels, parts)
     changes = adapted(resolved.experiment, fitted.experiment)
-    compared = "embeddings" if resolved.pretrained else "losses"
     # With more people, the shares would be those of the file again; so these say how many people are enough.
-    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, compared))
+    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, trains=bool(resolved.losses)))
     columns = {name: values[used] for name, values in data.columns.items()}
     asked = [text for text in experiment.evaluation.groups if not fault_of(data.columns, text)]
     groups = groups_of(columns, labels, asked)
