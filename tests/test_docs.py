@@ -193,7 +193,7 @@ model = { plugin = "thin_vgg" }
         ('[[losses]]\nplugin = "contrastive"\nmargins = 1.0', "margin"),
         ('[[losses]]\nplugin = "contrast"', "contrastive"),
         # What has a name is a whole file, which has to be valid as it stands.
-        (f'{WHOLE}[[losses]]\nplugin = "contrastive"', "lacks [finetune], which every loss needs"),
+        (f'{WHOLE}[[losses]]\nplugin = "contrastive"', "finetune: is missing; add [finetune]"),
     ],
 )
 def test_a_wrong_experiment_is_noticed(block, mistake, tmp_path):
