@@ -141,12 +141,15 @@ def merged(base, changes):
 
 
 def wrong_experiments(text, folder):
-    """Return what is wrong with a page's experiments; one that is a part is put into the README's."""
+    """Return what is wrong with a page's experiments; one without a name is a part, which is put into the README's."""
     (whole,) = [tomllib.loads(block) for block in blocks(README.read_text(), "toml")]
     mistakes = []
     for block in blocks(text, "toml"):
         try:
-            (folder / "experiment.toml").write_text(tomli_w.dumps(merged(whole, tomllib.loads(block))))
+            tables = tomllib.loads(block)
+            (folder / "experiment.toml").write_text(
+                tomli_w.dumps(tables if "name" in tables else merged(whole, tables))
+            )
             pipeline.load(folder / "experiment.toml")
         except tomllib.TOMLDecodeError as error:
             mistakes.append(str(error))
@@ -172,6 +175,14 @@ def test_every_experiment_is_valid(path, install, tmp_path, monkeypatch):
     assert wrong_experiments(text, tmp_path) == []
 
 
+WHOLE = """
+name = "whole"
+dataset = { plugin = "orl" }
+protocol = { kind = "open_set" }
+model = { plugin = "thin_vgg" }
+"""
+
+
 @pytest.mark.parametrize(
     ("block", "mistake"),
     [
@@ -181,6 +192,8 @@ def test_every_experiment_is_valid(path, install, tmp_path, monkeypatch):
         ('[dataset]\nplugin = "orl"\npath = "faces"', "unknown option"),
         ('[[losses]]\nplugin = "contrastive"\nmargins = 1.0', "margin"),
         ('[[losses]]\nplugin = "contrast"', "contrastive"),
+        # What has a name is a whole file, which has to be valid as it stands.
+        (f'{WHOLE}[[losses]]\nplugin = "contrastive"', "finetune: is missing; add [finetune]"),
     ],
 )
 def test_a_wrong_experiment_is_noticed(block, mistake, tmp_path):

@@ -96,6 +96,17 @@ def test_too_few_trials(seeds, folds, expected):
     assert texts == ([expected] if expected else [])
 
 
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_where_nothing_is_trained_nothing_can_help(seeds):
+    labels, protocol = np.repeat(np.arange(40), 4), Protocol(kind="open_set")
+    parts = [part for seed in range(seeds) for part in splits(labels, protocol, seed)]
+    (note,) = prospects(labels, protocol, parts, trains=False)
+    assert note.text.endswith(
+        ": whether an embedding that is only measured beats guessing is judged by people; which may be the best takes 5 "
+        "trials at least: write seeds = [0, 1, 2, 3, 4], or cut more folds"
+    )
+
+
 def test_folds_of_a_list_are_what_counts_however_many_seeds_there_are():
     labels = np.repeat(np.arange(40), 4)
     part = [np.arange(60), np.arange(60, 100), np.arange(100, 160)]

@@ -8,7 +8,8 @@ from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.report import formats
 from faceexp.report.answers import answers
 from faceexp.report.columns import starred
-from faceexp.report.headline import headline, in_few_words, to_use
+from faceexp.report.few_words import in_few_words
+from faceexp.report.headline import headline, to_use
 from faceexp.report.page.html import page
 from faceexp.report.terminal.run import picture, run_table
 from faceexp.results.schema import EnvironmentRecord
@@ -330,6 +331,12 @@ def test_of_embeddings_that_are_only_measured_nothing_is_said_to_help(existing):
         "Nothing can be said about the embeddings in MAP@R: there are too few trials; with seeds = [0, 1, 2, 3, 4] it can "
         "be said which may be the best."
     )
+    # The baselines are judged by trials, of which there are too few: that is no finding about them.
+    one_seed = existing("a", guessing=[claim("a", "better"), claim("phase-1 embedding", p=None)])
+    assert said(one_seed) == ["a beats guessing; phase-1 embedding is not tested, for lack of trials."]
+    assert not headline(one_seed)[0].warns
+    answered = {answer.question: answer.text for answer in answers(one_seed)}["better than guessing?"]
+    assert answered == "a is (AUC above 0.5); phase-1 embedding is not tested, for lack of trials."
     untested = said(existing("a", guessing=[claim("a", p=None)]))
     assert untested == [
         "With so few trials nothing is tested, and the numbers may be luck. With seeds = [0, 1, 2, 3, 4] the run says "

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from faceexp.errors import InputError
-from faceexp.report.headline import in_few_words
+from faceexp.report.few_words import in_few_words
 from faceexp.report.terminal.runs import runs_table
 from faceexp.results.runs import ListedRunRecord, runs_of
 

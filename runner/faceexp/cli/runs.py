@@ -15,7 +15,7 @@ def runs(
     as_json: JsonFlag = False,
 ) -> None:
     """List the runs in a folder, the newest first: what each found, and which did not come to their end."""
-    from faceexp.report.headline import in_few_words
+    from faceexp.report.few_words import in_few_words
     from faceexp.report.terminal.runs import runs_table
     from faceexp.results.runs import runs_of
 

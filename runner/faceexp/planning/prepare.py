@@ -85,9 +85,8 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     fitted = with_batches(dataclasses.replace(resolved, experiment=experiment), Training.of(labels, parts))
     _check_batches(fitted, labels, parts)
     changes = adapted(resolved.experiment, fitted.experiment)
-    shown = "which losses help" if resolved.losses else "which rows beat guessing"
     # With more people, the shares would be those of the file again; so these say how many people are enough.
-    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, shown))
+    outlook = (*changes, *prospects(labels, resolved.experiment.protocol, parts, trains=bool(resolved.losses)))
     columns = {name: values[used] for name, values in data.columns.items()}
     asked = [text for text in experiment.evaluation.groups if not fault_of(data.columns, text)]
     groups = groups_of(columns, labels, asked)

@@ -27,19 +27,17 @@ MOST_PEOPLE = 10_000
 MOST_SEEDS = 10
 
 
-def prospects(
-    labels: IntArray, protocol: Protocol, parts: Sequence[Split], shown: str = "which losses help"
-) -> Iterator[Note]:
+def prospects(labels: IntArray, protocol: Protocol, parts: Sequence[Split], *, trains: bool = True) -> Iterator[Note]:
     """Yield a note for each thing that the run has too little of for its questions.
 
     Args:
         labels: int (N,), the identity of each image.
         protocol: How the images were cut.
         parts: The split of each seed and fold.
-        shown: What a few trials can show, in words.
+        trains: Whether any loss is trained; if none is, there is no question of which losses help.
     """
     yield from _of_people(labels, protocol, parts)
-    yield from _of_trials(protocol, parts, shown)
+    yield from _of_trials(protocol, parts, trains=trains)
 
 
 def _of_people(labels: IntArray, protocol: Protocol, parts: Sequence[Split]) -> Iterator[Note]:
@@ -86,7 +84,7 @@ def enough_people(protocol: Protocol) -> int | None:
     return None
 
 
-def _of_trials(protocol: Protocol, parts: Sequence[Split], shown: str) -> Iterator[Note]:
+def _of_trials(protocol: Protocol, parts: Sequence[Split], *, trains: bool) -> Iterator[Note]:
     used = tuple(dict.fromkeys(part.seed for part in parts))
     seeds, folds = len(used), len({part.fold for part in parts})
     # Seeds that test the same people are averaged within each fold, which then counts once.
@@ -104,14 +102,15 @@ def _of_trials(protocol: Protocol, parts: Sequence[Split], shown: str) -> Iterat
             f"write {wanted}" if protocol.kind in ("listed", "pairs_file") else f"write {wanted}, or cut more folds"
         )
     best = f"which may be the best takes {TRIALS_FOR_BEST}"
-    if trials >= TRIALS_FOR_HELPS:
-        text = f"{trials} trials of each row ({counted}) can show {shown}; {best}"
+    of_each = f"{trials} trial{'s' if trials > 1 else ''} of each row ({counted})"
+    if not trains:
+        by_people = "whether an embedding that is only measured beats guessing is judged by people"
+        text = f"{of_each}: {by_people}; {best} trials at least"
+    elif trials >= TRIALS_FOR_HELPS:
+        text = f"{of_each} can show which losses help; {best}"
     else:
         none = "no interval and no comparison will come out" if trials == 1 else "no verdict will come out"
-        text = (
-            f"{trials} trial{'s' if trials > 1 else ''} of each row ({counted}): {none}; {shown} takes "
-            f"{TRIALS_FOR_HELPS} trials at least, and {best}"
-        )
+        text = f"{of_each}: {none}; which losses help takes {TRIALS_FOR_HELPS} trials at least, and {best}"
     yield Note("few_trials", f"{text}: {remedy}")
 
 

@@ -102,7 +102,11 @@ def _guessing(verdict: VerdictRecord) -> Answer:
         text = "It cannot be said whether any row beats guessing: that takes two trials at least, which differ."
         return Answer(question, text, True)
     losing = [claim.label for claim in verdict.guessing if claim.verdict != "better"]
-    if len(losing) == len(verdict.guessing):
+    better = [claim.label for claim in verdict.guessing if claim.verdict == "better"]
+    if 0 < len(losing) == len(verdict.guessing) - len(tested):
+        lacking = f"{labels_in_words(losing)} {'is' if len(losing) == 1 else 'are'} not tested, for lack of trials"
+        return Answer(question, f"{_named(better)} (AUC above 0.5); {lacking}.")
+    if not better:
         text = f"No. {_none_of(len(losing), 'row')} shown to beat guessing (AUC above 0.5): the rest means little."
         return Answer(question, text, True)
     if losing:

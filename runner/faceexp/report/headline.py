@@ -13,7 +13,7 @@ from faceexp.report.columns import compared, judged, mean_and_interval, primary,
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
-from faceexp.report.used import used, used_sentence
+from faceexp.report.used import used_sentence
 from faceexp.report.words import many
 from faceexp.results.schema import RunRecord
 from faceexp.results.verdict import ClaimRecord, VerdictRecord
@@ -40,7 +40,7 @@ def _finding(run: RunRecord) -> list[Answer]:
     verdict = judged(run)
     if verdict is None:
         return [Answer("", told_apart(run))]
-    if _nothing_is_tested(verdict):
+    if nothing_is_tested(verdict):
         return [_untested(run)]
     metric = primary(run)
     sentences = [_guessing(run, verdict), _people(run, verdict), _losses(run, verdict, metric)]
@@ -53,62 +53,13 @@ def _finding(run: RunRecord) -> list[Answer]:
     return [sentence for sentence in sentences if sentence]
 
 
-def in_few_words(run: RunRecord) -> str:
-    """Return the finding in so few words that they fit a line of a list of runs."""
-    about = used(run)
-    return f"{_in_few_words(run)} ({about})" if about else _in_few_words(run)
-
-
-def _in_few_words(run: RunRecord) -> str:
-    verdict = judged(run)
-    if verdict is None or _nothing_is_tested(verdict):
-        return UNTESTED if verdict else "no question was asked"
-    if _none_beats_guessing(verdict):
-        return "no row is shown to beat guessing"
-    is_trained = any(row.kind == "loss" for row in rows_of(run))
-    return _helping(run, verdict) if is_trained else _of_existing(run, verdict)
-
-
-def _helping(run: RunRecord, verdict: VerdictRecord) -> str:
-    """Return what a run found of its losses."""
-    helping = sorted(_better(verdict), key=lambda claim: -abs(claim.difference or 0.0))
-    if helping:
-        others = len(helping) - 1
-        more = f" and {many(others, 'other')}" if others else ""
-        return (
-            f"{helping[0].label}{more} of {many(len(verdict.helps), 'loss', 'losses')} {'help' if others else 'helps'}"
-        )
-    if _cannot_answer(run, verdict, primary(run)):
-        return "too few trials to show which losses help"
-    if any(claim.p_corrected is not None for claim in verdict.helps):
-        losses = len(verdict.helps)
-        return f"none of {losses} losses is shown to help" if losses > 1 else "the loss is not shown to help"
-    return "too few trials to compare"
-
-
-def _of_existing(run: RunRecord, verdict: VerdictRecord) -> str:
-    """Return what a run found that has only measured embeddings: there is no question of what helps."""
-    labels = [row.label for row in rows_of(run) if row.kind == "pretrained"]
-    beating = [claim.label for claim in verdict.guessing if claim.verdict == "better" and claim.label in labels]
-    if not beating:
-        return f"{f'{labels[0]} is not' if len(labels) == 1 else 'no embedding is'} shown to beat guessing"
-    judged = [standing for standing in verdict.best if standing.interval]
-    candidates = [standing.label for standing in judged if standing.may_be_best]
-    if len(labels) == 1:
-        return f"{labels[0]} beats guessing"
-    beat = f"{len(beating)} of {len(labels)} embeddings beat guessing"
-    if not judged:
-        return f"{beat}; too few trials to tell them apart"
-    if len(candidates) == 1:
-        return f"{candidates[0]} is the best of {len(judged)} embeddings"
-    return f"{beat}; any of {len(candidates)} may be the best"
-
-
-def _nothing_is_tested(verdict: VerdictRecord) -> bool:
+def nothing_is_tested(verdict: VerdictRecord) -> bool:
+    """Return whether no row could be compared with guessing."""
     return bool(verdict.guessing) and all(claim.p_corrected is None for claim in verdict.guessing)
 
 
-def _none_beats_guessing(verdict: VerdictRecord) -> bool:
+def none_beats_guessing(verdict: VerdictRecord) -> bool:
+    """Return whether no row is shown to beat guessing."""
     return all(claim.verdict != "better" for claim in verdict.guessing)
 
 
@@ -149,9 +100,10 @@ def _mean_aucs(run: RunRecord) -> list[float]:
     return [mean for row in rows_of(run) if (mean := row.mean(AUC)) is not None]
 
 
-def _range_of_means(run: RunRecord, metric: Metric, digits: int) -> str:
+def _range_of_means(run: RunRecord, metric: Metric, digits: int, labels: Sequence[str] | None = None) -> str:
     """Return the lowest and the highest mean of the rows in a metric; nothing where it was not measured."""
-    of_rows = [mean * metric.scale for row in rows_of(run) if (mean := row.mean(metric)) is not None]
+    rows = [row for row in rows_of(run) if labels is None or row.label in labels]
+    of_rows = [mean * metric.scale for row in rows if (mean := row.mean(metric)) is not None]
     if not of_rows:
         return ""
     low, high = f"{min(of_rows):.{digits}f}", f"{max(of_rows):.{digits}f}"
@@ -184,7 +136,7 @@ def _how_often(run: RunRecord) -> str:
 
 def _is_useless(run: RunRecord, verdict: VerdictRecord) -> bool:
     """Return whether no row is shown to beat guessing, or comes anywhere near doing so."""
-    return _none_beats_guessing(verdict) and max(_mean_aucs(run), default=1.0) < USELESS
+    return none_beats_guessing(verdict) and max(_mean_aucs(run), default=1.0) < USELESS
 
 
 def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
@@ -192,6 +144,9 @@ def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
     if not verdict.guessing:
         return None
     losing, rows = [claim.label for claim in verdict.guessing if claim.verdict != "better"], len(verdict.guessing)
+    tested = [claim for claim in verdict.guessing if claim.p_corrected is not None or claim.verdict == "better"]
+    if 0 < len(losing) == rows - len(tested):
+        return _some_untested(run, [claim.label for claim in tested], losing)
     aucs = _range_of_means(run, AUC, AUC.digits)
     reach = f": {AUC.name} {aucs} (guessing: {AUC.guessing})" if aucs else ""
     how_often = f" {said}" if (said := _how_often(run)) else ""
@@ -208,6 +163,15 @@ def _guessing(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
     if _is_useless(run, verdict):
         return Answer("", f"{text} As far as this run can tell, these models are useless.", True)
     return Answer("", f"{text} More trials would have to show that before anything else here counts.", True)
+
+
+def _some_untested(run: RunRecord, better: Sequence[str], untested: Sequence[str]) -> Answer:
+    """Return that some rows beat guessing, and that the others have too few trials: people alone judge the former."""
+    aucs = _range_of_means(run, AUC, AUC.digits, better)
+    beat = f"{labels_in_words(better)} {'beats' if len(better) == 1 else 'beat'} guessing"
+    reach = f": {AUC.name} {aucs} (guessing: {AUC.guessing})" if aucs else ""
+    others = f"{labels_in_words(untested)} {'is' if len(untested) == 1 else 'are'} not tested, for lack of trials"
+    return Answer("", f"{beat}{reach}; {others}. {_how_often(run)}".rstrip())
 
 
 def _people(run: RunRecord, verdict: VerdictRecord) -> Answer | None:
@@ -232,12 +196,7 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     if len(verdict.best) == 1 and not tested and verdict.simplest:
         return _of_one(run, verdict, metric)
     if not judged and not tested:
-        said = f"Nothing can be said about the {several} in {metric.name}: there are too few trials"
-        # Embeddings that are only measured are compared over trials as losses are, though each is judged by people.
-        more = (
-            f"; with {_more_trials(run, TRIALS_FOR_BEST)} it can be said which may be the best" if one != "loss" else ""
-        )
-        return Answer("", f"{said}{more}.", True)
+        return _too_few(run, verdict, metric)
     if len(candidates) == 1 and len(judged) > 1:
         sentences.append(f"{candidates[0]} is shown to be the best of the {len(judged)} {several} in {metric.name}.")
     elif 1 < len(candidates) < len(judged):
@@ -268,6 +227,19 @@ def _losses(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
             f"{labels_in_words([claim.label for claim in worse])} {verb} worse than the {verdict.reference}."
         )
     return Answer("", " ".join(sentences))
+
+
+def _too_few(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | None:
+    """Return that so few trials compare nothing; nothing of an embedding that there is nothing to compare with."""
+    one, several = compared(run)
+    said = f"Nothing can be said about the {several} in {metric.name}: there are too few trials"
+    if one == "loss":
+        return Answer("", f"{said}.", True)
+    if len(verdict.best) == 1:
+        return None
+    # Embeddings that are only measured are compared over trials as losses are, though each is judged by people.
+    with_more = f"with {_more_trials(run, TRIALS_FOR_BEST)} it can be said which may be the best"
+    return Answer("", f"{said}; {with_more}.", True)
 
 
 def _of_one(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | None:
@@ -305,7 +277,7 @@ def _or_than(rows: Sequence[str]) -> str:
     return ", or than ".join([", than ".join(rows[:-1]), rows[-1]]) if len(rows) > 2 else " or than ".join(rows)
 
 
-def _cannot_answer(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> bool:
+def cannot_answer(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> bool:
     """Return whether not even a perfect loss would probably have been shown to help."""
     if verdict.needed is None or _better(verdict):
         return False
@@ -327,7 +299,7 @@ def _needed(run: RunRecord, verdict: VerdictRecord, metric: Metric) -> Answer | 
     if needed is None or not needed.undecided:
         return None
     trials, now = f"{many(needed.now.trials, 'trial')} of each loss", needed.now.detectable
-    if no_answer := _cannot_answer(run, verdict, metric):
+    if no_answer := cannot_answer(run, verdict, metric):
         text = f"{trials} are too few to show that a loss helps, however good it is"
     elif now is None:
         text = f"{trials} are too few to decide about {many(needed.undecided, 'loss', 'losses')}"
@@ -351,7 +323,7 @@ def to_use(run: RunRecord, chosen: str | None = None) -> Answer | None:
     """
     verdict = judged(run)
     losses = [row.label for row in rows_of(run) if row.kind != "baseline" and row.ok]
-    if verdict is None or not losses or _none_beats_guessing(verdict):
+    if verdict is None or not losses or none_beats_guessing(verdict):
         return None
     if len(losses) == 1:
         takes = f"the one of {losses[0]}"
