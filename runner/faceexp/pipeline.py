@@ -19,7 +19,7 @@ from faceexp.contract import FaceData
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.declared import metric_problems
 from faceexp.experiment import parse, toml
-from faceexp.experiment.ranges import extremes, ranges_as_text, ranges_of, settled
+from faceexp.experiment.ranges import ranges_as_text, ranges_of, settled
 from faceexp.experiment.references import Reference
 from faceexp.experiment.schema import Experiment
 from faceexp.planning.candidates import Candidates
@@ -27,6 +27,7 @@ from faceexp.planning.issues import UnplannableError
 from faceexp.planning.lists import with_lists
 from faceexp.planning.paths import Paths
 from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
+from faceexp.planning.range_problems import range_problems
 from faceexp.planning.resolve import resolve, with_labels
 from faceexp.planning.words import with_words
 from faceexp.registry.installed import Registry, discover
@@ -74,23 +75,21 @@ def loads(text: str, name: str, *, overrides: Sequence[str] = ()) -> Study:
 
 
 def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] = ()) -> Study:
-    spaces, problems_of_ranges = ranges_of(document)
-    written, document = document, settled(document, spaces)
+    ranges = ranges_of(document)
+    document = settled(document, ranges.spaces)
     experiment, problems, references = parse.parse(document)
-    problems += problems_of_ranges
     paths = Paths(document, registry)
     problems += _path_and_plugin_problems(paths, references)
     problems += metric_problems(document)
     problems += _until_problems(document, experiment)
-    for variant in extremes(written, spaces) if spaces and not problems else ():
-        _, mistakes, named = parse.parse(variant)
-        problems += [*mistakes, *plugin_problems(variant, map(paths.of_reference, named), registry)]
+    problems = [*ranges.besides(problems), *ranges.problems]
+    problems += [] if problems else range_problems(paths, ranges.spaces)
     if problems or experiment is None:
         raise InputError(parse.in_order(problems))
     experiment = with_labels(paths.of_experiment(experiment), registry)
     if only:
         experiment = only_labels(experiment, only)
-    candidates = Candidates(document, spaces, registry, experiment) if experiment.search else None
+    candidates = Candidates(document, ranges.spaces, registry, experiment) if experiment.search else None
     try:
         return Study(document, experiment, with_lists(resolve(experiment, registry)), candidates)
     except UnplannableError as error:
@@ -270,7 +269,7 @@ class Study:
         from faceexp.results.jsonable import to_json
 
         write_text(folder.spec, toml.dump(plan.resolved.experiment))
-        write_text(folder.environment, to_json(environment(self.resolved, jobs)))
+        write_text(folder.environment, to_json(environment(plan.resolved, jobs)))
         if any(each.shared for each in plan.sets):
             write_text(folder.overlap, overlap_csv(plan))
 

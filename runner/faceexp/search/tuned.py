@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from faceexp.planning.adapt import Training
 from faceexp.planning.candidates import Candidates
+from faceexp.planning.dimensions import LossSpace
 from faceexp.planning.prepare import prepare
-from faceexp.search.checks import check_chances
+from faceexp.search.checks import DEFAULTS, check_chances
 from faceexp.search.outcome import Searched
+from faceexp.search.phase1 import Phase1
 from faceexp.search.rounds import Rounds
 from faceexp.search.study import need_optuna
 from faceexp.store import Store
-from faceexp.values import Event, EventCallback, Resolved, ResolvedLoss, Score
-
-# What the row of a loss is called that has its default settings.
-DEFAULTS = "{} (defaults)"
+from faceexp.values import Event, EventCallback, Plan, Resolved, ResolvedLoss, Score
 
 
 @dataclass(frozen=True)
@@ -28,12 +26,14 @@ class Tuned:
 
     Attributes:
         resolved: The experiment with the settings that were chosen, and with the losses at their defaults beside them.
+        phase1: The search of the trunk and of phase 1, if there was one.
         searched: The search of each loss.
         trainings: With how many seeds and folds each trial is trained.
         people: The labels of everybody whom some trial was trained or validated on.
     """
 
     resolved: Resolved
+    phase1: Searched | None
     searched: tuple[Searched, ...]
     trainings: int
     people: frozenset[int]
@@ -62,16 +62,27 @@ def tuned(
         StoreError: The store cannot be read or written.
     """
     need_optuna()
-    spaces = candidates.spaces()
+    spaces, shared = candidates.spaces(), candidates.phase1()
     # What there is to say of the data is said when the comparison is planned.
-    plan = prepare(_of_search(resolved), store, _ignore)
-    plan = dataclasses.replace(plan, is_search=True)
-    check_chances(candidates, spaces, Training.of(plan.labels, plan.splits))
+    plan = _plan(resolved, store)
+    check_chances(candidates, spaces, shared, plan)
+    of_phase1 = None
+    if shared:
+        of_phase1 = Phase1(candidates, _of_search(resolved), plan, store, score, on_event, jobs).run(shared)
+        assert of_phase1.best is not None  # noqa: S101 - otherwise it would have raised an error
+        candidates, resolved = candidates.with_phase1(resolved, shared, of_phase1.best.values)
+        plan = _plan(resolved, store)
     varied = [space for space in spaces if space.dimensions]
-    searched = Rounds(candidates, plan, store, score, on_event, jobs).run(varied)
+    searched = Rounds(candidates, plan, store, score, on_event, jobs).run(varied) if varied else ()
     used = np.concatenate([part for split in plan.splits for part in (split.train, split.validation)])
     people = frozenset(np.unique(plan.labels[used]).tolist())
-    return Tuned(_with_settings(candidates, resolved, searched), searched, len(plan.splits), people)
+    by_index = {space.index: each for space, each in zip(varied, searched, strict=True)}
+    chosen = _with_settings(candidates, resolved, spaces, by_index)
+    return Tuned(chosen, of_phase1, searched, len(plan.splits), people)
+
+
+def _plan(resolved: Resolved, store: Store) -> Plan:
+    return dataclasses.replace(prepare(_of_search(resolved), store, _ignore), is_search=True)
 
 
 def _ignore(event: Event) -> None:
@@ -87,16 +98,18 @@ def _of_search(resolved: Resolved) -> Resolved:
     return dataclasses.replace(resolved, experiment=experiment, sets=(), pretrained=())
 
 
-def _with_settings(candidates: Candidates, resolved: Resolved, searched: Sequence[Searched]) -> Resolved:
+def _with_settings(
+    candidates: Candidates, resolved: Resolved, spaces: Sequence[LossSpace], searched: Mapping[int, Searched]
+) -> Resolved:
     """Return the experiment with the best settings of each loss, and with its default ones beside them."""
     search = resolved.experiment.search
     assert search is not None  # noqa: S101 - nobody searches otherwise
-    by_index = {each.space.index: each for each in searched}
+    of_index = {space.index: space for space in spaces}
     losses: list[ResolvedLoss] = []
     for loss in resolved.losses:
-        result = by_index.get(loss.entry.index)
-        default = candidates.default(result.space) if result else None
-        best = candidates.loss(result.space, result.best.values) if result and result.best else default
+        space, result = of_index[loss.entry.index], searched.get(loss.entry.index)
+        default = candidates.default(space) if result else None
+        best = candidates.loss(space, result.best.values) if result and result.best else default
         chosen = best or loss
         if default is None or not search.defaults or _is_same(default, chosen):
             losses.append(chosen)

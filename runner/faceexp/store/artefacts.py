@@ -35,6 +35,9 @@ MEMORY = "plugins.json"
 LOCKS = "locks"
 # Among the kinds of artefacts: what processes left half written when they were killed.
 UNFINISHED = "unfinished"
+# Seconds that one who removes an artefact waits for whoever uses it. To check or to seal one takes far less; work that
+# grows may be in use for hours.
+PATIENCE = 2.0
 # The name of an artefact, and that of the folder in which one is being made.
 KEY = re.compile("[0-9a-f]{32}")
 DRAFT = re.compile(r"\.([0-9a-f]{32})-\w+")
@@ -114,7 +117,8 @@ class Store:
                     remove(path)
                     path.mkdir(parents=True)
                     seal(path, description)
-            yield path
+            with explained(self.root, lambda error: is_of_the_place(error) or not path.is_dir()):
+                yield path
             with explained(self.root):
                 seal(path, description)
 
@@ -150,14 +154,14 @@ class Store:
         """Remove every artefact and what killed processes have left, and nothing else.
 
         Whatever lies beside the artefacts was not put there by a store, and stays. So does what another process is
-        making at this moment.
+        making at this moment, and work of its that grows.
 
         Raises:
             InputError: See :meth:`check_mark`.
         """
         self.check_mark()
         for kind, folder in list(self._artefacts()):
-            with self._locked(kind, folder.name), explained(self.root):
+            with contextlib.suppress(TimeoutError), self._locked(kind, folder.name, PATIENCE), explained(self.root):
                 remove(folder)
         self.remove_leftovers()
         with contextlib.suppress(OSError):
@@ -215,10 +219,15 @@ class Store:
         return filelock.FileLock(locks / f"{kind}-{name}.lock")
 
     @contextlib.contextmanager
-    def _locked(self, kind: str, name: str) -> Iterator[None]:
-        with explained(self.root):
+    def _locked(self, kind: str, name: str, seconds: float = -1) -> Iterator[None]:
+        """Let nobody else in; wait for whoever is in, for so many seconds at most.
+
+        Raises:
+            TimeoutError: The time is over.
+        """
+        with explained(self.root, lambda error: not isinstance(error, TimeoutError)):
             lock = self._lock(kind, name)
-            lock.acquire()
+            lock.acquire(timeout=seconds)
         try:
             yield
         finally:
