@@ -86,13 +86,14 @@ def test_the_core_knows_no_plugin_by_name(path):
     ]
     # A sampler is called "pairs"; so is, everywhere, what verification judges. "saved_model" is a format of files. A
     # detector is called like the column of a data set that it takes, one loss like the border around a face, and one
-    # like a chart of the page.
+    # like a chart of the page. A sampler is called like a way to search.
     names = {path.name for path in PLUGINS if len(path.name) > 4} - {
         "pairs",
         "saved_model",
         "landmarks",
         "margin",
         "histogram",
+        "random",
     }
     assert not names & set(texts)
     assert not [text for text in texts for name in names if re.search(rf"[\"'`]{name}[\"'`]|faceexp_\w+_{name}", text)]
