@@ -87,7 +87,13 @@ def test_the_core_knows_no_plugin_by_name(path):
     # A sampler is called "pairs"; so is, everywhere, what verification judges. "saved_model" is a format of files. A
     # detector is called like the column of a data set that it takes, one loss like the border around a face, and one
     # like a chart of the page.
-    names = {path.name for path in PLUGINS if len(path.name) > 4} - {"pairs", "saved_model", "landmarks", "margin", "histogram"}
+    names = {path.name for path in PLUGINS if len(path.name) > 4} - {
+        "pairs",
+        "saved_model",
+        "landmarks",
+        "margin",
+        "histogram",
+    }
     assert not names & set(texts)
     assert not [text for text in texts for name in names if re.search(rf"[\"'`]{name}[\"'`]|faceexp_\w+_{name}", text)]
 
