@@ -108,12 +108,12 @@ def test_proxies_that_stand_for_no_class_are_as_many_as_asked_for():
     assert [tuple(variable.shape) for variable in layer.trainable_variables] == [(2, 64)]
 
 
-@pytest.mark.parametrize("make", [proxy_layer, random_layer, lambda *given: scalar_layer(*given, (1.0,))])
+@pytest.mark.parametrize("make", [proxy_layer, random_layer, lambda ctx, loss: scalar_layer(ctx, loss, (1.0,))])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_a_loss_is_computed_in_float32_whatever_the_precision_of_the_network(make, dtype):
     import tensorflow as tf
 
-    kinds = []
+    kinds: list[Any] = []
 
     def loss(labels, embeddings, *given):
         kinds.extend(each.dtype for each in (embeddings, *given) if each.dtype.is_floating)

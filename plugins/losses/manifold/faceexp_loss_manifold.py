@@ -92,7 +92,7 @@ def manifold(
     import tensorflow as tf
 
     embeddings = as_float32(embeddings)
-    rows, own = tf.shape(labels)[0], labels % tf.shape(proxies)[0]
+    rows, own = tf.shape(labels)[0], tf.math.floormod(labels, tf.shape(proxies)[0])
     # The decomposition raises for what is not a number, which should rather show in the value.
     finite = tf.reduce_all(tf.math.is_finite(embeddings))
     close = closeness(tf.concat([tf.where(finite, embeddings, 0.0), proxies], axis=0), alpha)

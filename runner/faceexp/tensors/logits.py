@@ -71,7 +71,8 @@ def multiplied_angle(cosines: tf.Tensor, factor: int) -> tf.Tensor:
         before, multiple = multiple, 2.0 * cosines * multiple - before
     angle = tf.acos(tf.clip_by_value(tf.stop_gradient(cosines), -1.0, 1.0))
     k = tf.floor(angle * (factor / math.pi))
-    return (1.0 - 2.0 * tf.math.floormod(k, 2.0)) * multiple - 2.0 * k
+    psi: tf.Tensor = (1.0 - 2.0 * tf.math.floormod(k, 2.0)) * multiple - 2.0 * k
+    return psi
 
 
 def target_logits(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:

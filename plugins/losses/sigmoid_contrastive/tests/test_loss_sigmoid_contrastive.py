@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from faceexp_loss_sigmoid_contrastive import SigmoidContrastive
@@ -33,7 +35,7 @@ def test_value_and_gradients_are_those_of_loops(evaluate, central_differences):
     import tensorflow as tf
 
     labels, x = batch()
-    loss = SigmoidContrastive(scale=4, bias=-1.5).build(CTX)
+    loss: Any = SigmoidContrastive(scale=4, bias=-1.5).build(CTX)
     value, gradient = evaluate(loss, labels, x)
     assert value == pytest.approx(naive(labels, x, 4, -1.5), rel=1e-5)
     expected = central_differences(lambda x: naive(labels, x, 4, -1.5), x)
