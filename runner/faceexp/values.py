@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from faceexp.data.pairs_file import PairsFile
     from faceexp.data.part_files import PartFiles
     from faceexp.data.splits import Split
+    from faceexp.data.template_list import TemplateList
     from faceexp.data.templates import Templates
     from faceexp.data.test_set import PlannedSet
     from faceexp.experiment.schema import Experiment, LossEntry, PretrainedEntry
@@ -93,11 +94,12 @@ class ResolvedPretrained:
 
 @dataclass(frozen=True)
 class ResolvedSet:
-    """A test set with its plugin, and the list of its pairs if it has one; no data were touched."""
+    """A test set with its plugin, and the lists of its pairs and templates if it has any; no data were touched."""
 
     entry: SetEntry
     dataset: ConfiguredPlugin
     pairs: PairsFile | None = None
+    templates: TemplateList | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class Resolved:
     pretrained: tuple[ResolvedPretrained, ...] = ()
     sets: tuple[ResolvedSet, ...] = ()
     detector: ConfiguredPlugin | None = None
+    templates: TemplateList | None = None
 
     @property
     def folds(self) -> int:

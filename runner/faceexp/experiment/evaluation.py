@@ -16,6 +16,13 @@ def _grouping(text: str) -> str:
     return text
 
 
+# The column that a list of templates makes, unless the file names another one.
+TEMPLATE = "template"
+# One file that lists templates, or several.
+TemplateFiles = (
+    Annotated[str, Field(min_length=1)]
+    | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=20, strict=False)]
+)
 GroupText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_grouping)]
 
 
@@ -56,7 +63,8 @@ class Evaluation(Table):
         min_length=1,
         max_length=200,
         description="A column of the data set: images of one person that share its value are one template, judged by "
-        "the mean of their embeddings, weighted by the column `quality` where there is one.",
+        "the mean of their embeddings, weighted by the column `quality` where there is one; those that share a value "
+        "of the column `media` are averaged first. With a list of templates, it is `template` by itself.",
     )
 
     @property

@@ -18,7 +18,7 @@ from faceexp.experiment import table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
 from faceexp.experiment.detect import Detect
-from faceexp.experiment.evaluation import Evaluation
+from faceexp.experiment.evaluation import TEMPLATE, Evaluation, TemplateFiles
 from faceexp.experiment.published import Published
 from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.table import Options, Table, unique
@@ -87,6 +87,11 @@ class Protocol(Table):
         description="pairs_file: the list of pairs, relative to the experiment file; without it, the pairs that came "
         "with the data set are judged.",
     )
+    template_list: TemplateFiles | None = Field(
+        None,
+        description="The list of templates, one file or several, as IJB has them: image, template and medium; pairs "
+        "are those of templates. Not for listed.",
+    )
     train: str | None = Field(
         None,
         min_length=1,
@@ -153,11 +158,19 @@ class Protocol(Table):
             raise ValueError(f"validation_fraction = 1 leaves nothing to train on under {self.kind}")
         return self
 
+    @model_validator(mode="after")
+    def _lists_of_templates_fit(self) -> Protocol:
+        if self.template_list is not None and self.kind == "listed":
+            raise ValueError("template_list does not go with listed, whose lists name images")
+        if self.template_list is not None and self.kind == "pairs_file" and self.path is None:
+            raise ValueError("template_list needs path, the list of pairs of templates")
+        return self
+
     @model_serializer(mode="wrap")
     def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # A run's folder is named after a digest of this. A key that came later and is not given stays out, so that a
         # file of before means the same run.
-        later = (*PARTS, "split_seed")
+        later = (*PARTS, "split_seed", "template_list")
         return {key: value for key, value in write(self).items() if key not in later or value is not None}
 
     @property
@@ -278,6 +291,20 @@ class Experiment(Table):
             verdict = given.get("verdict", {})
             if given["protocol"].get("kind") == "pairs_file" and isinstance(verdict, dict):
                 return {**given, "verdict": {**USUAL_OF_LISTS, **verdict}}
+        return given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed_templates_are_judged(cls, given: Any) -> Any:  # noqa: ANN401 - whatever the file says
+        """A list of templates makes a column of that name, which is what is judged by."""
+        if not isinstance(given, dict):
+            return given
+        sets = given.get("test_sets")
+        protocols = [each.get("protocol") for each in sets if isinstance(each, dict)] if isinstance(sets, list) else []
+        lists = any(isinstance(each, dict) and "template_list" in each for each in (given.get("protocol"), *protocols))
+        evaluation = given.get("evaluation", {})
+        if lists and isinstance(evaluation, dict):
+            return {**given, "evaluation": {"templates": TEMPLATE, **evaluation}}
         return given
 
     @model_validator(mode="after")

@@ -40,6 +40,12 @@ class ImageNames:
         examples = some([repr(image_name(self._data, image)) for image in images])
         return f"{len(images)} images are called {text!r} ({examples}); write more of the path in front"
 
+    def missing(self, text: str) -> str:
+        """Return that no image is called like this."""
+        if not self:
+            return "the images of the data set have no file names, by which lists name them"
+        return f"the data set has no image called {text!r}; write the end of its path, such as Ann_Lee/0004.jpg"
+
     def _ends_with(self, image: int, ending: list[str]) -> bool:
         path = path_of(self._data, image)
         return path is not None and [_readable(part) for part in path.parts[-len(ending) :]] == ending

@@ -18,8 +18,10 @@ from faceexp.errors import InputError
 from faceexp.planning.groups import fault_of, group_texts, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import pairs_to_judge
+from faceexp.planning.listed_templates import with_template_list
+from faceexp.planning.templates import Members
 from faceexp.registry.installed import ConfiguredPlugin
-from faceexp.store import Artefact, Store, digest, source_digest
+from faceexp.store import Artefact, Store, content_of, digest, source_digest
 from faceexp.values import Event, EventCallback, Note, Resolved, ResolvedSet
 
 Build = Callable[[ConfiguredPlugin], FaceData]
@@ -42,6 +44,7 @@ class BuiltSet:
         pairs: int (P, 2), the images of its pairs; ``None``: all pairs.
         folds: int (P,), the fold of each pair; ``None`` unless there are several.
         measured: int (M,), the images that are measured: all of them, or those that a list names.
+        members: What these pairs stand for: two images, or two templates.
         alike: The people who are named alike, by their places in the data set that is trained on, and in this one.
     """
 
@@ -51,6 +54,7 @@ class BuiltSet:
     pairs: IntArray | None
     folds: IntArray | None
     measured: IntArray
+    members: Members
     alike: list[tuple[int, int]]
 
     @property
@@ -63,8 +67,16 @@ class BuiltSet:
         return Issue(("test_sets", self.place, *keys), message)
 
 
-def build_sets(sets: Sequence[ResolvedSet], training: FaceData, build: Build) -> list[BuiltSet]:
+def build_sets(
+    sets: Sequence[ResolvedSet], training: FaceData, build: Build, column: str | None = None
+) -> list[BuiltSet]:
     """Return the data of test sets, without decoding their images.
+
+    Args:
+        sets: The test sets.
+        training: The data set that is trained on.
+        build: Builds the data of a set.
+        column: The column whose values are templates, if these are judged.
 
     Raises:
         UnplannableError: A set is too small, or shares people by name and must not.
@@ -74,27 +86,28 @@ def build_sets(sets: Sequence[ResolvedSet], training: FaceData, build: Build) ->
     issues: list[Issue] = []
     for place, resolved in enumerate(sets):
         try:
-            data = build(resolved.dataset)
+            data = with_template_list(build(resolved.dataset), resolved.templates, resolved.pairs, column)
         except InputError as error:
             if any(problem.where for problem in error.problems):
                 raise
             issues += [Issue(("test_sets", place, "dataset"), problem.message) for problem in error.problems]
             continue
         try:
-            of_folds = pairs_to_judge(data, resolved.entry.protocol, resolved.pairs)
+            of_folds = pairs_to_judge(data, resolved.entry.protocol, resolved.pairs, column)
         except UnplannableError as error:
             issues += [Issue(("test_sets", place, *issue.path), issue.message) for issue in error.issues]
             continue
         pairs = np.concatenate(of_folds) if of_folds else None
         folds = np.repeat(np.arange(len(of_folds)), [len(fold) for fold in of_folds]) if len(of_folds) > 1 else None
         # Whom a list of pairs does not name is not measured, and may be anybody.
-        measured = np.arange(len(data.labels)) if pairs is None else np.unique(pairs)
+        members = Members.of(data, resolved.pairs, column)
+        measured = np.arange(len(data.labels)) if pairs is None else members.images(of_folds)
         people = set(data.labels[measured].tolist())
         # Where only pairs are known, names are made up.
         is_named = training.people_known and data.people_known
         named_alike = overlap.named_alike(training.identities, data.identities) if is_named else []
         alike = [pair for pair in named_alike if pair[1] in people]
-        one = BuiltSet(place, resolved, data, pairs, folds, measured, alike)
+        one = BuiltSet(place, resolved, data, pairs, folds, measured, members, alike)
         built.append(one)
         if lack := _lack(data.labels, pairs):
             issues.append(one.issue(lack))
@@ -189,7 +202,7 @@ def decode_sets(
         images.append((artefact, np.flatnonzero(is_used)))
         notes += [Note("test_set", f"test set {one.name}: {text}") for text in group_texts(groups, planned.labels)]
         notes += [Note("test_set", f"test set {one.name}: {fault}") for fault in faults.values() if fault]
-        notes += _notes(planned, len(one.measured) - int(is_measured.sum()), mode)
+        notes += _notes(planned, _left_out(one, used, len(one.measured) - int(is_measured.sum())), mode)
         first += len(used)
     if issues:
         raise UnplannableError(issues)
@@ -200,10 +213,11 @@ def _planned(one: BuiltSet, used: IntArray, first: int) -> PlannedSet:
     people, counted = np.unique(one.data.labels[used], return_inverse=True)
     pairs = folds = None
     if one.pairs is not None:
-        is_left = np.isin(one.pairs, used).all(axis=1)
-        pairs = np.searchsorted(used, one.pairs[is_left])
+        (given,) = one.members.usable([one.pairs], used)
+        is_left = np.isin(given, used).all(axis=1)
+        pairs = np.searchsorted(used, given[is_left])
         folds = None if one.folds is None else one.folds[is_left]
-    listed = [None if each is None else each.tolist() for each in (pairs, folds)]
+    listed = [None if each is None else content_of(each) for each in (pairs, folds)]
     return PlannedSet(
         name=one.name,
         source=one.data.source,
@@ -303,9 +317,16 @@ def _told(shared: Sequence[Shared]) -> str:
     return "; ".join(parts)
 
 
-def _notes(planned: PlannedSet, unreadable: int, mode: str) -> Iterator[Note]:
+def _left_out(one: BuiltSet, used: IntArray, unreadable: int) -> str:
+    """Return what of a set cannot be used; nothing where all can."""
+    if not unreadable:
+        return ""
+    lost = "" if one.pairs is None else one.members.lost([one.pairs], used)
+    return f", {unreadable} images left out that cannot be used{lost}"
+
+
+def _notes(planned: PlannedSet, left_out: str, mode: str) -> Iterator[Note]:
     judged = "all pairs" if planned.pairs is None else f"{len(planned.pairs):,} listed pairs"
-    left_out = f", {unreadable} images left out that cannot be used" if unreadable else ""
     in_folds = "" if planned.folds is None else f" in {len(np.unique(planned.folds))} folds"
     people = f"{len(planned.identities)} people, " if planned.people_known else ""
     size = f"{people}{len(planned.rows)} images, {judged}{in_folds}{left_out}"

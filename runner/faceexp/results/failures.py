@@ -26,7 +26,8 @@ class AcquisitionRecord(Record):
 
     fta: Number = Field(description="Failure to acquire: the share of its images of which no crop could be made.")
     fte: Number = Field(
-        description="Failure to enrol: the share of its people who have too few usable images to take part."
+        description="Failure to enrol: the share of its people who have too few usable images to take part; where a "
+        "list names pairs of templates, the share of its templates of which no image can be used."
     )
     lost_similar: Number = Field(
         description="The share of attempts of people as themselves that could not be made: `fta`, or the share of the "
@@ -85,8 +86,9 @@ def failures_record(
     of_cells = {(split.seed, split.fold): lost for split in plan.splits if (lost := acquisition_of(plan, split))}
     if plan.lost is None or not of_cells:
         return None
-    # A template is not lost with one of its images, so what is lost of images does not tell its rates.
-    judged = () if plan.templates else trials
+    # A template is not lost with one of its images, so what is lost of images does not tell its rates; a list of pairs
+    # of templates does.
+    judged = () if plan.templates and not plan.lost.of_templates else trials
     measured = [
         trial.alone().model_copy(update={"metrics": _rates(trial, of_cells[trial.cell])})
         for trial in judged

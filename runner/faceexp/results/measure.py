@@ -35,7 +35,7 @@ from faceexp.results.posed import as_test_part, posed
 from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
 from faceexp.results.schema import CheckpointRecord, TrialFile
 from faceexp.results.set_record import SetRatesRecord
-from faceexp.store import Inputs, Store, StoreError, digest, source_digest
+from faceexp.store import Inputs, Store, StoreError, content_of, digest, source_digest
 from faceexp.values import Plan, TrainedTrial
 
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
@@ -149,7 +149,7 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
         "trained": trained.key,
         "distance": trained.distance,
         "parts": digest([[part.tolist(), plan.labels[part].tolist()] for part in parts]),
-        "pairs": digest([None if p is None else p.tolist() for p in (split.validation_pairs, split.test_pairs)]),
+        "pairs": digest([None if p is None else content_of(p) for p in (split.validation_pairs, split.test_pairs)]),
         # The diagnostics name images and people, so they depend on how both are called.
         "images": plan.images_key,
         "identities": digest(plan.identities),
@@ -169,9 +169,9 @@ def _asked(plan: Plan) -> Evaluation:
 
 
 def _of_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet, began: float) -> Measurement:
-    """Return what is measured of a trial on a test set; pairs of templates have no folds."""
+    """Return what is measured of a trial on a test set."""
     there, of_set = as_test_part(trained, plan, faces)
-    return _measured(posed(there, of_set), of_set, began, None if plan.templates else faces)
+    return _measured(posed(there, of_set), of_set, began, faces.posed(plan.templates) if plan.templates else faces)
 
 
 def _is_first(trained: TrainedTrial, plan: Plan) -> bool:
