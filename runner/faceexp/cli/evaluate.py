@@ -40,6 +40,15 @@ def evaluate(
             "Without it, people are dealt to validation and test, once for each of five seeds.",
         ),
     ] = None,
+    templates: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--templates",
+            metavar="FILE",
+            help="Judge the templates of this list, as IJB has them (image, template, medium; or NIST's CSV); once for "
+            "each file. With --pairs, that list names pairs of templates.",
+        ),
+    ] = None,
     out: Out = Path("runs"),
     store: StoreFolder = None,
     jobs: Jobs = 1,
@@ -53,6 +62,10 @@ def evaluate(
     from faceexp import pipeline
     from faceexp.serving.evaluated import SEEDS, experiment_of
 
-    listed = {"kind": "pairs_file", **({} if pairs == "own" else {"path": str(user_path(pairs))})} if pairs else None
-    text = experiment_of(model, dataset, path, listed or {"kind": "open_set"}, (0,) if pairs else SEEDS)
+    protocol: dict[str, object] = {"kind": "pairs_file" if pairs else "open_set"}
+    if pairs and pairs != "own":
+        protocol["path"] = str(user_path(pairs))
+    if templates:
+        protocol["template_list"] = [str(user_path(file)) for file in templates]
+    text = experiment_of(model, dataset, path, protocol, (0,) if pairs else SEEDS)
     carry_out(pipeline.loads(text, "evaluate", overrides=overrides or ()), out, store, jobs, as_json=as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -23,6 +23,7 @@ from faceexp.data.face_data import (
     some,
 )
 from faceexp.data.pairs_file import NO_NUMBER, PairsFile
+from faceexp.data.splits import Split
 from faceexp.data.template_list import one_id
 from faceexp.errors import MAX_LISTED, InputError, did_you_mean, first_of
 from faceexp.experiment.evaluation import TEMPLATE
@@ -32,7 +33,8 @@ from faceexp.files import at_home
 from faceexp.planning.groups import is_known, missing_column
 from faceexp.planning.image_names import ImageNames
 from faceexp.planning.issues import Issue, UnplannableError
-from faceexp.planning.templates import text_of_value
+from faceexp.planning.templates import Members, text_of_value
+from faceexp.values import Note
 
 # What a file is called: the numbers in its name that may be the image's.
 Candidates = tuple[int, ...]
@@ -109,6 +111,37 @@ def listed_images(data: FaceData, pairs: PairsFile, column: str | None = None) -
     if problems:
         raise InputError(first_of(problems, "and {} more pairs", pairs.name, len(wrong)))
     return [rows[pairs.fold == fold] for fold in range(pairs.folds)] if pairs.folds > 1 else [rows]
+
+
+def pairs_notes(
+    labels: IntArray, parts: Sequence[Split], pairs_of_folds: Sequence[IntArray], members: Members
+) -> Iterator[Note]:
+    """Yield how many pairs are judged, and how, if a list names them.
+
+    Args:
+        labels: int (N,), whom the images show.
+        parts: The splits.
+        pairs_of_folds: The pairs that the list names, for each fold.
+        members: What they stand for.
+    """
+    if not pairs_of_folds:
+        return
+    first = [part for part in parts if part.seed == parts[0].seed]
+    judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
+    fewest = min(len(np.unique(labels[part.train])) for part in first)
+    gone = sum(map(len, pairs_of_folds)) - judged
+    lost = f"; {gone} pairs are lost with images that cannot be read" if gone else ""
+    what = "listed pairs" if members.template is None else "listed pairs of templates"
+    folds = (
+        f"in {len(first)} folds, the threshold of each from pairs of the others"
+        if len(first) > 1
+        else "in one fold, the threshold from pairs of people whom they do not show"
+    )
+    text = (
+        f"{judged} {what} {folds}; "
+        f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
+    )
+    yield Note("pairs_file", text)
 
 
 def _of_images(data: FaceData, _: PairsFile, __: int, images: IntArray) -> str:

@@ -202,7 +202,7 @@ def decode_sets(
         images.append((artefact, np.flatnonzero(is_used)))
         notes += [Note("test_set", f"test set {one.name}: {text}") for text in group_texts(groups, planned.labels)]
         notes += [Note("test_set", f"test set {one.name}: {fault}") for fault in faults.values() if fault]
-        notes += _notes(planned, _left_out(one, used, len(one.measured) - int(is_measured.sum())), mode)
+        notes += _notes(planned, one, _left_out(one, used, len(one.measured) - int(is_measured.sum())))
         first += len(used)
     if issues:
         raise UnplannableError(issues)
@@ -325,8 +325,9 @@ def _left_out(one: BuiltSet, used: IntArray, unreadable: int) -> str:
     return f", {unreadable} images left out that cannot be used{lost}"
 
 
-def _notes(planned: PlannedSet, left_out: str, mode: str) -> Iterator[Note]:
-    judged = "all pairs" if planned.pairs is None else f"{len(planned.pairs):,} listed pairs"
+def _notes(planned: PlannedSet, one: BuiltSet, left_out: str) -> Iterator[Note]:
+    what = "listed pairs" if one.members.template is None else "listed pairs of templates"
+    judged = "all pairs" if planned.pairs is None else f"{len(planned.pairs):,} {what}"
     in_folds = "" if planned.folds is None else f" in {len(np.unique(planned.folds))} folds"
     people = f"{len(planned.identities)} people, " if planned.people_known else ""
     size = f"{people}{len(planned.rows)} images, {judged}{in_folds}{left_out}"
@@ -335,7 +336,7 @@ def _notes(planned: PlannedSet, left_out: str, mode: str) -> Iterator[Note]:
         name = "name of a person and no " if planned.people_known else ""
         text = f"test set {planned.name} shares no {name}image with the data that are trained on"
         yield Note("test_set", text)
-    elif mode == "drop":
+    elif one.resolved.entry.overlap == "drop":
         text = (
             f"{planned.dropped_people} people ({planned.dropped_images} images) were left out of test set "
             f"{planned.name}, since they are trained on: {_told(planned.shared)}"

@@ -22,7 +22,7 @@ from faceexp.planning.adapt import Training, adapted, with_batches, with_fractio
 from faceexp.planning.build import build_data
 from faceexp.planning.groups import check_groups, fault_of, group_notes, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
-from faceexp.planning.listed_pairs import pairs_to_judge
+from faceexp.planning.listed_pairs import pairs_notes, pairs_to_judge
 from faceexp.planning.listed_parts import listed_parts
 from faceexp.planning.listed_templates import with_template_list, without_repetition
 from faceexp.planning.lost import lost_images, lost_note
@@ -106,7 +106,8 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists, members)
     about = (
         *_existing(fitted),
-        *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
+        *_notes(data, experiment, readable, used, labels, parts),
+        *pairs_notes(labels, parts, pairs_of_folds, members),
         *_duplicates(data, used, alike(digests[is_used])),
         *_of_several_faces(data, used[faces[is_used] > 1], len(used), experiment.preprocess.detect),
         *group_notes(groups, labels),
@@ -230,7 +231,6 @@ def _notes(
     used: IntArray,
     labels: IntArray,
     parts: tuple[Split, ...],
-    listed_pairs: int,
 ) -> Iterator[Note]:
     known = f"{len(np.unique(labels))} people, {len(used)} images" if data.people_known else f"{len(used)} images"
     yield Note("data", f"{known}; {data.source}")
@@ -255,23 +255,6 @@ def _notes(
         yield Note("listed", _of_lists(labels, parts[0]))
     if experiment.protocol.kind != "pairs_file" and experiment.protocol.seeds_share_test and len(experiment.seeds) > 1:
         yield Note("split_seed", _of_shared_tests(experiment.protocol))
-    if experiment.protocol.kind == "pairs_file":
-        first = [part for part in parts if part.seed == parts[0].seed]
-        judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
-        fewest = min(len(np.unique(labels[part.train])) for part in first)
-        lost = (
-            f"; {listed_pairs - judged} pairs are lost with images that cannot be read" if judged < listed_pairs else ""
-        )
-        folds = (
-            f"in {len(first)} folds, the threshold of each from pairs of the others"
-            if len(first) > 1
-            else "in one fold, the threshold from pairs of people whom they do not show"
-        )
-        text = (
-            f"{judged} listed pairs {folds}; "
-            f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
-        )
-        yield Note("pairs_file", text)
 
 
 def _existing(resolved: Resolved) -> Iterator[Note]:
