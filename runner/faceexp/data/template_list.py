@@ -122,9 +122,8 @@ def read(paths: Sequence[str]) -> TemplateList:
     """
     made = _Lines()
     for path in paths:
-        text = text_of(
-            read_input(user_path(path), MAX_LIST_BYTES, "name a list of templates"), path, "it has to be a list"
-        )
+        content = read_input(user_path(path), MAX_LIST_BYTES, "name a list of templates")
+        text = text_of(content, path, "it has to be a list of templates")
         made.begin(path)
         for number, cells in _rows(text, path):
             made.add(number, cells)
@@ -207,7 +206,7 @@ def _of_fields(text: str) -> Iterator[tuple[int, Cells | _LineError]]:
             yield (
                 number,
                 _LineError(
-                    f"has {_fields(len(fields))}; a line has an image, its template and its medium, such as "
+                    f"has {_fields(sum(map(bool, fields)))}; a line has an image, its template and its medium, such as "
                     "'1.jpg 1 69544' (tabs between them where names hold spaces), or the first line of the list names "
                     "the columns TEMPLATE_ID, FILENAME and SIGHTING_ID"
                 ),

@@ -207,7 +207,8 @@ def _of_lines(path: str, form: _Form, text: str) -> PairsFile:
         truth = MEANINGS.get(given.get("same", "").lower())
         message = ""
         if len(cells) != len(form.columns) or not all(cells):
-            count = f"{len(cells)} field{'s' if len(cells) != 1 else ''}"
+            filled = sum(map(bool, cells))
+            count = f"{filled} field{'s' if filled != 1 else ''}"
             message = f"has {count}; a line of this list has {len(form.columns)}: {form.wanted}"
         elif "same" in given and truth is None:
             message = f"{given['same'][:100]!r} is neither 1 nor 0: 1 means that both templates show one person"

@@ -6,6 +6,7 @@ The threshold that :func:`examine` is given comes from validation images (``cali
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,7 @@ def examine(
     *,
     weights: Weighting = "pairs",
     fars: Sequence[float] | None = None,
+    searches: bool = True,
 ) -> Examined:
     """Return every metric of one trial, except those that need a gallery or several folds, and the diagnostics.
 
@@ -98,6 +100,7 @@ def examine(
             it. Pairs that a protocol lists always count alike.
         fars: The false accept rates at which the true accept rate is asked for; where too few pairs could show one, it
             is ``nan``. ``None``: the usual ones, whatever the number of pairs.
+        searches: Whether a search for somebody says something; if not, the metrics of retrieval are ``nan``.
 
     Raises:
         ValueError: A shape does not fit, or the embeddings are not finite.
@@ -105,11 +108,7 @@ def examine(
     by_people = weights == "people"
     verified = _verification(embeddings, labels, threshold, distance, pairs, further, fars, by_people=by_people)
     metrics = verified.metrics | _ratio(embeddings, labels, pairs, by_people=by_people)
-    ranks = retrieval.ranks(embeddings, labels, distance)
-    retrieved = _retrieval_metrics(ranks)
-    if by_people:
-        retrieved = _beside_pooled(_retrieval_metrics(retrieval.person_averaged(ranks, labels)), retrieved)
-    metrics |= retrieved
+    metrics |= _retrieval(embeddings, labels, distance, by_people=by_people, searches=searches)
     keys = [metric.key + ending for ending in ("", POOLED) for metric in metrics_among(metrics)]
     return replace(verified, metrics={key: metrics[key] for key in keys if key in metrics})
 
@@ -173,6 +172,20 @@ def _ratio(embeddings: Embeddings, labels: IntArray, pairs: IntArray | None, *, 
     averaged = measured.person_averaged(labels) if pairs is None else measured
     ratio = pooled if averaged.weights is None else {"sim_diff_ratio": verification.distance_ratio(averaged)}
     return _beside_pooled(ratio, pooled)
+
+
+def _retrieval(
+    embeddings: Embeddings, labels: IntArray, distance: Distance, *, by_people: bool, searches: bool
+) -> dict[str, float]:
+    """Return what follows from the search for each row among the others."""
+    if not searches:
+        unknown = dict.fromkeys(("precision_at_1", "r_precision", "map_at_r"), math.nan)
+        return _beside_pooled(unknown, unknown) if by_people else unknown
+    ranks = retrieval.ranks(embeddings, labels, distance)
+    retrieved = _retrieval_metrics(ranks)
+    if not by_people:
+        return retrieved
+    return _beside_pooled(_retrieval_metrics(retrieval.person_averaged(ranks, labels)), retrieved)
 
 
 def _retrieval_metrics(ranks: retrieval.Ranks) -> dict[str, float]:

@@ -21,7 +21,10 @@ from faceexp.data.template_list import Named, TemplateList, one_id
 from faceexp.data.templates import MEDIA
 from faceexp.errors import MAX_LISTED, InputError, Problem, first_of
 from faceexp.planning.image_names import ImageNames
-from faceexp.store import digest
+from faceexp.store import content_of, digest
+
+# Of a whole number that 64-bit floating-point numbers hold.
+MOST_DIGITS = 15
 
 
 class ChosenImages(Sequence[Path | StoredImage]):
@@ -78,19 +81,17 @@ def with_template_list(
         people, identities, are_known = _people_of(listed, pairs)
         labels = people.astype(np.int32)
     columns: dict[str, AnyArray] = {name: values[rows] for name, values in data.columns.items()}
-    columns[column] = _texts(listed.templates, len(in_none))
+    columns[column] = _values(listed.templates, len(in_none))
     if any(listed.media.names):
-        columns[MEDIA] = _texts(listed.media, len(in_none))
-    of_list = [part.names for part in (listed.templates, listed.media)] + [
-        part.number.tolist() for part in (listed.templates, listed.media)
-    ]
+        columns[MEDIA] = _values(listed.media, len(in_none))
+    of_list = [(part.names, content_of(part.number)) for part in (listed.templates, listed.media)]
     images = data.images[rows] if isinstance(data.images, np.ndarray) else ChosenImages(data.images, rows)
     return dataclasses.replace(
         data,
         images=images,
         labels=labels,
         identities=identities,
-        fingerprint=digest([data.fingerprint, rows.tolist(), labels.tolist(), of_list]),
+        fingerprint=digest([data.fingerprint, content_of(rows), content_of(labels), of_list]),
         notes=(*data.notes, *_notes(data, image)),
         columns=columns,
         pairs=None,
@@ -106,20 +107,37 @@ def without_repetition(data: FaceData, rows: IntArray) -> IntArray:
     return rows[np.sort(first)]
 
 
-def _texts(named: Named, others: int) -> AnyArray:
-    """Return what each line says, and nothing for each of the images that no line names."""
+def _values(named: Named, others: int) -> AnyArray:
+    """Return what each line says, and nothing for each of the images that no line names.
+
+    Ids that are whole numbers become such, since a million of texts take long to compare.
+    """
+    if all(_is_number(name) for name in named.names):
+        values = np.array([int(name) for name in named.names], np.int64)[named.number]
+        return np.concatenate([values, np.full(others, np.nan)]) if others else values
     return np.concatenate([np.array(named.names, np.str_)[named.number], np.zeros(others, np.str_)])
+
+
+def _is_number(name: str) -> bool:
+    """Return whether a name is a whole number in its one form that floating-point numbers hold, too."""
+    return name == one_id(name) and name.isascii() and name.isdigit() and len(name) < MOST_DIGITS
 
 
 def _notes(data: FaceData, image: IntArray) -> Iterator[str]:
     """Yield how many images are in several templates, and how many are in none."""
     different, lines = np.unique(image, return_counts=True)
     if several := np.count_nonzero(lines > 1):
-        yield f"{several:,} images are in several templates, and are decoded and embedded for each of them"
+        yield f"{_images(several)} in several templates, decoded and embedded for each of them"
     in_none = len(data.labels) - len(different)
     if in_none:
-        what = "each is one of its own" if data.people_known else "whom they show is not known, so they are left out"
-        yield f"{in_none:,} images are not in the list of templates; {what}"
+        what = (
+            ", each a template of its own" if data.people_known else " and left out, since nobody knows whom it shows"
+        )
+        yield f"{_images(in_none)} not in the list of templates{what}"
+
+
+def _images(count: int) -> str:
+    return f"{count:,} images are" if count != 1 else "1 image is"
 
 
 # --- From names of images to those of the data ---
@@ -127,8 +145,7 @@ def _notes(data: FaceData, image: IntArray) -> Iterator[str]:
 
 def _images_of(data: FaceData, listed: TemplateList, names: ImageNames) -> IntArray:
     """Return the image of each line."""
-    matching = [names.find(name) for name in listed.images.names]
-    of_name = np.array([each[0] if len(each) == 1 else -1 for each in matching], np.int64)
+    of_name = np.fromiter(map(names.only, listed.images.names), np.int64, len(listed.images.names))
     image: IntArray = of_name[listed.images.number]
     unclear = np.flatnonzero(image < 0)
     if listed.subjects and data.people_known:
@@ -136,13 +153,14 @@ def _images_of(data: FaceData, listed: TemplateList, names: ImageNames) -> IntAr
         people = {one_id(name): person for person, name in enumerate(data.identities)}
         for row in unclear.tolist():
             person = people.get(listed.subjects.names[listed.subjects.number[row]])
-            of_person = [each for each in matching[listed.images.number[row]] if data.labels[each] == person]
+            matching = names.find(listed.images.names[listed.images.number[row]])
+            of_person = [each for each in matching if data.labels[each] == person]
             image[row] = of_person[0] if len(of_person) == 1 else -1
         unclear = np.flatnonzero(image < 0)
     problems = []
     for row in unclear[:MAX_LISTED].tolist():
-        name, images = listed.images.names[listed.images.number[row]], matching[listed.images.number[row]]
-        message = names.several(name, images) if images else names.missing(name)
+        name = listed.images.names[listed.images.number[row]]
+        message = names.several(name, images) if (images := names.find(name)) else names.missing(name)
         problems.append(Problem(message, listed.place(row)))
     if problems:
         raise InputError(first_of(problems, "and {} more lines", listed.files[0], len(unclear)))

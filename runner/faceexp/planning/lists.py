@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from faceexp.errors import InputError, Problem
 from faceexp.experiment.schema import Protocol
 from faceexp.experiment.sets import SetProtocol
 from faceexp.planning.problems import hinting_at_backslashes
@@ -46,13 +47,19 @@ def _pairs_and_templates(
     if files := protocol.template_list:
         from faceexp.data import template_list
 
-        templates = template_list.read((files,) if isinstance(files, str) else files)
+        templates = template_list.read(files)
     if not protocol.path:
         return None, templates
     from faceexp.data import pairs_file, template_pairs
 
-    if templates is None and not (column and template_pairs.is_of_templates(protocol.path)):
+    if templates is None and not template_pairs.is_of_templates(protocol.path):
         return pairs_file.read(protocol.path), None
+    if templates is None and not column:
+        message = (
+            "is a list of pairs of templates; name the list of templates as template_list beside it, or their column "
+            "as templates in [evaluation]"
+        )
+        raise InputError(Problem(message, protocol.path))
     pairs = template_pairs.read(protocol.path)
     if templates:
         template_pairs.check(pairs, templates)

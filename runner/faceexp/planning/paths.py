@@ -176,7 +176,7 @@ class Paths:
 
     def _completed(self, value: Any, place: KeyPath) -> Any:  # noqa: ANN401 - whatever the file says
         if isinstance(value, list | tuple):
-            return [self._completed(item, (*place, index)) for index, item in enumerate(value)]
+            return type(value)(self._completed(item, (*place, index)) for index, item in enumerate(value))
         # What is empty is no path; the option says so.
         return self._absolute(value, place) if isinstance(value, str) and value else value
 

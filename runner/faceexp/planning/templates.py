@@ -168,8 +168,9 @@ class Members:
         named = np.unique(self.template[self.images(pairs)])
         lost = int(np.count_nonzero(~np.isin(named, self.template[used])))
         gone = sum(int((~np.isin(each, used).all(axis=1)).sum()) for each in self.usable(pairs, used))
-        share = f"FTE {lost / len(named):.2%}"
-        return f", so that {lost:,} of {len(named):,} templates ({share}) and {gone:,} pairs are lost"
+        share, total = 100 * lost / len(named), sum(map(len, pairs))
+        of_templates = f"{lost:,} of {len(named):,} templates (FTE {share:.3g} %)"
+        return f", so that {of_templates} and {gone:,} of {total:,} pairs are lost"
 
 
 def check_pairs(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,8 +57,6 @@ SOURCES = (
 SHOWN_PEOPLE = 20
 # The keys of identification, and what counts alike in each.
 _RANK_1: Mapping[str, Weighting] = {"rank_1": "people", "rank_1" + POOLED: "pairs"}
-# Metrics of searches for a person among all images of the part: they need to know who is who, not pairs alone.
-_OF_PEOPLE = frozenset(key + suffix for key in ("precision_at_1", "r_precision", "map_at_r") for suffix in ("", POOLED))
 
 
 class Measurement(Record):
@@ -208,6 +205,8 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float, faces: PlannedSet
         [*aims.values(), threshold],
         weights="people",
         fars=_asked(plan).fars,
+        # People who are made up of pairs may be one person several times, so a search for somebody would say nothing.
+        searches=faces.people_known if faces else plan.data.people_known,
     )
     metrics = dict(examined.metrics)
     accuracies = fold_accuracies(trained, test, faces.folds) if faces else ()
@@ -215,9 +214,6 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float, faces: PlannedSet
         metrics["fold_accuracy"] = float(np.mean(accuracies))
     elif faces is None and split.validation_pairs is not None and split.test_pairs is not None:
         metrics["fold_accuracy"] = fold_accuracy(trained, validation, test)
-    if not (faces.people_known if faces else plan.data.people_known):
-        # People who are made up of pairs may be one person several times, so a search for somebody would say nothing.
-        metrics |= dict.fromkeys(metrics.keys() & _OF_PEOPLE, math.nan)
     found = identified(trained, test, plan)
     metrics |= found.metrics
     if "train" in embeddings:

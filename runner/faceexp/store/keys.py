@@ -16,7 +16,7 @@ Inputs = Mapping[str, Any]
 # The folder of the package faceexp.
 PACKAGE = Path(__file__).parents[1]
 # Of an array with more values than this, the text of a key holds a digest.
-MOST_VALUES = 2_000_000
+MOST_VALUES = 200_000
 
 
 def canonical(value: object) -> str:
