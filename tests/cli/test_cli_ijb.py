@@ -43,7 +43,8 @@ def ijb(faces, tmp_path) -> Ijb:
     root = tmp_path / "IJBC"
     (root / "loose_crop").mkdir(parents=True)
     (root / "meta").mkdir()
-    person, template, medium, photos = [], [], [], []
+    photos: list[str] = []
+    person, template, medium = [], [], []
     for who in range(PEOPLE):
         for number in range(3):
             for image in range(3):
@@ -59,7 +60,7 @@ def ijb(faces, tmp_path) -> Ijb:
     gallery = [7 * 3 * who + 1 for who in range(PEOPLE)]
     probes = [7 * (3 * who + number) + 1 for who in range(PEOPLE) for number in (1, 2)]
     pairs = np.array([(one, other) for one in gallery for other in probes])
-    made = Ijb(root, tuple(photos), *map(np.array, (person, template, medium)), score, pairs)
+    made = Ijb(root, tuple(photos), np.array(person), np.array(template), np.array(medium), score, pairs)
     listed = zip(photos, template, medium, strict=True)
     (root / "meta" / "ijbc_face_tid_mid.txt").write_bytes(
         b"".join(b"%s %d %d\n" % (n.encode(), t, m) for n, t, m in listed)

@@ -126,7 +126,7 @@ def _is_number(name: str) -> bool:
 def _notes(data: FaceData, image: IntArray) -> Iterator[str]:
     """Yield how many images are in several templates, and how many are in none."""
     different, lines = np.unique(image, return_counts=True)
-    if several := np.count_nonzero(lines > 1):
+    if several := int(np.count_nonzero(lines > 1)):
         yield f"{_images(several)} in several templates, decoded and embedded for each of them"
     in_none = len(data.labels) - len(different)
     if in_none:
