@@ -13,6 +13,7 @@ from PIL import Image
 
 from faceexp import cli
 from faceexp.contract import DatasetPlugin, FaceData, LossPlugin, Plugin, SamplerPlugin, option
+from faceexp.experiment.protocol import Protocol
 from faceexp.experiment.schema import (
     Augment,
     Experiment,
@@ -22,7 +23,6 @@ from faceexp.experiment.schema import (
     PluginRef,
     Preprocess,
     Pretrain,
-    Protocol,
 )
 from faceexp.planning.prepare import prepare
 from faceexp.registry.bases import kind_of

@@ -19,7 +19,7 @@ import faceexp
 from faceexp import pipeline
 from faceexp.cli import app
 from faceexp.errors import InputError
-from faceexp.experiment.schema import PARTS
+from faceexp.experiment.protocol import PARTS
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -161,10 +161,14 @@ def wrong_experiments(text, folder):
 @pytest.mark.parametrize("path", PAGES, ids=page_id)
 def test_every_experiment_is_valid(path, install, tmp_path, monkeypatch):
     text = path.read_text(encoding="utf-8")
-    # Nobody has the folders that pages name. The lists of parts are read.
+    # Nobody has the folders that pages name. The lists of parts and templates are read.
     monkeypatch.setattr("faceexp.planning.paths.Paths.missing", lambda *_: iter(()))
     for part in PARTS:
         (tmp_path / f"{part}.txt").write_text("Ann_Lee\n", encoding="utf-8")
+    for folder in (tmp_path, tmp_path / "IJBC" / "meta"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "ijbc_face_tid_mid.txt").write_text("1.jpg 1 69544\n2.jpg 11065 3720\n", encoding="utf-8")
+        (folder / "ijbc_template_pair_label.txt").write_text("1 11065 1\n", encoding="utf-8")
     numbers = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 112, 112])
     network = helper.make_graph([helper.make_node("Flatten", ["images"], ["flat"])], "none", [numbers], [])
     onnx.save(helper.make_model(network), tmp_path / "arcface.onnx")

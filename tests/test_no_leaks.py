@@ -16,7 +16,8 @@ from faceexp.data import pairs_file, part_files
 from faceexp.engine.trials import Engine
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.baselines import BASELINES
-from faceexp.experiment.schema import Augment, Protocol
+from faceexp.experiment.protocol import Protocol
+from faceexp.experiment.schema import Augment
 from faceexp.experiment.sets import SetEntry
 from faceexp.planning.prepare import prepare
 from faceexp.results.measure import measure

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from faceexp.data.pairs_file import PairsFile
     from faceexp.data.part_files import PartFiles
     from faceexp.data.splits import Split
+    from faceexp.data.template_list import TemplateList
     from faceexp.data.templates import Templates
     from faceexp.data.test_set import PlannedSet
     from faceexp.experiment.schema import Experiment, LossEntry, PretrainedEntry
@@ -94,12 +95,13 @@ class ResolvedPretrained:
 
 @dataclass(frozen=True)
 class ResolvedSet:
-    """A test set with its plugins, and the list of its pairs if it has one; no data were touched."""
+    """A test set with its plugins, and the lists of its pairs and templates if it has any; no data were touched."""
 
     entry: SetEntry
     dataset: ConfiguredPlugin
     pairs: PairsFile | None = None
     detector: ConfiguredPlugin | None = None
+    templates: TemplateList | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class Resolved:
     detector: ConfiguredPlugin | None = None
     # The losses that phases 1 have in the place of softmax, by `PluginRef.key`.
     classifiers: Mapping[str, ConfiguredPlugin] = field(default_factory=dict)
+    templates: TemplateList | None = None
 
     @property
     def folds(self) -> int:

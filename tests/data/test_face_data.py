@@ -34,6 +34,8 @@ def changed(**values: object) -> FaceData:
         {"columns": {"sex": np.array(["f", "f", "m", ""]), "age": np.array([20.5, 21, np.nan, 40])}},
         {"pairs": PAIRS},
         {"pairs": PAIRS, "people_known": False},
+        # Images of which nothing is known, until a list of templates says more.
+        {"labels": np.arange(4), "identities": tuple("abcd"), "people_known": False},
         {"columns": {"landmarks": np.zeros((4, 5, 2), np.float32), "camera": np.arange(4), "smiles": np.ones(4, bool)}},
     ],
 )

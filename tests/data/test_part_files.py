@@ -8,7 +8,7 @@ import pytest
 
 from faceexp.data.part_files import MAX_FILE_BYTES, read
 from faceexp.errors import InputError
-from faceexp.experiment.schema import PARTS, Protocol
+from faceexp.experiment.protocol import PARTS, Protocol
 
 
 @pytest.fixture

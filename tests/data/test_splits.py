@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from faceexp.data.splits import UnservableError, smallest, splits
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 
 QUICK = settings(max_examples=60, deadline=None)
 COUNTS = st.lists(st.integers(2, 9), min_size=8, max_size=25)

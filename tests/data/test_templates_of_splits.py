@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from faceexp.data.splits import Split
 from faceexp.data.templates import Templates
+from faceexp.data.test_set import PlannedSet
 
 
 def part(*images):
@@ -51,6 +52,26 @@ def test_pairs_of_images_become_pairs_of_templates_without_doubles(numbers, data
     assert found == expected
 
 
+def test_pairs_of_a_test_set_keep_their_folds():
+    templates = Templates("template", part(0, 0, 2, 5, 5, 7))
+    faces = PlannedSet(
+        "set",
+        "s",
+        "k",
+        2 + np.arange(4),
+        part(0, 1, 1, 1),
+        ("A", "B"),
+        part([0, 1], [1, 0], [1, 3], [2, 1], [0, 3]),
+        part(4, 3, 2, 1, 0),
+    )
+    posed = faces.posed(templates)
+    assert posed.rows.tolist() == [2, 3, 5]
+    # The second pair is the first one again, and the fourth is one of a template with itself.
+    assert posed.pairs.tolist() == [[0, 1], [1, 2], [0, 2]]
+    assert posed.folds.tolist() == [4, 2, 0]
+    assert posed.labels.tolist() == [0, 1, 1]
+
+
 def test_the_key_follows_templates_and_weights():
     template, quality = part(0, 0, 1), np.array([1.0, 2.0, np.nan])
     made = [
@@ -58,6 +79,8 @@ def test_the_key_follows_templates_and_weights():
         Templates("t", part(0, 1, 1)),
         Templates("t", template, quality),
         Templates("t", template, quality[::-1]),
+        Templates("t", template, quality, part(0, 0, 2)),
+        Templates("t", template, None, part(0, 1, 2)),
     ]
     assert len({each.key for each in made}) == len(made)
     assert Templates("t", template, quality).key == Templates("t", template.copy(), quality.copy()).key

@@ -8,7 +8,7 @@ import pytest
 from faceexp.evaluation import verification as v
 from faceexp.evaluation.catalogue import COLUMNS, METRICS
 from faceexp.evaluation.checkpoints import validation_auc
-from faceexp.evaluation.metrics import calibrate, evaluate
+from faceexp.evaluation.metrics import calibrate, evaluate, examine
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.roc import auc, roc
 
@@ -41,6 +41,20 @@ def test_evaluate_has_every_metric_and_ignores_the_order_of_rows(oracle_batches,
     assert found["accuracy"] == pytest.approx(max(balanced), abs=1e-12)
     order = np.random.default_rng(0).permutation(len(y))
     assert evaluate(x[order], y[order], threshold, distance) == pytest.approx(found, rel=1e-12)
+
+
+def test_where_nobody_can_be_searched_for_retrieval_is_not_measured():
+    random = np.random.default_rng(0)
+    rows, labels = random.normal(size=(12, 4)), np.repeat(np.arange(4), 3)
+    for weights in ("pairs", "people"):
+        usual, without = (
+            examine(rows, labels, 1.0, "cosine", weights=weights, searches=searches).metrics
+            for searches in (True, False)
+        )
+        assert list(usual) == list(without)
+        unknown = {key for key, value in without.items() if np.isnan(value)}
+        assert {key.removesuffix("_pooled") for key in unknown} == {"precision_at_1", "r_precision", "map_at_r"}
+        assert all(usual[key] == without[key] for key in usual.keys() - unknown)
 
 
 def test_evaluate_on_listed_pairs_leaves_retrieval_alone(oracle_batches):

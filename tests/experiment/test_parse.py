@@ -803,6 +803,44 @@ def test_what_belongs_to_lists_of_parts(protocol, message):
     assert mistakes(base=BASE.replace('kind = "open_set"', protocol)) == [f"x.toml:6: protocol: {message}"]
 
 
+TEMPLATES = 'path = "pairs.txt"\ntemplate_list = "templates.txt"'
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        (f'kind = "listed"\n{LISTS}\ntemplate_list = "t"', ": template_list does not go with listed, whose lists name"),
+        (
+            'kind = "pairs_file"\ntemplate_list = ["a", "b"]',
+            ": template_list needs path, the list of pairs of templates",
+        ),
+        ('kind = "open_set"\ntemplate_list = 3', ".template_list: must be a list, not 3"),
+        ('kind = "open_set"\ntemplate_list = []', ".template_list: must be a list of at least 1, not []"),
+        ('kind = "open_set"\ntemplate_list = ["a", "a"]', ".template_list: values must not repeat"),
+    ],
+)
+def test_what_goes_with_a_list_of_templates(protocol, message):
+    found = mistakes(base=BASE.replace('kind = "open_set"', protocol))
+    assert len(found) == 1
+    assert f"protocol{message}" in found[0]
+
+
+def test_a_list_of_templates_is_judged_by_the_column_that_it_makes():
+    of_templates = BASE.replace('kind = "open_set"', f'kind = "pairs_file"\n{TEMPLATES}')
+    experiment, _ = parsed(base=of_templates)
+    assert experiment.evaluation.templates == "template"
+    assert experiment.protocol.template_list == ("templates.txt",)
+    assert written_again(experiment) == experiment
+    named, _ = parsed('[evaluation]\ntemplates = "video"\n[[losses]]\nplugin = "pull"\n', of_templates)
+    assert named.evaluation.templates == "video"
+    of_set, _ = parsed(SET.replace('path = "pairs.txt"', 'path = "pairs.txt", template_list = ["a.csv", "b.csv"]'))
+    assert of_set.evaluation.templates == "template"
+    assert of_set.test_sets[0].protocol.template_list == ("a.csv", "b.csv")
+    assert written_again(of_set) == of_set
+    assert parsed(SET)[0].evaluation.templates is None
+    assert "template_list" not in parsed(SET)[0].test_sets[0].protocol.model_dump()
+
+
 def test_keys_that_came_later_change_no_digest_of_a_file_without_them():
     """A run's folder is named after a digest of the experiment, and runs of before have to be found again."""
     written = parsed()[0].protocol.model_dump(mode="json")
@@ -906,6 +944,7 @@ def test_a_file_without_test_sets_means_what_it_meant_before_there_were_any():
         ('"own"', '"a/b"', "test_sets[1].name: must be 1 to 40 letters and digits of ASCII, with _ . and - between"),
         ('"warn"', '"ignore"', "test_sets[0].overlap: must be 'error', 'warn' or 'drop', not 'ignore'"),
         ('kind = "pairs_file", ', "", "test_sets[0].protocol: path belongs to pairs_file, not to all_pairs"),
+        ('path = "pairs.txt"', 'template_list = "t"', "test_sets[0].protocol: template_list needs path, the list of"),
         ('"pairs_file"', '"open_set"', "test_sets[0].protocol.kind: must be 'all_pairs' or 'pairs_file'"),
         ('plugin = "photos"', 'path = "x"', 'test_sets[1].dataset: names no plugin; add plugin = "..." (dataset)'),
         ('name = "own"\n', "", "test_sets[1].name: is missing; add name"),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import faceexp
 from faceexp.data.splits import splits
 from faceexp.experiment import toml
-from faceexp.experiment.schema import Finetune, PluginRef, Pretrain, Protocol
+from faceexp.experiment.protocol import Protocol
+from faceexp.experiment.schema import Finetune, PluginRef, Pretrain
 from faceexp.planning.adapt import with_fractions
 from faceexp.planning.issues import UnplannableError
 from faceexp.store import digest

@@ -11,7 +11,7 @@ import pytest
 from faceexp.contract import FaceData, FacePairs, StoredImage
 from faceexp.data.pairs_file import NO_NUMBER, ImageName, PairsFile
 from faceexp.errors import MAX_LISTED, InputError
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.planning.issues import UnplannableError
 from faceexp.planning.listed_pairs import listed_images, pairs_to_judge
 

@@ -15,7 +15,8 @@ from faceexp.contract import DatasetPlugin, FaceData
 from faceexp.data import pairs_file
 from faceexp.data.lost import LostOfList
 from faceexp.evaluation.acquisition import Acquisition, acquisition
-from faceexp.experiment.schema import Finetune, PluginRef, Preprocess, Pretrain, Protocol
+from faceexp.experiment.protocol import Protocol
+from faceexp.experiment.schema import Finetune, PluginRef, Preprocess, Pretrain
 from faceexp.planning.lost import lost_images
 from faceexp.planning.prepare import prepare
 from faceexp.store import Store

@@ -30,7 +30,8 @@ from faceexp.data import images, pairs_file, part_files
 from faceexp.errors import MAX_LISTED, InputError
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.detect import Detect
-from faceexp.experiment.schema import Augment, Finetune, PluginRef, Preprocess, Pretrain, Protocol
+from faceexp.experiment.protocol import Protocol
+from faceexp.experiment.schema import Augment, Finetune, PluginRef, Preprocess, Pretrain
 from faceexp.planning.issues import UnplannableError
 from faceexp.planning.prepare import prepare
 from faceexp.planning.resolve import resolve

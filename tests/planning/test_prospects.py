@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 
 from faceexp.data.splits import Split, splits
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.planning.prospects import LEVEL, PEOPLE, enough_people, prospects, seeds_line
 
 LISTS = {"train": "a", "validation": "b", "test": "c"}

@@ -12,7 +12,7 @@ from sklearn.preprocessing import normalize
 
 from faceexp.data.splits import Split, splits
 from faceexp.experiment.evaluation import Evaluation
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.results.asked_rates import with_rates, with_refusals
 from faceexp.results.measure import measure
 from faceexp.results.schema import SummaryRecord, TrialRecord

@@ -14,7 +14,7 @@ import pytest
 from faceexp.data.groups import Groups
 from faceexp.data.splits import Split
 from faceexp.experiment.evaluation import Evaluation
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.results.group_records import BEST
 from faceexp.results.groups import groups_record
 from faceexp.results.jsonable import to_json

@@ -10,7 +10,7 @@ from scipy import stats
 
 from faceexp.data.splits import Split, splits
 from faceexp.experiment.asked import Asked
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.results.judge import Sampling, judge, sampling_of
 from faceexp.results.schema import TrialRecord
 from faceexp.statistics.effort import Seen

@@ -21,7 +21,7 @@ from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.roc import roc
 from faceexp.evaluation.verification import rates
 from faceexp.experiment.evaluation import Evaluation
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.results import measure as measuring
 from faceexp.results.jsonable import to_json
 from faceexp.results.measure import measure

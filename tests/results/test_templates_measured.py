@@ -15,7 +15,8 @@ from faceexp.data.splits import Split
 from faceexp.data.templates import Templates
 from faceexp.data.test_set import PlannedSet
 from faceexp.experiment.evaluation import Evaluation
-from faceexp.experiment.schema import Preprocess, Protocol
+from faceexp.experiment.protocol import Protocol
+from faceexp.experiment.schema import Preprocess
 from faceexp.results.collect import _set_record, _split_record
 from faceexp.results.finish import finish
 from faceexp.results.folder import RunFolder

@@ -13,7 +13,7 @@ from statsmodels.stats.power import TTestPower
 
 from faceexp.data.splits import splits
 from faceexp.evaluation.checkpoints import validation_auc
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.statistics.comparisons import Comparison, Summary, compare, summarise
 
 UP = {"auc": True}

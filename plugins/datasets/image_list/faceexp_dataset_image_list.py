@@ -67,6 +67,9 @@ class ImageList(DatasetPlugin):
     ``x5,y5``, are landmarks in pixels: eyes, nose, corners of the mouth. One left of or above its image is refused;
     whether one is beyond the other edges is left to whoever opens the image.
 
+    With ``identity_column = ""`` the table does not say whom the images show. Then each counts as somebody of its own,
+    until a list of templates (``template_list`` of a protocol) tells more, as for IJB.
+
     The fingerprint follows the content of the images, as long as they are at most 50,000 and 1 GiB. Of more images it
     follows the sizes and the times of their last change, so that a copy of such data counts as other data.
     """
@@ -76,7 +79,9 @@ class ImageList(DatasetPlugin):
 
     path: InputFile = option(..., "The table, .csv or .parquet; relative to the experiment file, ~ is your home.")
     path_column: str = option("path", "The column with the path of each image.")
-    identity_column: str = option("identity", "The column with the name or number of the person.")
+    identity_column: str = option(
+        "identity", 'The column with the name or number of the person; "" where nobody knows whom the images show.'
+    )
     root: InputFolder | None = option(
         None, "Folder that the paths in the table are relative to; that of the table if not given."
     )
@@ -90,22 +95,23 @@ class ImageList(DatasetPlugin):
         """
         file = user_path(self.path)
         table = _read(file)
+        needed = [self.path_column, *([self.identity_column] if self.identity_column else [])]
         problems = [
-            *(_lacks(table, name) for name in (self.path_column, self.identity_column) if name not in table.columns),
+            *(_lacks(table, name) for name in needed if name not in table.columns),
             *_mistaken_landmarks(table),
         ]
         if problems:
             raise InputError(problems)
         names = table.texts(self.path_column)
-        people, labels, identities = _people(table, self.identity_column)
         root = user_path(self.root) if self.root else file.parent
         names = _one_way(names, str(root))
+        people, labels, identities = _people(table, self.identity_column) if self.identity_column else _nobody(names)
         landmarks, faults = _landmarks(table)
-        taken = {self.path_column, self.identity_column, *(() if landmarks is None else LANDMARKS)}
+        taken = {*needed, *(() if landmarks is None else LANDMARKS)}
         looked_up = _look_up(names, root)
         problems = [
             *_empty(table, self.path_column, names),
-            *_empty(table, self.identity_column, people),
+            *(_empty(table, self.identity_column, people) if self.identity_column else ()),
             *looked_up.problems(table, names, root),
             *_twice(table, names),
             *faults,
@@ -143,6 +149,7 @@ class ImageList(DatasetPlugin):
             source=f"table {readable_name(file.name)}",
             notes=(*table.notes, *chosen.notes),
             columns=columns,
+            people_known=bool(self.identity_column),
         )
 
 
@@ -383,6 +390,13 @@ def _people(table: _Table, name: str) -> tuple[pa.Array, Array, tuple[str, ...]]
     labels = np.argsort(order)[encoded.indices.to_numpy()]
     texts = pc.cast(column, pa.string()).fill_null("")
     return texts, labels, tuple("" if values[place] is None else str(values[place]) for place in order)
+
+
+def _nobody(names: pa.Array) -> tuple[pa.Array, Array, tuple[str, ...]]:
+    """Return the same where nobody knows whom the images show: each is somebody of its own."""
+    import numpy as np
+
+    return names, np.arange(len(names)), tuple(names.to_pylist())
 
 
 def _one_way(names: pa.Array, root: str) -> pa.Array:

@@ -66,6 +66,15 @@ def evaluate(
             "photos nobody knows, images are taken whole.",
         ),
     ] = None,
+    templates: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--templates",
+            metavar="FILE",
+            help="Judge the templates of this list, as IJB has them (image, template, medium; or NIST's CSV); once for "
+            "each file. With --pairs, that list names pairs of templates.",
+        ),
+    ] = None,
     out: Out = Path("runs"),
     store: StoreFolder = None,
     jobs: Jobs = 1,
@@ -79,9 +88,12 @@ def evaluate(
     from faceexp import pipeline
     from faceexp.serving.evaluated import SEEDS, experiment_of
 
-    listed = {"kind": "pairs_file", **({} if pairs == "own" else {"path": str(user_path(pairs))})} if pairs else None
-    protocol, seeds = listed or {"kind": "open_set"}, (0,) if pairs else SEEDS
-    text = experiment_of(model, dataset, path, protocol, seeds, detect)
+    protocol: dict[str, object] = {"kind": "pairs_file" if pairs else "open_set"}
+    if pairs and pairs != "own":
+        protocol["path"] = str(user_path(pairs))
+    if templates:
+        protocol["template_list"] = [str(user_path(file)) for file in templates]
+    text = experiment_of(model, dataset, path, protocol, (0,) if pairs else SEEDS, detect)
     chosen = [f'pretrained[0].distance="{distance.value}"'] if distance else []
     study = pipeline.loads(text, "evaluate", overrides=[*(overrides or ()), *chosen])
     with quiet() as stderr:

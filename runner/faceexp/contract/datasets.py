@@ -60,7 +60,8 @@ class FaceData:
         pairs: The pairs that came with the images, if there are any;
             ``kind = "pairs_file"`` without a list judges them.
         people_known: Whether the identities are people. They are not where only pairs are known: then
-            :func:`people_of_pairs` makes them up, and nothing but pairs can be judged.
+            :func:`people_of_pairs` makes them up, and nothing but pairs can be judged; and where each image is an
+            identity of its own, since nothing is known: then a list of templates has to tell more.
     """
 
     images: Sequence[Path | StoredImage] | ByteArray

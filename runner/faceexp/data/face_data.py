@@ -111,7 +111,8 @@ def _of_columns(faces: FaceData) -> Iterable[str]:
 def _of_pairs(faces: FaceData) -> Iterable[str]:
     pairs: object = faces.pairs
     if pairs is None:
-        if not faces.people_known:
+        # A list of templates, which comes later, may tell more of images that are nobody's yet.
+        if not faces.people_known and len(faces.identities) < len(faces.images):
             yield "neither people nor pairs are known, so there is nothing to judge"
         return
     if not isinstance(pairs, FacePairs):

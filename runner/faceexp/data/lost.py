@@ -17,7 +17,7 @@ class LostOfList:
     Attributes:
         images: How many images the list names.
         lost_images: How many of them cannot be used.
-        people: How many people these show.
+        people: How many people these show; of a list of pairs of templates, how many templates there are.
         lost_people: Of how many of them none of these images can be used.
         similar: How many similar pairs are listed; 0 for a list of a part.
         lost_similar: How many of them cannot be judged.
@@ -43,8 +43,10 @@ class Lost:
         labels: int (L,), whom each of them shows; -1: somebody who does not take part, since too few images are left.
         people: How many people do not take part for that reason.
         tested: Where lists say what is tested: for each fold what was to be tested; else empty.
+        of_templates: Whether these lists are of pairs of templates, so that templates take the place of people.
     """
 
     labels: IntArray
     people: int
     tested: tuple[LostOfList, ...] = ()
+    of_templates: bool = False

@@ -49,17 +49,19 @@ class PairsFile:
         name: The file, as the experiment names it.
         images: The images that it names, without repetition.
         rows: int (P, 2), the places in ``images`` of each pair.
-        same: bool (P,), whether it shows one person.
+        same: bool (P,), whether it shows one person; ``None``: the list does not say it.
         fold: int (P,), its fold, counted from 0.
         lines: int (P,), the line that lists it.
+        of_templates: Whether what it calls images are templates; see :mod:`faceexp.data.template_pairs`.
     """
 
     name: str
     images: tuple[ImageName, ...]
     rows: IntArray
-    same: BoolArray
+    same: BoolArray | None
     fold: IntArray
     lines: IntArray
+    of_templates: bool = False
 
     @property
     def folds(self) -> int:

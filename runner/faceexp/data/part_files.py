@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from faceexp.contract import user_path
 from faceexp.errors import InputError, Problem
-from faceexp.experiment.schema import PARTS, Protocol
+from faceexp.experiment.protocol import PARTS, Protocol
 from faceexp.files import numbered_lines, read_input, text_of
 
 MAX_FILE_BYTES = 64 * 2**20

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from faceexp.arrays import IntArray
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 
 Folds = tuple[IntArray, ...]
 
@@ -52,6 +52,7 @@ def splits(
     listed_parts: Parts | None = None,
     *,
     trains: bool = True,
+    template: IntArray | None = None,
 ) -> tuple[Split, ...]:
     """Return the splits of one seed, one per fold.
 
@@ -68,6 +69,8 @@ def splits(
         listed_pairs: ``pairs_file``: for each fold int (P, 2), the images of each pair.
         listed_parts: ``listed``: the images of training, validation and test.
         trains: Whether anything is trained; if not, the training part of a list of pairs may be empty.
+        template: int (N,), a number of the template of each image, if listed pairs are those of templates: then all
+            images of these take part, and not only the two that a pair gives.
 
     Raises:
         UnservableError: A part would lack the people or images that it needs.
@@ -77,9 +80,9 @@ def splits(
     random = np.random.default_rng([seed if protocol.split_seed is None else protocol.split_seed, 0x5B117])
     if protocol.kind == "pairs_file":
         if len(listed_pairs) == 1:
-            return (_listed_alone(labels, protocol, seed, listed_pairs[0], random, trains=trains),)
+            return (_listed_alone(labels, protocol, seed, listed_pairs[0], random, trains=trains, template=template),)
         return tuple(
-            _listed(labels, protocol, seed, fold, listed_pairs, random, trains=trains)
+            _listed(labels, protocol, seed, fold, listed_pairs, random, trains=trains, template=template)
             for fold in range(len(listed_pairs))
         )
     if listed_parts is not None:
@@ -165,6 +168,7 @@ def _listed(
     random: np.random.Generator,
     *,
     trains: bool,
+    template: IntArray | None,
 ) -> Split:
     tested = listed_pairs[fold]
     if lacking := _lacking_kind(labels, tested):
@@ -179,21 +183,34 @@ def _listed(
             f"the folds beside fold {fold + 1} have no {lacking} pair without people of that fold, so there is nothing "
             "to choose a threshold on; folds must not share people"
         )
-    validation = np.unique(judged)
+    validation = _named(judged, template)
     train = np.flatnonzero(~np.isin(labels, np.union1d(people, labels[validation])))
     if trains and len(np.unique(labels[train])) < 2:
         raise UnservableError(
             f"the list names nearly everybody: {len(np.unique(labels[train]))} people are left to train on in fold "
             f"{fold + 1}; add people, or set validation_fraction = 0.25 to train on people of other folds too"
         )
-    test = np.unique(tested)
+    test = _named(tested, template)
     return Split(
         seed, fold, train, validation, test, np.searchsorted(validation, judged), np.searchsorted(test, tested)
     )
 
 
+def _named(pairs: IntArray, template: IntArray | None) -> IntArray:
+    """Return the images of some pairs, in order; of pairs of templates, all images of these."""
+    images = np.unique(pairs)
+    return images if template is None else np.flatnonzero(np.isin(template, template[images]))
+
+
 def _listed_alone(
-    labels: IntArray, protocol: Protocol, seed: int, tested: IntArray, random: np.random.Generator, *, trains: bool
+    labels: IntArray,
+    protocol: Protocol,
+    seed: int,
+    tested: IntArray,
+    random: np.random.Generator,
+    *,
+    trains: bool,
+    template: IntArray | None,
 ) -> Split:
     """Cut a list without folds: who is not in it is trained on, and a share of these people is for validation."""
     if lacking := _lacking_kind(labels, tested):
@@ -211,7 +228,7 @@ def _listed_alone(
         )
     if trains and len(others) - len(held) < 2:
         raise UnservableError(f"the list names nearly everybody: {len(others) - len(held)} people are left to train on")
-    test = np.unique(tested)
+    test = _named(tested, template)
     train = np.flatnonzero(np.isin(labels, others[len(held) :]))
     return Split(seed, 0, train, validation, test, None, np.searchsorted(test, tested))
 

@@ -78,4 +78,8 @@ class PlannedSet:
         """Return the set as if each template were its first image."""
         rows, place = templates.first_images(self.rows)
         labels = self.labels[rows - self.rows[0]]
-        return replace(self, rows=rows, labels=labels, pairs=templates.pairs(self.pairs, place), columns={})
+        pairs, folds = self.pairs, self.folds
+        if pairs is not None:
+            first = templates.first_pairs(pairs, place)
+            pairs, folds = place[pairs[first]], None if folds is None else folds[first]
+        return replace(self, rows=rows, labels=labels, pairs=pairs, folds=folds, columns={})

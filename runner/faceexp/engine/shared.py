@@ -26,7 +26,7 @@ from faceexp.engine.network import Network, Normalization, Weights, initial_weig
 from faceexp.engine.steps import Kept
 from faceexp.experiment.baselines import PHASE1
 from faceexp.experiment.schema import Pretrain
-from faceexp.store import Artefact, Store, digest
+from faceexp.store import Artefact, Store, content_of, digest
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Score
 
 # A difference in AUC on a few validation people that is no larger is nothing to tell of.
@@ -158,7 +158,7 @@ class PretrainedStages:
 
     def judged_on(self, split: Split) -> str:
         """Return a digest of the images and pairs that checkpoints are judged on, and of what judges them."""
-        pairs = None if split.validation_pairs is None else split.validation_pairs.tolist()
+        pairs = None if split.validation_pairs is None else content_of(split.validation_pairs)
         people = self.plan.labels[split.validation].tolist()
         return digest([split.validation.tolist(), people, pairs, self.score.key])
 

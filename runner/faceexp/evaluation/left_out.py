@@ -165,7 +165,7 @@ def _sums(chunk: PairDistances, people: PeopleOfPairs, group: IntArray, similar:
         both = weight[rows] * (of_group[0] + of_group[1]) / 2
         for place, values in enumerate((weight[rows], ordered[rows], both)):
             by_group[place] += np.bincount(whose, values, groups)
-    behind = sum(np.bincount(places, weight, len(similar.steps) + 2) for places in (below, up_to)) / 2
+    behind = np.add(*(np.bincount(places, weight, len(similar.steps) + 2) for places in (below, up_to))) / 2
     return _Sums(by_group, np.array([weight.sum(), ordered.sum()]), behind)
 
 

@@ -6,6 +6,7 @@ The threshold that :func:`examine` is given comes from validation images (``cali
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,7 @@ def examine(
     weights: Weighting = "pairs",
     fars: Sequence[float] | None = None,
     leave_out: bool = False,
+    searches: bool = True,
 ) -> Examined:
     """Return every metric of one trial, except those that need a gallery or several folds, and the diagnostics.
 
@@ -105,6 +107,7 @@ def examine(
         fars: The false accept rates at which the true accept rate is asked for; where too few pairs could show one, it
             is ``nan``. ``None``: the usual ones, whatever the number of pairs.
         leave_out: Whether the area under the ROC curve is wanted without each group of people, too.
+        searches: Whether a search for somebody says something; if not, the metrics of retrieval are ``nan``.
 
     Raises:
         ValueError: A shape does not fit, or the embeddings are not finite.
@@ -114,11 +117,7 @@ def examine(
         embeddings, labels, threshold, distance, pairs, further, fars, by_people=by_people, leave_out=leave_out
     )
     metrics = verified.metrics | _ratio(embeddings, labels, pairs, by_people=by_people)
-    ranks = retrieval.ranks(embeddings, labels, distance)
-    retrieved = _retrieval_metrics(ranks)
-    if by_people:
-        retrieved = _beside_pooled(_retrieval_metrics(retrieval.person_averaged(ranks, labels)), retrieved)
-    metrics |= retrieved
+    metrics |= _retrieval(embeddings, labels, distance, by_people=by_people, searches=searches)
     keys = [metric.key + ending for ending in ("", POOLED) for metric in metrics_among(metrics)]
     return replace(verified, metrics={key: metrics[key] for key in keys if key in metrics})
 
@@ -184,6 +183,20 @@ def _ratio(embeddings: Embeddings, labels: IntArray, pairs: IntArray | None, *, 
     averaged = measured.person_averaged(labels) if pairs is None else measured
     ratio = pooled if averaged.weights is None else {"sim_diff_ratio": verification.distance_ratio(averaged)}
     return _beside_pooled(ratio, pooled)
+
+
+def _retrieval(
+    embeddings: Embeddings, labels: IntArray, distance: Distance, *, by_people: bool, searches: bool
+) -> dict[str, float]:
+    """Return what follows from the search for each row among the others."""
+    if not searches:
+        unknown = dict.fromkeys(("precision_at_1", "r_precision", "map_at_r"), math.nan)
+        return _beside_pooled(unknown, unknown) if by_people else unknown
+    ranks = retrieval.ranks(embeddings, labels, distance)
+    retrieved = _retrieval_metrics(ranks)
+    if not by_people:
+        return retrieved
+    return _beside_pooled(_retrieval_metrics(retrieval.person_averaged(ranks, labels)), retrieved)
 
 
 def _retrieval_metrics(ranks: retrieval.Ranks) -> dict[str, float]:

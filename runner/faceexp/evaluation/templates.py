@@ -1,8 +1,11 @@
 """The embedding of a template, the images of one person that are judged as one: the weighted mean of theirs.
 
+Images of one medium, such as the frames of a video, are averaged first: a long video counts no more than a photo.
+
 References:
     Whitelam et al., "IARPA Janus Benchmark-B Face Dataset", CVPR Workshops 2017, for what a template is. Scripts that
     measure on it bring embeddings to length 1 before they average them.
+    InsightFace's script for these sets (``recognition/_evaluation_/ijb``) also has the mean of each medium.
 """
 
 from __future__ import annotations
@@ -14,16 +17,29 @@ from faceexp.contract import Distance
 from faceexp.evaluation.embeddings import Embeddings
 
 
-def weights(place: IntArray, quality: FloatArray | None = None) -> FloatArray:
+def weights(place: IntArray, quality: FloatArray | None = None, medium: IntArray | None = None) -> FloatArray:
     """Return how much each image counts in its template, float64 (N,); the weights of a template add up to 1.
 
     An image of unknown quality counts as much as the others of its template do on average. Where no quality is known,
-    or all are 0, all images of a template count alike.
+    or all are 0, all images of a template count alike. With media, an image counts by the number of images that its
+    template has of its medium: the template is the sum over media of the mean over images of quality times embedding.
 
     Args:
         place: int (N,), the place of the template of each image.
         quality: float (N,), at least 0; NaN where it is not known.
+        medium: int (N,), a number of the medium of each image; ``None``: each image is a medium of its own.
     """
+    of_quality = _of_quality(place, quality)
+    if medium is None:
+        return of_quality
+    _, of_both = np.unique(place * (np.int64(medium.max(initial=0)) + 1) + medium, return_inverse=True)
+    shared = of_quality / np.bincount(of_both)[of_both]
+    weight: FloatArray = shared / np.bincount(place, shared)[place]
+    return weight
+
+
+def _of_quality(place: IntArray, quality: FloatArray | None) -> FloatArray:
+    """Return how much each image would count if each were a medium of its own."""
     images = np.bincount(place)
     if quality is None:
         return 1 / images[place]
@@ -37,7 +53,11 @@ def weights(place: IntArray, quality: FloatArray | None = None) -> FloatArray:
 
 
 def pooled(
-    embeddings: Embeddings, place: IntArray, distance: Distance, quality: FloatArray | None = None
+    embeddings: Embeddings,
+    place: IntArray,
+    distance: Distance,
+    quality: FloatArray | None = None,
+    medium: IntArray | None = None,
 ) -> Embeddings:
     """Return the embedding of each template, (T, D).
 
@@ -49,11 +69,12 @@ def pooled(
         place: int (N,), the place of the template of each image; templates are in the order of their first images.
         distance: What the embeddings are compared by.
         quality: See :func:`weights`.
+        medium: The same.
     """
     images = np.bincount(place)
     if len(images) == len(place):
         return embeddings
-    weight = weights(place, quality)
+    weight = weights(place, quality, medium)
     order, ends = np.argsort(place, kind="stable"), np.cumsum(images)
     means = np.empty((len(images), embeddings.shape[1]), np.float32)
     # What is not finite stays so, and whoever measures says it.

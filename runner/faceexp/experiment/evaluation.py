@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from faceexp.experiment.groups import Grouping
 from faceexp.experiment.table import Table, unique
@@ -16,6 +16,23 @@ def _grouping(text: str) -> str:
     return text
 
 
+# The column that a list of templates makes, unless the file names another one.
+TEMPLATE = "template"
+FileName = Annotated[str, Field(min_length=1)]
+
+
+def _as_several(given: Any) -> Any:  # noqa: ANN401 - whatever the file says
+    """Return one file as a list of one."""
+    return (given,) if isinstance(given, str) else given
+
+
+# The files of a list of templates: one, or several in a list.
+TemplateFiles = Annotated[
+    tuple[FileName, ...],
+    Field(min_length=1, max_length=20, strict=False),
+    AfterValidator(unique),
+    BeforeValidator(_as_several, json_schema_input_type=FileName | Annotated[list[FileName], Field(min_length=1)]),
+]
 GroupText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_grouping)]
 
 
@@ -56,7 +73,8 @@ class Evaluation(Table):
         min_length=1,
         max_length=200,
         description="A column of the data set: images of one person that share its value are one template, judged by "
-        "the mean of their embeddings, weighted by the column `quality` where there is one.",
+        "the mean of their embeddings, weighted by the column `quality` where there is one; those that share a value "
+        "of the column `media` are averaged first. With a list of templates, it is `template` by itself.",
     )
 
     @property

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from faceexp.experiment.detect import OwnDetect
+from faceexp.experiment.evaluation import TemplateFiles
 from faceexp.experiment.table import PluginRef, Table
 
 # What a run calls its own parts and the columns of its tables; a set of that name could not be told from them.
@@ -36,12 +37,24 @@ class SetProtocol(Table):
     path: str | None = Field(
         None, min_length=1, description="pairs_file: the list of pairs; relative to the experiment file."
     )
+    template_list: TemplateFiles | None = Field(
+        None,
+        description="The list of templates, one file or several, as IJB has them: pairs are those of templates; "
+        "relative to the experiment file.",
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> SetProtocol:
         if self.kind == "all_pairs" and self.path is not None:
             raise ValueError("path belongs to pairs_file, not to all_pairs")
+        if self.kind == "pairs_file" and self.path is None and self.template_list is not None:
+            raise ValueError("template_list needs path, the list of pairs of templates, or all_pairs")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol.
+        return {key: value for key, value in write(self).items() if key != "template_list" or value is not None}
 
 
 class SetEntry(Table):

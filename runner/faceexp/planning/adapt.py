@@ -15,7 +15,8 @@ import numpy as np
 from faceexp.arrays import IntArray
 from faceexp.contract import BatchNeeds, BatchSupply
 from faceexp.data.splits import Split, test_size, validation_size
-from faceexp.experiment.schema import Experiment, Finetune, Pretrain, Protocol
+from faceexp.experiment.protocol import Protocol
+from faceexp.experiment.schema import Experiment, Finetune, Pretrain
 from faceexp.planning.needs import lack
 from faceexp.registry.guard import PluginFaultError, ask
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -23,47 +23,79 @@ from faceexp.data.face_data import (
     some,
 )
 from faceexp.data.pairs_file import NO_NUMBER, PairsFile
+from faceexp.data.splits import Split
+from faceexp.data.template_list import one_id
 from faceexp.errors import MAX_LISTED, InputError, did_you_mean, first_of
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.evaluation import TEMPLATE
+from faceexp.experiment.protocol import Protocol
 from faceexp.experiment.sets import SetProtocol
 from faceexp.files import at_home
+from faceexp.planning.groups import is_known, missing_column
 from faceexp.planning.image_names import ImageNames
 from faceexp.planning.issues import Issue, UnplannableError
+from faceexp.planning.templates import Members, text_of_value
+from faceexp.values import Note
 
 # What a file is called: the numbers in its name that may be the image's.
 Candidates = tuple[int, ...]
 
 
-def pairs_to_judge(data: FaceData, protocol: Protocol | SetProtocol, pairs: PairsFile | None) -> list[IntArray]:
+def pairs_to_judge(
+    data: FaceData, protocol: Protocol | SetProtocol, pairs: PairsFile | None, column: str | None = None
+) -> list[IntArray]:
     """Return for each fold the images of the pairs that a protocol judges, int (P, 2); nothing if it lists none.
+
+    Args:
+        data: The data.
+        protocol: The protocol.
+        pairs: The list that it names.
+        column: The column whose values are templates, which a list may name.
 
     Raises:
         UnplannableError: It wants pairs, and there are none; or the data set knows nothing but its own pairs.
         InputError: See :func:`listed_images`.
     """
-    if not data.people_known and (protocol.kind != "pairs_file" or pairs):
-        key = "kind" if protocol.kind != "pairs_file" else "path"
-        message = 'the data set knows no people, only its own pairs; write kind = "pairs_file" without path'
-        raise UnplannableError([Issue(("protocol", key), message)])
+    if not data.people_known and not (pairs and pairs.of_templates and protocol.template_list):
+        _check_own_pairs(data, protocol)
     if protocol.kind != "pairs_file":
         return []
     if pairs:
-        return listed_images(data, pairs)
+        return listed_images(data, pairs, column)
     if data.pairs is None:
         message = "the data set has no pairs of its own, so pairs_file needs path, the list of pairs"
         raise UnplannableError([Issue(("protocol",), message)])
     return [data.pairs.rows[data.pairs.fold == fold] for fold in range(int(data.pairs.fold.max()) + 1)]
 
 
-def listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
-    """Return for each fold the images of its pairs, int (P, 2).
+def _check_own_pairs(data: FaceData, protocol: Protocol | SetProtocol) -> None:
+    """Refuse a protocol that asks data who is who which know pairs alone, or neither people nor pairs."""
+    if data.pairs is None:
+        message = (
+            'the data set knows neither people nor pairs; write kind = "pairs_file" with template_list, the list of '
+            "templates, and path, that of their pairs"
+        )
+        raise UnplannableError([Issue(("protocol",), message)])
+    if protocol.kind != "pairs_file" or protocol.path:
+        key = "kind" if protocol.kind != "pairs_file" else "path"
+        message = 'the data set knows no people, only its own pairs; write kind = "pairs_file" without path'
+        raise UnplannableError([Issue(("protocol", key), message)])
+
+
+def listed_images(data: FaceData, pairs: PairsFile, column: str | None = None) -> list[IntArray]:
+    """Return for each fold the images of its pairs, int (P, 2); in the place of a template stands its first image.
 
     Raises:
+        UnplannableError: A list names templates, of which the data know nothing.
         InputError: With the line of every pair of which the data lack an identity or an image, of which they do not
             tell which image is meant, or which says of two images the opposite of what their identities say.
     """
-    by_path = any(number == NO_NUMBER for _, number in pairs.images)
-    directory = _Paths(data, pairs.name) if by_path else _Directory(data)
+    directory: _Templates | _Paths | _Directory
+    if pairs.of_templates:
+        directory = _Templates(data, column)
+    elif any(number == NO_NUMBER for _, number in pairs.images):
+        directory = _Paths(data, pairs.name)
+    else:
+        directory = _Directory(data)
     found = (directory.find(*name) for name in pairs.images)
     images = np.array([-1 if image is None else image for image in found], np.int64)
     rows: IntArray = images[pairs.rows]
@@ -72,12 +104,82 @@ def listed_images(data: FaceData, pairs: PairsFile) -> list[IntArray]:
     for pair in wrong[:MAX_LISTED].tolist():
         missing = next(place for place in pairs.rows[pair].tolist() if images[place] < 0)
         problems.append(pairs.problem(pair, directory.explain(*pairs.images[missing])))
-    if not problems:
+    if not problems and pairs.same is not None:
         wrong = contradictions(data.labels, rows, pairs.same)
-        problems = [pairs.problem(pair, contradiction(data, rows[pair])) for pair in wrong[:MAX_LISTED].tolist()]
+        told = _of_templates if pairs.of_templates else _of_images
+        problems = [pairs.problem(pair, told(data, pairs, pair, rows[pair])) for pair in wrong[:MAX_LISTED].tolist()]
     if problems:
         raise InputError(first_of(problems, "and {} more pairs", pairs.name, len(wrong)))
-    return [rows[pairs.fold == fold] for fold in range(pairs.folds)]
+    return [rows[pairs.fold == fold] for fold in range(pairs.folds)] if pairs.folds > 1 else [rows]
+
+
+def pairs_notes(
+    labels: IntArray, parts: Sequence[Split], pairs_of_folds: Sequence[IntArray], members: Members
+) -> Iterator[Note]:
+    """Yield how many pairs are judged, and how, if a list names them.
+
+    Args:
+        labels: int (N,), whom the images show.
+        parts: The splits.
+        pairs_of_folds: The pairs that the list names, for each fold.
+        members: What they stand for.
+    """
+    if not pairs_of_folds:
+        return
+    first = [part for part in parts if part.seed == parts[0].seed]
+    judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
+    fewest = min(len(np.unique(labels[part.train])) for part in first)
+    gone = sum(map(len, pairs_of_folds)) - judged
+    lost = f"; {gone} pairs are lost with images that cannot be read" if gone else ""
+    what = "listed pairs" if members.template is None else "listed pairs of templates"
+    folds = (
+        f"in {len(first)} folds, the threshold of each from pairs of the others"
+        if len(first) > 1
+        else "in one fold, the threshold from pairs of people whom they do not show"
+    )
+    text = (
+        f"{judged} {what} {folds}; "
+        f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
+    )
+    yield Note("pairs_file", text)
+
+
+def _of_images(data: FaceData, _: PairsFile, __: int, images: IntArray) -> str:
+    """Return what is wrong with a pair of images that says the opposite of what their identities say."""
+    return contradiction(data, images)
+
+
+def _of_templates(data: FaceData, pairs: PairsFile, pair: int, images: IntArray) -> str:
+    """Return the same of a pair of templates."""
+    first, second = (repr(pairs.images[place][0]) for place in pairs.rows[pair].tolist())
+    one, other = (repr(data.identities[label]) for label in data.labels[images].tolist())
+    if one != other:
+        return f"is said to show one person, but template {first} shows {one}, and template {second} {other}"
+    if data.people_known:
+        return f"is said to show two people, but templates {first} and {second} both show {one}"
+    return f"is said to show two people, but pairs of one person join templates {first} and {second}"
+
+
+class _Templates:
+    """The first image of each template, by the value of a column."""
+
+    def __init__(self, data: FaceData, column: str | None) -> None:
+        values = data.columns.get(column) if column else None
+        if column is None or values is None:
+            why = f"the list names templates, but {missing_column(data.columns, column or TEMPLATE)}"
+            raise UnplannableError([Issue(("protocol", "path"), why)])
+        known = np.flatnonzero(is_known(values))
+        names, first = np.unique(values[known], return_index=True)
+        self._column = column
+        self._first = {one_id(text_of_value(name)): int(known[row]) for name, row in zip(names, first, strict=True)}
+
+    def find(self, name: str, _: int) -> int | None:
+        """Return the first image of that template; nothing where there is none."""
+        return self._first.get(name)
+
+    def explain(self, name: str, _: int) -> str:
+        """Return that there is no such template."""
+        return f"the data set has no template {name!r} in column {self._column!r}"
 
 
 class _Paths:
@@ -100,7 +202,7 @@ class _Paths:
             return self._names.several(name, images)
         if not self._names:
             return "the images of the data set have no file names; name them by identity and number, as LFW does"
-        return f"the data set has no image called {name!r}; write the end of its path, such as Ann_Lee/0004.jpg"
+        return self._names.missing(name)
 
     def _images(self, name: str) -> list[int]:
         images = self._names.find(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +11,22 @@ import numpy as np
 from faceexp.arrays import ByteArray, IntArray
 from faceexp.contract import FaceData
 from faceexp.data import overlap
-from faceexp.data.face_data import image_name, some
+from faceexp.data.face_data import image_name
 from faceexp.data.test_set import PlannedSet, Shared
 from faceexp.errors import InputError
 from faceexp.planning.decoding import decoded_of
 from faceexp.planning.groups import fault_of, group_texts, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.listed_pairs import pairs_to_judge
+from faceexp.planning.listed_templates import with_template_list
 from faceexp.planning.lost import lost_images, lost_note
+from faceexp.planning.set_notes import refusal, set_notes
+from faceexp.planning.templates import Members
 from faceexp.registry.installed import ConfiguredPlugin
-from faceexp.store import Artefact, Store, digest, source_digest
+from faceexp.store import Artefact, Store, content_of, digest, source_digest
 from faceexp.values import EventCallback, Note, Resolved, ResolvedSet
 
 Build = Callable[[ConfiguredPlugin], FaceData]
-# What readers call the kinds of what two sets share: one of it, and several.
-WORDS = {
-    "named alike": ("person is named alike", "people are named alike"),
-    "equal": ("image is equal", "images are equal"),
-    "nearly equal": ("image is nearly equal", "images are nearly equal"),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +40,7 @@ class BuiltSet:
         pairs: int (P, 2), the images of its pairs; ``None``: all pairs.
         folds: int (P,), the fold of each pair; ``None`` unless there are several.
         measured: int (M,), the images that are measured: all of them, or those that a list names.
+        members: What these pairs stand for: two images, or two templates.
         alike: The people who are named alike, by their places in the data set that is trained on, and in this one.
     """
 
@@ -52,6 +50,7 @@ class BuiltSet:
     pairs: IntArray | None
     folds: IntArray | None
     measured: IntArray
+    members: Members
     alike: list[tuple[int, int]]
 
     @property
@@ -64,8 +63,16 @@ class BuiltSet:
         return Issue(("test_sets", self.place, *keys), message)
 
 
-def build_sets(sets: Sequence[ResolvedSet], training: FaceData, build: Build) -> list[BuiltSet]:
+def build_sets(
+    sets: Sequence[ResolvedSet], training: FaceData, build: Build, column: str | None = None
+) -> list[BuiltSet]:
     """Return the data of test sets, without decoding their images.
+
+    Args:
+        sets: The test sets.
+        training: The data set that is trained on.
+        build: Builds the data of a set.
+        column: The column whose values are templates, if these are judged.
 
     Raises:
         UnplannableError: A set is too small, or shares people by name and must not.
@@ -75,32 +82,33 @@ def build_sets(sets: Sequence[ResolvedSet], training: FaceData, build: Build) ->
     issues: list[Issue] = []
     for place, resolved in enumerate(sets):
         try:
-            data = build(resolved.dataset)
+            data = with_template_list(build(resolved.dataset), resolved.templates, resolved.pairs, column)
         except InputError as error:
             if any(problem.where for problem in error.problems):
                 raise
             issues += [Issue(("test_sets", place, "dataset"), problem.message) for problem in error.problems]
             continue
         try:
-            of_folds = pairs_to_judge(data, resolved.entry.protocol, resolved.pairs)
+            of_folds = pairs_to_judge(data, resolved.entry.protocol, resolved.pairs, column)
         except UnplannableError as error:
             issues += [Issue(("test_sets", place, *issue.path), issue.message) for issue in error.issues]
             continue
         pairs = np.concatenate(of_folds) if of_folds else None
         folds = np.repeat(np.arange(len(of_folds)), [len(fold) for fold in of_folds]) if len(of_folds) > 1 else None
         # Whom a list of pairs does not name is not measured, and may be anybody.
-        measured = np.arange(len(data.labels)) if pairs is None else np.unique(pairs)
+        members = Members.of(data, resolved.pairs, column)
+        measured = np.arange(len(data.labels)) if pairs is None else members.images(of_folds)
         people = set(data.labels[measured].tolist())
         # Where only pairs are known, names are made up.
         is_named = training.people_known and data.people_known
         named_alike = overlap.named_alike(training.identities, data.identities) if is_named else []
         alike = [pair for pair in named_alike if pair[1] in people]
-        one = BuiltSet(place, resolved, data, pairs, folds, measured, alike)
+        one = BuiltSet(place, resolved, data, pairs, folds, measured, members, alike)
         built.append(one)
         if lack := _lack(data.labels, pairs):
             issues.append(one.issue(lack))
         elif resolved.entry.overlap == "error" and one.alike:
-            issues.append(one.issue(_refusal(_of_people(one, training))))
+            issues.append(one.issue(refusal(_of_people(one, training))))
     if issues:
         raise UnplannableError(issues)
     return built
@@ -160,7 +168,7 @@ def decode_sets(
         of_images, people = _shared_images(one, training, artefact, decoded, store)
         mode = one.resolved.entry.overlap
         if mode == "error" and of_images:
-            issues.append(one.issue(_refusal(of_images)))
+            issues.append(one.issue(refusal(of_images)))
             continue
         shared = [*_of_people(one, training), *of_images]
         people |= {person for _, person in one.alike}
@@ -186,7 +194,7 @@ def decode_sets(
         notes += [Note("test_set", f"test set {one.name}: {text}") for text in group_texts(groups, planned.labels)]
         notes += [Note("test_set", f"test set {one.name}: {fault}") for fault in faults.values() if fault]
         notes += warnings
-        notes += _notes(planned, mode)
+        notes += set_notes(planned, mode, of_templates=one.members.template is not None)
         # Where templates are judged, what is lost of images does not tell their rates.
         judges_templates = resolved.experiment.evaluation.templates is not None
         notes += lost_note(
@@ -211,17 +219,18 @@ def _planned(one: BuiltSet, used: IntArray, first: int, readable: IntArray, left
     people, counted = np.unique(one.data.labels[used], return_inverse=True)
     pairs = folds = None
     if one.pairs is not None:
-        is_left = np.isin(one.pairs, used).all(axis=1)
-        pairs = np.searchsorted(used, one.pairs[is_left])
+        (given,) = one.members.usable([one.pairs], used)
+        is_left = np.isin(given, used).all(axis=1)
+        pairs = np.searchsorted(used, given[is_left])
         folds = None if one.folds is None else one.folds[is_left]
     wanted = one.measured[~np.isin(one.data.labels[one.measured], left_out)]
     if one.pairs is None:
         nobody: IntArray = np.empty(0, np.int64)
         lost = lost_images(one.data.labels, wanted, readable, used, parts_of_lists=(nobody, nobody, wanted))
     else:
-        of_them = one.pairs[np.isin(one.pairs, wanted).all(axis=1)]
-        lost = lost_images(one.data.labels, wanted, readable, used, [of_them])
-    listed = [None if each is None else each.tolist() for each in (pairs, folds)]
+        of_them = given[np.isin(given, wanted).all(axis=1)]
+        lost = lost_images(one.data.labels, wanted, readable, used, [of_them], members=one.members)
+    listed = [None if each is None else content_of(each) for each in (pairs, folds)]
     return PlannedSet(
         name=one.name,
         source=one.data.source,
@@ -301,48 +310,3 @@ def _lack(labels: IntArray, pairs: IntArray | None) -> str:
     if people < 2:
         return f"shows {people or 'no'} {'person' if people else 'people'}; two are the fewest that can be told apart"
     return "" if counts.max() > 1 else "has one image of each person, so there is no similar pair to judge"
-
-
-def _refusal(shared: Sequence[Shared]) -> str:
-    return (
-        f'{_told(shared)}; whoever was trained on is no test: set overlap = "drop" to leave these people out of the '
-        'test set, or overlap = "warn" if they are others'
-    )
-
-
-def _told(shared: Sequence[Shared]) -> str:
-    """Return what is shared, counted, and the first few by name."""
-    parts = []
-    for kind, words in WORDS.items():
-        names = [
-            each.of_set if each.of_set == each.of_training else f"{each.of_set} = {each.of_training}"
-            for each in shared
-            if each.kind == kind
-        ]
-        if names:
-            parts.append(f"{len(names)} {words[len(names) > 1]} in the data that are trained on: {some(names)}")
-    return "; ".join(parts)
-
-
-def _notes(planned: PlannedSet, mode: str) -> Iterator[Note]:
-    judged = "all pairs"
-    if planned.pairs is not None:
-        lacking = f" of {planned.wanted_pairs:,}" if len(planned.pairs) < planned.wanted_pairs else ""
-        judged = f"{len(planned.pairs):,}{lacking} listed pairs"
-    in_folds = "" if planned.folds is None else f" in {len(np.unique(planned.folds))} folds"
-    people = f"{len(planned.identities)} people, " if planned.people_known else ""
-    size = f"{people}{len(planned.rows)} images, {judged}{in_folds}"
-    yield Note("test_set", f"test set {planned.name}: {size}; {planned.source}")
-    if not planned.shared:
-        name = "name of a person and no " if planned.people_known else ""
-        text = f"test set {planned.name} shares no {name}image with the data that are trained on"
-        yield Note("test_set", text)
-    elif mode == "drop":
-        text = (
-            f"{planned.dropped_people} people ({planned.dropped_images} images) were left out of test set "
-            f"{planned.name}, since they are trained on: {_told(planned.shared)}"
-        )
-        yield Note("overlap", text)
-    else:
-        text = f"test set {planned.name} is not independent, if these are the same people: {_told(planned.shared)}"
-        yield Note("overlap", text)

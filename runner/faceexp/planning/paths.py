@@ -17,8 +17,9 @@ from faceexp.errors import InputError, Problem, near
 from faceexp.experiment.detect import Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import backslash_hint
+from faceexp.experiment.protocol import PARTS, Protocol
 from faceexp.experiment.references import Reference, shared_by
-from faceexp.experiment.schema import PARTS, Experiment, Finetune, Preprocess, Pretrain, Protocol
+from faceexp.experiment.schema import Experiment, Finetune, Preprocess, Pretrain
 from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.toml import Document
 from faceexp.files import at_home
@@ -27,7 +28,8 @@ from faceexp.registry.path_options import Wanted, path_options
 
 T = TypeVar("T")
 # Keys of [protocol] that are files.
-OF_PROTOCOL = ("path", *PARTS)
+OF_PROTOCOL = ("path", "template_list", *PARTS)
+OF_SETS = ("path", "template_list")
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ class Paths:
             yield from self._missing(value, "file", ("protocol", key))
         sets = self.document.data.get("test_sets")
         for number in range(len(sets) if isinstance(sets, list) else 0):
-            place: KeyPath = ("test_sets", number, "protocol", "path")
-            yield from self._missing(_at(self.document.data, place), "file", place)
+            for key in OF_SETS:
+                place: KeyPath = ("test_sets", number, "protocol", key)
+                yield from self._missing(_at(self.document.data, place), "file", place)
 
     def _missing(self, value: object, wanted: Wanted, place: KeyPath) -> Iterator[tuple[KeyPath, Problem]]:
         for inner, text in _texts(value):
@@ -162,11 +165,11 @@ class Paths:
     def _set(self, entry: SetEntry, number: int) -> SetEntry:
         path: KeyPath = ("test_sets", number)
         options = self._options("dataset", entry.dataset.plugin, entry.dataset.options, (*path, "dataset"))
-        file = self._completed(entry.protocol.path, (*path, "protocol", "path"))
+        files = {key: self._completed(getattr(entry.protocol, key), (*path, "protocol", key)) for key in OF_SETS}
         return entry.model_copy(
             update={
                 "dataset": entry.dataset.model_copy(update={"options": options}),
-                "protocol": entry.protocol.model_copy(update={"path": file}),
+                "protocol": entry.protocol.model_copy(update=files),
                 "detect": self._detect(entry.detect, (*path, "detect")),
             }
         )
@@ -187,8 +190,8 @@ class Paths:
         return shared if _at(data, (*path, key)) is None and _at(data, shared) is not None else (*path, key)
 
     def _completed(self, value: Any, place: KeyPath) -> Any:  # noqa: ANN401 - whatever the file says
-        if isinstance(value, list):
-            return [self._completed(item, (*place, index)) for index, item in enumerate(value)]
+        if isinstance(value, list | tuple):
+            return type(value)(self._completed(item, (*place, index)) for index, item in enumerate(value))
         # What is empty is no path; the option says so.
         return self._absolute(value, place) if isinstance(value, str) and value else value
 

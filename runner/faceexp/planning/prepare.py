@@ -18,18 +18,20 @@ from faceexp.data.splits import Parts, Split, UnservableError, smallest, splits
 from faceexp.errors import MAX_LISTED
 from faceexp.experiment.baselines import PCA
 from faceexp.experiment.detect import Detect
-from faceexp.experiment.schema import Experiment, Pretrain, Protocol
+from faceexp.experiment.protocol import Protocol
+from faceexp.experiment.schema import Experiment, Pretrain
 from faceexp.planning.adapt import Training, adapted, with_batches, with_fractions
 from faceexp.planning.build import build_data
 from faceexp.planning.decoding import decoded_of
 from faceexp.planning.groups import check_groups, fault_of, group_notes, groups_of
 from faceexp.planning.issues import Issue, UnplannableError
-from faceexp.planning.listed_pairs import pairs_to_judge
+from faceexp.planning.listed_pairs import pairs_notes, pairs_to_judge
 from faceexp.planning.listed_parts import listed_parts
+from faceexp.planning.listed_templates import with_template_list, without_repetition
 from faceexp.planning.lost import lost_images, lost_note
 from faceexp.planning.measured_sets import build_sets, decode_sets
 from faceexp.planning.prospects import prospects
-from faceexp.planning.templates import check_pairs, check_templates, template_notes, templates_of
+from faceexp.planning.templates import Members, check_pairs, check_templates, template_notes, templates_of
 from faceexp.planning.trials import trials_of
 from faceexp.store import Store, digest
 from faceexp.values import EventCallback, Note, Noted, Plan, Resolved
@@ -46,14 +48,16 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
         InputError: The data set or one of its images is unusable.
     """
     experiment = resolved.experiment
-    data = build_data(resolved.dataset)
-    pairs_of_folds = pairs_to_judge(data, experiment.protocol, resolved.pairs)
+    column = experiment.evaluation.templates
+    data = with_template_list(build_data(resolved.dataset), resolved.templates, resolved.pairs, column)
+    pairs_of_folds = pairs_to_judge(data, experiment.protocol, resolved.pairs, column)
+    members = Members.of(data, resolved.pairs, column)
     named = data.labels[np.unique(np.concatenate(pairs_of_folds))] if pairs_of_folds else np.empty(0, np.int64)
     parts_of_lists = listed_parts(data, resolved.lists) if resolved.lists else None
     in_question = np.sort(np.concatenate(parts_of_lists)) if parts_of_lists else np.arange(len(data.labels))
-    built = build_sets(resolved.sets, data, build_data)
+    built = build_sets(resolved.sets, data, build_data, column)
     check_groups(data, experiment.evaluation.groups, [each.data for each in built])
-    check_templates(data, [(one.name, one.data) for one in built], experiment.evaluation.templates)
+    check_templates(data, [(one.name, one.data) for one in built], column)
     # People are checked before decoding, which is slow; and again after it, since unreadable images do not count.
     of_people = _choose_people(data, in_question, experiment.protocol, named)
     artefact, warnings = decoded_of(data, experiment.preprocess, resolved.detector, store, on_event)
@@ -71,13 +75,14 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     # Labels count from 0 without gaps among the people who are left.
     people, counted = np.unique(data.labels[used], return_inverse=True)
     labels = counted.astype(np.int32)
-    # A pair one of whose images cannot be read is left out.
+    # A pair one of whose images cannot be read is left out; of a template, another image stands for it.
+    pairs_of_folds = members.usable(pairs_of_folds, used)
     judged = tuple(np.searchsorted(used, pairs[np.isin(pairs, used).all(axis=1)]) for pairs in pairs_of_folds)
     given = _places(parts_of_lists, used) if parts_of_lists else None
     fitting = with_fractions(experiment.protocol, labels)
     experiment = experiment.model_copy(update={"protocol": fitting})
     trains = bool(resolved.losses or resolved.model)
-    parts = _all_splits(labels, experiment, judged, given, trains=trains)
+    parts = _all_splits(labels, experiment, judged, given, trains=trains, template=members.among(used))
     if not all(len(part.train) for part in parts):
         # There is nobody to find principal components of.
         without = tuple(key for key in experiment.baselines if key != PCA.key)
@@ -90,12 +95,13 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     columns = {name: values[used] for name, values in data.columns.items()}
     asked = [text for text in experiment.evaluation.groups if not fault_of(data.columns, text)]
     groups = groups_of(columns, labels, asked)
-    templates = templates_of(columns, len(used), sets.sets, experiment.evaluation.templates)
+    templates = templates_of(columns, len(used), sets.sets, column)
     check_pairs(templates, labels, parts, sets.sets)
-    lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists)
+    lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists, members)
     about = (
         *_existing(fitted),
-        *_notes(data, experiment, readable, used, labels, parts, sum(map(len, pairs_of_folds))),
+        *_notes(data, experiment, readable, used, labels, parts),
+        *pairs_notes(labels, parts, pairs_of_folds, members),
         *_duplicates(data, used, alike(digests[is_used])),
         *warnings,
         *_of_several_faces(data, used[faces[is_used] > 1], len(used), experiment.preprocess.detect),
@@ -171,10 +177,13 @@ def _all_splits(
     given: Parts | None,
     *,
     trains: bool,
+    template: IntArray | None,
 ) -> tuple[Split, ...]:
     try:
         seeds, protocol = experiment.seeds, experiment.protocol
-        cut = (splits(labels, protocol, seed, pairs_of_folds, given, trains=trains) for seed in seeds)
+        cut = (
+            splits(labels, protocol, seed, pairs_of_folds, given, trains=trains, template=template) for seed in seeds
+        )
         return tuple(itertools.chain.from_iterable(cut))
     except UnservableError as error:
         raise UnplannableError([Issue(("protocol",), str(error))]) from error
@@ -227,7 +236,6 @@ def _notes(
     used: IntArray,
     labels: IntArray,
     parts: tuple[Split, ...],
-    listed_pairs: int,
 ) -> Iterator[Note]:
     known = f"{len(np.unique(labels))} people, {len(used)} images" if data.people_known else f"{len(used)} images"
     yield Note("data", f"{known}; {data.source}")
@@ -252,23 +260,6 @@ def _notes(
         yield Note("listed", _of_lists(labels, parts[0]))
     if experiment.protocol.kind != "pairs_file" and experiment.protocol.seeds_share_test and len(experiment.seeds) > 1:
         yield Note("split_seed", _of_shared_tests(experiment.protocol))
-    if experiment.protocol.kind == "pairs_file":
-        first = [part for part in parts if part.seed == parts[0].seed]
-        judged = sum(len(part.test_pairs) for part in first if part.test_pairs is not None)
-        fewest = min(len(np.unique(labels[part.train])) for part in first)
-        lost = (
-            f"; {listed_pairs - judged} pairs are lost with images that cannot be read" if judged < listed_pairs else ""
-        )
-        folds = (
-            f"in {len(first)} folds, the threshold of each from pairs of the others"
-            if len(first) > 1
-            else "in one fold, the threshold from pairs of people whom they do not show"
-        )
-        text = (
-            f"{judged} listed pairs {folds}; "
-            f"{fewest} people or more are trained on, none of whom is in the pairs that are judged or tuned on{lost}"
-        )
-        yield Note("pairs_file", text)
 
 
 def _existing(resolved: Resolved) -> Iterator[Note]:
@@ -320,7 +311,9 @@ def _duplicates(data: FaceData, used: IntArray, groups: list[IntArray]) -> Itera
     across: list[str] = []
     within: list[str] = []
     for rows in groups:
-        indices = used[rows]
+        indices = without_repetition(data, used[rows])
+        if len(indices) < 2:
+            continue
         is_of_one = len(np.unique(data.labels[indices])) == 1
         names = [image_name(data, index) for index in indices[:MAX_NAMED]]
         more = [f"{len(indices) - MAX_NAMED} more"] if len(indices) > MAX_NAMED else []

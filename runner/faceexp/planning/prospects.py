@@ -13,7 +13,7 @@ import numpy as np
 from faceexp.arrays import IntArray
 from faceexp.data.splits import Split, test_size, validation_size
 from faceexp.experiment.asked import TRIALS_FOR_BEST, TRIALS_FOR_HELPS
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.planning.looks import free_seeds
 from faceexp.values import Note
 

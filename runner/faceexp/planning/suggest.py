@@ -16,7 +16,8 @@ from faceexp.arrays import IntArray
 from faceexp.data.face_data import some
 from faceexp.data.splits import Split, UnservableError, smallest, splits
 from faceexp.errors import InputError, Problem
-from faceexp.experiment.schema import ModelRef, Pretrain, Protocol
+from faceexp.experiment.protocol import Protocol
+from faceexp.experiment.schema import ModelRef, Pretrain
 from faceexp.planning.adapt import FEWEST, Training, fitting_sampler, with_fractions
 from faceexp.planning.annotated import Entry, capital, comment, section
 from faceexp.planning.needs import lack

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy as np
 from faceexp.arrays import AnyArray, FloatArray, IntArray
 from faceexp.contract import FaceData
 from faceexp.data.face_data import image_name
+from faceexp.data.pairs_file import PairsFile
 from faceexp.data.splits import Split
-from faceexp.data.templates import Templates
+from faceexp.data.templates import MEDIA, Templates
 from faceexp.data.test_set import PlannedSet
 from faceexp.errors import MAX_LISTED, printable
 from faceexp.planning.groups import LANDMARKS, is_known, missing_column
@@ -57,7 +59,7 @@ def _faults(data: FaceData, column: str, whose: str) -> Iterator[str]:
     for place in np.flatnonzero(lowest != highest).tolist():
         first, second = data.identities[lowest[place]], data.identities[highest[place]]
         yield (
-            f"template {_name(names[place])!r}{whose} shows several people, {printable(first)!r} and "
+            f"template {text_of_value(names[place])!r}{whose} shows several people, {printable(first)!r} and "
             f"{printable(second)!r}; give each person templates of their own in column {column!r}"
         )
     quality = data.columns.get(QUALITY)
@@ -74,7 +76,8 @@ def _faults(data: FaceData, column: str, whose: str) -> Iterator[str]:
         )
 
 
-def _name(value: object) -> str:
+def text_of_value(value: object) -> str:
+    """Return the value of a column as a person, and a list, write it."""
     return f"{value:.15g}" if isinstance(value, float | np.floating) else printable(str(value))
 
 
@@ -96,21 +99,78 @@ def templates_of(
     sources = [(columns, images), *((each.columns, len(each.rows)) for each in sets)]
     template: list[IntArray] = []
     quality: list[FloatArray] = []
+    medium: list[IntArray] = []
+    first = 0
     for known, size in sources:
-        template.append(_numbers(known.get(column), size) + sum(map(len, template)))
+        template.append(numbered(known.get(column), size) + first)
         quality.append(np.asarray(known.get(QUALITY, np.full(size, np.nan)), np.float64))
-    weighted = any(QUALITY in known for known, _ in sources)
-    return Templates(column, np.concatenate(template), np.concatenate(quality) if weighted else None)
+        medium.append(numbered(known.get(MEDIA), size) + first)
+        first += size
+    weighted, of_media = (any(name in known for known, _ in sources) for name in (QUALITY, MEDIA))
+    return Templates(
+        column,
+        np.concatenate(template),
+        np.concatenate(quality) if weighted else None,
+        np.concatenate(medium) if of_media else None,
+    )
 
 
-def _numbers(values: AnyArray | None, size: int) -> IntArray:
-    """Return a number of the template of each image, below how many images there are."""
+def numbered(values: AnyArray | None, size: int) -> IntArray:
+    """Return a number of the value of each image: the first image that has it; its own where it is not known."""
     numbers = np.arange(size)
     if values is not None:
         known = np.flatnonzero(is_known(values))
         _, first, place = np.unique(values[known], return_index=True, return_inverse=True)
         numbers[known] = known[first[place]]
     return numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The images that pairs of a list stand for: the two images, or all images of two templates.
+
+    Attributes:
+        template: int (N,), for each image of the data the first image of its template; ``None``, where the list does
+            not name templates.
+    """
+
+    template: IntArray | None
+
+    @classmethod
+    def of(cls, data: FaceData, pairs: PairsFile | None, column: str | None) -> Members:
+        """Return what the pairs of a list stand for."""
+        if pairs is None or not pairs.of_templates or column is None:
+            return cls(None)
+        return cls(numbered(data.columns.get(column), len(data.labels)))
+
+    def images(self, pairs: Sequence[IntArray]) -> IntArray:
+        """Return all images that some pairs stand for."""
+        named = np.unique(np.concatenate([np.unique(each) for each in pairs]))
+        return named if self.template is None else np.flatnonzero(np.isin(self.template, self.template[named]))
+
+    def among(self, used: IntArray) -> IntArray | None:
+        """Return a number of the template of each of some images."""
+        return None if self.template is None else self.template[used]
+
+    def usable(self, pairs: Sequence[IntArray], used: IntArray) -> list[IntArray]:
+        """Return pairs in which the first image that can be used stands for its template, as far as there is one."""
+        if self.template is None or len(used) == len(self.template):
+            return list(pairs)
+        first = np.arange(len(self.template))
+        templates, places = np.unique(self.template[used], return_index=True)
+        first[templates] = used[places]
+        return [first[each] for each in pairs]
+
+    def lost(self, pairs: Sequence[IntArray], used: IntArray) -> str:
+        """Return of how many templates of some pairs no image can be used, and how many pairs that costs."""
+        if self.template is None:
+            return ""
+        named = np.unique(self.template[self.images(pairs)])
+        lost = int(np.count_nonzero(~np.isin(named, self.template[used])))
+        gone = sum(int((~np.isin(each, used).all(axis=1)).sum()) for each in self.usable(pairs, used))
+        share, total = 100 * lost / len(named), sum(map(len, pairs))
+        of_templates = f"{lost:,} of {len(named):,} templates (FTE {share:.3g} %)"
+        return f", so that {of_templates} and {gone:,} of {total:,} pairs are lost"
 
 
 def check_pairs(
@@ -163,6 +223,7 @@ def template_notes(templates: Templates | None, splits: Sequence[Split], sets: S
     if templates is None:
         return
     weighted = f", weighted by {QUALITY}" if templates.quality is not None else ""
+    weighted += ", those of one medium averaged first" if templates.medium is not None else ""
     first = splits[0]
     whose = "the test part" if len(splits) == 1 else f"the test part of seed {first.seed}, fold {first.fold + 1}"
     parts = [(whose, first.test), *((f"test set {each.name}", each.rows) for each in sets)]

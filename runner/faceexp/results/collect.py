@@ -48,7 +48,7 @@ from faceexp.results.spreadsheets import csv_cells
 from faceexp.results.verdict import VerdictRecord
 from faceexp.statistics import comparisons as statistics
 from faceexp.statistics import power
-from faceexp.store import digest
+from faceexp.store import content_of, digest
 from faceexp.values import Note, Plan
 
 # A person with more than this share of the similar pairs is said to a reader.
@@ -189,7 +189,7 @@ def _split_record(
 ) -> SplitRecord:
     """Return how much data each part holds, and a key that two runs share if they cut the same data in the same way."""
     cut = [part.tolist() for part in (split.train, split.validation, split.test)]
-    judged = None if split.test_pairs is None else split.test_pairs.tolist()
+    judged = None if split.test_pairs is None else content_of(split.test_pairs)
     of_templates = [] if templates is None else [templates.key]
     posed = split if templates is None else templates.posed(split)
     return SplitRecord(

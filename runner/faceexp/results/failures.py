@@ -28,7 +28,8 @@ class AcquisitionRecord(Record):
 
     fta: Number = Field(description="Failure to acquire: the share of its images of which no crop could be made.")
     fte: Number = Field(
-        description="Failure to enrol: the share of its people who have too few usable images to take part."
+        description="Failure to enrol: the share of its people who have too few usable images to take part; where a "
+        "list names pairs of templates, the share of its templates of which no image can be used."
     )
     lost_similar: Number = Field(
         description="The share of attempts of people as themselves that could not be made: `fta`, or the share of the "
@@ -88,8 +89,9 @@ def failures_record(
     of_cells = {(split.seed, split.fold): lost for split in plan.splits if (lost := acquisition_of(plan, split))}
     if plan.lost is None or not of_cells:
         return None
-    # A template is not lost with one of its images, so what is lost of images does not tell its rates.
-    judged = () if plan.templates else trials
+    # A template is not lost with one of its images, so what is lost of images does not tell its rates; a list of pairs
+    # of templates does.
+    judged = () if plan.templates and not plan.lost.of_templates else trials
     return _record(plan.lost, len(plan.labels), of_cells, judged, ratio, average_seeds=average_seeds)
 
 
@@ -114,7 +116,7 @@ def failures_of_set(
     if faces.lost is None or lost is None:
         return None
     of_cells = {(split.seed, split.fold): lost for split in plan.splits}
-    judged = () if plan.templates else trials
+    judged = () if plan.templates and not faces.lost.of_templates else trials
     return _record(faces.lost, len(faces.rows), of_cells, judged, ratio, average_seeds=average_seeds)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.metadata
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +34,7 @@ from faceexp.results.posed import as_test_part, posed
 from faceexp.results.record import BudgetRecord, CalibrationRecord, Number, Record
 from faceexp.results.schema import CheckpointRecord, TrialFile
 from faceexp.results.set_record import SetRatesRecord
-from faceexp.store import Inputs, Store, StoreError, digest, source_digest
+from faceexp.store import Inputs, Store, StoreError, content_of, digest, source_digest
 from faceexp.values import Plan, TrainedTrial
 
 # The modules that decide what is measured of a trial, and in which form the store keeps it. When one of them changes,
@@ -58,8 +57,6 @@ SOURCES = (
 SHOWN_PEOPLE = 20
 # The keys of identification, and what counts alike in each.
 _RANK_1: Mapping[str, Weighting] = {"rank_1": "people", "rank_1" + POOLED: "pairs"}
-# Metrics of searches for a person among all images of the part: they need to know who is who, not pairs alone.
-_OF_PEOPLE = frozenset(key + suffix for key in ("precision_at_1", "r_precision", "map_at_r") for suffix in ("", POOLED))
 
 
 class Measurement(Record):
@@ -150,7 +147,7 @@ def _inputs(trained: TrainedTrial, plan: Plan) -> Inputs:
         "trained": trained.key,
         "distance": trained.distance,
         "parts": digest([[part.tolist(), plan.labels[part].tolist()] for part in parts]),
-        "pairs": digest([None if p is None else p.tolist() for p in (split.validation_pairs, split.test_pairs)]),
+        "pairs": digest([None if p is None else content_of(p) for p in (split.validation_pairs, split.test_pairs)]),
         # The diagnostics name images and people, so they depend on how both are called.
         "images": plan.images_key,
         "identities": digest(plan.identities),
@@ -170,9 +167,9 @@ def _asked(plan: Plan) -> Evaluation:
 
 
 def _of_set(trained: TrainedTrial, plan: Plan, faces: PlannedSet, began: float) -> Measurement:
-    """Return what is measured of a trial on a test set; pairs of templates have no folds."""
+    """Return what is measured of a trial on a test set."""
     there, of_set = as_test_part(trained, plan, faces)
-    return _measured(posed(there, of_set), of_set, began, None if plan.templates else faces)
+    return _measured(posed(there, of_set), of_set, began, faces.posed(plan.templates) if plan.templates else faces)
 
 
 def _is_first(trained: TrainedTrial, plan: Plan) -> bool:
@@ -210,6 +207,8 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float, faces: PlannedSet
         weights="people",
         fars=_asked(plan).fars,
         leave_out=trained.trial.kind == "pretrained",  # of what is trained, seeds are further evidence
+        # People who are made up of pairs may be one person several times, so a search for somebody would say nothing.
+        searches=faces.people_known if faces else plan.data.people_known,
     )
     metrics = dict(examined.metrics)
     accuracies = fold_accuracies(trained, test, faces.folds) if faces else ()
@@ -217,9 +216,6 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float, faces: PlannedSet
         metrics["fold_accuracy"] = float(np.mean(accuracies))
     elif faces is None and split.validation_pairs is not None and split.test_pairs is not None:
         metrics["fold_accuracy"] = fold_accuracy(trained, validation, test)
-    if not (faces.people_known if faces else plan.data.people_known):
-        # People who are made up of pairs may be one person several times, so a search for somebody would say nothing.
-        metrics |= dict.fromkeys(metrics.keys() & _OF_PEOPLE, math.nan)
     found = identified(trained, test, plan)
     metrics |= found.metrics
     if "train" in embeddings:

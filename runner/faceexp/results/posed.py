@@ -42,6 +42,7 @@ def posed(trained: TrainedTrial, plan: Plan) -> TrainedTrial:
     for part in embeddings.keys() & {"train", "validation", "test"}:
         rows: IntArray = getattr(trained.split, part)
         quality = None if plan.templates.quality is None else plan.templates.quality[rows]
+        medium = None if plan.templates.medium is None else plan.templates.medium[rows]
         _, place = plan.templates.first_images(rows)
-        embeddings[part] = pooled(embeddings[part], place, trained.distance, quality)
+        embeddings[part] = pooled(embeddings[part], place, trained.distance, quality, medium)
     return dataclasses.replace(trained, split=plan.templates.posed(trained.split), embeddings=embeddings)

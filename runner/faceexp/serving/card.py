@@ -15,7 +15,8 @@ from faceexp.data.images import shape
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.named import columns_among
 from faceexp.experiment import parse, toml
-from faceexp.experiment.schema import PARTS, Experiment, Preprocess
+from faceexp.experiment.protocol import PARTS
+from faceexp.experiment.schema import Experiment, Preprocess
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.registry.path_options import path_options
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of

@@ -6,7 +6,7 @@ store: the second run waits for the first, and then uses its result.
 """
 
 from faceexp.store.artefacts import MARK, MEMORY, UNFINISHED, Artefact, Store
-from faceexp.store.keys import Inputs, canonical, digest, source_digest, source_files
+from faceexp.store.keys import Inputs, canonical, content_of, digest, source_digest, source_files
 from faceexp.store.places import StoreError, default_root
 from faceexp.store.writing import link_or_copy, remove_unfinished, write_bytes, write_text
 
@@ -19,6 +19,7 @@ __all__ = [
     "Store",
     "StoreError",
     "canonical",
+    "content_of",
     "default_root",
     "digest",
     "link_or_copy",

@@ -6,12 +6,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from faceexp.arrays import AnyArray
 
 # Everything that determines an artefact, as JSON data.
 Inputs = Mapping[str, Any]
 # The folder of the package faceexp.
 PACKAGE = Path(__file__).parents[1]
+# Of an array with more values than this, the text of a key holds a digest.
+MOST_VALUES = 200_000
 
 
 def canonical(value: object) -> str:
@@ -22,6 +27,17 @@ def canonical(value: object) -> str:
 def digest(value: object) -> str:
     """Return the hex SHA-256 of a value's canonical JSON."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def content_of(array: AnyArray) -> object:
+    """Return what stands for the content of an array in a key: its values, or of very many a digest of their bytes.
+
+    As text, the pairs of a list of millions would take many times the memory of the array.
+    """
+    if array.size <= MOST_VALUES:
+        return array.tolist()
+    described = f"{array.dtype.str} {array.shape}"
+    return [described, hashlib.sha256(array.tobytes()).hexdigest()]
 
 
 def source_files(*names: str) -> tuple[Path, ...]:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.report.terminal import progress, time_left
 from faceexp.report.terminal.outline import outline
 from faceexp.results.events import Looked, TrialEnded

@@ -130,6 +130,14 @@ def test_other_names_of_columns_and_another_folder(folder):
     assert list(faces.images) == [folder / "a.png", folder / "b.png"]
 
 
+def test_nobody_may_know_whom_the_images_show(listed):
+    faces = listed("path,quality\nb.png,0.5\na.png,1\n", identity_column="").build(seed=0)
+    assert (names(faces), faces.labels.tolist(), faces.identities) == (["b.png", "a.png"], [0, 1], ("b.png", "a.png"))
+    assert not faces.people_known
+    assert mistakes_of(faces) == []
+    assert faces.columns["quality"].tolist() == [0.5, 1]
+
+
 def test_paths_may_lead_out_of_the_folder_and_be_absolute(listed, folder):
     (folder / "lists").mkdir()
     text = f"path,identity\n../a.png,anna\n{folder / 'b.png'},berta\n"

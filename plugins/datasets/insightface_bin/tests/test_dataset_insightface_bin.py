@@ -20,7 +20,7 @@ from faceexp.data import images
 from faceexp.data.face_data import mistakes_of
 from faceexp.data.splits import splits
 from faceexp.errors import InputError
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.testing import DatasetContract
 
 
