@@ -257,7 +257,7 @@ class PretrainedStages:
             self.network.set_weights(best or self.network.get_weights())
             validation["embedding"] = judge()
         history = {"loss": losses, "validation": scores, "seconds": time.perf_counter() - began, "score": validation}
-        history["unseeded"] = classifier.made.unseeded
+        history["unseeded"] = classifier.made.unseeded if settings.loss else ()
         (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
 
     def _classifier(self, settings: Pretrain, num_classes: int) -> tuple[str, pretrain.Classifier]:
