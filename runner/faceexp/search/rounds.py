@@ -17,10 +17,12 @@ from faceexp.errors import InputError
 from faceexp.experiment.search import Search
 from faceexp.planning.adapt import Training, with_batches
 from faceexp.planning.candidates import Candidates, LossSpace
+from faceexp.search.chances import chance_of
+from faceexp.search.events import ROUND, so_far
 from faceexp.search.outcome import Searched, State
-from faceexp.search.study import Study
+from faceexp.search.study import Study, ended_trials
 from faceexp.store import Inputs, Store, digest
-from faceexp.values import Event, EventCallback, Plan, ResolvedLoss, Score, TrainedTrial, Trial
+from faceexp.values import Event, EventCallback, Note, Noted, Plan, ResolvedLoss, Score, TrainedTrial, Trial
 
 Cell = tuple[int, int]
 Train = Callable[[Sequence[Sequence[Trial]]], Iterator[TrainedTrial]]
@@ -82,27 +84,29 @@ class Rounds:
         fitting = Training.of(self.plan.labels, self.plan.splits)
         with contextlib.ExitStack() as held, self._training() as train:
             studies = self._studies(held, spaces, len(cells))
-            total = self._search.trials * len(spaces)
             while True:
-                done = sum(len(study.tried()) for study in studies)
-                self.on_event(Event("search", done, total))
+                goes_on = so_far(studies, self._search.trials)
+                self.on_event(goes_on)
                 proposals = [(study, study.next()) for study in studies]
                 begun = [self._begun(study, *proposed, fitting) for study, proposed in proposals if proposed]
                 if not begun:
                     return tuple(self._outcome(study) for study in studies)
                 rungs = [[cell] for cell in cells] if self._search.pruner != "none" else [cells]
-                for rung in rungs:
+                for place, rung in enumerate(rungs):
                     # Phase 1 of a seed and fold is made once, so that the first round is divided by these.
-                    self._train(train, begun, rung, by_cell=done == 0)
+                    self._train(train, begun, rung, by_cell=goes_on.done == 0, share=(place, len(rungs)))
                 for running in begun:
                     running.study.tell(running.state, running.scores_of(cells), running.reason)
 
+    def ended(self, spaces: Sequence[LossSpace]) -> int:
+        """Return how many trials of these losses have ended before; nothing is trained and nobody waited for."""
+        folders = (self.store.grown("search", self._inputs(space)) for space in spaces)
+        return sum(ended_trials(folder) for folder in folders if folder)
+
     def _outcome(self, study: Study) -> Searched:
         """Return what came of the search of a loss."""
-        loss = next(loss for loss in self.plan.resolved.losses if loss.entry.index == study.space.index)
-        steps = loss.entry.finetune.steps
-        images = steps * loss.sampler.supply().size
-        return Searched(study.space, study.tried(), study.importances(), steps, images)
+        chance = chance_of(self.plan, study.space)
+        return Searched(study.space, study.tried(), study.importances(), chance.steps, chance.images)
 
     @contextlib.contextmanager
     def _training(self) -> Iterator[Train]:
@@ -118,10 +122,18 @@ class Rounds:
         """Open the journal of each loss. They are locked in the order of their keys, so that nobody waits for ever."""
         inputs = {space.label: self._inputs(space) for space in spaces}
         folders = {
-            label: held.enter_context(self.store.growing("search", inputs[label]))
+            label: held.enter_context(self.store.growing("search", inputs[label], lambda: self._wait(spaces)))
             for label in sorted(inputs, key=lambda label: digest(inputs[label]))
         }
         return [Study(space, self._search, folders[space.label], cells) for space in spaces]
+
+    def _wait(self, spaces: Sequence[LossSpace]) -> None:
+        """Say that another process has the search."""
+        labels = ", ".join(space.label for space in spaces)
+        text = (
+            f"another process searches the same settings ({labels}); this run waits for it and then goes on from there"
+        )
+        self.on_event(Noted("note", 1, 1, note=Note("search", text)))
 
     def _inputs(self, space: LossSpace) -> Inputs:
         """Return everything that determines the search of a loss."""
@@ -157,8 +169,18 @@ class Rounds:
             running.state, running.reason = "failed", str(error)
         return running
 
-    def _train(self, train: Train, begun: Sequence[_Running], rung: Sequence[Cell], *, by_cell: bool) -> None:
-        """Train the trials of a round with some seeds and folds; those that do worse than others end."""
+    def _train(
+        self, train: Train, begun: Sequence[_Running], rung: Sequence[Cell], *, by_cell: bool, share: tuple[int, int]
+    ) -> None:
+        """Train the trials of a round with some seeds and folds; those that do worse than others end.
+
+        Args:
+            train: Trains groups of trials.
+            begun: The trials.
+            rung: The seeds and folds.
+            by_cell: Whether the trials of a seed and fold are a group, and not those of a loss.
+            share: Which share of the round this is, counted from 0, and of how many.
+        """
         alive = [running for running in begun if running.is_alive]
         # A loss is compiled once in each process, so that its trainings go to one, unless that makes too few groups.
         by_cell = by_cell or len(alive) < (self.jobs or 1)
@@ -169,8 +191,9 @@ class Rounds:
                 trial = self._trial(running, cell)
                 whose[trial.id] = running
                 groups.setdefault(cell if by_cell else trial.label, []).append(trial)
-        for trained in train(list(groups.values())):
+        for number, trained in enumerate(train(list(groups.values())), 1):
             _hear(whose[trained.trial.id], trained)
+            self.on_event(Event(ROUND, share[0] * len(whose) + number, share[1] * len(whose), trained.trial.label))
         for running in alive:
             if running.is_alive and running.study.report(running.scores_of(running.scores)):
                 running.state = "pruned"

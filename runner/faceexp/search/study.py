@@ -24,7 +24,7 @@ from faceexp.search.outcome import State, Tried
 if TYPE_CHECKING:
     import optuna
 
-JOURNAL = "journal.log"
+JOURNAL, NAME = "journal.log", "search"
 # What the journal keeps of a trial beside its values and its score.
 STATE, SCORES, REASON = "state", "scores", "reason"
 # A loss that diverges is worth less than any that guesses.
@@ -41,6 +41,22 @@ def need_optuna() -> None:
         import optuna  # noqa: F401
     except ImportError:
         raise InputError(Problem("needs Optuna; run: pip install 'faceexp[search]'", "[search]")) from None
+
+
+def ended_trials(folder: Path) -> int:
+    """Return how many trials of a search have ended, as its journal says; nothing is changed and nobody waited for."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if not (folder / JOURNAL).is_file():
+        return 0
+    try:
+        storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        trials = optuna.load_study(study_name=NAME, storage=storage).get_trials(deepcopy=False)
+    except KeyError:  # a process was killed before it had begun the study
+        return 0
+    return sum(trial.state.is_finished() for trial in trials)
 
 
 @dataclass
@@ -78,7 +94,7 @@ class Study:
             lock.unlink()
         self._study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(self.folder / JOURNAL))),
-            study_name="search",
+            study_name=NAME,
             direction="maximize",
             load_if_exists=True,
             pruner=pruners[self.search.pruner],

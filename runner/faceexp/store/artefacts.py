@@ -98,16 +98,21 @@ class Store:
         return Artefact(path, key, reused=False)
 
     @contextlib.contextmanager
-    def growing(self, kind: str, inputs: Inputs) -> Iterator[Path]:
+    def growing(self, kind: str, inputs: Inputs, on_wait: Callable[[], object] = lambda: None) -> Iterator[Path]:
         """Yield the folder of work that grows step by step; a process that is killed leaves it as far as it has come.
 
         Nobody else has it meanwhile. What is in it has to bear being cut off anywhere: its checksums are those of the
         last time that a process ended by itself, so they are not compared.
+
+        Args:
+            kind: The kind of work.
+            inputs: Everything that determines it.
+            on_wait: Is called where another process has the folder, before this one waits for it.
         """
         key = digest(inputs)
         path = self._path(kind, key)
         description = {"kind": kind, "key": key, "inputs": inputs}
-        with self._locked(kind, path.name):
+        with self._locked(kind, path.name, on_wait):
             with explained(self.root):
                 self._mark()
                 if kind_in(path / MANIFEST) != kind:
@@ -117,6 +122,12 @@ class Store:
             yield path
             with explained(self.root):
                 seal(path, description)
+
+    def grown(self, kind: str, inputs: Inputs) -> Path | None:
+        """Return the folder of such work to look at, however far it has come; nothing where it was never begun."""
+        path = self._path(kind, digest(inputs))
+        with explained(self.root):
+            return path if kind_in(path / MANIFEST) == kind else None
 
     def contents(self) -> dict[str, tuple[int, int]]:
         """Return how many artefacts of each kind there are, and how many bytes they have together.
@@ -215,10 +226,16 @@ class Store:
         return filelock.FileLock(locks / f"{kind}-{name}.lock")
 
     @contextlib.contextmanager
-    def _locked(self, kind: str, name: str) -> Iterator[None]:
+    def _locked(self, kind: str, name: str, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
+        import filelock
+
         with explained(self.root):
             lock = self._lock(kind, name)
-            lock.acquire()
+            try:
+                lock.acquire(blocking=False)
+            except filelock.Timeout:
+                on_wait()
+                lock.acquire()
         try:
             yield
         finally:
