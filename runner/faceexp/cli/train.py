@@ -156,6 +156,8 @@ def carry_out(
     if over_sets and not as_json:
         output_console().print(over_sets)
     say(f"results in {finished.folder}")
+    if finished.results.search:
+        say(f"what was tried of each loss, and what that gained: faceexp report {finished.folder} --search")
     say(f"data, sources and method: faceexp report {finished.folder} --notes")
     if finished.failed:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from faceexp.experiment.table import Table, unique
 
@@ -120,3 +120,14 @@ class OneOf(Table):
 
 
 Space = Between | OneOf
+
+
+def suggestion(written: object) -> Space:
+    """Return a range as a plugin suggests it: a table as in a file, or a list of choices.
+
+    Raises:
+        pydantic.ValidationError: It is none.
+    """
+    table = {"choices": list(written)} if isinstance(written, list | tuple) else written
+    space: Space = TypeAdapter(Space).validate_python(table)
+    return space
