@@ -19,7 +19,7 @@ from faceexp.contract import FaceData
 from faceexp.errors import InputError
 from faceexp.evaluation.declared import metric_problems
 from faceexp.experiment import parse, toml
-from faceexp.experiment.ranges import extremes, ranges_as_text, ranges_of, settled
+from faceexp.experiment.ranges import ranges_as_text, ranges_of, settled
 from faceexp.experiment.schema import Experiment
 from faceexp.planning.candidates import Candidates
 from faceexp.planning.issues import UnplannableError
@@ -30,9 +30,9 @@ from faceexp.planning.problems import (
     hinting_at_backslashes,
     only_labels,
     path_and_plugin_problems,
-    plugin_problems,
     until_problems,
 )
+from faceexp.planning.range_problems import range_problems
 from faceexp.planning.resolve import resolve, with_labels
 from faceexp.planning.spelled_out import asked as asked_of
 from faceexp.planning.spelled_out import settled_experiment
@@ -83,23 +83,21 @@ def loads(text: str, name: str, *, overrides: Sequence[str] = ()) -> Study:
 
 
 def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] = ()) -> Study:
-    spaces, problems_of_ranges = ranges_of(document)
-    written, document = document, settled(document, spaces)
+    ranges = ranges_of(document)
+    document = settled(document, ranges.spaces)
     experiment, problems, references = parse.parse(document)
-    problems += problems_of_ranges
     paths = Paths(document, registry)
     problems += path_and_plugin_problems(paths, references)
     problems += metric_problems(document)
     problems += until_problems(document, experiment)
-    for variant in extremes(written, spaces) if spaces and not problems else ():
-        _, mistakes, named = parse.parse(variant)
-        problems += [*mistakes, *plugin_problems(variant, map(paths.of_reference, named), registry)]
+    problems = [*ranges.besides(problems), *ranges.problems]
+    problems += [] if problems else range_problems(paths, ranges.spaces)
     if problems or experiment is None:
         raise InputError(parse.in_order(problems))
     experiment = with_labels(paths.of_experiment(experiment), registry)
     if only:
         experiment = only_labels(experiment, only)
-    candidates = Candidates(document, spaces, registry, experiment) if experiment.search else None
+    candidates = Candidates(document, ranges.spaces, registry, experiment) if experiment.search else None
     try:
         return Study(document, experiment, with_lists(resolve(experiment, registry)), candidates)
     except UnplannableError as error:
@@ -268,7 +266,7 @@ class Study:
         if self.candidates:
             with self._mistakes_in_the_data():
                 search = prospect(self.candidates, self.resolved, store, ValidationAuc())
-            if not search.trainings_left:
+            if not search.left:
                 # Then what was chosen is read from the journals.
                 plan, _ = self._tuned_plan(plan, self.candidates, store, ignore, jobs)
         return outlook(plan, store, jobs, search)
@@ -283,7 +281,7 @@ class Study:
             write_text(folder.tuned, toml.dump(settled_experiment(plan.resolved.experiment)))
         else:
             write_text(folder.spec, toml.dump(plan.resolved.experiment))
-        write_text(folder.environment, to_json(environment(self.resolved, jobs)))
+        write_text(folder.environment, to_json(environment(plan.resolved, jobs)))
         if any(each.shared for each in plan.sets):
             write_text(folder.overlap, overlap_csv(plan))
 

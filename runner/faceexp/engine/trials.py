@@ -122,7 +122,7 @@ class Engine:
 
     @functools.cached_property
     def _baselines(self) -> BaselineTrials:
-        return BaselineTrials(self.plan, self.store, self._shared, self._parts)
+        return BaselineTrials(self.plan, self.store, self._shared, self._parts or ["validation"])
 
     def run(self, trial: Trial) -> TrainedTrial:
         """Return the trained trial, from the store or trained now."""
@@ -220,7 +220,7 @@ class Engine:
 
     @property
     def _parts(self) -> list[str]:
-        """The parts whose embeddings are evaluated, and the test sets; where settings are searched for, none."""
+        """The parts whose embeddings are evaluated, and the test sets; a search needs none but that of baselines."""
         if self.plan.is_search:
             return []
         # In a closed set, training images of the people who are tested are the gallery in which they are identified.

@@ -58,12 +58,14 @@ class Work:
             file.
         store: Where finished work is looked up and kept.
         score: Judges checkpoints.
+        mapped: The images, as this process has them; no worker is sent them, unless their file is gone.
     """
 
     plan: Plan
     images: Path | ByteArray
     store: Store
     score: Score
+    mapped: ByteArray | None = None
 
     @classmethod
     def of(cls, plan: Plan, store: Store, score: Score) -> Work:
@@ -73,7 +75,12 @@ class Work:
         bare = dataclasses.replace(
             plan, images=np.zeros(0, np.uint8), data=dataclasses.replace(plan.data, images=no_sources)
         )
-        return cls(bare, Path(file) if file else plan.images, store, score)
+        return cls(bare, Path(file) if file else plan.images, store, score, plan.images if file else None)
+
+    def to_send(self) -> Work:
+        """Return what a new worker is sent. Where somebody has cleared the store, it gets the images themselves."""
+        is_gone = isinstance(self.images, Path) and not self.images.is_file() and self.mapped is not None
+        return dataclasses.replace(self, images=np.array(self.mapped) if is_gone else self.images, mapped=None)
 
     def whole(self) -> Plan:
         """Return the plan with its images."""

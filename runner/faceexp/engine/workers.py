@@ -132,7 +132,7 @@ class _Pool:
         """Yield what comes of the tasks of each group, from ``jobs`` workers at most."""
         self.waiting.extend(deque(group) for group in groups if group)
         for _ in range(min(jobs, len(self.waiting))):
-            self.proceed(self.idle.pop() if self.idle else self.hire(deque()))
+            self.proceed(self.idle_worker() or self.hire(deque()))
         while self.running:
             for message in self.messages():
                 if isinstance(message, Event):
@@ -140,10 +140,19 @@ class _Pool:
                 else:
                     yield message
 
+    def idle_worker(self) -> Worker | None:
+        """Return a worker that waits for work; one that has ended meanwhile is no loss."""
+        while self.idle:
+            worker = self.idle.pop()
+            if worker.process.is_alive():
+                return worker
+            worker.end()
+        return None
+
     def hire(self, group: deque[Task]) -> Worker:
         """Return a new worker for the rest of a group."""
         seconds = None if self.minutes is None else self.minutes * 60
-        return Worker(self.work, self.start, group, self.threads, seconds)
+        return Worker(self.work.to_send(), self.start, group, self.threads, seconds)
 
     def proceed(self, worker: Worker) -> None:
         """Give a worker its next task: of its own group while there are any, else of the next group. Or let it end."""

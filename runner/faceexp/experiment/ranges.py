@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,46 +19,103 @@ from faceexp.experiment.parse import spell_options
 from faceexp.experiment.search import Between, OneOf, Space
 from faceexp.experiment.toml import Document, spell
 
-# The tables in which a value may be searched for. Data and protocol are the same for every loss.
-TABLES = ("finetune", "pretrain", "losses")
+# The tables in which a value may be searched for: those of all losses, and those that each has of its own. Data and
+# protocol are the same for every loss.
+SHARED = ("model", "pretrain", "finetune")
+TABLES = (*SHARED, "losses")
+# Of those, the ones that all losses share; they are searched before the losses are.
+PHASE1 = ("model", "pretrain")
 MARKS = frozenset({"low", "high", "choices"})
-# What every loss has to be given alike, so that none has a better chance than another.
-SHARED = ("steps", "validate_every")
+# What every loss has to be given alike, so that none has a better chance than another, by the table in which it stands.
+ALIKE = {"finetune": ("steps", "validate_every"), "pretrain": ("epochs",)}
+# Keys of a loss that are no values of it.
+NAMES = RESERVED - {"pretrain", "finetune"}
 
 
-def ranges_of(document: Document) -> tuple[dict[KeyPath, Space], list[Problem]]:
-    """Return every range of a file by its place, and what is wrong with those that are none."""
+@dataclass(frozen=True)
+class Ranges:
+    """Every range of a file.
+
+    Attributes:
+        spaces: The ranges by their places; in the place of one that is none, something that may be looked at.
+        problems: What is wrong with them.
+        wrong: The places of those that are no ranges.
+    """
+
+    spaces: Mapping[KeyPath, Space]
+    problems: tuple[Problem, ...]
+    wrong: tuple[KeyPath, ...]
+
+    def besides(self, problems: Iterable[Problem]) -> Iterator[Problem]:
+        """Yield those problems that are not about a value which stands in the place of a range that is none."""
+        told = tuple(f"{spell(path)}{end}" for path in self.wrong for end in (": ", ".", "["))
+        return (problem for problem in problems if not problem.message.startswith(told))
+
+
+def ranges_of(document: Document) -> Ranges:
+    """Return every range of a file."""
     spaces: dict[KeyPath, Space] = {}
     problems: list[Problem] = []
+    wrong: list[KeyPath] = []
     for path, table in walk(document.data):
-        if not isinstance(table, dict) or not table.keys() & MARKS or any(path[: len(at)] == at for at in spaces):
+        if not isinstance(table, dict) or any(path[: len(at)] == at for at in spaces):
             continue
-        if path[0] not in TABLES or len(path) < (3 if path[0] == "losses" else 2) or path[2:3] == ("grid",):
+        if not (_is_range(path, table) if path[0] in TABLES else _is_misplaced(document, table)):
             continue
         try:
             spaces[path] = (OneOf if "choices" in table else Between).model_validate(table)
+            message = _out_of_place(document, path)
+            if message:
+                wrong.append(path)
+                problems.append(document.problem(path, message))
         except ValidationError as error:
-            for mistake in mistakes(error):
-                keys = sorted(OneOf.model_fields if "choices" in table else Between.model_fields)
-                problems.append(document.problem((*path, *mistake["loc"]), explain(mistake, keys)))
-            spaces[path] = OneOf.model_construct(choices=[None])
-    problems += list(_misplaced(document, spaces))
-    return spaces, problems
+            keys = sorted(OneOf.model_fields if "choices" in table else Between.model_fields)
+            problems += [document.problem((*path, *each["loc"]), explain(each, keys)) for each in mistakes(error)]
+            wrong.append(path)
+            spaces[path] = _stand_in(table)
+    if "search" in document.data:
+        problems += _unequal(document)
+    return Ranges(spaces, tuple(problems), tuple(wrong))
 
 
-def _misplaced(document: Document, spaces: Mapping[KeyPath, Space]) -> Iterator[Problem]:
-    """Yield ranges without a search, and what gives losses unequal chances."""
+def _is_range(path: KeyPath, table: TomlTable) -> bool:
+    """Return whether a table stands in the place of a value. One that names a plugin has options of these names."""
+    if not table.keys() & MARKS or "plugin" in table:
+        return False
+    # Of whole tables, only those may be chosen that name a plugin.
+    if path == ("model",):
+        return "choices" in table
+    depth = 2 if path[0] in SHARED else 4 if path[2:3] in (("pretrain",), ("finetune",)) else 3
+    return len(path) >= depth and path[2:3] != ("grid",)
+
+
+def _is_misplaced(document: Document, table: TomlTable) -> bool:
+    """Return whether a table is a range where none may be. Without a search, an option may have such tables."""
+    is_range = "choices" in table or {"low", "high"} <= table.keys()
+    return "search" in document.data and is_range and table.keys() <= Between.model_fields.keys() | {"choices"}
+
+
+def _stand_in(table: TomlTable) -> Space:
+    """Return a range of one value of what is no range: something that may stand in its place."""
+    choices = table.get("choices")
+    values = choices if isinstance(choices, list) else [table.get("low"), table.get("high")]
+    return OneOf.model_construct(choices=[next((value for value in values if value is not None), 1)])
+
+
+def _out_of_place(document: Document, path: KeyPath) -> str:
+    """Return why nothing can be searched for at a place; empty where it can."""
     if "search" not in document.data:
-        for path in spaces:
-            yield document.problem(path, "is a range; add [search], which searches it, or write one value")
-        return
-    for path in spaces:
-        if path[-1] in SHARED:
-            yield document.problem(path, f"cannot be searched: every loss gets the same {path[-1]}; write one number")
-        if path[0] == "pretrain":
-            message = "cannot be searched for all losses together, since they share phase 1; write it in a loss's table"
-            yield document.problem(path, f"{message}, as pretrain = {{ {path[-1]} = ... }}")
-    yield from _unequal(document)
+        return "is a range; add [search], which searches it, or write one value"
+    if path[0] not in TABLES:
+        return f"cannot be searched for: [{path[0]}] is the same for every loss; write one value"
+    if path[0] != "losses":
+        is_alike = path[0] == "finetune" and path[-1] in ALIKE["finetune"]
+        return f"cannot be searched for: every loss gets the same {path[-1]}; write one number" if is_alike else ""
+    if path[2] in NAMES:
+        return f"cannot be searched for; write a [[losses]] table for each {path[2]}"
+    if path[-1] in ALIKE.get(str(path[2]), ()):
+        return f"cannot be searched for: every loss gets the same {path[-1]}; write one number in [{path[2]}]"
+    return ""
 
 
 def _unequal(document: Document) -> Iterator[Problem]:
@@ -68,11 +127,13 @@ def _unequal(document: Document) -> Iterator[Problem]:
         if "grid" in table:
             message = "is not searched; write { choices = [...] } in the place of each list, or leave [search] out"
             yield document.problem(("losses", index, "grid"), message)
-        finetune = table.get("finetune")
-        for key in SHARED:
-            if isinstance(finetune, dict) and key in finetune:
-                message = f"every loss gets the same {key} where settings are searched; write it in [finetune]"
-                yield document.problem(("losses", index, "finetune", key), message)
+        for name, keys in ALIKE.items():
+            own = table.get(name)
+            for key in keys:
+                # A range in its place is told as one.
+                if isinstance(own, dict) and key in own and not isinstance(own[key], dict):
+                    message = f"every loss gets the same {key} where settings are searched; write it in [{name}]"
+                    yield document.problem(("losses", index, name, key), message)
 
 
 def with_values(data: TomlTable, values: Mapping[KeyPath, object]) -> TomlTable:
@@ -86,7 +147,7 @@ def with_values(data: TomlTable, values: Mapping[KeyPath, object]) -> TomlTable:
     return changed
 
 
-def without(data: TomlTable, paths: Iterator[KeyPath] | list[KeyPath]) -> TomlTable:
+def without(data: TomlTable, paths: Iterable[KeyPath]) -> TomlTable:
     """Return a copy of the data of a file without what stands at some places."""
     changed = copy.deepcopy(data)
     for path in paths:
@@ -114,17 +175,33 @@ def settled(document: Document, spaces: Mapping[KeyPath, Space]) -> Document:
     return dataclasses.replace(document, data=with_values(document.data, values)) if values else document
 
 
-def extremes(document: Document, spaces: Mapping[KeyPath, Space]) -> Iterator[Document]:
-    """Yield the document with the lowest values of all ranges, with the highest, and with each choice once.
+def extremes(document: Document, spaces: Mapping[KeyPath, Space]) -> Iterator[tuple[Document, frozenset[KeyPath]]]:
+    """Yield documents that together have both ends of every range, and each choice; all else is usual.
 
-    So whoever checks these finds every mistake in ranges, such as an end that an option does not take.
+    Whoever checks these finds every mistake in ranges, such as an end that an option does not take. Tables that have
+    nothing to do with each other vary side by side: each loss, and each table that losses share.
+
+    Yields:
+        A document, and the tables that have several ranges: values of these may exclude each other only together.
     """
-    values = {
-        path: [space.low, space.high] if isinstance(space, Between) else space.choices for path, space in spaces.items()
-    }
-    for number in range(max((len(each) for each in values.values()), default=0)):
-        chosen = {path: each[min(number, len(each) - 1)] for path, each in values.items()}
-        yield dataclasses.replace(document, data=with_values(document.data, chosen))
+    usual = {path: representative(space) for path, space in spaces.items()}
+    variants: dict[KeyPath, list[tuple[KeyPath, object]]] = {}
+    several: dict[KeyPath, int] = {}
+    for path, space in spaces.items():
+        table = path[:2] if path[0] == "losses" else path[:1]
+        several[table] = several.get(table, 0) + 1
+        variants.setdefault(table, []).extend((path, value) for value in _to_check(space))
+    together = frozenset(table for table, number in several.items() if number > 1)
+    for row in itertools.zip_longest(*variants.values()):
+        chosen = usual | dict(each for each in row if each)
+        yield dataclasses.replace(document, data=with_values(document.data, chosen)), together
+
+
+def _to_check(space: Space) -> list[Any]:
+    """Return values of a range: where any of it is refused, one of these is, if bounds are all that a plugin asks."""
+    if isinstance(space, OneOf):
+        return space.choices
+    return [space.low, space.high, *([space.low + space.step] if space.step else [])]
 
 
 def ranges_as_text(spaces: Mapping[KeyPath, Space]) -> dict[str, str]:

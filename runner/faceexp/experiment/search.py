@@ -6,7 +6,16 @@ import json
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from faceexp.experiment.table import Table, unique
 
@@ -44,14 +53,25 @@ class Search(Table):
     )
 
 
+def _is_number(given: object, read: ValidatorFunctionWrapHandler) -> object:
+    """Tell once what is no number, not once for each kind of number."""
+    try:
+        return read(given)
+    except ValidationError:
+        raise PydanticCustomError("float_type", "Input should be a valid number") from None
+
+
+End = Annotated[int | float, WrapValidator(_is_number)]
+
+
 class Between(Table):
     """A range of numbers, written in the place of one: ``{ low = 0.1, high = 10.0, log = true }``."""
 
-    low: int | float = Field(description="The smallest value.")
-    high: int | float = Field(description="The largest value.")
+    low: End = Field(description="The smallest value.")
+    high: End = Field(description="The largest value.")
     log: bool = Field(False, description="Whether to search by orders of magnitude.")
-    step: int | float | None = Field(
-        None, gt=0, description="The distance between two values; without it, any value between low and high."
+    step: Annotated[int | float | None, WrapValidator(_is_number)] = Field(
+        None, description="The distance between two values; without it, any value between low and high."
     )
 
     @model_validator(mode="after")
@@ -62,6 +82,8 @@ class Between(Table):
             raise ValueError("log = true needs low > 0")
         if self.log and self.step is not None:
             raise ValueError("log and step exclude each other")
+        if self.step is not None and self.step <= 0:
+            raise ValueError(f"step = {self.step:g} is not above 0")
         if self.step is not None and self.low + self.step > self.high:
             raise ValueError("step is larger than the range")
         return self
@@ -72,6 +94,17 @@ class Between(Table):
         return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
 
     @property
+    def last(self) -> int | float:
+        """The largest value that is taken, which steps may not reach."""
+        if self.step is None:
+            return self.high
+        return min(self.high, _short(self.low + self._steps * self.step))
+
+    @property
+    def _steps(self) -> int:
+        return math.floor((self.high - self.low) / self.step + 1e-9) if self.step else 0
+
+    @property
     def middle(self) -> int | float:
         """A value in the middle, by orders of magnitude where the range is searched so."""
         return self.points(3)[1]
@@ -80,15 +113,19 @@ class Between(Table):
         """Return so many values at equal distances, both ends among them; fewer where there are not as many."""
         shares = [index / (count - 1) for index in range(count)] if count > 1 else [0.5]
         if self.step is not None:
-            steps = math.floor((self.high - self.low) / self.step + 1e-9)
-            values: list[int | float] = [self.low + round(share * steps) * self.step for share in shares]
+            values: list[int | float] = [self.low + round(share * self._steps) * self.step for share in shares]
         elif self.log:
             values = [self.low * (self.high / self.low) ** share for share in shares]
         else:
             values = [self.low + (self.high - self.low) * share for share in shares]
         if count > 1 and self.step is None:
             values[0], values[-1] = self.low, self.high
-        return list(dict.fromkeys(round(value) if self.whole else float(value) for value in values))
+        return list(dict.fromkeys(round(value) if self.whole else _short(value) for value in values))
+
+    @property
+    def of_fractions(self) -> Between:
+        """The range with every number between its ends, even where the ends are whole."""
+        return self.model_copy(update={"low": float(self.low), "high": float(self.high)})
 
     def holds(self, value: object) -> bool:
         """Return whether a value lies in the range, and on one of its steps."""
@@ -131,3 +168,8 @@ def suggestion(written: object) -> Space:
     table = {"choices": list(written)} if isinstance(written, list | tuple) else written
     space: Space = TypeAdapter(Space).validate_python(table)
     return space
+
+
+def _short(value: float) -> float:
+    """Return a number without what sums of decimal fractions leave behind: 0.1 + 2 * 0.1 is 0.3."""
+    return float(f"{value:.12g}")

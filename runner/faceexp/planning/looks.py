@@ -54,7 +54,9 @@ def further(plan: Plan, labels: Collection[str]) -> Further:
         labels: The losses that are still in question.
     """
     experiment = plan.resolved.experiment
-    seeds = next_seeds(experiment.seeds, plan.folds)
+    # Those of a search have chosen the settings that are compared.
+    taken = {*experiment.seeds, *(experiment.search.seeds if experiment.search else ())}
+    seeds = next_seeds(taken, plan.folds)
     later = dataclasses.replace(plan.resolved, experiment=experiment.model_copy(update={"seeds": seeds}))
     trials = tuple(trial for trial in trials_of(later, plan.folds) if trial.kind == "baseline" or trial.label in labels)
     parts = itertools.chain.from_iterable(splits(plan.labels, experiment.protocol, seed) for seed in seeds)

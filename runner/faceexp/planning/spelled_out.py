@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomli_w
 
-from faceexp.experiment.lines import KeyPath, TomlTable
+from faceexp.experiment.lines import TomlTable
 from faceexp.experiment.ranges import with_values
 from faceexp.experiment.schema import Experiment
 from faceexp.experiment.search import Space
 from faceexp.experiment.toml import as_table
-from faceexp.planning.candidates import Candidates, LossSpace
+from faceexp.planning.candidates import Candidates
+from faceexp.planning.dimensions import LossSpace
 
 # Behind the name of an experiment whose settings were chosen; a name has at most 100 letters.
 TUNED = "-tuned"
@@ -22,19 +23,39 @@ def asked(candidates: Candidates) -> str:
     What plugins suggest is written down as well, so that another version of a plugin changes nothing.
     """
     table = as_table(candidates.experiment)
-    shared = {path: space for path, space in candidates.written.items() if path[0] != "losses"}
-    spaces = candidates.spaces()
-    table["losses"] = [_with_ranges(loss, space, shared) for loss, space in zip(table["losses"], spaces, strict=True)]
+    shared = {path: _written(space) for path, space in candidates.written.items() if path[0] != "losses"}
+    table["losses"] = [
+        _with_ranges(_without_what_is_shared(loss, table, candidates.document.data["losses"][space.index]), space)
+        for loss, space in zip(table["losses"], candidates.spaces(), strict=True)
+    ]
     table["search"]["suggested"] = False
-    return tomli_w.dumps(with_values(table, {path: _written(space) for path, space in shared.items()}))
+    return tomli_w.dumps(with_values(table, shared))
 
 
-def _with_ranges(loss: TomlTable, space: LossSpace, shared: dict[KeyPath, Space]) -> TomlTable:
-    """Return the table of a loss with its ranges, but for those that it shares with others and has not replaced."""
+def _without_what_is_shared(loss: TomlTable, table: TomlTable, written: TomlTable) -> TomlTable:
+    """Return the table of a loss without what all losses have alike and the file has not written there.
+
+    Args:
+        loss: The table, with every default filled in.
+        table: That of the whole file.
+        written: What the file has written in the place of the first.
+    """
+    changed = dict(loss)
+    for name in ("pretrain", "finetune"):
+        if name in loss:
+            of_all, of_file = table[name], written.get(name, {})
+            own = {key: value for key, value in loss[name].items() if key in of_file or of_all.get(key) != value}
+            changed[name] = own
+    return {key: value for key, value in changed.items() if value != {}}
+
+
+def _with_ranges(loss: TomlTable, space: LossSpace) -> TomlTable:
+    """Return the table of a loss with its ranges; of those that it shares with others, the sampler's if it has one."""
+    has_sampler = "sampler" in loss.get("finetune", {})
     ranges = {
         each.path: _written(each.space)
         for each in space.dimensions
-        if shared.get(each.path) != each.space or each.path[0] in loss
+        if each.place[0] == "losses" or (has_sampler and each.path[:2] == ("finetune", "sampler"))
     }
     return with_values(loss, ranges)
 

@@ -77,6 +77,15 @@ class SettingRow:
 
 def budgets_sentence(search: SearchRecord) -> str:
     """Return what every loss was given, and what pruning saved."""
+    of_losses = _of_losses(search) if search.losses else ""
+    if search.phase1 is None:
+        return of_losses
+    number = f"{many(search.trials, 'trial')}, {many(search.phase1.trainings, 'training')}"
+    text = f"Trunk and phase 1, which all losses share, were searched first ({number}), and judged by their embedding"
+    return f"{text} of validation people. {of_losses}".rstrip()
+
+
+def _of_losses(search: SearchRecord) -> str:
     losses, planned = search.losses, search.trials * search.trainings
     steps, images = between([each.steps for each in losses]), between([each.images for each in losses])
     cells = f"{many(len(search.seeds), 'seed')} x {many(search.trainings // max(1, len(search.seeds)), 'fold')}"
@@ -137,6 +146,11 @@ def _ended(loss: SearchedRecord) -> str:
     return ", ".join([f"{states['ok']} of {len(loss.trials)}", *others])
 
 
+def every_part(search: SearchRecord) -> list[SearchedRecord]:
+    """Return what was searched, phase 1 first."""
+    return [*([search.phase1] if search.phase1 else []), *search.losses]
+
+
 def setting_rows(search: SearchRecord) -> list[SettingRow]:
     """Return what was found of each setting of each loss."""
     return [
@@ -150,7 +164,7 @@ def setting_rows(search: SearchRecord) -> list[SettingRow]:
             share="" if (share := loss.importances.get(name)) is None else f"{share * 100:.0f}",
             at_edge=name in loss.at_edge,
         )
-        for loss in search.losses
+        for loss in every_part(search)
         for name, words in loss.ranges.items()
     ]
 
@@ -160,7 +174,7 @@ def edges(search: SearchRecord) -> list[str]:
     return [
         f"{loss.label}: {name} = {value_text(loss.best.get(name))} lies at an end of what was tried "
         f"({loss.ranges[name]}); write a wider range, since a better value may lie beyond"
-        for loss in search.losses
+        for loss in every_part(search)
         for name in loss.at_edge
     ]
 
@@ -168,7 +182,7 @@ def edges(search: SearchRecord) -> list[str]:
 def failures(search: SearchRecord) -> list[str]:
     """Return for each loss how many trials failed or diverged, and why."""
     lines = []
-    for loss in search.losses:
+    for loss in every_part(search):
         failed = sum(trial.state in ("failed", "diverged") for trial in loss.trials)
         if failed:
             reasons = "; ".join(loss.reasons) or "no reason is known"
@@ -179,37 +193,36 @@ def failures(search: SearchRecord) -> list[str]:
 
 def tuning(run: RunRecord) -> Answer | None:
     """Return in a sentence what tuning gained on test over the defaults; ``None`` where nothing was searched."""
-    search = run.search
-    if search is None or not search.losses:
-        return None
+    return Answer("", f"Tuning: {_tuning(run, run.search)}") if run.search else None
+
+
+def _tuning(run: RunRecord, search: SearchRecord) -> str:
     metric, losses = primary(run), len(search.losses)
     kept = [loss.label for loss in search.losses if keeps_defaults(loss)]
-    rest = f" For {labels_in_words(kept)}, nothing better than the defaults was tried." if kept else ""
     if len(kept) == losses:
-        return Answer("", "Tuning: nothing better than the defaults was tried.")
-    if not search.gains:
-        alone = "Tuning: what it gained is not known, since the defaults are not in the comparison."
-        return Answer("", f"{alone}{rest}")
+        nothing = "nothing better than the defaults was tried"
+        return f"{nothing if losses else 'only trunk and phase 1 were searched, which all losses share'}."
+    rest = f" For {labels_in_words(kept)}, nothing better than the defaults was tried." if kept else ""
     tested = [claim for claim in search.gains if claim.p_corrected is not None]
     if not tested:
-        return Answer("", f"Tuning: what it gained on test cannot be said from so few trials.{rest}")
+        few = "what it gained on test cannot be said from so few trials"
+        alone = "what it gained is not known, since the defaults are not in the comparison"
+        return f"{few if search.gains else alone}.{rest}"
     parts = []
     for word in ("better", "worse"):
         claims = sorted(_of(tested, word), key=lambda claim: -abs(claim.difference or 0.0))
         if claims:
-            most = "most of all " if len(claims) > 1 else ""
-            verb = "is" if len(claims) == 1 else "are"
+            verb, most = ("are", "most of all ") if len(claims) > 1 else ("is", "")
             named = f"{most}{claims[0].label} by {points(claims[0], metric)}"
             parts.append(f"{len(claims)} {verb} shown to be {word}, {named}")
     if parts:
-        whose = f"with the chosen settings instead of the defaults, of {many(losses, 'loss', 'losses')}"
-        return Answer("", f"Tuning, in {metric.name} on test, {whose}: {'; '.join(parts)}.{rest}")
+        whose = f"of {many(losses, 'loss', 'losses')}, with the chosen settings instead of the defaults,"
+        return f"{whose} {'; '.join(parts)}, in {metric.name} on test.{rest}"
     largest = max(tested, key=lambda claim: _goodness(claim, metric))
     difference = f"{signed(largest.difference, metric.scale, metric.digits)} ({_interval(largest, metric)})"
-    return Answer(
-        "",
-        f"Tuning: no loss is shown to be better or worse in {metric.name} with the chosen settings than with its "
-        f"defaults; the largest gain is {difference}, of {largest.label}.{rest}",
+    return (
+        f"no loss is shown to be better or worse in {metric.name} with the chosen settings than with its defaults; the "
+        f"largest gain is {difference}, of {largest.label}.{rest}"
     )
 
 

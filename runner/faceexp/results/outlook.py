@@ -116,9 +116,9 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
     seconds, size = 0.0, 0.0
     pixels = plan.images[0].size
     # Which settings a search will choose is not known; each loss may have its default settings beside them.
-    at_defaults = _at_defaults(plan, search) if search and search.trainings_left else []
+    trainings = search.left if search else 0
+    at_defaults = _at_defaults(plan, search) if search and trainings else []
     of_losses += at_defaults
-    trainings = search.trainings_left if search else 0
     if missing or trainings:
         seconds += START + TRIAL * (len(missing) + len(at_defaults))
         size += RECORDS * (len(missing) + len(at_defaults))
@@ -133,12 +133,15 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
         seconds += sum(_seconds(loss, plan, pixels, step) for _, loss in of_losses)
         size += len(of_losses) * (statistics.mean(done.sizes) if done.sizes else _trained(plan, pixels))
         if search and trainings:
-            losses = search.plan.resolved.losses
-            of_one = statistics.mean(_seconds(loss, plan, pixels, step) for loss in losses)
-            seconds += trainings * (TRIAL + of_one) + len(search.plan.splits) * _shared_seconds(search.plan, pixels)
-            size += trainings * SEARCHED
-            size += len(search.plan.splits) * (_network(plan, pixels) + _features(search.plan, pixels))
-    all_trainings = search.chances.all_trainings if search else 0
+            of_one = statistics.mean(_seconds(loss, plan, pixels, step) for _, loss in of_losses)
+            shared = search.phase1.left if search.phase1 else 0
+            # Every training of phase 1 has features of its own.
+            cells_of_search = shared + (len(search.plan.splits) if search.losses and search.losses.left else 0)
+            seconds += (trainings - shared) * (TRIAL + of_one)
+            seconds += cells_of_search * _shared_seconds(search.plan, pixels)
+            size += (trainings - shared) * SEARCHED
+            size += cells_of_search * (_network(plan, pixels) + _features(search.plan, pixels))
+    all_trainings = search.trainings if search else 0
     return OutlookRecord(
         trials=len(plan.trials) + len(at_defaults),
         finished=len(done.trials),
@@ -154,7 +157,8 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
 def _at_defaults(plan: Plan, search: Prospect) -> list[tuple[Trial, ResolvedLoss]]:
     """Return the trials of losses that are searched, which their default settings have as well, if these are asked."""
     asked = search.plan.resolved.experiment.search
-    searched = {loss.label for loss in search.chances.losses} if asked and asked.defaults else set()
+    losses = search.losses.chances.losses if asked and asked.defaults and search.losses else ()
+    searched = {loss.label for loss in losses}
     return [(trial, trial.loss) for trial in plan.trials if trial.loss and trial.label in searched]
 
 

@@ -35,9 +35,9 @@ class TriedRecord(Record):
 
 
 class SearchedRecord(Record):
-    """The search of one loss."""
+    """The search of one loss, or of the trunk and phase 1."""
 
-    label: str = Field(description="The name of the loss's row.")
+    label: str = Field(description="The name of the loss's row; `phase 1`.")
     ranges: Mapping[str, str] = Field(description="What was searched: each setting with its values, in words.")
     suggested: tuple[str, ...] = Field(description="Settings whose values plugins suggest; the file has the rest.")
     logarithmic: tuple[str, ...] = Field((), description="Settings that were searched by orders of magnitude.")
@@ -53,8 +53,8 @@ class SearchedRecord(Record):
     )
     reasons: tuple[str, ...] = Field((), description="Why trials failed or diverged, each reason once.")
     trainings: Count = Field(description="How many trainings were made.")
-    steps: Count = Field(description="Optimiser steps of one training.")
-    images: Count = Field(description="Images of one training, repetitions counted.")
+    steps: Count = Field(description="Optimiser steps of one training; of phase 1, with the settings that were chosen.")
+    images: Count = Field(description="Images of one training, repetitions counted; likewise.")
     trials: tuple[TriedRecord, ...] = Field(description="Every trial, in order.")
 
 
@@ -69,6 +69,11 @@ class SearchRecord(Record):
     people_tested: Count = Field(
         description="How many people the comparison tests who took part in the search: in other splits of theirs, they "
         "are among those to train or to validate on."
+    )
+    phase1: SearchedRecord | None = Field(
+        None,
+        description="The search of the trunk and of phase 1, which all losses share; it came before theirs. Its score "
+        "is that of the phase-1 embedding.",
     )
     losses: tuple[SearchedRecord, ...] = Field(description="The search of each loss.")
     gains: tuple[ClaimRecord, ...] = Field(

@@ -9,13 +9,14 @@ import numpy as np
 from faceexp.evaluation.named import known
 from faceexp.experiment.asked import Asked
 from faceexp.experiment.search import Between
-from faceexp.planning.candidates import Dimension
+from faceexp.planning.dimensions import Dimension
 from faceexp.results.judge import Sampling
 from faceexp.results.schema import TrialRecord
 from faceexp.results.search_record import SearchedRecord, SearchRecord, TriedRecord
 from faceexp.results.verdict import ClaimRecord
+from faceexp.search.checks import DEFAULTS
 from faceexp.search.outcome import Searched
-from faceexp.search.tuned import DEFAULTS, Tuned
+from faceexp.search.tuned import Tuned
 from faceexp.statistics import claims
 from faceexp.statistics.comparisons import table_of
 from faceexp.statistics.differences import Rule
@@ -50,6 +51,7 @@ def record_of_search(
         seeds=search.seeds,
         trainings=tuned.trainings,
         people_tested=len(tested & tuned.people),
+        phase1=_searched(tuned.phase1) if tuned.phase1 else None,
         losses=losses,
         gains=_gains(losses, trials, sampling, asked),
     )
@@ -81,7 +83,7 @@ def _is_at_edge(dimension: Dimension, value: object) -> bool:
     space = dimension.space
     if not isinstance(space, Between) or not isinstance(value, int | float):
         return False
-    low, high, here = (np.log(each) if space.log else each for each in (space.low, space.high, value))
+    low, high, here = (float(np.log(each)) if space.log else each for each in (space.low, space.high, value))
     return not EDGE < (here - low) / (high - low) < 1 - EDGE
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from faceexp.search.chances import Chances
 from faceexp.search.outcome import Searched
 from faceexp.search.study import Study
-from faceexp.values import Event, Resolved
+from faceexp.values import Event, Note, Noted, Resolved
 
 STAGE = "search"
 ROUND = "round"
@@ -40,6 +40,11 @@ class SearchBegins(Event):
     chances: Chances
 
 
+def begins(chances: Chances) -> SearchBegins:
+    """Return that a search begins."""
+    return SearchBegins(STAGE, 0, chances.all_trials, chances=chances)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchGoesOn(Event):
     """So many trials of a search have ended, of all losses together."""
@@ -52,12 +57,20 @@ class SearchEnds(Event):
     """A search has ended.
 
     Attributes:
-        searched: What was tried of each loss.
+        searched: What was tried of each loss, before these of phase 1 if it was searched.
         resolved: The experiment that is compared from now on, with the settings that were chosen.
     """
 
     searched: tuple[Searched, ...]
     resolved: Resolved
+
+
+def waits_for(labels: Sequence[str]) -> Noted:
+    """Return that another process searches the same settings, so that this one waits."""
+    text = (
+        f"another process searches the same settings ({', '.join(labels)}); this one waits and then goes on from there"
+    )
+    return Noted("note", 1, 1, note=Note("search", text))
 
 
 def so_far(studies: Sequence[Study], trials: int) -> SearchGoesOn:

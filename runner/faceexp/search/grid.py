@@ -1,14 +1,14 @@
-"""Points at equal distances in what is searched of a loss."""
+"""Points at equal distances in what is searched."""
 
 from __future__ import annotations
 
 import itertools
 
 from faceexp.experiment.search import Between
-from faceexp.planning.candidates import LossSpace
+from faceexp.planning.dimensions import Varied
 
 
-def grid(space: LossSpace, trials: int) -> list[dict[str, object]]:
+def grid(space: Varied, trials: int) -> list[dict[str, object]]:
     """Return the points of the finest grid of at most so many points, which all dimensions share evenly.
 
     Choices are all taken, if there are not too many; of a range, as many values as fit, the ends among them.

@@ -1,4 +1,4 @@
-"""What a search has tried of each loss, and what it has chosen."""
+"""What a search has tried, and what it has chosen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from faceexp.planning.candidates import LossSpace
+from faceexp.planning.dimensions import Varied
 
 # ok: trained with all seeds and folds; pruned: ended before, since others did better; diverged: a number was not
 # finite; failed: an error was raised, or the values exclude each other.
@@ -37,17 +37,17 @@ class Tried:
 
 @dataclass(frozen=True)
 class Searched:
-    """The search of one loss.
+    """The search of one loss, or of phase 1.
 
     Attributes:
         space: What was searched.
         tried: Every trial, in order.
         importances: How much of the variance of the scores each setting explains; empty where that cannot be told.
-        steps: Optimiser steps of one training.
-        images: Images of one training, repetitions counted.
+        steps: Optimiser steps of one training; of phase 1, with the settings that were chosen.
+        images: Images of one training, repetitions counted; likewise.
     """
 
-    space: LossSpace
+    space: Varied
     tried: tuple[Tried, ...]
     importances: Mapping[str, float] = field(default_factory=dict)
     steps: int = 0

@@ -4,48 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from faceexp.data.splits import Split
 from faceexp.engine.on_demand import training
-from faceexp.engine.shared import training_labels
 from faceexp.errors import InputError
 from faceexp.experiment.search import Search
 from faceexp.planning.adapt import Training, with_batches
-from faceexp.planning.candidates import Candidates, LossSpace
-from faceexp.search.chances import chance_of
-from faceexp.search.events import ROUND, so_far
-from faceexp.search.outcome import Searched, State
+from faceexp.planning.candidates import Candidates
+from faceexp.planning.dimensions import LossSpace
+from faceexp.search.chances import Chance, Chances
+from faceexp.search.events import ROUND, so_far, waits_for
+from faceexp.search.inputs import inputs_of
+from faceexp.search.outcome import Searched
+from faceexp.search.running import Cell, Running
 from faceexp.search.study import Study, ended_trials
 from faceexp.store import Inputs, Store, digest
-from faceexp.values import Event, EventCallback, Note, Noted, Plan, ResolvedLoss, Score, TrainedTrial, Trial
+from faceexp.values import Event, EventCallback, Plan, ResolvedLoss, Score, TrainedTrial, Trial
 
-Cell = tuple[int, int]
 Train = Callable[[Sequence[Sequence[Trial]]], Iterator[TrainedTrial]]
-
-
-@dataclass
-class _Running:
-    """A loss in a round: its trial, and what is known of it so far."""
-
-    study: Study
-    number: int
-    loss: ResolvedLoss | None = None
-    scores: dict[Cell, float] = field(default_factory=dict)
-    state: State = "ok"
-    reason: str = ""
-
-    def scores_of(self, cells: Iterable[Cell]) -> list[float]:
-        """Return the scores of some seeds and folds, of those that have one."""
-        return [self.scores[cell] for cell in cells if cell in self.scores]
-
-    @property
-    def is_alive(self) -> bool:
-        return self.loss is not None and self.state == "ok"
+# Stages of trainings that whoever watches a search wants to see.
+STAGES = ("backend", "pretrain", "features")
 
 
 @dataclass(frozen=True)
@@ -87,26 +69,45 @@ class Rounds:
             while True:
                 goes_on = so_far(studies, self._search.trials)
                 self.on_event(goes_on)
-                proposals = [(study, study.next()) for study in studies]
-                begun = [self._begun(study, *proposed, fitting) for study, proposed in proposals if proposed]
+                begun = [
+                    self._begun(space, study, *proposed, fitting)
+                    for space, study in zip(spaces, studies, strict=True)
+                    if (proposed := study.next())
+                ]
                 if not begun:
-                    return tuple(self._outcome(study) for study in studies)
+                    return tuple(self._outcome(space, study) for space, study in zip(spaces, studies, strict=True))
                 rungs = [[cell] for cell in cells] if self._search.pruner != "none" else [cells]
                 for place, rung in enumerate(rungs):
                     # Phase 1 of a seed and fold is made once, so that the first round is divided by these.
                     self._train(train, begun, rung, by_cell=goes_on.done == 0, share=(place, len(rungs)))
+                    for running in begun:
+                        running.judge(cells)
                 for running in begun:
-                    running.study.tell(running.state, running.scores_of(cells), running.reason)
+                    running.tell(cells)
 
     def ended(self, spaces: Sequence[LossSpace]) -> int:
         """Return how many trials of these losses have ended before; nothing is trained and nobody waited for."""
         folders = (self.store.grown("search", self._inputs(space)) for space in spaces)
         return sum(ended_trials(folder) for folder in folders if folder)
 
-    def _outcome(self, study: Study) -> Searched:
+    def chances(self, spaces: Sequence[LossSpace]) -> Chances:
+        """Return what every loss gets."""
+        losses = [Chance.of(space, *self._budget(self._usual(space))) for space in spaces]
+        return Chances.of(self._search, self.plan, losses)
+
+    def _outcome(self, space: LossSpace, study: Study) -> Searched:
         """Return what came of the search of a loss."""
-        chance = chance_of(self.plan, study.space)
-        return Searched(study.space, study.tried(), study.importances(), chance.steps, chance.images)
+        steps, images = self._budget(self._usual(space))
+        return Searched(space, study.tried(), study.importances(), steps, images)
+
+    def _usual(self, space: LossSpace) -> ResolvedLoss:
+        """Return the loss as the plan has it, with any values in the place of ranges."""
+        return next(loss for loss in self.plan.resolved.losses if loss.entry.index == space.index)
+
+    def _budget(self, loss: ResolvedLoss) -> tuple[int, int]:
+        """Return steps and images of one training."""
+        steps = loss.entry.finetune.steps
+        return steps, steps * loss.sampler.supply().size
 
     @contextlib.contextmanager
     def _training(self) -> Iterator[Train]:
@@ -115,62 +116,59 @@ class Rounds:
 
     def _forward(self, event: Event) -> None:
         """Pass on what whoever watches wants to see of the trainings of a search."""
-        if event.stage in ("backend", "pretrain", "features"):
+        if event.stage in STAGES:
             self.on_event(event)
 
     def _studies(self, held: contextlib.ExitStack, spaces: Sequence[LossSpace], cells: int) -> list[Study]:
         """Open the journal of each loss. They are locked in the order of their keys, so that nobody waits for ever."""
-        inputs = {space.label: self._inputs(space) for space in spaces}
+        keys = {space.label: self._inputs(space) for space in spaces}
         folders = {
-            label: held.enter_context(self.store.growing("search", inputs[label], lambda: self._wait(spaces)))
-            for label in sorted(inputs, key=lambda label: digest(inputs[label]))
+            label: held.enter_context(self.store.growing("search", keys[label], lambda: self._wait(spaces)))
+            for label in sorted(keys, key=lambda label: digest(keys[label]))
         }
         return [Study(space, self._search, folders[space.label], cells) for space in spaces]
 
     def _wait(self, spaces: Sequence[LossSpace]) -> None:
         """Say that another process has the search."""
-        labels = ", ".join(space.label for space in spaces)
-        text = (
-            f"another process searches the same settings ({labels}); this run waits for it and then goes on from there"
-        )
-        self.on_event(Noted("note", 1, 1, note=Note("search", text)))
+        self.on_event(waits_for([space.label for space in spaces]))
 
     def _inputs(self, space: LossSpace) -> Inputs:
         """Return everything that determines the search of a loss."""
-        experiment = self.plan.resolved.experiment
-        loss = next(loss for loss in self.plan.resolved.losses if loss.entry.index == space.index)
+        loss = self._usual(space)
+        alike = [other for other in self.plan.resolved.losses if _is_alike(other, loss)]
         return {
-            "search": self._search.model_dump(mode="json", exclude={"defaults", "suggested"}),
-            "space": [[each.name, each.space.model_dump(mode="json"), each.default] for each in space.dimensions],
+            **inputs_of(self.plan, self._search, self.score, space),
             "loss": loss.loss.identity,
             "sampler": loss.sampler.identity,
             "entry": loss.entry.model_dump(mode="json", exclude={"label"}),
-            "model": self.plan.resolved.trunk.identity,
-            "embedding_dim": experiment.trunk.embedding_dim,
-            "augment": experiment.augment.model_dump(),
-            "images": self.plan.images_key,
-            "splits": digest([self._people(split) for split in self.plan.splits]),
-            "score": self.score.key,
+            # Of rows that differ by nothing but their names, each has a journal of its own.
+            "number": [other.entry.index for other in alike].index(space.index),
         }
 
-    def _people(self, split: Split) -> list[list[int]]:
-        """Return what a split trains and validates on: images and people."""
-        people = training_labels(self.plan.labels, split.train)[split.train]
-        judged = split.validation, self.plan.labels[split.validation]
-        return [split.train.tolist(), people.tolist(), *(each.tolist() for each in judged)]
-
-    def _begun(self, study: Study, number: int, values: Mapping[str, Any], fitting: Training) -> _Running:
-        running = _Running(study, number)
+    def _begun(
+        self, space: LossSpace, study: Study, number: int, values: Mapping[str, Any], fitting: Training
+    ) -> Running:
+        running = Running(study, number)
         try:
-            loss = self.candidates.loss(study.space, values)
-            alone = dataclasses.replace(self.plan.resolved, losses=(loss,))
-            running.loss = with_batches(alone, fitting).losses[0]
+            loss = self.candidates.loss(space, values)
         except InputError as error:
-            running.state, running.reason = "failed", str(error)
+            running.refuse(str(error))
+            return running
+        alone = dataclasses.replace(self.plan.resolved, losses=(loss,))
+        (loss,) = with_batches(alone, fitting).losses
+        # Most of this is refused before anything trains; here nothing gets through that was not thought of there.
+        usual = self._budget(self._usual(space))
+        if self._budget(loss) != usual:
+            steps, images = self._budget(loss)
+            running.refuse(f"{steps} steps with {images} images are not the {usual[0]} with {usual[1]} of the others")
+        elif not fitting.serves(loss.sampler.supply()):
+            running.refuse("the smallest training part cannot fill its batches")
+        else:
+            running.loss = loss
         return running
 
     def _train(
-        self, train: Train, begun: Sequence[_Running], rung: Sequence[Cell], *, by_cell: bool, share: tuple[int, int]
+        self, train: Train, begun: Sequence[Running], rung: Sequence[Cell], *, by_cell: bool, share: tuple[int, int]
     ) -> None:
         """Train the trials of a round with some seeds and folds; those that do worse than others end.
 
@@ -185,29 +183,22 @@ class Rounds:
         # A loss is compiled once in each process, so that its trainings go to one, unless that makes too few groups.
         by_cell = by_cell or len(alive) < (self.jobs or 1)
         groups: dict[object, list[Trial]] = {}
-        whose: dict[str, _Running] = {}
+        whose: dict[str, Running] = {}
         for running in alive:
             for cell in rung:
-                trial = self._trial(running, cell)
-                whose[trial.id] = running
-                groups.setdefault(cell if by_cell else trial.label, []).append(trial)
+                name = f"{running.label}-s{cell[0]}-f{cell[1]}"
+                whose[name] = running
+                trial = Trial(name, running.label, "loss", *cell, loss=running.loss)
+                groups.setdefault(cell if by_cell else running.label, []).append(trial)
         for number, trained in enumerate(train(list(groups.values())), 1):
-            _hear(whose[trained.trial.id], trained)
+            # The checkpoint that is kept has the highest score; where one has none, that is no number.
+            scores = [point.validation for point in trained.curve]
+            score = float(np.nanmax(scores)) if trained.status == "ok" else np.nan
+            whose[trained.trial.id].hear(trained.trial, trained.status, score, trained.reason)
             self.on_event(Event(ROUND, share[0] * len(whose) + number, share[1] * len(whose), trained.trial.label))
-        for running in alive:
-            if running.is_alive and running.study.report(running.scores_of(running.scores)):
-                running.state = "pruned"
-
-    def _trial(self, running: _Running, cell: tuple[int, int]) -> Trial:
-        label = f"{running.study.space.label}, trial {running.number + 1}"
-        return Trial(f"{label}-s{cell[0]}-f{cell[1]}", label, "loss", *cell, loss=running.loss)
 
 
-def _hear(running: _Running, trained: TrainedTrial) -> None:
-    """Take what came of one training of a trial."""
-    if trained.status == "ok":
-        # The checkpoint that is kept has the highest score; where one has none, that is no number.
-        scores = [point.validation for point in trained.curve]
-        running.scores[trained.trial.seed, trained.trial.fold] = float(np.nanmax(scores))
-    elif running.state == "ok":
-        running.state, running.reason = trained.status, trained.reason or trained.status
+def _is_alike(one: ResolvedLoss, other: ResolvedLoss) -> bool:
+    """Return whether two losses of a file differ by nothing but their places and names."""
+    names = {"label", "index", "setting_of"}
+    return one.entry.model_dump(exclude=names) == other.entry.model_dump(exclude=names)

@@ -1,8 +1,8 @@
-"""One search of one loss: Optuna proposes values, and its journal on the disk keeps what came of them.
+"""One search, of a loss or of phase 1: Optuna proposes values, and its journal on the disk keeps what came of them.
 
-A process may be killed at any moment. What is in the journal then stays, a trial that was begun goes on with the values
-it had, and every proposal depends on the trials before it and on a seed of its own alone. So a search that was
-interrupted ends with the same trials as one that was not.
+A process may be killed at any moment. The trials that have ended stay in the journal, and the one that was begun begins
+anew; what it has trained is in the store. Every value that is proposed depends on the trials before it and on a seed of
+its own alone. So a search that was interrupted ends with the same trials as one that was not.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from faceexp.engine.backend import derive_seed
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.search import Between, Search
-from faceexp.planning.candidates import Dimension, LossSpace
+from faceexp.planning.dimensions import Dimension, Varied
 from faceexp.search.grid import grid
+from faceexp.search.journal import opened
 from faceexp.search.outcome import State, Tried
 
 if TYPE_CHECKING:
@@ -49,19 +50,20 @@ def ended_trials(folder: Path) -> int:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    if not (folder / JOURNAL).is_file():
+    journal = folder / JOURNAL
+    if not journal.is_file():
         return 0
     try:
-        storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        storage = JournalStorage(JournalFileBackend(str(journal)))
         trials = optuna.load_study(study_name=NAME, storage=storage).get_trials(deepcopy=False)
-    except KeyError:  # a process was killed before it had begun the study
+    except (KeyError, ValueError):  # a process was killed before it had begun the study, or in the midst of a line
         return 0
     return sum(trial.state.is_finished() for trial in trials)
 
 
 @dataclass
 class Study:
-    """The search of one loss, as far as it has come.
+    """One search, as far as it has come.
 
     Args:
         space: What is searched.
@@ -70,7 +72,7 @@ class Study:
         cells: How many seeds and folds a trial is trained with.
     """
 
-    space: LossSpace
+    space: Varied
     search: Search
     folder: Path
     cells: int
@@ -80,79 +82,88 @@ class Study:
     def __post_init__(self) -> None:
         """Open the journal, or begin one."""
         import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        journal = self.folder / JOURNAL
+        self._study = self._opened(journal)
+        if any(trial.state == optuna.trial.TrialState.RUNNING for trial in self._trials):
+            # How far it came cannot be known, so that the others are written into a new journal.
+            ended, new = self._ended, journal.with_suffix(".new")
+            new.unlink(missing_ok=True)
+            self._opened(new).add_trials(ended)
+            new.replace(journal)
+            self._study = self._opened(journal)
+        begun = len(self._trials)
+        for values in self._first()[begun : self.search.trials]:
+            self._study.enqueue_trial({each.name: _plain(each, values[each.name]) for each in self.space.dimensions})
+
+    def _opened(self, journal: Path) -> optuna.Study:
+        import optuna
+
         pruners = {
             "none": optuna.pruners.NopPruner(),
             "median": optuna.pruners.MedianPruner(n_startup_trials=5),
             "hyperband": optuna.pruners.HyperbandPruner(min_resource=1, max_resource=self.cells),
         }
-        for lock in self.folder.glob(f"{JOURNAL}.lock*"):
-            # The store's lock lets nobody else in, so that this one was left by a process that was killed.
-            lock.unlink()
-        self._study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(self.folder / JOURNAL))),
+        return optuna.create_study(
+            storage=opened(journal),
             study_name=NAME,
             direction="maximize",
             load_if_exists=True,
             pruner=pruners[self.search.pruner],
         )
-        begun = len(self._trials)
-        for values in self._first()[begun : self.search.trials]:
-            self._study.enqueue_trial({each.name: _plain(each, values[each.name]) for each in self.space.dimensions})
 
     @property
     def _trials(self) -> list[optuna.trial.FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
+    @property
+    def _ended(self) -> list[optuna.trial.FrozenTrial]:
+        return [trial for trial in self._trials if trial.state.is_finished()]
+
     def _first(self) -> list[dict[str, object]]:
         """Return the settings that are tried before any are proposed: the defaults, and the points of a grid."""
         defaults = self.space.defaults
-        points = grid(self.space, self.search.trials) if self.search.sampler == "grid" else []
-        return [*([defaults] if defaults is not None else []), *(point for point in points if point != defaults)]
+        if self.search.sampler != "grid":
+            return [] if defaults is None else [defaults]
+        points = grid(self.space, self.search.trials)
+        if defaults is None or defaults in points:
+            return sorted(points, key=lambda point: point != defaults)
+        return [defaults, *grid(self.space, self.search.trials - 1)]
 
     def next(self) -> tuple[int, dict[str, Any]] | None:
-        """Return number and values of the next trial, one that was begun and not ended at first; nothing at the end."""
-        import optuna
-
-        begun = [trial for trial in self._trials if trial.state == optuna.trial.TrialState.RUNNING]
-        if begun:
-            number = begun[0].number
-            self._study.sampler = self._sampler(number)
-            self._trial = optuna.trial.Trial(self._study, begun[0]._trial_id)  # noqa: SLF001 - how Optuna itself resumes
-        else:
-            ended = sum(trial.state.is_finished() for trial in self._trials)
-            if ended >= self.search.trials:
-                return None
-            self._study.sampler = self._sampler(ended)
-            self._trial = self._study.ask()
+        """Return number and values of the next trial; nothing at the end."""
+        if len(self._ended) >= self.search.trials:
+            return None
+        self._trial = self._study.ask()
         return self._trial.number, {each.name: self._suggested(each) for each in self.space.dimensions}
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, number: int, name: str) -> optuna.samplers.BaseSampler:
+        """Return what proposes one value of one trial, whichever of its values a process has proposed before."""
         import optuna
 
-        seed = derive_seed("search", self.search.seeds[0], number)
+        seed = derive_seed("search", self.search.seeds[0], number, name)
         if self.search.sampler == "tpe":
-            return optuna.samplers.TPESampler(seed=seed)
+            return optuna.samplers.TPESampler(seed=seed, multivariate=False)
         return optuna.samplers.RandomSampler(seed=seed)
 
     def _suggested(self, dimension: Dimension) -> object:
         trial, name, space = self._trial, dimension.name, dimension.space
         assert trial is not None  # noqa: S101 - `next` has set it
+        self._study.sampler = self._sampler(trial.number, name)
         if not isinstance(space, Between):
-            return json.loads(trial.suggest_categorical(name, [json.dumps(choice) for choice in space.choices]))
+            choices = {_plain(dimension, choice): choice for choice in space.choices}
+            return choices[trial.suggest_categorical(name, list(choices))]
         if space.whole:
-            step = int(space.step or 1)
-            return trial.suggest_int(name, int(space.low), int(space.high), step=step, log=space.log)
-        return trial.suggest_float(name, space.low, space.high, step=space.step, log=space.log)
+            whole = int(space.step or 1)
+            return trial.suggest_int(name, int(space.low), int(space.last), step=whole, log=space.log)
+        step = None if space.step is None else float(space.step)
+        return trial.suggest_float(name, float(space.low), float(space.last), step=step, log=space.log)
 
     def report(self, scores: list[float]) -> bool:
         """Tell the scores of the seeds and folds so far, and return whether the trial should end."""
         assert self._trial is not None  # noqa: S101 - `next` has set it
-        if len(scores) not in self._study.trials[self._trial.number].intermediate_values:
-            self._trial.report(sum(scores) / len(scores), len(scores))
+        self._trial.report(sum(scores) / len(scores), len(scores))
         return self.search.pruner != "none" and len(scores) < self.cells and self._trial.should_prune()
 
     def tell(self, state: State, scores: list[float], reason: str = "") -> None:
@@ -182,14 +193,16 @@ class Study:
 
     def tried(self) -> tuple[Tried, ...]:
         """Return every trial that has ended."""
-        return tuple(self._read(trial) for trial in self._trials if trial.state.is_finished())
+        return tuple(map(self._read, self._ended))
 
     def _read(self, trial: optuna.trial.FrozenTrial) -> Tried:
         scores: list[float] = trial.user_attrs.get(SCORES, [])
         values = {}
         for each in self.space.dimensions:
             value = trial.params[each.name]
-            values[each.name] = value if isinstance(each.space, Between) else json.loads(value)
+            if not isinstance(each.space, Between):
+                value = next(choice for choice in each.space.choices if _plain(each, choice) == value)
+            values[each.name] = value
         state: State = trial.user_attrs.get(STATE, "failed")
         score = sum(scores) / len(scores) if scores and state in ("ok", "pruned") else None
         return Tried(trial.number, values, score, state, len(scores), trial.user_attrs.get(REASON, ""))
@@ -204,10 +217,12 @@ class Study:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it is inaccurate with few trials, the page says
             try:
-                return dict(optuna.importance.get_param_importances(self._study))
+                evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+                return dict(optuna.importance.get_param_importances(self._study, evaluator=evaluator))
             except (ValueError, RuntimeError, ZeroDivisionError):
                 return {}
 
 
-def _plain(dimension: Dimension, value: object) -> object:
-    return value if isinstance(dimension.space, Between) else json.dumps(value)
+def _plain(dimension: Dimension, value: Any) -> Any:  # noqa: ANN401 - whatever stands in a file
+    """Return a value as Optuna takes it: a choice may be a list or a table."""
+    return value if isinstance(dimension.space, Between) else json.dumps(value, sort_keys=True, default=str)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from faceexp.experiment.schema import Protocol
-from faceexp.planning.adapt import Training
-from faceexp.planning.candidates import Candidates, LossSpace
+from faceexp.planning.candidates import Candidates
+from faceexp.planning.dimensions import LossSpace, Varied
 from faceexp.planning.prepare import prepare
-from faceexp.search.chances import chances_of
-from faceexp.search.checks import check_chances
-from faceexp.search.events import STAGE, SearchBegins, SearchEnds
+from faceexp.search.checks import DEFAULTS, check_chances
+from faceexp.search.events import STAGE, SearchEnds, begins
 from faceexp.search.outcome import Searched
+from faceexp.search.phase1 import Phase1
 from faceexp.search.rounds import Rounds
 from faceexp.search.study import need_optuna
 from faceexp.store import Store
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved, ResolvedLoss, Score
-
-# What the row of a loss is called that has its default settings.
-DEFAULTS = "{} (defaults)"
 
 
 @dataclass(frozen=True)
@@ -31,35 +28,75 @@ class Tuned:
 
     Attributes:
         resolved: The experiment with the settings that were chosen, and with the losses at their defaults beside them.
+        phase1: The search of the trunk and of phase 1, if there was one.
         searched: The search of each loss.
         trainings: With how many seeds and folds each trial is trained.
         people: The labels of everybody whom some trial was trained or validated on.
     """
 
     resolved: Resolved
+    phase1: Searched | None
     searched: tuple[Searched, ...]
     trainings: int
     people: frozenset[int]
 
 
-def search_plan(candidates: Candidates, resolved: Resolved, store: Store) -> tuple[Plan, list[LossSpace]]:
-    """Return on what a search trains, and what it varies of each loss of which it varies anything.
+@dataclass(frozen=True)
+class Prepared:
+    """A search that was checked and may begin.
 
-    Args:
+    Attributes:
         candidates: What is searched.
         resolved: The experiment, with any values in the place of ranges.
-        store: Where decoded images are kept.
-
-    Raises:
-        InputError: Optuna is not installed, or the losses cannot be given equal chances.
+        plan: On what it trains.
+        spaces: What is searched of each loss.
+        shared: What is searched of the trunk and of phase 1, if anything is.
     """
-    need_optuna()
-    spaces = candidates.spaces()
-    # What there is to say of the data is said when the comparison is planned.
-    plan = prepare(_of_search(resolved), store, _ignore)
-    plan = dataclasses.replace(plan, is_search=True)
-    check_chances(candidates, spaces, Training.of(plan.labels, plan.splits))
-    return plan, [space for space in spaces if space.dimensions]
+
+    candidates: Candidates
+    resolved: Resolved
+    plan: Plan
+    spaces: tuple[LossSpace, ...]
+    shared: Varied | None
+
+    @classmethod
+    def of(cls, candidates: Candidates, resolved: Resolved, store: Store) -> Prepared:
+        """Check a search.
+
+        Args:
+            candidates: What is searched.
+            resolved: The experiment, with any values in the place of ranges.
+            store: Where decoded images are kept.
+
+        Raises:
+            InputError: Optuna is not installed, or the losses cannot be given equal chances.
+        """
+        need_optuna()
+        spaces, shared = candidates.spaces(), candidates.phase1()
+        # What there is to say of the data is said when the comparison is planned.
+        plan = _plan(resolved, store)
+        check_chances(candidates, spaces, shared, plan)
+        return cls(candidates, resolved, plan, spaces, shared)
+
+    @property
+    def varied(self) -> list[LossSpace]:
+        """The losses of which something is searched."""
+        return [space for space in self.spaces if space.dimensions]
+
+    def phase1(self, store: Store, score: Score, on_event: EventCallback, jobs: int | None) -> Phase1:
+        """Return what searches the trunk and phase 1."""
+        return Phase1(self.candidates, _of_search(self.resolved), self.plan, store, score, on_event, jobs)
+
+    def rounds(self, store: Store, score: Score, on_event: EventCallback, jobs: int | None) -> Rounds:
+        """Return what searches the losses."""
+        return Rounds(self.candidates, self.plan, store, score, on_event, jobs)
+
+    def after(self, of_phase1: Searched, store: Store) -> Prepared:
+        """Return the search of the losses, with the trunk and the phase 1 that were chosen."""
+        assert self.shared is not None  # noqa: S101 - nobody searches otherwise
+        assert of_phase1.best is not None  # noqa: S101 - otherwise it would have raised an error
+        candidates, resolved = self.candidates.with_phase1(self.resolved, self.shared, of_phase1.best.values)
+        return Prepared(candidates, resolved, _plan(resolved, store), self.spaces, None)
 
 
 def tuned(
@@ -86,17 +123,28 @@ def tuned(
         InputError: Optuna is not installed, or the losses cannot be given equal chances.
         StoreError: The store cannot be read or written.
     """
-    plan, varied = search_plan(candidates, resolved, store)
-    used = np.concatenate([part for split in plan.splits for part in (split.train, split.validation)])
-    people = frozenset(np.unique(plan.labels[used]).tolist())
+    search = Prepared.of(candidates, resolved, store)
+    splits, labels = search.plan.splits, search.plan.labels
+    used = np.concatenate([part for split in splits for part in (split.train, split.validation)])
+    people = frozenset(np.unique(labels[used]).tolist())
     if note := people_note(len(people & set(tested)), resolved.experiment.protocol):
         on_event(Noted("note", 1, 1, note=note))
-    chances = chances_of(plan, varied)
-    on_event(SearchBegins(STAGE, 0, chances.trials * len(varied), chances=chances))
-    searched = Rounds(candidates, plan, store, score, on_event, jobs).run(varied)
-    chosen = Tuned(_with_settings(candidates, resolved, searched), searched, len(plan.splits), people)
-    on_event(SearchEnds(STAGE, 1, 1, searched=searched, resolved=chosen.resolved))
-    return chosen
+    of_phase1 = None
+    if search.shared:
+        phase1 = search.phase1(store, score, on_event, jobs)
+        on_event(begins(phase1.chances(search.shared)))
+        of_phase1 = phase1.run(search.shared)
+        search = search.after(of_phase1, store)
+    searched: tuple[Searched, ...] = ()
+    if search.varied:
+        rounds = search.rounds(store, score, on_event, jobs)
+        on_event(begins(rounds.chances(search.varied)))
+        searched = rounds.run(search.varied)
+    by_index = {space.index: each for space, each in zip(search.varied, searched, strict=True)}
+    chosen = _with_settings(search.candidates, search.resolved, search.spaces, by_index)
+    every = (of_phase1, *searched) if of_phase1 else searched
+    on_event(SearchEnds(STAGE, 1, 1, searched=every, resolved=chosen))
+    return Tuned(chosen, of_phase1, searched, len(splits), people)
 
 
 def people_note(shared: int, protocol: Protocol) -> Note | None:
@@ -119,6 +167,10 @@ def people_note(shared: int, protocol: Protocol) -> Note | None:
     return Note("search", text)
 
 
+def _plan(resolved: Resolved, store: Store) -> Plan:
+    return dataclasses.replace(prepare(_of_search(resolved), store, _ignore), is_search=True)
+
+
 def _ignore(event: Event) -> None:
     pass
 
@@ -132,16 +184,18 @@ def _of_search(resolved: Resolved) -> Resolved:
     return dataclasses.replace(resolved, experiment=experiment, sets=(), pretrained=())
 
 
-def _with_settings(candidates: Candidates, resolved: Resolved, searched: Sequence[Searched]) -> Resolved:
+def _with_settings(
+    candidates: Candidates, resolved: Resolved, spaces: Sequence[LossSpace], searched: Mapping[int, Searched]
+) -> Resolved:
     """Return the experiment with the best settings of each loss, and with its default ones beside them."""
     search = resolved.experiment.search
     assert search is not None  # noqa: S101 - nobody searches otherwise
-    by_index = {each.space.index: each for each in searched}
+    of_index = {space.index: space for space in spaces}
     losses: list[ResolvedLoss] = []
     for loss in resolved.losses:
-        result = by_index.get(loss.entry.index)
-        default = candidates.default(result.space) if result else None
-        best = candidates.loss(result.space, result.best.values) if result and result.best else default
+        space, result = of_index[loss.entry.index], searched.get(loss.entry.index)
+        default = candidates.default(space) if result else None
+        best = candidates.loss(space, result.best.values) if result and result.best else default
         chosen = best or loss
         if default is None or not search.defaults or _is_same(default, chosen):
             losses.append(chosen)

@@ -35,6 +35,9 @@ MEMORY = "plugins.json"
 LOCKS = "locks"
 # Among the kinds of artefacts: what processes left half written when they were killed.
 UNFINISHED = "unfinished"
+# Seconds that one who removes an artefact waits for whoever uses it. To check or to seal one takes far less; work that
+# grows may be in use for hours.
+PATIENCE = 2.0
 # The name of an artefact, and that of the folder in which one is being made.
 KEY = re.compile("[0-9a-f]{32}")
 DRAFT = re.compile(r"\.([0-9a-f]{32})-\w+")
@@ -112,14 +115,15 @@ class Store:
         key = digest(inputs)
         path = self._path(kind, key)
         description = {"kind": kind, "key": key, "inputs": inputs}
-        with self._locked(kind, path.name, on_wait):
+        with self._locked(kind, path.name, on_wait=on_wait):
             with explained(self.root):
                 self._mark()
                 if kind_in(path / MANIFEST) != kind:
                     remove(path)
                     path.mkdir(parents=True)
                     seal(path, description)
-            yield path
+            with explained(self.root, lambda error: is_of_the_place(error) or not path.is_dir()):
+                yield path
             with explained(self.root):
                 seal(path, description)
 
@@ -161,14 +165,14 @@ class Store:
         """Remove every artefact and what killed processes have left, and nothing else.
 
         Whatever lies beside the artefacts was not put there by a store, and stays. So does what another process is
-        making at this moment.
+        making at this moment, and work of its that grows.
 
         Raises:
             InputError: See :meth:`check_mark`.
         """
         self.check_mark()
         for kind, folder in list(self._artefacts()):
-            with self._locked(kind, folder.name), explained(self.root):
+            with contextlib.suppress(TimeoutError), self._locked(kind, folder.name, PATIENCE), explained(self.root):
                 remove(folder)
         self.remove_leftovers()
         with contextlib.suppress(OSError):
@@ -226,16 +230,27 @@ class Store:
         return filelock.FileLock(locks / f"{kind}-{name}.lock")
 
     @contextlib.contextmanager
-    def _locked(self, kind: str, name: str, on_wait: Callable[[], object] = lambda: None) -> Iterator[None]:
-        import filelock
+    def _locked(
+        self, kind: str, name: str, seconds: float = -1, on_wait: Callable[[], object] = lambda: None
+    ) -> Iterator[None]:
+        """Let nobody else in; wait for whoever is in, for so many seconds at most.
 
-        with explained(self.root):
+        Args:
+            kind: The kind of artefact.
+            name: Its name.
+            seconds: How long to wait; for ever if it is negative.
+            on_wait: Is called before this process waits.
+
+        Raises:
+            TimeoutError: The time is over.
+        """
+        with explained(self.root, lambda error: not isinstance(error, TimeoutError)):
             lock = self._lock(kind, name)
             try:
                 lock.acquire(blocking=False)
-            except filelock.Timeout:
+            except TimeoutError:
                 on_wait()
-                lock.acquire()
+                lock.acquire(timeout=seconds)
         try:
             yield
         finally:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faceexp.report.page.figures import COLOURS, GREY, Figure, PageJson, plain_text, short
+from faceexp.report.searched import every_part
 from faceexp.report.settings_in_words import score_text, value_text, values_text
 from faceexp.results.search_record import SearchedRecord, SearchRecord, TriedRecord
 
@@ -28,7 +29,7 @@ def charts(search: SearchRecord | None) -> list[PageJson]:
             "parallel": parallel(loss),
             "importances": importances(loss),
         }
-        for loss in (search.losses if search else ())
+        for loss in (every_part(search) if search else ())
     ]
 
 

@@ -37,15 +37,19 @@ def _searched(resolved: Resolved, candidates: Candidates) -> str:
     """Return how many trainings a search has, and which trials it adds."""
     search = resolved.experiment.search
     losses = sum(1 for space in candidates.spaces() if space.dimensions)
-    if search is None or not losses:
+    if search is None:
         return ""
-    number = losses * search.trials * len(search.seeds) * resolved.folds
+    number = search.trials * len(search.seeds) * resolved.folds
+    before = f"; before that, trunk and phase 1 are searched: {many(number, 'training')}" if candidates.phase1() else ""
+    if not losses:
+        return before
+    number *= losses
     ways = [
         many(losses, "loss", "losses"),
         many(search.trials, "trial"),
         many(len(search.seeds), "seed"),
         many(resolved.folds, "fold"),
     ]
-    text = f"; before that, settings are searched for: {many(number, 'training')} ({' x '.join(ways)})"
+    text = f"{before}; before that, settings are searched for: {many(number, 'training')} ({' x '.join(ways)})"
     more = losses * len(resolved.experiment.seeds) * resolved.folds
     return text + (f", and up to {many(more, 'trial')} more at default settings" if search.defaults else "")

@@ -29,7 +29,9 @@ def searched(run: RunRecord, search: SearchRecord, *, told: bool = False) -> Ren
         told: Whether the reader has the notes of the run above it.
     """
     run, search = shown((run, search))
-    parts: list[RenderableType] = [Text(budgets_sentence(search)), _losses(run, search), _settings(search)]
+    parts: list[RenderableType] = [Text(budgets_sentence(search))]
+    parts += [_losses(run, search)] if search.losses else []
+    parts += [_settings(search)]
     return Group(*parts, *_below(run, search, told=told))
 
 

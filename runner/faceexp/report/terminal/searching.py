@@ -75,7 +75,7 @@ class Searching:
     @property
     def total(self) -> int:
         """How many trials there are, of all losses together."""
-        return self.chances.trials * len(self.chances.losses)
+        return self.chances.all_trials
 
     def on_event(self, event: Event, now: float) -> None:
         """Take an event of the search; others are left alone."""
@@ -100,7 +100,8 @@ class Searching:
         if self._is_over or not (is_over or now - self._told >= EVERY or (self._is_first and self.pace.rounds > 0)):
             return None
         self._told, self._is_first, self._is_over = now, False, is_over
-        parts = [f"search: {self.done:,} of {many(self.total, 'trial')} done"]
+        what = "search of phase 1" if self.chances.is_phase1 else "search"
+        parts = [f"{what}: {self.done:,} of {many(self.total, 'trial')} done"]
         if self.of_round[0] and not is_over:
             parts.append("{:,} of {:,} trainings of this round".format(*self.of_round))
         if best := self.best(NAMED):
@@ -134,7 +135,10 @@ class Searching:
     def round_text(self) -> str:
         """Return how far the round is."""
         number = min((standing.done for standing in self.standings), default=0) + 1
-        return f"round {min(number, self.chances.trials):,} of {self.chances.trials:,}, a trial of each loss"
+        place = f"{min(number, self.chances.trials):,} of {self.chances.trials:,}"
+        return (
+            f"trial {place} of trunk and phase 1" if self.chances.is_phase1 else f"round {place}, a trial of each loss"
+        )
 
     def round_amount(self) -> str:
         """Return how many trainings of the round have ended; nothing before any."""
@@ -144,17 +148,19 @@ class Searching:
 
 def chances_sentence(chances: Chances) -> str:
     """Return in one sentence what every loss gets, before anything trains."""
-    losses = len(chances.losses)
+    losses, trainings = len(chances.losses), f"{chances.trainings:,} trainings"
     of_each = f"{many(chances.trials, 'trial')} x {many(chances.seeds, 'seed')} x {many(chances.folds, 'fold')}"
     most = " at most, since trials may end early" if chances.prunes else ""
+    if chances.is_phase1:
+        return (
+            f"The trunk and phase 1, which all losses share, are searched first: {of_each} = {trainings} of phase 1"
+            f"{most}, judged by its embedding on validation people."
+        )
     steps = between([each.steps for each in chances.losses])
     images = between([each.images for each in chances.losses])
     whom = f"each of the {losses:,} losses gets the same:" if losses > 1 else "the loss gets"
     all_of_them = f"; {chances.all_trainings:,} trainings in all" if losses > 1 else ""
-    return (
-        f"Settings are searched for first, on validation people: {whom} {of_each} = {chances.trainings:,} "
-        f"trainings{most}, each of {steps} steps and {images} images{all_of_them}."
-    )
+    return f"Settings are searched for on validation people: {whom} {of_each} = {trainings}{most}, each of {steps} steps and {images} images{all_of_them}."
 
 
 def chances_table(chances: Chances) -> RenderableType:
