@@ -67,9 +67,7 @@ class SearchEnds(Event):
 
 def waits_for(labels: Sequence[str]) -> Noted:
     """Return that another process searches the same settings, so that this one waits."""
-    text = (
-        f"another process searches the same settings ({', '.join(labels)}); this one waits and then goes on from there"
-    )
+    text = f"another process searches the same settings ({', '.join(labels)}); this one waits until it has ended"
     return Noted("note", 1, 1, note=Note("search", text))
 
 

@@ -136,9 +136,9 @@ class Searching:
         """Return how far the round is."""
         number = min((standing.done for standing in self.standings), default=0) + 1
         place = f"{min(number, self.chances.trials):,} of {self.chances.trials:,}"
-        return (
-            f"trial {place} of trunk and phase 1" if self.chances.is_phase1 else f"round {place}, a trial of each loss"
-        )
+        if self.chances.is_phase1:
+            return f"trial {place} of trunk and phase 1"
+        return f"round {place}, a trial of each loss"
 
     def round_amount(self) -> str:
         """Return how many trainings of the round have ended; nothing before any."""
@@ -160,7 +160,10 @@ def chances_sentence(chances: Chances) -> str:
     images = between([each.images for each in chances.losses])
     whom = f"each of the {losses:,} losses gets the same:" if losses > 1 else "the loss gets"
     all_of_them = f"; {chances.all_trainings:,} trainings in all" if losses > 1 else ""
-    return f"Settings are searched for on validation people: {whom} {of_each} = {trainings}{most}, each of {steps} steps and {images} images{all_of_them}."
+    return (
+        f"Settings are searched for on validation people: {whom} {of_each} = {trainings}{most}, each of {steps} steps "
+        f"and {images} images{all_of_them}."
+    )
 
 
 def chances_table(chances: Chances) -> RenderableType:
