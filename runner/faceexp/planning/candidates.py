@@ -213,6 +213,11 @@ class Candidates:
         entry = self._entry(self._written(space), needed, left_out)
         return resolved_loss(entry, self.registry) if entry else None
 
+    def place_of_sampler(self, space: LossSpace) -> KeyPath:
+        """Return where the file says how the batches of a loss are drawn."""
+        own: KeyPath = ("losses", space.index, "finetune", "sampler")
+        return own if _holds(self.document.data, own) else own[2:]
+
     def _written(self, space: LossSpace) -> LossEntry:
         return next(entry for entry in self.experiment.losses if entry.index == space.index)
 

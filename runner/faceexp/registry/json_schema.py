@@ -23,7 +23,7 @@ def schema() -> JsonSchema:
     # Imported here: it takes a tenth of a second, which the other commands about plugins do without.
     from faceexp.experiment.ranges import ALIKE
     from faceexp.experiment.schema import Experiment, ModelRef, PluginRef, PretrainedEntry
-    from faceexp.registry.range_schema import a_range_or, add_ranges, with_ranges
+    from faceexp.registry.range_schema import a_choice_or, add_ranges, with_ranges
 
     registry = discover()
     whole = Experiment.model_json_schema(mode="validation")
@@ -38,7 +38,7 @@ def schema() -> JsonSchema:
     definitions["SetEntry"]["properties"]["dataset"] = {"$ref": "#/$defs/dataset"}
     add_ranges(definitions)
     definitions["model"] = _plugin_schema("model", registry, ModelRef, definitions, ranges=True)
-    whole["properties"]["model"] = a_range_or({"$ref": "#/$defs/model"})
+    whole["properties"]["model"] = a_choice_or({"$ref": "#/$defs/model"})
     from faceexp.experiment.detect import USUAL, Detect
 
     detect, keys = _plugin_schema("detector", registry, Detect, definitions, usual=USUAL), definitions["Detect"]
@@ -46,7 +46,7 @@ def schema() -> JsonSchema:
     properties = {**keys["properties"], **detect.get("properties", {})}
     definitions["Detect"] = {**detect, "properties": properties, "description": keys["description"]}
     definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions, ranges=True)
-    definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
+    definitions["Finetune"]["properties"]["sampler"] = a_choice_or({"$ref": "#/$defs/sampler"})
     definitions["Pretrain"] = with_ranges(definitions["Pretrain"])
     definitions["Finetune"] = with_ranges(definitions["Finetune"], {"sampler", *ALIKE["finetune"]})
     row = _plugin_schema("model", registry, PretrainedEntry, definitions, "pretrained")
@@ -169,7 +169,7 @@ def _one(name: str, cls: type[Plugin], keys: JsonSchema, definitions: JsonSchema
 def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
     from faceexp.experiment.ranges import ALIKE
     from faceexp.experiment.schema import Finetune, LossEntry, Pretrain
-    from faceexp.registry.range_schema import with_ranges
+    from faceexp.registry.range_schema import a_choice_or, with_ranges
 
     # A loss may override any part of these tables, so that none of their keys is required.
     for model in (Pretrain, Finetune):
@@ -185,7 +185,7 @@ def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
     sampler = {"type": "object", "allOf": [{"if": {"required": ["plugin"]}, "then": shared}, _offering(shared)]}
     definitions["FinetuneOverrides"]["properties"] = {
         **definitions["FinetuneOverrides"]["properties"],
-        "sampler": sampler,
+        "sampler": a_choice_or(sampler),
     }
     keys = {
         "label": {"type": "string", "description": "Name of the row."},

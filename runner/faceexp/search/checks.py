@@ -45,7 +45,7 @@ def check_chances(candidates: Candidates, spaces: Sequence[LossSpace], shared: V
             (loss,) = with_batches(dataclasses.replace(plan.resolved, losses=(loss,)), training).losses
             supply = loss.sampler.supply()
             first = first or (space.label, supply.size)
-            place = ("losses", space.index, "finetune", "sampler")
+            place = candidates.place_of_sampler(space)
             if supply.size != first[1]:
                 message = (
                     f"a batch of {space.label} has {supply.size} images, one of {first[0]} has {first[1]}: where "

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import optuna
 
 JOURNAL, NAME = "journal.log", "search"
-# What the journal keeps of a trial beside its values and its score.
-STATE, SCORES, REASON = "state", "scores", "reason"
+# What the journal keeps of a trial beside its values and its score: state, scores and reason, in one line of it.
+OUTCOME = "outcome"
 # A loss that diverges is worth less than any that guesses.
 DIVERGED = 0.0
 
@@ -163,8 +163,10 @@ class Study:
     def report(self, scores: list[float]) -> bool:
         """Tell the scores of the seeds and folds so far, and return whether the trial should end."""
         assert self._trial is not None  # noqa: S101 - `next` has set it
+        if self.search.pruner == "none":
+            return False
         self._trial.report(sum(scores) / len(scores), len(scores))
-        return self.search.pruner != "none" and len(scores) < self.cells and self._trial.should_prune()
+        return len(scores) < self.cells and self._trial.should_prune()
 
     def tell(self, state: State, scores: list[float], reason: str = "") -> None:
         """End the trial.
@@ -178,9 +180,7 @@ class Study:
 
         trial = self._trial
         assert trial is not None  # noqa: S101 - `next` has set it
-        trial.set_user_attr(STATE, state)
-        trial.set_user_attr(SCORES, scores)
-        trial.set_user_attr(REASON, reason)
+        trial.set_user_attr(OUTCOME, [state, scores, reason])
         if state == "ok":
             self._study.tell(trial.number, sum(scores) / len(scores))
         elif state == "pruned":
@@ -196,16 +196,17 @@ class Study:
         return tuple(map(self._read, self._ended))
 
     def _read(self, trial: optuna.trial.FrozenTrial) -> Tried:
-        scores: list[float] = trial.user_attrs.get(SCORES, [])
+        state: State
+        scores: list[float]
+        state, scores, reason = trial.user_attrs[OUTCOME]
         values = {}
         for each in self.space.dimensions:
             value = trial.params[each.name]
             if not isinstance(each.space, Between):
                 value = next(choice for choice in each.space.choices if _plain(each, choice) == value)
             values[each.name] = value
-        state: State = trial.user_attrs.get(STATE, "failed")
         score = sum(scores) / len(scores) if scores and state in ("ok", "pruned") else None
-        return Tried(trial.number, values, score, state, len(scores), trial.user_attrs.get(REASON, ""))
+        return Tried(trial.number, values, score, state, len(scores), reason)
 
     def importances(self) -> Mapping[str, float]:
         """Return how much each setting matters to the score, by Optuna; nothing where it cannot tell."""
