@@ -213,7 +213,10 @@ def _formulas(module: Path) -> list[str]:
 
 
 def _resolve(value: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a reference stands for, or the value itself."""
+    """Return what a reference stands for, or the value itself; where a range may stand in its place, the value."""
+    if "else" in value:
+        told = {key: part for key, part in value.items() if key not in ("if", "then", "else", "anyOf")}
+        value = {**told, **value["else"]}
     name = str(value.get("$ref", "")).rpartition("/")[2]
     return {**schema["$defs"][name], **value} if name else value
 
@@ -318,12 +321,13 @@ def _option(option: Mapping[str, Any]) -> dict[str, str]:
     """Return the row of a plugin's option."""
     required = option["default"] == "required"
     unit = "" if option["unit"] == "none" else option["unit"]
+    searched = f" `[search]` tries {option['search']}." if option["search"] else ""
     return {
         "name": option["name"],
         "type": _text(option["type"]),
         "bounds": ", ".join(part for part in (option["bounds"].replace("= ", f"={NO_BREAK}"), unit) if part),
         "default": "required" if required else _default(option["default"]),
-        "description": _text(option["description"]),
+        "description": _text(f"{option['description']}{searched}"),
     }
 
 

@@ -16,19 +16,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceexp.contract import FaceData
-from faceexp.errors import InputError, Problem
+from faceexp.errors import InputError
 from faceexp.evaluation.declared import metric_problems
 from faceexp.experiment import parse, toml
 from faceexp.experiment.ranges import ranges_as_text, ranges_of, settled
-from faceexp.experiment.references import Reference
 from faceexp.experiment.schema import Experiment
 from faceexp.planning.candidates import Candidates
 from faceexp.planning.issues import UnplannableError
 from faceexp.planning.lists import with_lists
 from faceexp.planning.paths import Paths
-from faceexp.planning.problems import at_their_lines, hinting_at_backslashes, only_labels, plugin_problems
+from faceexp.planning.problems import (
+    at_their_lines,
+    hinting_at_backslashes,
+    only_labels,
+    path_and_plugin_problems,
+    until_problems,
+)
 from faceexp.planning.range_problems import range_problems
 from faceexp.planning.resolve import resolve, with_labels
+from faceexp.planning.spelled_out import asked as asked_of
+from faceexp.planning.spelled_out import settled_experiment
 from faceexp.planning.words import with_words
 from faceexp.registry.installed import Registry, discover
 from faceexp.store import Store, default_root, digest, remove_unfinished, write_text
@@ -37,6 +44,7 @@ from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved, Tr
 if TYPE_CHECKING:
     # Everything about results is imported where a run begins: `faceexp validate` only reads and checks a file.
     from faceexp.results.folder import RunFolder
+    from faceexp.results.outlook import OutlookRecord
     from faceexp.results.schema import RunRecord, TrialRecord
     from faceexp.results.search_record import SettingRecord
     from faceexp.run import Run
@@ -79,9 +87,9 @@ def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] =
     document = settled(document, ranges.spaces)
     experiment, problems, references = parse.parse(document)
     paths = Paths(document, registry)
-    problems += _path_and_plugin_problems(paths, references)
+    problems += path_and_plugin_problems(paths, references)
     problems += metric_problems(document)
-    problems += _until_problems(document, experiment)
+    problems += until_problems(document, experiment)
     problems = [*ranges.besides(problems), *ranges.problems]
     problems += [] if problems else range_problems(paths, ranges.spaces)
     if problems or experiment is None:
@@ -94,25 +102,6 @@ def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] =
         return Study(document, experiment, with_lists(resolve(experiment, registry)), candidates)
     except UnplannableError as error:
         raise at_their_lines(document, error) from error
-
-
-def _path_and_plugin_problems(paths: Paths, references: list[Reference]) -> list[Problem]:
-    """Return which files are missing, and what else is wrong with plugins and their options."""
-    missing = dict(paths.missing(references))
-    placed = [paths.of_reference(reference) for reference in references]
-    # What a plugin says of a file that is missing is not told as well; it knows no points of a grid.
-    places = [place[:-1] if "grid" in place else place for place in missing]
-    told = tuple(f"{toml.spell(place)}: " for place in places)
-    others = plugin_problems(paths.document, placed, paths.registry)
-    return [*missing.values(), *(problem for problem in others if not problem.message.startswith(told))]
-
-
-def _until_problems(document: toml.Document, experiment: Experiment | None) -> list[Problem]:
-    """Return why a run cannot go on until its questions are decided: further seeds have to test other people."""
-    if experiment is None or experiment.verdict.until == "seeds" or not experiment.protocol.seeds_share_test:
-        return []
-    message = "decided needs a protocol whose further seeds test other people: open_set or closed_set, no split_seed"
-    return [document.problem(("verdict", "until"), message)]
 
 
 @dataclass(frozen=True)
@@ -199,7 +188,6 @@ class Study:
         from faceexp.planning.looks import further
         from faceexp.results.collect import collect, split_records
         from faceexp.results.events import Looked
-        from faceexp.results.finish import tell_models
         from faceexp.results.judge import judge, sampling_of
         from faceexp.results.looks import goes_on, looked
         from faceexp.results.searches import record_of_search
@@ -212,7 +200,10 @@ class Study:
         used_store = Store(Path(store) if store else default_root())
         used_store.remove_leftovers()
         remove_unfinished(folder.root)
-        plan, searched = self._settled_plan(used_store, on_event, jobs)
+        plan, searched = self.plan(used_store, on_event), None
+        if self.candidates:
+            write_text(folder.spec, asked_of(self.candidates))
+            plan, searched = self._tuned_plan(plan, self.candidates, used_store, on_event, jobs)
         parts = split_records(plan, plan.splits)
         forget_other_data(folder, [split.key for split in parts])
         self._write_what_is_planned(folder, plan, jobs or 1)
@@ -246,21 +237,39 @@ class Study:
         results = collect(
             self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict, folder, settings, before
         )
-        tell_models(folder, records, verdict)
         well = [record.id for record in records if record.status == "ok" and record.kind != "baseline"]
         return _finished(folder, results, order, well, pictures)
 
-    def _settled_plan(self, store: Store, on_event: EventCallback, jobs: int | None) -> tuple[Plan, Tuned | None]:
-        """Return the plan; where the file searches for settings, the one with those that were chosen."""
-        plan = self.plan(store, on_event)
-        if self.candidates is None:
-            return plan, None
+    def _tuned_plan(
+        self, plan: Plan, candidates: Candidates, store: Store, on_event: EventCallback, jobs: int | None
+    ) -> tuple[Plan, Tuned]:
+        """Search, and return the plan with the settings that were chosen."""
         from faceexp.evaluation.checkpoints import ValidationAuc
         from faceexp.search.tuned import tuned
 
+        tested = {int(plan.labels[image]) for split in plan.splits for image in split.test}
         with self._mistakes_in_the_data():
-            chosen = tuned(self.candidates, self.resolved, store, ValidationAuc(), on_event, jobs)
+            chosen = tuned(candidates, self.resolved, store, ValidationAuc(), on_event, jobs, tested)
         return dataclasses.replace(self, resolved=chosen.resolved, candidates=None).plan(store), chosen
+
+    def outlook(self, store: Store, jobs: int, on_event: EventCallback = ignore) -> OutlookRecord:
+        """Return what a run will take; data are read, and nothing is trained.
+
+        Raises:
+            InputError: The experiment cannot be run with these data.
+        """
+        from faceexp.evaluation.checkpoints import ValidationAuc
+        from faceexp.results.outlook import outlook
+        from faceexp.search.prospect import prospect
+
+        plan, search = self.plan(store, on_event), None
+        if self.candidates:
+            with self._mistakes_in_the_data():
+                search = prospect(self.candidates, self.resolved, store, ValidationAuc())
+            if not search.left:
+                # Then what was chosen is read from the journals.
+                plan, _ = self._tuned_plan(plan, self.candidates, store, ignore, jobs)
+        return outlook(plan, store, jobs, search)
 
     def _write_what_is_planned(self, folder: RunFolder, plan: Plan, jobs: int) -> None:
         """Write what is known before anything trains."""
@@ -268,7 +277,10 @@ class Study:
         from faceexp.results.environment import environment
         from faceexp.results.jsonable import to_json
 
-        write_text(folder.spec, toml.dump(plan.resolved.experiment))
+        if self.candidates:
+            write_text(folder.tuned, toml.dump(settled_experiment(plan.resolved.experiment)))
+        else:
+            write_text(folder.spec, toml.dump(plan.resolved.experiment))
         write_text(folder.environment, to_json(environment(plan.resolved, jobs)))
         if any(each.shared for each in plan.sets):
             write_text(folder.overlap, overlap_csv(plan))
@@ -289,10 +301,13 @@ def _finished(
     folder: RunFolder, results: RunRecord, order: Collection[str], well: Collection[str], pictures: Collection[int]
 ) -> Run:
     """Write the results of a run and its pages, and remove what is not of this run."""
+    from faceexp.results.finish import tell_models
     from faceexp.results.jsonable import to_json
     from faceexp.results.tidy import keep_only
     from faceexp.run import Run
 
+    if results.verdict:
+        tell_models(folder, results.trials, results.verdict)
     write_text(folder.results, to_json(results))
     keep_only(folder, order, well, pictures)
     finished = Run(folder.root, results)

@@ -44,6 +44,7 @@ NoteKind = Literal[
     "crops",
     "groups",
     "templates",
+    "search",
     "failures",
     "uneven",
     "few_people",
@@ -308,9 +309,9 @@ class Event:
     """Progress of a run, for whoever watches it.
 
     Attributes:
-        stage: ``images``, ``backend`` (TensorFlow starts), ``rehearsal`` (trunk and losses are called once),
-            ``pretrain``, ``features``, ``finetune``, ``trial`` (one has ended), ``note`` (see :class:`Noted`),
-            ``compare`` (all have ended; what they found is compared and written).
+        stage: ``images``, ``backend`` (TensorFlow starts), ``rehearsal`` (trunk and losses are called once), ``search``
+            and ``round`` (of a search), ``pretrain``, ``features``, ``finetune``, ``trial`` (one has ended), ``note``
+            (see :class:`Noted`), ``compare`` (all have ended; what they found is compared and written).
         done: Units of work done, of ``total``.
         label: The loss, where there is one.
         value: The loss value, where there is one.

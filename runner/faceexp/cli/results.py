@@ -84,6 +84,12 @@ def report(
             "--settings", help="Show a row for each setting of a loss, not only for the one by which it is judged."
         ),
     ] = False,
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search", help="Also show what a search has tried of each loss, what was chosen, and what that gained."
+        ),
+    ] = False,
     html: Annotated[
         Path | None,
         typer.Option(
@@ -112,7 +118,7 @@ def report(
     from faceexp import run as runs
     from faceexp.report import formats
     from faceexp.report.terminal import run as terminal
-    from faceexp.report.terminal.sets import sets_table
+    from faceexp.report.terminal.beside import beside
 
     finished = runs.open_run(folder)
     finished = finished.with_settings if settings else finished.shown
@@ -120,11 +126,7 @@ def report(
         finished = finished.on(test_set)
     metric = _metric(finished.results, sort, "--sort")
     asked_columns = _columns(finished.results, columns)
-    if groups and finished.results.groups is None:
-        message = (
-            'the run has no groups; name columns of its data, as in [evaluation] groups = ["sex"], and run it again'
-        )
-        raise InputError(Problem(message, "--groups"))
+    _refuse_what_is_not_there(finished.results, groups=groups, search=search)
     with writing("--html", html):
         if html:
             for problem in finished.write_page(html):
@@ -151,25 +153,28 @@ def report(
         chosen=finished.model_to_use(),
     )
     show(table, runs.open_run(folder).results if as_json and test_set is None else finished.results, as_json=as_json)
-    if not as_json:
-        if over_sets := sets_table(finished.results, output_console().width, str(folder)):
-            output_console().print(over_sets)
-        _print_further(finished.results, metric, matrix=matrix, groups=groups)
+    asked = {"matrix": matrix, "groups": groups, "search": search, "notes": notes}
+    below = beside(finished.results, metric, output_console().width, str(folder), **asked)
+    for renderable, soft_wrap in () if as_json else below:
+        output_console().print(renderable, soft_wrap=soft_wrap)
 
 
-def _print_further(run: "RunRecord", metric: "Metric", *, matrix: bool, groups: bool) -> None:
-    """Print what ``report`` shows on demand alone."""
-    from faceexp.report.columns import trains
-    from faceexp.report.terminal import run as terminal
-    from faceexp.report.terminal.groups import groups as tables
+def _refuse_what_is_not_there(run: "RunRecord", *, groups: bool, search: bool) -> None:
+    """Refuse to show what the run does not have.
 
-    console = output_console()
-    if matrix:
-        console.print(terminal.matrix(run, metric), soft_wrap=True)
-        if trains(run):
-            console.print(terminal.budgets(run))
-    if groups:
-        console.print(tables(run, console.width))
+    Raises:
+        InputError: It lacks something that is asked.
+    """
+    if groups and run.groups is None:
+        message = (
+            'the run has no groups; name columns of its data, as in [evaluation] groups = ["sex"], and run it again'
+        )
+        raise InputError(Problem(message, "--groups"))
+    if search and run.search is None:
+        remedy = (
+            "leave --set out, since settings are judged by the test part" if run.measured_on else "[search] does that"
+        )
+        raise InputError(Problem(f"no settings were searched for here; {remedy}", "--search"))
 
 
 def _columns(run: "RunRecord", keys: str | None) -> "list[Metric] | None":

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -136,7 +137,7 @@ def carry_out(
     untrained: set[str] = set()
     _check_writable(out, store)
     with quiet() as stderr:
-        say(outline(study.resolved), "bold", stderr, prose=True)
+        say(outline(study.resolved, study.candidates), "bold", stderr, prose=True)
         for remark in study.resolved.remarks:
             say(remark, "yellow", stderr, prose=True)
         try:
@@ -155,6 +156,8 @@ def carry_out(
     if over_sets and not as_json:
         output_console().print(over_sets)
     say(f"results in {finished.folder}")
+    if finished.results.search:
+        say(f"what was tried of each loss, and what that gained: faceexp report {finished.folder} --search")
     say(f"data, sources and method: faceexp report {finished.folder} --notes")
     if finished.failed:
         raise typer.Exit(1)
@@ -164,11 +167,10 @@ def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json
     """Look at the data as a run does, and print what the run will take. Decoded images are kept for the run."""
     from faceexp.report.terminal.outline import outline
     from faceexp.report.terminal.outlook import outlook_text
-    from faceexp.results.outlook import outlook
     from faceexp.store import Store, default_root
 
     with quiet() as stderr:
-        say(outline(study.resolved), "bold", stderr, prose=True)
+        say(outline(study.resolved, study.candidates), "bold", stderr, prose=True)
         with counting(stderr, "images decoded", 100) as on_progress:
 
             def count(event: "Event") -> None:
@@ -176,8 +178,7 @@ def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json
                     on_progress(100 * event.done // max(event.total, 1))
 
             used_store = Store(store or default_root())
-            plan = study.plan(used_store, _saying_notes(count, stderr, set(), tracebacks=False))
-        expected = outlook(plan, used_store, jobs)
+            expected = study.outlook(used_store, jobs, _saying_notes(count, stderr, set(), tracebacks=False))
     show(outlook_text(expected, study.experiment.verdict), expected, as_json=as_json)
 
 
@@ -211,7 +212,9 @@ def _displaying(
     from rich.live import Live
 
     from faceexp.report.terminal.progress import Display, ended
+    from faceexp.report.terminal.searching import Searching
     from faceexp.results.events import TrialEnded
+    from faceexp.search.events import ROUND, STAGE, SearchBegins, SearchEnds
 
     if is_screen(console):
         display = Display(study.resolved)
@@ -220,9 +223,20 @@ def _displaying(
             display.end()
         return
 
+    search: Searching | None = None
+
     def write(event: "Event") -> None:
+        nonlocal search
         if isinstance(event, TrialEnded):
             say(ended(event.trial, event.done, event.total, is_told=event.label in untrained), "", console)
+        if isinstance(event, SearchBegins):
+            search = Searching(event.chances)
+        if search:
+            search.on_event(event, time.monotonic())
+            if event.stage in (STAGE, ROUND) and (line := search.line(time.monotonic())):
+                say(line, "", console)
+        if isinstance(event, SearchEnds):
+            search = None
 
     yield _saying_notes(write, console, untrained, tracebacks=tracebacks)
 
@@ -232,7 +246,9 @@ def _saying_notes(
 ) -> "EventCallback":
     """Return a callback that also says what is noted before anything trains: above a live display, or in the log."""
     from faceexp.report.answers import so_far
+    from faceexp.report.terminal.searching import chances_sentence, chances_table, chosen_table
     from faceexp.results.events import Looked
+    from faceexp.search.events import SearchBegins, SearchEnds
     from faceexp.values import Noted, Refused
 
     def say_or_forward(event: "Event") -> None:
@@ -246,7 +262,12 @@ def _saying_notes(
             return
         if isinstance(event, Looked):
             say(so_far(event.verdict, event.total), "cyan", console, prose=True)
+        if isinstance(event, SearchBegins):
+            say(chances_sentence(event.chances), "bold", console, prose=True)
+            console.print(chances_table(event.chances))
         on_event(event)
+        if isinstance(event, SearchEnds):
+            console.print(chosen_table(event))
 
     return say_or_forward
 
@@ -282,7 +303,7 @@ def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False)
             print_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
             raise typer.Exit(2) from None
         raise
-    text = outline(study.resolved)
+    text = outline(study.resolved, study.candidates)
     if as_json:
         print_json({"valid": True, "problems": [], "remarks": study.resolved.remarks, "outline": text})
     else:

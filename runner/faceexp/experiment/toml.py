@@ -119,6 +119,11 @@ def parse_text(text: str, name: str, overrides: tuple[str, ...] = (), folder: Pa
 
 def dump(experiment: Experiment) -> str:
     """Return the resolved experiment as TOML that :func:`read` takes again: grids spelled out, defaults filled in."""
+    return tomli_w.dumps(as_table(experiment))
+
+
+def as_table(experiment: Experiment) -> TomlTable:
+    """Return the resolved experiment as the data of such a file."""
     data = experiment.model_dump(mode="json", exclude={"losses"}, exclude_none=True)
     tables = [data["dataset"], *data.get("pretrained", ()), data["preprocess"].get("detect", {})]
     tables += [data["model"]] if "model" in data else []
@@ -146,4 +151,4 @@ def dump(experiment: Experiment) -> str:
             sampler = loss["finetune"]["sampler"]
             sampler.update(sampler.pop("options"))
         losses.append(loss)
-    return tomli_w.dumps({**data, **({"losses": losses} if losses else {})})
+    return {**data, **({"losses": losses} if losses else {})}

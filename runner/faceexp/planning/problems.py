@@ -13,8 +13,9 @@ from faceexp.experiment.detect import Detect
 from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, short
 from faceexp.experiment.references import Reference
 from faceexp.experiment.schema import Experiment, LossEntry, ModelRef, PluginRef
-from faceexp.experiment.toml import Document
+from faceexp.experiment.toml import Document, spell
 from faceexp.planning.issues import UnplannableError
+from faceexp.planning.paths import Paths
 from faceexp.registry.installed import Registry
 
 
@@ -32,6 +33,17 @@ def plugin_problems(document: Document, references: Iterable[Reference], registr
         except ValidationError as error:
             problems += list(_option_problems(document, reference, registry, error))
     return problems
+
+
+def path_and_plugin_problems(paths: Paths, references: list[Reference]) -> list[Problem]:
+    """Return which files are missing, and what else is wrong with plugins and their options."""
+    missing = dict(paths.missing(references))
+    placed = [paths.of_reference(reference) for reference in references]
+    # What a plugin says of a file that is missing is not told as well; it knows no points of a grid.
+    places = [place[:-1] if "grid" in place else place for place in missing]
+    told = tuple(f"{spell(place)}: " for place in places)
+    others = plugin_problems(paths.document, placed, paths.registry)
+    return [*missing.values(), *(problem for problem in others if not problem.message.startswith(told))]
 
 
 # Keys that stand beside the options of a plugin, in tables that have some.
@@ -110,3 +122,11 @@ def hinting_at_backslashes() -> Iterator[None]:
 def at_their_lines(document: Document, error: UnplannableError) -> InputError:
     """Return what makes an experiment impossible, each mistake at its line of the file."""
     return InputError([document.problem(issue.path, issue.message) for issue in error.issues])
+
+
+def until_problems(document: Document, experiment: Experiment | None) -> list[Problem]:
+    """Return why a run cannot go on until its questions are decided: further seeds have to test other people."""
+    if experiment is None or experiment.verdict.until == "seeds" or not experiment.protocol.seeds_share_test:
+        return []
+    message = "decided needs a protocol whose further seeds test other people: open_set or closed_set, no split_seed"
+    return [document.problem(("verdict", "until"), message)]

@@ -59,6 +59,7 @@ class OptionDescription:
         bounds: Which values are allowed.
         unit: What its number counts.
         description: What it does.
+        search: The values that ``[search]`` tries where the file gives none; empty where it leaves the option alone.
     """
 
     name: str
@@ -67,6 +68,7 @@ class OptionDescription:
     bounds: str
     unit: str
     description: str
+    search: str = ""
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,18 @@ def _options(cls: type[Plugin]) -> Iterator[OptionDescription]:
             bounds=_bounds(properties[name]),
             unit=properties[name].get("unit", "none"),
             description=field.description or "",
+            search=_search(field.json_schema_extra),
         )
+
+
+def _search(told: object) -> str:
+    """Return the range that an option suggests to a search, in words."""
+    if not isinstance(told, dict) or "search" not in told:
+        return ""
+    # Imported here, as in `json_schema`.
+    from faceexp.experiment.search import suggestion
+
+    return str(suggestion(told["search"]))
 
 
 def _type_name(schema: JsonSchema) -> str:

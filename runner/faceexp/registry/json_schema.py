@@ -21,7 +21,9 @@ from faceexp.registry.installed import BrokenPluginError, Registry, discover
 def schema() -> JsonSchema:
     """Return the JSON schema of experiment files, with the options of every installed plugin."""
     # Imported here: it takes a tenth of a second, which the other commands about plugins do without.
+    from faceexp.experiment.ranges import ALIKE
     from faceexp.experiment.schema import Experiment, ModelRef, PluginRef, PretrainedEntry
+    from faceexp.registry.range_schema import a_choice_or, add_ranges, with_ranges
 
     registry = discover()
     whole = Experiment.model_json_schema(mode="validation")
@@ -34,7 +36,9 @@ def schema() -> JsonSchema:
     definitions["dataset"] = _plugin_schema("dataset", registry, PluginRef, definitions)
     whole["properties"]["dataset"] = {"$ref": "#/$defs/dataset"}
     definitions["SetEntry"]["properties"]["dataset"] = {"$ref": "#/$defs/dataset"}
-    whole["properties"]["model"] = _plugin_schema("model", registry, ModelRef, definitions)
+    add_ranges(definitions)
+    definitions["model"] = _plugin_schema("model", registry, ModelRef, definitions, ranges=True)
+    whole["properties"]["model"] = a_choice_or({"$ref": "#/$defs/model"})
     from faceexp.experiment.detect import USUAL, Detect
 
     detect, keys = _plugin_schema("detector", registry, Detect, definitions, usual=USUAL), definitions["Detect"]
@@ -51,10 +55,13 @@ def schema() -> JsonSchema:
             **_or_false(allowed),
             "allOf": [_offering(found)],
         }
-    definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions)
-    definitions["Finetune"]["properties"]["sampler"] = {"$ref": "#/$defs/sampler"}
+    definitions["sampler"] = _plugin_schema("sampler", registry, PluginRef, definitions, ranges=True)
+    definitions["Finetune"]["properties"]["sampler"] = a_choice_or({"$ref": "#/$defs/sampler"})
     definitions["classifier"] = _classifier_schema(registry, definitions["Pretrain"]["properties"]["loss"])
     definitions["Pretrain"]["properties"]["loss"] = {"$ref": "#/$defs/classifier"}
+    tables_of_training = {"sampler", "optimizer", "schedule", "proxies", "loss"}
+    definitions["Pretrain"] = with_ranges(definitions["Pretrain"], tables_of_training)
+    definitions["Finetune"] = with_ranges(definitions["Finetune"], {*tables_of_training, *ALIKE["finetune"]})
     row = _plugin_schema("model", registry, PretrainedEntry, definitions, "pretrained")
     whole["properties"]["pretrained"] = {"type": "array", "items": row}
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
@@ -112,15 +119,35 @@ def _plugin_schema(
     definitions: JsonSchema,
     use: str = "",
     usual: str = "",
+    *,
+    ranges: bool = False,
 ) -> JsonSchema:
-    """Return the schema of a table that names a plugin, or means the usual one where it names none."""
+    """Return the schema of a table that names a plugin, or means the usual one where it names none.
+
+    Args:
+        kind: The kind of plugin.
+        registry: The installed plugins.
+        table: What the table has beside options.
+        definitions: Takes the table of each plugin.
+        use: What the table is for, if not for its kind alone.
+        usual: The plugin that is meant where none is named.
+        ranges: Whether a range may stand in the place of each value.
+    """
+    from faceexp.registry.range_schema import a_choice_or, with_ranges
+
     keys = table.model_json_schema()["properties"]
     for key in ("options", "index"):
         keys.pop(key, None)
     tables = {name: _one(name, cls, keys, definitions) for name, cls in _classes(kind, registry).items()}
     if usual in tables:
         tables[usual]["required"].remove("plugin")
-    return _by_plugin(use or kind, tables, definitions, usual)
+    if not ranges:
+        return _by_plugin(use or kind, tables, definitions, usual)
+    tables = {name: with_ranges(each, {"plugin"}) for name, each in tables.items()}
+    made = _by_plugin(use or kind, tables, definitions, usual)
+    if tables:
+        made["properties"]["plugin"] = a_choice_or(made["properties"]["plugin"])
+    return made
 
 
 def _by_plugin(kind: str, tables: dict[str, JsonSchema], definitions: JsonSchema, usual: str = "") -> JsonSchema:
@@ -169,18 +196,25 @@ def _one(name: str, cls: type[Plugin], keys: JsonSchema, definitions: JsonSchema
 
 
 def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
+    from faceexp.experiment.ranges import ALIKE
     from faceexp.experiment.schema import Finetune, LossEntry, Pretrain
+    from faceexp.registry.range_schema import a_choice_or, with_ranges
 
     # A loss may override any part of these tables, so that none of their keys is required.
     for model in (Pretrain, Finetune):
         part = {**definitions[model.__name__], "required": []}
         definitions[f"{model.__name__}Overrides"] = part
+    # Every loss gets as much of phase 1.
+    for key in ALIKE["pretrain"]:
+        alike = Pretrain.model_json_schema()["properties"][key]
+        properties = definitions["PretrainOverrides"]["properties"]
+        definitions["PretrainOverrides"]["properties"] = {**properties, key: alike}
     # A sampler table without a plugin overrides options of the shared sampler, whichever that is.
     shared = {"$ref": "#/$defs/sampler"}
     sampler = {"type": "object", "allOf": [{"if": {"required": ["plugin"]}, "then": shared}, _offering(shared)]}
     definitions["FinetuneOverrides"]["properties"] = {
         **definitions["FinetuneOverrides"]["properties"],
-        "sampler": sampler,
+        "sampler": a_choice_or(sampler),
     }
     keys = {
         "label": {"type": "string", "description": "Name of the row."},
@@ -193,6 +227,7 @@ def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
         table = _one(name, cls, keys, definitions)
         options = {key: value for key, value in table["properties"].items() if key not in {*keys, "plugin"}}
         grid = {key: {"type": "array", "minItems": 1, "items": value} for key, value in options.items()}
+        table = with_ranges(table, {*keys, "plugin"})
         table["properties"]["grid"] = {"type": "object", "properties": grid, "additionalProperties": False}
         # An option that the plugin requires may be given by the grid instead.
         table["required"] = ["plugin"]

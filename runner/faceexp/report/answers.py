@@ -141,7 +141,7 @@ def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
     for word, verb in (("better", "better"), ("worse", "worse")):
         claims = sorted(_of(tested, word), key=lambda claim: -abs(claim.difference or 0.0))
         if claims:
-            named = [f"{claim.label} by {_points(claim, metric)}" for claim in claims[:NAMED]]
+            named = [f"{claim.label} by {points(claim, metric)}" for claim in claims[:NAMED]]
             rest = [f"{len(claims) - NAMED} more"] if len(claims) > NAMED else []
             parts.append(f"{many(len(claims), 'loss is', 'losses are')} {verb}: {together(named + rest)}")
     if not parts:
@@ -153,7 +153,7 @@ def _helps(verdict: VerdictRecord, metric: Metric) -> Answer:
     return Answer(question, f"Compared with the {verdict.reference} in {metric.name}, {'; '.join(parts)}.")
 
 
-def _points(claim: ClaimRecord, metric: Metric) -> str:
+def points(claim: ClaimRecord, metric: Metric) -> str:
     """Return ``5.1 points (2.0 to 8.3)``: a difference without its sign, and its interval turned likewise."""
     difference, ends = claim.difference or 0.0, claim.interval or (0.0, 0.0)
     if difference < 0:

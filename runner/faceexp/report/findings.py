@@ -178,8 +178,9 @@ def _sentences(texts: Iterable[str]) -> list[str]:
 
 
 def notes(run: RunRecord) -> list[str]:
-    """Return the notes that the page shows as notes: the one about a closed set is already among the warnings."""
-    return [note.text for note in run.remarks if note.kind != "closed_set"]
+    """Return the notes that the page shows as notes: others stand among the warnings, or beside what was searched."""
+    elsewhere = {"closed_set"} | ({"search"} if run.search else set())
+    return [note.text for note in run.remarks if note.kind not in elsewhere]
 
 
 def remarks(run: RunRecord) -> list[str]:

@@ -13,6 +13,7 @@ from faceexp.report.columns import compared, judged, mean_and_interval, primary,
 from faceexp.report.effort import more_people, seeds_of, ways
 from faceexp.report.findings import is_closed
 from faceexp.report.findings import verdict as told_apart
+from faceexp.report.searched import tuning
 from faceexp.report.used import used_sentence
 from faceexp.report.words import many
 from faceexp.results.schema import RunRecord
@@ -43,7 +44,7 @@ def _finding(run: RunRecord) -> list[Answer]:
     if nothing_is_tested(verdict):
         return [_untested(run)]
     metric = primary(run)
-    sentences = [_guessing(run, verdict), _people(run, verdict), _losses(run, verdict, metric)]
+    sentences = [_guessing(run, verdict), _people(run, verdict), _losses(run, verdict, metric), tuning(run)]
     if verdict.looks:
         sentences.append(
             Answer("", f"The run ended after {many(len(verdict.looks), 'look')}: {ended_because(verdict)}.")

@@ -46,6 +46,7 @@ from faceexp.results.set_record import SetRecord
 from faceexp.results.settings import hidden, judged
 from faceexp.results.spreadsheets import csv_cells
 from faceexp.results.verdict import VerdictRecord
+from faceexp.search.tuned import people_note
 from faceexp.statistics import comparisons as statistics
 from faceexp.statistics import power
 from faceexp.store import content_of, digest
@@ -87,7 +88,8 @@ def collect(
     ratio, average = sampling.ratio, sampling.average_seeds
     summary, comparisons = compared(trials, ratio, average_seeds=average)
     budgets = tuple(budgets_of(every, search.trials if search else None, hidden(settings)))
-    notes = (*plan.notes, *_uneven(plan))
+    shared = people_note(search.people_tested, experiment.protocol) if search else None
+    notes = (*plan.notes, *_uneven(plan), *([shared] if shared else []))
     by_group = plan.groups or any(each.groups for each in plan.sets)
     is_lost = plan.lost or any(each.lost for each in plan.sets)
     needed = [trial.id for trial in trials] if by_group or is_lost else []

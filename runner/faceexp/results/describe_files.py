@@ -42,6 +42,8 @@ CONTENTS: Mapping[str, str] = {
     "are any",
     "results.json": "every trial, every mean and every comparison",
     "spec.toml": "the experiment with every default filled in; `faceexp run spec.toml` repeats the run",
+    "tuned.toml": "the same with the settings that a search has chosen, if there was one; `faceexp run tuned.toml` "
+    "trains these without searching. `spec.toml` then has the ranges",
     "environment.json": "the machine, the packages and the plugins that the run was made with",
     "trials/<id>.json": "one trial with its curves, its histograms and its hardest pairs",
     "pictures/<number>.png": "the images of the hardest pairs, as the networks see them",

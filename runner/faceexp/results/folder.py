@@ -128,6 +128,11 @@ class RunFolder:
         return self.root / "spec.toml"
 
     @property
+    def tuned(self) -> Path:
+        """The same with the settings that a search has chosen, if there was one."""
+        return self.root / "tuned.toml"
+
+    @property
     def environment(self) -> Path:
         """The file that names the machine and the software."""
         return self.root / "environment.json"

@@ -79,6 +79,8 @@ def on_set(run: RunRecord, name: str) -> RunRecord:
             "notes": tuple(note.text for note in notes),
             "note_kinds": tuple(note.kind for note in notes),
             "published": None,
+            # What tuning gained was judged on the test part.
+            "search": None,
             "groups": faces.groups,
             "failures": faces.failures,
             "over_sets": None,

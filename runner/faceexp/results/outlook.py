@@ -22,6 +22,7 @@ from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.baselines import PCA, PIXELS, UNTRAINED
 from faceexp.results.measure import measure
 from faceexp.results.record import Count, Record
+from faceexp.search.prospect import Prospect
 from faceexp.store import Store
 from faceexp.values import Event, Plan, ResolvedLoss, TrainedTrial, Trial
 
@@ -37,6 +38,8 @@ FEATURES_A_PIXEL = 0.15e-6
 STEP = 0.0015
 TRIAL = 0.25
 COMPILE = 3.0
+# Bytes that a training of a search leaves in the store, measured: its curve, and no network.
+SEARCHED = 12_000
 # Bytes that a float takes, and that a trial takes in the folder of the run: its record, and its share of page and
 # pictures. Then those of a network beside its embedding layer.
 FLOAT = 4
@@ -55,6 +58,10 @@ class OutlookRecord(Record):
     finished: Count = Field(description="How many of them lie in the store already.")
     rows: Count = Field(description="How many rows the table will have.")
     minutes: float = Field(description="About how many minutes the rest takes one process.")
+    search_trainings: Count = Field(
+        0, description="How many trainings the search for settings has, of all losses together; at most, with a pruner."
+    )
+    search_finished: Count = Field(0, description="How many of them are finished already.")
     megabytes: float = Field(description="About how much room the rest takes on the disk, store and run together.")
     basis: Basis = Field(description="Whether times were measured or estimated.")
 
@@ -80,13 +87,15 @@ class _Done:
                 self.sizes.append(sum(file.stat().st_size for file in trained.folder.iterdir()))
 
 
-def outlook(plan: Plan, store: Store, jobs: int) -> OutlookRecord:
+def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None) -> OutlookRecord:
     """Return what a run will take. Nothing is trained, and TensorFlow is not imported.
 
     Args:
         plan: What the run will do.
         store: Where finished work is looked up.
         jobs: How many processes the run will have, on which depends what counts as finished.
+        search: What is still to do of the search for settings, if there is one; the plan then has any settings in the
+            place of those that will be chosen, unless the search is over.
     """
     done, missing = _Done(), []
     with _threads_of(jobs):
@@ -106,9 +115,13 @@ def outlook(plan: Plan, store: Store, jobs: int) -> OutlookRecord:
     of_losses = [(trial, trial.loss) for trial in missing if trial.loss]
     seconds, size = 0.0, 0.0
     pixels = plan.images[0].size
-    if missing:
-        seconds += START + TRIAL * len(missing)
-        size += RECORDS * len(missing)
+    # Which settings a search will choose is not known; each loss may have its default settings beside them.
+    trainings = search.left if search else 0
+    at_defaults = _at_defaults(plan, search) if search and trainings else []
+    of_losses += at_defaults
+    if missing or trainings:
+        seconds += START + TRIAL * (len(missing) + len(at_defaults))
+        size += RECORDS * (len(missing) + len(at_defaults))
     if cells:
         measured = statistics.mean(done.pretrain.values()) if done.pretrain else None
         seconds += len(cells) * (_shared_seconds(plan, pixels) if measured is None else measured)
@@ -119,14 +132,34 @@ def outlook(plan: Plan, store: Store, jobs: int) -> OutlookRecord:
         seconds += COMPILE * len(labels)
         seconds += sum(_seconds(loss, plan, pixels, step) for _, loss in of_losses)
         size += len(of_losses) * (statistics.mean(done.sizes) if done.sizes else _trained(plan, pixels))
+        if search and trainings:
+            of_one = statistics.mean(_seconds(loss, plan, pixels, step) for _, loss in of_losses)
+            shared = search.phase1.left if search.phase1 else 0
+            # Every training of phase 1 has features of its own.
+            cells_of_search = shared + (len(search.plan.splits) if search.losses and search.losses.left else 0)
+            seconds += (trainings - shared) * (TRIAL + of_one)
+            seconds += cells_of_search * _shared_seconds(search.plan, pixels)
+            size += (trainings - shared) * SEARCHED
+            size += cells_of_search * (_network(plan, pixels) + _features(search.plan, pixels))
+    all_trainings = search.trainings if search else 0
     return OutlookRecord(
-        trials=len(plan.trials),
+        trials=len(plan.trials) + len(at_defaults),
         finished=len(done.trials),
-        rows=len({trial.label for trial in plan.trials}),
+        rows=len({(trial.loss and trial.loss.entry.setting_of) or trial.label for trial in plan.trials}),
+        search_trainings=all_trainings,
+        search_finished=all_trainings - trainings,
         minutes=seconds / 60,
         megabytes=size / 1e6,
-        basis=_basis(missing=bool(missing), shared=bool(cells), losses=bool(of_losses), done=done),
+        basis=_basis(missing=bool(missing or trainings), shared=bool(cells), losses=bool(of_losses), done=done),
     )
+
+
+def _at_defaults(plan: Plan, search: Prospect) -> list[tuple[Trial, ResolvedLoss]]:
+    """Return the trials of losses that are searched, which their default settings have as well, if these are asked."""
+    asked = search.plan.resolved.experiment.search
+    losses = search.losses.chances.losses if asked and asked.defaults and search.losses else ()
+    searched = {loss.label for loss in losses}
+    return [(trial, trial.loss) for trial in plan.trials if trial.loss and trial.label in searched]
 
 
 def _ignore(event: Event) -> None:

@@ -40,6 +40,7 @@ class SearchedRecord(Record):
     label: str = Field(description="The name of the loss's row; `phase 1`.")
     ranges: Mapping[str, str] = Field(description="What was searched: each setting with its values, in words.")
     suggested: tuple[str, ...] = Field(description="Settings whose values plugins suggest; the file has the rest.")
+    logarithmic: tuple[str, ...] = Field((), description="Settings that were searched by orders of magnitude.")
     defaults: Mapping[str, Any] = Field(description="What each setting is where nothing is written.")
     best: Mapping[str, Any] = Field(description="The settings that were chosen; empty if no trial ended well.")
     score: Number = Field(None, description="The validation score of these.")

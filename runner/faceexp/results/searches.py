@@ -59,16 +59,15 @@ def record_of_search(
 
 def _searched(searched: Searched) -> SearchedRecord:
     dimensions, best = searched.space.dimensions, searched.best
-    defaults = searched.space.defaults
-    of_defaults = next((each for each in searched.tried if defaults is not None and each.values == defaults), None)
     return SearchedRecord(
         label=searched.space.label,
         ranges={each.name: str(each.space) for each in dimensions},
         suggested=tuple(each.name for each in dimensions if each.suggested),
+        logarithmic=tuple(each.name for each in dimensions if isinstance(each.space, Between) and each.space.log),
         defaults={each.name: each.default for each in dimensions},
         best=best.values if best else {},
         score=best.score if best else None,
-        default_score=of_defaults.score if of_defaults and of_defaults.state == "ok" else None,
+        default_score=searched.default.score if searched.default else None,
         at_edge=tuple(each.name for each in dimensions if best and _is_at_edge(each, best.values[each.name])),
         importances=searched.importances,
         reasons=tuple(dict.fromkeys(each.reason for each in searched.tried if each.reason))[:MOST_REASONS],

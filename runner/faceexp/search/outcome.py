@@ -58,3 +58,10 @@ class Searched:
         """The trial with the highest score among those that were trained to the end; of equal ones, the first."""
         whole = [each for each in self.tried if each.state == "ok" and each.score is not None]
         return max(whole, key=lambda each: (each.score, -each.number), default=None)
+
+    @property
+    def default(self) -> Tried | None:
+        """The trial with the default settings, if there is one and it was trained to the end."""
+        defaults = self.space.defaults
+        tried = (each for each in self.tried if defaults is not None and each.values == defaults)
+        return next((each for each in tried if each.state == "ok"), None)

@@ -20,11 +20,13 @@ from faceexp.planning.adapt import Training, with_batches
 from faceexp.planning.candidates import Candidates, Values
 from faceexp.planning.dimensions import Varied
 from faceexp.planning.issues import Issue, UnplannableError
+from faceexp.search.chances import Chance, Chances
+from faceexp.search.events import so_far, waits_for
 from faceexp.search.inputs import inputs_of
 from faceexp.search.outcome import Searched
 from faceexp.search.rounds import STAGES
 from faceexp.search.running import Cell, Running
-from faceexp.search.study import Study
+from faceexp.search.study import Study, ended_trials
 from faceexp.store import Inputs, Store, StoreError
 from faceexp.values import Event, EventCallback, Plan, Resolved, Score, Trial
 
@@ -68,10 +70,10 @@ class Phase1:
             StoreError: The store cannot be read or written.
             UnplannableError: No trial has ended well, so that there is nothing to go on with.
         """
-        with self.store.growing("search", self._inputs(space)) as folder:
+        with self.store.growing("search", self._inputs(space), lambda: self._wait(space)) as folder:
             study = Study(space, self._search, folder, len(self._cells))
             while True:
-                self.on_event(Event("search", len(study.tried()), self._search.trials, space.label))
+                self.on_event(so_far([study], self._search.trials))
                 proposed = study.next()
                 if proposed is None:
                     break
@@ -86,6 +88,19 @@ class Phase1:
             raise UnplannableError([Issue(("search",), message)])
         steps, images = self._budget(space, searched.best.values)
         return dataclasses.replace(searched, steps=steps, images=images)
+
+    def ended(self, space: Varied) -> int:
+        """Return how many trials have ended before; nothing is trained and nobody waited for."""
+        folder = self.store.grown("search", self._inputs(space))
+        return ended_trials(folder) if folder else 0
+
+    def chances(self, space: Varied) -> Chances:
+        """Return what the search gets."""
+        return Chances.of(self._search, self.plan, [Chance.of(space)], is_phase1=True)
+
+    def _wait(self, space: Varied) -> None:
+        """Say that another process has the search."""
+        self.on_event(waits_for([space.label]))
 
     def _inputs(self, space: Varied) -> Inputs:
         """Return everything that determines the search."""

@@ -16,10 +16,12 @@ from faceexp.experiment.search import Search
 from faceexp.planning.adapt import Training, with_batches
 from faceexp.planning.candidates import Candidates
 from faceexp.planning.dimensions import LossSpace
+from faceexp.search.chances import Chance, Chances
+from faceexp.search.events import ROUND, so_far, waits_for
 from faceexp.search.inputs import inputs_of
 from faceexp.search.outcome import Searched
 from faceexp.search.running import Cell, Running
-from faceexp.search.study import Study
+from faceexp.search.study import Study, ended_trials
 from faceexp.store import Inputs, Store, digest
 from faceexp.values import Event, EventCallback, Plan, ResolvedLoss, Score, TrainedTrial, Trial
 
@@ -64,10 +66,9 @@ class Rounds:
         fitting = Training.of(self.plan.labels, self.plan.splits)
         with contextlib.ExitStack() as held, self._training() as train:
             studies = self._studies(held, spaces, len(cells))
-            total = self._search.trials * len(spaces)
             while True:
-                done = sum(len(study.tried()) for study in studies)
-                self.on_event(Event("search", done, total))
+                goes_on = so_far(studies, self._search.trials)
+                self.on_event(goes_on)
                 begun = [
                     self._begun(space, study, *proposed, fitting)
                     for space, study in zip(spaces, studies, strict=True)
@@ -76,13 +77,23 @@ class Rounds:
                 if not begun:
                     return tuple(self._outcome(space, study) for space, study in zip(spaces, studies, strict=True))
                 rungs = [[cell] for cell in cells] if self._search.pruner != "none" else [cells]
-                for rung in rungs:
+                for place, rung in enumerate(rungs):
                     # Phase 1 of a seed and fold is made once, so that the first round is divided by these.
-                    self._train(train, begun, rung, by_cell=done == 0)
+                    self._train(train, begun, rung, by_cell=goes_on.done == 0, share=(place, len(rungs)))
                     for running in begun:
                         running.judge(cells)
                 for running in begun:
                     running.tell(cells)
+
+    def ended(self, spaces: Sequence[LossSpace]) -> int:
+        """Return how many trials of these losses have ended before; nothing is trained and nobody waited for."""
+        folders = (self.store.grown("search", self._inputs(space)) for space in spaces)
+        return sum(ended_trials(folder) for folder in folders if folder)
+
+    def chances(self, spaces: Sequence[LossSpace]) -> Chances:
+        """Return what every loss gets."""
+        losses = [Chance.of(space, *self._budget(self._usual(space))) for space in spaces]
+        return Chances.of(self._search, self.plan, losses)
 
     def _outcome(self, space: LossSpace, study: Study) -> Searched:
         """Return what came of the search of a loss."""
@@ -112,10 +123,14 @@ class Rounds:
         """Open the journal of each loss. They are locked in the order of their keys, so that nobody waits for ever."""
         keys = {space.label: self._inputs(space) for space in spaces}
         folders = {
-            label: held.enter_context(self.store.growing("search", keys[label]))
+            label: held.enter_context(self.store.growing("search", keys[label], lambda: self._wait(spaces)))
             for label in sorted(keys, key=lambda label: digest(keys[label]))
         }
         return [Study(space, self._search, folders[space.label], cells) for space in spaces]
+
+    def _wait(self, spaces: Sequence[LossSpace]) -> None:
+        """Say that another process has the search."""
+        self.on_event(waits_for([space.label for space in spaces]))
 
     def _inputs(self, space: LossSpace) -> Inputs:
         """Return everything that determines the search of a loss."""
@@ -152,8 +167,18 @@ class Rounds:
             running.loss = loss
         return running
 
-    def _train(self, train: Train, begun: Sequence[Running], rung: Sequence[Cell], *, by_cell: bool) -> None:
-        """Train the trials of a round with some seeds and folds; those that do worse than others end."""
+    def _train(
+        self, train: Train, begun: Sequence[Running], rung: Sequence[Cell], *, by_cell: bool, share: tuple[int, int]
+    ) -> None:
+        """Train the trials of a round with some seeds and folds; those that do worse than others end.
+
+        Args:
+            train: Trains groups of trials.
+            begun: The trials.
+            rung: The seeds and folds.
+            by_cell: Whether the trials of a seed and fold are a group, and not those of a loss.
+            share: Which share of the round this is, counted from 0, and of how many.
+        """
         alive = [running for running in begun if running.is_alive]
         # A loss is compiled once in each process, so that its trainings go to one, unless that makes too few groups.
         by_cell = by_cell or len(alive) < (self.jobs or 1)
@@ -165,11 +190,12 @@ class Rounds:
                 whose[name] = running
                 trial = Trial(name, running.label, "loss", *cell, loss=running.loss)
                 groups.setdefault(cell if by_cell else running.label, []).append(trial)
-        for trained in train(list(groups.values())):
+        for number, trained in enumerate(train(list(groups.values())), 1):
             # The checkpoint that is kept has the highest score; where one has none, that is no number.
             scores = [point.validation for point in trained.curve]
             score = float(np.nanmax(scores)) if trained.status == "ok" else np.nan
             whose[trained.trial.id].hear(trained.trial, trained.status, score, trained.reason)
+            self.on_event(Event(ROUND, share[0] * len(whose) + number, share[1] * len(whose), trained.trial.label))
 
 
 def _is_alike(one: ResolvedLoss, other: ResolvedLoss) -> bool:

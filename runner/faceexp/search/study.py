@@ -25,7 +25,7 @@ from faceexp.search.outcome import State, Tried
 if TYPE_CHECKING:
     import optuna
 
-JOURNAL = "journal.log"
+JOURNAL, NAME = "journal.log", "search"
 # What the journal keeps of a trial beside its values and its score: state, scores and reason, in one line of it.
 OUTCOME = "outcome"
 # A loss that diverges is worth less than any that guesses.
@@ -42,6 +42,23 @@ def need_optuna() -> None:
         import optuna  # noqa: F401
     except ImportError:
         raise InputError(Problem("needs Optuna; run: pip install 'faceexp[search]'", "[search]")) from None
+
+
+def ended_trials(folder: Path) -> int:
+    """Return how many trials of a search have ended, as its journal says; nothing is changed and nobody waited for."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    journal = folder / JOURNAL
+    if not journal.is_file():
+        return 0
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        trials = optuna.load_study(study_name=NAME, storage=storage).get_trials(deepcopy=False)
+    except (KeyError, ValueError):  # a process was killed before it had begun the study, or in the midst of a line
+        return 0
+    return sum(trial.state.is_finished() for trial in trials)
 
 
 @dataclass
@@ -90,7 +107,7 @@ class Study:
         }
         return optuna.create_study(
             storage=opened(journal),
-            study_name="search",
+            study_name=NAME,
             direction="maximize",
             load_if_exists=True,
             pruner=pruners[self.search.pruner],

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from faceexp.experiment.schema import Protocol
 from faceexp.planning.candidates import Candidates
-from faceexp.planning.dimensions import LossSpace
+from faceexp.planning.dimensions import LossSpace, Varied
 from faceexp.planning.prepare import prepare
 from faceexp.search.checks import DEFAULTS, check_chances
+from faceexp.search.events import STAGE, SearchEnds, begins
 from faceexp.search.outcome import Searched
 from faceexp.search.phase1 import Phase1
 from faceexp.search.rounds import Rounds
 from faceexp.search.study import need_optuna
 from faceexp.store import Store
-from faceexp.values import Event, EventCallback, Plan, Resolved, ResolvedLoss, Score
+from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved, ResolvedLoss, Score
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,64 @@ class Tuned:
     people: frozenset[int]
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A search that was checked and may begin.
+
+    Attributes:
+        candidates: What is searched.
+        resolved: The experiment, with any values in the place of ranges.
+        plan: On what it trains.
+        spaces: What is searched of each loss.
+        shared: What is searched of the trunk and of phase 1, if anything is.
+    """
+
+    candidates: Candidates
+    resolved: Resolved
+    plan: Plan
+    spaces: tuple[LossSpace, ...]
+    shared: Varied | None
+
+    @classmethod
+    def of(cls, candidates: Candidates, resolved: Resolved, store: Store) -> Prepared:
+        """Check a search.
+
+        Args:
+            candidates: What is searched.
+            resolved: The experiment, with any values in the place of ranges.
+            store: Where decoded images are kept.
+
+        Raises:
+            InputError: Optuna is not installed, or the losses cannot be given equal chances.
+        """
+        need_optuna()
+        spaces, shared = candidates.spaces(), candidates.phase1()
+        # What there is to say of the data is said when the comparison is planned.
+        plan = _plan(resolved, store)
+        check_chances(candidates, spaces, shared, plan)
+        return cls(candidates, resolved, plan, spaces, shared)
+
+    @property
+    def varied(self) -> list[LossSpace]:
+        """The losses of which something is searched."""
+        return [space for space in self.spaces if space.dimensions]
+
+    def phase1(self, store: Store, score: Score, on_event: EventCallback, jobs: int | None) -> Phase1:
+        """Return what searches the trunk and phase 1."""
+        return Phase1(self.candidates, _of_search(self.resolved), self.plan, store, score, on_event, jobs)
+
+    def rounds(self, store: Store, score: Score, on_event: EventCallback, jobs: int | None) -> Rounds:
+        """Return what searches the losses."""
+        return Rounds(self.candidates, self.plan, store, score, on_event, jobs)
+
+    def after(self, of_phase1: Searched, store: Store) -> Prepared:
+        """Return the search of the losses, with the trunk and the phase 1 that were chosen."""
+        assert self.shared is not None  # noqa: S101 - nobody searches otherwise
+        assert of_phase1.best is not None  # noqa: S101 - otherwise it would have raised an error
+        candidates, resolved = self.candidates.with_phase1(self.resolved, self.shared, of_phase1.best.values)
+        return Prepared(candidates, resolved, _plan(resolved, store), self.spaces, None)
+
+
 def tuned(
     candidates: Candidates,
     resolved: Resolved,
@@ -46,6 +106,7 @@ def tuned(
     score: Score,
     on_event: EventCallback,
     jobs: int | None,
+    tested: Collection[int] = (),
 ) -> Tuned:
     """Search the settings of every loss, and return the experiment with those that were chosen.
 
@@ -56,29 +117,54 @@ def tuned(
         score: Judges trainings on validation images.
         on_event: Is called with every step of progress.
         jobs: How many processes share the work; without a number, this one does it.
+        tested: The labels of everybody whom the comparison will test, as far as that is known.
 
     Raises:
         InputError: Optuna is not installed, or the losses cannot be given equal chances.
         StoreError: The store cannot be read or written.
     """
-    need_optuna()
-    spaces, shared = candidates.spaces(), candidates.phase1()
-    # What there is to say of the data is said when the comparison is planned.
-    plan = _plan(resolved, store)
-    check_chances(candidates, spaces, shared, plan)
+    search = Prepared.of(candidates, resolved, store)
+    splits, labels = search.plan.splits, search.plan.labels
+    used = np.concatenate([part for split in splits for part in (split.train, split.validation)])
+    people = frozenset(np.unique(labels[used]).tolist())
+    if note := people_note(len(people & set(tested)), resolved.experiment.protocol):
+        on_event(Noted("note", 1, 1, note=note))
     of_phase1 = None
-    if shared:
-        of_phase1 = Phase1(candidates, _of_search(resolved), plan, store, score, on_event, jobs).run(shared)
-        assert of_phase1.best is not None  # noqa: S101 - otherwise it would have raised an error
-        candidates, resolved = candidates.with_phase1(resolved, shared, of_phase1.best.values)
-        plan = _plan(resolved, store)
-    varied = [space for space in spaces if space.dimensions]
-    searched = Rounds(candidates, plan, store, score, on_event, jobs).run(varied) if varied else ()
-    used = np.concatenate([part for split in plan.splits for part in (split.train, split.validation)])
-    people = frozenset(np.unique(plan.labels[used]).tolist())
-    by_index = {space.index: each for space, each in zip(varied, searched, strict=True)}
-    chosen = _with_settings(candidates, resolved, spaces, by_index)
-    return Tuned(chosen, of_phase1, searched, len(plan.splits), people)
+    if search.shared:
+        phase1 = search.phase1(store, score, on_event, jobs)
+        on_event(begins(phase1.chances(search.shared)))
+        of_phase1 = phase1.run(search.shared)
+        search = search.after(of_phase1, store)
+    searched: tuple[Searched, ...] = ()
+    if search.varied:
+        rounds = search.rounds(store, score, on_event, jobs)
+        on_event(begins(rounds.chances(search.varied)))
+        searched = rounds.run(search.varied)
+    by_index = {space.index: each for space, each in zip(search.varied, searched, strict=True)}
+    chosen = _with_settings(search.candidates, search.resolved, search.spaces, by_index)
+    every = (of_phase1, *searched) if of_phase1 else searched
+    on_event(SearchEnds(STAGE, 1, 1, searched=every, resolved=chosen))
+    return Tuned(chosen, of_phase1, searched, len(splits), people)
+
+
+def people_note(shared: int, protocol: Protocol) -> Note | None:
+    """Return what has to be said where people who are tested took part in the search; nothing where all is as it seems.
+
+    Args:
+        shared: How many there are.
+        protocol: How people, or images of the same people, are dealt to the parts.
+    """
+    closed = protocol.kind == "closed_set"
+    if not shared or (closed and protocol.seeds_share_test and protocol.folds == 1):
+        return None
+    text = (
+        f"{shared} of the people who are tested took part in the search for settings: its seeds have splits of their "
+        "own, in which these people are trained or validated on; so the gain from tuning may look larger than it is "
+        "for new people"
+    )
+    if protocol.kind in ("open_set", "closed_set"):
+        text += f"; protocol.split_seed with one fold keeps {'photos' if closed else 'people'} of the test out of it"
+    return Note("search", text)
 
 
 def _plan(resolved: Resolved, store: Store) -> Plan:

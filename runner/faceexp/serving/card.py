@@ -62,7 +62,7 @@ def describe(
 
     source = ModelFolder(model.folder)
     run = run_of(source)
-    spec_file = run.spec if run else source.spec
+    spec_file = _spec_of(run) if run else source.spec
     origin = _from_run(run, model) if run else model.record.origin or OriginRecord()
     if before and not origin.files:
         origin = origin.model_copy(update={"files": _files(before)})
@@ -184,10 +184,15 @@ def _metrics(origin: OriginRecord) -> list[dict[str, str]]:
     return table
 
 
+def _spec_of(run: RunFolder) -> Path:
+    """Return the file that has the settings with which the models of a run were trained."""
+    return run.tuned if run.tuned.is_file() else run.spec
+
+
 def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
     """Return what a run says about one of its models."""
     environment = run.read_environment()
-    from_spec = _from_spec(run.spec, model.label, environment.plugins)
+    from_spec = _from_spec(_spec_of(run), model.label, environment.plugins)
     trial_id = model.folder.resolve().name
     if not run.results.is_file():  # the run was interrupted
         return OriginRecord(trial=trial_id, **from_spec)

@@ -101,16 +101,21 @@ class Store:
         return Artefact(path, key, reused=False)
 
     @contextlib.contextmanager
-    def growing(self, kind: str, inputs: Inputs) -> Iterator[Path]:
+    def growing(self, kind: str, inputs: Inputs, on_wait: Callable[[], object] = lambda: None) -> Iterator[Path]:
         """Yield the folder of work that grows step by step; a process that is killed leaves it as far as it has come.
 
         Nobody else has it meanwhile. What is in it has to bear being cut off anywhere: its checksums are those of the
         last time that a process ended by itself, so they are not compared.
+
+        Args:
+            kind: The kind of work.
+            inputs: Everything that determines it.
+            on_wait: Is called where another process has the folder, before this one waits for it.
         """
         key = digest(inputs)
         path = self._path(kind, key)
         description = {"kind": kind, "key": key, "inputs": inputs}
-        with self._locked(kind, path.name):
+        with self._locked(kind, path.name, on_wait=on_wait):
             with explained(self.root):
                 self._mark()
                 if kind_in(path / MANIFEST) != kind:
@@ -121,6 +126,12 @@ class Store:
                 yield path
             with explained(self.root):
                 seal(path, description)
+
+    def grown(self, kind: str, inputs: Inputs) -> Path | None:
+        """Return the folder of such work to look at, however far it has come; nothing where it was never begun."""
+        path = self._path(kind, digest(inputs))
+        with explained(self.root):
+            return path if kind_in(path / MANIFEST) == kind else None
 
     def contents(self) -> dict[str, tuple[int, int]]:
         """Return how many artefacts of each kind there are, and how many bytes they have together.
@@ -219,15 +230,27 @@ class Store:
         return filelock.FileLock(locks / f"{kind}-{name}.lock")
 
     @contextlib.contextmanager
-    def _locked(self, kind: str, name: str, seconds: float = -1) -> Iterator[None]:
+    def _locked(
+        self, kind: str, name: str, seconds: float = -1, on_wait: Callable[[], object] = lambda: None
+    ) -> Iterator[None]:
         """Let nobody else in; wait for whoever is in, for so many seconds at most.
+
+        Args:
+            kind: The kind of artefact.
+            name: Its name.
+            seconds: How long to wait; for ever if it is negative.
+            on_wait: Is called before this process waits.
 
         Raises:
             TimeoutError: The time is over.
         """
         with explained(self.root, lambda error: not isinstance(error, TimeoutError)):
             lock = self._lock(kind, name)
-            lock.acquire(timeout=seconds)
+            try:
+                lock.acquire(blocking=False)
+            except TimeoutError:
+                on_wait()
+                lock.acquire(timeout=seconds)
         try:
             yield
         finally:

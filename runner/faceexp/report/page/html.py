@@ -39,11 +39,14 @@ from faceexp.report.page import figures_of_rows, over_sets
 from faceexp.report.page.budgets import budget_rows
 from faceexp.report.page.chosen import chosen_row, with_diagnostics
 from faceexp.report.page.figures import PageJson
+from faceexp.report.page.figures_of_search import charts as charts_of_search
 from faceexp.report.page.groups import charts, shown_groups
 from faceexp.report.page.pairs import PairCells, matrix_of, pairs_of
 from faceexp.report.page.questions import chart, judged_rows
+from faceexp.report.page.search import section as search_section
 from faceexp.report.published import beside
 from faceexp.report.rates import rates_tables
+from faceexp.report.searched import several_settings
 from faceexp.report.shown import shown
 from faceexp.results.budgets import BUDGET_KINDS
 from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialFile
@@ -149,7 +152,7 @@ def page(
             notes=findings.notes(run),
             metrics=metrics,
             leaderboard=_leaderboard(run, rows, metrics),
-            legend=legend(run),
+            legend=" ".join([legend(run), *(f"{text[:1].upper()}{text[1:]}." for text in several_settings(run))]),
             labels=[row.label for row in rows],
             kinds=[row.kind for row in rows],
             order=order,
@@ -163,6 +166,7 @@ def page(
             grid=len(figures_of_rows.FAR),
             start=next((place for place, row in enumerate(rows) if row.kind != "baseline" and row.ok), 0),
             budgets=budget_rows(run),
+            search=search_section(run),
             groups=shown_groups(run),
             lost=shown_failures(run),
             budget_kinds=BUDGET_KINDS,
@@ -214,6 +218,7 @@ def _script_data(
         },
         "helps": chart(run),
         "ranks": over_sets.critical_differences(run),
+        "search": charts_of_search(run.search),
         "byGroup": [each["figure"] for each in charts(run)],
         "roc": figures_of_rows.roc(curves),
         "det": figures_of_rows.det(curves),

@@ -17,8 +17,11 @@ def outlook_text(expected: OutlookRecord, asked: Asked) -> RenderableType:
     """Return in a few lines what a run will take, and how that is known."""
     stored = f", of which {expected.finished:,} are finished and lie in the store" if expected.finished else ""
     facts = facts_table()
+    if expected.search_trainings:
+        ended = f", of which {expected.search_finished:,} are finished" if expected.search_finished else ""
+        facts.add_row("search", f"{many(expected.search_trainings, 'training')} of settings, before the trials{ended}")
     facts.add_row("trials", f"{expected.trials:,}{stored}; {many(expected.rows, 'row')} in the table")
-    if expected.finished < expected.trials:
+    if expected.finished < expected.trials or expected.search_finished < expected.search_trainings:
         basis = RULE if expected.basis == "rule of thumb" else expected.basis
         basis = f"{basis}, the rest by {RULE}" if expected.basis == "partly measured" else basis
         facts.add_row("time", f"about {duration(expected.minutes)} with one process")

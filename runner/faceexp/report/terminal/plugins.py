@@ -69,9 +69,9 @@ def plugin_description(plugin: PluginDescription) -> RenderableType:
             table.add_column(name, overflow="fold")
         for option in plugin.options:
             default = printable(str(option.default))
-            table.add_row(
-                *cells(option.name, _in_words(option.type), default, option.bounds, option.unit, option.description)
-            )
+            searched = f" [search] tries {option.search}." if option.search else ""
+            about = f"{option.description}{searched}"
+            table.add_row(*cells(option.name, _in_words(option.type), default, option.bounds, option.unit, about))
         parts.append(table)
     else:
         parts.append(Text("no options", style="dim"))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from faceexp.planning.looks import next_seeds
 from faceexp.planning.trials import trials_of
 from faceexp.report.shown import shown
+from faceexp.report.terminal.searching import Searching
 from faceexp.report.terminal.time_left import Cell, Costs, Row, Running, clock, is_stored, spent
 from faceexp.report.words import duration, many
 from faceexp.results.events import Looked, TrialEnded
 from faceexp.results.schema import TrialRecord
+from faceexp.search.events import SearchBegins, SearchEnds
 from faceexp.values import Event, Resolved
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ MOST_RUNNING = 6
 # On a wider screen, the eye would lose the line between a name and its numbers.
 WIDEST = 100
 MOST_ENDED = 5
+MOST_SEARCHED = 12
 
 
 def ended(trial: TrialRecord, number: int, total: int, *, is_told: bool = False) -> str:
@@ -60,29 +63,42 @@ class Display:
 
         self._spinner = Spinner("dots")
         self._began = time.monotonic()
-        self._folds = resolved.folds
+        self._search: Searching | None = None
         self._done = 0
-        # By seed and fold: the trials that have not ended yet, in the order in which they run.
-        self._waiting: dict[Cell, list[Row]] = {}
         self._costs = Costs()
-        for trial in trials_of(resolved, self._folds):
-            self._waiting.setdefault((trial.seed, trial.fold), []).append((trial.label, trial.kind))
-        self._total = sum(map(len, self._waiting.values()))
-        self._baselines = [row for row in next(iter(self._waiting.values()), []) if row[1] == "baseline"]
+        self._expect(resolved)
         self._running: dict[Cell | str, Running] = {}
         # When the latest trial of a seed and fold ended, or its first event came.
         self._since: dict[Cell, float] = {}
         self._ended: deque[TrialRecord] = deque(maxlen=MOST_ENDED)
         self._is_over = False
 
+    def _expect(self, resolved: Resolved) -> None:
+        """Take which trials the comparison will have."""
+        self._folds = resolved.folds
+        # By seed and fold: the trials that have not ended yet, in the order in which they run.
+        self._waiting: dict[Cell, list[Row]] = {}
+        for trial in trials_of(resolved, self._folds):
+            self._waiting.setdefault((trial.seed, trial.fold), []).append((trial.label, trial.kind))
+        self._total = sum(map(len, self._waiting.values()))
+        self._baselines = [row for row in next(iter(self._waiting.values()), []) if row[1] == "baseline"]
+
     def on_event(self, event: Event) -> None:
         """Take an event into the display."""
-        if event.stage in SHARED:
-            self._note(event.stage, event)
-            if 0 < event.total <= event.done:
-                del self._running[event.stage]
-        elif event.stage in STAGES:
-            self._note((event.seed, event.fold), event)
+        if isinstance(event, SearchBegins):
+            self._search = Searching(event.chances)
+        elif isinstance(event, SearchEnds):
+            self._search = None
+            self._expect(event.resolved)
+            self._running.clear()
+        if self._search:
+            self._search.on_event(event, time.monotonic())
+        if event.stage in SHARED or event.stage in STAGES:
+            place = event.stage if event.stage in SHARED else (event.seed, event.fold)
+            self._note(place, event)
+            # A trial of the comparison goes on to its next stage, and ends with an event of its own.
+            if (event.stage in SHARED or self._search) and 0 < event.total <= event.done:
+                del self._running[place]
         elif isinstance(event, Looked):
             rows: list[Row] = [*self._baselines, *((label, "loss") for label in event.verdict.in_question)]
             for seed in next_seeds({seed for seed, _ in self._waiting}, self._folds):
@@ -124,6 +140,8 @@ class Display:
 
     def left(self, now: float) -> float | None:
         """Return about how many seconds the trials that have not ended will take; ``None`` where that is not known."""
+        if self._search:
+            return self._search.left(now)
         waiting = {cell: rows for cell, rows in self._waiting.items() if rows}
         running = {
             cell: (running, now - self._since[cell])
@@ -151,13 +169,14 @@ class Display:
         now = time.monotonic()
         times = f"{clock(now - self._began)} elapsed"
         if not self._is_over and (left := self.left(now)) is not None:
-            times += f", about {duration(left / 60)} left"
+            times += f", about {duration(left / 60)} left{' of the search' if self._search else ''}"
         head = Table.grid(expand=True, padding=(0, 1))
         head.add_column(no_wrap=True)
         head.add_column(ratio=1)
         head.add_column(no_wrap=True)
-        count = Text(f"{self._done:,} of {many(self._total, 'trial')} done", style="bold")
-        head.add_row(count, ProgressBar(total=max(self._total, 1), completed=self._done), Text(times))
+        done, total = (self._search.done, self._search.total) if self._search else (self._done, self._total)
+        count = Text(f"{'search: ' if self._search else ''}{done:,} of {many(total, 'trial')} done", style="bold")
+        head.add_row(count, ProgressBar(total=max(total, 1), completed=done), Text(times))
         return head
 
     def _parts(self) -> Iterator[RenderableType]:
@@ -168,12 +187,19 @@ class Display:
         spinner = self._spinner.render(time.monotonic())
         for place, running in places[:MOST_RUNNING]:
             lines.add_row(spinner, Text(_where(place, running)), Text(running.amount(), style="cyan"))
-        if not places and self._done < self._total:
+        if self._search and not places:
+            lines.add_row(spinner, Text(self._search.round_text()), Text(self._search.round_amount(), style="cyan"))
+        elif not places and self._done < self._total:
             lines.add_row(spinner, Text("preparing"), Text(""))
         yield lines
         if len(places) > MOST_RUNNING:
             yield Text(f"  and {len(places) - MOST_RUNNING} more run", style="dim")
         lines = _lines()
+        if self._search:
+            for label, amount in self._search.rows(MOST_SEARCHED):
+                lines.add_row(Text(""), Text(label), Text(amount))
+            yield lines
+            return
         for trial in self._ended:
             what = f"{trial.label}, seed {trial.seed} fold {trial.fold}"
             if trial.status == "ok":

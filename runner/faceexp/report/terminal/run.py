@@ -35,6 +35,7 @@ from faceexp.report.columns import (
 from faceexp.report.groups import asked_columns
 from faceexp.report.headline import headline, to_use
 from faceexp.report.published import remarks
+from faceexp.report.searched import several_settings
 from faceexp.report.shown import shown
 from faceexp.report.terminal.failures import error_rates, error_rates_on_set, lost
 from faceexp.report.terminal.rates import rates
@@ -49,12 +50,10 @@ SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=
 # long label on the same line. Screens with room for four metrics give labels the larger width, and a screen that has
 # room for nothing else the least.
 LEAST_LABEL_WIDTH = 12
-LABEL_WIDTH = 24
-WIDE_LABEL_WIDTH = 32
+LABEL_WIDTH, WIDE_LABEL_WIDTH = 24, 32
 WIDE_SCREEN = 120
 # Characters between two columns, and at both ends of a line together.
-BETWEEN = 3
-EDGES = 2
+BETWEEN, EDGES = 3, 2
 # Characters in a line of a picture: with more, it could not be read in a page of text.
 PICTURE_WIDTH = 120
 # Characters that a question takes beside its answer.
@@ -158,6 +157,7 @@ def _below(
     marks += ["same letter: not told apart"] if several and "group" in names else []
     marks += ["* best, and better than another loss"] if is_starred else []
     marks += [f"by {columns}: --groups"] if (columns := asked_columns(run)) else []
+    marks += several_settings(run)
     marks += ["templates are judged, not images: --notes"] if "templates" in run.note_kinds and not notes else []
     text = "; ".join(marks) if several else " ".join([ONE_CELL, "; ".join(marks)]).rstrip()
     return [*failures, *warnings, *lost(run), Text(text, style="dim")]

@@ -323,6 +323,18 @@
     find("pairs").replaceChildren(...(groups.length ? groups : [element("p", { class: "muted" }, lost)]));
   }
 
+  // Settings ----------------------------------------------------------------------------------------------------------
+
+  function settings(place) {
+    const { sensitivity, parallel, importances } = data.search[place];
+    draw("search-sensitivity", sensitivity, "No trial of this loss has a score.");
+    draw("search-parallel", parallel, "With one setting, the dots above show everything.");
+    draw("search-importances", importances, "With one setting or few scores, there are no shares.");
+  }
+
+  find("search-choice")?.addEventListener("change", (event) => settings(event.target.value));
+  if (data.search.length) settings(0);
+
   // Start -------------------------------------------------------------------------------------------------------------
 
   const metrics = Object.keys(data.metrics);
