@@ -16,7 +16,7 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from faceexp.cli import begin, cache, crops, evaluate, exported, models, plugins, results, runs, streams, train
+from faceexp.cli import begin, cache, crops, evaluate, exported, models, plugins, power, results, runs, streams, train
 from faceexp.cli.console import GARBAGE, fail
 from faceexp.cli.interrupts import heard, interruptible
 from faceexp.errors import InputError, printable
@@ -103,7 +103,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "runs": (runs.runs, "faceexp runs"),
     "report": (results.report, "faceexp report runs/all_losses-1a2b3c4d --sort auc --html page.html"),
     "compare": (results.compare, "faceexp compare runs/mine-1a2b3c4d runs/mine-5e6f7a8b --metric auc"),
-    "power": (results.power, "faceexp power runs/all_losses-1a2b3c4d --metric accuracy"),
+    "power": (power.power, "faceexp power runs/all_losses-1a2b3c4d --metric accuracy"),
     "evaluate": (evaluate.evaluate, "faceexp evaluate arcface.onnx --dataset image_folder --path photos"),
     "verify": (models.verify, "faceexp verify runs/all_losses-1a2b3c4d a.jpg b.jpg"),
     "identify": (models.identify, "faceexp identify runs/all_losses-1a2b3c4d people photo.jpg"),

@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 LIST_OF_RUNS = "name the folder of a run; `faceexp runs` lists them"
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 
-# The name of the network in a folder, by format. If a folder holds several, the first of these is opened. So the format
-# that opens most quickly comes first.
+# The name of the network in a folder, by format; of several, the first is opened, which opens most quickly.
 NETWORK_FILES = {"onnx": "model.onnx", "tflite": "model.tflite", "keras": NETWORK_FILE, "saved_model": "saved_model"}
-# Larger files are something else, and reading them could fill the memory: a description of a model has a few kilobytes,
-# results of a thousand trials some ten megabytes.
+# Larger files are something else: a description has a few kilobytes, results of a thousand trials some ten megabytes.
 MAX_MODEL_RECORD_BYTES = 2**20
 MAX_RESULTS_BYTES = 128 * 2**20
 MAX_BESIDE_BYTES = 32 * 2**20

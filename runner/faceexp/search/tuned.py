@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.planning.candidates import Candidates
 from faceexp.planning.dimensions import LossSpace, Varied
 from faceexp.planning.prepare import prepare

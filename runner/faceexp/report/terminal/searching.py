@@ -212,6 +212,6 @@ def chosen_table(event: SearchEnds) -> RenderableType:
         best, default = searched.best, searched.default
         words = values_text(best.values) if best else "the defaults, since no trial ended well"
         table.add_row(
-            *cells(searched.space.label, words, *(score_text(each and each.score) for each in (best, default)))
+            *cells(searched.space.label, words, *(score_text(each.score if each else None) for each in (best, default)))
         )
     return table
