@@ -45,6 +45,7 @@ HASHED = {
     "faceexp.evaluation.checkpoints": [
         "evaluation/checkpoints.py",
         "evaluation/embeddings.py",
+        "evaluation/measured_pairs.py",
         "evaluation/pairs.py",
         "evaluation/people.py",
         "evaluation/roc.py",
@@ -66,6 +67,7 @@ HASHED = {
         "evaluation/jackknife.py",
         "evaluation/likely.py",
         "evaluation/listed.py",
+        "evaluation/measured_pairs.py",
         "evaluation/metrics.py",
         "evaluation/named.py",
         "evaluation/pairs.py",
