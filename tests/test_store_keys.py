@@ -53,6 +53,7 @@ HASHED = {
     "faceexp.evaluation.checkpoints": [
         "evaluation/checkpoints.py",
         "evaluation/embeddings.py",
+        "evaluation/measured_pairs.py",
         "evaluation/pairs.py",
         "evaluation/people.py",
         "evaluation/roc.py",
@@ -75,6 +76,7 @@ HASHED = {
         "evaluation/left_out.py",
         "evaluation/likely.py",
         "evaluation/listed.py",
+        "evaluation/measured_pairs.py",
         "evaluation/metrics.py",
         "evaluation/named.py",
         "evaluation/pairs.py",

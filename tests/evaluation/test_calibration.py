@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from faceexp.evaluation import calibration
 from faceexp.evaluation.calibration import FARS, MOST_OVER, SUPPORT, calibrated, probability
 from faceexp.evaluation.likely import likely_rates
-from faceexp.evaluation.pairs import PairDistances, pair_distances
+from faceexp.evaluation.measured_pairs import PairDistances
+from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import people_of
 from faceexp.evaluation.verification import balanced_accuracy
 

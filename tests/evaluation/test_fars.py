@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from faceexp.evaluation.fars import Impostors, at_far, impostors, rates_at
+from faceexp.evaluation.measured_pairs import PairDistances
 from faceexp.evaluation.metrics import POOLED, examine
-from faceexp.evaluation.pairs import PairDistances, pair_distances
+from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import pair_weights, people_of
 from faceexp.evaluation.roc import roc
 

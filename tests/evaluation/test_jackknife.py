@@ -12,7 +12,8 @@ from faceexp.evaluation import likely
 from faceexp.evaluation.jackknife import range_of
 from faceexp.evaluation.likely import accuracy_range
 from faceexp.evaluation.listed import estimates
-from faceexp.evaluation.pairs import PairDistances, pair_distances
+from faceexp.evaluation.measured_pairs import PairDistances
+from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import people_of
 from faceexp.evaluation.verification import balanced_accuracy
 

@@ -10,7 +10,8 @@ from scipy import stats
 
 from faceexp.evaluation import likely as module
 from faceexp.evaluation.likely import LIKELY, likely_rates
-from faceexp.evaluation.pairs import PairDistances, pair_distances
+from faceexp.evaluation.measured_pairs import PairDistances
+from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import people_of
 from faceexp.evaluation.roc import roc
 from faceexp.evaluation.verification import rates, threshold_at_far

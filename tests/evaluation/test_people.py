@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from faceexp.evaluation import likely, retrieval, roc, verification
-from faceexp.evaluation import pairs as pairs_module
 from faceexp.evaluation.catalogue import COLUMNS, METRICS
 from faceexp.evaluation.checkpoints import ValidationAuc, validation_auc
+from faceexp.evaluation.measured_pairs import PairDistances
 from faceexp.evaluation.metrics import POOLED, evaluate, examine
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import largest_share, pair_weights, people_of
@@ -176,9 +176,9 @@ def test_listed_pairs_always_weigh_alike():
 def test_chunks_do_not_matter(monkeypatch):
     x, labels = embedded((2, 3, 7, 4, 1, 9))
     whole = examine(x, labels, THRESHOLD, "euclidean", further=[2.0], weights="people")
-    for module in (likely, pairs_module, roc, verification):
+    for module in (likely, roc, verification):
         monkeypatch.setattr(module, "CHUNK", 11)
-    monkeypatch.setattr(pairs_module.PairDistances, "chunks", _small(pairs_module.PairDistances.chunks))
+    monkeypatch.setattr(PairDistances, "chunks", _small(PairDistances.chunks))
     found = examine(x, labels, THRESHOLD, "euclidean", further=[2.0], weights="people")
     assert found.metrics == pytest.approx(whole.metrics, rel=1e-9)
     assert found.rates[0] == pytest.approx(whole.rates[0], rel=1e-9)

@@ -12,7 +12,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from faceexp.evaluation import verification as v
 from faceexp.evaluation.embeddings import normalise
-from faceexp.evaluation.pairs import PairDistances, pair_distances
+from faceexp.evaluation.measured_pairs import PairDistances
+from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.roc import auc, roc
 
 BATCHES = ["a", "b", "d", "e", "m1"]
@@ -223,7 +224,7 @@ def test_pairs_are_judged_by_chunks_as_they_are_all_at_once(monkeypatch, shares)
     whole, rates, ratio = roc(pairs), v.rates(pairs, 1.0), v.distance_ratio(pairs)
     monkeypatch.setattr(v, "CHUNK", 40)
     monkeypatch.setattr("faceexp.evaluation.roc.CHUNK", 40)
-    assert len(pairs.chunks(40)) == 23
+    assert len(list(pairs.chunks(40))) == 23
     for name, value in vars(roc(pairs)).items():
         np.testing.assert_array_equal(value, getattr(whole, name))
     np.testing.assert_array_equal(v.rates(pairs, 1.0), rates)

@@ -10,7 +10,7 @@ import pytest
 
 from faceexp.errors import InputError
 from faceexp.evaluation.calibration import calibrated
-from faceexp.evaluation.pairs import PairDistances
+from faceexp.evaluation.measured_pairs import PairDistances
 from faceexp.results.folder import ModelFolder
 from faceexp.results.model_schema import ModelRecord
 from faceexp.serving.answers import JudgedPairs

@@ -17,7 +17,7 @@ import numpy as np
 
 from faceexp.evaluation import verification
 from faceexp.evaluation.likely import likely_rates
-from faceexp.evaluation.pairs import CHUNK
+from faceexp.evaluation.measured_pairs import CHUNK
 from faceexp.evaluation.roc import roc
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from faceexp.arrays import FloatArray
     from faceexp.evaluation.jackknife import Range
-    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.measured_pairs import Pairs
     from faceexp.evaluation.people import PeopleOfPairs
 
 # The false accept rates for which a threshold is chosen: 10 % as a lenient one, and the two at which tables report the
@@ -91,7 +91,7 @@ class Calibration:
     threshold_far_range: Range | None = None
 
 
-def calibrated(measured: PairDistances, people: PeopleOfPairs | None = None) -> Calibration:
+def calibrated(measured: Pairs, people: PeopleOfPairs | None = None) -> Calibration:
     """Return the thresholds and the probability that follow from the distances of validation pairs.
 
     Args:
@@ -151,7 +151,7 @@ def probability(distance: float, slope: float, intercept: float) -> float:
     return 1 / (1 + math.exp(-log_odds)) if log_odds >= 0 else math.exp(log_odds) / (1 + math.exp(log_odds))
 
 
-def _log_odds(measured: PairDistances) -> tuple[float, float]:
+def _log_odds(measured: Pairs) -> tuple[float, float]:
     """Return slope and intercept of a logistic regression in which both kinds of pairs have the same weight.
 
     Distances that are far out are left out. Where the slope would not be negative, because similar pairs are not nearer
@@ -180,22 +180,25 @@ def _fences(distances: FloatArray) -> Range:
     return lower - FAR_OUT * (upper - lower), upper + FAR_OUT * (upper - lower)
 
 
-def _thinned(measured: PairDistances, *, similar: bool) -> tuple[FloatArray, FloatArray]:
+def _thinned(measured: Pairs, *, similar: bool) -> tuple[FloatArray, FloatArray]:
     """Return at most :data:`MOST_PAIRS` distances of one kind of pair, evenly spaced by rank, and their weights.
 
     So their distribution is the same. If there are too many to sort, evenly spaced ones of them are taken first: with k
     times :data:`MOST_SORTED` pairs of this kind, k rounded up, every k-th pair of each chunk.
     """
-    chunks = measured.chunks(CHUNK)
-    total = sum(int(np.count_nonzero(chunk.similar == similar)) for chunk in chunks)
+    total = sum(int(np.count_nonzero(chunk.similar == similar)) for chunk in measured.chunks(CHUNK))
     step = -(-total // MOST_SORTED) or 1
     # Copies, since a view would keep all of its chunk's distances in memory.
-    distances = np.concatenate([chunk.distance[chunk.similar == similar][::step].copy() for chunk in chunks])
+    distances = np.concatenate(
+        [chunk.distance[chunk.similar == similar][::step].copy() for chunk in measured.chunks(CHUNK)]
+    )
     thin = -(-len(distances) // MOST_PAIRS) or 1
     if measured.weights is None:
         distances.sort()
         rest = distances[::thin].astype(np.float64)
         return rest, np.ones(len(rest))
-    given = np.concatenate([chunk.weight_of_each()[chunk.similar == similar][::step].copy() for chunk in chunks])
+    given = np.concatenate(
+        [chunk.weight_of_each()[chunk.similar == similar][::step].copy() for chunk in measured.chunks(CHUNK)]
+    )
     order = np.argsort(distances)[::thin]
     return distances[order].astype(np.float64), given[order]

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 # The modules whose source code decides the value of a checkpoint. Those of other metrics are not among them: a new
 # metric must not cause every loss to be trained anew.
-SOURCES = ("evaluation.checkpoints", "evaluation.embeddings", "evaluation.pairs", "evaluation.people", "evaluation.roc")
+SOURCES = (
+    "evaluation.checkpoints",
+    "evaluation.embeddings",
+    "evaluation.measured_pairs",
+    "evaluation.pairs",
+    "evaluation.people",
+    "evaluation.roc",
+)
 # With more validation images than this, about this many choose the checkpoint. Every checkpoint measures all of their
 # pairs, whose number grows with the square of the images: 5,000 images have 12.5 million pairs.
 CHECKPOINT_IMAGES = 5000

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceexp.evaluation.embeddings import as_float64, normalise
-from faceexp.evaluation.pairs import map_in_threads
+from faceexp.evaluation.measured_pairs import map_in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from faceexp.arrays import BoolArray, FloatArray, IntArray
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
-    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.measured_pairs import PairDistances, Pairs
     from faceexp.evaluation.roc import Roc
 
 # Points of a ROC curve that are kept: a line through so many looks on a screen like the exact curve.
@@ -93,7 +93,7 @@ class Projection:
     explained: float
 
 
-def diagnose(measured: PairDistances, curve: Roc, threshold: float, pairs: IntArray | None, total: int) -> Diagnostics:
+def diagnose(measured: Pairs, curve: Roc, threshold: float, pairs: IntArray | None, total: int) -> Diagnostics:
     """Return the curves and the hardest pairs of a trial.
 
     Args:
@@ -104,22 +104,17 @@ def diagnose(measured: PairDistances, curve: Roc, threshold: float, pairs: IntAr
         total: Number of rows.
     """
     vertices = _vertices_to_draw(curve.far, curve.tar)
-    ends = (float(measured.distance.min(initial=np.inf)), float(measured.distance.max(initial=0.0)))
-    span = ends if len(measured.distance) else None
-    chunks = measured.chunks(BLOCK)
-    histograms = list(map_in_threads(lambda chunk: np.histogram(chunk.distance, BINS, span), chunks))
-    edges = histograms[0][1]
-    together = np.sum([counts for counts, _ in histograms], axis=0)
-    similar = np.histogram(measured.distance[measured.similar], BINS, (edges[0], edges[-1]))[0]
+    ends = [(chunk.distance.min(initial=np.inf), chunk.distance.max(initial=0.0)) for chunk in measured.chunks(BLOCK)]
+    span = (float(min(low for low, _ in ends)), float(max(high for _, high in ends))) if len(measured) else None
+    histograms = list(map_in_threads(lambda chunk: _histogram(chunk, span), measured.chunks(BLOCK)))
+    edges = histograms[0][2]
+    together, similar = (np.sum([each[kind] for each in histograms], axis=0) for kind in (0, 1))
     # The difference, since counting different pairs would need a copy of nearly all distances.
     different = together - similar
     hardest = []
-    for index in _hardest_pairs(measured, threshold):
+    for index, distance, is_similar in _hardest_pairs(measured, threshold):
         first, second = pairs[index] if pairs is not None else _rows_of_pair(index, total)
-        distance = float(measured.distance[index])
-        hardest.append(
-            JudgedPair(int(first), int(second), distance, bool(measured.similar[index]), bool(distance <= threshold))
-        )
+        hardest.append(JudgedPair(int(first), int(second), distance, is_similar, bool(distance <= threshold)))
     return Diagnostics(
         far=_floats(curve.far[vertices]),
         tar=_floats(curve.tar[vertices]),
@@ -145,24 +140,34 @@ def _vertices_to_draw(far: FloatArray, tar: FloatArray) -> IntArray:
     return np.unique(np.clip(np.concatenate([[0], by_far, by_tar, [last]]), 0, last))
 
 
-def _hardest_pairs(measured: PairDistances, threshold: float) -> Iterator[int]:
-    """Yield the hardest pairs of each kind, in the order of ``Diagnostics.hardest``, as positions among all pairs."""
+def _histogram(chunk: PairDistances, span: tuple[float, float] | None) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return how many pairs and how many similar pairs are in each bin, and the borders of the bins."""
+    together, edges = np.histogram(chunk.distance, BINS, span)
+    return together, np.histogram(chunk.distance[chunk.similar], BINS, (edges[0], edges[-1]))[0], edges
+
+
+def _hardest_pairs(measured: Pairs, threshold: float) -> Iterator[tuple[int, float, bool]]:
+    """Yield the hardest pairs of each kind: its position among all pairs, its distance, whether it is similar.
+
+    They are in the order of ``Diagnostics.hardest``.
+    """
     kinds = [(similar, right) for similar in (True, False) for right in (False, True)]
 
-    def hardest_from(start: int) -> list[IntArray]:
-        distance = measured.distance[start : start + BLOCK]
-        is_similar = measured.similar[start : start + BLOCK]
-        accepted = distance <= threshold
-        hardest: list[IntArray] = []
+    def hardest_of(numbered: tuple[int, PairDistances]) -> list[tuple[IntArray, FloatArray]]:
+        number, chunk = numbered
+        accepted = chunk.distance <= threshold
+        hardest: list[tuple[IntArray, FloatArray]] = []
         for similar, right in kinds:
-            of_kind = np.flatnonzero((is_similar == similar) & (accepted == (similar == right)))
-            hardest.append(start + of_kind[_furthest(distance[of_kind], similar=similar)])
+            of_kind = np.flatnonzero((chunk.similar == similar) & (accepted == (similar == right)))
+            of_kind = of_kind[_furthest(chunk.distance[of_kind], similar=similar)]
+            hardest.append((number * BLOCK + of_kind, chunk.distance[of_kind]))
         return hardest
 
-    hardest_of_blocks = list(map_in_threads(hardest_from, range(0, max(1, len(measured.distance)), BLOCK)))
+    hardest_of_blocks = list(map_in_threads(hardest_of, enumerate(measured.chunks(BLOCK))))
     for kind, (similar, _) in enumerate(kinds):
-        candidates = np.concatenate([block[kind] for block in hardest_of_blocks])
-        yield from candidates[_furthest(measured.distance[candidates], similar=similar)].tolist()
+        candidates, distance = (np.concatenate([block[kind][part] for block in hardest_of_blocks]) for part in (0, 1))
+        for place in _furthest(distance, similar=similar):
+            yield int(candidates[place]), float(distance[place]), similar
 
 
 def _furthest(distance: FloatArray, *, similar: bool) -> IntArray:

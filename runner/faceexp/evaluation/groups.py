@@ -21,7 +21,8 @@ import numpy as np
 
 from faceexp.evaluation.jackknife import CONFIDENCE, range_of, standard_error
 from faceexp.evaluation.likely import with_their_people
-from faceexp.evaluation.pairs import map_in_threads, pair_distances
+from faceexp.evaluation.measured_pairs import map_in_threads
+from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import people_of
 from faceexp.evaluation.roc import PLACES
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
     from faceexp.evaluation.jackknife import Range
-    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.measured_pairs import PairDistances
     from faceexp.evaluation.people import PeopleOfPairs
 
 # Without one error among five people, the rate may still be one half; among six it may not (see `range_of`).

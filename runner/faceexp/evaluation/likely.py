@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceexp.evaluation.jackknife import Range, logit_range, range_of
-from faceexp.evaluation.pairs import CHUNK, map_in_threads
+from faceexp.evaluation.measured_pairs import CHUNK, map_in_threads
 from faceexp.evaluation.roc import PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from faceexp.arrays import FloatArray
-    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.measured_pairs import PairDistances, Pairs
     from faceexp.evaluation.people import PeopleOfPairs
 
 # The range holds the rate with this chance; docs/protocols-and-metrics.md has simulations.
@@ -28,7 +28,7 @@ LIKELY = 0.9
 FEWEST_PEOPLE = 3
 
 
-def likely_rates(measured: PairDistances, people: PeopleOfPairs, thresholds: Sequence[float]) -> list[Range | None]:
+def likely_rates(measured: Pairs, people: PeopleOfPairs, thresholds: Sequence[float]) -> list[Range | None]:
     """Return the range of the false accept rate that people in general are likely to meet at each of some thresholds.
 
     Each person in turn is left out (the jackknife), which gives the standard error s of the rate f. The range is
@@ -52,7 +52,7 @@ def likely_rates(measured: PairDistances, people: PeopleOfPairs, thresholds: Seq
     return [_range(accepted, sums[0]) for accepted in sums[1:]]
 
 
-def accuracy_range(measured: PairDistances, people: PeopleOfPairs, threshold: float) -> Range | None:
+def accuracy_range(measured: Pairs, people: PeopleOfPairs, threshold: float) -> Range | None:
     """Return the 95 % interval of the balanced accuracy at a threshold, by leaving out each person in turn.
 
     Args:
@@ -93,10 +93,10 @@ def _judged_weights(chunk: PairDistances, people: PeopleOfPairs, threshold: floa
     return weight
 
 
-def with_their_people(measured: PairDistances, people: PeopleOfPairs) -> list[tuple[PairDistances, PeopleOfPairs]]:
-    """Return the pairs a chunk at a time, with the people whom they show."""
-    parts = [people.part(start, start + CHUNK) for start in range(0, max(1, len(measured.distance)), CHUNK)]
-    return list(zip(measured.chunks(CHUNK), parts, strict=True))
+def with_their_people(measured: Pairs, people: PeopleOfPairs) -> Iterator[tuple[PairDistances, PeopleOfPairs]]:
+    """Yield the pairs a chunk at a time, with the people whom they show."""
+    for number, chunk in enumerate(measured.chunks(CHUNK)):
+        yield chunk, people.part(number * CHUNK, (number + 1) * CHUNK)
 
 
 def _weights_of_people(chunk: PairDistances, people: PeopleOfPairs, thresholds: Sequence[float]) -> FloatArray:

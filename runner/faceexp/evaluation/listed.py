@@ -18,7 +18,7 @@ from faceexp.evaluation.roc import Roc, auc
 
 if TYPE_CHECKING:
     from faceexp.arrays import BoolArray, FloatArray, IntArray
-    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.measured_pairs import PairDistances
     from faceexp.evaluation.people import PeopleOfPairs
 
 # Units are left out in at most so many groups: every metric is computed anew for each group. Student's quantile for 49

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
     from faceexp.evaluation.jackknife import Range
-    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.measured_pairs import Pairs
     from faceexp.evaluation.people import Weighting
     from faceexp.evaluation.roc import Roc
 
@@ -165,7 +165,7 @@ def _verification(
     return Examined(metrics, diagnostics, curve.n_similar, curve.n_different, rates, likely, at_fars, without)
 
 
-def _pair_metrics(measured: PairDistances, curve: Roc, threshold: float, at_fars: dict[str, AtFar]) -> dict[str, float]:
+def _pair_metrics(measured: Pairs, curve: Roc, threshold: float, at_fars: dict[str, AtFar]) -> dict[str, float]:
     return {
         "accuracy": verification.balanced_accuracy(measured, threshold),
         "auc": auc(curve),

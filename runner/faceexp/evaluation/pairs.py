@@ -1,18 +1,16 @@
 """Distances between pairs of embeddings.
 
 Everything is computed in float64 by blocks of rows, so that only the distances themselves need memory that grows with
-the number of pairs; more than ``_FLOAT64_PAIRS`` of them are kept as float32. Squared distances come out of one matrix
-product per block. Where two rows are so close that this product loses digits, the distance is computed again from the
-difference of the rows. Large embeddings are never in memory as float64 all at once: see ``embeddings``.
+the number of pairs. More than ``_FLOAT64_PAIRS`` of them are kept as float32, more than ``_PAIRS_IN_MEMORY`` in a file.
+Squared distances come out of one matrix product per block. Where two rows are so close that this product loses digits,
+the distance is computed again from the difference of the rows. Large embeddings are never in memory as float64 all at
+once: see ``embeddings``.
 """
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,77 +27,29 @@ from faceexp.evaluation.embeddings import (
     row_products,
     squared_norms,
 )
-from faceexp.evaluation.people import pair_weights
+from faceexp.evaluation.measured_pairs import PairDistances, Pairs, room_on_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
-    from faceexp.arrays import BoolArray, FloatArray, IntArray
+    from faceexp.arrays import FloatArray, IntArray
     from faceexp.contract import Distance
-    from faceexp.evaluation.people import PairWeights
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+    from faceexp.evaluation.measured_pairs import PairsOnDisk
 
 # Products that are turned into distances at a time, 8 MiB as float64: they stay in the processor's cache meanwhile.
 TILE_ELEMENTS = 1 << 20
 # More distances than this are kept as float32, which halves their memory. These 16.8 million pairs, 128 MiB, are those
 # of about 5,800 images; with so many pairs, no metric notices the seventh digit of a distance.
 _FLOAT64_PAIRS = 1 << 24
-# Pairs that are looked at at a time, 32 MiB as float64: several such chunks are at work in threads.
-CHUNK = 1 << 22
+# Distances of more pairs than these 67 million, of about 11,600 images, lie in a file. In memory they would take more
+# than 320 MiB, and four times that for twice as many images.
+_PAIRS_IN_MEMORY = 1 << 26
 # The centre of all rows is that of at most about so many, evenly spaced ones: any point among the rows will do, and the
 # median of very many rows takes long.
 _CENTRE_ROWS = 1 << 10
 # Rows whose squared distance is below this share of the sum of their squared norms are close to each other. There the
 # matrix product would lose three or more of its 16 digits, so the difference of the rows is computed instead.
 _CANCELS_BELOW = 1e-3
-
-
-@dataclass(frozen=True, eq=False)
-class PairDistances:
-    """The distance of each pair, and whether both images show the same identity.
-
-    Attributes:
-        distance: float (P,), at least 0; float64, or float32 if there are more than 16.8 million pairs.
-        similar: bool (P,), true where both images show the same identity.
-        weights: How much each pair counts in rates and means; ``None``: every pair counts alike.
-    """
-
-    distance: FloatArray
-    similar: BoolArray
-    weights: PairWeights | None = None
-
-    def chunks(self, size: int) -> list[PairDistances]:
-        """Return views of at most ``size`` consecutive pairs each; without pairs, a single empty one."""
-        starts = range(0, max(1, len(self.distance)), size)
-        return [
-            PairDistances(
-                self.distance[start : start + size],
-                self.similar[start : start + size],
-                self.weights and self.weights.part(start, start + size),
-            )
-            for start in starts
-        ]
-
-    def weight_of_each(self) -> FloatArray:
-        """Return how much each pair counts, float (P,); the weights of all pairs of one kind add up to 1."""
-        if self.weights is not None:
-            return self.weights.values(self.similar)
-        n_similar = int(np.count_nonzero(self.similar))
-        return np.where(self.similar, 1 / max(1, n_similar), 1 / max(1, len(self.similar) - n_similar))
-
-    def pooled(self) -> PairDistances:
-        """Return the same pairs, of which every one counts alike."""
-        return replace(self, weights=None)
-
-    def person_averaged(self, labels: IntArray) -> PairDistances:
-        """Return the same pairs, where every person counts alike; see :func:`~faceexp.evaluation.people.pair_weights`.
-
-        Args:
-            labels: int (N,), the identities of the rows, every pair of which was measured.
-        """
-        return replace(self, weights=pair_weights(labels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,25 +71,6 @@ class PreparedRows:
     def __len__(self) -> int:
         """N."""
         return len(self.squares)
-
-
-def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Yield ``function(item)`` for each item, in order, computed in several threads.
-
-    That is faster because NumPy lets other threads run while it computes.
-    """
-    if len(items) < 2:
-        yield from map(function, items)
-        return
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[Result]] = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > workers:  # not more at a time, since each result may be large
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def prepare(embeddings: Embeddings | Float64Rows, distance: Distance) -> PreparedRows:
@@ -222,7 +153,7 @@ def _products(values: Float64Rows, start: int, stop: int, first: int) -> FloatAr
 
 def pair_distances(
     embeddings: Embeddings | Float64Rows, labels: IntArray, distance: Distance, pairs: IntArray | None = None
-) -> PairDistances:
+) -> Pairs:
     """Return the distances of the listed pairs, or of every pair ``i < j`` in the order of ``np.triu_indices(N, 1)``.
 
     Args:
@@ -240,9 +171,13 @@ def pair_distances(
     return _all_pairs(rows, labels) if pairs is None else _listed_pairs(rows, labels, pairs)
 
 
-def _all_pairs(rows: PreparedRows, labels: IntArray) -> PairDistances:
+def _all_pairs(rows: PreparedRows, labels: IntArray) -> Pairs:
     total = len(labels)
     count = total * (total - 1) // 2
+    on_disk = room_on_disk(count) if count > _PAIRS_IN_MEMORY else None
+    if on_disk:
+        _append_all_pairs(rows, labels, on_disk)
+        return on_disk
     distance: FloatArray = np.empty(count, np.float64 if count <= _FLOAT64_PAIRS else np.float32)
     similar = np.empty(count, np.bool_)
 
@@ -256,6 +191,15 @@ def _all_pairs(rows: PreparedRows, labels: IntArray) -> PairDistances:
     for start, stop in blocks(total, total):
         distances_from(rows, start, stop, first=start, then=store)
     return PairDistances(distance, similar)
+
+
+def _append_all_pairs(rows: PreparedRows, labels: IntArray, pairs: PairsOnDisk) -> None:
+    def append(row: int, distances: FloatArray) -> None:
+        """Write the distances from a row to all later rows."""
+        pairs.file.append(distances[len(distances) - (len(labels) - row - 1) :], labels[row] == labels[row + 1 :])
+
+    for start, stop in blocks(len(labels), len(labels)):
+        distances_from(rows, start, stop, first=start, then=append)
 
 
 def _listed_pairs(rows: PreparedRows, labels: IntArray, pairs: IntArray) -> PairDistances:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from faceexp.evaluation.pairs import CHUNK, map_in_threads
+from faceexp.evaluation.measured_pairs import CHUNK, map_in_threads
 
 if TYPE_CHECKING:
     from faceexp.arrays import BoolArray, FloatArray, IntArray
-    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.measured_pairs import PairDistances, Pairs
 
 # Decimal places of a rate over pairs that weigh differently: it is a sum of many weights, whose last digits are noise.
 PLACES = 12
@@ -68,7 +68,7 @@ class Roc:
         return replace(self, shares=None)
 
 
-def roc(pairs: PairDistances) -> Roc:
+def roc(pairs: Pairs) -> Roc:
     """Return the ROC curve of some pairs."""
     similar, true_weights = _similar(pairs)
     steps = np.unique(similar)
@@ -93,17 +93,17 @@ def roc(pairs: PairDistances) -> Roc:
         true_accepts=true,
         false_accepts=false[moved],
         n_similar=len(similar),
-        n_different=len(pairs.distance) - len(similar),
+        n_different=len(pairs) - len(similar),
     )
     if true_weights is None or not curve.both_kinds:
         return curve
     return replace(curve, shares=(np.round(true_weights[true], PLACES), np.round(false_share[moved], PLACES)))
 
 
-def _similar(pairs: PairDistances) -> tuple[FloatArray, FloatArray | None]:
+def _similar(pairs: Pairs) -> tuple[FloatArray, FloatArray | None]:
     """Return the distances of similar pairs, ascending, and the weights of the first 0, 1, 2, ... of them together."""
     if pairs.weights is None:
-        return np.sort(pairs.distance[pairs.similar]), None
+        return np.sort(np.concatenate([chunk.distance[chunk.similar] for chunk in pairs.chunks(CHUNK)])), None
     # Chunk by chunk, since the weights of all pairs would fill the memory.
     ordered = [_ordered(chunk, chunk.similar) for chunk in pairs.chunks(CHUNK)]
     distance = np.concatenate([each for each, _ in ordered])

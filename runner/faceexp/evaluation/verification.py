@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from faceexp.evaluation.embeddings import normalise
-from faceexp.evaluation.pairs import CHUNK, map_in_threads, pair_distances
+from faceexp.evaluation.measured_pairs import CHUNK, map_in_threads
+from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.roc import PLACES, Roc
 
 if TYPE_CHECKING:
     from faceexp.arrays import FloatArray, IntArray
     from faceexp.evaluation.embeddings import Embeddings
-    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.measured_pairs import PairDistances, Pairs
 
 
 def eer(curve: Roc) -> float:
@@ -125,7 +126,7 @@ def _midway(accepted: float, rejected: float) -> float:
     return middle if middle < rejected and math.isfinite(middle) else accepted
 
 
-def balanced_accuracy(pairs: PairDistances, threshold: float) -> float:
+def balanced_accuracy(pairs: Pairs, threshold: float) -> float:
     """Return ``(TAR + 1 - FAR) / 2`` at a threshold: both kinds of pairs have the same weight, however many there are.
 
     Args:
@@ -136,10 +137,10 @@ def balanced_accuracy(pairs: PairDistances, threshold: float) -> float:
     return (tar + 1 - far) / 2
 
 
-def rates(pairs: PairDistances, threshold: float) -> tuple[float, float]:
+def rates(pairs: Pairs, threshold: float) -> tuple[float, float]:
     """Return FAR and TAR at a threshold; both are ``nan`` if the threshold is, or if one kind of pair is missing."""
     true_accepts, false_accepts, n_similar = accepts(pairs, threshold)
-    n_different = len(pairs.similar) - n_similar
+    n_different = len(pairs) - n_similar
     if math.isnan(threshold) or n_similar == 0 or n_different == 0:
         return math.nan, math.nan
     if pairs.weights is not None:
@@ -149,7 +150,7 @@ def rates(pairs: PairDistances, threshold: float) -> tuple[float, float]:
     return false_accepts / n_different, true_accepts / n_similar
 
 
-def accepts(pairs: PairDistances, threshold: float) -> tuple[int, int, int]:
+def accepts(pairs: Pairs, threshold: float) -> tuple[int, int, int]:
     """Return how many similar and how many different pairs a threshold accepts, and how many similar pairs exist."""
     counts = np.zeros(3, np.int64)
     for true, either, similar in map_in_threads(lambda chunk: _counts(chunk, threshold), pairs.chunks(CHUNK)):
@@ -174,29 +175,30 @@ def _accepted_weights(pairs: PairDistances, threshold: float) -> FloatArray:
     return np.array([float(np.sum(weights)) - similar, similar])
 
 
-def distance_ratio(pairs: PairDistances) -> float:
+def distance_ratio(pairs: Pairs) -> float:
     """Return the mean distance of similar pairs over that of different pairs; ``nan`` if the latter is 0."""
-    if pairs.similar.all() or not pairs.similar.any():
+    sums, n_similar = np.zeros(2), 0
+    for of_chunk, count in map_in_threads(_sums, pairs.chunks(4 * CHUNK if pairs.weights is None else CHUNK)):
+        sums += of_chunk
+        n_similar += count
+    n_different = len(pairs) - n_similar
+    if n_similar == 0 or n_different == 0:
         return math.nan
-    sums = np.zeros(2)
-    for chunk in map_in_threads(_sums, pairs.chunks(4 * CHUNK if pairs.weights is None else CHUNK)):
-        sums += chunk
-    n_similar = int(np.count_nonzero(pairs.similar))
     # Weights of one kind add up to 1 already.
-    counts = [n_similar, len(pairs.similar) - n_similar] if pairs.weights is None else [1, 1]
+    counts = [n_similar, n_different] if pairs.weights is None else [1, 1]
     similar, different = sums / counts
     return float(similar / different) if different else math.nan
 
 
-def _sums(pairs: PairDistances) -> tuple[float, float]:
-    """Return the sum of the distances of similar pairs, and that of different pairs, each times its weight."""
+def _sums(pairs: PairDistances) -> tuple[tuple[float, float], int]:
+    """Return the sums of distances, each times its weight, of similar and of different pairs; how many are similar."""
     distance = pairs.distance
     if pairs.weights is not None:
         distance = pairs.weight_of_each()
         distance *= pairs.distance
     kinds = (pairs.similar, ~pairs.similar)
     similar, different = (float(np.sum(distance, where=kind, dtype=np.float64)) for kind in kinds)
-    return similar, different
+    return (similar, different), int(np.count_nonzero(pairs.similar))
 
 
 def sim_diff_ratio(embeddings: Embeddings, labels: IntArray, pairs: IntArray | None = None) -> float:

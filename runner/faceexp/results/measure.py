@@ -19,8 +19,9 @@ from faceexp.engine.failures import explained
 from faceexp.engine.pretrain import DivergedError
 from faceexp.evaluation.calibration import calibrated
 from faceexp.evaluation.diagnostics import Diagnostics, projection
+from faceexp.evaluation.measured_pairs import Pairs
 from faceexp.evaluation.metrics import POOLED, examine
-from faceexp.evaluation.pairs import PairDistances, pair_distances
+from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import Weighting, people_of
 from faceexp.evaluation.retrieval import rank_1
 from faceexp.experiment.evaluation import Evaluation
@@ -250,7 +251,7 @@ def _measured(trained: TrainedTrial, plan: Plan, began: float, faces: PlannedSet
     )
 
 
-def _validation_distances(trained: TrainedTrial, labels: IntArray) -> PairDistances:
+def _validation_distances(trained: TrainedTrial, labels: IntArray) -> Pairs:
     """Return the distances of the validation pairs; every person counts alike, unless a list names the pairs."""
     listed = trained.split.validation_pairs
     measured = pair_distances(trained.embeddings["validation"], labels, trained.distance, listed)

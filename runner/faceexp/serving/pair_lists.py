@@ -12,7 +12,7 @@ import numpy as np
 
 from faceexp.data.pair_table import MAX_LIST_BYTES, PairTable, read_table
 from faceexp.errors import InputError, Problem, first_of
-from faceexp.evaluation.pairs import PairDistances
+from faceexp.evaluation.measured_pairs import PairDistances
 from faceexp.evaluation.people import PeopleOfPairs, people_of
 from faceexp.files import at_home, check_file, explain_os_error
 
