@@ -302,8 +302,9 @@ class Event:
 
     Attributes:
         stage: ``images``, ``backend`` (TensorFlow starts), ``rehearsal`` (trunk and losses are called once),
-            ``pretrain``, ``features``, ``finetune``, ``trial`` (one has ended), ``note`` (see :class:`Noted`),
-            ``compare`` (all have ended; what they found is compared and written).
+            ``search`` (trials of the search of all losses, or of what ``label`` names), ``pretrain``, ``features``,
+            ``finetune``, ``trial`` (one has ended), ``note`` (see :class:`Noted`), ``compare`` (all have ended; what
+            they found is compared and written).
         done: Units of work done, of ``total``.
         label: The loss, where there is one.
         value: The loss value, where there is one.
