@@ -1,4 +1,4 @@
-"""Nothing that is trained, chosen or tuned changes when the test images do: the whole engine, every protocol."""
+"""Nothing that is trained, chosen or tuned changes when the test images do: the engine, searches, every protocol."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import faceexp
+from faceexp import pipeline
 from faceexp.data import pairs_file, part_files
 from faceexp.engine.trials import Engine
 from faceexp.evaluation.checkpoints import ValidationAuc
@@ -21,6 +22,7 @@ from faceexp.experiment.schema import Augment
 from faceexp.experiment.sets import SetEntry
 from faceexp.planning.prepare import prepare
 from faceexp.results.measure import measure
+from faceexp.search import tuned
 from faceexp.store import Store
 from faceexp.values import ResolvedSet
 
@@ -176,3 +178,108 @@ def test_the_threshold_of_a_listed_fold_is_that_of_the_pairs_of_the_others(plan_
         assert result.metrics["accuracy"] == pytest.approx(accuracy(own, result.threshold))
         tested += 1
     assert tested == 3
+
+
+SEARCH = """\
+name = "searched"
+seeds = [0]
+[dataset]
+plugin = "synthetic"            # the test puts faces made by arithmetic in its place
+[preprocess]
+size = [16, 16]
+[protocol]
+{protocol}
+[model]
+plugin = "thin_vgg"
+kernel_sizes = [3]
+widths = {{ choices = [[4], [8]] }}
+embedding_dim = 8
+[pretrain]
+epochs = 2
+batch_size = 12
+[finetune]
+steps = 6
+validate_every = 3
+learning_rate = {{ low = 1e-3, high = 1e-1, log = true }}
+[finetune.sampler]
+plugin = "balanced"
+classes_per_batch = 4
+images_per_class = 2
+[search]
+trials = 3
+seeds = [100]
+suggested = false
+[[losses]]
+plugin = "contrastive"
+[[losses]]
+plugin = "normalized_softmax"
+"""
+# Where every seed has the same test people, those of the comparison are the search's as well.
+OF_ONE_SPLIT = ('kind = "open_set"\nsplit_seed = 3', 'kind = "closed_set"\nsplit_seed = 3', "listed")
+
+
+@pytest.fixture
+def searching(made, tmp_path):
+    """``searching(protocol)``: the images that the comparison tests, those that the search does, and what searches.
+
+    The last one is called with images of which light and dark are exchanged, and returns everything that was tried, and
+    the settings that were chosen.
+    """
+    lists = {part: tmp_path / f"{part}.txt" for part in PEOPLE}
+    for part, path in lists.items():
+        path.write_text("".join(f"person {number}\n" for number in PEOPLE[part]), encoding="utf-8")
+
+    def build(protocol):
+        if protocol == "listed":
+            protocol = 'kind = "listed"\n' + "".join(f'{part} = "{path}"\n' for part, path in lists.items())
+        study = pipeline.loads(SEARCH.format(protocol=protocol), "x.toml")
+        store = Store(tmp_path / "store")
+
+        def with_faces(inverted, **changes):
+            experiment = study.resolved.experiment.model_copy(update=changes)
+            return dataclasses.replace(study.resolved, experiment=experiment, dataset=made(inverted=inverted))
+
+        def search(inverted=()):
+            done = tuned.tuned(study.candidates, with_faces(inverted), store, ValidationAuc(), lambda event: None, None)
+            chosen = [loss.entry.model_dump() for loss in done.resolved.losses]
+            assert all(trial.state == "ok" for each in (done.phase1, *done.searched) for trial in each.tried)
+            return done.phase1.tried, [each.tried for each in done.searched], chosen, done.resolved.experiment.model
+
+        seeds = study.experiment.seeds, study.experiment.search.seeds
+        plans = [prepare(with_faces((), seeds=each), store, lambda event: None) for each in seeds]
+        tested, of_search = (tuple(plan.splits[0].test.tolist()) for plan in plans)
+        return tested, of_search, search
+
+    return build
+
+
+def test_a_search_does_not_see_the_test_images_of_its_splits(searching):
+    _, tested, search = searching('kind = "open_set"')
+    before = search()
+    # What is searched makes a difference, so that equal results are no matter of course.
+    assert all(len({trial.score for trial in tried}) > 1 for tried in (before[0], *before[1]))
+    assert search(tested) == before
+
+
+@pytest.mark.parametrize("protocol", OF_ONE_SPLIT)
+def test_with_one_split_for_all_seeds_no_choice_sees_whom_the_comparison_tests(searching, protocol):
+    tested, of_search, search = searching(protocol)
+    assert tested == of_search
+    assert search(tested) == search()
+
+
+def test_a_search_whose_objective_reads_test_images_is_caught(searching, monkeypatch):
+    """The leak is planted: the search judges settings on the people whom it should test."""
+    prepared = tuned.prepare
+
+    def leaking(*arguments):
+        plan = prepared(*arguments)
+        splits = tuple(dataclasses.replace(split, validation=split.test) for split in plan.splits)
+        return dataclasses.replace(plan, splits=splits)
+
+    _, tested, search = searching('kind = "open_set"')
+    monkeypatch.setattr(tuned, "prepare", leaking)
+    first, then = search(), search(tested)
+    # Both searches notice: that of phase 1, and that of each loss.
+    assert first[0] != then[0]
+    assert all(before != after for before, after in zip(first[1], then[1], strict=True))

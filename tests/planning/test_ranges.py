@@ -208,7 +208,7 @@ def test_each_of_several_bad_ranges_is_told(tmp_path):
     assert "nonsense: unknown option" in told[1]
     # Whether options take the ends of ranges is asked once all of these are ranges.
     (end,) = mistakes(with_lines(("learning_rate = 1e-3", "learning_rate = { low = 0, high = 1 }")))
-    assert end.startswith("x.toml:20: finetune.learning_rate: should be greater than 0")
+    assert end.startswith("x.toml:21: finetune.learning_rate: must be greater than 0")
 
 
 @pytest.mark.parametrize("command_name", ["validate", "run"])
@@ -236,7 +236,7 @@ def told_of_data(text, tmp_path):
     [
         (
             [("classes_per_batch = 4", "classes_per_batch = { choices = [4, 2] }")],
-            "choices",
+            "[finetune.sampler]",
             "a batch of contrastive has 4 images, one of contrastive has 8",
         ),
         (
@@ -244,7 +244,7 @@ def told_of_data(text, tmp_path):
                 (CONTRASTIVE, f"{CONTRASTIVE}finetune = {{ sampler = {{ classes_per_batch = 2 }} }}\n"),
                 ("learning_rate = 1e-3\n", ""),
             ],
-            "npairs",
+            "[finetune.sampler]",
             "where settings are searched for, every loss sees as many images",
         ),
         ([("batch_size = 12", "batch_size = { low = 8, high = 64 }")], "batch_size", "64 is more than the"),

@@ -161,7 +161,7 @@ def test_values_that_exclude_each_other_cost_a_trial_and_say_why(text_of, search
     """Widths and kernel sizes have to be as many; here each length is in both lists."""
     model = (
         '[model]\nplugin = "thin_vgg"\nembedding_dim = 8\n'
-        "widths = { choices = [[4], [4, 4]] }\nkernel_sizes = { choices = [[3], [3, 3]] }\n"
+        "widths = { choices = [[4, 4], [4, 4, 4]] }\nkernel_sizes = { choices = [[3, 3], [3, 3, 3]] }\n"
     )
     done = searched(text_of(TWO, model=model, search='trials = 5\nsampler = "grid"\nsuggested = false'), tmp_path)
     assert done.phase1 is not None
@@ -169,12 +169,12 @@ def test_values_that_exclude_each_other_cost_a_trial_and_say_why(text_of, search
         (len(each.values["model.widths"]), len(each.values["model.kernel_sizes"])): each for each in done.phase1.tried
     }
     assert {lengths: each.state for lengths, each in states.items()} == {
-        (1, 1): "ok",
         (2, 2): "ok",
-        (1, 2): "failed",
-        (2, 1): "failed",
+        (3, 3): "ok",
+        (2, 3): "failed",
+        (3, 2): "failed",
     }
-    assert "widths and kernel_sizes must have the same length" in states[1, 2].reason
+    assert "kernel_sizes must have one entry for all convolutions or the length of widths" in states[2, 3].reason
 
 
 def test_phase_1_is_chosen_before_the_losses_and_for_all_of_them(text_of, searched, counter, tmp_path):

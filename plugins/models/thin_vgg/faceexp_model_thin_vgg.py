@@ -29,15 +29,15 @@ class ThinVgg(ModelPlugin):
         (32, 16, 16), "Filters of each convolution, first to last.", unit="filters", min_length=1, max_length=10
     )
     kernel_sizes: tuple[KernelSize, ...] = option(
-        (4, 3, 3), "Side of each convolution's square kernel; as many as widths.", unit="pixels", min_length=1
+        (4, 3, 3), "Side of each convolution's square kernel: as many as widths, or one.", unit="pixels", min_length=1
     )
     negative_slope: float = option(0.2, "Slope of the leaky ReLU below zero.", ge=0, le=1)
 
     @model_validator(mode="after")
     def _one_kernel_size_per_width(self) -> ThinVgg:
-        if len(self.widths) != len(self.kernel_sizes):
+        if len(self.kernel_sizes) not in (1, len(self.widths)):
             message = (
-                f"widths and kernel_sizes must have the same length, one entry per convolution; "
+                f"kernel_sizes must have one entry for all convolutions or the length of widths, one for each; "
                 f"they have {len(self.widths)} and {len(self.kernel_sizes)}"
             )
             raise ValueError(message)
@@ -62,7 +62,8 @@ class ThinVgg(ModelPlugin):
         import keras
 
         layers: list[keras.Layer] = [keras.Input(input_shape, name="images")]
-        for number, (width, kernel_size) in enumerate(zip(self.widths, self.kernel_sizes, strict=True), start=1):
+        sizes = self.kernel_sizes * depth if len(self.kernel_sizes) == 1 else self.kernel_sizes
+        for number, (width, kernel_size) in enumerate(zip(self.widths, sizes, strict=True), start=1):
             layers += [
                 keras.layers.Conv2D(width, kernel_size, padding="same", name=f"conv{number}"),
                 # The leaky ReLU rises everywhere: after the pooling it gives the same, on a quarter of the values.

@@ -7,7 +7,7 @@ What is independent of each other are people, so its trials are put together, an
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,11 @@ import numpy as np
 
 from faceexp.evaluation.jackknife import standard_error
 from faceexp.evaluation.likely import with_their_people
-from faceexp.evaluation.pairs import map_in_threads
+from faceexp.evaluation.measured_pairs import map_in_threads
 
 if TYPE_CHECKING:
     from faceexp.arrays import FloatArray, IntArray
-    from faceexp.evaluation.pairs import PairDistances
+    from faceexp.evaluation.measured_pairs import PairDistances, Pairs
     from faceexp.evaluation.people import PeopleOfPairs
 
 # People are left out in at most so many groups, which every trial of a run has in common. Student's quantile for 49
@@ -58,7 +58,7 @@ def over_people(values: Sequence[float], without: Sequence[Mapping[int, float]])
     return OverPeople(float(np.mean(values)), standard_error(means), len(groups))
 
 
-def auc_without(measured: PairDistances, people: PeopleOfPairs, identities: IntArray) -> dict[int, float]:
+def auc_without(measured: Pairs, people: PeopleOfPairs, identities: IntArray) -> dict[int, float]:
     """Return the area under the ROC curve without the pairs that show anybody of each group of people.
 
     Args:
@@ -70,10 +70,9 @@ def auc_without(measured: PairDistances, people: PeopleOfPairs, identities: IntA
         The area by group; ``nan`` where one kind of pairs is left without any.
     """
     groups, group = np.unique(identities % MOST_GROUPS, return_inverse=True)
-    parts = with_their_people(measured, people)
-    similar = _Similar.of(parts, group)
+    similar = _Similar.of(with_their_people(measured, people), group)
     sums = sum(
-        map_in_threads(lambda part: _sums(*part, group, similar, len(groups)), parts),
+        map_in_threads(lambda part: _sums(*part, group, similar, len(groups)), with_their_people(measured, people)),
         start=_Sums(np.zeros((3, len(groups))), np.zeros(2), np.zeros(len(similar.steps) + 2)),
     )
     weights, ordered, ordered_both = sums.of_groups
@@ -107,12 +106,12 @@ class _Similar:
     upto: FloatArray
 
     @classmethod
-    def of(cls, parts: Sequence[tuple[PairDistances, PeopleOfPairs]], group: IntArray) -> _Similar:
-        chosen = [np.flatnonzero(chunk.similar) for chunk, _ in parts]
-        each = list(zip(parts, chosen, strict=True))
-        distance = np.concatenate([chunk.distance[rows] for (chunk, _), rows in each])
-        weight = np.concatenate([_weights(chunk, rows) for (chunk, _), rows in each])
-        whose = np.concatenate([group[people.both()[0][rows]] for (_, people), rows in each])
+    def of(cls, parts: Iterable[tuple[PairDistances, PeopleOfPairs]], group: IntArray) -> _Similar:
+        of_parts = []
+        for chunk, people in parts:  # one after the other: all pairs may be more than the memory holds
+            rows = np.flatnonzero(chunk.similar)
+            of_parts.append((chunk.distance[rows], _weights(chunk, rows), group[people.both()[0][rows]]))
+        distance, weight, whose = (np.concatenate(each) for each in zip(*of_parts, strict=True))
         steps, step = np.unique(distance, return_inverse=True)
         order = np.lexsort((step, whose))
         return cls(steps, step[order], whose[order], weight[order], _from_zero(weight[order]))

@@ -57,6 +57,11 @@ def test_depth_follows_from_the_lengths():
     assert plugin.build((20, 20, 1)).output_shape == (None, 5 * 5 * 4)
 
 
+def test_one_kernel_size_serves_all_convolutions():
+    one, each = (ThinVgg(widths=(8, 4), kernel_sizes=sizes).build((20, 20, 1)) for sizes in ((3,), (3, 3)))
+    assert [variable.shape for variable in one.variables] == [variable.shape for variable in each.variables]
+
+
 def naive_layer(image, kernel, bias, slope):
     """Convolve (H, W, C) with (k, k, C, F) under "same" padding, leaky ReLU, 2x2 max pooling."""
     size, filters = kernel.shape[0], kernel.shape[3]
@@ -109,7 +114,9 @@ def test_an_image_that_pooling_shrinks_to_nothing_is_refused():
 
 
 def test_lengths_that_disagree_are_refused():
-    with pytest.raises(ValidationError, match=r"widths and kernel_sizes must have the same length.*they have 2 and 3"):
+    with pytest.raises(
+        ValidationError, match=r"one entry for all convolutions or the length of widths.*they have 2 and 3"
+    ):
         ThinVgg(widths=(32, 16))
 
 
