@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     Field,
+    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -156,6 +157,17 @@ class OneOf(Table):
 
 
 Space = Between | OneOf
+
+
+def suggestion(written: object) -> Space:
+    """Return a range as a plugin suggests it: a table as in a file, or a list of choices.
+
+    Raises:
+        pydantic.ValidationError: It is none.
+    """
+    table = {"choices": list(written)} if isinstance(written, list | tuple) else written
+    space: Space = TypeAdapter(Space).validate_python(table)
+    return space
 
 
 def _short(value: float) -> float:

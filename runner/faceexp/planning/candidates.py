@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem
 from faceexp.experiment import parse
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.ranges import PHASE1, representative, with_values, without
 from faceexp.experiment.schema import Experiment, Finetune, LossEntry
-from faceexp.experiment.search import Between, Space
+from faceexp.experiment.search import Between, Space, suggestion
 from faceexp.experiment.toml import Document
 from faceexp.planning.dimensions import Dimension, LossSpace, Varied
 from faceexp.planning.issues import UnplannableError
@@ -241,17 +241,6 @@ class Candidates:
             return None
         (entry,) = Paths(self.document, self.registry).of_experiment(experiment).losses
         return entry.model_copy(update={"index": written.index})
-
-
-def suggestion(written: object) -> Space:
-    """Return a range as a plugin suggests it: a table as in a file, or a list of choices.
-
-    Raises:
-        pydantic.ValidationError: It is none.
-    """
-    table = {"choices": list(written)} if isinstance(written, list | tuple) else written
-    space: Space = TypeAdapter(Space).validate_python(table)
-    return space
 
 
 def _with_fractions(dimension: Dimension, is_possible: Callable[[Mapping[KeyPath, object]], bool]) -> Dimension:
