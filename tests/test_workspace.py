@@ -164,8 +164,9 @@ def test_every_experiment_is_valid(path):
     assert study.experiment.name == path.stem
 
 
-def test_all_losses_names_all_losses():
-    named = {entry.plugin for entry in pipeline.load(ROOT / "experiments" / "all_losses.toml").experiment.losses}
+@pytest.mark.parametrize("name", ["all_losses", "tuned_losses"])
+def test_all_losses_are_named_where_all_are_compared(name):
+    named = {entry.plugin for entry in pipeline.load(ROOT / "experiments" / f"{name}.toml").experiment.losses}
     offered = [
         tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
         for folder in PLUGINS

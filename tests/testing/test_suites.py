@@ -138,12 +138,12 @@ class Scaled(Pull):
     """The same with an option of every kind that the checks of options tell apart."""
 
     normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
-    power: float = option(1.0, "Of the value.", ge=0, le=3)
-    steps: int = option(3, "As many times the value.", ge=1, lt=10)
-    sign: Literal["plus", "minus"] = option("plus", "Of the value.")
+    power: float = option(1.0, "Of the value.", ge=0, le=3, search={"low": 0.5, "high": 2.0, "log": True})
+    steps: int = option(3, "As many times the value.", ge=1, lt=10, search={"low": 1, "high": 9, "step": 2})
+    sign: Literal["plus", "minus"] = option("plus", "Of the value.", search=["plus", "minus"])
     order: Literal[1, 2] = option(1, "Divides the value.")
     name: str = option("x", "Nothing depends on it.", min_length=1)
-    weights: tuple[float, ...] = option((1.0,), "Factors of the value.", min_length=1)
+    weights: tuple[float, ...] = option((1.0,), "Factors of the value.", min_length=1, search=[[1.0], [1.0, 2.0]])
     offset: float | None = option(None, "Added to the value.", ge=0)
 
     def traits(self):
@@ -428,6 +428,48 @@ def plant_everywhere(kind):
         @classmethod
         def _guess(cls, value):
             return value if value == "two" else "one"
+
+    @planted(kind, "test_suggested_ranges_can_be_searched")
+    class Backwards(base):
+        """The range that it suggests ends before it begins."""
+
+        number: float = option(1.0, "A number.", search={"low": 2.0, "high": 0.5})
+
+    @planted(kind, "test_suggested_ranges_can_be_searched")
+    class Elsewhere(base):
+        """The usual number is not searched."""
+
+        number: float = option(1.0, "A number.", search={"low": 2.0, "high": 4.0})
+
+    @planted(kind, "test_suggested_ranges_can_be_searched")
+    class Beyond(base):
+        """It refuses the end of its own range."""
+
+        number: float = option(1.0, "A number.", le=2, search={"low": 0.5, "high": 4.0})
+
+    @planted(kind, "test_suggested_ranges_can_be_searched")
+    class Fractions(base):
+        """It suggests fractions for a whole number."""
+
+        number: int = option(1, "A number.", search={"low": 1.0, "high": 4.0})
+
+    @planted(kind, "test_suggested_ranges_can_be_searched")
+    class Misspelt(base):
+        """One of its choices is a word that it does not know."""
+
+        word: Literal["one", "two"] = option("one", "A choice.", search=["one", "too"])
+
+    @planted(kind, "test_suggested_ranges_can_be_searched")
+    class Excluding(base):
+        """Its validator refuses what the option allows."""
+
+        number: float = option(1.0, "A number.", search={"low": 0.5, "high": 4.0})
+
+        @model_validator(mode="after")
+        def _is_small(self):
+            if self.number > 2:
+                raise ValueError("too large")
+            return self
 
     @planted(kind, "test_says_what_it_is")
     class Silent(base):

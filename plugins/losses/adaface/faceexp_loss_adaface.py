@@ -81,9 +81,18 @@ class AdaFace(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    m: float = option(0.4, "Margin, of the angle and of the cosine.", unit="radians", ge=0, le=1.5)
-    h: float = option(0.333, "Quality of an embedding whose length is one deviation above the mean.", ge=0)
-    scale: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)
+    m: float = option(
+        0.4, "Margin, of the angle and of the cosine.", unit="radians", ge=0, le=1.5, search={"low": 0.1, "high": 0.8}
+    )
+    h: float = option(
+        0.333,
+        "Quality of an embedding whose length is one deviation above the mean.",
+        ge=0,
+        search={"low": 0.1, "high": 1.0},
+    )
+    scale: float = option(
+        64.0, "Factor of the cosines before the softmax.", gt=0, search={"low": 8.0, "high": 128.0, "log": True}
+    )
     momentum: float = option(0.99, "Share of the mean and deviation of lengths that each batch keeps.", ge=0, lt=1)
 
     def build(self, ctx: LossContext) -> LossFunction:

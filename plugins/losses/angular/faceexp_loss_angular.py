@@ -92,7 +92,14 @@ class Angular(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    alpha: float = option(40.0, "Upper bound of the angle at the negative, in degrees.", unit="degrees", gt=0, lt=90)
+    alpha: float = option(
+        40.0,
+        "Upper bound of the angle at the negative, in degrees.",
+        unit="degrees",
+        gt=0,
+        lt=90,
+        search={"low": 30.0, "high": 60.0},
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""

@@ -50,8 +50,17 @@ class ArcFace(LossPlugin):
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
     suggested: ClassVar[bool] = True
 
-    margin: float = option(28.6, "Degrees added to the angle to the own identity.", unit="degrees", ge=0, le=180)
-    scale: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)
+    margin: float = option(
+        28.6,
+        "Degrees added to the angle to the own identity.",
+        unit="degrees",
+        ge=0,
+        le=180,
+        search={"low": 5.0, "high": 50.0},
+    )
+    scale: float = option(
+        64.0, "Factor of the cosines before the softmax.", gt=0, search={"low": 8.0, "high": 128.0, "log": True}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies, ``(labels, embeddings) -> scalar``."""

@@ -44,7 +44,14 @@ class BalancedL2(LossPlugin):
     distance: ClassVar[Distance] = "euclidean"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    threshold: float = option(10.0, "Distance beyond which a different pair costs nothing.", unit="distance", gt=0)
+    # Embeddings are not normalised: how long they are depends on the trunk.
+    threshold: float = option(
+        10.0,
+        "Distance beyond which a different pair costs nothing.",
+        unit="distance",
+        gt=0,
+        search={"low": 0.1, "high": 100.0, "log": True},
+    )
     pairs: Pairs = option("all", "Pairs of a batch: every i < j, or rows i and i + B/2.")
     normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
 

@@ -69,8 +69,15 @@ class Center(LossPlugin):
     distance: ClassVar[Distance] = "euclidean"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    weight: float = option(0.003, "Of the squared distances to the centres, the paper's lambda.", ge=0)
-    alpha: float = option(0.5, "Share of the way to the batch's mean that a centre moves.", ge=0, le=1)
+    weight: float = option(
+        0.003,
+        "Of the squared distances to the centres, the paper's lambda.",
+        ge=0,
+        search={"low": 1e-4, "high": 1.0, "log": True},
+    )
+    alpha: float = option(
+        0.5, "Share of the way to the batch's mean that a centre moves.", ge=0, le=1, search={"low": 0.05, "high": 1.0}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with classifier and centres, ``(labels, embeddings) -> scalar``."""

@@ -53,8 +53,21 @@ class Circle(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    m: float = option(0.4, "Relaxation: optima are 1 + m and -m, margins 1 - m and m.", unit="cosine", ge=0, le=1)
-    gamma: float = option(80.0, "Scale of the exponents.", unit="1 / squared cosine", gt=0)
+    m: float = option(
+        0.4,
+        "Relaxation: optima are 1 + m and -m, margins 1 - m and m.",
+        unit="cosine",
+        ge=0,
+        le=1,
+        search={"low": 0.1, "high": 0.6},
+    )
+    gamma: float = option(
+        80.0,
+        "Scale of the exponents.",
+        unit="1 / squared cosine",
+        gt=0,
+        search={"low": 16.0, "high": 512.0, "log": True},
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""

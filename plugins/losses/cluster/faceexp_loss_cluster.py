@@ -274,7 +274,14 @@ class Cluster(LossPlugin):
     distance: ClassVar[Distance] = "euclidean"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    margin_multiplier: float = option(1.0, "Margin of a clustering whose NMI is 0.", unit="distance", ge=0)
+    # Distances of embeddings that are not normalised, summed over the batch, stand against it.
+    margin_multiplier: float = option(
+        1.0,
+        "Margin of a clustering whose NMI is 0.",
+        unit="distance",
+        ge=0,
+        search={"low": 0.1, "high": 1000.0, "log": True},
+    )
     pam: bool = option(default=True, description="Refine the greedy choice by Partitioning Around Medoids.")
     normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
 

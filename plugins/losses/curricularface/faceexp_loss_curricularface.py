@@ -74,8 +74,17 @@ class CurricularFace(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    margin: float = option(0.5, "Added to the angle to the own identity.", unit="radians", ge=0, le=math.pi)
-    scale: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)
+    margin: float = option(
+        0.5,
+        "Added to the angle to the own identity.",
+        unit="radians",
+        ge=0,
+        le=math.pi,
+        search={"low": 0.1, "high": 0.8},
+    )
+    scale: float = option(
+        64.0, "Factor of the cosines before the softmax.", gt=0, search={"low": 8.0, "high": 128.0, "log": True}
+    )
     momentum: float = option(0.99, "Share of the moving mean that each batch keeps.", ge=0, lt=1)
 
     def build(self, ctx: LossContext) -> LossFunction:

@@ -71,13 +71,23 @@ class ElasticFace(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    form: Form = option("arc", "Whether the margin is added to the angle, or taken from the cosine.")
+    form: Form = option(
+        "arc", "Whether the margin is added to the angle, or taken from the cosine.", search=["arc", "cos"]
+    )
     margin: float | None = option(
         None, "Mean of the margins; if not given, 0.5 (arc) or 0.35 (cos).", unit="radians or cosine", ge=0, le=math.pi
     )
-    sigma: float = option(0.05, "Standard deviation of the margins.", unit="radians or cosine", ge=0)
+    sigma: float = option(
+        0.05,
+        "Standard deviation of the margins.",
+        unit="radians or cosine",
+        ge=0,
+        search={"low": 0.01, "high": 0.2, "log": True},
+    )
     plus: bool = option(default=False, description="Give the largest margins to the images furthest from their proxy.")
-    scale: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)
+    scale: float = option(
+        64.0, "Factor of the cosines before the softmax.", gt=0, search={"low": 8.0, "high": 128.0, "log": True}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies and a seed, ``(labels, embeddings) -> scalar``."""

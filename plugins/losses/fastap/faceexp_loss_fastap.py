@@ -55,7 +55,9 @@ class FastAP(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    num_bins: int = option(10, "Steps of the histograms.", unit="bins", ge=1, le=100)
+    num_bins: int = option(
+        10, "Steps of the histograms.", unit="bins", ge=1, le=100, search={"low": 4, "high": 64, "log": True}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""

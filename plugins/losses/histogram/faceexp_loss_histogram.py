@@ -70,7 +70,14 @@ class Histogram(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    n_bins: int = option(100, "Steps of the histograms of cosines, from -1 to 1.", unit="bins", ge=1, le=10_000)
+    n_bins: int = option(
+        100,
+        "Steps of the histograms of cosines, from -1 to 1.",
+        unit="bins",
+        ge=1,
+        le=10_000,
+        search={"low": 25, "high": 400, "log": True},
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""

@@ -70,7 +70,9 @@ class Instance(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2)
 
-    gamma: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)
+    gamma: float = option(
+        64.0, "Factor of the cosines before the softmax.", gt=0, search={"low": 8.0, "high": 128.0, "log": True}
+    )
     target: Target = option(
         "identity", "What a row should be taken for: its identity, or the row that its label numbers."
     )

@@ -47,8 +47,20 @@ class IntraPairVariance(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    pos_eps: float = option(0.01, "Part of its mean that a similar pair's cosine may fall short.", ge=0, le=1)
-    neg_eps: float = option(0.01, "Part of its mean that a different pair's cosine may exceed.", ge=0, le=1)
+    pos_eps: float = option(
+        0.01,
+        "Part of its mean that a similar pair's cosine may fall short.",
+        ge=0,
+        le=1,
+        search={"low": 1e-3, "high": 0.3, "log": True},
+    )
+    neg_eps: float = option(
+        0.01,
+        "Part of its mean that a different pair's cosine may exceed.",
+        ge=0,
+        le=1,
+        search={"low": 1e-3, "high": 0.3, "log": True},
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""

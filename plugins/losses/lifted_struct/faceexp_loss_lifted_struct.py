@@ -51,7 +51,14 @@ class LiftedStruct(LossPlugin):
     distance: ClassVar[Distance] = "euclidean"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    margin: float = option(1.0, "Distance beyond which a negative weighs little.", unit="distance", gt=0)
+    # Embeddings are not normalised. Only margin - pos_margin matters, so that one of the two is enough.
+    margin: float = option(
+        1.0,
+        "Distance beyond which a negative weighs little.",
+        unit="distance",
+        gt=0,
+        search={"low": 0.1, "high": 100.0, "log": True},
+    )
     pos_margin: float = option(0.0, "Taken from the distance of a similar pair.", unit="distance", ge=0)
     normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
 

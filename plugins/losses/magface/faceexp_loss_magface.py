@@ -72,15 +72,21 @@ class MagFace(LossPlugin):
 
     l_a: float = option(10.0, "Length up to which the margin is l_m.", unit="embedding length", gt=0)
     u_a: float = option(110.0, "Length from which on the margin is u_m.", unit="embedding length", gt=0)
-    l_m: float = option(0.45, "Margin of the shortest embeddings.", unit="radians", ge=0, le=math.pi)
-    u_m: float = option(0.8, "Margin of the longest embeddings.", unit="radians", ge=0, le=math.pi)
+    l_m: float = option(
+        0.45, "Margin of the shortest embeddings.", unit="radians", ge=0, le=math.pi, search={"low": 0.1, "high": 0.6}
+    )
+    u_m: float = option(
+        0.8, "Margin of the longest embeddings.", unit="radians", ge=0, le=math.pi, search={"low": 0.6, "high": 1.0}
+    )
     lambda_g: float = option(
         35.0,
         "Factor of the term 1/a + a/u_a^2 of lengths a, which rewards long embeddings.",
         unit="embedding length",
         ge=0,
     )
-    scale: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)
+    scale: float = option(
+        64.0, "Factor of the cosines before the softmax.", gt=0, search={"low": 8.0, "high": 128.0, "log": True}
+    )
 
     @model_validator(mode="after")
     def _lower_below_upper(self) -> Self:

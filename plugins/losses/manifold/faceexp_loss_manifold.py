@@ -116,10 +116,19 @@ class Manifold(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2)
 
-    K: int = option(50, "Proxies.", unit="proxies", ge=2, le=1000)
+    K: int = option(50, "Proxies.", unit="proxies", ge=2, le=1000, search={"low": 8, "high": 128, "log": True})
     context: float = option(1.0, "Weight of the context loss, the paper's lambda.", ge=0)
-    alpha: float = option(0.8, "Chance that a random walk makes a further step.", unit="probability", gt=0, le=0.999)
-    margin: float = option(5e-4, "By how much the own proxy should be closer.", ge=0)
+    alpha: float = option(
+        0.8,
+        "Chance that a random walk makes a further step.",
+        unit="probability",
+        gt=0,
+        le=0.999,
+        search={"low": 0.5, "high": 0.99},
+    )
+    margin: float = option(
+        5e-4, "By how much the own proxy should be closer.", ge=0, search={"low": 1e-5, "high": 1e-2, "log": True}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies, ``(labels, embeddings) -> scalar``."""

@@ -112,10 +112,20 @@ class Margin(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    margin: float = option(0.2, "By how much pairs shall be within or beyond beta.", unit="distance", ge=0)
+    margin: float = option(
+        0.2,
+        "By how much pairs shall be within or beyond beta.",
+        unit="distance",
+        ge=0,
+        search={"low": 0.05, "high": 0.5},
+    )
     nu: float = option(0.0, "Weight of beta in the loss, where it is learned.", ge=0)
     beta: float = option(
-        1.2, "Distance between similar and different pairs, or its first value.", unit="distance", gt=0
+        1.2,
+        "Distance between similar and different pairs, or its first value.",
+        unit="distance",
+        gt=0,
+        search={"low": 0.6, "high": 1.6},
     )
     learn_beta: bool = option(default=False, description="Train beta along with the embedding.")
     sampling: Literal["all", "distance_weighted"] = option(

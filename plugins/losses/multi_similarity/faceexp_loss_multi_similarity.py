@@ -86,9 +86,23 @@ class MultiSimilarity(LossPlugin):
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
     suggested: ClassVar[bool] = True
 
-    alpha: float = option(2.0, "Weight of positive pairs in the exponent.", unit="1 / cosine", ge=1e-6)
-    beta: float = option(50.0, "Weight of negative pairs in the exponent.", unit="1 / cosine", ge=1e-6)
-    base: float = option(0.5, "Cosine at which a pair weighs 1.", unit="cosine", ge=-1, le=1)
+    alpha: float = option(
+        2.0,
+        "Weight of positive pairs in the exponent.",
+        unit="1 / cosine",
+        ge=1e-6,
+        search={"low": 0.1, "high": 50.0, "log": True},
+    )
+    beta: float = option(
+        50.0,
+        "Weight of negative pairs in the exponent.",
+        unit="1 / cosine",
+        ge=1e-6,
+        search={"low": 1.0, "high": 100.0, "log": True},
+    )
+    base: float = option(
+        0.5, "Cosine at which a pair weighs 1.", unit="cosine", ge=-1, le=1, search={"low": 0.0, "high": 1.0}
+    )
     miner: Miner = option("none", "Pairs: all, or those that are not told apart by more than epsilon.")
     epsilon: float = option(0.1, "Slack of the miner.", unit="cosine", ge=0)
 

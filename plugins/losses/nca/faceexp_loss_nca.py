@@ -48,7 +48,13 @@ class NCA(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    softmax_scale: float = option(1.0, "Factor of squared distances in the softmax.", unit="1 / squared distance", gt=0)
+    softmax_scale: float = option(
+        1.0,
+        "Factor of squared distances in the softmax.",
+        unit="1 / squared distance",
+        gt=0,
+        search={"low": 0.5, "high": 64.0, "log": True},
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""

@@ -41,7 +41,9 @@ class NormalizedSoftmax(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    temperature: float = option(0.05, "Divides the cosines; smaller is more selective.", ge=1e-6)
+    temperature: float = option(
+        0.05, "Divides the cosines; smaller is more selective.", ge=1e-6, search={"low": 0.01, "high": 0.5, "log": True}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies, ``(labels, embeddings) -> scalar``."""

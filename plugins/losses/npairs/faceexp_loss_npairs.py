@@ -85,7 +85,9 @@ class NPairs(LossPlugin):
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2, halves="similar")
     suggested: ClassVar[bool] = True
 
-    reg_lambda: float = option(0.002, "Weight of the squared norms of the embeddings.", ge=0)
+    reg_lambda: float = option(
+        0.002, "Weight of the squared norms of the embeddings.", ge=0, search={"low": 1e-5, "high": 0.1, "log": True}
+    )
     normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
     pairs: Literal["halves", "first_images"] = option(
         "halves", "Anchors and positives: rows i and i + B/2, or the first two images of each identity."

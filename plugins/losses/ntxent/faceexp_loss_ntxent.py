@@ -48,7 +48,13 @@ class NTXent(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    temperature: float = option(0.07, "Divides cosines; smaller ones weigh hard pairs more.", unit="cosine", ge=1e-6)
+    temperature: float = option(
+        0.07,
+        "Divides cosines; smaller ones weigh hard pairs more.",
+        unit="cosine",
+        ge=1e-6,
+        search={"low": 0.01, "high": 1.0, "log": True},
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""

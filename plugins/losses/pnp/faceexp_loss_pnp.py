@@ -85,9 +85,24 @@ class PNP(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    variant: Variant = option("O", "What negatives before a positive cost: their number, or a function of it.")
-    anneal: float = option(0.01, "Width of the sigmoids that count.", unit="cosine", ge=1e-6)
-    alpha: float = option(1.0, "Of the variant Dq: how soon further negatives cost little.", gt=0)
+    variant: Variant = option(
+        "O",
+        "What negatives before a positive cost: their number, or a function of it.",
+        search=["O", "Iu", "Ib", "Ds", "Dq"],
+    )
+    anneal: float = option(
+        0.01,
+        "Width of the sigmoids that count.",
+        unit="cosine",
+        ge=1e-6,
+        search={"low": 1e-3, "high": 0.1, "log": True},
+    )
+    alpha: float = option(
+        1.0,
+        "Of the variant Dq: how soon further negatives cost little.",
+        gt=0,
+        search={"low": 0.5, "high": 8.0, "log": True},
+    )
     b: float = option(2.0, "Of the variant Ib: how soon the slope reaches its bound.", ge=1e-3)
 
     def build(self, ctx: LossContext) -> LossFunction:

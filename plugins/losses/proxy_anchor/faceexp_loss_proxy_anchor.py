@@ -52,8 +52,15 @@ class ProxyAnchor(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    margin: float = option(0.1, "Cosine to exceed for own embeddings, minus it for others.", unit="cosine", ge=0, le=1)
-    alpha: float = option(32.0, "Factor of the cosines.", gt=0)
+    margin: float = option(
+        0.1,
+        "Cosine to exceed for own embeddings, minus it for others.",
+        unit="cosine",
+        ge=0,
+        le=1,
+        search={"low": 0.0, "high": 0.5},
+    )
+    alpha: float = option(32.0, "Factor of the cosines.", gt=0, search={"low": 8.0, "high": 128.0, "log": True})
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies, ``(labels, embeddings) -> scalar``."""

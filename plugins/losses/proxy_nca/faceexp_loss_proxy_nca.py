@@ -45,7 +45,9 @@ class ProxyNCA(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    softmax_scale: float = option(1.0, "Factor of the squared distances before the softmax.", gt=0)
+    softmax_scale: float = option(
+        1.0, "Factor of the squared distances before the softmax.", gt=0, search={"low": 0.5, "high": 64.0, "log": True}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies, ``(labels, embeddings) -> scalar``."""

@@ -83,12 +83,25 @@ class RankedList(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    margin: float = option(0.4, "How much nearer than alpha positives have to be.", unit="distance", ge=0, le=2)
+    margin: float = option(
+        0.4,
+        "How much nearer than alpha positives have to be.",
+        unit="distance",
+        ge=0,
+        le=2,
+        search={"low": 0.1, "high": 1.0},
+    )
     alpha: float | None = option(
         None, "Distance beyond which a negative costs nothing; if not given, 1 + margin / 2.", unit="distance", gt=0
     )
-    imbalance: float = option(0.5, "Share of the negatives in the loss.", ge=0, le=1)
-    Tn: float = option(10.0, "Exponent by which near negatives weigh more.", unit="1 / distance", ge=0)
+    imbalance: float = option(0.5, "Share of the negatives in the loss.", ge=0, le=1, search={"low": 0.2, "high": 0.8})
+    Tn: float = option(
+        10.0,
+        "Exponent by which near negatives weigh more.",
+        unit="1 / distance",
+        ge=0,
+        search={"low": 1.0, "high": 50.0, "log": True},
+    )
     Tp: float = option(0.0, "Exponent by which far positives weigh more.", unit="1 / distance", ge=0)
 
     def build(self, ctx: LossContext) -> LossFunction:

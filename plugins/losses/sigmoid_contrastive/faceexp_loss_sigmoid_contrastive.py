@@ -50,8 +50,15 @@ class SigmoidContrastive(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    scale: float = option(10.0, "First value of the factor of the cosines.", gt=0)
-    bias: float = option(-10.0, "First value of what is added to them; minus bias / scale is the threshold.")
+    # Both are trained, but a few hundred steps move them little.
+    scale: float = option(
+        10.0, "First value of the factor of the cosines.", gt=0, search={"low": 1.0, "high": 50.0, "log": True}
+    )
+    bias: float = option(
+        -10.0,
+        "First value of what is added to them; minus bias / scale is the threshold.",
+        search={"low": -20.0, "high": 0.0},
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with scale and bias, ``(labels, embeddings) -> scalar``."""

@@ -96,7 +96,9 @@ class SmoothAP(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    temperature: float = option(0.01, "Width of the sigmoids.", unit="cosine", gt=0)
+    temperature: float = option(
+        0.01, "Width of the sigmoids.", unit="cosine", gt=0, search={"low": 1e-3, "high": 0.1, "log": True}
+    )
     positives: Positives = option("identity", "What a row should find: its identity, or its block of the batch.")
 
     def build(self, ctx: LossContext) -> LossFunction:

@@ -65,9 +65,19 @@ class SNRContrastive(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    pos_margin: float = option(0.0, "SNR distance up to which a similar pair costs nothing.", unit="SNR distance", ge=0)
+    pos_margin: float = option(
+        0.0,
+        "SNR distance up to which a similar pair costs nothing.",
+        unit="SNR distance",
+        ge=0,
+        search={"low": 0.0, "high": 0.5},
+    )
     neg_margin: float = option(
-        1.0, "SNR distance beyond which a different pair costs nothing.", unit="SNR distance", ge=0
+        1.0,
+        "SNR distance beyond which a different pair costs nothing.",
+        unit="SNR distance",
+        ge=0,
+        search={"low": 0.1, "high": 2.0},
     )
     normalize: bool = option(default=True, description="Divide embeddings by their L2 norm first.")
     embedding_reg_weight: float = option(

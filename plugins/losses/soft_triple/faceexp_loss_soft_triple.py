@@ -62,12 +62,26 @@ class SoftTriple(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    centers_per_class: int = option(10, "Centres of each identity.", unit="centres", ge=1, le=1000)
-    la: float = option(20.0, "Factor of the similarities before the softmax, the paper's lambda.", gt=0)
+    centers_per_class: int = option(
+        10, "Centres of each identity.", unit="centres", ge=1, le=1000, search={"low": 1, "high": 20, "log": True}
+    )
+    la: float = option(
+        20.0,
+        "Factor of the similarities before the softmax, the paper's lambda.",
+        gt=0,
+        search={"low": 5.0, "high": 100.0, "log": True},
+    )
     gamma: float = option(
         0.1, "Temperature of the weights of an identity's centres; smaller prefers the nearest.", ge=1e-6
     )
-    margin: float = option(0.01, "Taken from the similarity to the own identity.", unit="cosine", ge=0, le=2)
+    margin: float = option(
+        0.01,
+        "Taken from the similarity to the own identity.",
+        unit="cosine",
+        ge=0,
+        le=2,
+        search={"low": 0.0, "high": 0.2},
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the centres, ``(labels, embeddings) -> scalar``."""

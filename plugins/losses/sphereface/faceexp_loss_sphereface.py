@@ -57,8 +57,11 @@ class SphereFace(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    margin: int = option(4, "Whole factor of the angle to the own identity.", ge=1, le=16)
-    scale: float = option(1.0, "Factor of the logits before the softmax.", gt=0)
+    margin: int = option(4, "Whole factor of the angle to the own identity.", ge=1, le=16, search={"low": 1, "high": 4})
+    # The lengths of embeddings multiply it.
+    scale: float = option(
+        1.0, "Factor of the logits before the softmax.", gt=0, search={"low": 0.1, "high": 10.0, "log": True}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies, ``(labels, embeddings) -> scalar``."""

@@ -55,9 +55,20 @@ class SubCenterArcFace(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    margin: float = option(28.6, "Degrees added to the angle to the own identity.", unit="degrees", ge=0, le=180)
-    scale: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)
-    sub_centers: int = option(3, "Proxies of each identity.", unit="proxies", ge=1, le=1000)
+    margin: float = option(
+        28.6,
+        "Degrees added to the angle to the own identity.",
+        unit="degrees",
+        ge=0,
+        le=180,
+        search={"low": 5.0, "high": 50.0},
+    )
+    scale: float = option(
+        64.0, "Factor of the cosines before the softmax.", gt=0, search={"low": 8.0, "high": 128.0, "log": True}
+    )
+    sub_centers: int = option(
+        3, "Proxies of each identity.", unit="proxies", ge=1, le=1000, search={"low": 1, "high": 10}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies, ``(labels, embeddings) -> scalar``."""

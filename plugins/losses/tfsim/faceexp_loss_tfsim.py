@@ -108,12 +108,21 @@ class TfsimMultiSimilarity(TfsimLoss):
         "metric learning. CVPR 2019"
     )
 
-    alpha: float = option(2.0, "Exponential weight of similar pairs.", gt=0)
-    beta: float = option(40.0, "Exponential weight of different pairs.", gt=0)
+    alpha: float = option(
+        2.0, "Exponential weight of similar pairs.", gt=0, search={"low": 0.1, "high": 50.0, "log": True}
+    )
+    beta: float = option(
+        40.0, "Exponential weight of different pairs.", gt=0, search={"low": 1.0, "high": 100.0, "log": True}
+    )
     epsilon: float = option(
         0.1, "How much easier than the hardest opposite a mined pair may be.", unit="distance", ge=0
     )
-    lmda: float = option(0.5, "Distance, counted from 1 - center, that divides near from far.", unit="distance")
+    lmda: float = option(
+        0.5,
+        "Distance, counted from 1 - center, that divides near from far.",
+        unit="distance",
+        search={"low": 0.0, "high": 1.0},
+    )
     center: float = option(1.0, "Distance to expect of a pair.", unit="distance", ge=0)
 
 
@@ -129,18 +138,26 @@ class TfsimCircle(TfsimLoss):
         "similarity optimization. CVPR 2020"
     )
 
-    gamma: float = option(80.0, "Scale of the exponents.", gt=0)
+    gamma: float = option(80.0, "Scale of the exponents.", gt=0, search={"low": 16.0, "high": 512.0, "log": True})
     margin: float = option(
-        0.4, "Distance below which similar pairs, and beyond 1 - which different, are fine.", unit="distance", ge=0
+        0.4,
+        "Distance below which similar pairs, and beyond 1 - which different, are fine.",
+        unit="distance",
+        ge=0,
+        search={"low": 0.1, "high": 0.6},
     )
 
 
 class TfsimMinedLoss(TfsimLoss):
     """A loss of one mined similar and one mined different row for each row."""
 
-    positive_mining_strategy: Positive = option("hard", "Similar row to take: the farthest, or the nearest.")
+    positive_mining_strategy: Positive = option(
+        "hard", "Similar row to take: the farthest, or the nearest.", search=["hard", "easy"]
+    )
     negative_mining_strategy: Negative = option(
-        "semi-hard", "Different row to take: the nearest, the nearest beyond the farthest similar one, or the farthest."
+        "semi-hard",
+        "Different row to take: the nearest, the nearest beyond the farthest similar one, or the farthest.",
+        search=["semi-hard", "hard"],
     )
     margin: float | None = option(
         None,
@@ -191,7 +208,9 @@ class TfsimSoftNearestNeighbor(TfsimLoss):
     )
 
     distance: LibraryDistance = option("sql2", _DISTANCE)  # type: ignore[misc]
-    temperature: float = option(1.0, "Distance that counts as near.", unit="distance", gt=0)
+    temperature: float = option(
+        1.0, "Distance that counts as near.", unit="distance", gt=0, search={"low": 0.01, "high": 10.0, "log": True}
+    )
 
     def adapt(self, distances: tf.Tensor) -> tf.Tensor:
         """Count distances from each row's nearest other row: the same quotients of exponentials, none of them 0 / 0."""

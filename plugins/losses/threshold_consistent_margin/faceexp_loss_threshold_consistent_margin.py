@@ -55,8 +55,22 @@ class ThresholdConsistentMargin(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
-    margin_plus: float = option(0.9, "Cosine from which on a similar pair costs nothing.", unit="cosine", ge=-1, le=1)
-    margin_minus: float = option(0.5, "Cosine up to which a different pair costs nothing.", unit="cosine", ge=-1, le=1)
+    margin_plus: float = option(
+        0.9,
+        "Cosine from which on a similar pair costs nothing.",
+        unit="cosine",
+        ge=-1,
+        le=1,
+        search={"low": 0.6, "high": 1.0},
+    )
+    margin_minus: float = option(
+        0.5,
+        "Cosine up to which a different pair costs nothing.",
+        unit="cosine",
+        ge=-1,
+        le=1,
+        search={"low": 0.0, "high": 0.6},
+    )
     lambda_plus: float = option(1.0, "Weight of the similar pairs.", ge=0)
     lambda_minus: float = option(1.0, "Weight of the different pairs.", ge=0)
 

@@ -95,13 +95,21 @@ class TripletMargin(LossPlugin):
     suggested: ClassVar[bool] = True
 
     margin: float = option(
-        0.05, "By how much a negative shall be further away than a positive.", unit="distance to the power", ge=0
+        0.05,
+        "By how much a negative shall be further away than a positive.",
+        unit="distance to the power",
+        ge=0,
+        search={"low": 0.01, "high": 1.0, "log": True},
     )
     swap: bool = option(default=False, description="Measure a negative from the nearer of anchor and positive.")
     smooth_loss: bool = option(default=False, description="A softplus instead of the hinge.")
     power: Literal[1, 2] = option(1, "1: distances; 2: squared distances.")
     normalize: bool = option(default=True, description="Divide embeddings by their L2 norm first.")
-    miner: Miner = option("none", "Which triplets: all, the hardest of each anchor, semi-hard ones, or hard ones.")
+    miner: Miner = option(
+        "none",
+        "Which triplets: all, the hardest of each anchor, semi-hard ones, or hard ones.",
+        search=["none", "batch_hard", "semihard", "hard"],
+    )
     miner_margin: float = option(
         0.2, "How much further than the positive a semi-hard negative is at most.", unit="distance to the power", gt=0
     )

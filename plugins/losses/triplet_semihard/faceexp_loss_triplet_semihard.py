@@ -62,8 +62,13 @@ class TripletSemihard(LossPlugin):
     distance: ClassVar[Distance] = "euclidean"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
+    # Embeddings are not normalised: how long they are depends on the trunk.
     margin: float = option(
-        1.0, "By how much the negative shall be further away than the positive.", unit="squared distance", gt=0
+        1.0,
+        "By how much the negative shall be further away than the positive.",
+        unit="squared distance",
+        gt=0,
+        search={"low": 0.01, "high": 1000.0, "log": True},
     )
     normalize: bool = option(default=False, description="Divide embeddings by their L2 norm first.")
 

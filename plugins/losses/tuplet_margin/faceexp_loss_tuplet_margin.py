@@ -53,9 +53,14 @@ class TupletMargin(LossPlugin):
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=2, images_per_class=2)
 
     margin: float = option(
-        5.73, "Angle below which a similar pair is brought no closer, in degrees.", unit="degrees", ge=0, lt=180
+        5.73,
+        "Angle below which a similar pair is brought no closer, in degrees.",
+        unit="degrees",
+        ge=0,
+        lt=180,
+        search={"low": 1.0, "high": 30.0, "log": True},
     )
-    scale: float = option(64.0, "Factor of the cosines.", gt=0)
+    scale: float = option(64.0, "Factor of the cosines.", gt=0, search={"low": 8.0, "high": 128.0, "log": True})
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return ``(labels, embeddings) -> scalar``."""

@@ -64,9 +64,13 @@ class UniFace(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    margin: float = option(0.4, "Taken from the cosine to the own identity.", unit="cosine", ge=0, le=2)
-    scale: float = option(64.0, "Factor of the cosines.", gt=0)
-    weight: float = option(1.0, "Weight of all other identities, the paper's lambda.", ge=0)
+    margin: float = option(
+        0.4, "Taken from the cosine to the own identity.", unit="cosine", ge=0, le=2, search={"low": 0.05, "high": 0.6}
+    )
+    scale: float = option(64.0, "Factor of the cosines.", gt=0, search={"low": 8.0, "high": 128.0, "log": True})
+    weight: float = option(
+        1.0, "Weight of all other identities, the paper's lambda.", ge=0, search={"low": 0.1, "high": 10.0, "log": True}
+    )
 
     def build(self, ctx: LossContext) -> LossFunction:
         """Return a layer with the proxies and the bias, ``(labels, embeddings) -> scalar``."""

@@ -100,9 +100,24 @@ class VPL(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=1)
 
-    margin: float = option(0.5, "Added to the angle to the own identity.", unit="radians", ge=0, le=math.pi)
-    scale: float = option(64.0, "Factor of the cosines before the softmax.", gt=0)
-    share: float = option(0.15, "Share of the remembered embedding in a proxy, the paper's lambda.", ge=0, lt=1)
+    margin: float = option(
+        0.5,
+        "Added to the angle to the own identity.",
+        unit="radians",
+        ge=0,
+        le=math.pi,
+        search={"low": 0.1, "high": 0.8},
+    )
+    scale: float = option(
+        64.0, "Factor of the cosines before the softmax.", gt=0, search={"low": 8.0, "high": 128.0, "log": True}
+    )
+    share: float = option(
+        0.15,
+        "Share of the remembered embedding in a proxy, the paper's lambda.",
+        ge=0,
+        lt=1,
+        search={"low": 0.05, "high": 0.5},
+    )
     lifetime: int = option(200, "Batches after which an embedding is forgotten.", unit="batches", ge=1)
     start: int = option(0, "Batches before embeddings that are remembered are used.", unit="batches", ge=0)
 

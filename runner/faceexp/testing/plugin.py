@@ -22,6 +22,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from faceexp.contract import RESERVED_OF_KIND, LossPlugin, ModelPlugin, Plugin
+from faceexp.experiment.search import Between, suggestion
 from faceexp.registry.bases import base_of, kind_of
 from faceexp.registry.guard import process_settings, undisturbed
 from faceexp.registry.path_options import option_names
@@ -133,6 +134,33 @@ class PluginContract:
             # A validator of the whole plugin may refuse too, for a reason that has nothing to do with this option.
             refused = f"{name} = {table[name]!r}" if name in table else f"a table without {name}"
             assert name in _blamed(cls, table), f"{refused} is accepted, or refused without naming the option"
+
+    def test_suggested_ranges_can_be_searched(self, plugin: Plugin) -> None:
+        """Read what ``search=`` suggests: ranges or choices that hold the default, and that the plugin accepts.
+
+        Of a range, both ends and the middle are tried, of choices each one, while other options keep their defaults.
+        """
+        cls, fields = type(plugin), type(plugin).model_fields
+        dumped = plugin.model_dump(mode="json")
+        needed = {name: dumped[name] for name, declared in fields.items() if declared.is_required()}
+        for name, declared in fields.items():
+            extra = declared.json_schema_extra
+            if not isinstance(extra, dict) or "search" not in extra:
+                continue
+            try:
+                space = suggestion(extra["search"])
+            except ValidationError:
+                pytest.fail(f"search = {extra['search']!r} of the option {name} is neither a range nor two choices")
+            values = space.points(3) if isinstance(space, Between) else space.choices
+            if name not in needed:
+                default = cls.from_toml(needed).model_dump(mode="json")[name]
+                is_held = space.holds(default) if isinstance(space, Between) else default in values
+                assert is_held, f"the default of {name}, {default!r}, is not among what is searched: {space}"
+            for value in values:
+                try:
+                    cls.from_toml({**needed, name: value})
+                except ValidationError as error:
+                    pytest.fail(f"it suggests to search {name} = {value!r}, and refuses it: {error}")
 
     def test_attributes_are_those_of_the_contract(self, plugin: Plugin) -> None:
         """Find no attribute that is nearly one of the contract: nobody would read it."""
