@@ -57,7 +57,7 @@ class GeneralizedLiftedStruct(LossPlugin):
     # Only neg_margin - pos_margin matters. In a batch of 16 times 4 images the maximum with 0 has an effect below about
     # -3; above that, no margin changes the gradient.
     neg_margin: float = option(
-        1.0, "Distance beyond which a negative weighs little.", unit="distance", search={"low": -6.0, "high": 1.0}
+        1.0, "Distance beyond which a negative weighs little.", unit="distance", search={"low": -5.0, "high": 1.0}
     )
     pos_margin: float = option(0.0, "Distance within which a positive weighs little.", unit="distance")
 
