@@ -61,16 +61,17 @@ def experiment_of(
     table: dict[str, object] = {"plugin": row.plugin, **row.options, "distance": row.distance}
     if row.label:
         table["label"] = row.label
-    document = {
+    document: dict[str, object] = {
         "name": name,
         "description": f"How good is {Path(model).name}?",
         "seeds": list(seeds),
         "dataset": {"plugin": dataset, **(_placed(dataset, place, registry) if place else {})},
         "preprocess": preprocess,
         "protocol": dict(protocol),
-        **({"evaluation": {"flip": True}} if row.flip else {}),
         "pretrained": [table],
     }
+    if row.flip:
+        document["evaluation"] = {"flip": True}
     return tomli_w.dumps(document)
 
 
