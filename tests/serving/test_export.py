@@ -765,7 +765,7 @@ def test_an_export_that_fails_leaves_nothing(failure, existing, lone, tmp_path, 
         (source / "model.keras").write_bytes(b"PK no more")
         message = r"model.keras: cannot be loaded: \w+"
     elif failure == "raises":
-        monkeypatch.setattr(conversion.shutil, "copyfile", lambda *_: 1 / 0)
+        monkeypatch.setattr(shutil, "copyfile", lambda *_: 1 / 0)
         message = r"cannot be converted to keras: division by zero; export it to keras or saved_model"
     else:
         monkeypatch.setattr(conversion, "network_of", lambda folder, **_: lambda pixels: np.ones((len(pixels), 6)))

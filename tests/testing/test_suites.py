@@ -1082,6 +1082,14 @@ class Centred(Averages):
         return values - values.mean(axis=0) + images[0, 0, 0, 0]
 
 
+@planted("fixed_model", "test_its_function_gives_the_same")
+class Unscaled(Averages):
+    """What exports are made from is another network than the one that is measured."""
+
+    def as_function(self, input_shape):
+        return lambda images: images.mean(axis=(2, 3)) / 255
+
+
 @planted("fixed_model", "test_the_images_decide")
 class Overwriting(Averages):
     """It works in the memory of the images, where that may be written."""

@@ -30,7 +30,7 @@ class OnnxFile(FixedModelPlugin):
     """
 
     reference: ClassVar[str] = "Whoever made the file; faceexp does not know"
-    form: ClassVar[str] = "onnx"
+    form: ClassVar[str | None] = "onnx"
 
     path: InputFile = option(..., "The .onnx file; relative to the experiment file, ~ is your home.")
     sha256: str | None = option(

@@ -38,7 +38,7 @@ class SavedModel(FixedModelPlugin):
 
     reference: ClassVar[str] = "Whoever made it; faceexp does not know"
     is_program: ClassVar[bool] = True
-    form: ClassVar[str] = "saved_model"
+    form: ClassVar[str | None] = "saved_model"
 
     path: InputFolder = option(..., "The folder with saved_model.pb; relative to the experiment file, ~ is your home.")
     trust: bool = option(

@@ -30,7 +30,7 @@ class TfliteFile(FixedModelPlugin):
     """
 
     reference: ClassVar[str] = "Whoever made the file; faceexp does not know"
-    form: ClassVar[str] = "tflite"
+    form: ClassVar[str | None] = "tflite"
 
     path: InputFile = option(..., "The .tflite file; relative to the experiment file, ~ is your home.")
     sha256: str | None = option(

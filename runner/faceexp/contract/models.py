@@ -90,7 +90,7 @@ class FixedModelPlugin(_NetworkPlugin, ABC):
     """
 
     is_program: ClassVar[bool] = False
-    form: ClassVar[str] = ""
+    form: ClassVar[str | None] = None
 
     @property
     @abstractmethod

@@ -164,8 +164,8 @@ def _sums(chunk: PairDistances, people: PeopleOfPairs, group: IntArray, similar:
         both = weight[rows] * (of_group[0] + of_group[1]) / 2
         for place, values in enumerate((weight[rows], ordered[rows], both)):
             by_group[place] += np.bincount(whose, values, groups)
-    behind = np.add(*(np.bincount(places, weight, len(similar.steps) + 2) for places in (below, up_to))) / 2
-    return _Sums(by_group, np.array([weight.sum(), ordered.sum()]), behind)
+    behind = np.bincount(np.concatenate([below, up_to]), np.tile(weight / 2, 2), len(similar.steps) + 2)
+    return _Sums(by_group, np.array([weight.sum(), ordered.sum()]), behind.astype(np.float64))
 
 
 def _weights(chunk: PairDistances, rows: IntArray) -> FloatArray:

@@ -79,9 +79,10 @@ def experiment_of(
         "dataset": {"plugin": dataset} | (_placed(dataset, place, registry) if place else {}),
         "preprocess": preprocess,
         "protocol": dict(protocol),
-        **({"evaluation": {"flip": True}} if row.flip else {}),
         "pretrained": [table],
     }
+    if row.flip:
+        document["evaluation"] = {"flip": True}
     return tomli_w.dumps(document)
 
 
