@@ -206,7 +206,7 @@ plugin = "balanced"
 classes_per_batch = 4
 images_per_class = 2
 [search]
-trials = 3
+trials = 2
 seeds = [100]
 suggested = false
 [[losses]]
@@ -215,7 +215,7 @@ plugin = "contrastive"
 plugin = "normalized_softmax"
 """
 # Where every seed has the same test people, those of the comparison are the search's as well.
-OF_ONE_SPLIT = ('kind = "open_set"\nsplit_seed = 3', 'kind = "closed_set"\nsplit_seed = 3', "listed")
+OF_ONE_SPLIT = ('kind = "open_set"\nsplit_seed = 3', "listed")
 
 
 @pytest.fixture
@@ -237,7 +237,9 @@ def searching(made, tmp_path):
 
         def with_faces(inverted, **changes):
             experiment = study.resolved.experiment.model_copy(update=changes)
-            return dataclasses.replace(study.resolved, experiment=experiment, dataset=made(inverted=inverted))
+            return dataclasses.replace(
+                study.resolved, experiment=experiment, dataset=made(people=24, inverted=inverted)
+            )
 
         def search(inverted=()):
             done = tuned.tuned(study.candidates, with_faces(inverted), store, ValidationAuc(), lambda event: None, None)
@@ -270,16 +272,15 @@ def test_with_one_split_for_all_seeds_no_choice_sees_whom_the_comparison_tests(s
 
 def test_a_search_whose_objective_reads_test_images_is_caught(searching, monkeypatch):
     """The leak is planted: the search judges settings on the people whom it should test."""
-    prepared = tuned.prepare
 
     def leaking(*arguments):
-        plan = prepared(*arguments)
+        plan = prepare(*arguments)
         splits = tuple(dataclasses.replace(split, validation=split.test) for split in plan.splits)
         return dataclasses.replace(plan, splits=splits)
 
     _, tested, search = searching('kind = "open_set"')
-    monkeypatch.setattr(tuned, "prepare", leaking)
+    monkeypatch.setattr("faceexp.search.tuned.prepare", leaking)
     first, then = search(), search(tested)
-    # Both searches notice: that of phase 1, and that of each loss.
+    # Both searches notice: that of phase 1, and that of the losses.
     assert first[0] != then[0]
-    assert all(before != after for before, after in zip(first[1], then[1], strict=True))
+    assert first[1] != then[1]

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from faceexp import pipeline
@@ -128,9 +129,8 @@ class Counter:
         experiment = plan.resolved.experiment
         if trial.loss is None:
             values: Any = [experiment.model.model_dump(), experiment.pretrain.model_dump()]
-            return TrainedTrial(
-                trial, split, self.outcome(trial), embeddings={"validation": score_of(values, (trial.seed, trial.fold))}
-            )
+            told = np.array([score_of(values, (trial.seed, trial.fold))])
+            return TrainedTrial(trial, split, self.outcome(trial), embeddings={"validation": told})
         entry, supply = trial.loss.entry, trial.loss.sampler.supply()
         steps = entry.finetune.steps
         self.trained.setdefault(trial.label.split(", trial")[0], []).append((steps, steps * supply.size))
@@ -144,7 +144,7 @@ class TakesWhatItGets(ValidationAuc):
     """Takes the embeddings of the counter for what they are: scores."""
 
     def __call__(self, embeddings, labels, distance, pairs=None) -> float:
-        return float(embeddings)
+        return float(embeddings[0])
 
 
 @pytest.fixture
