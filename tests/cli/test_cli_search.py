@@ -6,48 +6,15 @@ import pytest
 
 pytest.importorskip("optuna")
 
-SPEC = """
-name = "searched"
-seeds = [0, 1]
-baselines = []
-[dataset]
-plugin = "synthetic"
-people = 16
-images_per_person = 6
-size = 16
-[preprocess]
-size = [16, 16]
-[protocol]
-kind = "open_set"
-[model]
-plugin = "thin_vgg"
-widths = [4]
-kernel_sizes = [3]
-embedding_dim = 8
-[pretrain]
-epochs = 1
-[finetune]
-steps = 10
-validate_every = 5
-learning_rate = { low = 1e-4, high = 1e-1, log = true }
-[finetune.sampler]
-plugin = "balanced"
-classes_per_batch = 4
-[search]
-trials = 3
-sampler = "random"
-seeds = [100]
-[[losses]]
-plugin = "contrastive"
-[[losses]]
-plugin = "npairs"
-"""
+RATE = "steps = 10\nlearning_rate = { low = 1e-4, high = 1e-1, log = true }"
+SEARCH = '[search]\ntrials = 3\nsampler = "random"\nseeds = [100]\n'
 
 
 @pytest.fixture
-def places(tmp_path):
+def places(tmp_path, small_spec, face_folder):
     spec = tmp_path / "searched.toml"
-    spec.write_text(SPEC, encoding="utf-8")
+    text = small_spec("searched", face_folder, "contrastive", "npairs").replace("steps = 10", RATE)
+    spec.write_text(text + SEARCH, encoding="utf-8")
     return spec, ("--out", tmp_path / "runs", "--store", tmp_path / "store")
 
 
@@ -77,16 +44,13 @@ def test_a_run_that_searches(command, places, tmp_path):
     again = command("run", folder / "spec.toml", "--dry-run", *where[2:])[1]
     assert "6 trainings of settings, before the trials, of which 6 are finished" in " ".join(again.split())
     tuned = " ".join(command("run", folder / "tuned.toml", "--dry-run", *where[2:])[1].split())
-    assert "trials 4, of which 4 are finished" in tuned
+    assert "trials 8, of which 8 are finished" in tuned
     assert "search" not in tuned
 
 
 def test_without_a_search_there_is_nothing_to_show(command, places):
     spec, where = places
-    plain = SPEC.replace("{ low = 1e-4, high = 1e-1, log = true }", "0.001")
-    plain = plain.replace('[search]\ntrials = 3\nsampler = "random"\nseeds = [100]\n', "").replace(
-        "steps = 10", "steps = 5"
-    )
+    plain = spec.read_text(encoding="utf-8").replace(SEARCH, "").replace(RATE, "steps = 10")
     spec.write_text(plain, encoding="utf-8")
     assert command("run", spec, *where)[0] == 0
     (folder,) = where[1].iterdir()

@@ -8,6 +8,7 @@ import pytest
 
 from faceexp import pipeline
 from faceexp.experiment import toml
+from faceexp.experiment.schema import LossEntry
 from faceexp.planning.spelled_out import asked, settled_experiment
 
 SPEC = """
@@ -92,7 +93,7 @@ def test_what_plugins_suggest_is_written_down(install):
 
 def test_what_was_chosen_needs_no_search_and_has_no_rows_of_defaults():
     study = pipeline.loads(SPEC, "x.toml")
-    losses = []
+    losses: list[LossEntry] = []
     for loss in study.experiment.losses:
         chosen = loss.finetune.model_copy(update={"learning_rate": 0.002 + len(losses) / 1000})
         losses.append(loss.model_copy(update={"setting_of": loss.label, "finetune": chosen}))

@@ -14,7 +14,7 @@ from faceexp.search.events import ROUND, SearchBegins, SearchEnds, SearchGoesOn
 from faceexp.search.prospect import prospect
 from faceexp.search.tuned import people_note, tuned
 from faceexp.store import Store
-from faceexp.values import Noted
+from faceexp.values import Event, Noted
 
 LOSSES = """\
 [[losses]]
@@ -32,7 +32,7 @@ def heard(text_of, counter, score, tmp_path):
 
     def run(search="trials = 3", losses=LOSSES, tested=(), **tables):
         study = pipeline.loads(text_of(losses, search=search, **tables), "x.toml")
-        events = []
+        events: list[Event] = []
         store = Store(tmp_path / "store")
         tuned(study.candidates, study.resolved, store, score, events.append, None, tested)
         return events
@@ -83,7 +83,7 @@ def test_phase_1_is_told_like_a_loss(heard):
 
 
 def test_who_waits_for_another_process_says_so_once(text_of, counter, score, tmp_path):
-    events = []
+    events: list[Event] = []
     study = pipeline.loads(text_of(LOSSES), "x.toml")
     store = Store(tmp_path / "store")
     begun, may_end = threading.Event(), threading.Event()
