@@ -41,7 +41,7 @@ class Plugin(LossPlugin):
     distance: ClassVar[str] = "cosine"
     needs: ClassVar[BatchNeeds] = BatchNeeds(classes=3, images_per_class=2, halves="similar")
     xla: ClassVar[bool] = False
-    weight: float = option(..., "Factor.", unit="distance", gt=0, le=10)
+    weight: float = option(..., "Factor.", unit="distance", gt=0, le=10, search={"low": 0.1, "high": 10.0, "log": True})
     pairs: Literal["all", "halves"] = option("all", "Which pairs.")
     widths: tuple[int, ...] = option((1, 2), "Several.", unit="pixels", min_length=1, max_length=4)
     path: str | None = option(None, "A text, or nothing.")
@@ -221,6 +221,7 @@ def test_a_description_holds_everything_a_plugin_says_about_itself(made):
                 "bounds": "> 0, <= 10",
                 "unit": "distance",
                 "description": "Factor.",
+                "search": "0.1 to 10, by orders of magnitude",
             },
             {
                 "name": "pairs",
@@ -229,6 +230,7 @@ def test_a_description_holds_everything_a_plugin_says_about_itself(made):
                 "bounds": "",
                 "unit": "none",
                 "description": "Which pairs.",
+                "search": "",
             },
             {
                 "name": "widths",
@@ -237,6 +239,7 @@ def test_a_description_holds_everything_a_plugin_says_about_itself(made):
                 "bounds": "items >= 1, items <= 4",
                 "unit": "pixels",
                 "description": "Several.",
+                "search": "",
             },
             {
                 "name": "path",
@@ -245,6 +248,7 @@ def test_a_description_holds_everything_a_plugin_says_about_itself(made):
                 "bounds": "",
                 "unit": "none",
                 "description": "A text, or nothing.",
+                "search": "",
             },
             {
                 "name": "colour",
@@ -253,6 +257,7 @@ def test_a_description_holds_everything_a_plugin_says_about_itself(made):
                 "bounds": "",
                 "unit": "none",
                 "description": "A colour.",
+                "search": "",
             },
         ],
         "remarks": [],

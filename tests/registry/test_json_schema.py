@@ -202,3 +202,58 @@ def test_the_shipped_schema_is_that_of_the_plugins_of_the_repository():
     if shipped["$comment"] != now["$comment"]:
         pytest.skip("another version of pydantic writes schemas in other words")
     assert shipped == now, "run: faceexp schema --out experiments/experiment.schema.json"
+
+
+# Ranges
+
+SEARCH = """
+[model]
+plugin = "thin_vgg"
+embedding_dim = { choices = [64, 128] }
+[pretrain]
+learning_rate = { low = 1e-4, high = 1e-2, log = true }
+[finetune]
+learning_rate = { low = 1e-5, high = 1e-2, log = true }
+[finetune.sampler]
+plugin = { choices = ["balanced", "random"] }
+[search]
+trials = 4
+[[losses]]
+plugin = "contrastive"
+margin = { low = 0.1, high = 10.0, log = true }
+normalize = { choices = [true, false] }
+[[losses]]
+plugin = "npairs"
+[losses.pretrain]
+dropout = { low = 0.1, high = 0.5 }
+[losses.finetune.sampler]
+plugin = "balanced"
+images_per_class = { low = 2, high = 4 }
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "message"),
+    [
+        ("high = 10.0, log", "hihg = 10.0, log", "losses.0.margin", "'high' is a required property"),
+        ("low = 0.1, high = 10.0", "low = '0', high = 10.0", "losses.0.margin.low", "'0' is not of type 'number'"),
+        ("{ low = 0.1, high = 10.0, log = true }", "'1'", "losses.0.margin", "'1' is not of type 'number'"),
+        ("choices = [true, false]", "choices = [true]", "losses.0.normalize.choices", "[True] is too short"),
+        ("learning_rate = { low = 1e-5", "steps = { low = 1", "finetune.steps", "is not of type 'integer'"),
+        ('{ choices = ["balanced", "random"] }', '"balance"', "finetune.sampler.plugin", "'balance' is not one of"),
+        ("dropout = {", "epochs = {", "losses.1.pretrain.epochs", "is not of type 'integer'"),
+        ('"thin_vgg"', '"thin"', "model.plugin", "'thin' is not one of"),
+    ],
+)
+def test_a_range_may_stand_in_the_place_of_a_value_and_its_mistakes_are_told(checked, old, new, place, message):
+    spec = SPEC[: SPEC.index("[model]")] + SEARCH
+    assert checked(spec) == []
+    assert any(at == place and message in told for at, told in checked(spec.replace(old, new)))
+
+
+def test_editors_are_offered_ranges_beside_values():
+    schema = json_schema.schema()
+    margin = schema["$defs"]["plugin.loss.contrastive"]["properties"]["margin"]
+    assert {"$ref": "#/$defs/Range"} in margin["anyOf"]
+    assert any(choice.get("type") == "number" for choice in margin["anyOf"])
+    assert margin["description"], "it is told of the option, whatever stands in it"

@@ -221,3 +221,74 @@ def written(comparison) -> RunRecord:
             ],
         }
     )
+
+
+# A run that has searched
+
+
+def tried(number, score, state="ok", trainings=2, **values):
+    return {"number": number, "values": values, "score": score, "state": state, "trainings": trainings}
+
+
+@pytest.fixture(scope="session")
+def search_data() -> dict[str, Any]:
+    """A search of two losses, as JSON data: one gained and stands at an end of its range, one kept its defaults."""
+    trials = [
+        tried(0, 0.90, margin=1.0, pairs="all"),
+        tried(1, 0.95, margin=9.99, pairs="halves"),
+        tried(2, 0.92, margin=0.5, pairs="all"),
+        tried(3, 0.70, "pruned", 1, margin=0.11, pairs="halves"),
+        tried(4, None, "diverged", 0, margin=5.0, pairs="all"),
+    ]
+    twin = {
+        "label": "twin",
+        "ranges": {"margin": "0.1 to 10, by orders of magnitude", "pairs": 'one of "all", "halves"'},
+        "logarithmic": ["margin"],
+        "suggested": ["pairs"],
+        "defaults": {"margin": 1.0, "pairs": "all"},
+        "best": {"margin": 9.99, "pairs": "halves"},
+        "score": 0.95,
+        "default_score": 0.90,
+        "at_edge": ["margin"],
+        "importances": {"margin": 0.75, "pairs": 0.25},
+        "reasons": ["step 7: the loss is <nan>"],
+        "trainings": 7,
+        "steps": 200,
+        "images": 12800,
+        "trials": trials,
+    }
+    weak = {
+        "label": "weak",
+        "ranges": {"reg_lambda": "0 to 1"},
+        "suggested": [],
+        "defaults": {"reg_lambda": 0.002},
+        "best": {"reg_lambda": 0.002},
+        "score": 0.8,
+        "default_score": 0.8,
+        "trainings": 10,
+        "steps": 200,
+        "images": 12800,
+        "trials": [tried(0, 0.8, reg_lambda=0.002), *(tried(n, 0.8 - n / 100, reg_lambda=n / 5) for n in range(1, 5))],
+    }
+    gain = {"label": "twin", "reference": "twin (defaults)", "difference": 0.05, "interval": [0.02, 0.08]}
+    return {
+        "trials": 5,
+        "sampler": "tpe",
+        "pruner": "median",
+        "seeds": [100, 101],
+        "trainings": 2,
+        "people_tested": 3,
+        "losses": [twin, weak],
+        "gains": [gain | {"p_corrected": 0.01, "verdict": "better", "trials": 4}],
+    }
+
+
+@pytest.fixture(scope="session")
+def tuned_run(changed, study, search_data) -> RunRecord:
+    """The four rows of the study after such a search; the losses that were searched have rows for their defaults."""
+    settings = [
+        {"label": "twin", "of": "twin", "chosen": True, "validation": 0.95},
+        {"label": "twin (defaults)", "of": "twin", "chosen": False, "validation": 0.9},
+    ]
+    notes = {"notes": ["3 of the people who are tested took part"], "note_kinds": ["search"]}
+    return changed(study, search=search_data, settings=settings, **notes)

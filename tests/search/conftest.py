@@ -157,6 +157,12 @@ def counter(monkeypatch) -> Counter:
 
 
 @pytest.fixture(scope="session")
+def score() -> TakesWhatItGets:
+    """What judges a training of the counter."""
+    return TakesWhatItGets()
+
+
+@pytest.fixture(scope="session")
 def searched() -> Callable[..., Tuned]:
     """``searched(text, store folder)``: what the search of a file chooses."""
 

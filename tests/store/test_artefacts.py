@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -505,3 +506,30 @@ def test_whatever_happens_a_store_returns_what_was_made(steps):
             assert sorted(file.name for file in path.iterdir()) == ["b.bin", "deep", "manifest.json"]
         store.remove_leftovers()
         assert len(folders(store)) == 2
+
+
+def test_who_has_to_wait_for_growing_work_is_told_before(tmp_path):
+    store = Store(tmp_path)
+    told = []
+    with store.growing("search", {"a": 1}, lambda: told.append("nobody was there")):
+        pass
+    assert store.grown("search", {"a": 1}) is not None
+    assert store.grown("search", {"a": 2}) is None
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold():
+        with store.growing("search", {"a": 1}):
+            begun.set()
+            may_end.wait(60)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert begun.wait(60)
+
+    def on_wait():
+        told.append("wait")
+        may_end.set()
+
+    with store.growing("search", {"a": 1}, on_wait):
+        other.join()
+    assert told == ["wait"]

@@ -246,8 +246,6 @@ def several_settings(run: RunRecord) -> list[str]:
         judged = [setting.label for setting in run.settings if setting.chosen and setting.of in several]
         return [f"losses are judged by the settings that are best on validation people: {labels_in_words(judged)}"]
     if all(setting.label == setting.of for setting in run.settings if setting.chosen):
-        return [
-            f"{labels_in_words(several)}: with the settings that the search has chosen; --settings: the defaults, too"
-        ]
+        return [f"{labels_in_words(several)}: with the settings of the search; --settings shows the defaults, too"]
     named = labels_in_words([f"{name} ({counts[name]} settings)" for name in several])
-    return [f"{named}: the row is that of the setting which is best on validation people; --settings: all rows"]
+    return [f"{named}: the row is that of the setting which is best on validation people; --settings shows all"]

@@ -62,3 +62,11 @@ def test_a_description_has_facts_text_and_options(drawn):
     for part in ("loss x  Short [bold].", "[1] a paper", "Long.", "list of text", "How far."):
         assert part in text
     assert "no options" in drawn(plugin_description(replace(described, options=(), text="")))
+
+
+def test_what_a_search_tries_of_an_option_stands_behind_what_it_does(drawn):
+    option = OptionDescription("margin", "float", 1.0, "> 0", "none", "How far.", "0.1 to 10, by orders of magnitude")
+    text = drawn(plugin_description(PluginDescription("loss", "x", "Short.", "", {}, (option,))), 140)
+    assert "How far. [search] tries 0.1 to 10, by orders of magnitude." in " ".join(text.split())
+    without = drawn(plugin_description(PluginDescription("loss", "x", "Short.", "", {}, (replace(option, search=""),))))
+    assert "[search]" not in without

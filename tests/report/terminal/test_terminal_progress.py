@@ -6,15 +6,19 @@ import dataclasses
 import itertools
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from faceexp.experiment.protocol import Protocol
+from faceexp.experiment.search import Search
 from faceexp.report.terminal import progress, time_left
 from faceexp.report.terminal.outline import outline
 from faceexp.results.events import Looked, TrialEnded
 from faceexp.results.schema import TrialRecord
 from faceexp.results.verdict import VerdictRecord
+from faceexp.search.chances import Chance, Chances
+from faceexp.search.events import ROUND, STAGE, SearchEnds, SearchGoesOn, Standing, begins
 from faceexp.values import Event
 
 
@@ -273,6 +277,51 @@ def test_a_line_about_a_trial_that_has_ended():
     assert failed == "[4/12] npairs (seed 3, fold 1): diverged: step 7"
     told = progress.ended(ended_trial(status="failed", reason="it gives None"), 4, 12, is_told=True)
     assert told == "[4/12] npairs (seed 3, fold 1): not trained, see above"
+
+
+def test_the_display_shows_a_search_and_then_the_trials_that_came_of_it(wanted, clock, drawn):
+    display = progress.Display(wanted)
+    losses = tuple(Chance(label, {"margin": "0 to 1"}, (), 40, 1280) for label in ("contrastive", "npairs"))
+    display.on_event(begins(Chances(10, 2, 1, False, losses)))
+
+    def goes_on(done, score):
+        standings = tuple(Standing(each.label, done // 2, score) for each in losses)
+        display.on_event(SearchGoesOn(STAGE, done, 20, standings=standings))
+
+    goes_on(0, None)
+    display.on_event(Event("pretrain", 1, 3, seed=100))
+    assert lines_of(drawn(display))[0].startswith("search: 0 of 20 trials done")
+    assert any("phase 1, seed 100 fold 0" in line for line in lines_of(drawn(display)))
+    display.on_event(Event("pretrain", 3, 3, seed=100))
+    display.on_event(Event(ROUND, 1, 4))
+    assert any("round 1 of 10, a trial of each loss 1/4 trainings" in line for line in lines_of(drawn(display)))
+    clock(60)
+    goes_on(2, 0.9)
+    clock(10)
+    goes_on(4, 0.95)
+    text = " ".join(lines_of(drawn(display)))
+    assert "about a minute left of the search" in text, "16 trials of 5 seconds each"
+    assert "contrastive 2/10, best validation score 0.9500" in text
+    more = dataclasses.replace(wanted, losses=(*wanted.losses, wanted.losses[0]))
+    display.on_event(SearchEnds(STAGE, 1, 1, searched=(), resolved=more))
+    assert lines_of(drawn(display))[0].startswith("0 of 6 trials done"), "three losses on two seeds"
+
+
+def test_the_outline_counts_the_trainings_of_a_search(wanted):
+    search = Search(trials=4, seeds=(100, 101))
+    searched = dataclasses.replace(wanted, experiment=wanted.experiment.model_copy(update={"search": search}))
+
+    class Both:
+        def spaces(self):
+            return [SimpleNamespace(dimensions=("margin",)), SimpleNamespace(dimensions=())]
+
+        def phase1(self):
+            return None
+
+    assert outline(searched, Both()).endswith(
+        "trunk thin_vgg; before that, settings are searched for: 8 trainings (1 loss x 4 trials x 2 seeds x 1 fold), and up "
+        "to 2 trials more at default settings"
+    )
 
 
 def test_the_outline_does_not_count_folds_that_only_the_data_set_knows(wanted):

@@ -211,7 +211,6 @@ def chosen_table(event: SearchEnds) -> RenderableType:
     for searched in shown(event.searched):
         best, default = searched.best, searched.default
         words = values_text(best.values) if best else "the defaults, since no trial ended well"
-        table.add_row(
-            *cells(searched.space.label, words, *(score_text(each.score if each else None) for each in (best, default)))
-        )
+        scores = (score_text(each.score if each else None) for each in (best, default))
+        table.add_row(*cells(searched.space.label, words, *scores))
     return table
