@@ -144,6 +144,7 @@ TRIAL_KEYS = {
     "sets",
     "rates_of_sets",
     "fold_accuracies",
+    "auc_without",
     "threshold",
     "distance",
     "budget",
