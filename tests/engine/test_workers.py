@@ -17,7 +17,7 @@ import faceexp
 from faceexp.engine import trials, worker, workers
 from faceexp.engine.backend import THREADS, cores
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed
-from faceexp.engine.trials import _alone, train
+from faceexp.engine.trials import alone, train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store
@@ -160,7 +160,7 @@ def test_a_first_call_that_does_not_come_back_costs_the_row_of_that_loss(plan, t
     here, there = multiprocessing.Pipe()
     loss = next(trial.loss for trial in plan.trials if trial.label == "kills")
     work = worker.Work.of(plan, Store(tmp_path), ValidationAuc())
-    pool = workers._Pool(work, _alone, None, minutes)
+    pool = workers._Pool(work, alone, None, minutes)
     late = object.__new__(worker.Worker)
     late.task, late.seconds = Rehearsal(loss), None if minutes is None else 60 * minutes
     late.connection, late.group, late.is_ready, late.deadline = here, deque(), True, 0.0
@@ -179,7 +179,7 @@ def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_p
     # What goes to a process is small: no images, no list of files.
     assert work.plan.images.size == 0
     assert len(work.plan.data.images) == 0
-    there = list(workers.train_in_processes(work, [plan.trials], lambda event: None, 1, _alone))
+    there = list(workers.train_in_processes(work, [plan.trials], lambda event: None, 1, alone))
     # One group, one process: in order.
     assert [done.trial for done in there] == list(plan.trials)
     for done in there:

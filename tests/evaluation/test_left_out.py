@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from faceexp.evaluation import pairs as pairs_module
+from faceexp.evaluation import measured_pairs
 from faceexp.evaluation.left_out import MOST_GROUPS, OverPeople, auc_without, over_people
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.people import people_of
@@ -72,7 +72,7 @@ def test_many_pairs_are_looked_at_in_parts(monkeypatch):
         whole = left_out(embeddings, labels, identities, pairs)
         monkeypatch.setattr("faceexp.evaluation.likely.CHUNK", 50)
         assert left_out(embeddings, labels, identities, pairs) == pytest.approx(whole)
-        monkeypatch.setattr("faceexp.evaluation.likely.CHUNK", pairs_module.CHUNK)
+        monkeypatch.setattr("faceexp.evaluation.likely.CHUNK", measured_pairs.CHUNK)
 
 
 def test_trials_are_put_together_and_a_person_is_left_out_of_all_of_them():

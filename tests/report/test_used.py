@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from faceexp.report.columns import heading
+from faceexp.report.few_words import in_few_words
 from faceexp.report.formats import latex, markdown
-from faceexp.report.headline import headline, in_few_words
+from faceexp.report.headline import headline
 from faceexp.report.page.html import page
 from faceexp.report.rates import rates_tables
 from faceexp.report.terminal.run import run_table

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from faceexp import pipeline
-from faceexp.experiment.schema import Protocol
+from faceexp.experiment.protocol import Protocol
 from faceexp.results.outlook import outlook
 from faceexp.search.events import ROUND, SearchBegins, SearchEnds, SearchGoesOn
 from faceexp.search.prospect import prospect
