@@ -152,7 +152,7 @@ def page(
             notes=findings.notes(run),
             metrics=metrics,
             leaderboard=_leaderboard(run, rows, metrics),
-            legend=" ".join([legend(run), *(f"{text[:1].upper()}{text[1:]}." for text in several_settings(run))]),
+            legend=" ".join([legend(run), *(f"{text}." for text in several_settings(run))]),
             labels=[row.label for row in rows],
             kinds=[row.kind for row in rows],
             order=order,
