@@ -45,7 +45,7 @@ def test_the_picture_has_a_row_for_every_loss_and_a_finding(shown):
     ("before", "after", "problem"),
     [
         (">npairs", ">n_pairs", "the row 'npairs' is not in the picture"),
-        ("accuracy", "precision", "the picture does not show 'loss or baseline ok"),
+        (r"accuracy(&#160;| )%", r"precision\1%", "the picture does not show 'loss or baseline ok"),
         (r"[\d,]+(&#160;| )trials", "82 trials", "the picture does not show 'all_losses: open set, "),
         (r"(>npairs.*?>(?:&#160;)*)\d\d\.\d(?=\N{EN DASH})", r"\g<1>99.0", "npairs: the mean is "),
     ],
