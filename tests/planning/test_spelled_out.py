@@ -77,8 +77,8 @@ def test_what_was_asked_asks_for_the_same_search():
     assert [set(each) for each in spaces_of(text)] == [
         {"model.embedding_dim"},
         {"finetune.learning_rate", "margin"},
-        {"pretrain.dropout"},
-        {"finetune.learning_rate"},
+        {"pretrain.dropout", "reg_lambda"},
+        {"finetune.learning_rate", "temperature"},
     ]
 
 

@@ -70,7 +70,7 @@ class Candidates:
             known = Dimension(path, path, space, self._default(usual, path), is_needed=path in needed)
             known = _with_fractions(known, lambda values: self._is_possible(with_values(data, values)))
             dimensions.append(_with_first_choice(known))
-        return Varied(OF_PHASE1, tuple(dimensions))
+        return Varied(OF_PHASE1, tuple(sorted(dimensions, key=lambda each: each.name)))
 
     def _is_possible(self, data: TomlTable) -> bool:
         """Return whether data of a file have all that has to be written."""
@@ -139,6 +139,8 @@ class Candidates:
             *(Dimension(path, path, space, None) for path, space in shared.items()),
             *(Dimension(path, (*ALONE, *path), space, None) for path, space in own.items()),
         ]
+        # In one order, whether a range stands in the file or is suggested.
+        bare = sorted(bare, key=lambda each: each.name)
         return LossSpace(entry.label, self._with_defaults(entry, bare), entry.index, entry.plugin)
 
     def _with_defaults(self, entry: LossEntry, dimensions: list[Dimension]) -> tuple[Dimension, ...]:

@@ -62,6 +62,18 @@ class Varied:
             return None
         return {each.name: each.default for each in self.dimensions}
 
+    @property
+    def usual(self) -> dict[str, object]:
+        """The default of each dimension, or a value in the middle of its range where that does not hold it."""
+        return {
+            each.name: each.default
+            if each.holds_default
+            else each.space.middle
+            if isinstance(each.space, Between)
+            else each.space.choices[0]
+            for each in self.dimensions
+        }
+
 
 @dataclass(frozen=True)
 class LossSpace(Varied):

@@ -200,12 +200,14 @@ def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...
         if loss.entry.pretrain != experiment.pretrain
     }
     for path, pretrain in pretrains.items():
-        if pretrain.enabled and pretrain.batch_size > smallest_part:
+        if not pretrain.enabled:
+            continue
+        if pretrain.batch_size > smallest_part:
             message = f"{pretrain.batch_size} is more than the {smallest_part} images of the smallest training part"
             issues.append(Issue((*path, "batch_size"), f"{message}; use {smallest_part} at most"))
-        steps = pretrain.steps_until(pretrain.epochs, smallest_part)
-        beyond = [step for step in (pretrain.schedule.counted if pretrain.schedule else []) if step >= steps]
-        if pretrain.enabled and beyond:
+        counted = pretrain.schedule.counted if pretrain.schedule and smallest_part else []
+        steps = pretrain.steps_until(pretrain.epochs, smallest_part) if counted else 0
+        if beyond := [step for step in counted if step >= steps]:
             issues.append(Issue((*path, "schedule"), f"names step {beyond[0]:g}, and there are {steps} steps"))
     counts = [np.bincount(labels[part.train]) for part in parts]
     for loss in resolved.losses:

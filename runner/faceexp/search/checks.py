@@ -94,14 +94,7 @@ def spell_values(values: dict[str, object]) -> str:
 
 def _ends(space: LossSpace) -> Iterator[dict[str, object]]:
     """Yield the values at the ends of all ranges, one range after the other, and each choice; the rest is usual."""
-    usual = {
-        each.name: each.default
-        if each.holds_default
-        else each.space.middle
-        if isinstance(each.space, Between)
-        else each.space.choices[0]
-        for each in space.dimensions
-    }
+    usual = space.usual
     yield usual
     for each in space.dimensions:
         ends = [each.space.low, each.space.last] if isinstance(each.space, Between) else each.space.choices

@@ -134,8 +134,13 @@ class Rounds:
 
     def _inputs(self, space: LossSpace) -> Inputs:
         """Return everything that determines the search of a loss."""
-        loss = self._usual(space)
-        alike = [other for other in self.plan.resolved.losses if _is_alike(other, loss)]
+        here = self._usual(space)
+        alike = [other for other in self.plan.resolved.losses if _is_alike(other, here)]
+        try:
+            # With usual values, so that it does not matter whether the file has a range or leaves it to the plugin.
+            loss = self.candidates.loss(space, space.usual)
+        except InputError:  # these exclude each other
+            loss = here
         return {
             **inputs_of(self.plan, self._search, self.score, space),
             "loss": loss.loss.identity,
