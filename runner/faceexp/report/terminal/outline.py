@@ -50,6 +50,7 @@ def _searched(resolved: Resolved, candidates: Candidates) -> str:
         many(len(search.seeds), "seed"),
         many(resolved.folds, "fold"),
     ]
-    text = f"{before}; before that, settings are searched for: {many(number, 'training')} ({' x '.join(ways)})"
+    link = ", then" if before else "; before that,"
+    text = f"{before}{link} settings are searched for: {many(number, 'training')} ({' x '.join(ways)})"
     more = losses * len(resolved.experiment.seeds) * resolved.folds
     return text + (f", and up to {many(more, 'trial')} more at default settings" if search.defaults else "")
