@@ -44,7 +44,7 @@ def test_clearing_the_store_leaves_a_search_that_somebody_carries_on(text_of, se
     monkeypatch.setattr("faceexp.store.artefacts.PATIENCE", 0.01)
     text = text_of(TEXT, search="trials = 4")
     whole = searched(text, tmp_path / "whole")
-    cleared = []
+    cleared: list[list[str]] = []
 
     def clear_once(trial):
         if not cleared:
