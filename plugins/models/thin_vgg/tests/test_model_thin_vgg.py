@@ -114,7 +114,9 @@ def test_an_image_that_pooling_shrinks_to_nothing_is_refused():
 
 
 def test_lengths_that_disagree_are_refused():
-    with pytest.raises(ValidationError, match=r"one entry for all convolutions or the length of widths.*they have 2 and 3"):
+    with pytest.raises(
+        ValidationError, match=r"one entry for all convolutions or the length of widths.*they have 2 and 3"
+    ):
         ThinVgg(widths=(32, 16))
 
 
