@@ -16,6 +16,7 @@ from faceexp.results.model_schema import ModelRecord
 from faceexp.serving.answers import JudgedPairs
 from faceexp.serving.own_threshold import check_kinds, check_vacant, own_threshold, set_own_threshold
 from faceexp.serving.pair_lists import read_pairs
+from faceexp.serving.seen import of_pairs
 from faceexp.serving.worth import why_no_probability
 
 RECORD = ModelRecord.model_validate(
@@ -65,6 +66,12 @@ def test_one_photo_whose_path_is_written_in_two_ways_is_read_once(listed):
         ("Ann", "Ann", True),
         ("Ann", "Bob", False),
     ]
+
+
+def test_how_many_photos_of_a_pair_were_seen_is_known_where_it_is_known_of_both():
+    seen = [True, False, None]
+    every_pair = np.array([(first, second) for first in range(3) for second in range(3)])
+    assert of_pairs(seen, every_pair) == [2, 1, None, 1, 0, None, None, None, None]
 
 
 def test_folders_are_people_where_they_agree_with_every_pair(listed):
