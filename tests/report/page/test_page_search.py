@@ -38,7 +38,7 @@ def test_the_page_shows_what_was_searched(tuned_run):
         "one of &#34;all&#34;, &#34;halves&#34; (suggested)",
         "twin: 1 of 5 trials of the search failed or diverged: step 7: the loss is &lt;nan&gt;",
         "defaults kept",
-        "Twin: with the settings of the search; --settings shows the defaults, too.",
+        "twin: with the settings of the search; --settings shows the defaults, too.",
     ):
         assert part in text, part
     assert text.count("3 of the people who are tested took part") == 1, "it is said once"
