@@ -116,6 +116,7 @@ def collect(
         published=_published(experiment.published) if experiment.published else None,
         failures=failures_record(plan, files, ratio, average_seeds=average),
         groups=groups_record(plan.groups, files),
+        chosen_by=experiment.evaluation.choose_by,
         trials=tuple(every),
         settings=tuple(settings),
         search=search,
