@@ -22,7 +22,7 @@ from faceexp.registry.path_options import path_options
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of
 from faceexp.results.jsonable import to_json
 from faceexp.results.model_schema import ExportRecord, MeanRecord, OriginBudgetRecord, OriginRecord, UsedPluginRecord
-from faceexp.results.schema import InstalledPluginRecord
+from faceexp.results.schema import InstalledPluginRecord, RunRecord
 from faceexp.serving.model import FaceModel
 from faceexp.serving.program import program
 from faceexp.serving.worth import FEWEST_FOR_PROBABILITY
@@ -192,11 +192,12 @@ def _spec_of(run: RunFolder) -> Path:
 def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
     """Return what a run says about one of its models."""
     environment = run.read_environment()
-    from_spec = _from_spec(_spec_of(run), model.label, environment.plugins)
     trial_id = model.folder.resolve().name
     if not run.results.is_file():  # the run was interrupted
-        return OriginRecord(trial=trial_id, **from_spec)
+        return OriginRecord(trial=trial_id, **_from_spec(_spec_of(run), model.label, environment.plugins, {}))
     results = run.read_results()
+    label, defaults = _searched_as(results, model.label)
+    from_spec = _from_spec(_spec_of(run), label, environment.plugins, defaults)
     trial = next((trial for trial in results.trials if trial.id == trial_id), None)
     if trial is None:
         raise InputError(Problem("its results.json knows no such model; run the experiment again", str(run.root)))
@@ -223,8 +224,27 @@ def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
     )
 
 
-def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord]) -> dict[str, Any]:
-    """Return what the experiment file says, or nothing if it is lost or of another version of faceexp."""
+def _searched_as(results: RunRecord, label: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of the row that the file with the chosen settings has, and the settings that differ from these.
+
+    A search leaves a row with the default settings of a loss beside that with the chosen ones.
+    """
+    of = next((setting.of for setting in results.settings if setting.label == label and not setting.chosen), None)
+    searched = results.search.losses if results.search and of else ()
+    return next(((each.label, each.defaults) for each in searched if each.label == of), (label, {}))
+
+
+def _from_spec(
+    file: Path, label: str, plugins: Sequence[InstalledPluginRecord], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the experiment file says, or nothing if it is lost or of another version of faceexp.
+
+    Args:
+        file: The experiment file.
+        label: The name of the model's row there.
+        plugins: The plugins that the run had.
+        settings: Values of options that take the place of those in the file.
+    """
     try:
         experiment, _, _ = parse.parse(toml.read(file))
     except InputError:
@@ -243,6 +263,7 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
         )
 
     entry = next((entry for entry in experiment.losses if entry.label == label), None)
+    given = {name: value for name, value in settings.items() if entry and name in entry.options}
     row = next((row for row in experiment.pretrained if row.label == label), None)
     network = row or experiment.model
     # The options of a data set are left out: most of them are paths, which mean something on one machine only.
@@ -250,7 +271,7 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
         "protocol": experiment.protocol.model_dump(mode="json", exclude={"path", *PARTS}, exclude_none=True),
         "dataset": used("dataset", experiment.dataset.plugin, {}),
         "model": used("model", network.plugin, _without_paths(network.plugin, network.options)) if network else None,
-        "loss": used("loss", entry.plugin, entry.options) if entry else None,
+        "loss": used("loss", entry.plugin, {**entry.options, **given}) if entry else None,
         "only_measured": row is not None,
         "embedding_dim": experiment.model.embedding_dim if entry and experiment.model else None,
         **_terms(experiment),
