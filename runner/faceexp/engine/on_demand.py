@@ -32,7 +32,7 @@ def training(
         engine = Engine(plan, store, score, on_event)
         yield lambda groups: map(engine.run, itertools.chain.from_iterable(groups))
         return
-    finished = Engine(plan, FinishedWork(store.root), score, on_event, interruption=MissingError)
+    finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event, interruption=MissingError)
     cell = (plan.splits[0].seed, plan.splits[0].fold)
     first = [Trial(loss.entry.label, loss.entry.label, "loss", *cell, loss=loss) for loss in plan.resolved.losses]
     work, rehearsals = Work.of(plan, store, score), rehearsals_of(plan, first)

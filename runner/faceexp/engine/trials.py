@@ -74,7 +74,7 @@ def train(
         engine = Engine(plan, store, score, on_event)
         yield from map(engine.run, plan.trials)
         return
-    finished = Engine(plan, FinishedWork(store.root), score, on_event, interruption=MissingError)
+    finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event, interruption=MissingError)
     groups: dict[tuple[int, int], list[Trial]] = {}
     for trial in plan.trials:
         try:
