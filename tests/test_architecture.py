@@ -36,6 +36,7 @@ ORDER = (
     "serving",
     "report",
     "run",
+    "running",
     "pipeline",
     "cli",
     "__main__",

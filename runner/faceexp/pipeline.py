@@ -9,14 +9,14 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceexp.contract import FaceData
-from faceexp.errors import InputError
+from faceexp.errors import InputError, Problem
 from faceexp.evaluation.declared import metric_problems
 from faceexp.experiment import parse, toml
 from faceexp.experiment.ranges import ranges_as_text, ranges_of, settled
@@ -39,15 +39,14 @@ from faceexp.planning.spelled_out import settled_experiment
 from faceexp.planning.words import with_words
 from faceexp.registry.installed import Registry, discover
 from faceexp.store import Store, default_root, digest, remove_unfinished, write_text
-from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved, Trial
+from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved
 
 if TYPE_CHECKING:
     # Everything about results is imported where a run begins: `faceexp validate` only reads and checks a file.
     from faceexp.results.folder import RunFolder
     from faceexp.results.outlook import OutlookRecord
-    from faceexp.results.schema import RunRecord, TrialRecord
-    from faceexp.results.search_record import SettingRecord
     from faceexp.run import Run
+    from faceexp.running.parts import Shard
     from faceexp.search.tuned import Tuned
 
 
@@ -80,6 +79,31 @@ def loads(text: str, name: str, *, overrides: Sequence[str] = ()) -> Study:
     """
     registry = discover()
     return _study_of(with_words(toml.parse_text(text, name, tuple(overrides)), registry), registry)
+
+
+def merge(
+    folders: Sequence[Path], out: Path, *, store: Path | None = None, on_event: EventCallback = ignore
+) -> tuple[Run, int]:
+    """Join runs of one experiment that were computed apart; see :mod:`faceexp.running.merge`.
+
+    Args:
+        folders: The folders of the runs.
+        out: The folder in which that of the joined run is made.
+        store: Where decoded images are kept; the data have to be here, since they are planned anew.
+        on_event: Is called with what is noted of the data.
+
+    Returns:
+        The run, and how many of its trials none of these has.
+
+    Raises:
+        InputError: They do not fit, with every reason.
+    """
+    from faceexp.running.merge import Part, joined, merged
+
+    parts = [Part.read(folder) for folder in folders]
+    study = loads(toml.dump(joined(parts)), str(parts[0].folder.spec))
+    plan = study.plan(Store(store or default_root()), on_event)
+    return merged(plan, study.spec_hash, parts, study.folder_in(out, on_event, ""))
 
 
 def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] = ()) -> Study:
@@ -170,6 +194,8 @@ class Study:
         store: str | Path | None = None,
         on_event: EventCallback = ignore,
         jobs: int | None = None,
+        shard: Shard | None = None,
+        collect: bool = False,
     ) -> Run:
         """Train and compare the losses, and return the finished run.
 
@@ -181,64 +207,68 @@ class Study:
             jobs: How many processes share the seeds and folds, and the cores of the machine. A script that names a
                 number has to be importable, with its own work below ``if __name__ == "__main__":``. Without one,
                 everything happens in this process; then a plugin that crashes takes the script with it.
+            shard: The share of the trials that is computed here. Its folder is called so; `merge` joins all of them.
+            collect: Train nothing, and write what is finished so far into a folder of its own.
 
         Raises:
             InputError: The experiment cannot be run with these data, or nothing can be written any more.
         """
-        from faceexp.planning.looks import further
-        from faceexp.results.collect import collect, split_records
-        from faceexp.results.events import Looked
-        from faceexp.results.judge import judge, sampling_of
-        from faceexp.results.looks import goes_on, looked
-        from faceexp.results.searches import record_of_search
-        from faceexp.results.settings import judged, settings_of
-        from faceexp.results.tidy import forget_other_data
-        from faceexp.results.verdict import LookRecord
+        from faceexp.running.parts import SO_FAR
 
-        began = time.monotonic()
-        folder = self._folder(Path(out), on_event)
-        used_store = Store(Path(store) if store else default_root())
-        used_store.remove_leftovers()
-        remove_unfinished(folder.root)
-        plan, searched = self.plan(used_store, on_event), None
+        began, only = time.monotonic(), shard.suffix if shard else SO_FAR if collect else ""
+        if only:
+            self._refuse_parts("--shard" if shard else "--collect")
+        folder = self.folder_in(Path(out), on_event, only)
+        used_store = Store(Path(store) if store else default_root(), folder.root.name)
+        with used_store.at_work():
+            used_store.remove_leftovers()
+            remove_unfinished(folder.root)
+            run = self._run(folder, used_store, on_event, jobs, began, shard, collect=collect)
+        if used_store.limit is not None:
+            used_store.prune(used_store.limit)
+        return run
+
+    def _run(
+        self,
+        folder: RunFolder,
+        store: Store,
+        on_event: EventCallback,
+        jobs: int | None,
+        began: float,
+        shard: Shard | None,
+        *,
+        collect: bool,
+    ) -> Run:
+        """Run the experiment, or a part of it, and fill its folder."""
+        from faceexp.results.collect import split_records
+        from faceexp.results.tidy import forget_other_data
+        from faceexp.running.course import Course
+        from faceexp.running.parts import finished_trials
+
+        plan, searched = self.plan(store, on_event), None
         if self.candidates:
             write_text(folder.spec, asked_of(self.candidates))
-            plan, searched = self._tuned_plan(plan, self.candidates, used_store, on_event, jobs)
-        parts = split_records(plan, plan.splits)
-        forget_other_data(folder, [split.key for split in parts])
+            plan, searched = self._tuned_plan(plan, self.candidates, store, on_event, jobs)
+        forget_other_data(folder, [split.key for split in split_records(plan, plan.splits)])
         self._write_what_is_planned(folder, plan, jobs or 1)
-        pictures: set[int] = set()
-        records: list[TrialRecord] = []
-        asked, limits = self.experiment.verdict, self.experiment.limits
-        chosen, seeds, losses = plan.trials, self.experiment.seeds, len(self.resolved.losses)
-        verdict, started = None, began
-        settings: tuple[SettingRecord, ...] = ()
-        while True:
-            records += _train(plan, chosen, folder, used_store, on_event, jobs, pictures)
-            sampling = sampling_of(plan)
-            # Which setting a loss is judged by is decided once, with the seeds that the file gives.
-            settings = settings or settings_of(plan.resolved, records)
-            verdict = judge(judged(records, settings), asked, sampling, verdict, plan.resolved.reference)
-            if asked.until == "seeds":
-                break
-            look = LookRecord(seeds=seeds, trained=losses, seconds=time.monotonic() - started)
-            verdict = looked(verdict, look)
-            if not goes_on(verdict, asked, limits, time.monotonic() - began):
-                break
-            on_event(Looked("look", len(verdict.looks), asked.looks, verdict=verdict))
-            started = time.monotonic()
-            more = further(plan, verdict.in_question)
-            plan, chosen, seeds, losses = more.plan, more.trials, more.seeds, len(verdict.in_question)
-            parts += split_records(plan, plan.splits[len(parts) :])
-        # Trials that run side by side end in any order. The results have the order of the plan.
-        order = {trial.id: place for place, trial in enumerate(plan.trials)}
-        records.sort(key=lambda record: order[record.id])
-        before = record_of_search(searched, plan, records, sampling, asked) if searched else None
-        results = collect(
-            self.experiment.name, self.spec_hash, records, plan, parts, sampling, verdict, folder, settings, before
-        )
-        well = [record.id for record in records if record.status == "ok" and record.kind != "baseline"]
-        return _finished(folder, results, order, well, pictures)
+        chosen = shard.trials(plan) if shard else finished_trials(plan, store) if collect else plan.trials
+        if not chosen:
+            few = f"there are no more than {len(plan.trials)} trials" if shard else "no trial is finished yet"
+            raise InputError(Problem(f"{few}, so there is nothing to write", "--shard" if shard else "--collect"))
+        return Course(plan, self.spec_hash, folder, searched).run(chosen, store, on_event, jobs, began)
+
+    def _refuse_parts(self, option: str) -> None:
+        """Refuse to do a part of an experiment whose trials depend on what came of others.
+
+        Raises:
+            InputError: It is such an experiment.
+        """
+        if self.candidates:
+            message = "what is compared depends on the search; run that first, and then its tuned.toml in parts"
+            raise InputError(Problem(message, option))
+        if self.experiment.verdict.until == "decided":
+            message = 'verdict.until = "decided" adds seeds after a look at all trials; it cannot be done in parts'
+            raise InputError(Problem(message, option))
 
     def _tuned_plan(
         self, plan: Plan, candidates: Candidates, store: Store, on_event: EventCallback, jobs: int | None
@@ -287,61 +317,13 @@ class Study:
         if any(each.shared for each in plan.sets):
             write_text(folder.overlap, overlap_csv(plan))
 
-    def _folder(self, out: Path, on_event: EventCallback) -> RunFolder:
-        """Return the folder of the run; whoever watches is told where it is not the usual one."""
+    def folder_in(self, out: Path, on_event: EventCallback, part: str) -> RunFolder:
+        """Return the folder of the run, or of a part of it; whoever watches is told where it is not the usual one."""
         from faceexp.results.environment import plugins_of
         from faceexp.results.folder import folder_to_fill
 
-        usual = out / f"{self.experiment.name}-{self.spec_hash[:8]}"
+        usual = out / f"{self.experiment.name}-{self.spec_hash[:8]}{part}"
         folder, said = folder_to_fill(usual, plugins_of(self.resolved))
         if said:
             on_event(Noted("note", 1, 1, note=Note("code", said)))
         return folder
-
-
-def _finished(
-    folder: RunFolder, results: RunRecord, order: Collection[str], well: Collection[str], pictures: Collection[int]
-) -> Run:
-    """Write the results of a run and its pages, and remove what is not of this run."""
-    from faceexp.results.finish import tell_models
-    from faceexp.results.jsonable import to_json
-    from faceexp.results.tidy import keep_only
-    from faceexp.run import Run
-
-    if results.verdict:
-        tell_models(folder, results.trials, results.verdict)
-    write_text(folder.results, to_json(results))
-    keep_only(folder, order, well, pictures)
-    finished = Run(folder.root, results)
-    finished.write_pages()
-    return finished
-
-
-def _train(
-    plan: Plan,
-    chosen: tuple[Trial, ...],
-    folder: RunFolder,
-    store: Store,
-    on_event: EventCallback,
-    jobs: int | None,
-    pictures: set[int],
-) -> list[TrialRecord]:
-    """Train some trials of a plan, write what comes of each, and return their records as they end."""
-    from faceexp.engine import trials
-    from faceexp.evaluation.checkpoints import validation_score
-    from faceexp.results.events import TrialEnded
-    from faceexp.results.finish import finish
-
-    records = []
-    before = len(plan.trials) - len(chosen)
-    planned = dataclasses.replace(plan, trials=chosen)
-    score = validation_score(plan.resolved.experiment.evaluation.choose_by)
-    # Closed in every case: processes must not outlive a run that was interrupted.
-    with contextlib.closing(trials.train(planned, store, score, on_event, jobs)) as all_trained:
-        for number, trained in enumerate(all_trained, before + 1):
-            record = finish(trained, folder, plan, store, pictures)
-            records.append(record)
-            total = len(plan.trials)
-            on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
-    on_event(Event("compare", 0, 1))
-    return records

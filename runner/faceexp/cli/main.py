@@ -16,7 +16,21 @@ os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from faceexp.cli import begin, cache, crops, evaluate, exported, models, plugins, power, results, runs, streams, train
+from faceexp.cli import (
+    begin,
+    cache,
+    crops,
+    evaluate,
+    exported,
+    merge,
+    models,
+    plugins,
+    power,
+    results,
+    runs,
+    streams,
+    train,
+)
 from faceexp.cli.console import GARBAGE, fail
 from faceexp.cli.interrupts import heard, interruptible
 from faceexp.errors import InputError, printable
@@ -102,6 +116,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], str]] = {
     "crops": (crops.crops, "faceexp crops mine.toml --people 20 --out faces.html"),
     "runs": (runs.runs, "faceexp runs"),
     "report": (results.report, "faceexp report runs/all_losses-1a2b3c4d --sort auc --html page.html"),
+    "merge": (merge.merge, "faceexp merge runs/faces-1a2b3c4d-shard-*"),
     "compare": (results.compare, "faceexp compare runs/mine-1a2b3c4d runs/mine-5e6f7a8b --metric auc"),
     "power": (power.power, "faceexp power runs/all_losses-1a2b3c4d --metric accuracy"),
     "evaluate": (evaluate.evaluate, "faceexp evaluate arcface.onnx --dataset image_folder --path photos"),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -98,6 +98,20 @@ def run(
     ] = None,
     overrides: Overrides = None,
     only: Only = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="K/N",
+            help="Run a share of the trials, such as 3/8, the third of eight; faceexp merge joins all shares.",
+        ),
+    ] = None,
+    collect: Annotated[
+        bool,
+        typer.Option(
+            "--collect", help="Train nothing: write results from what is finished so far, while others still work."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -123,11 +137,28 @@ def run(
     if dry_run:
         _say_what_it_takes(study, store, jobs, as_json=as_json)
         return
-    carry_out(study, out, store, jobs, traceback=traceback, as_json=as_json)
+    part = _part_of(shard, collect=collect)
+    carry_out(study, out, store, jobs, part, traceback=traceback, as_json=as_json)
+
+
+def _part_of(shard: str | None, *, collect: bool) -> dict[str, Any]:
+    """Return the arguments of a run that say which part of it is asked for."""
+    from faceexp.running.parts import Shard
+
+    if shard is not None and collect:
+        raise InputError(Problem("--collect takes every trial that is finished; leave one of them out", "--shard"))
+    return {"shard": None if shard is None else Shard.parse(shard), "collect": collect}
 
 
 def carry_out(
-    study: "Study", out: Path, store: Path | None, jobs: int, *, traceback: bool = False, as_json: bool = False
+    study: "Study",
+    out: Path,
+    store: Path | None,
+    jobs: int,
+    part: dict[str, Any] | None = None,
+    *,
+    traceback: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Run an experiment before the eyes of whoever asked for it, and show what was found."""
     from faceexp.report.terminal.outline import outline
@@ -141,8 +172,9 @@ def carry_out(
         for remark in study.resolved.remarks:
             say(remark, "yellow", stderr, prose=True)
         try:
-            with _displaying(study, stderr, untrained, tracebacks=traceback) as on_event:
-                finished = study.run(out, store=store, on_event=_restoring_collection(on_event), jobs=jobs)
+            with _displaying(study, stderr, untrained, tracebacks=traceback) as display:
+                on_event = _restoring_collection(display)
+                finished = study.run(out, store=store, on_event=on_event, jobs=jobs, **(part or {}))
         except KeyboardInterrupt as error:
             say("interrupted; finished trials are kept, the same command goes on from there", "yellow", stderr)
             raise typer.Exit(exit_code(error)) from None

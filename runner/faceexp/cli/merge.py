@@ -1,0 +1,53 @@
+"""``merge``: runs of one experiment that were computed apart become one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from faceexp.cli.console import JsonFlag, StoreFolder, output_console, quiet, say, show, user_path
+from faceexp.errors import InputError, Problem
+
+if TYPE_CHECKING:
+    from faceexp.values import Event
+
+
+def merge(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN...", parser=user_path, help="The folders of two or more runs.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", parser=user_path, help="The folder in which that of the whole is made."),
+    ] = Path("runs"),
+    store: StoreFolder = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Join runs of one experiment that were computed apart: its seeds, its losses, or the shares of `run --shard`.
+
+    What does not fit is refused, with the reasons. The data have to be here.
+    """
+    from faceexp import pipeline
+    from faceexp.report.terminal.run import run_table
+    from faceexp.values import Noted
+
+    if len(folders) < 2:
+        raise InputError(Problem("name two or more runs", "merge"))
+
+    with quiet() as stderr:
+
+        def say_note(event: "Event") -> None:
+            if isinstance(event, Noted):
+                say(event.note.text, "yellow", stderr, prose=True)
+
+        whole, missing = pipeline.merge(folders, out, store=store, on_event=say_note)
+    shown = whole.shown
+    show(run_table(shown.results, output_console().width, chosen=shown.model_to_use()), whole.results, as_json=as_json)
+    if missing:
+        say(f"{missing:,} trials of the whole are in none of these runs", "yellow")
+    say(f"results in {whole.folder}")
+    if whole.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""A run, from its plan to its folder: trials are trained, judged and written; also in parts, on several machines."""

@@ -1,0 +1,155 @@
+"""The course of a run: its trials are trained and written as they end, then judged, and the folder is finished."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from faceexp.engine import trials
+from faceexp.evaluation.checkpoints import validation_score
+from faceexp.planning.looks import further
+from faceexp.results.collect import collect, split_records
+from faceexp.results.events import Looked, TrialEnded
+from faceexp.results.finish import finish, tell_models
+from faceexp.results.folder import RunFolder
+from faceexp.results.jsonable import to_json
+from faceexp.results.judge import judge, sampling_of
+from faceexp.results.looks import goes_on, looked
+from faceexp.results.schema import RunRecord, TrialRecord
+from faceexp.results.searches import record_of_search
+from faceexp.results.settings import judged, settings_of
+from faceexp.results.tidy import keep_only
+from faceexp.results.verdict import LookRecord
+from faceexp.run import Run
+from faceexp.store import Store, write_text
+from faceexp.values import Event, EventCallback, Plan, Trial
+
+if TYPE_CHECKING:
+    from faceexp.search.tuned import Tuned
+
+
+@dataclass
+class Course:
+    """A run on its way.
+
+    Attributes:
+        plan: What is to be done.
+        spec_hash: The digest of the experiment file.
+        folder: What is written.
+        searched: What a search has chosen before.
+        pictures: The numbers of the images whose pictures have been written.
+    """
+
+    plan: Plan
+    spec_hash: str
+    folder: RunFolder
+    searched: Tuned | None = None
+    pictures: set[int] = field(default_factory=set)
+
+    def run(
+        self, chosen: tuple[Trial, ...], store: Store, on_event: EventCallback, jobs: int | None, began: float
+    ) -> Run:
+        """Train trials, judge them, go on with further seeds where the file asks for that, and finish the folder.
+
+        Args:
+            chosen: The trials to begin with, all of the plan or some.
+            store: Where finished work is looked up and kept.
+            on_event: Is called with every step of progress.
+            jobs: How many processes share the work; without a number, this one does it.
+            began: When the run began, by the clock of ``time.monotonic``.
+        """
+        experiment = self.plan.resolved.experiment
+        asked, limits, seeds = experiment.verdict, experiment.limits, experiment.seeds
+        losses, started = len(self.plan.resolved.losses), began
+        records = self._trained(chosen, 0, store, on_event, jobs)
+        # Which setting a loss is judged by is decided once, with the seeds that the file gives.
+        settings = settings_of(self.plan.resolved, records)
+        verdict = None
+        while True:
+            sampling = sampling_of(self.plan)
+            verdict = judge(judged(records, settings), asked, sampling, verdict, self.plan.resolved.reference)
+            if asked.until == "seeds":
+                break
+            look = LookRecord(seeds=seeds, trained=losses, seconds=time.monotonic() - started)
+            verdict = looked(verdict, look)
+            if not goes_on(verdict, asked, limits, time.monotonic() - began):
+                break
+            on_event(Looked("look", len(verdict.looks), asked.looks, verdict=verdict))
+            started = time.monotonic()
+            more = further(self.plan, verdict.in_question)
+            self.plan, seeds, losses = more.plan, more.seeds, len(verdict.in_question)
+            records += self._trained(more.trials, len(records), store, on_event, jobs)
+        records = self._in_order(records)
+        before = record_of_search(self.searched, self.plan, records, sampling, asked) if self.searched else None
+        parts = split_records(self.plan, self.plan.splits)
+        results = collect(
+            experiment.name,
+            self.spec_hash,
+            records,
+            self.plan,
+            parts,
+            sampling,
+            verdict,
+            self.folder,
+            settings,
+            before,
+        )
+        return self._finished(results, [record.id for record in records])
+
+    def judge_those(self, records: Iterable[TrialRecord]) -> Run:
+        """Judge trials that were trained elsewhere, whose files are in the folder, and finish it."""
+        experiment, sampling = self.plan.resolved.experiment, sampling_of(self.plan)
+        ordered = self._in_order(records)
+        settings = settings_of(self.plan.resolved, ordered)
+        asked, reference = experiment.verdict, self.plan.resolved.reference
+        verdict = judge(judged(ordered, settings), asked, sampling, None, reference)
+        parts = split_records(self.plan, self.plan.splits)
+        results = collect(
+            experiment.name, self.spec_hash, ordered, self.plan, parts, sampling, verdict, self.folder, settings
+        )
+        return self._finished(results, [record.id for record in ordered])
+
+    def _in_order(self, records: Iterable[TrialRecord]) -> list[TrialRecord]:
+        """Return records in the order of the plan; trials that run side by side end in any order."""
+        order = {trial.id: place for place, trial in enumerate(self.plan.trials)}
+        return sorted(records, key=lambda record: order[record.id])
+
+    def _finished(self, results: RunRecord, trials: Collection[str]) -> Run:
+        """Write the results of a run and its pages, and remove what is not of this run."""
+        if results.verdict:
+            tell_models(self.folder, results.trials, results.verdict)
+        write_text(self.folder.results, to_json(results))
+        well = [trial.id for trial in results.trials if trial.status == "ok" and trial.kind != "baseline"]
+        keep_only(self.folder, trials, well, self.pictures)
+        finished = Run(self.folder.root, results)
+        finished.write_pages()
+        return finished
+
+    def _trained(
+        self, chosen: tuple[Trial, ...], before: int, store: Store, on_event: EventCallback, jobs: int | None
+    ) -> list[TrialRecord]:
+        """Train some trials of the plan, write what comes of each, and return their records as they end.
+
+        Args:
+            chosen: The trials.
+            before: How many ended before these.
+            store: See :meth:`run`.
+            on_event: See :meth:`run`.
+            jobs: See :meth:`run`.
+        """
+        records = []
+        planned = dataclasses.replace(self.plan, trials=chosen)
+        score = validation_score(self.plan.resolved.experiment.evaluation.choose_by)
+        # Closed in every case: processes must not outlive a run that was interrupted.
+        with contextlib.closing(trials.train(planned, store, score, on_event, jobs)) as all_trained:
+            for number, trained in enumerate(all_trained, before + 1):
+                record = finish(trained, self.folder, self.plan, store, self.pictures)
+                records.append(record)
+                total = before + len(chosen)
+                on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
+        on_event(Event("compare", 0, 1))
+        return records

@@ -1,0 +1,228 @@
+"""Runs of one experiment that were computed apart become one: seeds, losses and shares are joined, if they fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faceexp.errors import InputError, Problem
+from faceexp.experiment import parse, toml
+from faceexp.experiment.schema import Experiment, LossEntry
+from faceexp.registry.installed import BrokenPluginError, discover
+from faceexp.registry.path_options import path_options
+from faceexp.results.collect import split_records
+from faceexp.results.folder import RunFolder
+from faceexp.results.jsonable import to_json
+from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialRecord
+from faceexp.run import Run
+from faceexp.running.course import Course
+from faceexp.store import link_or_copy, write_text
+from faceexp.values import Plan
+
+# What parts of one run may differ in: how they are called, which of its trials they have, and how long they may take.
+MAY_DIFFER = frozenset({"name", "description", "seeds", "losses", "limits", "device"})
+# The packages whose version decides the numbers.
+DECIDING = ("faceexp", "tensorflow", "keras", "numpy", "scikit-learn")
+# Which trial it is: its row, seed and fold.
+Place = tuple[str, int, int]
+# Trials that two parts have were computed on two machines, which may add numbers in another order.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the runs that are joined.
+
+    Attributes:
+        folder: Its folder.
+        experiment: What it was asked, every default filled in.
+        results: Its results.
+        environment: What it was made with.
+    """
+
+    folder: RunFolder
+    experiment: Experiment
+    results: RunRecord
+    environment: EnvironmentRecord
+
+    @classmethod
+    def read(cls, root: Path) -> Part:
+        """Read a finished run.
+
+        Raises:
+            InputError: It is none; or settings were searched for, so that its trials are not those of its file.
+        """
+        folder = RunFolder(root)
+        results = folder.read_results()
+        if results.search:
+            message = "its settings were searched for; run its tuned.toml in parts, and merge these"
+            raise InputError(Problem(message, str(root)))
+        experiment, problems, _ = parse.parse(toml.read(folder.spec))
+        if experiment is None or problems:
+            raise InputError(parse.in_order(problems))
+        return cls(folder, experiment, results, folder.read_environment())
+
+    @property
+    def name(self) -> str:
+        """The folder, as it was named."""
+        return str(self.folder.root)
+
+
+def joined(parts: Sequence[Part]) -> Experiment:
+    """Return the experiment whose trials the parts have: with the seeds and the losses of all.
+
+    Raises:
+        InputError: They do not fit, with every reason.
+    """
+    first = parts[0]
+    problems = [problem for other in parts[1:] for problem in _misfits(first, other)]
+    losses: dict[str, tuple[Part, LossEntry]] = {}
+    for part in parts:
+        for loss in part.experiment.losses:
+            known, before = losses.setdefault(loss.label, (part, loss))
+            if loss.model_dump() != before.model_dump():
+                problems.append(Problem(f"row {loss.label!r} has other settings than in {known.name}", part.name))
+    if problems:
+        raise InputError(problems)
+    seeds = tuple(dict.fromkeys(seed for part in parts for seed in part.experiment.seeds))
+    changes = {"seeds": seeds, "losses": tuple(loss for _, loss in losses.values())}
+    return first.experiment.model_copy(update=changes)
+
+
+def _misfits(first: Part, other: Part) -> Iterator[Problem]:
+    """Yield everything by which a run cannot be a part of what another one is a part of."""
+    for key, here, there in _differences(_asked(first.experiment), _asked(other.experiment)):
+        yield Problem(f"{key} is {there}, and {here} in {first.name}", other.name)
+    codes = {(plugin.kind, plugin.name): plugin.digest for plugin in first.results.plugins}
+    for plugin in other.results.plugins:
+        if codes.get((plugin.kind, plugin.name), plugin.digest) != plugin.digest:
+            yield Problem(f"the code of {plugin.kind} {plugin.name!r} is not that of {first.name}", other.name)
+    for package in DECIDING:
+        version, before = (part.environment.packages.get(package) for part in (other, first))
+        if version and before and version != before:
+            yield Problem(f"it was made with {package} {version}, and {first.name} with {before}", other.name)
+
+
+def _asked(experiment: Experiment) -> dict[str, Any]:
+    """Return what parts must have in common; paths are those of a machine."""
+    asked = experiment.model_dump(mode="json", exclude=set(MAY_DIFFER))
+    try:
+        paths = path_options(discover().find("dataset", experiment.dataset.plugin).load())
+    except (InputError, BrokenPluginError):
+        paths = {}
+    options = {name: value for name, value in experiment.dataset.options.items() if name not in paths}
+    return asked | {"dataset": {"plugin": experiment.dataset.plugin, **options}}
+
+
+def _differences(one: Mapping[str, Any], two: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield each key with other values, as it is written in a file, with both of them."""
+    for key in sorted({*one, *two}):
+        here, there = one.get(key), two.get(key)
+        if isinstance(here, Mapping) and isinstance(there, Mapping):
+            yield from _differences(here, there, f"{where}{key}.")
+        elif here != there:
+            yield f"{where}{key}", _short(here), _short(there)
+
+
+def _short(value: object) -> str:
+    return "not given" if value is None else repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+
+
+def merged(plan: Plan, spec_hash: str, parts: Sequence[Part], folder: RunFolder) -> tuple[Run, int]:
+    """Return the run of all parts, written into a folder, and how many trials of it no part has.
+
+    Args:
+        plan: The plan of what :func:`joined` returned.
+        spec_hash: Its digest.
+        parts: The runs.
+        folder: What is written.
+
+    Raises:
+        InputError: A part has other data, other splits or another outcome of a trial that two of them have.
+    """
+    whose = _trials_of(parts)
+    problems = [*_other_data(plan, parts), *_other_outcomes(parts, whose)]
+    if problems:
+        raise InputError(problems)
+    write_text(folder.spec, toml.dump(plan.resolved.experiment))
+    write_text(folder.environment, to_json(parts[0].environment))
+    records = []
+    for trial in plan.trials:
+        if (place := (trial.label, trial.seed, trial.fold)) in whose:
+            part, record = whose[place]
+            _bring(part.folder, record.id, folder, trial.id)
+            records.append(record.model_copy(update={"id": trial.id}))
+    course = Course(plan, spec_hash, folder, pictures=_bring_pictures(parts, folder))
+    return course.judge_those(records), len(plan.trials) - len(records)
+
+
+def _other_data(plan: Plan, parts: Sequence[Part]) -> Iterator[Problem]:
+    """Yield a problem for each part that was computed with other data or other splits."""
+    keys = {split.cell: split.key for split in split_records(plan, plan.splits)}
+    for part in parts:
+        others = [split.cell for split in part.results.parts if split.key != keys.get(split.cell, split.key)]
+        if others:
+            seed, fold = others[0]
+            reason = f"its data, or how they are cut for seed {seed}, fold {fold}, are not those that are here"
+            yield Problem(reason, part.name)
+
+
+def _trials_of(parts: Sequence[Part]) -> dict[Place, tuple[Part, TrialRecord]]:
+    """Return which part has a trial; of several the first in which it ended well."""
+    whose: dict[Place, tuple[Part, TrialRecord]] = {}
+    for part in parts:
+        for record in part.results.trials:
+            known = whose.get((record.label, *record.cell))
+            if known is None or (known[1].status != "ok" and record.status == "ok"):
+                whose[record.label, *record.cell] = part, record
+    return whose
+
+
+def _other_outcomes(parts: Sequence[Part], whose: Mapping[Place, tuple[Part, TrialRecord]]) -> Iterator[Problem]:
+    """Yield a problem for each trial that came out otherwise in another part."""
+    for part in parts:
+        for record in part.results.trials:
+            known, first = whose[record.label, *record.cell]
+            if record.status == "ok" and not _is_same(first, record):
+                yield Problem(f"trial {record.id} came out otherwise than in {known.name}", part.name)
+
+
+def _bring_pictures(parts: Sequence[Part], folder: RunFolder) -> set[int]:
+    """Put the pictures of all parts into the folder of the whole run, and return their numbers."""
+    pictures = set()
+    for part in parts:
+        for file in part.folder.picture(0).parent.glob("*.png"):
+            if file.stem.isdecimal() and not file.is_symlink():
+                link_or_copy(file, folder.picture(int(file.stem)))
+                pictures.add(int(file.stem))
+    return pictures
+
+
+def _is_same(one: TrialRecord, two: TrialRecord) -> bool:
+    """Return whether two machines came to the same numbers, but for their last digits."""
+    if one.metrics.keys() != two.metrics.keys():
+        return False
+    pairs = [(one.metrics[name], two.metrics[name]) for name in one.metrics]
+    return all(
+        here == there
+        if here is None or there is None
+        else math.isclose(here, there, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        for here, there in pairs
+    )
+
+
+def _bring(source: RunFolder, its_id: str, target: RunFolder, trial: str) -> None:
+    """Put the files of a trial into the folder of the whole run."""
+    if (file := source.read_trials([its_id]).get(its_id)) is not None:
+        write_text(target.trial(trial), to_json(file.model_copy(update={"id": trial})))
+    model, copy = source.model(its_id), target.model(trial)
+    for part, place in (
+        (model.record, copy.record),
+        (model.network("keras"), copy.network("keras")),
+        (model.seen_photos, copy.seen_photos),
+    ):
+        if part.is_file() and not part.is_symlink():
+            link_or_copy(part, place)
