@@ -16,12 +16,19 @@ from faceexp.errors import InputError, Problem
 from faceexp.evaluation.named import columns_among
 from faceexp.experiment import parse, toml
 from faceexp.experiment.protocol import PARTS
-from faceexp.experiment.schema import Experiment, Preprocess
+from faceexp.experiment.schema import Experiment, LossPart, Preprocess
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.registry.path_options import path_options
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of
 from faceexp.results.jsonable import to_json
-from faceexp.results.model_schema import ExportRecord, MeanRecord, OriginBudgetRecord, OriginRecord, UsedPluginRecord
+from faceexp.results.model_schema import (
+    ExportRecord,
+    MeanRecord,
+    OriginBudgetRecord,
+    OriginRecord,
+    SummedPluginRecord,
+    UsedPluginRecord,
+)
 from faceexp.results.schema import InstalledPluginRecord
 from faceexp.serving.model import FaceModel
 from faceexp.serving.program import program
@@ -242,6 +249,9 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
             version=plugin.version if plugin else "",
         )
 
+    def summed(part: LossPart) -> SummedPluginRecord:
+        return SummedPluginRecord(**vars(used("loss", part.plugin, part.options)), weight=part.weight)
+
     entry = next((entry for entry in experiment.losses if entry.label == label), None)
     row = next((row for row in experiment.pretrained if row.label == label), None)
     network = row or experiment.model
@@ -250,7 +260,8 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
         "protocol": experiment.protocol.model_dump(mode="json", exclude={"path", *PARTS}, exclude_none=True),
         "dataset": used("dataset", experiment.dataset.plugin, {}),
         "model": used("model", network.plugin, _without_paths(network.plugin, network.options)) if network else None,
-        "loss": used("loss", entry.plugin, entry.options) if entry else None,
+        "loss": used("loss", entry.name, entry.options) if entry else None,
+        "summed": tuple(map(summed, entry.combine)) if entry else (),
         "only_measured": row is not None,
         "embedding_dim": experiment.model.embedding_dim if entry and experiment.model else None,
         **_terms(experiment),
