@@ -10,11 +10,9 @@ from faceexp.results.folder import RunFolder
 
 SUM = """\
 [[losses]]
+combine = [{ plugin = "arcface", margin = 20.0 },
+           { plugin = "center", weight = 0.01 }]
 distance = "cosine"
-combine = [
-  { plugin = "arcface", margin = 20.0 },
-  { plugin = "center", weight = 0.01 },
-]
 """
 LABEL = "arcface(margin=20) + 0.01 center"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import pytest
@@ -82,57 +82,41 @@ def test_value_and_gradients_are_weighted_sums_of_those_of_the_parts(name):
         np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-6)
 
 
-class Square(LossPlugin):
-    """Mean square of all embeddings."""
+class Toy(LossPlugin):
+    """A loss that is simple enough to be computed by hand, or a wrong one."""
 
     reference: ClassVar[str] = "here"
     distance: ClassVar[Distance] = "euclidean"
+    what: Literal["square", "towards", "noise", "vector"]
 
     def build(self, ctx):
         tf = tensorflow()
-        return lambda labels, embeddings: tf.reduce_mean(tf.square(embeddings))
+
+        def square(labels, x):
+            return tf.reduce_mean(x**2)
+
+        def towards(labels, x, proxies):
+            return tf.reduce_mean(tf.reduce_sum(x * tf.gather(proxies, labels), axis=1))
+
+        def noise(labels, x, seed):
+            return tf.reduce_mean(x) * tf.random.stateless_normal([], seed)
+
+        if self.what == "towards":
+            return proxy_layer(ctx, towards)
+        if self.what == "noise":
+            return random_layer(ctx, noise)
+        return square if self.what == "square" else lambda labels, x: tf.reduce_sum(x, axis=1)
 
 
-class Towards(LossPlugin):
-    """Mean inner product with the proxy of each row."""
-
-    reference: ClassVar[str] = "here"
-    distance: ClassVar[Distance] = "euclidean"
-
-    def build(self, ctx):
-        tf = tensorflow()
-        own = lambda labels, x, proxies: tf.reduce_mean(tf.reduce_sum(x * tf.gather(proxies, labels), axis=1))  # noqa: E731
-        return proxy_layer(ctx, own)
-
-
-class Noise(LossPlugin):
-    """A random number times the mean of the embeddings."""
-
-    reference: ClassVar[str] = "here"
-    distance: ClassVar[Distance] = "euclidean"
-
-    def build(self, ctx):
-        tf = tensorflow()
-        return random_layer(ctx, lambda _, x, seed: tf.reduce_mean(x) * tf.random.stateless_normal([], seed))
-
-
-class Vector(LossPlugin):
-    """No scalar."""
-
-    reference: ClassVar[str] = "here"
-    distance: ClassVar[Distance] = "euclidean"
-
-    def build(self, ctx):
-        tf = tensorflow()
-        return lambda labels, embeddings: tf.reduce_sum(embeddings, axis=1)
+SQUARE, TOWARDS, NOISE, VECTOR = (Toy(what=what) for what in ("square", "towards", "noise", "vector"))
 
 
 @pytest.fixture(scope="module")
 def sum_of(chosen):
-    """``sum_of((0.5, Square()), ...)``: the sum of losses that are given."""
+    """``sum_of((0.5, SQUARE), ...)``: the sum of losses that are given."""
 
     def build(*parts):
-        plugins = tuple(chosen(type(plugin).__name__.lower(), plugin) for _, plugin in parts)
+        plugins = tuple(chosen(plugin.what, plugin) for _, plugin in parts)
         return CombinedLoss(plugins, tuple(weight for weight, _ in parts))
 
     return build
@@ -144,7 +128,7 @@ WEIGHTS = st.floats(1e-6, 1e6)
 @settings(deadline=None, max_examples=30)
 @given(first=WEIGHTS, second=WEIGHTS)
 def test_with_any_weights_it_is_the_sum_that_numpy_makes(sum_of, first, second):
-    whole = build_loss(sum_of((first, Square()), (second, Towards())), CLASSES, DIM, seed=0)
+    whole = build_loss(sum_of((first, SQUARE), (second, TOWARDS)), CLASSES, DIM, seed=0)
     (proxies,) = whole.trainable_variables
     value, of_x, (of_proxies,) = value_and_gradients(whole, [proxies])
     x, own = X.astype(float), proxies.numpy().astype(float)[LABELS]
@@ -157,16 +141,16 @@ def test_with_any_weights_it_is_the_sum_that_numpy_makes(sum_of, first, second):
 
 
 def test_the_first_part_starts_as_it_does_alone_and_others_with_numbers_of_their_own(sum_of):
-    whole = build_loss(sum_of((1.0, Towards()), (1.0, Towards())), CLASSES, DIM, seed=5)
+    whole = build_loss(sum_of((1.0, TOWARDS), (1.0, TOWARDS)), CLASSES, DIM, seed=5)
     first, second = (variable.numpy() for variable in whole.trainable_variables)
-    (alone,) = build_loss(Towards(), CLASSES, DIM, seed=5).trainable_variables
+    (alone,) = build_loss(TOWARDS, CLASSES, DIM, seed=5).trainable_variables
     np.testing.assert_array_equal(first, alone.numpy())
     assert np.abs(first - second).min() > 0
 
 
 def test_random_parts_draw_numbers_of_their_own_which_a_seed_determines(sum_of):
     tf = tensorflow()
-    loss = PluginLoss(sum_of((1.0, Noise()), (1.0, Noise()), (1.0, Towards())), CLASSES, DIM, seed=1)
+    loss = PluginLoss(sum_of((1.0, NOISE), (1.0, NOISE), (1.0, TOWARDS)), CLASSES, DIM, seed=1)
 
     def drawn(seed):
         loss.reset(seed)
@@ -180,7 +164,7 @@ def test_random_parts_draw_numbers_of_their_own_which_a_seed_determines(sum_of):
 
 
 def test_each_training_begins_with_weights_drawn_anew(sum_of):
-    loss = PluginLoss(sum_of((1.0, Towards()), (1.0, Square()), (1.0, Towards())), CLASSES, DIM, seed=1)
+    loss = PluginLoss(sum_of((1.0, TOWARDS), (1.0, SQUARE), (1.0, TOWARDS)), CLASSES, DIM, seed=1)
     loss.reset(4)
     start = [variable.numpy() for variable in loss.weights]
     for variable in loss.weights:
@@ -193,7 +177,7 @@ def test_each_training_begins_with_weights_drawn_anew(sum_of):
 
 def test_a_part_whose_value_is_no_number_is_refused(sum_of):
     tf = tensorflow()
-    whole = build_loss(sum_of((1.0, Square()), (1.0, Vector())), CLASSES, DIM, seed=0)
+    whole = build_loss(sum_of((1.0, SQUARE), (1.0, VECTOR)), CLASSES, DIM, seed=0)
     with pytest.raises(PluginValueError, match="values of shape"):
         whole(tf.constant(LABELS), tf.constant(X))
 
@@ -208,7 +192,7 @@ def trained(resolved, chosen):
     """``trained(loss, **changes of [finetune])``: weights of network and loss after some steps, and what they were."""
 
     def train(loss, **changes):
-        wanted = resolved({"loss": Square()})
+        wanted = resolved({"loss": SQUARE})
         (row,) = wanted.losses
         entry = row.entry.finetune.model_dump() | {"optimizer": {"name": "sgd"}, "learning_rate": 0.1} | changes
         finetune = Finetune.model_validate(entry, strict=False)
@@ -239,14 +223,14 @@ def trained(resolved, chosen):
 
 
 def test_half_a_loss_twice_trains_as_the_loss_does(trained, sum_of):
-    (alone, _, _), (halves, _, _) = trained(Square()), trained(sum_of((0.5, Square()), (0.5, Square())))
+    (alone, _, _), (halves, _, _) = trained(SQUARE), trained(sum_of((0.5, SQUARE), (0.5, SQUARE)))
     for one, other in zip(alone.weights, halves.weights, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
     assert halves.curve[0].loss == pytest.approx(alone.curve[0].loss, rel=1e-6)
 
 
 def test_weights_of_every_part_are_trained_at_the_rate_of_proxies(trained, sum_of):
-    both = sum_of((1.0, Towards()), (0.5, Square()), (2.0, Towards()))
+    both = sum_of((1.0, TOWARDS), (0.5, SQUARE), (2.0, TOWARDS))
     # Steps so small that the embeddings stay: the gradient of a proxy does not depend on it, and counts as often as
     # the loss weighs.
     usual = {"learning_rate": 1e-9}
@@ -257,7 +241,7 @@ def test_weights_of_every_part_are_trained_at_the_rate_of_proxies(trained, sum_o
         np.testing.assert_allclose(3 * one, other, rtol=1e-3, atol=1e-6)
     np.testing.assert_allclose(2 * slow[0], slow[1], rtol=1e-3, atol=1e-6)
     assert np.abs(slow[0]).min() > 0
-    assert parameters - trained(Square())[2] == 2 * CLASSES * DIM
+    assert parameters - trained(SQUARE)[2] == 2 * CLASSES * DIM
 
 
 # Before training
@@ -268,7 +252,7 @@ def rehearsed(planned, tmp_path):
     """``rehearsed(sum, **changes of [finetune] of the row)``: what comes of calling each part once, and the plan."""
 
     def call(loss, **finetune):
-        plan = planned(tmp_path, {"square": Square()})
+        plan = planned(tmp_path, {"square": SQUARE})
         (row,) = plan.resolved.losses
         changed = row.entry.finetune.model_dump() | finetune
         entry = row.entry.model_copy(
@@ -282,14 +266,14 @@ def rehearsed(planned, tmp_path):
 
 
 def test_a_part_that_fails_is_named_with_its_row(rehearsed, sum_of):
-    called, _ = rehearsed(sum_of((1.0, Square()), (0.5, Vector())))
+    called, _ = rehearsed(sum_of((1.0, SQUARE), (0.5, VECTOR)))
     assert called.fault.startswith("loss 'vector' (row 'both') gives values of shape")
-    called, _ = rehearsed(sum_of((1.0, Square()), (0.5, Towards())))
+    called, _ = rehearsed(sum_of((1.0, SQUARE), (0.5, TOWARDS)))
     assert called.fault == ""
 
 
 def test_where_nobody_knows_which_part_has_ended_the_process_all_are_named(rehearsed, sum_of):
-    called, plan = rehearsed(sum_of((1.0, Square()), (0.5, Towards())))
+    called, plan = rehearsed(sum_of((1.0, SQUARE), (0.5, TOWARDS)))
     told = ended(called.rehearsal, plan, "the process ended").fault
     assert told.startswith(
         "loss 'square' or 'towards' (row 'both'): when it was called for the first time, the process"
@@ -298,6 +282,6 @@ def test_where_nobody_knows_which_part_has_ended_the_process_all_are_named(rehea
 
 def test_settings_of_proxies_need_a_part_that_has_some(rehearsed, sum_of):
     proxies = {"learning_rate": 0.1}
-    assert rehearsed(sum_of((1.0, Square()), (0.5, Towards())), proxies=proxies)[0].fault == ""
-    told = rehearsed(sum_of((1.0, Square()), (0.5, Noise())), proxies=proxies)[0].fault
+    assert rehearsed(sum_of((1.0, SQUARE), (0.5, TOWARDS)), proxies=proxies)[0].fault == ""
+    told = rehearsed(sum_of((1.0, SQUARE), (0.5, NOISE)), proxies=proxies)[0].fault
     assert told == "the loss of row 'both' has no weights, so its finetune.proxies changes nothing"

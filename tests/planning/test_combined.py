@@ -18,19 +18,10 @@ from faceexp.planning.spelled_out import asked, settled_experiment
 BASE = """\
 name = "summed"
 seeds = [0, 1]
-[dataset]
-plugin = "synthetic"
-[protocol]
-kind = "open_set"
-[model]
-plugin = "thin_vgg"
-[finetune]
-steps = 10
-validate_every = 5
-[finetune.sampler]
-plugin = "balanced"
-classes_per_batch = 4
-images_per_class = 2
+dataset = { plugin = "synthetic" }
+protocol = { kind = "open_set" }
+model = { plugin = "thin_vgg" }
+finetune = { sampler = { plugin = "balanced", classes_per_batch = 4, images_per_class = 2 } }
 """
 EXAMPLE = """\
 [[losses]]
@@ -322,7 +313,7 @@ def test_every_mistake_is_told_at_once():
 
 
 def test_a_part_that_no_batch_of_the_sampler_suits_is_named():
-    random = BASE.replace('"balanced"\nclasses_per_batch = 4\nimages_per_class = 2', '"random"')
+    random = BASE.replace('"balanced", classes_per_batch = 4, images_per_class = 2', '"random"')
     ((line, told),) = mistakes(parts(ARCFACE, 'plugin = "triplet_margin"'), random)
     assert line == 4
     assert told.startswith("combine[1]: loss 'triplet_margin' needs ")
