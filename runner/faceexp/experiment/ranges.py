@@ -128,7 +128,8 @@ def _unequal(document: Document) -> Iterator[Problem]:
     for index, table in enumerate(tables if isinstance(tables, list) else ()):
         if not isinstance(table, dict):
             continue
-        if "grid" in table:
+        # Without a search, a sum has no grid either, which is told elsewhere.
+        if "grid" in table and "combine" not in table:
             message = "is not searched; write { choices = [...] } in the place of each list, or leave [search] out"
             yield document.problem(("losses", index, "grid"), message)
         for name, keys in ALIKE.items():
