@@ -286,7 +286,7 @@ def test_results_hold_exactly_what_is_documented(run, study):
         ),
         *("test_train_ratio", "parts", "budgets", "published", "trials", "summary", "comparisons", "seconds"),
         *("variance_ratio", "average_seeds", "verdict", "groups", "failures", "measured_on", "test_sets", "over_sets"),
-        *("settings", "search"),
+        *("settings", "search", "chosen_by"),
     }
     assert (document["schema"], document["name"], document["spec_hash"]) == (1, "tiny", study.spec_hash)
     for trial in document["trials"]:
@@ -452,6 +452,19 @@ def test_the_best_checkpoint_is_that_of_the_highest_validation_auc(run, trained,
         found = trained[trial.id]
         distances, similar = all_distances(part_of(found, "validation"), found.distance)
         assert best.validation == pytest.approx(roc_auc_score(similar, -distances), abs=1e-9)
+
+
+def test_map_at_r_may_choose_checkpoints(run, file, plugins, home):
+    chosen_by = ['evaluation.choose_by="map_at_r"']
+    study = faceexp.load(file, overrides=chosen_by, only=["apart(strength=0.5)"])
+    other = study.run(home / "chosen", store=home / "store")
+    assert (run.results.chosen_by, other.results.chosen_by) == ("auc", "map_at_r")
+    for trial in (trial for trial in other.trials if trial.curve):
+        assert trial.best_step == max(trial.curve, key=lambda point: point.validation).step
+        (twin,) = (each for each in run.trials if each.id == trial.id)
+        # The same trainings, whose checkpoints are judged by something else.
+        assert [point.loss for point in trial.curve] == [point.loss for point in twin.curve]
+        assert [point.validation for point in trial.curve] != [point.validation for point in twin.curve]
 
 
 def test_summaries_are_means_of_trials(run):

@@ -244,12 +244,13 @@ class Study:
         self, plan: Plan, candidates: Candidates, store: Store, on_event: EventCallback, jobs: int | None
     ) -> tuple[Plan, Tuned]:
         """Search, and return the plan with the settings that were chosen."""
-        from faceexp.evaluation.checkpoints import ValidationAuc
+        from faceexp.evaluation.checkpoints import validation_score
         from faceexp.search.tuned import tuned
 
         tested = {int(plan.labels[image]) for split in plan.splits for image in split.test}
+        score = validation_score(self.experiment.evaluation.choose_by)
         with self._mistakes_in_the_data():
-            chosen = tuned(candidates, self.resolved, store, ValidationAuc(), on_event, jobs, tested)
+            chosen = tuned(candidates, self.resolved, store, score, on_event, jobs, tested)
         return dataclasses.replace(self, resolved=chosen.resolved, candidates=None).plan(store), chosen
 
     def outlook(self, store: Store, jobs: int, on_event: EventCallback = ignore) -> OutlookRecord:
@@ -258,14 +259,15 @@ class Study:
         Raises:
             InputError: The experiment cannot be run with these data.
         """
-        from faceexp.evaluation.checkpoints import ValidationAuc
+        from faceexp.evaluation.checkpoints import validation_score
         from faceexp.results.outlook import outlook
         from faceexp.search.prospect import prospect
 
         plan, search = self.plan(store, on_event), None
         if self.candidates:
             with self._mistakes_in_the_data():
-                search = prospect(self.candidates, self.resolved, store, ValidationAuc())
+                score = validation_score(self.experiment.evaluation.choose_by)
+                search = prospect(self.candidates, self.resolved, store, score)
             if not search.left:
                 # Then what was chosen is read from the journals.
                 plan, _ = self._tuned_plan(plan, self.candidates, store, ignore, jobs)
@@ -326,15 +328,16 @@ def _train(
 ) -> list[TrialRecord]:
     """Train some trials of a plan, write what comes of each, and return their records as they end."""
     from faceexp.engine import trials
-    from faceexp.evaluation.checkpoints import ValidationAuc
+    from faceexp.evaluation.checkpoints import validation_score
     from faceexp.results.events import TrialEnded
     from faceexp.results.finish import finish
 
     records = []
     before = len(plan.trials) - len(chosen)
     planned = dataclasses.replace(plan, trials=chosen)
+    score = validation_score(plan.resolved.experiment.evaluation.choose_by)
     # Closed in every case: processes must not outlive a run that was interrupted.
-    with contextlib.closing(trials.train(planned, store, ValidationAuc(), on_event, jobs)) as all_trained:
+    with contextlib.closing(trials.train(planned, store, score, on_event, jobs)) as all_trained:
         for number, trained in enumerate(all_trained, before + 1):
             record = finish(trained, folder, plan, store, pictures)
             records.append(record)

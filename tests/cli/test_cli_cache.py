@@ -131,3 +131,26 @@ def test_what_killed_processes_left_has_a_line_of_its_own(faceexp, tmp_path, row
     assert err == f"removing 1 artefacts (3.0 MB) from {store.root}\n"
     assert not leftover.exists()
     assert json.loads(faceexp("cache", "--store", store.root, "--json")[1])["kinds"] == {}
+
+
+def test_a_store_is_pruned_and_kept_small(faceexp, tmp_path, row):
+    store = Store(tmp_path / "store", "faces-12345678")
+    for number in range(3):
+        store.get("features", {"number": number}, lambda folder: (folder / "x").write_bytes(b"x" * 1_000_000))
+    Store(store.root).get("features", {}, lambda folder: (folder / "x").write_bytes(b"x" * 1_000_000))
+    out = faceexp("cache", "--store", store.root)[1]
+    assert row(out, "faces-12345678") == "faces-12345678 3 3.0"
+    assert row(out, "no experiment") == "no experiment that is known 1 1.0"
+    code, out, err = faceexp("cache", "--store", store.root, "--prune", "2.5 MB", "--limit", "3MB")
+    assert (code, err) == (0, f"removed 2 artefacts (2.0 MB) from {store.root}\n")
+    assert "2 artefacts, 2.0 MB kept; a run leaves 3.0 MB at most" in out
+    data = json.loads(faceexp("cache", "--store", store.root, "--limit", "none", "--json")[1])
+    assert data["limit"] is None
+    assert data["experiments"]["faces-12345678"]["artefacts"] == 1
+
+
+@pytest.mark.parametrize("option", ["--prune", "--limit"])
+def test_a_size_that_is_none_is_one_line(faceexp, tmp_path, option):
+    code, out, err = faceexp("cache", "--store", tmp_path / "store", option, "ten")
+    assert (code, out) == (2, "")
+    assert err == f"error: {option}: must be a size such as 500MB or 10GB, not 'ten'\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -83,11 +84,23 @@ def test_a_search_over_a_weight(command, places, tmp_path):
     pytest.importorskip("optuna")
     spec, where = places
     text = spec.read_text(encoding="utf-8").replace("weight = 0.01", "weight = { low = 0.001, high = 1.0, log = true }")
-    text += '[search]\ntrials = 2\nsampler = "random"\nseeds = [100]\nsuggested = false\ndefaults = false\n'
+    text += '[search]\ntrials = 2\nsampler = "random"\nseeds = [100]\nsuggested = false\n'
     spec.write_text(text, encoding="utf-8")
-    code, _, err = command("run", spec, "--only", "arcface(margin=20) + center", *where)
+    label = "arcface(margin=20) + center"
+    code, _, err = command("run", spec, "--only", label, *where)
     assert code == 0, err
     (folder,) = (tmp_path / "runs").iterdir()
+    (searched,) = RunFolder(folder).read_results().search.losses
+    assert searched.defaults == {"combine[1].weight": 1.0}
     assert "combine[1].weight" in command("report", folder, "--search")[1]
     tuned = " ".join(command("run", folder / "tuned.toml", "--dry-run", *where[2:])[1].split())
-    assert "of which 6 are finished" in tuned
+    assert "trials 6, of which 6 are finished" in tuned
+
+    # Each card names the weight that the model was trained with.
+    told = {}
+    for trial in RunFolder(folder).read_results().trials:
+        if trial.kind == "loss" and trial.seed == 0:
+            made = tmp_path / trial.id
+            assert command("export", folder / "models" / trial.id, made, "--to", "keras")[0] == 0
+            told[trial.label] = re.search(r"- (\S+) times `center`", (made / "MODEL_CARD.md").read_text("utf-8"))[1]
+    assert told == {label: f"{searched.best['combine[1].weight']:.6g}", f"{label} (defaults)": "1"}

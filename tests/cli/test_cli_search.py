@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from faceexp_loss_contrastive import Contrastive
 
 pytest.importorskip("optuna")
 
@@ -46,6 +49,14 @@ def test_a_run_that_searches(command, places, tmp_path):
     tuned = " ".join(command("run", folder / "tuned.toml", "--dry-run", *where[2:])[1].split())
     assert "trials 8, of which 8 are finished" in tuned
     assert "search" not in tuned
+
+    # The card of a model with default settings has these, not those that were chosen.
+    (model,) = (folder / "models").glob("contrastive-defaults-s0-*")
+    assert command("export", model, tmp_path / "exported", "--to", "keras")[0] == 0
+    (loss,) = re.findall("- Loss: .*", (tmp_path / "exported" / "MODEL_CARD.md").read_text(encoding="utf-8"))
+    margin = Contrastive().margin
+    assert loss.startswith("- Loss: `contrastive` (faceexp-loss-contrastive")
+    assert f"`margin = {margin}`" in loss
 
 
 def test_without_a_search_there_is_nothing_to_show(command, places):

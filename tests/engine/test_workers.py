@@ -16,6 +16,7 @@ import pytest
 import faceexp
 from faceexp.engine import trials, worker, workers
 from faceexp.engine.backend import THREADS, cores
+from faceexp.engine.on_demand import training
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed
 from faceexp.engine.trials import alone, train
 from faceexp.evaluation.checkpoints import ValidationAuc
@@ -131,6 +132,25 @@ def test_a_killed_process_costs_one_trial_and_the_next_run_makes_up_for_it(study
     assert json.loads((run.folder / "environment.json").read_text())["jobs"] == 2
 
 
+def test_a_search_does_not_train_a_loss_that_cannot_be_called(plan, kills, tmp_path):
+    (kills / "rehearsed").touch()
+    (kills / "killed").unlink(missing_ok=True)
+    heard: list[Event] = []
+    first, second = ([trial for trial in plan.trials if trial.loss and trial.seed == seed] for seed in (0, 1))
+    searching = dataclasses.replace(plan, is_search=True)
+    with training(searching, Store(tmp_path / "store"), ValidationAuc(), heard.append, 1) as train_groups:
+        done = [*train_groups([first]), *train_groups([second])]
+    (refused,) = (event for event in heard if isinstance(event, Refused))
+    assert {(each.trial.label, each.status) for each in done} == {
+        ("kills", "failed"),
+        ("npairs", "ok"),
+        ("supcon", "ok"),
+    }
+    assert [each.reason for each in done if each.trial.label == "kills"] == 2 * [refused.reason]
+    assert refused.reason.startswith("loss 'kills': when it was called for the first time, ")
+    assert [event.label for event in heard if event.stage == "finetune" and event.label == "kills"] == []
+
+
 def test_a_process_that_is_killed_by_a_first_call_costs_the_row_of_that_loss(plan, kills, tmp_path):
     (kills / "rehearsed").touch()
     (kills / "killed").unlink(missing_ok=True)
@@ -220,11 +240,11 @@ def test_another_worker_goes_on_after_many_rows(plan, kills, tmp_path, monkeypat
             hired.append(self)
 
     monkeypatch.setattr(workers, "Worker", Counted)
-    monkeypatch.setattr(workers, "MOST_LABELS", 2)
+    monkeypatch.setattr(workers, "MOST_STEPS", 2)
     alone = dataclasses.replace(plan, trials=tuple(trial for trial in plan.trials if trial.seed == 1))
     done = trained(alone, Store(tmp_path / "store"), 1)
     assert [trial.status for trial in done.values()] == ["ok"] * len(alone.trials)
-    assert [len(one.labels) for one in hired] == [2, 2]  # phase 1 and three losses; pixels need no worker
+    assert [len(one.steps) for one in hired] == [2, 2]  # phase 1 and three losses; pixels need no worker
 
 
 def test_cores_are_divided(monkeypatch):

@@ -898,6 +898,12 @@ def test_mistakes_in_what_is_asked(line, message):
     assert found.startswith(f"x.toml:{BASE.count(chr(10)) + 2}: verdict.{message}")
 
 
+def test_listed_pairs_cannot_choose_by_neighbours():
+    of_pairs = BASE.replace('kind = "open_set"', 'kind = "pairs_file"\npath = "pairs.txt"')
+    (message,) = mistakes('[[losses]]\nplugin = "pull"\n[evaluation]\nchoose_by = "map_at_r"\n', base=of_pairs)
+    assert message.endswith('evaluation.choose_by = "map_at_r" needs all pairs of images; the list has some')
+
+
 def test_a_verdict_that_is_no_table_is_one_mistake():
     of_pairs = BASE.replace('kind = "open_set"', 'kind = "pairs_file"\npath = "pairs.txt"')
     (found,) = mistakes(base="verdict = 3\n" + of_pairs)

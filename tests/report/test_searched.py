@@ -47,27 +47,32 @@ def claim(label, difference, verdict, interval=(0.01, 0.09), p=0.01):
 
 
 def test_budgets_are_told_with_what_pruning_saved(search):
-    assert budgets_sentence(search) == (
+    assert budgets_sentence(search, "auc") == (
         "Each loss was given 5 trials x 2 seeds x 1 fold = 10 trainings, each of 200 steps and 12,800 images. The pruner "
         "(median) ended 1 of 10 trials early, so that 7 to 10 trainings of a loss were made; what was saved went to no "
-        "other loss. Settings were proposed by Optuna's TPE, which learns from the trials before, and judged by "
-        "validation people."
+        "other loss. Settings were proposed by Optuna's TPE, which learns from the trials before, and judged by the "
+        "AUC of validation people."
     )
 
 
 def test_equal_budgets_are_called_so(search):
     whole = [loss.model_copy(update={"trials": loss.trials[:3]}) for loss in search.losses]
-    text = budgets_sentence(search.model_copy(update={"losses": tuple(whole), "pruner": "none", "sampler": "grid"}))
+    text = budgets_sentence(
+        search.model_copy(update={"losses": tuple(whole), "pruner": "none", "sampler": "grid"}), "map_at_r"
+    )
     assert "12,800 images: equal budgets. Settings were taken from a grid" in text
+    assert text.endswith("judged by the MAP@R of validation people.")
 
 
 def test_a_search_of_phase_1_is_told_before_that_of_the_losses(search):
     phase1 = search.losses[0].model_copy(update={"label": "phase 1", "trainings": 10})
     both = search.model_copy(update={"phase1": phase1})
     first = "Trunk and phase 1, which all losses share, were searched first (5 trials, 10 trainings), and judged"
-    assert budgets_sentence(both).startswith(f"{first} by their embedding of validation people. Each loss was given")
+    assert budgets_sentence(both, "auc").startswith(
+        f"{first} by the AUC of their embedding of validation people. Each loss was given"
+    )
     assert [row.label for row in setting_rows(both)] == ["phase 1", "phase 1", "twin", "twin", "weak"]
-    assert budgets_sentence(both.model_copy(update={"losses": ()})).endswith("of validation people.")
+    assert budgets_sentence(both.model_copy(update={"losses": ()}), "auc").endswith("of validation people.")
 
 
 def test_rows_of_losses(tuned_run, search):

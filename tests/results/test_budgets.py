@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from faceexp.results.budgets import BUDGET_KINDS, budgets_of, unequal_budgets
+from faceexp.experiment.schema import Finetune, LossEntry, Pretrain
+from faceexp.results.budgets import BUDGET_KINDS, budgets_of, unequal_budgets, unequal_training
 from faceexp.results.record import BudgetRecord, LossBudgetRecord
 from faceexp.results.schema import TrialRecord
 
@@ -92,3 +93,22 @@ def test_a_single_one_is_said_in_the_singular():
         "1 setting tried",
     ]
     assert BUDGET_KINDS[1].counted(1200) == "1,200 steps of phase 2"
+
+
+def entry(label, **finetune):
+    settings = {"sampler": {"plugin": "balanced"}, **finetune}
+    return LossEntry(
+        plugin="x", label=label, options={}, pretrain=Pretrain(), finetune=Finetune.model_validate(settings)
+    )
+
+
+def test_ways_of_training_that_differ_are_told():
+    sgd = {"optimizer": {"name": "sgd", "momentum": 0.9}, "schedule": {"kind": "cosine"}}
+    losses = [entry("a"), entry("b", **sgd), entry("c", learning_rate=0.1, proxies={"learning_rate": 0.5}), entry("d")]
+    assert list(unequal_training(losses)) == [
+        "unequal training, optimizer of phase 2: b sgd(momentum=0.9); the others as usual",
+        "unequal training, schedule of phase 2: b (kind=cosine); the others as usual",
+        "unequal training, proxies of phase 2: c (learning_rate=0.5); the others as usual",
+    ]
+    # Learning rates belong to a loss, and what all have is no news.
+    assert list(unequal_training([entry("a", **sgd), entry("b", learning_rate=0.1, **sgd)])) == []

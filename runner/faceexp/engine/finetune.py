@@ -32,6 +32,8 @@ from faceexp.values import Checkpoint, ResolvedLoss
 # Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
 # progress is reported often. The number changes nothing of what is trained.
 CHUNK = 50
+# So many steps gain less by XLA than it takes to compile them, measured with losses of classes and of pairs.
+FEW_STEPS = 1000
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,21 @@ class Finetuner:
         augment: The experiment's ``[augment]``.
         num_classes: Number of training people.
         seed: Of what the loss draws when it is built.
+        reused: Whether the step is for more than a few trainings.
 
     Attributes:
         made: What makes the steps, and knows what they keep.
     """
 
     def __init__(
-        self, network: Network, resolved: ResolvedLoss, augment: Augment, num_classes: int, seed: int = 0
+        self,
+        network: Network,
+        resolved: ResolvedLoss,
+        augment: Augment,
+        num_classes: int,
+        seed: int = 0,
+        *,
+        reused: bool = True,
     ) -> None:
         tf = tensorflow()
         self.network = network
@@ -126,8 +136,10 @@ class Finetuner:
             self.descent.apply(gradients_of(tape, loss, self.descent.trained, known))
             return loss
 
-        # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU.
-        self.made = Steps(step, CHUNK, self._variables, xla=resolved.traits.xla and not on_images)
+        # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU. To compile takes
+        # it as long as a thousand steps gain.
+        xla = resolved.traits.xla and not on_images and (reused or settings.steps > FEW_STEPS)
+        self.made = Steps(step, CHUNK, self._variables, xla=xla)
 
     def _variables(self) -> list[Variable]:
         """Return the variables that :meth:`reset` sets."""

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from faceexp.engine.finished import FinishedWork, MissingError
+from faceexp.engine.rehearsal import rehearsals_of
 from faceexp.engine.trials import Engine, alone
 from faceexp.engine.worker import Work
 from faceexp.engine.workers import crew
@@ -23,15 +24,19 @@ def training(
     """Yield what trains groups of trials of a plan, as often as it is asked; see :func:`faceexp.engine.trials.train`.
 
     Groups run side by side, and the trials of a group one after the other, in an order of their own. What is in the
-    store is looked up first, and the first process starts when something is missing there.
+    store is looked up first, and the first process starts when something is missing there. Then each loss is called
+    once, with any of its settings, and one that is at fault is not trained.
     """
     minutes = plan.resolved.experiment.limits.minutes_per_trial
     if jobs is None and minutes is None:
         engine = Engine(plan, store, score, on_event)
         yield lambda groups: map(engine.run, itertools.chain.from_iterable(groups))
         return
-    finished = Engine(plan, FinishedWork(store.root), score, on_event, interruption=MissingError)
-    with crew(Work.of(plan, store, score), jobs or 1, alone, minutes, on_event) as train:
+    finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event, interruption=MissingError)
+    cell = (plan.splits[0].seed, plan.splits[0].fold)
+    first = [Trial(loss.entry.label, loss.entry.label, "loss", *cell, loss=loss) for loss in plan.resolved.losses]
+    work, rehearsals = Work.of(plan, store, score), rehearsals_of(plan, first)
+    with crew(work, jobs or 1, alone, minutes, on_event, rehearsals) as train:
 
         def trained(groups: Groups) -> Iterator[TrainedTrial]:
             waiting: list[list[Trial]] = []

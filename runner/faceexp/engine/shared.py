@@ -29,7 +29,7 @@ from faceexp.experiment.schema import Pretrain
 from faceexp.store import Artefact, Store, content_of, digest
 from faceexp.values import Event, EventCallback, Note, Noted, Plan, Score
 
-# A difference in AUC on a few validation people that is no larger is nothing to tell of.
+# A difference in the score of a few validation people that is no larger is nothing to tell of.
 HARM = 0.01
 
 
@@ -285,7 +285,7 @@ class PretrainedStages:
         if score and score["embedding"] < score["trunk"] - HARM:
             cell = f"seed {split.seed}, fold {split.fold}"
             text = (
-                f"phase 1 makes {self.plan.resolved.trained} worse on validation people ({cell}: AUC "
+                f"phase 1 makes {self.plan.resolved.trained} worse on validation people ({cell}: {self.score.name} "
                 f"{score['trunk']:.3f} before, {score['embedding']:.3f} after); set pretrain.enabled = false, or train "
                 "less of it"
             )

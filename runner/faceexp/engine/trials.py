@@ -74,7 +74,7 @@ def train(
         engine = Engine(plan, store, score, on_event)
         yield from map(engine.run, plan.trials)
         return
-    finished = Engine(plan, FinishedWork(store.root), score, on_event, interruption=MissingError)
+    finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event, interruption=MissingError)
     groups: dict[tuple[int, int], list[Trial]] = {}
     for trial in plan.trials:
         try:
@@ -333,8 +333,10 @@ class Engine:
             ]
         )
         if key not in self._finetuners:
-            augment = self.plan.resolved.experiment.augment
-            self._finetuners[key] = Finetuner(self._shared.network, resolved, augment, num_classes, seed)
+            arguments = self._shared.network, resolved, self.plan.resolved.experiment.augment, num_classes, seed
+            if self.plan.is_search:  # every trial has settings of its own, which seldom return
+                self._finetuners.clear()
+            self._finetuners[key] = Finetuner(*arguments, reused=not self.plan.is_search)
         return key, self._finetuners[key]
 
     def _resident_views(self, views: Views, split: Split, features: Artefact | None) -> Tensor | None:

@@ -27,7 +27,7 @@ from faceexp.contract import StoredImage
 from faceexp.engine.backend import THREADS
 from faceexp.engine.rehearsal import LONGEST, Rehearsal, Rehearsed
 from faceexp.errors import plain
-from faceexp.store import Store, StoreError
+from faceexp.store import Store, StoreError, digest
 from faceexp.values import Event, EventCallback, Plan, Score, TrainedTrial, Trial
 
 # What a worker is asked for, and what it answers with.
@@ -109,7 +109,7 @@ class Worker:
 
     Attributes:
         task: What it is doing.
-        labels: The rows of the comparison of which it has run a trial.
+        steps: What it has compiled: the rows of which it has run a trial, in a search with each of their settings.
         is_ready: Whether it has started.
         deadline: When the time of its task is over, by the clock of ``time.monotonic``.
     """
@@ -120,7 +120,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.group, self.seconds = group, seconds
         self.task: Task | None = None
-        self.labels: set[str] = set()
+        self.steps: set[str] = set()
         self.is_ready = False
         self.deadline = np.inf
         self.connection, theirs = context.Pipe()
@@ -153,7 +153,7 @@ class Worker:
         """Send a task to the worker."""
         self.task = task
         if isinstance(task, Trial):
-            self.labels.add(task.label)
+            self.steps.add(step_of(task))
         self._wind_up()
         self._send(task)
 
@@ -199,6 +199,14 @@ class Worker:
             hint = "; it may have run out of memory: try fewer jobs" if code == -signal.SIGKILL else ""
             return f"the process that ran it was killed by signal {-code}{hint}"
         return f"the process that ran it ended with exit code {code}"
+
+
+def step_of(task: Task) -> str:
+    """Return a name of the training step that a task compiles: of a row, and in a search of each of its settings."""
+    if task.loss is None:
+        return task.label
+    finetune = task.loss.entry.finetune.model_dump(mode="json", exclude={"sampler"})
+    return f"{task.label} {digest([task.loss.loss.identity, finetune])}"
 
 
 @contextlib.contextmanager

@@ -22,12 +22,12 @@ import numpy as np
 
 from faceexp.engine.backend import cores
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, tell_unseeded, without
-from faceexp.engine.worker import Done, Fault, Start, Task, Work, Worker
+from faceexp.engine.worker import Done, Fault, Start, Task, Work, Worker, step_of
 from faceexp.values import Event, EventCallback, TrainedTrial, Trial
 
-# Rows of the comparison that one worker trains. TensorFlow keeps the compiled step of each for good, which takes some
-# 6 MB of memory; so after this many, another worker goes on.
-MOST_LABELS = 64
+# Rows of the comparison that one worker trains, or settings of a search. TensorFlow keeps the compiled step of each for
+# good, which takes some 6 MB of memory; so after this many, another worker goes on.
+MOST_STEPS = 64
 
 
 def share(jobs: int) -> int:
@@ -63,40 +63,36 @@ def train_in_processes(
     # With one worker, libraries use as many threads as they would without workers.
     pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)
     try:
-        shares = [rehearsals[first::jobs] for first in range(jobs)]
-        rehearsed: list[Rehearsed] = []
-        for outcome in pool.work_off(shares, jobs, on_event):
-            if isinstance(outcome, Rehearsed):
-                rehearsed.append(outcome)
-                on_event(Event("rehearsal", len(rehearsed), len(rehearsals)))
-        faults = refused(rehearsed, on_event)
-        tell_unseeded(rehearsed, on_event)
-        for trial in itertools.chain.from_iterable(groups):
-            if trial.label in faults:
-                yield pool.lost(trial, faults[trial.label])
+        faults = pool.rehearsed(rehearsals, jobs, on_event)
         pool.more_follows = False
-        for done in pool.work_off(without(groups, faults), jobs, on_event):
-            if isinstance(done, TrainedTrial):
-                yield done
+        yield from pool.trained(groups, faults, jobs, on_event)
     finally:
         pool.close()
 
 
 @contextlib.contextmanager
 def crew(
-    work: Work, jobs: int, start: Start, minutes: float | None, on_event: EventCallback
-) -> Iterator[Callable[[Iterable[Sequence[Trial]]], Iterator[TrainedTrial]]]:
+    work: Work,
+    jobs: int,
+    start: Start,
+    minutes: float | None,
+    on_event: EventCallback,
+    rehearsals: Sequence[Rehearsal] = (),
+) -> Iterator[Callable[[Sequence[Sequence[Trial]]], Iterator[TrainedTrial]]]:
     """Yield what trains groups of trials; its workers stay for the groups that follow. See :func:`train_in_processes`.
 
     Raises:
         StoreError: The store cannot be read or written.
+        InputError: The trunk cannot be built; this is raised at the first trials, before any of them.
     """
     pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)
+    faults: dict[str, str] | None = None
 
-    def trained(groups: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
-        for done in pool.work_off(groups, jobs, on_event):
-            if isinstance(done, TrainedTrial):
-                yield done
+    def trained(groups: Sequence[Sequence[Trial]]) -> Iterator[TrainedTrial]:
+        nonlocal faults
+        if faults is None and groups:
+            faults = pool.rehearsed(rehearsals, jobs, on_event)
+        yield from pool.trained(groups, faults or {}, jobs, on_event)
 
     try:
         yield trained
@@ -140,6 +136,29 @@ class _Pool:
                 else:
                     yield message
 
+    def rehearsed(self, rehearsals: Sequence[Rehearsal], jobs: int, on_event: EventCallback) -> dict[str, str]:
+        """Call plugins once, and return, by label of its row, why a row has no trials; see :func:`refused`."""
+        shares = [rehearsals[first::jobs] for first in range(jobs)]
+        outcomes: list[Rehearsed] = []
+        for outcome in self.work_off(shares, jobs, on_event):
+            if isinstance(outcome, Rehearsed):
+                outcomes.append(outcome)
+                on_event(Event("rehearsal", len(outcomes), len(rehearsals)))
+        faults = refused(outcomes, on_event)
+        tell_unseeded(outcomes, on_event)
+        return faults
+
+    def trained(
+        self, groups: Sequence[Sequence[Trial]], faults: dict[str, str], jobs: int, on_event: EventCallback
+    ) -> Iterator[TrainedTrial]:
+        """Yield each trial as it ends; those of a row that is at fault are lost."""
+        for trial in itertools.chain.from_iterable(groups):
+            if trial.label in faults:
+                yield self.lost(trial, faults[trial.label])
+        for done in self.work_off(without(groups, faults), jobs, on_event):
+            if isinstance(done, TrainedTrial):
+                yield done
+
     def idle_worker(self) -> Worker | None:
         """Return a worker that waits for work; one that has ended meanwhile is no loss."""
         while self.idle:
@@ -164,7 +183,7 @@ class _Pool:
             else:
                 worker.dismiss()
             return
-        if len(worker.labels | {worker.group[0].label}) > MOST_LABELS:
+        if len(worker.steps | {step_of(worker.group[0])}) > MOST_STEPS:
             worker.dismiss()
             worker = self.hire(worker.group)
         worker.give(worker.group.popleft())

@@ -1,15 +1,16 @@
-"""How a checkpoint is chosen: by the area under the ROC curve on validation images."""
+"""How a checkpoint is chosen: by the area under the ROC curve on validation images, or by MAP@R of them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from faceexp.arrays import on_one_core
+from faceexp.evaluation import retrieval
 from faceexp.evaluation.pairs import pair_distances
 from faceexp.evaluation.roc import auc, roc
 from faceexp.store import digest, source_digest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from faceexp.contract import Distance
     from faceexp.evaluation.embeddings import Embeddings
     from faceexp.evaluation.people import Weighting
+    from faceexp.values import Score
 
 # The modules whose source code decides the value of a checkpoint. Those of other metrics are not among them: a new
 # metric must not cause every loss to be trained anew.
@@ -30,6 +32,14 @@ SOURCES = (
     "evaluation.people",
     "evaluation.roc",
 )
+# Those that decide MAP@R of a checkpoint.
+SOURCES_OF_MAP = (
+    "evaluation.checkpoints",
+    "evaluation.embeddings",
+    "evaluation.pairs",
+    "evaluation.people",
+    "evaluation.retrieval",
+)
 # With more validation images than this, about this many choose the checkpoint. Every checkpoint measures all of their
 # pairs, whose number grows with the square of the images: 5,000 images have 12.5 million pairs.
 CHECKPOINT_IMAGES = 5000
@@ -38,12 +48,19 @@ CHECKPOINT_IMAGES = 5000
 CHECKPOINT_PEOPLE = 100
 
 
+def validation_score(choose_by: Literal["auc", "map_at_r"]) -> Score:
+    """Return what judges checkpoints and settings, as ``evaluation.choose_by`` names it."""
+    return ValidationMap() if choose_by == "map_at_r" else ValidationAuc()
+
+
 @dataclass(frozen=True)
 class ValidationAuc:
     """:func:`validation_auc` in the form that the engine needs: with a key of what determines its values.
 
     Every person counts alike, however many images they have.
     """
+
+    name: ClassVar[str] = "AUC"
 
     @cached_property
     def key(self) -> str:
@@ -56,6 +73,33 @@ class ValidationAuc:
         """Return the area under the ROC curve; see :func:`validation_auc`."""
         with on_one_core(math.prod(embeddings.shape)):
             return validation_auc(embeddings, labels, distance, pairs, weights="people")
+
+
+@dataclass(frozen=True)
+class ValidationMap:
+    """MAP@R of validation images, in the form that the engine needs; every person counts alike."""
+
+    name: ClassVar[str] = "MAP@R"
+
+    @cached_property
+    def key(self) -> str:
+        """Return a digest of the source code and of the version of NumPy."""
+        return digest(["map_at_r", np.__version__, source_digest(*SOURCES_OF_MAP)])
+
+    def __call__(
+        self, embeddings: Embeddings, labels: IntArray, distance: Distance, pairs: IntArray | None = None
+    ) -> float:
+        """Return MAP@R, from 0 to 1; of many images, that of the people whom :func:`validation_auc` looks at.
+
+        Raises:
+            ValueError: Pairs are listed, which have no order of neighbours.
+        """
+        if pairs is not None:
+            raise ValueError("MAP@R is measured between all images, not on listed pairs")
+        embeddings, labels = _few_enough(embeddings, labels)
+        with on_one_core(math.prod(embeddings.shape)):
+            ranks = retrieval.ranks(embeddings, labels, distance)
+        return retrieval.map_at_r(retrieval.person_averaged(ranks, labels))
 
 
 def validation_auc(
@@ -80,11 +124,18 @@ def validation_auc(
     Raises:
         ValueError: See :func:`faceexp.evaluation.pairs.pair_distances`.
     """
-    if pairs is None and len(labels) > CHECKPOINT_IMAGES:
-        chosen = _evenly_chosen(labels)
-        embeddings, labels = embeddings[chosen], labels[chosen]
+    if pairs is None:
+        embeddings, labels = _few_enough(embeddings, labels)
     measured = pair_distances(embeddings, labels, distance, pairs)
     return auc(roc(measured.person_averaged(labels) if weights == "people" and pairs is None else measured))
+
+
+def _few_enough(embeddings: Embeddings, labels: IntArray) -> tuple[Embeddings, IntArray]:
+    """Return embeddings and identities, or those of about :data:`CHECKPOINT_IMAGES` of them."""
+    if len(labels) <= CHECKPOINT_IMAGES:
+        return embeddings, labels
+    chosen = _evenly_chosen(labels)
+    return embeddings[chosen], labels[chosen]
 
 
 def _evenly_chosen(labels: IntArray) -> IntArray:

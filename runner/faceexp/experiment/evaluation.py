@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -39,6 +39,11 @@ GroupText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_
 class Evaluation(Table):
     """What is measured beyond the metrics; a key that is not given measures nothing more."""
 
+    choose_by: Literal["auc", "map_at_r"] = Field(
+        "auc",
+        description="What checkpoints, settings and the epochs of early stopping are chosen by, on validation images: "
+        "the area under the ROC curve of their pairs, or MAP@R, which asks more of the nearest images.",
+    )
     groups: Annotated[tuple[GroupText, ...], Field(strict=False, max_length=20), AfterValidator(unique)] = Field(
         (),
         description="Columns of the data set whose values are groups, such as sex or ethnicity: false match rate and "

@@ -115,7 +115,7 @@ class Pretrain(Optimization):
     patience: int | None = Field(
         None,
         ge=1,
-        description="Stop after so many epochs without a better validation AUC of the embedding, and keep the best "
+        description="Stop after so many epochs without a better validation score of the embedding, and keep the best "
         "epoch's weights; without it, all epochs are trained and the last weights kept.",
     )
 
@@ -276,6 +276,12 @@ class Experiment(Table):
         shared = sorted({*self.search.seeds} & {*self.seeds}) if self.search else []
         if shared:
             raise ValueError(f"seed {shared[0]} is one of the comparison as well; give the search other seeds")
+        return self
+
+    @model_validator(mode="after")
+    def _listed_pairs_have_no_neighbours(self) -> Experiment:
+        if self.protocol.kind == "pairs_file" and self.evaluation.choose_by == "map_at_r":
+            raise ValueError('evaluation.choose_by = "map_at_r" needs all pairs of images; the list has some')
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from faceexp.evaluation.catalogue import Metric
+from faceexp.evaluation.catalogue import METRIC_OF, Metric
 from faceexp.report.answers import Answer, labels_in_words, points
 from faceexp.report.columns import primary
 from faceexp.report.settings_in_words import score_text, value_text
@@ -75,17 +75,23 @@ class SettingRow:
     at_edge: bool
 
 
-def budgets_sentence(search: SearchRecord) -> str:
-    """Return what every loss was given, and what pruning saved."""
-    of_losses = _of_losses(search) if search.losses else ""
+def budgets_sentence(search: SearchRecord, chosen_by: str) -> str:
+    """Return what every loss was given, and what pruning saved.
+
+    Args:
+        search: What was searched.
+        chosen_by: The metric on validation people that settings were chosen by.
+    """
+    score = METRIC_OF[chosen_by].name
+    of_losses = _of_losses(search, score) if search.losses else ""
     if search.phase1 is None:
         return of_losses
     number = f"{many(search.trials, 'trial')}, {many(search.phase1.trainings, 'training')}"
-    text = f"Trunk and phase 1, which all losses share, were searched first ({number}), and judged by their embedding"
-    return f"{text} of validation people. {of_losses}".rstrip()
+    text = f"Trunk and phase 1, which all losses share, were searched first ({number}), and judged by the "
+    return f"{text}{score} of their embedding of validation people. {of_losses}".rstrip()
 
 
-def _of_losses(search: SearchRecord) -> str:
+def _of_losses(search: SearchRecord, score: str) -> str:
     losses, planned = search.losses, search.trials * search.trainings
     steps, images = between([each.steps for each in losses]), between([each.images for each in losses])
     cells = f"{many(len(search.seeds), 'seed')} x {many(search.trainings // max(1, len(search.seeds)), 'fold')}"
@@ -103,7 +109,8 @@ def _of_losses(search: SearchRecord) -> str:
         )
     elif len(losses) > 1:
         text += ": equal budgets"
-    return f"{text}. Settings were {PROPOSED.get(search.sampler, search.sampler)}, and judged by validation people."
+    proposed = PROPOSED.get(search.sampler, search.sampler)
+    return f"{text}. Settings were {proposed}, and judged by the {score} of validation people."
 
 
 def loss_rows(run: RunRecord, search: SearchRecord) -> list[LossRow]:

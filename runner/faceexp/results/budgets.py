@@ -9,6 +9,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from faceexp.experiment.combined import spell_options
+from faceexp.experiment.optimization import Optimizer
+from faceexp.experiment.schema import LossEntry
+from faceexp.experiment.table import Table
 from faceexp.results.record import LossBudgetRecord
 from faceexp.results.schema import TrialRecord
 
@@ -92,3 +96,27 @@ def unequal_budgets(budgets: Sequence[LossBudgetRecord]) -> Iterator[str]:
         if others and kind.warns:
             named = ", ".join(f"{budget.label} {kind.of(budget):,}" for budget in others)
             yield f"unequal budgets, {kind.words}: {named}; the others {kind.usual(budgets):,}"
+
+
+# What phase 2 is made of beside its budgets, its learning rate and its batches. A rate that differs is no news: it has
+# to suit the size of a loss's gradients.
+WAYS = ("optimizer", "schedule", "clip_norm", "clip_value", "proxies", "trainable")
+
+
+def unequal_training(losses: Sequence[LossEntry]) -> Iterator[str]:
+    """Yield a sentence for each way of training that should be that of all losses and is not."""
+    for key in WAYS:
+        ways = {loss.label: _way(getattr(loss.finetune, key)) for loss in losses}
+        if len(set(ways.values())) > 1:
+            usual = Counter(ways.values()).most_common(1)[0][0]
+            others = ", ".join(f"{label} {way}" for label, way in ways.items() if way != usual)
+            yield f"unequal training, {key} of phase 2: {others}; the others {usual}"
+
+
+def _way(value: Table | float | str | None) -> str:
+    """Return a setting of phase 2 in short: ``sgd(momentum=0.9)``."""
+    if isinstance(value, Optimizer):
+        return value.name + spell_options(value.options)
+    if isinstance(value, Table):
+        return spell_options(value.model_dump(exclude_defaults=True)) or "as usual"
+    return "as usual" if value is None else str(value)

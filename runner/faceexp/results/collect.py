@@ -19,7 +19,7 @@ from faceexp.evaluation.acquisition import Acquisition
 from faceexp.evaluation.named import known
 from faceexp.evaluation.people import largest_share
 from faceexp.experiment.published import Published
-from faceexp.results.budgets import budgets_of, unequal_budgets
+from faceexp.results.budgets import budgets_of, unequal_budgets, unequal_training
 from faceexp.results.environment import plugins_of
 from faceexp.results.failures import (
     AcquisitionRecord,
@@ -88,6 +88,7 @@ def collect(
     ratio, average = sampling.ratio, sampling.average_seeds
     summary, comparisons = compared(trials, ratio, average_seeds=average)
     budgets = tuple(budgets_of(every, search.trials if search else None, hidden(settings)))
+    compared_losses = [loss.entry for loss in plan.resolved.losses if loss.entry.label not in hidden(settings)]
     shared = people_note(search.people_tested, experiment.protocol) if search else None
     notes = (*plan.notes, *_uneven(plan), *([shared] if shared else []))
     by_group = plan.groups or any(each.groups for each in plan.sets)
@@ -105,7 +106,7 @@ def collect(
         notes=tuple(note.text for note in notes),
         note_kinds=tuple(note.kind for note in notes),
         people_enough=max((note.people for note in notes if note.people), default=None),
-        warnings=(*_unseeded(trials), *unequal_budgets(budgets)),
+        warnings=(*_unseeded(trials), *unequal_budgets(budgets), *unequal_training(compared_losses)),
         method=statistics.METHOD,
         test_train_ratio=sum(len(split.test) / max(1, len(split.train)) for split in plan.splits) / len(plan.splits),
         variance_ratio=ratio,
@@ -116,6 +117,7 @@ def collect(
         published=_published(experiment.published) if experiment.published else None,
         failures=failures_record(plan, files, ratio, average_seeds=average),
         groups=groups_record(plan.groups, files),
+        chosen_by=experiment.evaluation.choose_by,
         trials=tuple(every),
         settings=tuple(settings),
         search=search,

@@ -84,8 +84,8 @@ def tell_models(folder: RunFolder, trials: Sequence[TrialRecord], verdict: Verdi
 
 
 def _validation_auc(trained: TrainedTrial, plan: Plan) -> float | None:
-    """Return the score of a trial on its validation part: of a loss, that of the checkpoint that is kept."""
-    if trained.trial.loss:
+    """Return the AUC of a trial on its validation part: of a loss, that of the checkpoint that is kept."""
+    if trained.trial.loss and plan.resolved.experiment.evaluation.choose_by == "auc":
         return next((point.validation for point in trained.curve if point.step == trained.best_step), None)
     people, pairs = plan.labels[trained.split.validation], trained.split.validation_pairs
     return ValidationAuc()(trained.embeddings["validation"], people, trained.distance, pairs)

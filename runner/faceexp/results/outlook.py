@@ -18,7 +18,7 @@ from faceexp.engine.backend import THREADS, versions
 from faceexp.engine.finished import FinishedWork, MissingError
 from faceexp.engine.trials import Engine
 from faceexp.engine.workers import share
-from faceexp.evaluation.checkpoints import ValidationAuc
+from faceexp.evaluation.checkpoints import validation_score
 from faceexp.experiment.baselines import PCA, PIXELS, UNTRAINED
 from faceexp.results.measure import measure
 from faceexp.results.record import Count, Record
@@ -99,8 +99,8 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
     """
     done, missing = _Done(), []
     with _threads_of(jobs):
-        finished = FinishedWork(store.root)
-        engine = Engine(plan, finished, ValidationAuc(), _ignore, MissingError)
+        finished, score = FinishedWork(store.root), validation_score(plan.resolved.experiment.evaluation.choose_by)
+        engine = Engine(plan, finished, score, _ignore, MissingError)
         for trial in plan.trials:
             try:
                 trained = engine.run(trial)

@@ -11,6 +11,7 @@ The keys that have a default below are those that older versions did not write, 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -49,7 +50,7 @@ class CheckpointRecord(Record):
     step: Count = Field(description="How many optimiser steps were done.")
     loss: Number = Field(description="The mean value of the loss since the point before.")
     validation: Number = Field(
-        description="The area under the ROC curve on validation images. The point with the highest value is kept."
+        description="The score on validation images, which `chosen_by` names. The point with the highest one is kept."
     )
 
 
@@ -275,6 +276,9 @@ class RunRecord(Record):
     test_sets: tuple[SetRecord, ...] = Field((), description="The test sets that every trial is measured on as well.")
     over_sets: OverSetsRecord | None = Field(
         None, description="How the rows rank over the test part and all test sets, in the primary metric."
+    )
+    chosen_by: Literal["auc", "map_at_r"] = Field(
+        "auc", description="The metric on validation images that checkpoints and settings were chosen by."
     )
     trials: tuple[TrialRecord, ...] = Field(description="Every trial, in the order in which they were planned.")
     summary: tuple[SummaryRecord, ...] = Field(description="The mean and its interval for each row and each metric.")

@@ -27,7 +27,7 @@ from faceexp.values import Event, EventCallback, Plan, ResolvedLoss, Score, Trai
 
 Train = Callable[[Sequence[Sequence[Trial]]], Iterator[TrainedTrial]]
 # Stages of trainings that whoever watches a search wants to see.
-STAGES = ("backend", "pretrain", "features")
+STAGES = ("backend", "rehearsal", "refused", "pretrain", "features")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from faceexp.data.images import shape
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.named import columns_among
 from faceexp.experiment import parse, toml
+from faceexp.experiment.combined import place_of_option
+from faceexp.experiment.lines import KeyPath
 from faceexp.experiment.protocol import PARTS
 from faceexp.experiment.schema import Experiment, LossPart, Preprocess
 from faceexp.registry.installed import BrokenPluginError, discover
@@ -29,7 +31,7 @@ from faceexp.results.model_schema import (
     SummedPluginRecord,
     UsedPluginRecord,
 )
-from faceexp.results.schema import InstalledPluginRecord
+from faceexp.results.schema import InstalledPluginRecord, RunRecord
 from faceexp.serving.model import FaceModel
 from faceexp.serving.program import program
 from faceexp.serving.worth import FEWEST_FOR_PROBABILITY
@@ -199,11 +201,12 @@ def _spec_of(run: RunFolder) -> Path:
 def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
     """Return what a run says about one of its models."""
     environment = run.read_environment()
-    from_spec = _from_spec(_spec_of(run), model.label, environment.plugins)
     trial_id = model.folder.resolve().name
     if not run.results.is_file():  # the run was interrupted
-        return OriginRecord(trial=trial_id, **from_spec)
+        return OriginRecord(trial=trial_id, **_from_spec(_spec_of(run), model.label, environment.plugins, {}))
     results = run.read_results()
+    label, defaults = _searched_as(results, model.label)
+    from_spec = _from_spec(_spec_of(run), label, environment.plugins, defaults)
     trial = next((trial for trial in results.trials if trial.id == trial_id), None)
     if trial is None:
         raise InputError(Problem("its results.json knows no such model; run the experiment again", str(run.root)))
@@ -230,8 +233,27 @@ def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
     )
 
 
-def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord]) -> dict[str, Any]:
-    """Return what the experiment file says, or nothing if it is lost or of another version of faceexp."""
+def _searched_as(results: RunRecord, label: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the name of the row that the file with the chosen settings has, and the settings that differ from these.
+
+    A search leaves a row with the default settings of a loss beside that with the chosen ones.
+    """
+    of = next((setting.of for setting in results.settings if setting.label == label and not setting.chosen), None)
+    searched = results.search.losses if results.search and of else ()
+    return next(((each.label, each.defaults) for each in searched if each.label == of), (label, {}))
+
+
+def _from_spec(
+    file: Path, label: str, plugins: Sequence[InstalledPluginRecord], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the experiment file says, or nothing if it is lost or of another version of faceexp.
+
+    Args:
+        file: The experiment file.
+        label: The name of the model's row there.
+        plugins: The plugins that the run had.
+        settings: Values of options that take the place of those in the file.
+    """
     try:
         experiment, _, _ = parse.parse(toml.read(file))
     except InputError:
@@ -249,10 +271,16 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
             version=plugin.version if plugin else "",
         )
 
-    def summed(part: LossPart) -> SummedPluginRecord:
-        return SummedPluginRecord(**vars(used("loss", part.plugin, part.options)), weight=part.weight)
+    def summed(number: int, part: LossPart) -> SummedPluginRecord:
+        def of_part(place: KeyPath, written: object) -> Any:  # noqa: ANN401 - whatever the option is
+            return settings.get(toml.spell(("combine", number, *place)), written)
+
+        options = {name: of_part(place_of_option(name), value) for name, value in part.options.items()}
+        weight = of_part(("weight",), part.weight)
+        return SummedPluginRecord(**vars(used("loss", part.plugin, options)), weight=weight)
 
     entry = next((entry for entry in experiment.losses if entry.label == label), None)
+    given = {name: value for name, value in settings.items() if entry and name in entry.options}
     row = next((row for row in experiment.pretrained if row.label == label), None)
     network = row or experiment.model
     # The options of a data set are left out: most of them are paths, which mean something on one machine only.
@@ -260,8 +288,8 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
         "protocol": experiment.protocol.model_dump(mode="json", exclude={"path", *PARTS}, exclude_none=True),
         "dataset": used("dataset", experiment.dataset.plugin, {}),
         "model": used("model", network.plugin, _without_paths(network.plugin, network.options)) if network else None,
-        "loss": used("loss", entry.name, entry.options) if entry else None,
-        "summed": tuple(map(summed, entry.combine)) if entry else (),
+        "loss": used("loss", entry.name, {**entry.options, **given}) if entry else None,
+        "summed": tuple(summed(*each) for each in enumerate(entry.combine)) if entry else (),
         "only_measured": row is not None,
         "embedding_dim": experiment.model.embedding_dim if entry and experiment.model else None,
         **_terms(experiment),

@@ -14,21 +14,25 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from faceexp.errors import InputError, Problem
+from faceexp.files import UnfitFileError, read_bytes
 from faceexp.store.keys import Inputs, digest
 from faceexp.store.places import explained, is_of_the_place
 from faceexp.store.sealed import MANIFEST, folders_in, is_whole, kind_in, remove, seal, size_of
+from faceexp.store.uses import at_work, at_work_since, forget_uses, last_used, note_use, used_now, uses
 from faceexp.store.writing import NEW_FILE, remove_abandoned, write_text
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-# A file that every store has, and that no other folder has by chance.
+# A file that every store has, and that no other folder has by chance. It may hold the limit of the store's size, too.
 MARK = "faceexp-store.json"
+FORMAT = {"faceexp": "store", "format": 1}
+LARGEST_MARK = 2**12
 # A file in the store that says which plugins were imported without error, so that they need not be imported again.
 MEMORY = "plugins.json"
 # A folder in the store with one empty file per artefact, by which processes wait for each other.
@@ -54,9 +58,16 @@ class Artefact:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of artefacts. Every problem of the place is a :class:`StoreError`."""
+    """A folder of artefacts. Every problem of the place is a :class:`StoreError`.
+
+    Attributes:
+        root: The folder.
+        experiment: What the run is called that uses it, for whoever wonders whose the artefacts are.
+    """
 
     root: Path
+    experiment: str = ""
+    _noted: set[tuple[str, str]] = field(default_factory=set, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Make the folder's path absolute: a plugin may change the current folder."""
@@ -68,7 +79,11 @@ class Store:
         key = digest(inputs)
         path = self._path(kind, key)
         with explained(self.root):
-            return Artefact(path, key, reused=True) if is_whole(path, kind, key) else None
+            if not is_whole(path, kind, key):
+                return None
+        used_now(path / MANIFEST)
+        self._note(kind, path.name)
+        return Artefact(path, key, reused=True)
 
     def get(self, kind: str, inputs: Inputs, make: Callable[[Path], None]) -> Artefact:
         """Return the artefact of these inputs, made by ``make(folder)`` where it is missing or damaged.
@@ -98,6 +113,7 @@ class Store:
             except BaseException:
                 shutil.rmtree(draft, ignore_errors=True)
                 raise
+        self._note(kind, path.name)
         return Artefact(path, key, reused=False)
 
     @contextlib.contextmanager
@@ -122,6 +138,7 @@ class Store:
                     remove(path)
                     path.mkdir(parents=True)
                     seal(path, description)
+            self._note(kind, path.name)
             with explained(self.root, lambda error: is_of_the_place(error) or not path.is_dir()):
                 yield path
             with explained(self.root):
@@ -144,6 +161,70 @@ class Store:
             held[kind] = (number + 1, size + size_of(folder))
         sizes = [size_of(folder) for folder in self._leftovers()]
         return held | ({UNFINISHED: (len(sizes), sum(sizes))} if sizes else {})
+
+    def by_experiment(self) -> dict[str, tuple[int, int]]:
+        """Return how many artefacts each experiment has used that are there, and how many bytes they have together.
+
+        What several have used counts for each of them; what none is known to have used counts for "".
+        """
+        sizes = {(kind, folder.name): size_of(folder) for kind, folder in self._artefacts()}
+        used = {name: sizes.keys() & artefacts for name, artefacts in uses(self.root).items()}
+        used[""] = sizes.keys() - frozenset().union(*used.values())
+        return {name: (len(held), sum(sizes[each] for each in held)) for name, held in used.items() if held}
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Say that a run is at work, so that nothing that it uses from now on is pruned."""
+        with contextlib.ExitStack() as held:
+            with explained(self.root):
+                held.enter_context(at_work(self.root / LOCKS))
+            yield
+
+    def prune(self, most: int) -> tuple[int, int]:
+        """Remove artefacts, those first that were used least recently, until the rest takes no more than some bytes.
+
+        What a run that is at work has used since it began stays, and so does what another process is making.
+
+        Returns:
+            How many were removed, and how many bytes they had.
+
+        Raises:
+            InputError: See :meth:`check_mark`.
+        """
+        self.check_mark()
+        self.remove_leftovers()
+        with explained(self.root):
+            since = at_work_since(self.root / LOCKS)
+        held = [(last_used(folder / MANIFEST), size_of(folder), kind, folder) for kind, folder in self._artefacts()]
+        too_much, removed, freed = sum(size for _, size, _, _ in held) - most, 0, 0
+        for used, size, kind, folder in sorted(held):
+            if freed >= too_much or (since is not None and used >= since):
+                break
+            with contextlib.suppress(TimeoutError), self._locked(kind, folder.name, 0), explained(self.root):
+                if last_used(folder / MANIFEST) == used:  # nobody has used it meanwhile
+                    remove(folder)
+                    removed, freed = removed + 1, freed + size
+        return removed, freed
+
+    @property
+    def limit(self) -> int | None:
+        """How many bytes it may have after a run, if its owner has said so."""
+        try:
+            limit = json.loads(read_bytes(self.root / MARK, LARGEST_MARK)).get("limit")
+        except (OSError, UnfitFileError, ValueError, AttributeError):
+            return None
+        return limit if type(limit) is int and limit >= 0 else None
+
+    def set_limit(self, most: int | None) -> None:
+        """Say how many bytes it may have after a run; without a number, as many as it gets.
+
+        Raises:
+            InputError: See :meth:`check_mark`.
+        """
+        self.check_mark()
+        with explained(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_text(self.root / MARK, json.dumps(FORMAT | ({} if most is None else {"limit": most})) + "\n")
 
     def check_mark(self) -> None:
         """Refuse a folder that is not a store, because what is in it must not be removed; an empty one will do.
@@ -175,6 +256,7 @@ class Store:
             with contextlib.suppress(TimeoutError), self._locked(kind, folder.name, PATIENCE), explained(self.root):
                 remove(folder)
         self.remove_leftovers()
+        forget_uses(self.root)
         with contextlib.suppress(OSError):
             (self.root / MEMORY).unlink()
 
@@ -214,10 +296,16 @@ class Store:
                 for folder in folders_in(kind):
                     yield kind.name, folder
 
+    def _note(self, kind: str, name: str) -> None:
+        """Write down that the experiment has used an artefact."""
+        if self.experiment and (kind, name) not in self._noted:
+            self._noted.add((kind, name))
+            note_use(self.root, self.experiment, kind, name)
+
     def _mark(self) -> None:
         """Mark the folder as a store, so that clearing it is known to be safe."""
         if not (self.root / MARK).is_file():
-            write_text(self.root / MARK, json.dumps({"faceexp": "store", "format": 1}) + "\n")
+            write_text(self.root / MARK, json.dumps(FORMAT) + "\n")
 
     def _path(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:32]

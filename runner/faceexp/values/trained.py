@@ -82,6 +82,10 @@ class Score(Protocol):
     """What judges a checkpoint on validation images; the one with the highest value is kept."""
 
     @property
+    def name(self) -> str:
+        """What the values are, such as AUC, for whoever reads of them."""
+
+    @property
     def key(self) -> str:
         """A digest of what determines the values, which every result that a checkpoint was chosen for depends on."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from faceexp.evaluation.catalogue import METRIC_OF
 from faceexp.report.columns import Row
 from faceexp.report.page import figures_of_trials
 from faceexp.report.page.figures import PageJson
@@ -33,7 +34,8 @@ def with_diagnostics(
 def chosen_row(run: RunRecord, row: Row, trials: Mapping[str, TrialFile], pictures: Mapping[int, bytes]) -> PageJson:
     """Return the figures and pairs of a row: the diagnostics of its first trial, and the training of all of them."""
     trained = [trial for trial in run.trials if trial.label == row.label and trial.curve]
-    view: PageJson = {"training": figures_of_trials.training(trained) if trained else None, "where": None}
+    score = METRIC_OF[run.chosen_by].name
+    view: PageJson = {"training": figures_of_trials.training(trained, score) if trained else None, "where": None}
     diagnosed = with_diagnostics(run, row, trials)
     if not diagnosed:
         return view

@@ -120,8 +120,8 @@ def reliability(calibrated: Sequence[tuple[DiagnosticsRecord, CalibrationRecord]
     return {"data": data, "layout": layout}, error
 
 
-def training(trials: Sequence[TrialRecord]) -> Figure:
-    """Return loss and validation AUC over the steps of phase 2, one line per trial; dots mark the kept steps."""
+def training(trials: Sequence[TrialRecord], score: str) -> Figure:
+    """Return loss and validation score over the steps of phase 2, one line per trial; dots mark the kept steps."""
     data: list[Figure] = []
     for trial in trials:
         steps = [point.step for point in trial.curve]
@@ -163,7 +163,7 @@ def training(trials: Sequence[TrialRecord]) -> Figure:
         "hovermode": "closest",
         "xaxis": {"title": {"text": "step"}, "anchor": "y2", "zeroline": False},
         "yaxis": {"title": {"text": "loss"}, "domain": [0.55, 1], "zeroline": False},
-        "yaxis2": {"title": {"text": "validation AUC"}, "domain": [0, 0.45], "zeroline": False},
+        "yaxis2": {"title": {"text": f"validation {score}"}, "domain": [0, 0.45], "zeroline": False},
     }
     return {"data": data, "layout": layout}
 

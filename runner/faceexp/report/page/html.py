@@ -16,7 +16,7 @@ import jinja2
 import markupsafe
 
 from faceexp.errors import printable
-from faceexp.evaluation.catalogue import Metric
+from faceexp.evaluation.catalogue import METRIC_OF, Metric
 from faceexp.report import findings
 from faceexp.report.answers import answers, best_word, helps_word
 from faceexp.report.columns import (
@@ -149,6 +149,7 @@ def page(
             budget_warnings=findings.budget_warnings(run),
             unbeaten=[] if run.verdict else losses_below_phase1(run),
             primary=first,
+            chosen_by=METRIC_OF[run.chosen_by].name,
             notes=findings.notes(run),
             metrics=metrics,
             leaderboard=_leaderboard(run, rows, metrics),

@@ -15,7 +15,7 @@ def section(run: RunRecord) -> PageJson | None:
     settings = setting_rows(search)
     pairs = zip(loss_rows(run, search), search.losses, strict=True)
     return {
-        "budgets": budgets_sentence(search),
+        "budgets": budgets_sentence(search, run.chosen_by),
         "honesty": [note.text for note in run.remarks if note.kind == "search"],
         "losses": [(row, loss.trainings, loss.steps, loss.images) for row, loss in pairs],
         "settings": settings,

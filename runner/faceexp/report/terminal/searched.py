@@ -29,7 +29,7 @@ def searched(run: RunRecord, search: SearchRecord, *, told: bool = False) -> Ren
         told: Whether the reader has the notes of the run above it.
     """
     run, search = shown((run, search))
-    parts: list[RenderableType] = [Text(budgets_sentence(search))]
+    parts: list[RenderableType] = [Text(budgets_sentence(search, run.chosen_by))]
     parts += [_losses(run, search)] if search.losses else []
     parts += [_settings(search)]
     return Group(*parts, *_below(run, search, told=told))
