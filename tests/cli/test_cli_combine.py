@@ -83,7 +83,7 @@ def test_mistakes_end_with_code_2_and_a_line_each(command, places):
 def test_a_search_over_a_weight(command, places, tmp_path):
     pytest.importorskip("optuna")
     spec, where = places
-    text = spec.read_text(encoding="utf-8").replace("weight = 0.01", "weight = { low = 0.001, high = 1.0, log = true }")
+    text = spec.read_text(encoding="utf-8").replace("weight = 0.01", "weight = { low = 0.001, high = 0.5, log = true }")
     text += '[search]\ntrials = 2\nsampler = "random"\nseeds = [100]\nsuggested = false\n'
     spec.write_text(text, encoding="utf-8")
     label = "arcface(margin=20) + center"
