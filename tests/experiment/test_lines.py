@@ -13,10 +13,14 @@ from faceexp.experiment.lines import MAX_DEPTH, MAX_WORD, KeyPath, _enter, locat
 
 
 def located_slowly(text):
-    """Return what ``locate`` does, by a parser that is tried on more and more lines until they are a statement."""
+    """Return what ``locate`` does, by a parser that is tried on more and more lines until they are a statement.
+
+    Of what is inside a list, it returns the lines between which it is: those of the whole statement.
+    """
     lines, start = text.split("\n"), 0
     header: KeyPath = ()
     lines_of_keys: dict[KeyPath, int] = {}
+    inside: dict[KeyPath, tuple[int, int]] = {}
     tables: dict[KeyPath, int] = {}
     for end in range(1, len(lines) + 1):
         try:
@@ -27,11 +31,23 @@ def located_slowly(text):
             header = _enter(statement, tables)
             new = [header[:depth] for depth in range(1, len(header) + 1)]
         else:
-            new = [(*header, *path) for path, _ in walk(statement)]
+            of_lists = {(*header, *path) for path, _ in walk(statement) if any(isinstance(part, int) for part in path)}
+            inside |= dict.fromkeys(of_lists, (start + 1, end))
+            new = [(*header, *path) for path, _ in walk(statement) if (*header, *path) not in of_lists]
         for path in new:
             lines_of_keys.setdefault(path, start + 1)
         start = end
-    return lines_of_keys
+    return lines_of_keys, inside
+
+
+def check_located(text):
+    """Compare the lines of keys; items of lists have to be inside their statement, and none before its neighbour."""
+    located, (expected, inside) = locate(text), located_slowly(text)
+    assert {path: line for path, line in located.items() if path not in inside} == expected
+    assert set(located) == {*expected, *inside}
+    assert all(first <= located[path] <= last for path, (first, last) in inside.items())
+    begun = [located[path] for path, _ in walk(tomllib.loads(text)) if path in inside and isinstance(path[-1], int)]
+    assert begun == sorted(begun)
 
 
 TEXTS = st.text("ab\n\t\"'#[]{}=.,\\ é", max_size=8)
@@ -45,8 +61,7 @@ VALUES = st.recursive(
 @settings(max_examples=150)
 @given(st.dictionaries(TEXTS, VALUES, max_size=5), st.booleans(), st.sampled_from(["", "# [ { \" '''\n", "\n\n"]))
 def test_lines_are_those_of_a_parser_that_is_tried_on_more_and_more_lines(data, long_texts, above):
-    text = above + tomli_w.dumps(data, multiline_strings=long_texts)
-    assert locate(text) == located_slowly(text)
+    check_located(above + tomli_w.dumps(data, multiline_strings=long_texts))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +77,48 @@ def test_lines_are_those_of_a_parser_that_is_tried_on_more_and_more_lines(data, 
     ],
 )
 def test_quotes_comments_and_brackets_inside_each_other(text):
-    assert locate(text) == located_slowly(text)
+    check_located(text)
+
+
+# What an item of a list may look like: one on a line, and some on several.
+ITEMS = st.sampled_from(
+    [
+        "1",
+        "-1.5e3",
+        '"]"',
+        "'#, ['",
+        "true",
+        "2020-01-01",
+        "{ a = 1, b = [1, 2] }",
+        "{ a = [\n1,\n] }",
+        '"""\n,\n"""',
+        "[]",
+    ]
+)
+GAPS = st.sampled_from(["", " ", "\n", "\n\n", " # [ , ] {\n"])
+
+
+@given(st.lists(st.tuples(GAPS, ITEMS, GAPS), max_size=6), st.booleans())
+def test_what_is_in_a_list_is_where_its_item_begins(items, ends_with_comma):
+    text, lines = "\nkey = [", []
+    for number, (before, item, after) in enumerate(items):
+        text += ("," if number else "") + before
+        lines.append(text.count("\n") + 1)
+        text += item + after
+    text += ("," if items and ends_with_comma else "") + "]\nnext = 1\n"
+    located = locate(text)
+    for number, line in enumerate(lines):
+        assert {located[path] for path in located if path[:2] == ("key", number)} == {line}
+    assert located["key",] == 2
+    assert located["next",] == text.count("\n")
+
+
+def test_lists_in_lists_have_lines_of_their_own():
+    located = locate("a.b = [\n  [\n    1, 2,\n    3,\n  ],\n  [ 4,\n  5 ],\n]")
+    assert located["a", "b"] == 1
+    assert [located["a", "b", 0], located["a", "b", 1]] == [2, 6]
+    assert [located["a", "b", 0, item] for item in range(3)] == [3, 3, 4]
+    assert [located["a", "b", 1, item] for item in range(2)] == [6, 7]
 
 
 def nested(depth):

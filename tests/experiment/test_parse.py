@@ -76,7 +76,7 @@ def refused(text, overrides=()):
     ("text", "expected"),
     [
         ("a = 1\n\n# a = 2\nb = 2", {("a",): 1, ("b",): 4}),
-        ("a = [\n  1,\n  2,\n]\nb = 3", {("a",): 1, ("a", 0): 1, ("a", 1): 1, ("b",): 5}),
+        ("a = [\n  1,\n  2,\n]\nb = 3", {("a",): 1, ("a", 0): 2, ("a", 1): 3, ("b",): 5}),
         ('a = """\n[b]\nc = 1\n"""\nd = 1', {("a",): 1, ("d",): 5}),
         ("a = '''\n# x'''\nd = 1", {("a",): 1, ("d",): 3}),
         ("a = { b = 1, c = { d = 2 } }", {("a",): 1, ("a", "b"): 1, ("a", "c"): 1, ("a", "c", "d"): 1}),
@@ -115,10 +115,11 @@ STATEMENTS = {
     "row": ["[[rows]]"],
     "part of a row": ["[rows.{k}]"],
 }
-INSIDE: dict[str, list[tuple[str | int, ...]]] = {
-    "list": [(0,), (1,), (1, 0), (1, 1)],
-    "inline": [("a",), ("b",), ("b", "c"), ("b", "c", 0)],
-    "dotted": [("a",), ("a", "b.c")],
+# What is inside, and how many lines below the beginning.
+INSIDE: dict[str, dict[tuple[str | int, ...], int]] = {
+    "list": {(0,): 1, (1,): 3, (1, 0): 3, (1, 1): 3},
+    "inline": {("a",): 0, ("b",): 0, ("b", "c"): 0, ("b", "c", 0): 0},
+    "dotted": {("a",): 0, ("a", "b.c"): 0},
 }
 
 
@@ -144,10 +145,10 @@ def written(kinds):
             "part of a row": ("rows", rows, key),
         }
         header = places.get(kind, header)
-        own = [header] if kind in places else [(*header, key, *inner) for inner in ((), *INSIDE.get(kind, []))]
-        for path in own:
+        inside = {(*header, key, *inner): below for inner, below in INSIDE.get(kind, {}).items()}
+        for path, below in ({header: 0} if kind in places else {(*header, key): 0} | inside).items():
             for depth in range(1, len(path) + 1):
-                expected.setdefault(path[:depth], line)
+                expected.setdefault(path[:depth], line + below)
     return "\n".join(lines), expected
 
 

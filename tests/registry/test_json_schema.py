@@ -177,6 +177,35 @@ def test_a_loss_of_phase_1_is_a_name_or_a_table(checked, line, place):
     assert {where for where, _ in checked(own)} == ({f"losses.1.{place}"} if place else set())
 
 
+SUM = """
+[[losses]]
+distance = "cosine"
+combine = [{ plugin = "arcface", margin = 20.0 }, { plugin = "center", weight = 0.01, options = { weight = 0.1 } }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "message"),
+    [
+        ("", "", None, None),
+        ("weight = 0.01", "weight = { low = 0.1, high = 1.0 }", None, None),
+        ("margin = 20.0", "margin = { choices = [10.0, 20.0] }", None, None),
+        ('"arcface"', '"arcfac"', "losses.2.combine.0.plugin", "'arcfac' is not one of"),
+        ("margin = 20.0", 'margin = "20"', "losses.2.combine.0.margin", "'20' is not of type 'number'"),
+        ("margin =", "margn =", "losses.2.combine.0", UNEXPECTED.format("'margn'")),
+        ("weight = 0.01", "weight = 0", "losses.2.combine.1.weight", "0 is less than or equal to the minimum of 0"),
+        ('plugin = "center", ', "", "losses.2.combine.1", "'plugin' is a required property"),
+        ('"cosine"', '"cos"', "losses.2.distance", "'cos' is not one of"),
+        ('distance = "cosine"', 'plugin = "arcface"', "losses.2", UNEXPECTED.format("'plugin'")),
+        ('distance = "cosine"', "grid = { margin = [1.0] }", "losses.2", UNEXPECTED.format("'grid'")),
+        ("combine =", "combined =", "losses.2", "'plugin' is a required property"),
+    ],
+)
+def test_a_sum_of_losses_has_parts_in_the_place_of_a_plugin(checked, old, new, place, message):
+    told = checked(SPEC + SUM.replace(old, new))
+    assert (told == []) if place is None else any(at == place and message in said for at, said in told)
+
+
 def test_an_optimizer_has_a_name_and_whatever_options(checked):
     optimizer = 'optimizer = { name = "sgd", momentum = 0.9 }'
     assert checked(f"{SPEC}[pretrain]\n{optimizer}\n") == []

@@ -88,6 +88,15 @@ def test_differences_name_keys_of_tables_and_losses_by_label():
     assert list(differences([one, one])) == []
 
 
+def test_a_part_of_a_sum_is_named_by_its_place():
+    parts = [[{"plugin": "x", "weight": 1.0}, {"plugin": "y", "weight": weight}] for weight in (0.1, 0.2)]
+    files = [{"losses": [{"label": "both", "combine": each}]} for each in (*parts, parts[0][:1])]
+    assert list(differences(files)) == [
+        Difference("losses[both].combine[1].plugin", ("y", "y", None)),
+        Difference("losses[both].combine[1].weight", (0.1, 0.2, None)),
+    ]
+
+
 def test_the_same_label_is_compared_across_runs_as_scipy_does():
     comparison = beside(run(FIRST), run(OTHER))
     assert [line.label for line in comparison.lines] == ["x", "y", "z"]

@@ -14,7 +14,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 LARGEST_NUMBER = 1e15
 
 # Keys of a [[losses]] table that belong to the experiment: no loss may use them for an option; then those of each kind.
-RESERVED = frozenset({"plugin", "label", "setting_of", "grid", "pretrain", "finetune"})
+RESERVED = frozenset({"plugin", "combine", "label", "setting_of", "grid", "pretrain", "finetune"})
 RESERVED_OF_KIND: dict[str, frozenset[str]] = {
     "loss": RESERVED,
     "model": frozenset({"plugin", "embedding_dim", "label", "distance"}),

@@ -92,7 +92,7 @@ def rehearse(resolved: ResolvedLoss, plan: Plan) -> tuple[str, ...]:
 
     Raises:
         OtherFaultError: The sampler raises something, or does not give what it promises; or the loss of phase 1 is at
-            fault.
+            fault, or one of the losses of a sum.
         WeightlessError: The row has settings for weights of the loss, which has none; or see :func:`classify`.
         PluginValueError: The loss is no number, or no gradient of it reaches the embeddings. Whatever else it raises
             passes through.
@@ -104,7 +104,7 @@ def rehearse(resolved: ResolvedLoss, plan: Plan) -> tuple[str, ...]:
         rows = take(batches, BATCHES, supply, labels, str(sampler.installed))[0]
     except BaseException as error:
         raise OtherFaultError(resolved.sampler) from error
-    weights, unseeded = _drawn(resolved.loss, labels[rows], plan)
+    weights, unseeded = _drawn_parts(resolved, labels[rows], plan)
     if not weights and _wants_weights(resolved, plan):
         label = resolved.entry.label
         raise WeightlessError(f"the loss of row {label!r} has no weights, so its finetune.proxies changes nothing")
@@ -134,6 +134,22 @@ def classify(phase1: Pretrain, plan: Plan) -> tuple[str, ...]:
             "pretrain.loss"
         )
     return unseeded
+
+
+def _drawn_parts(resolved: ResolvedLoss, people: IntArray, plan: Plan) -> tuple[list[Variable], tuple[str, ...]]:
+    """Return what :func:`_drawn` does, of all losses of a sum together, each of which is called by itself."""
+    weights: list[Variable] = []
+    unseeded: set[str] = set()
+    for part in resolved.loss.parts:
+        try:
+            of_part, draws = _drawn(part, people, plan)
+        except Exception as error:
+            if part is resolved.loss:
+                raise
+            raise OtherFaultError(part) from error
+        weights += of_part
+        unseeded |= {*draws}
+    return weights, tuple(sorted(unseeded))
 
 
 def _drawn(configured: ConfiguredPlugin, people: IntArray, plan: Plan) -> tuple[list[Variable], tuple[str, ...]]:

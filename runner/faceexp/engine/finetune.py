@@ -26,6 +26,7 @@ from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.engine.pretrain import DivergedError
 from faceexp.engine.steps import Steps
 from faceexp.experiment.schema import Augment, Finetune
+from faceexp.registry.combined import CombinedLoss
 from faceexp.values import Checkpoint, ResolvedLoss
 
 # Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
@@ -117,7 +118,8 @@ class Finetuner:
         settings = resolved.entry.finetune
         whole, on_images = settings.trainable == "all", needs_images(settings, augment)
         self.augmentation = Augmentation(augment if augment.phase2 else Augment())
-        plugin = cast("LossPlugin", resolved.loss.plugin)
+        loss = resolved.loss
+        plugin = loss if isinstance(loss, CombinedLoss) else cast("LossPlugin", loss.plugin)
         self.loss = PluginLoss(plugin, num_classes, int(network.embedding.units), seed)
         trained = network.trainable_variables(whole=whole)
         self.descent = Descent(settings, trained, network.moments, self.loss.trainable_variables, settings.proxies)

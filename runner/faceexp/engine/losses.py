@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import cast
 
 from faceexp.contract import LossContext, LossPlugin
 from faceexp.engine.backend import LossCallable, Tensor, Variable, derive_seed, reseed, standard, tensorflow
 from faceexp.engine.borders import PluginValueError, handle_of, scalar
+from faceexp.registry.combined import CombinedLoss
 
 
-def build_loss(plugin: LossPlugin, num_classes: int, dim: int, seed: int) -> LossCallable:
-    """Return what a plugin builds, with its weights made.
+def build_loss(plugin: LossPlugin | CombinedLoss, num_classes: int, dim: int, seed: int) -> LossCallable:
+    """Return what a plugin builds, with its weights made; or the sum of what several build.
 
     Raises:
         PluginValueError: It cannot be called. Whatever else the plugin raises passes through.
     """
+    if isinstance(plugin, CombinedLoss):
+        # The first part begins as it does alone; each other one draws numbers of its own, even of the same plugin.
+        seeds = [derive_seed("part", seed, place) if place else seed for place in range(len(plugin.parts))]
+        parts = [cast("LossPlugin", part.plugin) for part in plugin.parts]
+        built = [build_loss(part, num_classes, dim, each) for part, each in zip(parts, seeds, strict=True)]
+        return WeightedSum(built, plugin.weights)
     tf = tensorflow()
     with standard(derive_seed("build loss", seed)):
         loss = plugin.build(LossContext(num_classes, dim, seed))
@@ -27,17 +35,53 @@ def build_loss(plugin: LossPlugin, num_classes: int, dim: int, seed: int) -> Los
     return loss
 
 
+class WeightedSum:
+    """Losses as one: the sum of their values, each times its weight. It has the weights of all that are trained.
+
+    Args:
+        parts: What plugins have built.
+        factors: What the value of each is multiplied by.
+    """
+
+    def __init__(self, parts: Sequence[LossCallable], factors: Sequence[float]) -> None:
+        self.parts, self.factors = tuple(parts), tuple(factors)
+
+    def __call__(self, labels: Tensor, embeddings: Tensor) -> Tensor:
+        """Return the value for a batch, float32 ().
+
+        Raises:
+            PluginValueError: That of a part is no number.
+        """
+        values = [scalar(part(labels, embeddings)) for part in self.parts]
+        return tensorflow().add_n([factor * value for factor, value in zip(self.factors, values, strict=True)])
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The weights of all parts that are trained."""
+        return [variable for part in self.parts for variable in trainable_variables(part)]
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The weights of all parts that each training begins with anew."""
+        return [variable for part in self.parts for variable in weights_of(part)]
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Everything of all parts that is set anew for each training."""
+        return [variable for part in self.parts for variable in getattr(part, "variables", [])]
+
+
 class PluginLoss:
     """The loss of a plugin in training: built once, and drawn anew for each training.
 
     Args:
-        plugin: What builds it.
+        plugin: What builds it; or what holds several, whose weighted sum is trained.
         num_classes: Number of training people.
         dim: Numbers per embedding.
         seed: Of what it draws when it is built.
     """
 
-    def __init__(self, plugin: LossPlugin, num_classes: int, dim: int, seed: int) -> None:
+    def __init__(self, plugin: LossPlugin | CombinedLoss, num_classes: int, dim: int, seed: int) -> None:
         self._built = functools.partial(build_loss, plugin, num_classes, dim)
         self.function = self._built(seed)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +64,13 @@ class Rehearsal:
         row = self.loss or self.pretrained
         return row.entry.label if row else ""
 
-    def plugin(self, plan: Plan) -> ConfiguredPlugin:
-        """Return the plugin whose code is called; there is none of an optimiser."""
+    def plugins(self, plan: Plan) -> tuple[ConfiguredPlugin, ...]:
+        """Return the plugin whose code is called, of a sum of losses all; there is none of an optimiser."""
         if self.loss:
-            return self.loss.loss
+            return self.loss.loss.parts
         if self.phase1:
-            return classifier_of(self.phase1, plan)
-        return self.pretrained.network if self.pretrained else plan.resolved.trunk
+            return (classifier_of(self.phase1, plan),)
+        return (self.pretrained.network if self.pretrained else plan.resolved.trunk,)
 
 
 @dataclass(frozen=True)
@@ -164,36 +164,39 @@ def _once(inputs: Inputs, store: Store, call: Callable[[], tuple[str, ...]]) -> 
 
 def _fault_of(error: BaseException, rehearsal: Rehearsal, plan: Plan) -> Rehearsed:
     """Return a rehearsal that an error has ended."""
-    plugin = rehearsal.plugin(plan)
+    plugins = rehearsal.plugins(plan)
     if rehearsal.pretrained and isinstance(error, InputError):
-        return Rehearsed(rehearsal, _line(rehearsal, plugin, str(error)), wrong_input=True)
+        return Rehearsed(rehearsal, _line(rehearsal, plugins, str(error)), wrong_input=True)
     if isinstance(error, WeightlessError):
         return Rehearsed(rehearsal, str(error), wrong_input=True)
     if isinstance(error, OtherFaultError) and error.__cause__:
-        plugin, error = error.plugin, error.__cause__
+        plugins, error = (error.plugin,), error.__cause__
     whole = "".join(traceback.format_exception(error))
-    reason = explained(error, [plugin])[1].removeprefix("PluginValueError: ").removeprefix("PlacedError: ")
+    reason = explained(error, plugins)[1].removeprefix("PluginValueError: ").removeprefix("PlacedError: ")
     # Where nothing of the plugin was at work when the mistake showed, what is named is where its `build` begins.
-    has_place = place_of(error, [plugin]) or isinstance(error, PlacedError)
-    return Rehearsed(
-        rehearsal, _line(rehearsal, plugin, reason + ("" if has_place else place_of_function(None, plugin))), whole
-    )
+    has_place = place_of(error, plugins) or isinstance(error, PlacedError)
+    place = "" if has_place else place_of_function(None, plugins[0])
+    return Rehearsed(rehearsal, _line(rehearsal, plugins, reason + place), whole)
 
 
-def _line(rehearsal: Rehearsal, plugin: ConfiguredPlugin, reason: str) -> str:
-    """Return what is wrong with a plugin, with its name; and that of the row, where it is another one."""
-    row = "" if rehearsal.label in ("", plugin.installed.name) else f" (row {rehearsal.label!r})"
+def _line(rehearsal: Rehearsal, plugins: Sequence[ConfiguredPlugin], reason: str) -> str:
+    """Return what is wrong with a plugin, with its name; and that of the row, where it is another one.
+
+    Where one of several is at fault and nobody knows which, all are named.
+    """
+    names = " or ".join(repr(plugin.installed.name) for plugin in plugins)
+    row = "" if rehearsal.label in ("", plugins[0].installed.name) else f" (row {rehearsal.label!r})"
     verb, rest = reason.startswith("the loss gives "), reason.removeprefix("the loss gives ")
-    return f"{plugin.installed.kind} {plugin.installed.name!r}{row}{' gives ' if verb else ': '}{rest}"
+    return f"{plugins[0].installed.kind} {names}{row}{' gives ' if verb else ': '}{rest}"
 
 
 def ended(rehearsal: Rehearsal, plan: Plan, reason: str) -> Rehearsed:
     """Return a rehearsal with which its process has ended, or which did not end in time."""
     if rehearsal.optimizer:
         return Rehearsed(rehearsal, f"optimizer {rehearsal.optimizer.name!r}: when it was tried, {reason}")
-    plugin = rehearsal.plugin(plan)
-    reason = f"when it was called for the first time, {reason}{place_of_function(None, plugin)}"
-    return Rehearsed(rehearsal, _line(rehearsal, plugin, reason))
+    plugins = rehearsal.plugins(plan)
+    reason = f"when it was called for the first time, {reason}{place_of_function(None, plugins[0])}"
+    return Rehearsed(rehearsal, _line(rehearsal, plugins, reason))
 
 
 def refused(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> dict[str, str]:
@@ -220,8 +223,9 @@ def tell_unseeded(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -
     drawing: dict[str, list[Rehearsed]] = {}
     for each in all_rehearsed:
         phase1 = each.rehearsal.phase1.loss if each.rehearsal.phase1 else None
-        if (loss := each.rehearsal.loss.entry if each.rehearsal.loss else phase1) and each.unseeded:
-            drawing.setdefault(loss.plugin, []).append(each)
+        name = each.rehearsal.loss.entry.name if each.rehearsal.loss else phase1.plugin if phase1 else ""
+        if name and each.unseeded:
+            drawing.setdefault(name, []).append(each)
     for name, rows in drawing.items():
         operations = {operation for each in rows for operation in each.unseeded}
         sentence = unseeded_sentence(name, [each.rehearsal.label or name for each in rows], operations)

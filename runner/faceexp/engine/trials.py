@@ -164,7 +164,7 @@ class Engine:
 
     def _plugins(self, trial: Trial) -> list[ConfiguredPlugin]:
         row, resolved = trial.loss, self.plan.resolved
-        own = [row.loss, row.sampler] if row else [trial.pretrained.network] if trial.pretrained else []
+        own = [*row.loss.parts, row.sampler] if row else [trial.pretrained.network] if trial.pretrained else []
         return [*own, *resolved.classifiers.values(), *filter(None, [resolved.model])]
 
     def _split(self, trial: Trial) -> Split:

@@ -5,6 +5,7 @@ Only brackets, quotes and comments are told apart here; what they mean is the bu
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def locate(text: str) -> dict[KeyPath, int]:
     """Return the line, counted from 1, at which each key and table of a valid TOML text first appears.
 
     A statement is a ``[header]`` or a ``key = value``. What a value defines belongs to the last header; inside an array
-    of tables, to its last table.
+    of tables, to its last table. What is inside a list is where the item of the list begins.
     """
     lines_of_keys: dict[KeyPath, int] = {}
     tables: dict[KeyPath, int] = {}
@@ -95,12 +96,43 @@ def locate(text: str) -> dict[KeyPath, int]:
         parsed = tomllib.loads(statement)
         if statement.lstrip().startswith("["):
             header = _enter(parsed, tables)
-            new = [header[:depth] for depth in range(1, len(header) + 1)]
+            new = [(header[:depth], line) for depth in range(1, len(header) + 1)]
         else:
-            new = [(*header, *path) for path, _ in walk(parsed)]
-        for path in new:
-            lines_of_keys.setdefault(path, line)
+            items = _lines_of_items(statement, line)
+            new = [((*header, *path), items.get(_item(path), line)) for path, _ in walk(parsed)]
+        for path, begins in new:
+            lines_of_keys.setdefault(path, begins)
     return lines_of_keys
+
+
+def _item(path: KeyPath) -> KeyPath:
+    """Return the numbers that lead to an item of the list which a key holds; none where it holds something else."""
+    inside = itertools.dropwhile(lambda part: isinstance(part, str), path)
+    return tuple(itertools.takewhile(lambda part: isinstance(part, int), inside))
+
+
+def _lines_of_items(statement: str, line: int) -> dict[KeyPath, int]:
+    """Return the line at which each item of ``key = [...]`` begins, those of lists inside the list included."""
+    lines: dict[KeyPath, int] = {}
+    place: list[int] = []
+    braces = 0
+    for match in _TOKEN.finditer(statement):
+        piece = match[0]
+        if braces or piece in ("{", "}"):
+            if place and not braces:
+                lines.setdefault(tuple(place), line)
+            braces += (piece == "{") - (piece == "}")
+        elif piece == "]":
+            place.pop()
+        elif piece == ",":
+            place[-1] += 1
+        elif piece[0] not in "\n#":
+            if place:
+                lines.setdefault(tuple(place), line)
+            if piece == "[":
+                place.append(0)
+        line += piece.count("\n")
+    return lines
 
 
 def _enter(statement: TomlTable, tables: dict[KeyPath, int]) -> KeyPath:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from faceexp.contract import RESERVED
 from faceexp.errors import Problem
+from faceexp.experiment.combined import combination_of, spell_options, usual_name
 from faceexp.experiment.detect import OWN_TABLE, USUAL, Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
@@ -190,11 +191,11 @@ def _expand(
 ) -> Iterator[LossEntry]:
     """Yield the entries of one ``[[losses]]`` table: one, or one for each point of its grid."""
     path: KeyPath = ("losses", index)
-    name = table.get("plugin")
-    if not isinstance(name, str):
+    name, is_sum = table.get("plugin"), "combine" in table
+    if not is_sum and not isinstance(name, str):
         problems.append(document.problem(path, f'names no plugin; add plugin = "..." (loss); {SEE_LIST}'))
         return
-    label = table.get("label", name)
+    label = table.get("label", (usual_name(table) or "combine") if is_sum else name)
     if not isinstance(label, str) or not label.strip():
         problems.append(document.problem((*path, "label"), "must be a text, not empty"))
         return
@@ -205,19 +206,14 @@ def _expand(
     table = with_classifier(document, table, path, problems, references)
     pretrain = _override_table(document, data, table, path, "pretrain", Pretrain, problems)
     finetune = _override_finetune(document, data, table, path, problems, references)
-    options = {key: value for key, value in table.items() if key not in RESERVED}
-    grid = table.get("grid", {})
-    if not isinstance(grid, dict) or any(not isinstance(values, list) or not values for values in grid.values()):
-        problems.append(document.problem((*path, "grid"), "must be a table of lists: grid = { margin = [0.5, 1.0] }"))
-        grid = {}
-    for key in grid:
-        if key in RESERVED or key in options:
-            why = "is reserved" if key in RESERVED else "is also given outside the grid"
-            problems.append(document.problem((*path, "grid", key), f"{why}; a grid holds options of the loss"))
+    combination = combination_of(document, table, path, problems, references) if is_sum else None
+    options = {key: value for key, value in table.items() if key not in RESERVED and not is_sum}
+    grid = {} if is_sum else _grid(document, table, options, path, problems)
     for point in itertools.product(*grid.values()):
         chosen = dict(zip(grid, point, strict=True))
-        references.append(Reference("loss", name, {**options, **chosen}, path))
-        if pretrain is None or finetune is None:
+        if isinstance(name, str) and not is_sum:
+            references.append(Reference("loss", name, {**options, **chosen}, path))
+        if pretrain is None or finetune is None or (is_sum and combination is None):
             continue
         row = label + spell_options(chosen if grid or "label" in table else options)
         if len(row) > MAX_LABEL or not row.isprintable():
@@ -225,7 +221,7 @@ def _expand(
             problems.append(document.problem((*path, "label"), message))
             return
         yield LossEntry(
-            plugin=name,
+            **(vars(combination) if combination else {"plugin": name}),
             label=row,
             options={**options, **chosen},
             pretrain=pretrain,
@@ -235,19 +231,19 @@ def _expand(
         )
 
 
-def spell_options(options: TomlTable) -> str:
-    """Return the options of a loss as the name of its row has them, in brackets; nothing where there are none."""
-    return f"({', '.join(f'{key}={_spell_value(value)}' for key, value in options.items())})" if options else ""
-
-
-def _spell_value(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        # Short, but never so short that two values look the same.
-        short = f"{value:g}"
-        return short if float(short) == value else repr(value)
-    return str(value)
+def _grid(
+    document: Document, table: TomlTable, options: TomlTable, path: KeyPath, problems: list[Problem]
+) -> TomlTable:
+    """Return the grid of a ``[[losses]]`` table: lists of values of options that stand nowhere else."""
+    grid = table.get("grid", {})
+    if not isinstance(grid, dict) or any(not isinstance(values, list) or not values for values in grid.values()):
+        problems.append(document.problem((*path, "grid"), "must be a table of lists: grid = { margin = [0.5, 1.0] }"))
+        return {}
+    for key in grid:
+        if key in RESERVED or key in options:
+            why = "is reserved" if key in RESERVED else "is also given outside the grid"
+            problems.append(document.problem((*path, "grid", key), f"{why}; a grid holds options of the loss"))
+    return grid
 
 
 def _override_table(

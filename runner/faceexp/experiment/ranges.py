@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from faceexp.contract import RESERVED
 from faceexp.errors import Problem
+from faceexp.experiment.combined import usual_name
 from faceexp.experiment.lines import KeyPath, TomlTable, walk
 from faceexp.experiment.messages import explain, mistakes
-from faceexp.experiment.parse import spell_options
 from faceexp.experiment.search import Between, OneOf, Space
 from faceexp.experiment.toml import Document, spell
 
@@ -29,7 +29,9 @@ MARKS = frozenset({"low", "high", "choices"})
 # What every loss has to be given alike, so that none has a better chance than another, by the table in which it stands.
 ALIKE = {"finetune": ("steps", "validate_every"), "pretrain": ("epochs",)}
 # Keys of a loss that are no values of it.
-NAMES = RESERVED - {"pretrain", "finetune"}
+NAMES = RESERVED - {"pretrain", "finetune", "combine"}
+# How deep the keys of tables inside the table of a loss are, counted from the whole file.
+DEPTHS = {"pretrain": 4, "finetune": 4, "combine": 5}
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _is_range(path: KeyPath, table: TomlTable) -> bool:
     # Of whole tables, only those may be chosen that name a plugin.
     if path == ("model",):
         return "choices" in table
-    depth = 2 if path[0] in SHARED else 4 if path[2:3] in (("pretrain",), ("finetune",)) else 3
+    depth = 2 if path[0] in SHARED else DEPTHS.get(str(*path[2:3]), 3)
     return len(path) >= depth and path[2:3] != ("grid",)
 
 
@@ -111,8 +113,10 @@ def _out_of_place(document: Document, path: KeyPath) -> str:
     if path[0] != "losses":
         is_alike = path[0] == "finetune" and path[-1] in ALIKE["finetune"]
         return f"cannot be searched for: every loss gets the same {path[-1]}; write one number" if is_alike else ""
-    if path[2] in NAMES:
-        return f"cannot be searched for; write a [[losses]] table for each {path[2]}"
+    is_of_sum = "combine" in document.data["losses"][path[1]]
+    name = path[4] if path[2] == "combine" else path[2]
+    if name in NAMES or (is_of_sum and path[2] == "distance"):
+        return f"cannot be searched for; write a [[losses]] table for each {name}"
     if path[-1] in ALIKE.get(str(path[2]), ()):
         return f"cannot be searched for: every loss gets the same {path[-1]}; write one number in [{path[2]}]"
     return ""
@@ -124,7 +128,8 @@ def _unequal(document: Document) -> Iterator[Problem]:
     for index, table in enumerate(tables if isinstance(tables, list) else ()):
         if not isinstance(table, dict):
             continue
-        if "grid" in table:
+        # Without a search, a sum has no grid either, which is told elsewhere.
+        if "grid" in table and "combine" not in table:
             message = "is not searched; write { choices = [...] } in the place of each list, or leave [search] out"
             yield document.problem(("losses", index, "grid"), message)
         for name, keys in ALIKE.items():
@@ -168,10 +173,9 @@ def settled(document: Document, spaces: Mapping[KeyPath, Space]) -> Document:
     values = {path: representative(space) for path, space in spaces.items()}
     for index in {path[1] for path in spaces if path[0] == "losses"}:
         table = document.data["losses"][index]
-        if "label" not in table and isinstance(table.get("plugin"), str):
-            plain = {key: value for key, value in table.items() if key not in RESERVED}
-            plain = {key: value for key, value in plain.items() if ("losses", index, key) not in spaces}
-            values["losses", index, "label"] = table["plugin"] + spell_options(plain)
+        plain = without(table, [path[2:] for path in spaces if path[:2] == ("losses", index)])
+        if "label" not in table and (name := usual_name(plain)):
+            values["losses", index, "label"] = name
     return dataclasses.replace(document, data=with_values(document.data, values)) if values else document
 
 

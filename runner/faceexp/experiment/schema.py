@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from faceexp.contract import Distance
+from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment import table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
@@ -144,12 +145,37 @@ class Finetune(Optimization):
         return self
 
 
-class LossEntry(Table):
-    """One row of the comparison: a loss, its options, and how it is trained."""
+# Keys of a part of a sum that are no options of its plugin. An option that is called like one of them is in `options`.
+OF_PART = frozenset({"plugin", "weight", "options"})
 
-    plugin: str
+
+class LossPart(table.PluginRef):
+    """One of the losses of a weighted sum."""
+
+    weight: float = Field(
+        1.0, gt=0, le=LARGEST_NUMBER, description="What the value of this loss is multiplied by before it is added."
+    )
+
+    @property
+    def as_written(self) -> dict[str, Any]:
+        """The part as a file has it."""
+        apart = {key: value for key, value in self.options.items() if key in OF_PART}
+        beside = {key: value for key, value in self.options.items() if key not in OF_PART}
+        return {"plugin": self.plugin, "weight": self.weight, **beside, **({"options": apart} if apart else {})}
+
+
+class LossEntry(Table):
+    """One row of the comparison: a loss or a weighted sum of several, with options, and how it is trained."""
+
+    plugin: str = ""
     label: str
-    options: Options
+    options: Options = Field(default_factory=dict)
+    combine: tuple[LossPart, ...] = Field((), description="The losses whose weighted sum it is, in the place of one.")
+    distance: Distance | None = Field(
+        None,
+        description="Beside combine: the distance by which embeddings are compared, where its parts are made for "
+        "different ones.",
+    )
     pretrain: Pretrain
     finetune: Finetune
     index: int = Field(0, exclude=True, description="Which [[losses]] table of the file it comes from.")
@@ -159,6 +185,22 @@ class LossEntry(Table):
         description="The name of the loss that this is one of several settings of: the table has one row for it, that "
         "of the setting which is best on validation people. A grid gives its points one name by itself.",
     )
+
+    @property
+    def parts(self) -> tuple[LossPart, ...]:
+        """The losses of the sum; one of weight 1 where it is no sum."""
+        return self.combine or (LossPart(plugin=self.plugin, options=self.options),)
+
+    @property
+    def name(self) -> str:
+        """The name of its plugin, or of those that it sums: ``arcface + center``."""
+        return " + ".join(part.plugin for part in self.parts)
+
+    @model_serializer(mode="wrap")
+    def _as_older_files_say_it(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # See Experiment: what is found by the digest of a loss that is no sum is found again.
+        left_out = ("plugin", "options") if self.combine else ("combine", "distance")
+        return {key: value for key, value in write(self).items() if key not in left_out}
 
 
 class PretrainedEntry(Table):

@@ -18,7 +18,7 @@ from faceexp.experiment.detect import USUAL
 from faceexp.experiment.lines import KeyPath, TomlTable, locate
 from faceexp.experiment.messages import cut, short
 from faceexp.experiment.overrides import Override, apply
-from faceexp.experiment.schema import Experiment
+from faceexp.experiment.schema import Experiment, LossEntry
 from faceexp.files import read_input
 
 MAX_FILE_BYTES = 1_000_000
@@ -139,7 +139,7 @@ def as_table(experiment: Experiment) -> TomlTable:
             entry["detect"].pop("options", None)
     losses = []
     for entry in experiment.losses:
-        loss: TomlTable = {"plugin": entry.plugin, "label": entry.label, **entry.options}
+        loss = _of_loss(entry)
         if entry.setting_of:
             loss["setting_of"] = entry.setting_of
         if entry.pretrain != experiment.pretrain:
@@ -152,3 +152,11 @@ def as_table(experiment: Experiment) -> TomlTable:
             sampler.update(sampler.pop("options"))
         losses.append(loss)
     return {**data, **({"losses": losses} if losses else {})}
+
+
+def _of_loss(entry: LossEntry) -> TomlTable:
+    """Return what a file says of a loss, or of a sum of several, beside how it is trained."""
+    if not entry.combine:
+        return {"plugin": entry.plugin, "label": entry.label, **entry.options}
+    distance = {"distance": entry.distance} if entry.distance else {}
+    return {"label": entry.label, "combine": [part.as_written for part in entry.combine], **distance}

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from faceexp.errors import InputError, Problem
 from faceexp.experiment import parse
+from faceexp.experiment.combined import place_of_option
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.ranges import PHASE1, representative, with_values, without
 from faceexp.experiment.schema import Experiment, Finetune, LossEntry
@@ -141,7 +142,7 @@ class Candidates:
         ]
         # In one order, whether a range stands in the file or is suggested.
         bare = sorted(bare, key=lambda each: each.name)
-        return LossSpace(entry.label, self._with_defaults(entry, bare), entry.index, entry.plugin)
+        return LossSpace(entry.label, self._with_defaults(entry, bare), entry.index, entry.name)
 
     def _with_defaults(self, entry: LossEntry, dimensions: list[Dimension]) -> tuple[Dimension, ...]:
         """Return dimensions with their defaults, and with all numbers between two ends where an option takes them."""
@@ -156,17 +157,12 @@ class Candidates:
         return tuple(whole)
 
     def _suggestions(self, entry: LossEntry) -> Iterator[tuple[KeyPath, Space]]:
-        """Yield the ranges that the plugin of a loss and the core suggest, by their places in the table of the loss."""
-        loss = self.registry.find("loss", entry.plugin).load()
-        for path, cls in (((), loss), (("finetune",), Finetune)):
-            for name, field in cls.model_fields.items():
-                extra = field.json_schema_extra
-                if isinstance(extra, dict) and "search" in extra:
-                    try:
-                        yield (*path, field.alias or name), suggestion(extra["search"])
-                    except ValidationError as error:
-                        message = f"suggests no range for its option {name!r}, but {extra['search']!r}"
-                        raise InputError(Problem(message, f"loss {entry.plugin!r}")) from error
+        """Yield the ranges that plugins of a loss and the core suggest, by their places in the table of the loss."""
+        for number, part in enumerate(entry.parts):
+            loss = self.registry.find("loss", part.plugin).load()
+            for name, space in _suggested(loss, f"loss {part.plugin!r}"):
+                yield ("combine", number, *place_of_option(name)) if entry.combine else (name,), space
+        yield from ((("finetune", name), space) for name, space in _suggested(Finetune, f"loss {entry.name!r}"))
 
     def _default_of_loss(self, entry: LossEntry | None, path: KeyPath) -> object:
         """Return the value that a loss has at a place where nothing is written."""
@@ -177,7 +173,12 @@ class Candidates:
             if path[:2] == ("finetune", "sampler") and path[2] != "plugin":
                 return self._option("sampler", sampler.plugin, sampler.options, path[2:])
             return _at(entry, path)
-        return self._option("loss", entry.plugin, entry.options, path)
+        if path[0] != "combine":
+            return self._option("loss", entry.plugin, entry.options, path)
+        part, inner = entry.combine[int(path[1])], path[2:]
+        if inner == ("weight",):
+            return part.weight
+        return self._option("loss", part.plugin, part.options, inner[1:] if inner[0] == "options" else inner)
 
     def _default(self, experiment: Experiment | None, path: KeyPath) -> object:
         """Return the value that the trunk or phase 1 has at a place where nothing is written."""
@@ -248,6 +249,18 @@ class Candidates:
             return None
         (entry,) = Paths(self.document, self.registry).of_experiment(experiment).losses
         return entry.model_copy(update={"index": written.index})
+
+
+def _suggested(cls: type[BaseModel], whose: str) -> Iterator[tuple[str, Space]]:
+    """Yield the keys for which a table suggests a range, and the range."""
+    for name, field in cls.model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and "search" in extra:
+            try:
+                yield field.alias or name, suggestion(extra["search"])
+            except ValidationError as error:
+                message = f"suggests no range for its option {name!r}, but {extra['search']!r}"
+                raise InputError(Problem(message, whose)) from error
 
 
 def _with_fractions(dimension: Dimension, is_possible: Callable[[Mapping[KeyPath, object]], bool]) -> Dimension:

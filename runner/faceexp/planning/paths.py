@@ -63,7 +63,14 @@ class Paths:
         losses = tuple(
             loss.model_copy(
                 update={
-                    "options": self._options("loss", loss.plugin, loss.options, ("losses", loss.index)),
+                    "options": {}
+                    if loss.combine
+                    else self._options("loss", loss.plugin, loss.options, ("losses", loss.index)),
+                    "combine": tuple(
+                        part.model_copy(update={"options": self._options("loss", part.plugin, part.options, place)})
+                        for number, part in enumerate(loss.combine)
+                        for place in [("losses", loss.index, "combine", number)]
+                    ),
                     "pretrain": self._pretrain(loss.pretrain, ("losses", loss.index)),
                     "finetune": self._finetune(loss.finetune, ("losses", loss.index)),
                 }

@@ -12,7 +12,7 @@ from faceexp.errors import InputError, Problem, did_you_mean, printable
 from faceexp.experiment.detect import Detect
 from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, short
 from faceexp.experiment.references import Reference
-from faceexp.experiment.schema import Experiment, LossEntry, ModelRef, PluginRef
+from faceexp.experiment.schema import OF_PART, Experiment, LossEntry, ModelRef, PluginRef
 from faceexp.experiment.toml import Document, spell
 from faceexp.planning.issues import UnplannableError
 from faceexp.planning.paths import Paths
@@ -50,7 +50,7 @@ def path_and_plugin_problems(paths: Paths, references: list[Reference]) -> list[
 _OF_TABLE = {
     "model": ModelRef.model_fields.keys() - PluginRef.model_fields.keys(),
     "detector": Detect.model_fields.keys() - PluginRef.model_fields.keys(),
-    "loss": LossEntry.model_fields.keys() - PluginRef.model_fields.keys() - {"index"} | {"grid"},
+    "loss": LossEntry.model_fields.keys() - PluginRef.model_fields.keys() - {"index", "distance"} | {"grid"},
 }
 
 
@@ -59,12 +59,14 @@ def _option_problems(
 ) -> Iterable[Problem]:
     plugin = registry.find(reference.kind, reference.name)
     options = sorted(plugin.load().model_fields)
-    beside = sorted(_OF_TABLE.get(reference.kind, set()))
+    is_part = "combine" in reference.path
+    beside = sorted(OF_PART - PluginRef.model_fields.keys() if is_part else _OF_TABLE.get(reference.kind, set()))
     for mistake in mistakes(error):
         key = mistake["loc"]
         # An option that the grid varies is written in the grid, so its line is there.
-        varied = bool(key) and _in_grid(document, (*reference.path, "grid", key[0]))
-        place = (*reference.path, "grid", key[0]) if varied else (*reference.path, *key)
+        inside = (*reference.path, "options" if is_part else "grid", *key[:1])
+        is_inside = bool(key) and _holds(document, inside)
+        place = (*inside, *(key[1:] if is_part else ())) if is_inside else (*reference.path, *key)
         if mistake["type"] == "extra_forbidden":
             near = did_you_mean(str(key[-1]), [*options, *beside], always_list=False)
             hint = near or did_you_mean(str(key[-1]), options)
@@ -73,7 +75,7 @@ def _option_problems(
             yield document.problem(place, f"{explain(mistake, options)}; option of {plugin}")
 
 
-def _in_grid(document: Document, path: tuple[str | int, ...]) -> bool:
+def _holds(document: Document, path: tuple[str | int, ...]) -> bool:
     value: Any = document.data
     for part in path:
         try:

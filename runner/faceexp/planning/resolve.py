@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
-from faceexp.contract import FixedModelPlugin, ModelPlugin
+from faceexp.contract import BatchSupply, FixedModelPlugin, ModelPlugin
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.detect import Detect
@@ -15,6 +16,7 @@ from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.planning.needs import lack
 from faceexp.planning.networks import image_issues
 from faceexp.planning.trunk import trunk_issues, with_trunk
+from faceexp.registry.combined import CombinedLoss, MismatchError, configured_loss
 from faceexp.registry.installed import BrokenPluginError, ConfiguredPlugin, Registry
 from faceexp.values import Resolved, ResolvedLoss, ResolvedPretrained, ResolvedSet
 
@@ -33,7 +35,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
     samplers: dict[str, ConfiguredPlugin] = {}
     for entry in experiment.losses:
         reference = entry.finetune.sampler
-        loss = registry.configure("loss", entry.plugin, entry.options)
+        loss = configured_loss(entry, registry)
         # Losses may share a sampler, which is asked once.
         key = reference.key
         if key not in samplers:
@@ -41,8 +43,9 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         sampler = samplers[key]
         try:
             traits = loss.traits()
-        except BrokenPluginError as error:
-            issues.append(Issue(("losses", entry.index, "plugin"), str(error.as_input_error())))
+        except (BrokenPluginError, MismatchError) as error:
+            said = error.as_input_error() if isinstance(error, BrokenPluginError) else error
+            issues.append(Issue(("losses", entry.index, "combine" if entry.combine else "plugin"), str(said)))
             continue
         try:
             supply = sampler.supply()
@@ -51,13 +54,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
             place = ("losses", entry.index, "finetune") if own else ("finetune",)
             issues.append(Issue((*place, "sampler", "plugin"), str(error.as_input_error())))
             continue
-        lacking = lack(traits.needs, supply)
-        if lacking:
-            message = (
-                f"loss {entry.plugin!r} needs {lacking}; sampler {reference.plugin!r} does not promise that: "
-                "choose another sampler or other options for it"
-            )
-            issues.append(Issue(("losses", entry.index), message))
+        issues += _lacking(entry, loss, supply)
         if entry.label in {baseline.label for baseline in BASELINES.values()}:
             issues.append(Issue(("losses", entry.index, "label"), f"{entry.label!r} is the name of a baseline"))
         losses.append(ResolvedLoss(entry, loss, sampler, traits))
@@ -95,6 +92,17 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         detector=detector,
         classifiers=classifiers,
     )
+
+
+def _lacking(entry: LossEntry, loss: ConfiguredPlugin | CombinedLoss, supply: BatchSupply) -> Iterator[Issue]:
+    """Yield what batches lack for a loss, or for parts of a sum."""
+    for number, part in enumerate(loss.parts):
+        if lacking := lack(part.traits().needs, supply):
+            message = (
+                f"loss {part.installed.name!r} needs {lacking}; sampler {entry.finetune.sampler.plugin!r} does not "
+                "promise that: choose another sampler or other options for it"
+            )
+            yield Issue(("losses", entry.index, *(("combine", number) if entry.combine else ())), message)
 
 
 def _resolved_rows(experiment: Experiment, registry: Registry, issues: list[Issue]) -> tuple[ResolvedPretrained, ...]:
@@ -160,12 +168,14 @@ def resolved_loss(entry: LossEntry, registry: Registry) -> ResolvedLoss:
         InputError: The loss cannot learn from what its sampler serves; or a plugin cannot say what it needs.
     """
     reference = entry.finetune.sampler
-    loss = registry.configure("loss", entry.plugin, entry.options)
+    loss = configured_loss(entry, registry)
     sampler = registry.configure("sampler", reference.plugin, reference.options)
     try:
         traits, supply = loss.traits(), sampler.supply()
     except BrokenPluginError as error:
         raise error.as_input_error() from error
+    except MismatchError as error:
+        raise InputError(Problem(str(error), entry.label)) from error
     if lacking := lack(traits.needs, supply):
-        raise InputError(Problem(f"loss {entry.plugin!r} needs {lacking}", entry.label))
+        raise InputError(Problem(f"loss {entry.name!r} needs {lacking}", entry.label))
     return ResolvedLoss(entry, loss, sampler, traits)

@@ -32,6 +32,7 @@ _PLUGINS: dict[KeyPath, str] = {
     ("pretrained", 0): "model",
     ("finetune", "sampler"): "sampler",
     ("losses", 0): "loss",
+    ("losses", 0, "combine", 0): "loss",
     ("losses", 0, "pretrain", "loss"): "loss",
     ("losses", 0, "finetune", "sampler"): "sampler",
 }

@@ -192,6 +192,11 @@ class ConfiguredPlugin:
             "options": self.plugin.model_dump(mode="json"),
         }
 
+    @property
+    def parts(self) -> tuple[ConfiguredPlugin, ...]:
+        """Itself alone; a weighted sum of losses, which may stand in the place of one, has several."""
+        return (self,)
+
     def traits(self) -> LossTraits:
         """Return what a loss, with its options, says that it is made for.
 

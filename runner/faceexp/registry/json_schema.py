@@ -12,7 +12,7 @@ from typing import Any
 import pydantic
 from pydantic import BaseModel, PydanticUserError
 
-from faceexp.contract import Plugin
+from faceexp.contract import RESERVED, Plugin
 from faceexp.errors import InputError
 from faceexp.registry.describe import JsonSchema
 from faceexp.registry.installed import BrokenPluginError, Registry, discover
@@ -31,7 +31,7 @@ def schema() -> JsonSchema:
     whole["title"] = "faceexp experiment"
     whole["$comment"] = f"Written by `faceexp schema`, with pydantic {pydantic.VERSION}."
     definitions = whole["$defs"]
-    for name in ("PluginRef", "ModelRef", "LossEntry", "PretrainedEntry"):
+    for name in ("PluginRef", "ModelRef", "LossEntry", "LossPart", "PretrainedEntry"):
         definitions.pop(name, None)
     definitions["dataset"] = _plugin_schema("dataset", registry, PluginRef, definitions)
     whole["properties"]["dataset"] = {"$ref": "#/$defs/dataset"}
@@ -232,4 +232,58 @@ def _loss_schema(registry: Registry, definitions: JsonSchema) -> JsonSchema:
         # An option that the plugin requires may be given by the grid instead.
         table["required"] = ["plugin"]
         tables[name] = table
-    return _by_plugin("loss", tables, definitions)
+    definitions["combine"] = _sum_schema({name: [*table["properties"]] for name, table in tables.items()}, definitions)
+    definitions["combine"]["properties"] |= keys
+    made, combined = _by_plugin("loss", tables, definitions), {"$ref": "#/$defs/combine"}
+    if tables:
+        one = {"required": made.pop("required")}
+        made |= {"if": {"required": ["combine"]}, "then": combined, "else": one}
+        made["allOf"][-1]["anyOf"].insert(0, combined)
+    return made
+
+
+def _sum_schema(keys: dict[str, list[str]], definitions: JsonSchema) -> JsonSchema:
+    """Return the schema of a table with a weighted sum of losses.
+
+    Args:
+        keys: The keys of the table of each loss, whose schemas hold for its options in a part as well.
+        definitions: Takes the table of each loss in a part.
+    """
+    from faceexp.experiment.combined import MAX_PARTS
+    from faceexp.experiment.schema import OF_PART, LossEntry, LossPart
+    from faceexp.registry.range_schema import a_range_or
+
+    of_part, of_row = LossPart.model_json_schema()["properties"], LossEntry.model_json_schema()["properties"]
+    own = {
+        "weight": a_range_or(of_part["weight"]),
+        "options": {"type": "object", "description": "Options that are called weight or options."},
+    }
+    parts = {
+        name: {
+            "title": name,
+            "type": "object",
+            "properties": {
+                **{
+                    key: {"$ref": f"#/$defs/plugin.loss.{name}/properties/{key}"}
+                    for key in options
+                    if key not in RESERVED | OF_PART
+                },
+                **own,
+                "plugin": {"const": name},
+            },
+            "required": ["plugin"],
+            "additionalProperties": False,
+        }
+        for name, options in keys.items()
+    }
+    items = {"type": "array", "minItems": 1, "maxItems": MAX_PARTS, "items": _by_plugin("part", parts, definitions)}
+    return {
+        "title": "combine",
+        "type": "object",
+        "properties": {
+            "combine": {"description": of_row["combine"]["description"], **items},
+            "distance": of_row["distance"],
+        },
+        "required": ["combine"],
+        "additionalProperties": False,
+    }

@@ -123,7 +123,10 @@ def compare_records(
 
 
 def differences(specs: Sequence[TomlTable]) -> Iterator[Difference]:
-    """Yield the keys in which experiment files differ. A loss is found by its label, any other list is one value."""
+    """Yield the keys in which experiment files differ.
+
+    A loss is found by its label, and a part of a sum by its place; any other list is one value.
+    """
     yield from _differing([dict(_flat(spec)) for spec in specs])
 
 
@@ -148,6 +151,9 @@ def _flat(table: TomlTable, prefix: str = "") -> Iterator[tuple[str, Any]]:
                 yield from _flat(options, f"losses[{loss['label']}].")
         elif isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
+        elif key == "combine":
+            for place, part in enumerate(value):
+                yield from _flat(part, f"{prefix}{key}[{place}].")
         else:
             yield f"{prefix}{key}", value
 

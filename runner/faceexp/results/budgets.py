@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from faceexp.experiment.combined import spell_options
 from faceexp.experiment.optimization import Optimizer
-from faceexp.experiment.parse import spell_options
 from faceexp.experiment.schema import LossEntry
 from faceexp.experiment.table import Table
 from faceexp.results.record import LossBudgetRecord

@@ -32,6 +32,12 @@ class UsedPluginRecord(Record):
     version: str = Field("", description="The version of that package.")
 
 
+class SummedPluginRecord(UsedPluginRecord):
+    """A loss of a weighted sum that the model was made with, and its options."""
+
+    weight: Number = Field(description="What the value of the loss was multiplied by.")
+
+
 class MeanRecord(Record):
     """The mean of a metric over the trials of a loss."""
 
@@ -61,7 +67,12 @@ class OriginRecord(Record):
     licence: str | None = Field(None, description="The terms of the data, as the plugin of the data set states them.")
     source: str | None = Field(None, description="Where the data come from, as that plugin states it.")
     model: UsedPluginRecord | None = Field(None, description="The trunk of the network.")
-    loss: UsedPluginRecord | None = Field(None, description="The loss.")
+    loss: UsedPluginRecord | None = Field(
+        None, description="The loss; of a weighted sum, the names of its losses, with neither options nor package."
+    )
+    summed: tuple[SummedPluginRecord, ...] = Field(
+        (), description="The losses of the weighted sum that the loss is; empty where it is none."
+    )
     only_measured: bool = Field(
         False, description="Whether the run has trained nothing of the model, and only measured it: it existed before."
     )

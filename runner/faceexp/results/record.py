@@ -98,7 +98,7 @@ class LossBudgetRecord(Record):
     """How much training a loss was given, as the mean over its trials that ended well."""
 
     label: str = Field(description="The name of the row.")
-    loss: str = Field(description="The name of the loss plugin.")
+    loss: str = Field(description="The name of the loss plugin; of a weighted sum, those of its losses.")
     pretrain_images: Count = Field(
         0, description="How many images phase 1 saw. An image that is seen twice counts twice."
     )

@@ -58,7 +58,9 @@ class TrialRecord(Record):
     """One loss or one baseline that was trained and tested with one seed and one fold."""
 
     id: TrialId = Field(description="The name of the trial's files. It is made of label, seed and fold.")
-    loss: str = Field("", description="The name of the loss plugin or of the baseline.")
+    loss: str = Field(
+        "", description="The name of the loss plugin or of the baseline; of a weighted sum, those of its losses."
+    )
     label: str = Field(
         description="The name of the row in tables: the loss with the options in which it differs, or the baseline."
     )

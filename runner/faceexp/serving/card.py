@@ -15,13 +15,22 @@ from faceexp.data.images import shape
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.named import columns_among
 from faceexp.experiment import parse, toml
+from faceexp.experiment.combined import place_of_option
+from faceexp.experiment.lines import KeyPath
 from faceexp.experiment.protocol import PARTS
-from faceexp.experiment.schema import Experiment, Preprocess
+from faceexp.experiment.schema import Experiment, LossPart, Preprocess
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.registry.path_options import path_options
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of
 from faceexp.results.jsonable import to_json
-from faceexp.results.model_schema import ExportRecord, MeanRecord, OriginBudgetRecord, OriginRecord, UsedPluginRecord
+from faceexp.results.model_schema import (
+    ExportRecord,
+    MeanRecord,
+    OriginBudgetRecord,
+    OriginRecord,
+    SummedPluginRecord,
+    UsedPluginRecord,
+)
 from faceexp.results.schema import InstalledPluginRecord, RunRecord
 from faceexp.serving.model import FaceModel
 from faceexp.serving.program import program
@@ -262,6 +271,14 @@ def _from_spec(
             version=plugin.version if plugin else "",
         )
 
+    def summed(number: int, part: LossPart) -> SummedPluginRecord:
+        def of_part(place: KeyPath, written: object) -> Any:  # noqa: ANN401 - whatever the option is
+            return settings.get(toml.spell(("combine", number, *place)), written)
+
+        options = {name: of_part(place_of_option(name), value) for name, value in part.options.items()}
+        weight = of_part(("weight",), part.weight)
+        return SummedPluginRecord(**vars(used("loss", part.plugin, options)), weight=weight)
+
     entry = next((entry for entry in experiment.losses if entry.label == label), None)
     given = {name: value for name, value in settings.items() if entry and name in entry.options}
     row = next((row for row in experiment.pretrained if row.label == label), None)
@@ -271,7 +288,8 @@ def _from_spec(
         "protocol": experiment.protocol.model_dump(mode="json", exclude={"path", *PARTS}, exclude_none=True),
         "dataset": used("dataset", experiment.dataset.plugin, {}),
         "model": used("model", network.plugin, _without_paths(network.plugin, network.options)) if network else None,
-        "loss": used("loss", entry.plugin, {**entry.options, **given}) if entry else None,
+        "loss": used("loss", entry.name, {**entry.options, **given}) if entry else None,
+        "summed": tuple(summed(*each) for each in enumerate(entry.combine)) if entry else (),
         "only_measured": row is not None,
         "embedding_dim": experiment.model.embedding_dim if entry and experiment.model else None,
         **_terms(experiment),

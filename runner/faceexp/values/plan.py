@@ -36,9 +36,10 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """The plugin's name, or the baseline's."""
-        row = self.loss or self.pretrained
-        return row.entry.plugin if row else self.label
+        """The plugin's name, or the baseline's; of a sum of losses, the names of all."""
+        if self.loss:
+            return self.loss.entry.name
+        return self.pretrained.entry.plugin if self.pretrained else self.label
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from faceexp.data.template_list import TemplateList
     from faceexp.experiment.schema import Experiment, LossEntry, PretrainedEntry
     from faceexp.experiment.sets import SetEntry
+    from faceexp.registry.combined import CombinedLoss
     from faceexp.registry.installed import ConfiguredPlugin
 
 
 @dataclass(frozen=True)
 class ResolvedLoss:
-    """A loss of the experiment with its plugin and its sampler, checked against each other."""
+    """A loss of the experiment with its plugins and its sampler, checked against each other."""
 
     entry: LossEntry
-    loss: ConfiguredPlugin
+    loss: ConfiguredPlugin | CombinedLoss
     sampler: ConfiguredPlugin
     traits: LossTraits
 
@@ -98,7 +99,7 @@ class Resolved:
     @property
     def plugins(self) -> tuple[ConfiguredPlugin, ...]:
         """Every plugin, those of the losses last; one that losses share is there more than once."""
-        of_losses = (each for loss in self.losses for each in (loss.loss, loss.sampler))
+        of_losses = (each for loss in self.losses for each in (*loss.loss.parts, loss.sampler))
         of_sets = (plugin for each in self.sets for plugin in filter(None, [each.dataset, each.detector]))
         networks = (*filter(None, [self.model, self.detector]), *(row.network for row in self.pretrained))
         return (self.dataset, *networks, *of_sets, *self.classifiers.values(), *of_losses)
