@@ -124,7 +124,8 @@ def test_the_histogram_shows_shares_of_each_kind():
 
 def test_training_marks_the_kept_step_of_each_trial(study):
     of_twin = [trial for trial in study.trials if trial.label == "twin"]
-    figure = figures_of_trials.training(of_twin)
+    figure = figures_of_trials.training(of_twin, "AUC")
+    assert figure["layout"]["yaxis2"]["title"]["text"] == "validation AUC"
     *lines, kept = figure["data"]
     assert len(lines) == 2 * len(of_twin)
     assert kept["x"] == [20] * 4
