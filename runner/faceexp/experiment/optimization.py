@@ -152,11 +152,28 @@ class Schedule(Table):
         return [steps for steps in (self.warmup, *(self.milestones or ())) if steps >= 1]
 
 
+def _share_or_number(value: float) -> float:
+    if value >= 1 and value != int(value):
+        raise ValueError("must be a share of all identities below 1, or a whole number of identities")
+    return value
+
+
+# Of identities: below 1 a share of all, from 1 on a number.
+Sample = Annotated[float, Field(gt=0, le=LARGEST_NUMBER), AfterValidator(_share_or_number)]
+# Options of Keras that do something every few steps, when most rows of a sample have been exchanged for others.
+EVERY_FEW_STEPS = ("use_ema", "gradient_accumulation_steps")
+
+
+def sample_size(sampled: float, classes: int) -> int:
+    """Return how many identities take part in each step, of those that there are."""
+    return round(sampled * classes) if sampled < 1 else int(sampled)
+
+
 class Optimization(Table):
     """What every phase of training says of its steps."""
 
     # Keys that older files do not have: a run's folder is named after a digest of the file, as in Protocol.
-    later: ClassVar[tuple[str, ...]] = ("optimizer", "schedule", "clip_norm", "clip_value")
+    later: ClassVar[tuple[str, ...]] = ("optimizer", "schedule", "clip_norm", "clip_value", "sampled_classes")
 
     learning_rate: Rate = Field(
         1e-3,
@@ -171,11 +188,26 @@ class Optimization(Table):
         None, description="Shorten all gradients together, so that their length is this at most."
     )
     clip_value: Rate | None = Field(None, description="Cut each number of a gradient at this size.")
+    sampled_classes: Sample | None = Field(
+        None,
+        description="How many identities' class weights each step sees and changes: those of its batch, and others "
+        "drawn at random; a share of all identities if it is below 1. Without it, all.",
+    )
 
     @model_validator(mode="after")
     def _clips_in_one_way(self) -> Optimization:
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError("has clip_norm and clip_value; choose one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _changes_rows_at_each_step(self) -> Optimization:
+        differing = getattr(self, "proxies", None)
+        optimizer = (differing and differing.optimizer) or self.optimizer
+        if self.sampled_classes is not None and optimizer:
+            for key in EVERY_FEW_STEPS:
+                if optimizer.options.get(key):
+                    raise ValueError(f"has sampled_classes and an optimizer with {key}, which no sample allows")
         return self
 
     @model_serializer(mode="wrap")
