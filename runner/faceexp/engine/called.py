@@ -62,15 +62,15 @@ def _wants_weights(resolved: ResolvedLoss, plan: Plan) -> bool:
 
 def _wants_sample(resolved: ResolvedLoss, plan: Plan) -> bool:
     """Return whether a row samples its own identities' weights; a loss of all rows may have none of these."""
-    sampled, shared = resolved.entry.finetune.sampled_classes, plan.resolved.experiment.finetune
-    return sampled is not None and sampled != (shared and shared.sampled_classes)
+    sampled, shared = resolved.entry.finetune.sampled, plan.resolved.experiment.finetune
+    return sampled is not None and sampled != (shared and shared.sampled)
 
 
 def determines(resolved: ResolvedLoss, plan: Plan) -> Inputs:
     """Return everything that determines what comes of the rehearsal of a loss."""
     phase1 = own_phase1(resolved, plan)
     classifier = {"classifier": [classifier_of(phase1, plan).identity, *_of_phase1(phase1)]} if phase1 else {}
-    sampled = resolved.entry.finetune.sampled_classes
+    sampled = resolved.entry.finetune.sampled
     sample = {} if sampled is None else {"sampled": [sampled, _wants_sample(resolved, plan)]}
     return {
         "loss": resolved.loss.identity,
@@ -88,7 +88,7 @@ def determines_phase1(phase1: Pretrain, plan: Plan) -> Inputs:
 
 
 def _of_phase1(phase1: Pretrain) -> list[float]:
-    return [each for each in (phase1.batch_size, phase1.sampled_classes) if each is not None]
+    return [each for each in (phase1.batch_size, phase1.sampled) if each is not None]
 
 
 def _of_all(plan: Plan) -> Inputs:
@@ -119,7 +119,7 @@ def rehearse(resolved: ResolvedLoss, plan: Plan) -> tuple[str, ...]:
         rows = take(batches, BATCHES, supply, labels, str(sampler.installed))[0]
     except BaseException as error:
         raise OtherFaultError(resolved.sampler) from error
-    sampled, label = resolved.entry.finetune.sampled_classes, resolved.entry.label
+    sampled, label = resolved.entry.finetune.sampled, resolved.entry.label
     is_exchanged = _exchanges(resolved.loss, sampled, plan)
     weights, unseeded = _drawn(resolved.loss, labels[rows], plan, sampled if is_exchanged else None)
     if not is_exchanged and _wants_sample(resolved, plan):
@@ -148,11 +148,11 @@ def classify(phase1: Pretrain, plan: Plan) -> tuple[str, ...]:
             each identity, where these are to be sampled.
     """
     labels, loss, name = _labels(plan), classifier_of(phase1, plan), classifier_of(phase1, plan).installed.name
-    if not (is_exchanged := _exchanges(loss, phase1.sampled_classes, plan)) and phase1.sampled_classes is not None:
+    if not (is_exchanged := _exchanges(loss, phase1.sampled, plan)) and phase1.sampled is not None:
         raise WeightlessError(
             f"loss {name!r} has no weights for each identity, so pretrain.sampled_classes changes nothing"
         )
-    people, sampled = np.random.default_rng(0).choice(labels, phase1.batch_size), phase1.sampled_classes
+    people, sampled = np.random.default_rng(0).choice(labels, phase1.batch_size), phase1.sampled
     weights, unseeded = _drawn(loss, people, plan, sampled if is_exchanged else None)
     if not weights:
         raise WeightlessError(

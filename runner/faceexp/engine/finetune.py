@@ -109,7 +109,7 @@ class Finetuner:
         self.augmentation = Augmentation(augment if augment.phase2 else Augment())
         plugin = cast("LossPlugin", resolved.loss.plugin)
         dim = int(network.embedding.units)
-        self.loss = loss_of(plugin, num_classes, dim, seed, settings.sampled_classes)
+        self.loss = loss_of(plugin, num_classes, dim, seed, settings.sampled)
         trained, weights = network.trainable_variables(whole=whole), self.loss.trainable_variables
         windows = windows_of(self.loss)
         self.descent = Descent(settings, trained, network.moments, weights, settings.proxies, windows)

@@ -124,7 +124,7 @@ class Classifier:
         self.batch_size = settings.batch_size
         dim = int(network.embedding.units)
         self.loss: Softmax | SampledSoftmax | PluginLoss
-        sampled = settings.sampled_classes
+        sampled = settings.sampled
         if plugin:
             self.loss = loss_of(plugin, num_classes, dim, 0, sampled)
         else:

@@ -106,7 +106,7 @@ def rehearsals_of(plan: Plan, trials: Iterable[Trial]) -> list[Rehearsal]:
     for phase in [*phases, *(entry.finetune for entry in losses)]:
         differing = (phase.proxies and phase.proxies.optimizer) if isinstance(phase, Finetune) else None
         for optimizer in (phase.optimizer, differing):
-            exchanges = phase.sampled_classes is not None and optimizer == (differing or phase.optimizer)
+            exchanges = phase.sampled is not None and optimizer == (differing or phase.optimizer)
             if optimizer and not optimizer.is_usual:
                 key = canonical(optimizer.model_dump())
                 exchanges = exchanges or (key in distinct and distinct[key].exchanges)

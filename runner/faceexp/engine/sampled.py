@@ -197,12 +197,12 @@ def is_sampled(plugin: LossPlugin, dim: int) -> bool:
     if not getattr(few, "per_class", 0):
         raise NotSampledError(
             "its weights for each identity are not made by faceexp.layers.proxy_layer, so sampled_classes cannot "
-            "exchange them; leave it out for this loss"
+            "exchange them; set it to false for this loss"
         )
     if [id(each) for each in of_classes] != [id(few.proxies)]:
         raise NotSampledError(
-            "it keeps more of each identity than its proxies, so sampled_classes cannot exchange it; leave it out for "
-            "this loss"
+            "it keeps more of each identity than its proxies, so sampled_classes cannot exchange it; set it to false "
+            "for this loss"
         )
     return True
 

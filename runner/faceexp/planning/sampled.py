@@ -25,20 +25,24 @@ def sample_issues(resolved: Resolved, labels: IntArray, parts: Sequence[Split]) 
     for loss in resolved.losses:
         pretrain, finetune, place = loss.entry.pretrain, loss.entry.finetune, ("losses", loss.entry.index)
         if pretrain.enabled and pretrain != experiment.pretrain:
-            phases.append(((*place, "pretrain"), pretrain, BatchSupply(pretrain.batch_size)))
-        is_shared = finetune == experiment.finetune
-        phases.append((("finetune",) if is_shared else (*place, "finetune"), finetune, loss.sampler.supply()))
+            own = pretrain.sampled != experiment.pretrain.sampled
+            path = (*place, "pretrain") if own else ("pretrain",)
+            phases.append((path, pretrain, BatchSupply(pretrain.batch_size)))
+        shared = experiment.finetune and experiment.finetune.sampled
+        own = finetune.sampled != shared
+        phases.append(((*place, "finetune") if own else ("finetune",), finetune, loss.sampler.supply()))
     for path, settings, supply in phases:
-        if settings.sampled_classes is None:
+        if settings.sampled is None:
             continue
-        size, most = sample_size(settings.sampled_classes, people), min(_most_identities(supply), people)
-        share = "" if settings.sampled_classes >= 1 else f"{settings.sampled_classes:g} of {people} identities are "
+        size, most = sample_size(settings.sampled, people), min(_most_identities(supply), people)
         if size < most:
-            message = f"{share}{size}, fewer than the {most} that a batch may show; use {most} at least"
-            yield Issue((*path, "sampled_classes"), message)
+            of_all = f"{settings.sampled:g} of {people} identities is {size}, which"
+            asked = of_all if settings.sampled < 1 else f"{size}"
+            message = f"{asked} is less than the {most} identities that a batch may show"
+            yield Issue((*path, "sampled_classes"), f"{message}; set it to {most} or more")
         elif size > people:
-            message = f"{size} is more than the {people} identities of the smallest training part; use a smaller number"
-            yield Issue((*path, "sampled_classes"), message)
+            message = f"{size} is more than the {people} identities of the smallest training part"
+            yield Issue((*path, "sampled_classes"), f"{message}; set it to less")
 
 
 def _most_identities(supply: BatchSupply) -> int:
