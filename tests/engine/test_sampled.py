@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+import faceexp
 from faceexp.contract import BatchNeeds, BatchSupply, Distance, LossContext, LossPlugin, SamplerPlugin
 from faceexp.engine import finetune, network, pretrain
 from faceexp.engine.backend import tensorflow
@@ -282,7 +283,7 @@ def test_a_loss_without_rows_for_each_identity_keeps_its_weights(tuner_of):
     plugin: Any = discover().configure("loss", "manifold", {"K": 5}).plugin
     _, tuner = tuner_of(plugin, sampled_classes=12)
     assert tuner.loss.function.proxies.shape == (5, DIM)
-    assert tuner.classes.variables == ()
+    assert tuner.classes.variables == []
 
 
 @pytest.mark.parametrize("loss", [None, "arcface"])
@@ -321,3 +322,34 @@ def test_weights_are_built_for_a_sample_and_drawn_once_for_all(tuner_of, monkeyp
     assert max(rows for rows, _ in drawn if rows != PEOPLE) == 12
     whole = build_loss(Pull(), PEOPLE, DIM, 0)
     np.testing.assert_array_equal(tuner.classes.variables[0].numpy().reshape(PEOPLE, DIM), whole.proxies.numpy())
+
+
+END_TO_END = """
+[pretrain]
+epochs = 1
+batch_size = 4
+sampled_classes = 5
+[finetune]
+steps = 10
+validate_every = 5
+sampled_classes = 0.75
+"""
+
+
+def test_a_run_with_samples_in_both_phases_gives_the_same_numbers_whatever_ran_before(
+    small_spec, face_folder, tmp_path
+):
+    """Eight people are trained on: 5 of them at a time in phase 1, 6 in phase 2. Models hold no class weights."""
+    text = small_spec("sampled", face_folder, "arcface", "soft_triple").replace("seeds = [0, 1]", "seeds = [0]")
+    before, rest = text.split("[pretrain]")
+    (tmp_path / "spec.toml").write_text(before + END_TO_END + rest[rest.index("[finetune.sampler]") :])
+    both = faceexp.load(tmp_path / "spec.toml").run(tmp_path / "both", store=tmp_path / "one")
+    alone = faceexp.load(tmp_path / "spec.toml", only=["soft_triple"]).run(tmp_path / "alone", store=tmp_path / "other")
+    values = {trial.label: trial for trial in both.trials}
+    (again,) = (trial for trial in alone.trials if trial.label == "soft_triple")
+    assert values["arcface"].status == values["soft_triple"].status == "ok"
+    assert again.metrics == values["soft_triple"].metrics
+    parameters = [values[label].budget.trainable_parameters for label in ("arcface", "soft_triple")]
+    assert parameters[1] - parameters[0] == (10 - 1) * 6 * 8  # numbers that a step changes
+    model = tensorflow().keras.models.load_model(next((both.folder / "models").glob("arcface*/*.keras")))
+    assert not [each.path for each in model.weights if "proxies" in each.path]

@@ -54,10 +54,13 @@ class Sampled(Protocol):
 class AllClasses:
     """Every step sees the weights of all identities: nothing is drawn, and nothing exchanged."""
 
-    variables: Sequence[Variable] = ()
+    @property
+    def variables(self) -> list[Variable]:
+        """Everything that is set anew for each training."""
+        return []
 
     def reset(self, seed: int) -> None:
-        """Start over."""
+        """Start over, once the optimiser has: with weights that are drawn anew."""
 
     def drawn(self, labels: IntArray, count: int) -> Targets:  # noqa: ARG002 - as SampledClasses
         """Return what goes into a compiled call in the place of labels."""
@@ -101,12 +104,12 @@ class SampledClasses(AllClasses):
         return tf.Variable(tf.zeros(shape), trainable=False)
 
     @property
-    def variables(self) -> list[Variable]:  # type: ignore[override]  # a property where there is nothing is a constant
-        """Everything that is set anew for each training."""
+    def variables(self) -> list[Variable]:
+        """The tables: of the weights, then of what the optimiser keeps of them."""
         return [table for table, _ in (*self._tables, *self._kept)]
 
     def reset(self, seed: int) -> None:
-        """Start over, once the optimiser has: with weights that are drawn anew."""
+        """Start over; see :class:`AllClasses`."""
         tf = tensorflow()
         self._random = np.random.default_rng(derive_seed("classes", seed))
         for (table, _), rows in zip(self._tables, self._loss.first_rows(seed, self._classes), strict=True):
