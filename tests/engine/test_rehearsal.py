@@ -23,6 +23,7 @@ from faceexp.engine.rehearsal import (
     without,
 )
 from faceexp.errors import InputError
+from faceexp.experiment.keras_optimizers import keras_optimizers
 from faceexp.experiment.optimization import Optimizer
 from faceexp.experiment.schema import Finetune, PluginRef, Pretrain
 from faceexp.layers import proxy_layer
@@ -259,14 +260,18 @@ class TestOptimizers:
         assert str(second).startswith("optimizer 'sgd' (weight_decay = 'much'): ")
 
     def test_one_whose_state_cannot_be_exchanged_is_no_fault_where_nothing_is(self, plan, tmp_path):
-        factored, exchanged = Optimizer(name="adafactor"), Optimizer(name="sgd")
+        """One keeps numbers of whole columns; the other begins with a copy of the weights."""
         arguments = plan, Store(tmp_path), lambda: None, lambda network: None, KeyboardInterrupt
-        assert perform(Rehearsal(optimizer=factored), *arguments).fault == ""
-        assert perform(Rehearsal(optimizer=exchanged, exchanges=True), *arguments).fault == ""
-        assert perform(Rehearsal(optimizer=factored, exchanges=True), *arguments).fault == (
-            "optimizer 'adafactor': it keeps numbers that belong to no single identity, so sampled_classes cannot "
-            "exchange them; choose another optimizer for the weights of the loss"
-        )
+        for name in ("adafactor", "schedulefreeadamw"):
+            optimizer = Optimizer(name=name)
+            assert perform(Rehearsal(optimizer=optimizer), *arguments).fault == ""
+            assert perform(Rehearsal(optimizer=optimizer, exchanges=True), *arguments).fault == (
+                f"optimizer {name!r}: sampled_classes needs one that keeps, for each weight, numbers which begin alike for "
+                "all weights; choose another optimizer for the weights of the loss"
+            )
+        for name in keras_optimizers().keys() - {"adafactor", "schedulefreeadamw"}:
+            exchanged = Rehearsal(optimizer=Optimizer(name=name), exchanges=True)
+            assert perform(exchanged, *arguments).fault == ""
 
     def test_each_that_is_used_is_tried_once(self, plan):
         (loss,) = plan.resolved.losses

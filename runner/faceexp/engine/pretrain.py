@@ -64,9 +64,10 @@ class SampledSoftmax:
     """
 
     def __init__(self, size: int, dim: int) -> None:
-        tf = tensorflow()
+        keras = tensorflow().keras
         self.size = size
-        self.windows = [tf.Variable(tf.zeros(shape)) for shape in ((size, dim), (size,))]
+        # Each step fills them anew. They are not all alike, so that an optimiser shows if it begins with the weights.
+        self.windows = [keras.Variable(first_kernel(dim, size, seed=0).T), keras.Variable(np.zeros(size, np.float32))]
         self.trainable_variables = self.weights = self.variables = self.windows
 
     def __call__(self, labels: Tensor, hidden: Tensor) -> Tensor:

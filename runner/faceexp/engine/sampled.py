@@ -82,7 +82,8 @@ class SampledClasses(AllClasses):
         classes: Number of training people.
 
     Raises:
-        NotSampledError: The optimiser keeps something of the windows that is neither a number nor of their shape.
+        NotSampledError: What the optimiser keeps of the windows is neither a number nor of their shape, or begins with
+            the weights themselves.
     """
 
     def __init__(self, loss: Sampled, descent: Descent, classes: int) -> None:
@@ -90,10 +91,10 @@ class SampledClasses(AllClasses):
         self._random = np.random.default_rng(0)
         shapes = [tuple(window.shape) for window in loss.windows]
         kept = [variable for variable in descent.kept_of_sampled if tuple(variable.shape)]
-        if any(tuple(variable.shape) not in shapes for variable in kept):
+        if any(tuple(variable.shape) not in shapes or np.ptp(np.asarray(variable)) for variable in kept):
             raise NotSampledError(
-                "it keeps numbers that belong to no single identity, so sampled_classes cannot exchange them; choose "
-                "another optimizer for the weights of the loss"
+                "sampled_classes needs one that keeps, for each weight, numbers which begin alike for all weights; "
+                "choose another optimizer for the weights of the loss"
             )
         self._tables = [(self._table(window), window) for window in loss.windows]
         self._kept = [(self._table(variable), variable) for variable in kept]
