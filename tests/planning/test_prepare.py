@@ -566,6 +566,31 @@ def test_a_sample_of_identities_holds_a_batch_and_no_more_than_there_are(plan):
     }
 
 
+def test_a_sample_is_checked_in_every_training_part(plan):
+    """Five folds of 12 people leave 7 or 8 to train on, and a batch of 12 images may show all of them."""
+    sampler = PluginRef(plugin="own")
+
+    def planned_with(sampled):
+        return plan(
+            sampler=Promising(size=12, classes=1),
+            protocol=Protocol(kind="open_set", folds=5),
+            finetune=Finetune(sampler=sampler, steps=1, validate_every=1, sampled_classes=sampled),
+        )
+
+    parts = planned_with(None).splits
+    people = [len(np.unique(part.train)) // 6 for part in parts]
+    assert min(people) < max(people)
+    with pytest.raises(
+        UnplannableError, match=f"^{min(people)} is less than the {max(people)} identities that a batch"
+    ):
+        planned_with(min(people))
+    with pytest.raises(
+        UnplannableError, match=f"^{max(people)} is more than the {min(people)} identities of the small"
+    ):
+        planned_with(max(people))
+    assert planned_with(0.99)
+
+
 def test_a_schedule_that_names_a_step_after_the_last_one(plan):
     """48 images make 12 steps of 4 in an epoch; shares of them always fit."""
     given = {"epochs": 2, "batch_size": 4}

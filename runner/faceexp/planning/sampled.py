@@ -16,8 +16,8 @@ from faceexp.values import Resolved
 
 
 def sample_issues(resolved: Resolved, labels: IntArray, parts: Sequence[Split]) -> Iterator[Issue]:
-    """Yield what is wrong with each ``sampled_classes``; the smallest training part decides."""
-    people = min(len(np.unique(labels[part.train])) for part in parts)
+    """Yield what is wrong with each ``sampled_classes``, in one of the training parts."""
+    counts = sorted({len(np.unique(labels[part.train])) for part in parts})
     experiment = resolved.experiment
     phases: list[tuple[KeyPath, Optimization, BatchSupply]] = []
     if experiment.pretrain.enabled:
@@ -26,23 +26,28 @@ def sample_issues(resolved: Resolved, labels: IntArray, parts: Sequence[Split]) 
         pretrain, finetune, place = loss.entry.pretrain, loss.entry.finetune, ("losses", loss.entry.index)
         if pretrain.enabled and pretrain != experiment.pretrain:
             own = pretrain.sampled != experiment.pretrain.sampled
-            path = (*place, "pretrain") if own else ("pretrain",)
-            phases.append((path, pretrain, BatchSupply(pretrain.batch_size)))
+            phases.append(((*place, "pretrain") if own else ("pretrain",), pretrain, BatchSupply(pretrain.batch_size)))
         shared = experiment.finetune and experiment.finetune.sampled
         own = finetune.sampled != shared
         phases.append(((*place, "finetune") if own else ("finetune",), finetune, loss.sampler.supply()))
     for path, settings, supply in phases:
         if settings.sampled is None:
             continue
-        size, most = sample_size(settings.sampled, people), min(_most_identities(supply), people)
-        if size < most:
-            of_all = f"{settings.sampled:g} of {people} identities is {size}, which"
-            asked = of_all if settings.sampled < 1 else f"{size}"
-            message = f"{asked} is less than the {most} identities that a batch may show"
-            yield Issue((*path, "sampled_classes"), f"{message}; set it to {most} or more")
-        elif size > people:
-            message = f"{size} is more than the {people} identities of the smallest training part"
-            yield Issue((*path, "sampled_classes"), f"{message}; set it to less")
+        # The first part that is too small or too large says enough.
+        wrong = (_mistake(settings.sampled, people, _most_identities(supply)) for people in counts)
+        if message := next(filter(None, wrong), ""):
+            yield Issue((*path, "sampled_classes"), message)
+
+
+def _mistake(sampled: float, people: int, most: int) -> str:
+    """Return what is wrong with a sample of so many people, if a batch shows at most so many; or an empty text."""
+    size, most = sample_size(sampled, people), min(most, people)
+    if size > people:
+        return f"{size} is more than the {people} identities of the smallest training part; set it to less"
+    if size < most:
+        asked = f"{sampled:g} of {people} identities is {size}, which" if sampled < 1 else f"{size}"
+        return f"{asked} is less than the {most} identities that a batch may show; set it to {most} or more"
+    return ""
 
 
 def _most_identities(supply: BatchSupply) -> int:
