@@ -38,6 +38,7 @@ HASHED = {
         "engine/optimizer.py",
         "engine/pretrain.py",
         "engine/rehearsal.py",
+        "engine/sampled.py",
         "engine/schedule.py",
         "engine/shared.py",
         "engine/steps.py",

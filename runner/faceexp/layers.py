@@ -51,7 +51,9 @@ def proxy_layer(
         function: ``(labels, embeddings, proxies, *scalars) -> scalar``; with ``moving``,
             ``(labels, embeddings, proxies, *scalars, moving) -> (scalar, next value of moving)``.
         per_class: Proxies for each class.
-        proxies: How many proxies there are, if they do not stand for classes.
+        proxies: How many proxies there are, if they do not stand for classes. If they do, the engine may let a step see
+            those of a few classes (``sampled_classes`` in a file): ``num_classes`` is how many a step sees, and labels
+            count these.
         scalars: First values of trainable numbers.
         moving: Shape of a weight that is not trained, such as a moving average, and that every call replaces; it
             starts with zeros.
@@ -59,7 +61,10 @@ def proxy_layer(
             describes it.
     """
     rows = ctx.num_classes * per_class if proxies is None else proxies
-    return _layer("proxy_layer", ctx, function, rows=rows, scalars=scalars, moving=moving, random=random)
+    per_class = per_class if proxies is None else 0
+    return _layer(
+        "proxy_layer", ctx, function, rows=rows, per_class=per_class, scalars=scalars, moving=moving, random=random
+    )
 
 
 def scalar_layer(ctx: LossContext, function: Callable[..., Any], scalars: Sequence[float]) -> LossFunction:
@@ -97,6 +102,7 @@ def _layer(
     function: Callable[..., Any],
     *,
     rows: int = 0,
+    per_class: int = 0,
     scalars: Sequence[float] = (),
     moving: Sequence[int] | None = None,
     random: bool = False,
@@ -110,9 +116,11 @@ def _layer(
             # Whatever the precision of the network, a loss is computed in float32: Keras turns embeddings into it.
             super().__init__(name=name, dtype="float32")
             self.proxies = self.moving = self.seeds = None
+            # How many rows of the proxies belong to each class; 0 where they stand for none.
+            self.per_class = per_class
+            self.drawn = keras.initializers.RandomNormal(stddev=ctx.embedding_dim**-0.5, seed=ctx.seed)
             if rows:
-                drawn = keras.initializers.RandomNormal(stddev=ctx.embedding_dim**-0.5, seed=ctx.seed)
-                self.proxies = self.add_weight(name="proxies", shape=(rows, ctx.embedding_dim), initializer=drawn)
+                self.proxies = self.add_weight(name="proxies", shape=(rows, ctx.embedding_dim), initializer=self.drawn)
             self.scalars = [
                 self.add_weight(name=f"scalar_{number}", shape=(), initializer=keras.initializers.Constant(value))
                 for number, value in enumerate(scalars)
@@ -123,6 +131,11 @@ def _layer(
                 # Its state is no weight; the engine sets it anew for each training, as that of Keras' own layers.
                 self.seeds = keras.random.SeedGenerator(ctx.seed)
             self.built = True
+
+        def first_proxies(self, classes: int) -> tf.Tensor:
+            """Return the first values of the proxies of so many classes."""
+            first: tf.Tensor = self.drawn((classes * per_class, ctx.embedding_dim), dtype="float32")
+            return first
 
         def call(self, labels: tf.Tensor, embeddings: tf.Tensor) -> Any:  # noqa: ANN401 - what the function gives
             weights = (self.proxies, *self.scalars, self.moving)

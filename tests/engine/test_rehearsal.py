@@ -23,6 +23,7 @@ from faceexp.engine.rehearsal import (
     without,
 )
 from faceexp.errors import InputError
+from faceexp.experiment.keras_optimizers import keras_optimizers
 from faceexp.experiment.optimization import Optimizer
 from faceexp.experiment.schema import Finetune, PluginRef, Pretrain
 from faceexp.layers import proxy_layer
@@ -258,17 +259,32 @@ class TestOptimizers:
         assert str(first) == line
         assert str(second).startswith("optimizer 'sgd' (weight_decay = 'much'): ")
 
+    def test_one_whose_state_cannot_be_exchanged_is_no_fault_where_nothing_is(self, plan, tmp_path):
+        """One keeps numbers of whole columns; the other begins with a copy of the weights."""
+        arguments = plan, Store(tmp_path), lambda: None, lambda network: None, KeyboardInterrupt
+        for name in ("adafactor", "schedulefreeadamw"):
+            optimizer = Optimizer(name=name)
+            assert perform(Rehearsal(optimizer=optimizer), *arguments).fault == ""
+            assert perform(Rehearsal(optimizer=optimizer, exchanges=True), *arguments).fault == (
+                f"optimizer {name!r}: sampled_classes needs one that keeps, for each weight, numbers which begin alike for "
+                "all weights; choose another optimizer for the weights of the loss"
+            )
+        for name in keras_optimizers().keys() - {"adafactor", "schedulefreeadamw"}:
+            exchanged = Rehearsal(optimizer=Optimizer(name=name), exchanges=True)
+            assert perform(exchanged, *arguments).fault == ""
+
     def test_each_that_is_used_is_tried_once(self, plan):
         (loss,) = plan.resolved.losses
         sgd, lion = {"name": "sgd"}, {"name": "lion"}
-        finetune = loss.entry.finetune.model_dump() | {"optimizer": sgd, "proxies": {"optimizer": lion}}
+        own = {"optimizer": sgd, "proxies": {"optimizer": lion}, "sampled_classes": 6}
+        finetune = loss.entry.finetune.model_dump() | own
         pretrain = loss.entry.pretrain.model_dump() | {"optimizer": sgd}
         update = {"finetune": Finetune.model_validate(finetune), "pretrain": Pretrain.model_validate(pretrain)}
         trial = dataclasses.replace(
             plan.trials[0], loss=dataclasses.replace(loss, entry=loss.entry.model_copy(update=update))
         )
-        names = [each.optimizer.name for each in rehearsals_of(plan, [trial, trial]) if each.optimizer]
-        assert names == ["sgd", "lion"]
+        tried = [each for each in rehearsals_of(plan, [trial, trial]) if each.optimizer]
+        assert [(each.optimizer.name, each.exchanges) for each in tried] == [("sgd", False), ("lion", True)]
 
 
 class Proxies(LossPlugin):
@@ -344,6 +360,69 @@ class TestPhase1:
         assert [each.fault for each in faults(Proxies())] == ["", ""]
         with pytest.raises(InputError, match="^the loss of row 'mine' has no weights, so its finetune.proxies changes"):
             refused(faults(Proxies(weightless=True)), lambda event: None)
+
+
+class TestSampledClasses:
+    @pytest.fixture
+    def faults(self, planned, tmp_path_factory, tmp_path):
+        """``faults(loss, shared, own, phase 1)``: what comes of the rehearsal of a row, with samples as given."""
+
+        def call(loss, *, shared=None, own=None, phase1=None):
+            shares = [
+                Finetune.model_validate({**SERVED, "steps": 5, "sampled_classes": each}) for each in (shared, own)
+            ]
+            pretrain = Pretrain(epochs=2, batch_size=12, loss=PluginRef(plugin="classifier"), sampled_classes=phase1)
+            entries = {"mine": {"finetune": shares[1]}}
+            rest = {"finetune": shares[0], "entries": entries, "classifier": loss, "pretrain": pretrain}
+            plan = planned(tmp_path_factory.mktemp("plan"), {"mine": loss}, **rest)
+            arguments = plan, Store(tmp_path), lambda: None, lambda network: None, KeyboardInterrupt
+            return [perform(each, *arguments).fault for each in rehearsals_of(plan, plan.trials)]
+
+        return call
+
+    def test_a_loss_with_proxies_is_called_with_those_of_a_few(self, faults):
+        assert faults(Proxies(), own=5, phase1=8) == ["", "", ""]
+
+    def test_a_loss_without_is_no_fault_where_the_sample_is_for_all_rows(self, faults):
+        assert faults(Numbered(), shared=5, own=5)[2] == ""
+        assert faults(Numbered(), shared=5, own=6)[2] == (
+            "the loss of row 'mine' has no weights for each identity, so its finetune.sampled_classes changes nothing"
+        )
+        assert faults(Numbered(), phase1=8)[1] == (
+            "loss 'classifier' has no weights for each identity, so pretrain.sampled_classes changes nothing"
+        )
+
+    def test_one_that_keeps_more_of_each_identity_ends_the_run_in_one_line(self, faults):
+        line = (
+            "it keeps more of each identity than its proxies, so sampled_classes cannot exchange it; set it to false for "
+            "this loss"
+        )
+        assert faults(Counting(), shared=5, own=5, phase1=8) == [
+            "",
+            f"loss 'classifier': {line}",
+            f"loss 'mine': {line}",
+        ]
+
+
+class Numbered(Proxies):
+    """Pulls all embeddings to the same few points."""
+
+    def build(self, ctx):
+        tf = tensorflow()
+        return proxy_layer(ctx, lambda _, x, points: tf.reduce_mean(tf.square(x[:, None] - points[None])), proxies=3)
+
+
+class Counting(Proxies):
+    """Pulls embeddings to a point for each person, and counts how often it has seen whom."""
+
+    def build(self, ctx):
+        tf = tensorflow()
+
+        def counting(labels, embeddings, proxies, seen):
+            value = tf.reduce_mean(tf.square(embeddings - tf.gather(proxies, labels)))
+            return value, seen + tf.reduce_sum(tf.one_hot(labels, ctx.num_classes), axis=0)
+
+        return proxy_layer(ctx, counting, moving=[ctx.num_classes])
 
 
 SERVED = {"sampler": {"plugin": "balanced", "options": {"classes_per_batch": 4, "images_per_class": 2}}}

@@ -116,6 +116,11 @@ REFUSED = {
     ),
     'schedule = { kind = "cosine", factor = 0.1 }': 'finetune.schedule: factor belongs to kind = "step", not to cosine',
     "schedule = { warmpu = 5 }": "finetune.schedule.warmpu: unknown key; did you mean 'warmup'?",
+    "sampled_classes = 0": "finetune.sampled_classes: must be greater than 0, not 0",
+    "sampled_classes = true": "finetune.sampled_classes: must be a number, not True",
+    "sampled_classes = 1.5": (
+        "finetune.sampled_classes: must be a share of all identities below 1, or a whole number of identities (is 1.5)"
+    ),
     "clip_norm = 0": "finetune.clip_norm: must be greater than 0, not 0",
     "proxies = { learning_rat = 1.0 }": "finetune.proxies.learning_rat: unknown key; did you mean 'learning_rate'?",
     'proxies = { optimizer = { name = "sgd", lr = 1 } }': (
@@ -136,7 +141,12 @@ def test_what_stands_beside_the_optimizer_is_no_option_of_it(key: str) -> None:
     assert mistake == f"x.toml:9: finetune.optimizer.{key}: {NOT_TAKEN[key]}"
 
 
+EMA = 'optimizer = { name = "adam", use_ema = true, ema_overwrite_frequency = 5 }'
 TOGETHER = {
+    f"sampled_classes = 0.1\nproxies = {{ {EMA} }}": (
+        "has sampled_classes and an optimizer with use_ema, which changes weights every few steps, when others take part; "
+        "leave one of them out"
+    ),
     "clip_norm = 1\nclip_value = 1": "has clip_norm and clip_value; choose one of them",
     'schedule = { kind = "step", milestones = [100] }': "schedule names step 100, and there are 100 steps",
     "schedule = { warmup = 200 }": "schedule names step 200, and there are 100 steps",
@@ -154,6 +164,21 @@ def test_what_is_wrong_only_together_with_a_losss_own_keys_is_told_there() -> No
     )
     found = mistakes("schedule = { warmup = 60 }", base)
     assert found == ["x.toml:5: losses[0].finetune: schedule names step 60, and there are 50 steps"]
+
+
+def test_a_sample_of_classes_is_for_weights_of_the_loss_whose_optimizer_may_be_another() -> None:
+    assert settings(f"{EMA}\nsampled_classes = 0.1\nproxies = {{ optimizer = {{ name = 'sgd' }} }}").sampled == 0.1
+
+
+def test_a_loss_may_be_trained_without_the_sample_that_all_have_and_the_file_that_is_written_means_the_same() -> None:
+    own = '{ plugin = "push", finetune = { sampled_classes = false } }'
+    experiment = parsed(
+        "sampled_classes = 50", BASE.replace('[{ plugin = "pull" }]', f'[{{ plugin = "pull" }}, {own}]')
+    )
+    assert [entry.finetune.sampled for entry in experiment.losses] == [50.0, None]
+    again, _, _ = parse.parse(toml.parse_text(toml.dump(experiment), "spec.toml"))
+    assert again is not None
+    assert again.losses == experiment.losses
 
 
 def test_a_loss_has_an_optimizer_of_its_own_and_the_file_that_is_written_means_the_same() -> None:

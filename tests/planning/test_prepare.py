@@ -533,6 +533,64 @@ def test_batches_of_more_people_than_there_are(plan):
         assert caught.value.issues[0].path == ("finetune", "sampler")
 
 
+def test_a_sample_of_identities_holds_a_batch_and_no_more_than_there_are(plan):
+    """8 people to train on; a batch of 4 images of which 2 show one person shows 3 people at most."""
+
+    def planned_with(pretrain=8, finetune=3):
+        sampler = PluginRef(plugin="own")
+        return plan(
+            sampler=Promising(classes=1, images_per_class=2),
+            pretrain=Pretrain(epochs=1, batch_size=12, sampled_classes=pretrain),
+            finetune=Finetune(sampler=sampler, steps=1, validate_every=1, sampled_classes=finetune),
+        )
+
+    def mistakes(**sampled):
+        with pytest.raises(UnplannableError) as caught:
+            planned_with(**sampled)
+        return {issue.path: issue.message for issue in caught.value.issues}
+
+    for sampled in ({}, {"pretrain": None}, {"finetune": 8}, {"finetune": 0.4}):
+        assert planned_with(**sampled)
+    assert mistakes(pretrain=7, finetune=2) == {
+        ("pretrain", "sampled_classes"): "7 is less than the 8 identities that a batch may show; set it to 8 or more",
+        ("finetune", "sampled_classes"): "2 is less than the 3 identities that a batch may show; set it to 3 or more",
+    }
+    assert mistakes(finetune=0.2) == {
+        (
+            "finetune",
+            "sampled_classes",
+        ): "0.2 of 8 identities is 2, which is less than the 3 identities that a batch may show; set it to 3 or more"
+    }
+    assert mistakes(finetune=9) == {
+        ("finetune", "sampled_classes"): "9 is more than the 8 identities of the smallest training part; set it to less"
+    }
+
+
+def test_a_sample_is_checked_in_every_training_part(plan):
+    """Five folds of 12 people leave 7 or 8 to train on, and a batch of 12 images may show all of them."""
+    sampler = PluginRef(plugin="own")
+
+    def planned_with(sampled):
+        return plan(
+            sampler=Promising(size=12, classes=1),
+            protocol=Protocol(kind="open_set", folds=5),
+            finetune=Finetune(sampler=sampler, steps=1, validate_every=1, sampled_classes=sampled),
+        )
+
+    parts = planned_with(None).splits
+    people = [len(np.unique(part.train)) // 6 for part in parts]
+    assert min(people) < max(people)
+    with pytest.raises(
+        UnplannableError, match=f"^{min(people)} is less than the {max(people)} identities that a batch"
+    ):
+        planned_with(min(people))
+    with pytest.raises(
+        UnplannableError, match=f"^{max(people)} is more than the {min(people)} identities of the small"
+    ):
+        planned_with(max(people))
+    assert planned_with(0.99)
+
+
 def test_a_schedule_that_names_a_step_after_the_last_one(plan):
     """48 images make 12 steps of 4 in an epoch; shares of them always fit."""
     given = {"epochs": 2, "batch_size": 4}

@@ -27,7 +27,8 @@ class LossContext:
     """What a loss may know when it is built.
 
     Attributes:
-        num_classes: Number of training identities; labels are ``0..num_classes-1``.
+        num_classes: Number of training identities; labels are ``0..num_classes-1``. Where a file samples identities, it
+            is how many take part in a step, and labels count these.
         embedding_dim: Width of the embedding.
         seed: For the initial values of the loss's own weights and of what it draws random numbers from, and for nothing
             else: the compiled training step is shared by all seeds of one loss, which differ in these values alone. A

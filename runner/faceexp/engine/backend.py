@@ -110,7 +110,7 @@ def many_steps(step: Callable[..., Tensor], chunk: int) -> Callable[..., Tensor]
 
     - ``source``: the inputs (N, ...) that batches are rows of;
     - ``index``: which rows each batch consists of, int32 (chunk, B);
-    - ``labels``: the labels of each batch, int32 (chunk, B);
+    - ``labels``: the labels of each batch, int32 (chunk, B), or a tuple of what a step needs in their place;
     - ``mean`` and ``deviation``: what images are normalised with;
     - ``count``: how many of the ``chunk`` batches to use.
 
@@ -125,7 +125,7 @@ def many_steps(step: Callable[..., Tensor], chunk: int) -> Callable[..., Tensor]
     def steps(source: Tensor, index: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor, count: Tensor) -> Tensor:
         def body(number: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
             rows = tf.gather(source, tf.gather(index, number))
-            value = step(rows, tf.gather(labels, number), mean, deviation)
+            value = step(rows, tf.nest.map_structure(lambda each: tf.gather(each, number), labels), mean, deviation)
             return number + 1, tf.tensor_scatter_nd_update(losses, [[number]], [tf.cast(value, tf.float32)])
 
         return tf.while_loop(lambda number, _: number < count, body, (tf.constant(0), tf.zeros(chunk)))[1]

@@ -12,10 +12,13 @@ from faceexp.engine.backend import Variable, compiled, derive_seed, standard, te
 from faceexp.engine.borders import PluginValueError, scalar, take, unseeded_draws
 from faceexp.engine.descent import Descent
 from faceexp.engine.failures import explained, place_of_function
-from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
+from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, trained_by, weights_of
+from faceexp.engine.pretrain import SampledSoftmax
+from faceexp.engine.sampled import NotSampledError, SampledClasses, is_sampled
 from faceexp.engine.shared import training_labels
-from faceexp.experiment.optimization import Optimization, Optimizer
+from faceexp.experiment.optimization import Optimization, Optimizer, sample_size
 from faceexp.experiment.schema import PluginRef, Pretrain
+from faceexp.registry.combined import CombinedLoss
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Inputs, digest
 from faceexp.values import Plan, ResolvedLoss
@@ -33,7 +36,7 @@ class OtherFaultError(Exception):
 
 
 class WeightlessError(Exception):
-    """A loss has no weights, and the file asks for something that needs them."""
+    """A loss has no weights, or none that could be sampled, and the file asks for something that needs them."""
 
 
 class PlacedError(PluginValueError):
@@ -58,22 +61,35 @@ def _wants_weights(resolved: ResolvedLoss, plan: Plan) -> bool:
     return bool(resolved.entry.finetune.proxies) and resolved.entry.finetune.proxies != (shared and shared.proxies)
 
 
+def _wants_sample(resolved: ResolvedLoss, plan: Plan) -> bool:
+    """Return whether a row samples its own identities' weights; a loss of all rows may have none of these."""
+    sampled, shared = resolved.entry.finetune.sampled, plan.resolved.experiment.finetune
+    return sampled is not None and sampled != (shared and shared.sampled)
+
+
 def determines(resolved: ResolvedLoss, plan: Plan) -> Inputs:
     """Return everything that determines what comes of the rehearsal of a loss."""
     phase1 = own_phase1(resolved, plan)
-    classifier = {"classifier": [classifier_of(phase1, plan).identity, phase1.batch_size]} if phase1 else {}
+    classifier = {"classifier": [classifier_of(phase1, plan).identity, *_of_phase1(phase1)]} if phase1 else {}
+    sampled = resolved.entry.finetune.sampled
+    sample = {} if sampled is None else {"sampled": [sampled, _wants_sample(resolved, plan)]}
     return {
         "loss": resolved.loss.identity,
         "sampler": resolved.sampler.identity,
         "wants_weights": _wants_weights(resolved, plan),
         **classifier,
+        **sample,
         **_of_all(plan),
     }
 
 
 def determines_phase1(phase1: Pretrain, plan: Plan) -> Inputs:
     """Return everything that determines what comes of the rehearsal of the loss of a phase 1."""
-    return {"phase1": [classifier_of(phase1, plan).identity, phase1.batch_size], **_of_all(plan)}
+    return {"phase1": [classifier_of(phase1, plan).identity, *_of_phase1(phase1)], **_of_all(plan)}
+
+
+def _of_phase1(phase1: Pretrain) -> list[float]:
+    return [each for each in (phase1.batch_size, phase1.sampled) if each is not None]
 
 
 def _of_all(plan: Plan) -> Inputs:
@@ -104,9 +120,15 @@ def rehearse(resolved: ResolvedLoss, plan: Plan) -> tuple[str, ...]:
         rows = take(batches, BATCHES, supply, labels, str(sampler.installed))[0]
     except BaseException as error:
         raise OtherFaultError(resolved.sampler) from error
-    weights, unseeded = _drawn_parts(resolved, labels[rows], plan)
+    sampled, label = resolved.entry.finetune.sampled, resolved.entry.label
+    is_exchanged = _exchanges(resolved.loss, sampled, plan)
+    weights, unseeded = _drawn_parts(resolved, labels[rows], plan, sampled if is_exchanged else None)
+    if not is_exchanged and _wants_sample(resolved, plan):
+        raise WeightlessError(
+            f"the loss of row {label!r} has no weights for each identity, so its finetune.sampled_classes changes "
+            "nothing"
+        )
     if not weights and _wants_weights(resolved, plan):
-        label = resolved.entry.label
         raise WeightlessError(f"the loss of row {label!r} has no weights, so its finetune.proxies changes nothing")
     phase1 = own_phase1(resolved, plan)
     if phase1 is None:
@@ -123,12 +145,17 @@ def classify(phase1: Pretrain, plan: Plan) -> tuple[str, ...]:
     """Call the loss of a phase 1 once, on random embeddings of random people; see :func:`rehearse`.
 
     Raises:
-        WeightlessError: It has no weights that are trained, so nothing would tell one person from another.
+        WeightlessError: It has no weights that are trained, so nothing would tell one person from another; or none for
+            each identity, where these are to be sampled.
     """
-    labels, loss = _labels(plan), classifier_of(phase1, plan)
-    weights, unseeded = _drawn(loss, np.random.default_rng(0).choice(labels, phase1.batch_size), plan)
+    labels, loss, name = _labels(plan), classifier_of(phase1, plan), classifier_of(phase1, plan).installed.name
+    if not (is_exchanged := _exchanges(loss, phase1.sampled, plan)) and phase1.sampled is not None:
+        raise WeightlessError(
+            f"loss {name!r} has no weights for each identity, so pretrain.sampled_classes changes nothing"
+        )
+    people, sampled = np.random.default_rng(0).choice(labels, phase1.batch_size), phase1.sampled
+    weights, unseeded = _drawn(loss, people, plan, sampled if is_exchanged else None)
     if not weights:
-        name = loss.installed.name
         raise WeightlessError(
             f"loss {name!r} has no weights, so it cannot classify in phase 1; name one that has, such as proxies, for "
             "pretrain.loss"
@@ -136,13 +163,15 @@ def classify(phase1: Pretrain, plan: Plan) -> tuple[str, ...]:
     return unseeded
 
 
-def _drawn_parts(resolved: ResolvedLoss, people: IntArray, plan: Plan) -> tuple[list[Variable], tuple[str, ...]]:
+def _drawn_parts(
+    resolved: ResolvedLoss, people: IntArray, plan: Plan, sampled: float | None
+) -> tuple[list[Variable], tuple[str, ...]]:
     """Return what :func:`_drawn` does, of all losses of a sum together, each of which is called by itself."""
     weights: list[Variable] = []
     unseeded: set[str] = set()
     for part in resolved.loss.parts:
         try:
-            of_part, draws = _drawn(part, people, plan)
+            of_part, draws = _drawn(part, people, plan, sampled)
         except Exception as error:
             if part is resolved.loss:
                 raise
@@ -152,10 +181,28 @@ def _drawn_parts(resolved: ResolvedLoss, people: IntArray, plan: Plan) -> tuple[
     return weights, tuple(sorted(unseeded))
 
 
-def _drawn(configured: ConfiguredPlugin, people: IntArray, plan: Plan) -> tuple[list[Variable], tuple[str, ...]]:
+def _exchanges(loss: ConfiguredPlugin | CombinedLoss, sampled: float | None, plan: Plan) -> bool:
+    """Return whether a loss has weights for each identity, which each step exchanges, if the file asks for that.
+
+    Raises:
+        WeightlessError: They cannot be exchanged.
+    """
+    try:
+        return sampled is not None and is_sampled(trained_by(loss), plan.resolved.experiment.trunk.embedding_dim)
+    except NotSampledError as error:
+        name = " + ".join(part.installed.name for part in loss.parts)
+        raise WeightlessError(f"loss {name!r}: {error}") from error
+
+
+def _drawn(
+    configured: ConfiguredPlugin, people: IntArray, plan: Plan, sampled: float | None
+) -> tuple[list[Variable], tuple[str, ...]]:
     """Return the weights of a loss that are trained, and its draws without a seed, after its step was drawn once."""
     tf = tensorflow()
     classes, dim = int(_labels(plan).max()) + 1, plan.resolved.experiment.trunk.embedding_dim
+    if sampled is not None:
+        classes = sample_size(sampled, classes)
+        people = people % classes
     loss = build_loss(cast("LossPlugin", configured.plugin), classes, dim, derive_seed("rehearsal"))
     drawn = np.random.default_rng(0).normal(size=(len(people), dim)).astype(np.float32)
 
@@ -182,8 +229,13 @@ def _drawn(configured: ConfiguredPlugin, people: IntArray, plan: Plan) -> tuple[
     return trainable_variables(loss), unseeded_draws(graph)
 
 
-def tried(optimizer: Optimizer) -> str:
-    """Return why Keras does not take an optimiser with its options; nothing where it does."""
+def tried(optimizer: Optimizer, *, exchanges: bool) -> str:
+    """Return why an optimiser cannot be used with its options; nothing where it can.
+
+    Args:
+        optimizer: Which Keras has to take.
+        exchanges: Whether what it keeps of class weights has to be exchanged from step to step.
+    """
     tf = tensorflow()
     try:
         with standard(derive_seed("rehearsal")):
@@ -191,10 +243,15 @@ def tried(optimizer: Optimizer) -> str:
             layer.build((None, 3))
             descent = Descent(Optimization(optimizer=optimizer), layer.trainable_variables, {})
             compiled(lambda: descent.apply([tf.ones((3, 2)), tf.ones(2)]))()
+            if exchanges:
+                softmax = SampledSoftmax(2, 5)
+                descent = Descent(Optimization(optimizer=optimizer), [], {}, softmax.windows, sampled=softmax.windows)
+                SampledClasses(softmax, descent, 3)
     except Exception as error:  # noqa: BLE001 - Keras raises whatever a wrong value leads to
         options = ", ".join(f"{key} = {value!r}" for key, value in optimizer.options.items())
         given = f" ({options})" if options else ""
-        return f"optimizer {optimizer.name!r}{given}: {explained(error)[1].removeprefix('ValueError: ')}"
+        reason = explained(error)[1].removeprefix("ValueError: ").removeprefix("NotSampledError: ")
+        return f"optimizer {optimizer.name!r}{given}: {reason}"
     return ""
 
 

@@ -19,6 +19,8 @@ class Descent:
         shared: Adam's moments of them; see :class:`Adam`.
         proxies: The weights of the loss that are trained.
         differing: What differs for these.
+        sampled: Which of these hold the rows of other identities at each step. They have an optimiser of their own, so
+            that what it keeps can be exchanged with them.
     """
 
     def __init__(
@@ -28,16 +30,21 @@ class Descent:
         shared: Mapping[int, Moments],
         proxies: Sequence[Variable] = (),
         differing: Proxies | None = None,
+        sampled: Sequence[Variable] = (),
     ) -> None:
-        self.trained = [*network, *proxies]
+        rest = [each for each in proxies if not any(each is window for window in sampled)]
+        self.trained = [*network, *rest, *sampled]
         self._steps = tensorflow().Variable(0.0, trainable=False)
         self._clip_norm, self._clip_value = settings.clip_norm, settings.clip_value
-        groups = [(settings, network), (_of_proxies(settings, differing), proxies)] if differing else []
+        of_loss = _of_proxies(settings, differing) if differing else settings
+        groups = [(settings, network), (of_loss, rest)] if differing else [(settings, [*network, *rest])]
         self._optimizers = [
             (len(variables), self._optimizer(each, variables, shared))
-            for each, variables in groups or [(settings, self.trained)]
+            for each, variables in (*groups, (of_loss, sampled))
             if variables
         ]
+        # What the optimiser of the sampled variables keeps.
+        self.kept_of_sampled = self._optimizers[-1][1].variables if sampled else []
 
     def _optimizer(
         self, settings: Optimization, variables: Sequence[Variable], shared: Mapping[int, Moments]

@@ -10,23 +10,21 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 
 from faceexp.arrays import FloatArray, IntArray
-from faceexp.contract import LossPlugin
 from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import Tensor, Variable, derive_seed, reseed, tensorflow
 from faceexp.engine.borders import take
 from faceexp.engine.descent import Descent
 from faceexp.engine.inputs import TrainingInputs
-from faceexp.engine.losses import PluginLoss, gradients_of
+from faceexp.engine.losses import gradients_of, trained_by
 from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.engine.pretrain import DivergedError
-from faceexp.engine.steps import Steps
+from faceexp.engine.sampled import classes_of, loss_of, windows_of
 from faceexp.experiment.schema import Augment, Finetune
-from faceexp.registry.combined import CombinedLoss
 from faceexp.values import Checkpoint, ResolvedLoss
 
 # Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
@@ -118,11 +116,12 @@ class Finetuner:
         settings = resolved.entry.finetune
         whole, on_images = settings.trainable == "all", needs_images(settings, augment)
         self.augmentation = Augmentation(augment if augment.phase2 else Augment())
-        loss = resolved.loss
-        plugin = loss if isinstance(loss, CombinedLoss) else cast("LossPlugin", loss.plugin)
-        self.loss = PluginLoss(plugin, num_classes, int(network.embedding.units), seed)
-        trained = network.trainable_variables(whole=whole)
-        self.descent = Descent(settings, trained, network.moments, self.loss.trainable_variables, settings.proxies)
+        dim = int(network.embedding.units)
+        self.loss = loss_of(trained_by(resolved.loss), num_classes, dim, seed, settings.sampled)
+        trained, weights = network.trainable_variables(whole=whole), self.loss.trainable_variables
+        windows = windows_of(self.loss)
+        self.descent = Descent(settings, trained, network.moments, weights, settings.proxies, windows)
+        self.classes = classes_of(self.loss, self.descent, num_classes)
         self.steps = settings.steps
 
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -139,12 +138,12 @@ class Finetuner:
         # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU. To compile takes
         # it as long as a thousand steps gain.
         xla = resolved.traits.xla and not on_images and (reused or settings.steps > FEW_STEPS)
-        self.made = Steps(step, CHUNK, self._variables, xla=xla)
+        self.made = self.classes.steps(step, CHUNK, self._variables, xla=xla)
 
     def _variables(self) -> list[Variable]:
         """Return the variables that :meth:`reset` sets."""
         of_training = [*self.descent.variables, *self.augmentation.variables]
-        return [*self.network.every_variable, *self.loss.variables, *of_training]
+        return [*self.network.every_variable, *self.loss.variables, *self.classes.variables, *of_training]
 
     def reset(self, weights: Weights, seed: int) -> None:
         """Start over: from the given weights, with the loss's own weights drawn anew and a fresh optimiser."""
@@ -153,6 +152,7 @@ class Finetuner:
         self.loss.reset(seed)
         self.augmentation.reset(derive_seed("augment", seed))
         self.descent.reset(self.steps)
+        self.classes.reset(seed)
 
     @property
     def trainable_parameters(self) -> int:
@@ -222,8 +222,9 @@ class Finetuner:
         chosen = take(batches, count, self.supply, labels, self.sampler)
         targets = np.zeros((length, chosen.shape[1]), np.int32)
         targets[:count] = labels[chosen]
+        drawn = self.classes.drawn(targets, count)
         source, places = inputs.read(chosen, length)
         # A tensor, since TensorFlow would compile the loop anew for each Python number.
         number = tensorflow().constant(count)
-        losses = self.made(source, places, targets, normalization.mean, normalization.deviation, number)
+        losses = self.made(source, places, drawn, normalization.mean, normalization.deviation, number)
         return np.asarray(losses.numpy()[:count])

@@ -10,6 +10,7 @@ from faceexp.contract import LossContext, LossPlugin
 from faceexp.engine.backend import LossCallable, Tensor, Variable, derive_seed, reseed, standard, tensorflow
 from faceexp.engine.borders import PluginValueError, handle_of, scalar
 from faceexp.registry.combined import CombinedLoss
+from faceexp.registry.installed import ConfiguredPlugin
 
 
 def build_loss(plugin: LossPlugin | CombinedLoss, num_classes: int, dim: int, seed: int) -> LossCallable:
@@ -33,6 +34,11 @@ def build_loss(plugin: LossPlugin | CombinedLoss, num_classes: int, dim: int, se
         if isinstance(loss, tf.keras.layers.Layer) and not loss.built:
             loss(tf.zeros(2, tf.int32), tf.zeros((2, dim)))
     return loss
+
+
+def trained_by(loss: ConfiguredPlugin | CombinedLoss) -> LossPlugin | CombinedLoss:
+    """Return what builds the loss of a row: its plugin, or the sum of several."""
+    return loss if isinstance(loss, CombinedLoss) else cast("LossPlugin", loss.plugin)
 
 
 class WeightedSum:

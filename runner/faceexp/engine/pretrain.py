@@ -14,7 +14,8 @@ from faceexp.engine.descent import Descent
 from faceexp.engine.inputs import FLIPPED, PLAIN, Views
 from faceexp.engine.losses import PluginLoss, gradients_of
 from faceexp.engine.network import Network, Normalization, Weights
-from faceexp.engine.steps import Steps
+from faceexp.engine.sampled import classes_of, loss_of, windows_of
+from faceexp.experiment.optimization import sample_size
 from faceexp.experiment.schema import Augment, Pretrain
 
 # Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
@@ -48,15 +49,50 @@ class Softmax:
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, self.layer(hidden)))
 
     def reset(self, seed: int) -> None:
-        """Draw the weights anew, as Keras does, but with a seed.
-
-        They are uniform, with a limit that keeps the variance from layer to layer (Glorot and Bengio, 2010).
-        """
+        """Draw the weights anew, as Keras does, but with a seed."""
         fan_in, classes = self.layer.kernel.shape
-        limit = np.sqrt(6.0 / (fan_in + classes))
-        kernel = np.random.default_rng(derive_seed("head", seed)).uniform(-limit, limit, (fan_in, classes))
-        self.layer.kernel.assign(kernel.astype(np.float32))
+        self.layer.kernel.assign(first_kernel(fan_in, classes, seed))
         self.layer.bias.assign(tensorflow().zeros_like(self.layer.bias))
+
+
+class SampledSoftmax:
+    """Softmax over the people who take part in a step, each of whom has a row of weights and a bias.
+
+    Args:
+        size: How many take part.
+        dim: Numbers per embedding.
+    """
+
+    def __init__(self, size: int, dim: int) -> None:
+        keras = tensorflow().keras
+        self.size = size
+        # Each step fills them anew. They are not all alike, so that an optimiser shows if it begins with the weights.
+        self.windows = [keras.Variable(first_kernel(dim, size, seed=0).T), keras.Variable(np.zeros(size, np.float32))]
+        self.trainable_variables = self.weights = self.variables = self.windows
+
+    def __call__(self, labels: Tensor, hidden: Tensor) -> Tensor:
+        """Return the mean cross-entropy of a batch, float32 ()."""
+        tf = tensorflow()
+        kernel, bias = self.windows
+        logits = tf.matmul(hidden, kernel, transpose_b=True) + bias
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+    def reset(self, seed: int) -> None:
+        """Start over: each step fills the windows anew."""
+
+    def first_rows(self, seed: int, classes: int) -> list[Tensor]:
+        """Return the first weights and biases of so many people: those of :class:`Softmax`."""
+        return [first_kernel(self.windows[0].shape[1], classes, seed).T, np.zeros(classes, np.float32)]
+
+
+def first_kernel(fan_in: int, classes: int, seed: int) -> FloatArray:
+    """Return the first weights of softmax, float32 (fan_in, classes).
+
+    They are uniform, with a limit that keeps the variance from layer to layer (Glorot and Bengio, 2010).
+    """
+    limit = np.sqrt(6.0 / (fan_in + classes))
+    drawn = np.random.default_rng(derive_seed("head", seed)).uniform(-limit, limit, (fan_in, classes))
+    return drawn.astype(np.float32)
 
 
 class Classifier:
@@ -88,13 +124,18 @@ class Classifier:
         self.augmentation = Augmentation(augment)
         self.batch_size = settings.batch_size
         dim = int(network.embedding.units)
-        self.loss: Softmax | PluginLoss = (
-            PluginLoss(plugin, num_classes, dim, seed=0) if plugin else Softmax(num_classes, dim)
-        )
+        self.loss: Softmax | SampledSoftmax | PluginLoss
+        sampled = settings.sampled
+        if plugin:
+            self.loss = loss_of(plugin, num_classes, dim, 0, sampled)
+        else:
+            self.loss = SampledSoftmax(sample_size(sampled, num_classes), dim) if sampled else Softmax(num_classes, dim)
         self.dropout = tf.keras.layers.Dropout(settings.dropout, seed=0)
         whole = settings.trainable != "head"
         trained = network.trainable_variables(whole=whole)
-        self.descent = Descent(settings, trained, network.moments, self.loss.trainable_variables)
+        weights, windows = self.loss.trainable_variables, windows_of(self.loss)
+        self.descent = Descent(settings, trained, network.moments, weights, sampled=windows)
+        self.classes = classes_of(self.loss, self.descent, num_classes)
 
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
@@ -110,12 +151,12 @@ class Classifier:
             return loss
 
         self.step = step
-        self.made = Steps(step, CHUNK, self._variables)
+        self.made = self.classes.steps(step, CHUNK, self._variables)
 
     def _variables(self) -> list[Variable]:
         """Return the variables that :meth:`reset` sets."""
         of_training = [*self.descent.variables, *self.augmentation.variables, *self.dropout.variables]
-        return [*self.network.every_variable, *self.loss.variables, *of_training]
+        return [*self.network.every_variable, *self.loss.variables, *self.classes.variables, *of_training]
 
     def reset(self, weights: Weights, seed: int, steps: int) -> None:
         """Start over: from the given weights, with a fresh head, a fresh optimiser and fresh random numbers.
@@ -130,6 +171,7 @@ class Classifier:
             state = self.dropout.seed_generator.state
             state.assign(np.array([derive_seed("dropout", seed), 0]).astype(state.dtype))
         self.descent.reset(steps)
+        self.classes.reset(seed)
 
     def run(
         self,
@@ -171,7 +213,8 @@ class Classifier:
             # A tensor, since TensorFlow would compile the loop anew for each Python number.
             number = tensorflow().constant(count)
             source = images.reshape(-1, *images.shape[2:])
-            losses = self.made(source, places, targets, normalization.mean, normalization.deviation, number)
+            drawn = self.classes.drawn(targets, count)
+            losses = self.made(source, places, drawn, normalization.mean, normalization.deviation, number)
             losses = losses.numpy()[:count]
             if not np.isfinite(losses).all():
                 raise DivergedError(f"phase 1: the loss is not finite at step {len(history) + 1}")

@@ -29,7 +29,7 @@ from faceexp.engine.failures import explained, place_of, place_of_function
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.baselines import PHASE1, UNTRAINED
 from faceexp.experiment.optimization import Optimizer
-from faceexp.experiment.schema import Pretrain
+from faceexp.experiment.schema import Finetune, Pretrain
 from faceexp.registry.guard import undisturbed
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Inputs, Store, StoreError, canonical
@@ -51,12 +51,14 @@ class Rehearsal:
         pretrained: A network to open.
         phase1: The phase 1 that rows share, whose loss is to be called.
         optimizer: An optimiser that the file names.
+        exchanges: Whether what it keeps of class weights is exchanged from step to step.
     """
 
     loss: ResolvedLoss | None = None
     pretrained: ResolvedPretrained | None = None
     phase1: Pretrain | None = None
     optimizer: Optimizer | None = None
+    exchanges: bool = False
 
     @property
     def label(self) -> str:
@@ -100,9 +102,15 @@ def rehearsals_of(plan: Plan, trials: Iterable[Trial]) -> list[Rehearsal]:
     baselines = {trial.baseline.key for trial in trials if trial.baseline}
     phases = [*(entry.pretrain for entry in losses), *([shared] if PHASE1.key in baselines else [])]
     phases = [phase for phase in phases if phase.enabled]
-    steps = [*phases, *(each for entry in losses for each in (entry.finetune, entry.finetune.proxies) if each)]
-    named = [each.optimizer for each in steps if each.optimizer and not each.optimizer.is_usual]
-    distinct = {canonical(optimizer.model_dump()): Rehearsal(optimizer=optimizer) for optimizer in named}
+    distinct: dict[str, Rehearsal] = {}
+    for phase in [*phases, *(entry.finetune for entry in losses)]:
+        differing = (phase.proxies and phase.proxies.optimizer) if isinstance(phase, Finetune) else None
+        for optimizer in (phase.optimizer, differing):
+            exchanges = phase.sampled is not None and optimizer == (differing or phase.optimizer)
+            if optimizer and not optimizer.is_usual:
+                key = canonical(optimizer.model_dump())
+                exchanges = exchanges or (key in distinct and distinct[key].exchanges)
+                distinct[key] = Rehearsal(optimizer=optimizer, exchanges=exchanges)
     classifies = any(phase.loss == shared.loss for phase in phases) and shared.loss
     return [
         *([Rehearsal()] if losses or {UNTRAINED.key, PHASE1.key} & baselines else []),
@@ -132,7 +140,7 @@ def perform(
     """
     unseeded: tuple[str, ...] = ()
     if rehearsal.optimizer:
-        return Rehearsed(rehearsal, tried(rehearsal.optimizer), wrong_input=True)
+        return Rehearsed(rehearsal, tried(rehearsal.optimizer, exchanges=rehearsal.exchanges), wrong_input=True)
     try:
         with undisturbed():
             if rehearsal.loss:

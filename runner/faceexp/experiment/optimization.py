@@ -10,8 +10,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import (
     AfterValidator,
     ConfigDict,
+    Discriminator,
     Field,
     SerializerFunctionWrapHandler,
+    Tag,
     ValidationError,
     model_serializer,
     model_validator,
@@ -19,6 +21,7 @@ from pydantic import (
 
 from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.errors import did_you_mean
+from faceexp.experiment.detect import OWN_TABLE
 from faceexp.experiment.keras_optimizers import Defaults, keras_optimizers
 from faceexp.experiment.messages import short
 from faceexp.experiment.table import Options, Table, refusal
@@ -152,11 +155,32 @@ class Schedule(Table):
         return [steps for steps in (self.warmup, *(self.milestones or ())) if steps >= 1]
 
 
+def _share_or_number(value: float) -> float:
+    if value >= 1 and value != int(value):
+        raise ValueError("must be a share of all identities below 1, or a whole number of identities")
+    return value
+
+
+# Of identities: below 1 a share of all, from 1 on a number. With false, a row has no sample where the others have one.
+Sample = Annotated[float, Field(gt=0, le=LARGEST_NUMBER), AfterValidator(_share_or_number)]
+MaybeSample = Annotated[
+    Annotated[Literal[False], Tag("none")] | Annotated[Sample, Tag(OWN_TABLE)],
+    Discriminator(lambda given: "none" if given is False else OWN_TABLE),
+]
+# Options of Keras that do something every few steps, when most rows of a sample have been exchanged for others.
+EVERY_FEW_STEPS = ("use_ema", "gradient_accumulation_steps")
+
+
+def sample_size(sampled: float, classes: int) -> int:
+    """Return how many identities take part in each step, of those that there are."""
+    return round(sampled * classes) if sampled < 1 else int(sampled)
+
+
 class Optimization(Table):
     """What every phase of training says of its steps."""
 
     # Keys that older files do not have: a run's folder is named after a digest of the file, as in Protocol.
-    later: ClassVar[tuple[str, ...]] = ("optimizer", "schedule", "clip_norm", "clip_value")
+    later: ClassVar[tuple[str, ...]] = ("optimizer", "schedule", "clip_norm", "clip_value", "sampled_classes")
 
     learning_rate: Rate = Field(
         1e-3,
@@ -171,11 +195,34 @@ class Optimization(Table):
         None, description="Shorten all gradients together, so that their length is this at most."
     )
     clip_value: Rate | None = Field(None, description="Cut each number of a gradient at this size.")
+    sampled_classes: MaybeSample | None = Field(
+        None,
+        description="How many identities' class weights each step sees and changes: those of its batch, and others "
+        "drawn at random; a share of all identities if it is below 1. Without it, or with false, all.",
+    )
 
     @model_validator(mode="after")
     def _clips_in_one_way(self) -> Optimization:
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError("has clip_norm and clip_value; choose one of them")
+        return self
+
+    @property
+    def sampled(self) -> float | None:
+        """How many identities each step sees, or their share; nothing where it sees all."""
+        return self.sampled_classes or None
+
+    @model_validator(mode="after")
+    def _changes_rows_at_each_step(self) -> Optimization:
+        differing = getattr(self, "proxies", None)
+        optimizer = (differing and differing.optimizer) or self.optimizer
+        if self.sampled and optimizer:
+            for key in EVERY_FEW_STEPS:
+                if optimizer.options.get(key):
+                    raise ValueError(
+                        f"has sampled_classes and an optimizer with {key}, which changes weights every few steps, when "
+                        "others take part; leave one of them out"
+                    )
         return self
 
     @model_serializer(mode="wrap")

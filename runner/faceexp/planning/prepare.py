@@ -31,6 +31,7 @@ from faceexp.planning.listed_templates import with_template_list, without_repeti
 from faceexp.planning.lost import lost_images, lost_note
 from faceexp.planning.measured_sets import build_sets, decode_sets
 from faceexp.planning.prospects import prospects
+from faceexp.planning.sampled import sample_issues
 from faceexp.planning.templates import Members, check_pairs, check_templates, template_notes, templates_of
 from faceexp.planning.trials import trials_of
 from faceexp.store import Store, digest
@@ -227,6 +228,7 @@ def _check_batches(resolved: Resolved, labels: IntArray, parts: tuple[Split, ...
         elif supply.size > smallest_part:
             message = f"a batch of {supply.size} is more than the {smallest_part} images of the smallest training part"
             issues.append(Issue(place, f"{message}; use {smallest_part} at most"))
+    issues += sample_issues(resolved, labels, parts)
     if issues:
         raise UnplannableError(list(dict.fromkeys(issues)))
 
