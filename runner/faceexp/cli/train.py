@@ -251,9 +251,13 @@ def _saying_notes(
     from faceexp.search.events import SearchBegins, SearchEnds
     from faceexp.values import Noted, Refused
 
+    said: set[str] = set()
+
     def say_or_forward(event: "Event") -> None:
         if isinstance(event, Noted):
-            say(event.note.text, "yellow", console, prose=True)
+            if event.note.text not in said:  # what holds for a loss is noted in each round of a search
+                say(event.note.text, "yellow", console, prose=True)
+            said.add(event.note.text)
             return
         if isinstance(event, Refused):
             say(f"not trained: {event.reason}", "red", console)

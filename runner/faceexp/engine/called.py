@@ -11,6 +11,7 @@ from faceexp.contract import LossPlugin, SamplerPlugin
 from faceexp.engine.backend import Variable, compiled, derive_seed, standard, tensorflow, versions
 from faceexp.engine.borders import PluginValueError, scalar, take, unseeded_draws
 from faceexp.engine.descent import Descent
+from faceexp.engine.determinism import refusal
 from faceexp.engine.failures import explained, place_of_function
 from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, weights_of
 from faceexp.engine.shared import training_labels
@@ -80,7 +81,7 @@ def _of_all(plan: Plan) -> Inputs:
     return {
         "labels": digest(_labels(plan).tolist()),
         "embedding_dim": plan.resolved.experiment.trunk.embedding_dim,
-        "versions": versions(),
+        "versions": versions(plan.resolved.experiment.device),
     }
 
 
@@ -176,6 +177,8 @@ def tried(optimizer: Optimizer) -> str:
             descent = Descent(Optimization(optimizer=optimizer), layer.trainable_variables, {})
             compiled(lambda: descent.apply([tf.ones((3, 2)), tf.ones(2)]))()
     except Exception as error:  # noqa: BLE001 - Keras raises whatever a wrong value leads to
+        if refusal(error):
+            return ""
         options = ", ".join(f"{key} = {value!r}" for key, value in optimizer.options.items())
         given = f" ({options})" if options else ""
         return f"optimizer {optimizer.name!r}{given}: {explained(error)[1].removeprefix('ValueError: ')}"

@@ -8,6 +8,7 @@ running is lost; another worker takes its place and goes on with the other trial
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import signal
 import threading
@@ -21,6 +22,7 @@ from typing import cast
 import numpy as np
 
 from faceexp.engine.backend import cores
+from faceexp.engine.determinism import repeated
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, tell_unseeded, without
 from faceexp.engine.worker import Done, Fault, Start, Task, Work, Worker
 from faceexp.values import Event, EventCallback, TrainedTrial, Trial
@@ -75,9 +77,7 @@ def train_in_processes(
             if trial.label in faults:
                 yield pool.lost(trial, faults[trial.label])
         pool.more_follows = False
-        for done in pool.work_off(without(groups, faults), jobs, on_event):
-            if isinstance(done, TrainedTrial):
-                yield done
+        yield from pool.trained(without(groups, faults), jobs, on_event)
     finally:
         pool.close()
 
@@ -93,13 +93,8 @@ def crew(
     """
     pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)
 
-    def trained(groups: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
-        for done in pool.work_off(groups, jobs, on_event):
-            if isinstance(done, TrainedTrial):
-                yield done
-
     try:
-        yield trained
+        yield lambda groups: pool.trained(groups, jobs, on_event)
     finally:
         pool.close()
 
@@ -117,6 +112,7 @@ class _Pool:
         running: The workers that do a task, by their connection.
         idle: Workers that have nothing to do and wait for what follows.
         more_follows: Whether a worker that has nothing to do is kept.
+        free: The workers whose operations need not be deterministic, once there are any.
     """
 
     work: Work
@@ -127,6 +123,22 @@ class _Pool:
     running: dict[Connection, Worker] = field(default_factory=dict)
     idle: list[Worker] = field(default_factory=list)
     more_follows: bool = True
+    free: _Pool | None = None
+
+    def trained(self, groups: Iterable[Sequence[Trial]], jobs: int, on_event: EventCallback) -> Iterator[TrainedTrial]:
+        """Yield the trials of each group as they end, from ``jobs`` workers at most."""
+
+        def once(pool: _Pool, groups: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
+            return (done for done in pool.work_off(groups, jobs, on_event) if isinstance(done, TrainedTrial))
+
+        def again(refused: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
+            if self.free is None:
+                work = dataclasses.replace(self.work, deterministic=False)
+                self.free = _Pool(work, self.start, self.threads, self.minutes)
+            self.free.more_follows = self.more_follows
+            return once(self.free, refused)
+
+        return repeated(once(self, groups), again, on_event)
 
     def work_off(self, groups: Iterable[Sequence[Task]], jobs: int, on_event: EventCallback) -> Iterator[Done]:
         """Yield what comes of the tasks of each group, from ``jobs`` workers at most."""
@@ -215,6 +227,8 @@ class _Pool:
 
     def close(self) -> None:
         """End all workers."""
+        if self.free:
+            self.free.close()
         with _uninterrupted():
             for worker in [*self.running.values(), *self.idle]:
                 worker.process.terminate()
