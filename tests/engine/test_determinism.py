@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import faceexp
-from faceexp.contract import LossContext, LossPlugin
+from faceexp.contract import Distance, LossContext, LossPlugin
 from faceexp.engine import backend, determinism
 from faceexp.engine.backend import begin, compiled, tensorflow
 from faceexp.engine.determinism import refusal
 from faceexp.engine.trials import train
 from faceexp.evaluation.checkpoints import ValidationAuc
-from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.report.formats import markdown
 from faceexp.serving.export import export_model
 from faceexp.store import Store
@@ -92,18 +90,9 @@ class Broken(LossPlugin):
 
 
 @pytest.fixture(scope="module")
-def losses(tmp_path_factory):
+def losses(tmp_path_factory, with_losses):
     """Three losses that processes can import."""
-    folder = tmp_path_factory.mktemp("plugin")
-    (folder / f"{MODULE}.py").write_text(PLUGIN, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        importlib.import_module(MODULE)
-        plugins = [
-            InstalledPlugin("loss", name.lower(), f"faceexp-loss-{name.lower()}", "1.0", MODULE, name)
-            for name in ("Plain", "Needy", "Broken")
-        ]
-        patch.setattr("faceexp.pipeline.discover", lambda: Registry((*discover().plugins, *plugins)))
+    with with_losses(tmp_path_factory.mktemp("plugin"), MODULE, PLUGIN, "Plain", "Needy", "Broken"):
         yield
 
 
@@ -176,17 +165,17 @@ class Refused(LossPlugin):
     """A loss with weights, so that it can classify, which is refused as the one above."""
 
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
 
     def build(self, ctx: LossContext):
-        tf = tensorflow()
+        import tensorflow as tf
 
         class Proxies(tf.keras.layers.Layer):
             def __init__(self) -> None:
                 super().__init__()
                 self.proxies = self.add_weight(shape=(ctx.num_classes, ctx.embedding_dim), name="proxies")
 
-            def call(self, labels, embeddings):
+            def call(self, labels, embeddings):  # type: ignore[override]  # a loss takes labels first
                 if is_enabled():
                     raise tf.errors.UnimplementedError(None, None, SAID[0])
                 logits = embeddings @ tf.transpose(self.proxies)
@@ -197,7 +186,7 @@ class Refused(LossPlugin):
 
 class Fine(LossPlugin):
     reference: ClassVar[str] = "here"
-    distance: ClassVar[str] = "euclidean"
+    distance: ClassVar[Distance] = "euclidean"
 
     def build(self, ctx: LossContext):
         tf = tensorflow()
@@ -245,7 +234,7 @@ def test_without_that_nothing_is_marked(tmp_path) -> None:
     assert list(Path(tmp_path).iterdir()) == []
 
 
-def pooled() -> object:
+def pooled() -> Any:
     """Return the gradient of a pooling under XLA, of which TensorFlow has no deterministic form on any device."""
     tf = tensorflow()
 

@@ -40,7 +40,8 @@ class FakeConfig:
     """``tf.config`` of a machine with two GPUs; once TensorFlow has begun to compute, it lets nobody change them."""
 
     def __init__(self, *, has_begun: bool = False) -> None:
-        self.has_begun, self.visible, self.calls = has_begun, ["first", "second"], []
+        self.has_begun, self.visible = has_begun, ["first", "second"]
+        self.calls: list[str] = []
         self.experimental = SimpleNamespace(enable_op_determinism=lambda: self.calls.append("deterministic"))
 
     def list_physical_devices(self, kind: str) -> list[str]:

@@ -31,10 +31,13 @@ CLASSES, DIM, SHAPE = 8, 8, (16, 16, 1)
 ON_A_GPU = frozenset({"GPU", "DEFAULT"})
 # What XLA makes of a node on a GPU.
 XLA_ON_A_GPU = frozenset({"XLA_GPU_JIT"})
+# The kinds of attributes by which a kernel is chosen: types, lists of them, and texts.
+CHOOSING = frozenset({"type", "list", "s"})
 # Nothing is computed here: a graph is given values at these places, and XLA knows them without a kernel.
 GIVEN = frozenset({"Placeholder"})
-# What runs on the host by design: images are bytes, and the rows of a batch are chosen where all of them lie.
-ON_THE_HOST = frozenset({("GatherV2", "uint8")})
+# What TensorFlow runs on the host beside a GPU, where XLA does not compile the step. Images are bytes, and the rows of a
+# batch are chosen where all of them lie. Two losses of tensorflow-similarity write a few bools into a table of the batch.
+ON_THE_HOST = frozenset({("GatherV2", "uint8"), ("TensorScatterUpdate", "bool")})
 # What phase 2 trains, by the name of a case; the embedding layer alone is trained on features that are computed once.
 TRAINED = {"phase 2, embedding layer": "embedding", "phase 2, whole network": "all"}
 ON_FEATURES = {"phase 2, embedding layer"}
@@ -57,12 +60,18 @@ def _knows_gpus() -> None:
         pytest.skip("this TensorFlow is built without any kernel for GPUs, as on macOS or in tensorflow-cpu")
 
 
-def nodes_of(concrete: Any) -> Iterator[Any]:
-    """Yield every node of a drawn graph, and of each function that it calls: bodies of loops, branches, gradients."""
+def nodes_of(concrete: Any) -> list[Any]:
+    """Return the nodes of a drawn graph and of each function that it calls: bodies of loops, branches, gradients.
+
+    Of those that kernels cannot tell apart, one is returned.
+    """
     graph = concrete.graph.as_graph_def()
-    yield from graph.node
-    for body in graph.library.function:
-        yield from body.node_def
+    distinct = {}
+    for nodes in (graph.node, *(body.node_def for body in graph.library.function)):
+        for node in nodes:
+            kinds = ((name, value) for name, value in node.attr.items() if value.WhichOneof("value") in CHOOSING)
+            distinct[node.op, tuple(sorted((name, value.SerializeToString()) for name, value in kinds))] = node
+    return list(distinct.values())
 
 
 def takes(kernel: Any, node: Any) -> bool:
@@ -79,13 +88,11 @@ def takes(kernel: Any, node: Any) -> bool:
 
 def without_a_kernel(concrete: Any, devices: frozenset[str]) -> set[str]:
     """Return the nodes that no kernel of these devices takes, as ``Operation(type, ...)``."""
-    from tensorflow.python.framework import dtypes
-
     lacking = set()
     for node in nodes_of(concrete):
         if node.op in GIVEN or any(k.device_type in devices and takes(k, node) for k in kernels_of(node.op)):
             continue
-        types = [dtypes.as_dtype(value.type).name for _, value in sorted(node.attr.items()) if value.type]
+        types = [tensorflow().as_dtype(value.type).name for _, value in sorted(node.attr.items()) if value.type]
         if not any((node.op, name) in ON_THE_HOST for name in types):
             lacking.add(f"{node.op}({', '.join(types)})")
     return lacking
