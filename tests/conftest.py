@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +28,7 @@ from faceexp.experiment.schema import (
 )
 from faceexp.planning.prepare import prepare
 from faceexp.registry.bases import kind_of
-from faceexp.registry.installed import ConfiguredPlugin, InstalledPlugin, discover
+from faceexp.registry.installed import ConfiguredPlugin, InstalledPlugin, Registry, discover
 from faceexp.store import Store, digest
 from faceexp.values import Plan, Resolved, ResolvedLoss
 
@@ -244,3 +246,20 @@ def planned(resolved) -> Callable[..., Plan]:
         return prepare(resolved(losses, **rest), Store(store), lambda event: None)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def with_losses() -> Callable[..., AbstractContextManager[None]]:
+    """``with_losses(folder, module, text, "Mine", ...)``: losses of a module that other processes can import as well."""
+
+    @contextmanager
+    def installed(folder: Path, module: str, text: str, *names: str) -> Iterator[None]:
+        (folder / f"{module}.py").write_text(text, encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(folder))
+            importlib.import_module(module)
+            made = [InstalledPlugin("loss", n.lower(), f"faceexp-loss-{n.lower()}", "1.0", module, n) for n in names]
+            patch.setattr("faceexp.pipeline.discover", lambda: Registry((*discover().plugins, *made)))
+            yield
+
+    return installed

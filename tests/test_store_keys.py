@@ -24,6 +24,7 @@ HASHED = {
         "engine/borders.py",
         "engine/called.py",
         "engine/descent.py",
+        "engine/determinism.py",
         "engine/existing.py",
         "engine/failures.py",
         "engine/features.py",

@@ -154,10 +154,12 @@ class Study:
         Raises:
             InputError: With every mistake in the data.
         """
+        from faceexp.engine.backend import refuse_absent
         from faceexp.planning.prepare import prepare
         from faceexp.results.asked_rates import with_refusals
 
         with self._mistakes_in_the_data():
+            refuse_absent(self.experiment.device)
             return with_refusals(prepare(self.resolved, store, on_event), on_event)
 
     def data(self) -> FaceData:

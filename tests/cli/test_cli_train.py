@@ -41,7 +41,7 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
     log = Console(file=written)
     assert log.is_terminal  # so Rich believes
     ended = TrialRecord.model_validate(trial("[bold] loss"))
-    with train._displaying(None, log, set()) as on_event:
+    with watching.displaying(None, log, set()) as on_event:
         on_event(Event("finetune", 1, 10, "[bold] loss"))
         on_event(TrialEnded("trial", 1, 2, "[bold] loss", trial=ended))
     assert written.getvalue() == "[1/2] [bold] loss (seed 0, fold 0): ok, 0.0 s\n"
@@ -51,7 +51,7 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
 def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch, resolved):
     monkeypatch.setattr(train, "is_screen", lambda console: screen)
     written = io.StringIO()
-    with train._displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80), set()) as on_event:
+    with watching.displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80), set()) as on_event:
         on_event(Noted("note", 1, 1, note=Note("few_trials", "1 trial of each [row] " + "so " * 40)))
     assert written.getvalue().startswith("1 trial of each [row] so so")
 
@@ -59,7 +59,7 @@ def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch,
 @pytest.mark.parametrize("tracebacks", [False, True])
 def test_a_plugin_that_fails_its_first_call_is_told_at_once(tracebacks):
     written = io.StringIO()
-    with train._displaying(None, Console(file=written, width=80), set(), tracebacks=tracebacks) as on_event:
+    with watching.displaying(None, Console(file=written, width=80), set(), tracebacks=tracebacks) as on_event:
         on_event(Refused("refused", 1, 1, "mine", reason="loss 'mine' gives [None]", traceback="Traceback:\n  here"))
     told = ["not trained: loss 'mine' gives [None]"]
     assert written.getvalue().splitlines() == ([*told, "Traceback:", "  here"] if tracebacks else told)

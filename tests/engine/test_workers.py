@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import multiprocessing
 import os
@@ -20,7 +19,6 @@ from faceexp.engine.on_demand import training
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed
 from faceexp.engine.trials import alone, train
 from faceexp.evaluation.checkpoints import ValidationAuc
-from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.store import Store
 from faceexp.values import Event, Refused
 
@@ -57,15 +55,10 @@ class Kills(LossPlugin):
 
 
 @pytest.fixture(scope="module")
-def kills(tmp_path_factory):
+def kills(tmp_path_factory, with_losses):
     """The folder of a loss that kills the process that builds it, unless that has happened already."""
     folder = tmp_path_factory.mktemp("plugin")
-    (folder / f"{MODULE}.py").write_text(PLUGIN, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        importlib.import_module(MODULE)
-        found = InstalledPlugin("loss", "kills", "faceexp-loss-kills", "1.0", MODULE, "Kills")
-        patch.setattr("faceexp.pipeline.discover", lambda: Registry((*discover().plugins, found)))
+    with with_losses(folder, MODULE, PLUGIN, "Kills"):
         yield folder
 
 

@@ -1,9 +1,6 @@
 """``run`` and ``validate``: the losses of an experiment file are trained, or the file is only checked."""
 
-import contextlib
 import os
-import time
-from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,23 +12,20 @@ from faceexp.cli.console import (
     JsonFlag,
     StoreFolder,
     counting,
-    is_screen,
     output_console,
     print_json,
     quiet,
     say,
-    settle,
     show,
     user_path,
 )
 from faceexp.cli.interrupts import exit_code
+from faceexp.cli.watching import displaying, restoring_collection, saying_notes, show_tracebacks
 from faceexp.errors import InputError, Problem, printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from faceexp.pipeline import Study
-    from faceexp.values import Event, EventCallback
+    from faceexp.values import Event
 
 Spec = Annotated[
     Path,
@@ -172,14 +166,14 @@ def carry_out(
         for remark in study.resolved.remarks:
             say(remark, "yellow", stderr, prose=True)
         try:
-            with _displaying(study, stderr, untrained, tracebacks=traceback) as display:
-                on_event = _restoring_collection(display)
+            with displaying(study, stderr, untrained, tracebacks=traceback) as display:
+                on_event = restoring_collection(display)
                 finished = study.run(out, store=store, on_event=on_event, jobs=jobs, **(part or {}))
         except KeyboardInterrupt as error:
             say("interrupted; finished trials are kept, the same command goes on from there", "yellow", stderr)
             raise typer.Exit(exit_code(error)) from None
         except InputError as error:
-            _show_tracebacks(getattr(error, "__notes__", []) if traceback else [], stderr)
+            show_tracebacks(getattr(error, "__notes__", []) if traceback else [], stderr)
             raise
     shown = finished.shown
     table = run_table(shown.results, output_console().width, told=untrained, chosen=shown.model_to_use())
@@ -210,7 +204,7 @@ def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json
                     on_progress(100 * event.done // max(event.total, 1))
 
             used_store = Store(store or default_root())
-            expected = study.outlook(used_store, jobs, _saying_notes(count, stderr, set(), tracebacks=False))
+            expected = study.outlook(used_store, jobs, saying_notes(count, stderr, set(), tracebacks=False))
     show(outlook_text(expected, study.experiment.verdict), expected, as_json=as_json)
 
 
@@ -231,93 +225,6 @@ def _check_writable(out: Path, store: Path | None) -> None:
             problems.append(Problem(f"nothing can be written there: {error.strerror}; {remedy}", f"{option}{folder}"))
     if problems:
         raise InputError(problems)
-
-
-@contextlib.contextmanager
-def _displaying(
-    study: "Study", console: "Console", untrained: set[str], *, tracebacks: bool = False
-) -> Iterator["EventCallback"]:
-    """Yield a callback that shows the events: on a terminal as a live display, in a log as one line per trial.
-
-    Losses of which it has said that they are not trained, and why, are added to ``untrained``: nobody reads that twice.
-    """
-    from rich.live import Live
-
-    from faceexp.report.terminal.progress import Display, ended
-    from faceexp.report.terminal.searching import Searching
-    from faceexp.results.events import TrialEnded
-    from faceexp.search.events import ROUND, STAGE, SearchBegins, SearchEnds
-
-    if is_screen(console):
-        display = Display(study.resolved)
-        with Live(display, console=console, refresh_per_second=8, transient=False):
-            yield _saying_notes(display.on_event, console, untrained, tracebacks=tracebacks)
-            display.end()
-        return
-
-    search: Searching | None = None
-
-    def write(event: "Event") -> None:
-        nonlocal search
-        if isinstance(event, TrialEnded):
-            say(ended(event.trial, event.done, event.total, is_told=event.label in untrained), "", console)
-        if isinstance(event, SearchBegins):
-            search = Searching(event.chances)
-        if search:
-            search.on_event(event, time.monotonic())
-            if event.stage in (STAGE, ROUND) and (line := search.line(time.monotonic())):
-                say(line, "", console)
-        if isinstance(event, SearchEnds):
-            search = None
-
-    yield _saying_notes(write, console, untrained, tracebacks=tracebacks)
-
-
-def _saying_notes(
-    on_event: "EventCallback", console: "Console", untrained: set[str], *, tracebacks: bool
-) -> "EventCallback":
-    """Return a callback that also says what is noted before anything trains: above a live display, or in the log."""
-    from faceexp.report.answers import so_far
-    from faceexp.report.terminal.searching import chances_sentence, chances_table, chosen_table
-    from faceexp.results.events import Looked
-    from faceexp.search.events import SearchBegins, SearchEnds
-    from faceexp.values import Noted, Refused
-
-    def say_or_forward(event: "Event") -> None:
-        if isinstance(event, Noted):
-            say(event.note.text, "yellow", console, prose=True)
-            return
-        if isinstance(event, Refused):
-            say(f"not trained: {event.reason}", "red", console)
-            untrained.add(event.label)
-            _show_tracebacks([event.traceback] if tracebacks else [], console)
-            return
-        if isinstance(event, Looked):
-            say(so_far(event.verdict, event.total), "cyan", console, prose=True)
-        if isinstance(event, SearchBegins):
-            say(chances_sentence(event.chances), "bold", console, prose=True)
-            console.print(chances_table(event.chances))
-        on_event(event)
-        if isinstance(event, SearchEnds):
-            console.print(chosen_table(event))
-
-    return say_or_forward
-
-
-def _show_tracebacks(tracebacks: list[str], console: "Console") -> None:
-    for line in "".join(tracebacks).splitlines():
-        say(line, "dim", console)
-
-
-def _restoring_collection(on_event: "EventCallback") -> "EventCallback":
-    """Return a callback that also restores garbage collection as soon as TensorFlow is loaded."""
-
-    def restore_and_forward(event: "Event") -> None:
-        if event.stage == "backend" and event.done == event.total:
-            settle()
-        on_event(event)
-
-    return restore_and_forward
 
 
 def validate(spec: Spec, overrides: Overrides = None, as_json: JsonFlag = False) -> None:

@@ -1,4 +1,4 @@
-"""TensorFlow as the engine needs it: silent, deterministic and fast; and which software determines the results."""
+"""TensorFlow as the engine needs it: silent, deterministic and fast; and what software and device decide numbers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from faceexp.errors import InputError
+from faceexp.experiment.device import AUTO, CPU, number_of
+from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.registry.guard import undisturbed
 from faceexp.store import source_digest
 
@@ -32,29 +36,141 @@ ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 # VNNI. TensorFlow reads this setting once, when it is imported. A data set may import it before the engine does, so
 # the setting is made here, when this module is imported.
 os.environ.setdefault(ONEDNN, "1")
+# Without it, the first process takes all memory of a GPU, and those beside it get none.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 # Other work on this machine may ask for another backend of Keras, or for the old Keras 2, by the environment or by a
 # file in the user's home. With these, there would be other numbers, or none.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.pop("TF_USE_LEGACY_KERAS", None)
+# Where the driver of a GPU shows itself: that of NVIDIA, on a Jetson and in Windows' Linux as well, and that of AMD.
+DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
+
+
+@dataclass
+class _Wanted:
+    """What TensorFlow is to do in this process, which it is told as soon as it is imported.
+
+    It keeps both for the whole process, so they cannot be arguments of what uses it.
+    """
+
+    device: str = AUTO
+    deterministic: bool = True
+
+
+_wanted = _Wanted()
+
+
+def begin(device: str, *, deterministic: bool = True) -> None:
+    """Say what TensorFlow is to do in this process from now on. It is not imported here.
+
+    Args:
+        device: As ``device`` of an experiment file says.
+        deterministic: Whether its operations are deterministic, and those that have no such form raise an error.
+
+    Raises:
+        InputError: TensorFlow already computes on another device.
+    """
+    _wanted.device, _wanted.deterministic = device, deterministic
+    if tensorflow.cache_info().currsize:
+        _set_up(tensorflow())
+
+
+def asked_device() -> str:
+    """Return the device that this process is to compute on, as ``device`` of an experiment file says."""
+    return _wanted.device
+
+
+def is_deterministic() -> bool:
+    """Return whether operations are deterministic in this process."""
+    return _wanted.deterministic
 
 
 @functools.cache
 def tensorflow() -> TensorFlowModule:
-    """Import TensorFlow, which takes seconds, and make its operations deterministic.
+    """Import TensorFlow, which takes seconds, and make it do what :func:`begin` has said.
 
     Raises:
-        InputError: Keras was imported before, with another backend.
+        InputError: Keras was imported before, with another backend; or see :func:`begin`.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
     tf.get_logger().setLevel(logging.ERROR)
-    tf.config.experimental.enable_op_determinism()
+    _set_up(tf)
     backend = tf.keras.config.backend()
     if backend != "tensorflow":
         raise InputError(f"Keras was imported with the backend {backend!r} before faceexp; import faceexp first")
     set_standard()
     return tf
+
+
+def _set_up(tf: TensorFlowModule) -> None:
+    """Let TensorFlow see only the device that is wanted, and make its operations deterministic, or not."""
+    every = tf.config.list_physical_devices("GPU")
+    number = number_of(_wanted.device)
+    visible = every if _wanted.device == AUTO else [] if number is None else every[number : number + 1]
+    # Asked first: it cannot be changed any more once TensorFlow has begun to compute.
+    if tf.config.get_visible_devices("GPU") != visible:
+        try:
+            tf.config.set_visible_devices(visible, "GPU")
+        except RuntimeError as error:
+            raise InputError(
+                f"device = {_wanted.device!r}: TensorFlow already computes on another device in this process; begin a "
+                "new one, or give run() a number of jobs"
+            ) from error
+    if _wanted.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    else:
+        _allow_nondeterminism()
+
+
+def _allow_nondeterminism() -> None:
+    """Let operations run that have no deterministic form, in a process where they were not to run before.
+
+    TensorFlow offers no public way back from ``enable_op_determinism``. A new worker needs none: there it was never
+    called. Only a run without workers, which has this one process, asks for what TensorFlow's own tests use.
+    """
+    from tensorflow.python.framework import config
+
+    if config.is_op_determinism_enabled():
+        config.disable_op_determinism()
+
+
+@functools.cache
+def gpus() -> tuple[str, ...]:
+    """Return the names of the GPUs that TensorFlow can use; where there is no driver of any, it is not imported."""
+    plugins = importlib.metadata.distribution("tensorflow").locate_file("tensorflow-plugins")
+    if not any(Path(str(place)).exists() for place in (*DRIVERS, plugins)):
+        return ()
+    config = tensorflow().config
+    details = [(gpu, config.experimental.get_device_details(gpu)) for gpu in config.list_physical_devices("GPU")]
+    return tuple(str(known.get("device_name", gpu.name)) for gpu, known in details)
+
+
+def gpu_of(device: str) -> str:
+    """Return the name of the GPU that trains; empty where the processor does.
+
+    Args:
+        device: As ``device`` of an experiment file says. Of several GPUs, TensorFlow takes the first one by itself.
+    """
+    if device == CPU:
+        return ""
+    number = number_of(device) or 0
+    return gpus()[number] if number < len(gpus()) else ""
+
+
+def refuse_absent(device: str) -> None:
+    """Refuse a GPU that this machine does not have.
+
+    Raises:
+        UnplannableError: It has no such GPU, or none that TensorFlow can use.
+    """
+    number, names = number_of(device), gpus() if number_of(device) is not None else ()
+    if number is None or number < len(names):
+        return
+    there = ", ".join(f"gpu:{place} ({name})" for place, name in enumerate(names))
+    said = f"there is {there}" if names else 'TensorFlow finds no GPU on this machine; "auto" trains on its processor'
+    raise UnplannableError([Issue(("device",), f"there is no {device}: {said}")])
 
 
 def set_standard() -> None:
@@ -145,12 +261,20 @@ def cores() -> int:
 
 
 @functools.cache
-def versions() -> dict[str, str]:
-    """Return which software determines the numbers, without importing any of it."""
+def versions(device: str = AUTO) -> dict[str, str]:
+    """Return which software determines the numbers, and on what kind of GPU it runs, if on any.
+
+    None of it is imported, but for TensorFlow where there may be a GPU.
+
+    Args:
+        device: As ``device`` of an experiment file says.
+    """
     packages = ("tensorflow", "keras", "numpy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in packages}
     # The order in which numbers are added, and the library that adds them, decide the last bits of a sum.
     versions |= {"threads": str(threads()), "onednn": os.environ[ONEDNN]}
+    # Each kind of GPU adds in an order of its own; all processors share what they have made, as they always did.
+    versions |= {"device": gpu} if (gpu := gpu_of(device)) else {}
     # The source code itself: a version number would have to be changed by hand, and somebody would forget it.
     versions["engine"] = source_digest(*SOURCES)
     return versions

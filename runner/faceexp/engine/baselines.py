@@ -13,6 +13,7 @@ from faceexp.arrays import ByteArray, FloatArray, IntArray, on_one_core
 from faceexp.data.images import release
 from faceexp.data.splits import Split
 from faceexp.engine.backend import tensorflow, versions
+from faceexp.engine.determinism import is_marked
 from faceexp.engine.features import open_features
 from faceexp.engine.inputs import with_mirrored
 from faceexp.engine.shared import PretrainedStages
@@ -131,6 +132,7 @@ class BaselineTrials:
             seconds={"pretrain": pretrained.seconds, "features": seconds},
             reused=tuple(reused),
             key=digest([baseline.key, features.key, len(views)]),
+            nondeterministic=pretrained.nondeterministic or is_marked(features),
         )
 
     def _eigenfaces(self, split: Split) -> tuple[str, dict[str, FloatArray]]:

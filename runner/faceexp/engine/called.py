@@ -11,6 +11,7 @@ from faceexp.contract import LossPlugin, SamplerPlugin
 from faceexp.engine.backend import Variable, compiled, derive_seed, standard, tensorflow, versions
 from faceexp.engine.borders import PluginValueError, scalar, take, unseeded_draws
 from faceexp.engine.descent import Descent
+from faceexp.engine.determinism import refusal
 from faceexp.engine.failures import explained, place_of_function
 from faceexp.engine.losses import build_loss, others, refuse_hidden, trainable_variables, trained_by, weights_of
 from faceexp.engine.pretrain import SampledSoftmax
@@ -96,7 +97,7 @@ def _of_all(plan: Plan) -> Inputs:
     return {
         "labels": digest(_labels(plan).tolist()),
         "embedding_dim": plan.resolved.experiment.trunk.embedding_dim,
-        "versions": versions(),
+        "versions": versions(plan.resolved.experiment.device),
     }
 
 
@@ -248,6 +249,8 @@ def tried(optimizer: Optimizer, *, exchanges: bool) -> str:
                 descent = Descent(Optimization(optimizer=optimizer), [], {}, softmax.windows, sampled=softmax.windows)
                 SampledClasses(softmax, descent, 3)
     except Exception as error:  # noqa: BLE001 - Keras raises whatever a wrong value leads to
+        if refusal(error):
+            return ""
         options = ", ".join(f"{key} = {value!r}" for key, value in optimizer.options.items())
         given = f" ({options})" if options else ""
         reason = explained(error)[1].removeprefix("ValueError: ").removeprefix("NotSampledError: ")

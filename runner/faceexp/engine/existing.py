@@ -13,6 +13,7 @@ from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.images import shape
 from faceexp.data.splits import Split
 from faceexp.engine.backend import versions
+from faceexp.engine.determinism import is_marked
 from faceexp.engine.features import open_features, seconds_of, write_features
 from faceexp.engine.inputs import with_mirrored
 from faceexp.engine.opened import Network, opened, width_of
@@ -65,7 +66,7 @@ class ExistingNetworks:
         inputs = {
             "network": network.identity,
             "images": [self.plan.images_key, self.plan.sets_key],
-            "versions": versions(),
+            "versions": versions(self.plan.resolved.experiment.device),
             "views": views,
         }
 
@@ -92,4 +93,5 @@ class ExistingNetworks:
             seconds={"features": seconds_of(artefact.path)},
             reused=("features",) if artefact.reused else (),
             key=digest([artefact.key, len(views)]),
+            nondeterministic=is_marked(artefact),
         )

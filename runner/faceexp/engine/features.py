@@ -11,6 +11,7 @@ import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray, new_array_file
 from faceexp.data.images import release
+from faceexp.engine.determinism import mark
 from faceexp.engine.inputs import FEATURES_FILE, FLIPPED
 from faceexp.engine.network import BLOCK
 
@@ -47,6 +48,7 @@ def write_features(
             release(images)
             on_block(view, begin + len(block))
     out.flush()
+    mark(folder)
     (folder / SECONDS_FILE).write_text(json.dumps(time.perf_counter() - began), encoding="utf-8")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 
+from faceexp.engine.determinism import in_this_process
 from faceexp.engine.finished import FinishedWork, MissingError
 from faceexp.engine.rehearsal import rehearsals_of
 from faceexp.engine.trials import Engine, alone
@@ -29,8 +29,7 @@ def training(
     """
     minutes = plan.resolved.experiment.limits.minutes_per_trial
     if jobs is None and minutes is None:
-        engine = Engine(plan, store, score, on_event)
-        yield lambda groups: map(engine.run, itertools.chain.from_iterable(groups))
+        yield in_this_process(plan, lambda: Engine(plan, store, score, on_event).run, on_event)
         return
     finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event, interruption=MissingError)
     cell = (plan.splits[0].seed, plan.splits[0].fold)

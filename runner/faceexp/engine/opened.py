@@ -8,8 +8,9 @@ import numpy as np
 
 from faceexp.arrays import ByteArray, FloatArray
 from faceexp.contract import FixedModelPlugin, ModelPlugin
-from faceexp.engine.backend import compiled, standard, tensorflow
+from faceexp.engine.backend import asked_device, compiled, standard, tensorflow
 from faceexp.engine.borders import PluginValueError, check_trunk
+from faceexp.experiment.device import AUTO
 
 Network = Callable[[ByteArray], FloatArray]
 
@@ -25,6 +26,8 @@ def opened(plugin: ModelPlugin | FixedModelPlugin, shape: tuple[int, int, int]) 
         InputError: The network takes other images, as the plugin says.
         PluginValueError: It gives no flat vector of numbers for each image.
     """
+    if asked_device() != AUTO:
+        tensorflow()  # a plugin may import it as well, and would take another device
     run = plugin.open(shape) if isinstance(plugin, FixedModelPlugin) else _built(plugin, shape)
 
     def checked(pixels: ByteArray) -> FloatArray:

@@ -25,6 +25,7 @@ from faceexp.engine.called import (
     rehearse,
     tried,
 )
+from faceexp.engine.determinism import refusal
 from faceexp.engine.failures import explained, place_of, place_of_function
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.baselines import PHASE1, UNTRAINED
@@ -156,6 +157,8 @@ def perform(
     except (StoreError, interruption):
         raise
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; only its own row is not trained
+        if refusal(error):
+            return Rehearsed(rehearsal)  # its trials will be made where operations need not be deterministic
         return _fault_of(error, rehearsal, plan)
     return Rehearsed(rehearsal, unseeded=unseeded)
 

@@ -19,6 +19,7 @@ from faceexp.data.images import release, shape
 from faceexp.data.splits import Split
 from faceexp.engine import pretrain
 from faceexp.engine.backend import derive_seed, tensorflow, versions
+from faceexp.engine.determinism import is_marked, mark
 from faceexp.engine.existing import ExistingNetworks
 from faceexp.engine.features import seconds_of, write_features
 from faceexp.engine.inputs import PLAIN, Views, views_of
@@ -45,6 +46,7 @@ class Pretrained:
         reused: Whether they were there already, in the store or in this run.
         images: How many images pretraining has seen, repetitions counted; 0 without pretraining.
         unseeded: Operations of its loss that draw random numbers for which there is no seed.
+        nondeterministic: Whether they were made where operations need not be deterministic.
     """
 
     key: str
@@ -54,6 +56,7 @@ class Pretrained:
     reused: bool
     images: int = 0
     unseeded: tuple[str, ...] = ()
+    nondeterministic: bool = False
 
 
 @dataclass
@@ -94,7 +97,7 @@ class PretrainedStages:
             "model": self.plan.resolved.trunk.identity,
             "embedding_dim": experiment.trunk.embedding_dim,
             "seed": [split.seed, split.fold],
-            "versions": versions(),
+            "versions": versions(self.plan.resolved.experiment.device),
             "phase": "initial",
         }
         if settings.enabled:
@@ -131,6 +134,7 @@ class PretrainedStages:
                 artefact.reused,
                 images=len(history["loss"]) * settings.batch_size,
                 unseeded=tuple(history["unseeded"]),
+                nondeterministic=is_marked(artefact),
             )
         else:
             pretrained = Pretrained(key, trunk, lambda: self._initial(split), 0.0, reused=False)
@@ -259,6 +263,7 @@ class PretrainedStages:
         history = {"loss": losses, "validation": scores, "seconds": time.perf_counter() - began, "score": validation}
         history["unseeded"] = classifier.made.unseeded if settings.loss else ()
         (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+        mark(folder)
 
     def _classifier(self, settings: Pretrain, num_classes: int) -> tuple[str, pretrain.Classifier]:
         """Return the compiled training step of phase 1 and its key; compiled once for all seeds and folds of a size."""

@@ -20,8 +20,9 @@ import numpy as np
 
 from faceexp.contract import SamplerPlugin
 from faceexp.data.splits import Split
-from faceexp.engine.backend import Tensor, derive_seed
+from faceexp.engine.backend import Tensor, begin, derive_seed
 from faceexp.engine.baselines import BaselineTrials
+from faceexp.engine.determinism import in_this_process, is_marked, mark, refusal
 from faceexp.engine.failures import check_finite, explained, finite
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
 from faceexp.engine.finished import FinishedWork, MissingError
@@ -71,8 +72,7 @@ def train(
     """
     minutes = plan.resolved.experiment.limits.minutes_per_trial
     if jobs is None and minutes is None:
-        engine = Engine(plan, store, score, on_event)
-        yield from map(engine.run, plan.trials)
+        yield from in_this_process(plan, lambda: Engine(plan, store, score, on_event).run, on_event)([plan.trials])
         return
     finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event, interruption=MissingError)
     groups: dict[tuple[int, int], list[Trial]] = {}
@@ -89,6 +89,7 @@ def train(
 
 def alone(work: Work, on_event: EventCallback) -> Run:
     """Return what does the tasks of a worker."""
+    begin(work.plan.resolved.experiment.device, deterministic=work.deterministic)
     engine = Engine(work.whole(), work.store, work.score, on_event, interruption=AskedToEndError)
     return lambda task: engine.run(task) if isinstance(task, Trial) else engine.rehearse(task)
 
@@ -138,7 +139,7 @@ class Engine:
             raise
         except BaseException as error:  # noqa: BLE001 - a plugin may raise anything; only its own trials fail
             status, reason = explained(error, self._plugins(trial))
-            return TrainedTrial(trial, self._split(trial), status, reason)
+            return TrainedTrial(trial, self._split(trial), status, reason, refusal=refusal(error))
 
     def _run(self, trial: Trial) -> TrainedTrial:
         if trial.loss:
@@ -215,6 +216,7 @@ class Engine:
             reused=tuple(reused),
             key=artefact.key,
             unseeded=tuple(sorted({*record.unseeded, *pretrained.unseeded})),
+            nondeterministic=pretrained.nondeterministic or is_marked(artefact, features),
         )
 
     @property
@@ -244,6 +246,7 @@ class Engine:
             record = FinetuneRecord("diverged", str(error))
         record = dataclasses.replace(record, seconds=time.perf_counter() - began)
         (folder / "outcome.json").write_text(record.to_json(), encoding="utf-8")
+        mark(folder)
 
     def _finetuned(
         self,
@@ -324,14 +327,8 @@ class Engine:
 
     def _finetuner(self, resolved: ResolvedLoss, num_classes: int, seed: int) -> tuple[str, Finetuner]:
         """Return the compiled training step of a loss and its key; compiled once for all seeds and folds of a size."""
-        key = digest(
-            [
-                resolved.loss.identity,
-                resolved.entry.finetune.model_dump(exclude={"sampler", "validate_every"}),
-                resolved.sampler.supply().size,
-                num_classes,
-            ]
-        )
+        settings = resolved.entry.finetune.model_dump(exclude={"sampler", "validate_every"})
+        key = digest([resolved.loss.identity, settings, resolved.sampler.supply().size, num_classes])
         if key not in self._finetuners:
             arguments = self._shared.network, resolved, self.plan.resolved.experiment.augment, num_classes, seed
             if self.plan.is_search:  # every trial has settings of its own, which seldom return

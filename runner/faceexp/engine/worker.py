@@ -59,6 +59,7 @@ class Work:
         store: Where finished work is looked up and kept.
         score: Judges checkpoints.
         mapped: The images, as this process has them; no worker is sent them, unless their file is gone.
+        deterministic: Whether operations are to be deterministic.
     """
 
     plan: Plan
@@ -66,6 +67,7 @@ class Work:
     store: Store
     score: Score
     mapped: ByteArray | None = None
+    deterministic: bool = True
 
     @classmethod
     def of(cls, plan: Plan, store: Store, score: Score) -> Work:

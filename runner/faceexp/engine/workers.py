@@ -8,6 +8,7 @@ running is lost; another worker takes its place and goes on with the other trial
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import signal
 import threading
@@ -21,6 +22,7 @@ from typing import cast
 import numpy as np
 
 from faceexp.engine.backend import cores
+from faceexp.engine.determinism import repeated
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, tell_unseeded, without
 from faceexp.engine.worker import Done, Fault, Start, Task, Work, Worker, step_of
 from faceexp.values import Event, EventCallback, TrainedTrial, Trial
@@ -113,6 +115,7 @@ class _Pool:
         running: The workers that do a task, by their connection.
         idle: Workers that have nothing to do and wait for what follows.
         more_follows: Whether a worker that has nothing to do is kept.
+        free: The workers whose operations need not be deterministic, once there are any.
     """
 
     work: Work
@@ -123,6 +126,27 @@ class _Pool:
     running: dict[Connection, Worker] = field(default_factory=dict)
     idle: list[Worker] = field(default_factory=list)
     more_follows: bool = True
+    free: _Pool | None = None
+
+    def trained(
+        self, groups: Sequence[Sequence[Trial]], faults: dict[str, str], jobs: int, on_event: EventCallback
+    ) -> Iterator[TrainedTrial]:
+        """Yield trials as they end, from ``jobs`` workers at most; those of a row that is at fault are lost."""
+        for trial in itertools.chain.from_iterable(groups):
+            if trial.label in faults:
+                yield self.lost(trial, faults[trial.label])
+
+        def once(pool: _Pool, groups: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
+            return (done for done in pool.work_off(groups, jobs, on_event) if isinstance(done, TrainedTrial))
+
+        def again(refused: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
+            if self.free is None:
+                work = dataclasses.replace(self.work, deterministic=False)
+                self.free = _Pool(work, self.start, self.threads, self.minutes)
+            self.free.more_follows = self.more_follows
+            return once(self.free, refused)
+
+        yield from repeated(once(self, without(groups, faults)), again, on_event)
 
     def work_off(self, groups: Iterable[Sequence[Task]], jobs: int, on_event: EventCallback) -> Iterator[Done]:
         """Yield what comes of the tasks of each group, from ``jobs`` workers at most."""
@@ -147,17 +171,6 @@ class _Pool:
         faults = refused(outcomes, on_event)
         tell_unseeded(outcomes, on_event)
         return faults
-
-    def trained(
-        self, groups: Sequence[Sequence[Trial]], faults: dict[str, str], jobs: int, on_event: EventCallback
-    ) -> Iterator[TrainedTrial]:
-        """Yield each trial as it ends; those of a row that is at fault are lost."""
-        for trial in itertools.chain.from_iterable(groups):
-            if trial.label in faults:
-                yield self.lost(trial, faults[trial.label])
-        for done in self.work_off(without(groups, faults), jobs, on_event):
-            if isinstance(done, TrainedTrial):
-                yield done
 
     def idle_worker(self) -> Worker | None:
         """Return a worker that waits for work; one that has ended meanwhile is no loss."""
@@ -234,6 +247,8 @@ class _Pool:
 
     def close(self) -> None:
         """End all workers."""
+        if self.free:
+            self.free.close()
         with _uninterrupted():
             for worker in [*self.running.values(), *self.idle]:
                 worker.process.terminate()

@@ -19,6 +19,7 @@ from faceexp.experiment import table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
 from faceexp.experiment.detect import Detect, off
+from faceexp.experiment.device import AUTO, Device
 from faceexp.experiment.evaluation import TEMPLATE, Evaluation
 from faceexp.experiment.optimization import Optimization, Proxies
 from faceexp.experiment.protocol import Protocol
@@ -224,6 +225,11 @@ class Experiment(Table):
         (0,),
         description="Each seed has its own weights and batches, and its own split unless protocol.split_seed is given.",
     )
+    device: Device = Field(
+        AUTO,
+        description="What trains: auto, the first GPU if TensorFlow finds one and else the processor; cpu, the "
+        "processor; or a GPU by its number, such as gpu:0.",
+    )
     dataset: PluginRef = Field(description="Where the faces come from.")
     preprocess: Preprocess = Preprocess()
     augment: Augment = Augment()
@@ -295,7 +301,8 @@ class Experiment(Table):
     def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # As in Protocol: a table that came later and is not given stays out of what a run's folder is named after.
         later = ("pretrained", "evaluation", "model", "finetune", "test_sets", "search")
-        return {key: value for key, value in write(self).items() if key not in later or value}
+        written = {key: value for key, value in write(self).items() if key not in later or value}
+        return written if self.device != AUTO else {key: value for key, value in written.items() if key != "device"}
 
     @property
     def used_baselines(self) -> tuple[Baseline, ...]:

@@ -14,7 +14,9 @@ from faceexp.arrays import IntArray
 from faceexp.data.splits import Split
 from faceexp.data.templates import Templates
 from faceexp.data.test_set import PlannedSet
+from faceexp.engine.backend import gpu_of
 from faceexp.engine.borders import unseeded_sentence
+from faceexp.engine.determinism import nondeterministic_sentence
 from faceexp.evaluation.acquisition import Acquisition
 from faceexp.evaluation.named import known
 from faceexp.evaluation.people import largest_share
@@ -90,7 +92,7 @@ def collect(
     budgets = tuple(budgets_of(every, search.trials if search else None, hidden(settings)))
     compared_losses = [loss.entry for loss in plan.resolved.losses if loss.entry.label not in hidden(settings)]
     shared = people_note(search.people_tested, experiment.protocol) if search else None
-    notes = (*plan.notes, *_uneven(plan), *([shared] if shared else []))
+    notes = (*plan.notes, *_uneven(plan), *([shared] if shared else []), *_device(experiment.device))
     by_group = plan.groups or any(each.groups for each in plan.sets)
     is_lost = plan.lost or any(each.lost for each in plan.sets)
     needed = [trial.id for trial in trials] if by_group or is_lost else []
@@ -106,7 +108,12 @@ def collect(
         notes=tuple(note.text for note in notes),
         note_kinds=tuple(note.kind for note in notes),
         people_enough=max((note.people for note in notes if note.people), default=None),
-        warnings=(*_unseeded(trials), *unequal_budgets(budgets), *unequal_training(compared_losses)),
+        warnings=(
+            *_unseeded(trials),
+            *_nondeterministic(trials),
+            *unequal_budgets(budgets),
+            *unequal_training(compared_losses),
+        ),
         method=statistics.METHOD,
         test_train_ratio=sum(len(split.test) / max(1, len(split.train)) for split in plan.splits) / len(plan.splits),
         variance_ratio=ratio,
@@ -164,6 +171,19 @@ def _unseeded(trials: Sequence[TrialRecord]) -> Iterator[str]:
         labels = dict.fromkeys(trial.label for trial in drawing if trial.loss == loss)
         operations = {name for trial in drawing if trial.loss == loss for name in trial.unseeded}
         yield unseeded_sentence(loss, list(labels), operations)
+
+
+def _nondeterministic(trials: Sequence[TrialRecord]) -> Iterator[str]:
+    """Yield a sentence where operations that have no deterministic form were needed."""
+    labels = dict.fromkeys(trial.label for trial in trials if trial.nondeterministic)
+    if labels:
+        yield nondeterministic_sentence(labels)
+
+
+def _device(device: str) -> Iterator[Note]:
+    """Yield a note where a GPU has trained."""
+    if gpu := gpu_of(device):
+        yield Note("device", f"trained on a GPU, {gpu}; another kind of GPU, or a processor, gives other last digits")
 
 
 def split_records(plan: Plan, splits: Sequence[Split]) -> list[SplitRecord]:

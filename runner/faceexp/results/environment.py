@@ -7,6 +7,7 @@ import platform
 from pathlib import Path
 
 from faceexp.contract import GROUPS
+from faceexp.engine.backend import gpu_of
 from faceexp.registry.metadata import installed_versions
 from faceexp.results.schema import EnvironmentRecord, InstalledPluginRecord
 from faceexp.values import Resolved
@@ -20,6 +21,7 @@ def environment(resolved: Resolved, jobs: int = 1) -> EnvironmentRecord:
         platform=platform.platform(),
         processor=_processor(),
         cores=os.cpu_count(),
+        gpu=gpu_of(resolved.experiment.device),
         jobs=jobs,
         plugins=plugins_of(resolved),
         packages={name: packages[name] for name in sorted(packages, key=str.lower)},

@@ -292,6 +292,7 @@ def _record(trained: TrainedTrial, measurement: Measurement | None, seconds: flo
         },
         reused=trained.reused,
         unseeded=trained.unseeded,
+        nondeterministic=trained.nondeterministic,
         curve=tuple(CheckpointRecord.model_validate(point) for point in trained.curve),
         budget=BudgetRecord.model_validate(trained.budget),
         evidence=measurement.diagnostics if measurement else None,

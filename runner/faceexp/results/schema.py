@@ -110,6 +110,11 @@ class TrialRecord(Record):
         description="Operations of the loss that draw random numbers for which there is no seed. Another run may give "
         "other numbers where there are any.",
     )
+    nondeterministic: bool = Field(
+        False,
+        description="Whether it needed an operation that has no deterministic form on the device that trained. Another "
+        "run may give numbers whose last digits differ.",
+    )
     curve: tuple[CheckpointRecord, ...] = Field((), description="The training curve of phase 2; empty for a baseline.")
     budget: BudgetRecord | None = Field(None, description="How much training it was given.")
 
@@ -246,8 +251,8 @@ class RunRecord(Record):
     )
     warnings: tuple[str, ...] = Field(
         (),
-        description="Sentences that name the losses which were given another budget than most, and those whose random "
-        "numbers have no seed.",
+        description="Sentences that name the losses which were given another budget than most, those whose random "
+        "numbers have no seed, and rows that needed an operation without a deterministic form.",
     )
     method: str = Field("", description="How intervals and comparisons are computed, in words.")
     test_train_ratio: float | None = Field(
@@ -332,6 +337,7 @@ class EnvironmentRecord(Record):
     platform: str = Field("", description="The operating system.")
     processor: str = Field("", description="The processor.")
     cores: int | None = Field(None, description="The number of processor cores.")
+    gpu: str = Field("", description="The GPU that trained; empty where the processor did.")
     jobs: Count = Field(1, description="The number of processes that shared the work.")
     plugins: tuple[InstalledPluginRecord, ...] = Field((), description="The plugins that the run used.")
     packages: Mapping[str, str] = Field(default_factory=dict, description="The version of every installed package.")

@@ -31,7 +31,7 @@ def inputs_of(plan: Plan, search: Search, score: Score, space: Varied) -> Inputs
         "splits": digest([_people(plan, split) for split in plan.splits]),
         "flip": experiment.evaluation.flip,
         "score": score.key,
-        "versions": versions(),
+        "versions": versions(experiment.device),
     }
 
 

@@ -31,6 +31,8 @@ NoteKind = Literal[
     "few_trials",
     "adapted",
     "unseeded",
+    "nondeterministic",
+    "device",
     "phase1",
     "existing",
     "code",

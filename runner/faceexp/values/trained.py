@@ -60,6 +60,8 @@ class TrainedTrial:
         reused: Stages that were taken from the store.
         key: Digest of what determined the embeddings; empty if the trial failed.
         unseeded: Operations of the loss that draw random numbers for which there is no seed.
+        nondeterministic: Whether anything of it was made where operations need not be deterministic.
+        refusal: What TensorFlow says of an operation that has no deterministic form, where the trial failed for that.
     """
 
     trial: Trial
@@ -76,6 +78,8 @@ class TrainedTrial:
     reused: tuple[str, ...] = ()
     key: str = ""
     unseeded: tuple[str, ...] = ()
+    nondeterministic: bool = False
+    refusal: str = ""
 
 
 class Score(Protocol):
