@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from faceexp import pipeline
-from faceexp.cli import train
+from faceexp.cli import watching
 from faceexp.engine import trials
 from faceexp.errors import InputError, Problem
 from faceexp.registry.installed import InstalledPlugin
@@ -49,7 +49,7 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
 
 @pytest.mark.parametrize("screen", [False, True])
 def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch, resolved):
-    monkeypatch.setattr(train, "is_screen", lambda console: screen)
+    monkeypatch.setattr(watching, "is_screen", lambda console: screen)
     written = io.StringIO()
     with watching.displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80), set()) as on_event:
         on_event(Noted("note", 1, 1, note=Note("few_trials", "1 trial of each [row] " + "so " * 40)))
