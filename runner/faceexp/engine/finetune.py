@@ -110,7 +110,8 @@ class Finetuner:
         plugin = cast("LossPlugin", resolved.loss.plugin)
         self.loss = PluginLoss(plugin, num_classes, int(network.embedding.units), seed)
         trained = network.trainable_variables(whole=whole)
-        self.descent = Descent(settings, trained, network.moments, self.loss.trainable_variables, settings.proxies)
+        of_loss = self.loss.trainable_variables, settings.proxies
+        self.descent = Descent(settings, trained, network.moments, *of_loss, scaled=network.needs_scale)
         self.steps = settings.steps
 
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -119,9 +120,9 @@ class Finetuner:
                 if on_images:
                     # A frozen trunk runs as outside training, exactly as it does when features are cached.
                     features = network.features(self.augmentation(inputs, mean, deviation), training=whole)
-                loss = self.loss(labels, network.embedding(features))
+                loss = self.loss(labels, network.embeddings(features))
             known = [*network.every_variable, *self.loss.weights]
-            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known))
+            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known, self.descent.scale))
             return loss
 
         # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU.

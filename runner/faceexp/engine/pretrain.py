@@ -94,19 +94,20 @@ class Classifier:
         self.dropout = tf.keras.layers.Dropout(settings.dropout, seed=0)
         whole = settings.trainable != "head"
         trained = network.trainable_variables(whole=whole)
-        self.descent = Descent(settings, trained, network.moments, self.loss.trainable_variables)
+        weights = self.loss.trainable_variables
+        self.descent = Descent(settings, trained, network.moments, weights, scaled=network.needs_scale)
 
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
             with tf.GradientTape() as tape:
                 features = inputs
                 if whole:
                     features = network.features(self.augmentation(inputs, mean, deviation), training=True)
-                embeddings = network.embedding(features)
+                embeddings = network.embeddings(features)
                 # A loss judges the embedding itself, whose numbers may be negative.
                 hidden = embeddings if plugin else tf.nn.relu(embeddings)
                 loss = self.loss(labels, self.dropout(hidden, training=True))
             known = [*network.every_variable, *self.loss.weights]
-            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known))
+            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known, self.descent.scale))
             return loss
 
         self.step = step

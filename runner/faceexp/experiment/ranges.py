@@ -108,6 +108,8 @@ def _out_of_place(document: Document, path: KeyPath) -> str:
         return "is a range; add [search], which searches it, or write one value"
     if path[0] not in TABLES:
         return f"cannot be searched for: [{path[0]}] is the same for every loss; write one value"
+    if path == ("model", "precision"):
+        return "cannot be searched for: precisions differ by how they round, so chance would choose; write one of them"
     if path[0] != "losses":
         is_alike = path[0] == "finetune" and path[-1] in ALIKE["finetune"]
         return f"cannot be searched for: every loss gets the same {path[-1]}; write one number" if is_alike else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from faceexp.contract import FixedModelPlugin, ModelPlugin
-from faceexp.experiment.schema import Experiment, Pretrain
+from faceexp.experiment.schema import FLOAT32, Experiment, Pretrain
 from faceexp.planning.issues import Issue
 from faceexp.registry.installed import ConfiguredPlugin
 
@@ -44,6 +44,9 @@ def trunk_issues(experiment: Experiment, model: ConfiguredPlugin | None) -> list
     issues = []
     augment, is_fixed = experiment.augment, isinstance(model.plugin, FixedModelPlugin)
     if is_fixed:
+        if experiment.trunk.precision != FLOAT32:
+            message = f"{experiment.trunk.precision!r} changes nothing of {model.installed}, which is only run, as it is"
+            issues.append(Issue(("model", "precision"), f"{message}; leave it out"))
         cannot = f"needs a trunk that can be trained, and {model.installed} is only run"
         for entry in experiment.losses:
             here: tuple[str | int, ...] = () if entry.pretrain == experiment.pretrain else ("losses", entry.index)
