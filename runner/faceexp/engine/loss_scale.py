@@ -10,7 +10,7 @@ from faceexp.engine.backend import Tensor, Variable, tensorflow
 FIRST = 2.0**15
 GOOD_STEPS = 2000
 # A gradient that is not finite at a scale below this, after some forty steps that were left out, does not come from the
-# scale. The step is made: weights and loss become what they would be without a scale, and the training ends as diverged.
+# scale. The step is made: weights and loss become what they would be without a scale, so that the training diverges.
 SMALLEST = 2.0**-24
 
 

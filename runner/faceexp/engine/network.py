@@ -272,8 +272,8 @@ def _check_precision(trunk: KerasLayer, precision: Precision) -> None:
     computing = [layer for layer in layers if layer.weights] or layers
     if all(layer.dtype_policy.name != precision for layer in computing):
         raise PluginValueError(
-            f"no layer of the trunk computes in {precision}, since it sets the precision of its layers itself, as those "
-            "of a file do; leave out precision in [model]"
+            f"no layer of the trunk computes in {precision}: layers of a file keep the precision that they were saved "
+            "with; leave precision out of [model]"
         )
 
 

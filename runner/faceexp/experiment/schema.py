@@ -89,8 +89,8 @@ class ModelRef(table.PluginRef):
     embedding_dim: int = Field(128, ge=1, le=65536, description="Width of the dense embedding layer.")
     precision: Precision = Field(
         FLOAT32,
-        description="What the layers compute in. With a mixed one they compute with numbers of 16 bits, which is faster "
-        "on processors made for it; weights, losses and what losses are given stay float32.",
+        description="What the layers compute in. With a mixed one it is numbers of 16 bits, which is faster on devices "
+        "made for it; weights, losses and what losses are given stay float32.",
     )
 
     @model_serializer(mode="wrap")

@@ -253,6 +253,7 @@ def _from_spec(file: Path, label: str, plugins: Sequence[InstalledPluginRecord])
         "loss": used("loss", entry.plugin, entry.options) if entry else None,
         "only_measured": row is not None,
         "embedding_dim": experiment.model.embedding_dim if entry and experiment.model else None,
+        "precision": experiment.model.precision if entry and experiment.model else None,
         **_terms(experiment),
     }
 

@@ -33,6 +33,7 @@ NoteKind = Literal[
     "unseeded",
     "phase1",
     "existing",
+    "precision",
     "code",
     "refused",
 ]
