@@ -69,6 +69,18 @@ class Still(LossPlugin):
         return loss
 
 
+class NoNumber(LossPlugin):
+    """Is not a number, and neither is its gradient."""
+
+    reference: ClassVar[str] = "here"
+    distance: ClassVar[Distance] = "cosine"
+    xla: ClassVar[bool] = False
+
+    def build(self, ctx):
+        tf = tensorflow()
+        return lambda labels, embeddings: tf.reduce_sum(embeddings) * np.float32(np.nan)
+
+
 def thin_vgg():
     plugin: Any = discover().find("model", "thin_vgg").load()
     return plugin(widths=[4, 4], kernel_sizes=[3])
@@ -189,11 +201,12 @@ def test_float32_stays_out_of_what_a_run_is_named_after():
     assert ModelRef(**plain, precision="mixed_float16").model_dump() == {**plain, "precision": "mixed_float16"}
 
 
-def trained(planned, store, precision, **rest):
-    """Return what training with a loss that changes nothing ends with, and the baselines."""
+def trained(planned, store, precision, losses=None, **rest):
+    """Return what training ends with, of a loss that changes nothing if no other is given, and the baselines."""
     model = ModelRef(plugin="thin_vgg", options={"widths": [4], "kernel_sizes": [3]}, embedding_dim=8)
     model = model.model_copy(update={"precision": precision})
-    plan = planned(store, {"still": Still()}, model=model, baselines=("untrained", "phase1"), **rest)
+    losses = losses or {"still": Still()}
+    plan = planned(store, losses, model=model, baselines=("untrained", "phase1"), **rest)
     found = {trial.trial.label: trial for trial in train(plan, Store(store), ValidationAuc(), lambda event: None)}
     return plan, found
 
@@ -243,3 +256,10 @@ def test_trainings_do_not_depend_on_each_other(planned, tmp_path, precision):
 
     both, alone = embeddings(tmp_path / "both", (0, 1)), embeddings(tmp_path / "alone", (1,))
     np.testing.assert_array_equal(both, alone)
+
+
+def test_a_loss_that_is_no_number_diverges_at_once(planned, tmp_path):
+    """As in float32, although steps whose gradients are not finite are left out."""
+    losses = {"no number": NoNumber()}
+    found = trained(planned, tmp_path, "mixed_float16", losses, pretrain=Pretrain(enabled=False))[1]["no number"]
+    assert (found.status, found.reason) == ("diverged", "the loss is not finite at step 1")
