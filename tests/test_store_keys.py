@@ -31,6 +31,7 @@ HASHED = {
         "engine/finetune.py",
         "engine/finished.py",
         "engine/inputs.py",
+        "engine/loss_scale.py",
         "engine/losses.py",
         "engine/network.py",
         "engine/network_file.py",

@@ -9,7 +9,7 @@ import pytest
 
 from faceexp.contract import Distance, FixedModelPlugin, LossPlugin, ModelPlugin
 from faceexp.experiment.schema import Augment, Pretrain
-from faceexp.planning.trunk import trunk_issues, with_trunk
+from faceexp.planning.trunk import precision_notes, trunk_issues, with_trunk
 
 
 class Fixed(FixedModelPlugin):
@@ -53,7 +53,7 @@ class Loss(LossPlugin):
 def fitted(resolved, chosen):
     """``fitted(model, ...)``: the experiment with what follows from its trunk, and what cannot be done."""
 
-    def call(model, **tables):
+    def call(model, /, **tables):
         base = resolved({"loss": Loss()}, **tables)
         experiment = with_trunk(base.experiment, chosen("model", model))
         return experiment, [(issue.path, issue.message) for issue in trunk_issues(experiment, chosen("model", model))]
@@ -91,6 +91,22 @@ def test_a_network_that_is_only_run_cannot_be_trained(fitted, tiny):
             "changes no image: the features of model 'model' (faceexp-tests 0) are computed once; use flip",
         ),
     ]
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_a_network_that_is_only_run_keeps_its_precision(fitted, tiny, precision):
+    model = tiny().model.model_copy(update={"precision": precision})
+    message = f"{precision!r} changes nothing of model 'model' (faceexp-tests 0), which is only run, as it is"
+    assert fitted(Fixed(), model=model)[1] == [(("model", "precision"), f"{message}; leave it out")]
+    assert fitted(Trunk(weights="a.keras"), model=model)[1] == []
+
+
+def test_a_precision_that_is_not_the_usual_one_is_noted(tiny):
+    assert list(precision_notes(tiny())) == []
+    model = tiny().model.model_copy(update={"precision": "mixed_bfloat16"})
+    (note,) = precision_notes(tiny(model=model))
+    assert note.kind == "precision"
+    assert note.text.startswith("the network computes in mixed_bfloat16, in training and where it is measured; ")
 
 
 def test_changes_of_images_want_a_trunk_that_sees_them(fitted):

@@ -300,6 +300,7 @@ def test_the_card_has_the_numbers_of_the_run(run, exported):
     # Whom it was trained on, what for, and what nobody can know.
     assert "- Loss: `arcface` (faceexp-loss-arcface " in card
     assert "- Trunk: `thin_vgg` (faceexp-model-thin-vgg 0.1.0), with `widths = [4]`, `kernel_sizes = [3]`" in card
+    assert "\n- Precision: float32\n" in card
     assert "- Licence: Whatever the owner of the images grants; faceexp does not know" in card
     split = next(split for split in run.results.parts if (split.seed, split.fold) == (trial.seed, trial.fold))
     train, test = split.train, split.test

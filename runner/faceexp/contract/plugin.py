@@ -17,7 +17,7 @@ LARGEST_NUMBER = 1e15
 RESERVED = frozenset({"plugin", "combine", "label", "setting_of", "grid", "pretrain", "finetune"})
 RESERVED_OF_KIND: dict[str, frozenset[str]] = {
     "loss": RESERVED,
-    "model": frozenset({"plugin", "embedding_dim", "label", "distance"}),
+    "model": frozenset({"plugin", "embedding_dim", "precision", "label", "distance"}),
     "dataset": frozenset({"plugin"}),
     "sampler": frozenset({"plugin"}),
     "detector": frozenset({"plugin", "align", "margin", "smallest", "several", "template", "template_size"}),

@@ -16,6 +16,7 @@ from faceexp.engine.backend import tensorflow, versions
 from faceexp.engine.determinism import is_marked
 from faceexp.engine.features import open_features
 from faceexp.engine.inputs import with_mirrored
+from faceexp.engine.network import dense
 from faceexp.engine.shared import PretrainedStages
 from faceexp.experiment.baselines import PCA, PHASE1, PIXELS, UNTRAINED, Baseline
 from faceexp.store import Store, digest
@@ -117,7 +118,7 @@ class BaselineTrials:
                 return values
             # The embedding layer is dense and has no activation, so its output is one matrix product away.
             kernel, bias = pretrained.load()[-2:]
-            return np.asarray(values @ kernel + bias)
+            return dense(values, kernel, bias, self.plan.resolved.experiment.trunk.precision)
 
         embeddings = {part: with_mirrored(*(embedded(view, part) for view in views)) for part in self.parts}
         reused = ["pretrain"] if pretrained.reused and settings.enabled else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from faceexp.engine.backend import Tensor, Variable, tensorflow
+from faceexp.engine.loss_scale import LossScale
 from faceexp.engine.optimizer import Adam, KerasOptimizer, Moments, Optimizer
 from faceexp.engine.schedule import rate_of
 from faceexp.experiment.optimization import Optimization, Proxies
@@ -21,6 +22,7 @@ class Descent:
         differing: What differs for these.
         sampled: Which of these hold the rows of other identities at each step. They have an optimiser of their own, so
             that what it keeps can be exchanged with them.
+        scaled: Whether gradients are those of a scaled loss, as float16 needs.
     """
 
     def __init__(
@@ -31,7 +33,10 @@ class Descent:
         proxies: Sequence[Variable] = (),
         differing: Proxies | None = None,
         sampled: Sequence[Variable] = (),
+        *,
+        scaled: bool = False,
     ) -> None:
+        self._scale = LossScale() if scaled else None
         rest = [each for each in proxies if not any(each is window for window in sampled)]
         self.trained = [*network, *rest, *sampled]
         self._steps = tensorflow().Variable(0.0, trainable=False)
@@ -57,7 +62,13 @@ class Descent:
     @property
     def variables(self) -> list[Variable]:
         """Everything that is kept from step to step, beside the weights."""
-        return [self._steps, *(kept for _, optimizer in self._optimizers for kept in optimizer.variables)]
+        of_scale = self._scale.variables if self._scale else []
+        return [self._steps, *of_scale, *(kept for _, optimizer in self._optimizers for kept in optimizer.variables)]
+
+    @property
+    def scale(self) -> Variable | None:
+        """What the gradients that :meth:`apply` gets are multiplied by; ``None``: nothing."""
+        return self._scale.value if self._scale else None
 
     def reset(self, steps: int) -> None:
         """Start over from the weights as they are now.
@@ -66,6 +77,8 @@ class Descent:
             steps: How many steps there are in all, on which schedules depend.
         """
         self._steps.assign(float(steps))
+        if self._scale:
+            self._scale.reset()
         for _, optimizer in self._optimizers:
             optimizer.reset()
 
@@ -73,13 +86,19 @@ class Descent:
         """Make a step. A weight whose gradient is ``None`` stays as it is.
 
         Args:
-            gradients: One per weight of ``trained``, in the same order.
+            gradients: One per weight of ``trained``, in the same order, multiplied by ``scale``.
 
         Raises:
             ValueError: Every gradient is ``None``.
         """
         if all(gradient is None for gradient in gradients):
             raise ValueError("the loss depends on no weight that is trained")
+        if self._scale:
+            self._scale.step(gradients, self._apply)
+        else:
+            self._apply(gradients)
+
+    def _apply(self, gradients: Sequence[Tensor | None]) -> None:
         rest = self._clipped(gradients)
         for count, optimizer in self._optimizers:
             own, rest = rest[:count], rest[count:]

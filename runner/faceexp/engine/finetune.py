@@ -119,8 +119,8 @@ class Finetuner:
         dim = int(network.embedding.units)
         self.loss = loss_of(trained_by(resolved.loss), num_classes, dim, seed, settings.sampled)
         trained, weights = network.trainable_variables(whole=whole), self.loss.trainable_variables
-        windows = windows_of(self.loss)
-        self.descent = Descent(settings, trained, network.moments, weights, settings.proxies, windows)
+        of_loss = weights, settings.proxies, windows_of(self.loss)
+        self.descent = Descent(settings, trained, network.moments, *of_loss, scaled=network.needs_scale)
         self.classes = classes_of(self.loss, self.descent, num_classes)
         self.steps = settings.steps
 
@@ -130,9 +130,9 @@ class Finetuner:
                 if on_images:
                     # A frozen trunk runs as outside training, exactly as it does when features are cached.
                     features = network.features(self.augmentation(inputs, mean, deviation), training=whole)
-                loss = self.loss(labels, network.embedding(features))
+                loss = self.loss(labels, network.embeddings(features))
             known = [*network.every_variable, *self.loss.weights]
-            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known))
+            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known, self.descent.scale))
             return loss
 
         # XLA speeds up the loss and the embedding layer, but gains nothing for convolutions on a CPU. To compile takes

@@ -124,7 +124,11 @@ class PluginLoss:
 
 
 def gradients_of(
-    tape: Tensor, value: Tensor, trained: Sequence[Variable], known: Sequence[Variable]
+    tape: Tensor,
+    value: Tensor,
+    trained: Sequence[Variable],
+    known: Sequence[Variable],
+    scale: Tensor | None = None,
 ) -> list[Tensor | None]:
     """Return the gradients of a loss, one for each weight that is trained.
 
@@ -133,12 +137,13 @@ def gradients_of(
         value: The value of the loss.
         trained: The weights that are trained.
         known: Every variable of the network and of the loss.
+        scale: What the value counts as, float32 (): gradients are this many times as large; see :class:`LossScale`.
 
     Raises:
         PluginValueError: See :func:`refuse_hidden`.
     """
     unseen = others(tape.watched_variables(), known)
-    gradients = tape.gradient(value, [*trained, *unseen])
+    gradients = tape.gradient(value, [*trained, *unseen], output_gradients=scale)
     refuse_hidden(unseen, gradients[len(trained) :])
     return list(gradients[: len(trained)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +18,7 @@ from faceexp.engine.borders import PluginValueError, check_can_be_kept, check_tr
 from faceexp.engine.inputs import with_mirrored
 from faceexp.engine.network_file import NetworkFile
 from faceexp.engine.optimizer import Moments, zero_moments
+from faceexp.experiment.schema import FLOAT32, Precision
 
 if TYPE_CHECKING:
     from faceexp.arrays import IntArray
@@ -74,25 +75,39 @@ class Network:
         shape: What goes in: (H, W, C) of images, or (F,) of features.
         embedding_dim: Numbers per embedding.
         seed: Of the weights that are drawn.
+        precision: What its layers compute in, as a policy of Keras. Weights, and what losses are given, are float32.
 
     Raises:
-        PluginValueError: The trunk cannot be used; see :func:`faceexp.engine.borders.check_trunk`.
+        PluginValueError: The trunk cannot be used; see :func:`faceexp.engine.borders.check_trunk`. Or it does not
+            compute in the precision.
     """
 
-    def __init__(self, model: ModelPlugin | None, shape: tuple[int, ...], embedding_dim: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: ModelPlugin | None,
+        shape: tuple[int, ...],
+        embedding_dim: int,
+        seed: int = 0,
+        *,
+        precision: Precision = FLOAT32,
+    ) -> None:
         keras = tensorflow().keras
-        self.shape = shape
+        self.shape, self.precision, self._model = shape, precision, model
         # All losses of a seed and fold have the same normalisation, so the latest file is that of the next trial, too.
         self._file: tuple[Normalization, NetworkFile] | None = None
         with standard(seed):
             if model is None:
                 self.trunk = keras.Sequential([keras.Input(shape), keras.layers.Identity(name="features")])
             else:
+                if precision != FLOAT32:
+                    keras.config.set_dtype_policy(precision)
                 self.trunk = model.build(cast("tuple[int, int, int]", shape))
             set_standard()  # the embedding layer is ours: it must not follow what the plugin has set
             check_trunk(self.trunk)
+            if precision != FLOAT32:
+                _check_precision(self.trunk, precision)
             self.width = int(self.trunk.output_shape[-1])
-            self.embedding = keras.layers.Dense(int(embedding_dim), name=self._name("embedding"))
+            self.embedding = keras.layers.Dense(int(embedding_dim), name=self._name("embedding"), dtype=precision)
             self.embedding.build((None, self.width))
 
     def _name(self, name: str) -> str:
@@ -108,6 +123,11 @@ class Network:
     def every_variable(self) -> list[Variable]:
         """Every weight, and the states of random numbers, which are set anew for each training as well."""
         return [*self.trunk.variables, *self.embedding.variables]
+
+    @property
+    def needs_scale(self) -> bool:
+        """Whether small gradients are lost in training unless the loss is scaled; see :class:`LossScale`."""
+        return self.precision == "mixed_float16"
 
     def trainable_variables(self, *, whole: bool) -> list[Variable]:
         """Return the weights that are trained: all of them, or those of the embedding layer."""
@@ -132,6 +152,11 @@ class Network:
                 images = layer(images, **({"training": training} if _distinguishes_training(layer) else {}))
                 images, bias = images if bias is None else tf.nn.bias_add(images, bias), None
         return images
+
+    def embeddings(self, features: Tensor) -> Tensor:
+        """Return the embeddings of features, (B, F) to float32 (B, D), whatever the layers compute in."""
+        tf = tensorflow()
+        return tf.cast(self.embedding(features), tf.float32)
 
     def embed(self, inputs: FloatArray | ByteArray, rows: IntArray, normalization: Normalization) -> FloatArray:
         """Return embeddings, float32 (n, D), a block at a time.
@@ -175,15 +200,16 @@ class Network:
 
     @functools.cached_property
     def _extracted(self) -> Compiled:
-        return compiled(lambda *arguments: self.features(normalized(*arguments), training=False))
+        tf = tensorflow()
+        return compiled(lambda *arguments: tf.cast(self.features(normalized(*arguments), training=False), tf.float32))
 
     @functools.cached_property
     def _embedded_images(self) -> Compiled:
-        return compiled(lambda *arguments: self.embedding(self.features(normalized(*arguments), training=False)))
+        return compiled(lambda *arguments: self.embeddings(self.features(normalized(*arguments), training=False)))
 
     @functools.cached_property
     def _embedded_features(self) -> Compiled:
-        return compiled(self.embedding)
+        return compiled(self.embeddings)
 
     @functools.cached_property
     def moments(self) -> dict[int, Moments]:
@@ -206,11 +232,19 @@ class Network:
         """Write one Keras file that maps pixels from 0 to 255 to embeddings, with these weights.
 
         The file holds standard layers only: normalisation becomes a rescaling layer, so Keras can read it without
-        faceexp.
+        faceexp. They compute in float32 even if the network does not: every format and device has that.
         """
+        if self.precision != FLOAT32:
+            self._in_float32.save(path, weights, normalization)
+            return
         if self._file is None or self._file[0] is not normalization:
             self._file = normalization, NetworkFile(self._whole(normalization), self.variables)
         self._file[1].write(path, weights)
+
+    @functools.cached_property
+    def _in_float32(self) -> Network:
+        """The same layers in float32, for files. Their weights are not used."""
+        return Network(self._model, self.shape, self.embedding.units)
 
     def _whole(self, normalization: Normalization) -> KerasLayer:
         """Return a model of Keras from pixels to embeddings; behind a network that is only run, from its features."""
@@ -226,6 +260,41 @@ class Network:
             name=self._name("normalization"),
         )(pixels)
         return keras.Model(pixels, self.embedding(self.trunk(rescaled, training=False)), name="faceexp")
+
+
+def _check_precision(trunk: KerasLayer, precision: Precision) -> None:
+    """Refuse a trunk of which no layer with weights computes in a precision; of one without weights, no layer at all.
+
+    Raises:
+        PluginValueError: See above.
+    """
+    layers = list(_layers(trunk))
+    computing = [layer for layer in layers if layer.weights] or layers
+    if all(layer.dtype_policy.name != precision for layer in computing):
+        raise PluginValueError(
+            f"no layer of the trunk computes in {precision}: layers of a file keep the precision that they were saved "
+            "with; leave precision out of [model]"
+        )
+
+
+def _layers(model: KerasLayer) -> Iterator[KerasLayer]:
+    """Yield the layers of a model, and of the models in it."""
+    for layer in model.layers:
+        yield from _layers(layer) if isinstance(layer, tensorflow().keras.Model) else [layer]
+
+
+def dense(features: FloatArray, kernel: FloatArray, bias: FloatArray, precision: Precision) -> FloatArray:
+    """Return what the embedding layer gives for features, float32 (n, F) to (n, D); it needs no TensorFlow."""
+    if precision == FLOAT32:
+        return np.asarray(features @ kernel + bias)
+    import ml_dtypes
+
+    half = np.float16 if precision == "mixed_float16" else ml_dtypes.bfloat16
+
+    def rounded(values: FloatArray) -> FloatArray:
+        return values.astype(half).astype(np.float32)
+
+    return rounded(rounded(rounded(features) @ rounded(kernel)) + rounded(bias))
 
 
 def _distinguishes_training(layer: KerasLayer) -> bool:

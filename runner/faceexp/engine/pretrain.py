@@ -134,7 +134,8 @@ class Classifier:
         whole = settings.trainable != "head"
         trained = network.trainable_variables(whole=whole)
         weights, windows = self.loss.trainable_variables, windows_of(self.loss)
-        self.descent = Descent(settings, trained, network.moments, weights, sampled=windows)
+        of_loss, scaled = (weights, None, windows), network.needs_scale
+        self.descent = Descent(settings, trained, network.moments, *of_loss, scaled=scaled)
         self.classes = classes_of(self.loss, self.descent, num_classes)
 
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
@@ -142,12 +143,12 @@ class Classifier:
                 features = inputs
                 if whole:
                     features = network.features(self.augmentation(inputs, mean, deviation), training=True)
-                embeddings = network.embedding(features)
+                embeddings = network.embeddings(features)
                 # A loss judges the embedding itself, whose numbers may be negative.
                 hidden = embeddings if plugin else tf.nn.relu(embeddings)
                 loss = self.loss(labels, self.dropout(hidden, training=True))
             known = [*network.every_variable, *self.loss.weights]
-            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known))
+            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known, self.descent.scale))
             return loss
 
         self.step = step

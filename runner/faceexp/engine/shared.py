@@ -95,7 +95,7 @@ class PretrainedStages:
             "images": self.plan.images_key,
             "train": digest([split.train.tolist(), self.plan.labels[split.train].tolist()]),
             "model": self.plan.resolved.trunk.identity,
-            "embedding_dim": experiment.trunk.embedding_dim,
+            **experiment.trunk.model_dump(include={"embedding_dim", "precision"}),
             "seed": [split.seed, split.fold],
             "versions": versions(self.plan.resolved.experiment.device),
             "phase": "initial",
@@ -117,7 +117,8 @@ class PretrainedStages:
             raise self._failures[key]
         trunk = key
         if self.is_frozen(settings):
-            trunk = digest({name: inputs[name] for name in ("images", "model", "versions", *self._normalized_by)})
+            of_trunk = ("images", "model", "precision", "versions", *self._normalized_by)
+            trunk = digest({name: inputs[name] for name in of_trunk if name in inputs})
         if settings.enabled:
             try:
                 artefact = self.store.get("pretrain", inputs, lambda folder: self._pretrain(folder, split, settings))
@@ -173,7 +174,7 @@ class PretrainedStages:
     @functools.cached_property
     def network(self) -> Network:
         """The network. There is only one, so whoever uses it sets its weights first."""
-        network = Network(*self._network_arguments)
+        network = Network(*self._network_arguments, precision=self.plan.resolved.experiment.trunk.precision)
         network.check()
         return network
 

@@ -26,6 +26,8 @@ TABLES = (*SHARED, "losses")
 # Of those, the ones that all losses share; they are searched before the losses are.
 PHASE1 = ("model", "pretrain")
 MARKS = frozenset({"low", "high", "choices"})
+# Keys that are no settings to be tuned, by the table in which they stand.
+UNTUNED = {"model": ("precision",)}
 # What every loss has to be given alike, so that none has a better chance than another, by the table in which it stands.
 ALIKE = {"finetune": ("steps", "validate_every"), "pretrain": ("epochs",)}
 # Keys of a loss that are no values of it.
@@ -110,6 +112,8 @@ def _out_of_place(document: Document, path: KeyPath) -> str:
         return "is a range; add [search], which searches it, or write one value"
     if path[0] not in TABLES:
         return f"cannot be searched for: [{path[0]}] is the same for every loss; write one value"
+    if path[-1] in UNTUNED.get(str(path[0]), ()):
+        return "cannot be searched for: precisions differ by how they round, so chance would choose; write one of them"
     if path[0] != "losses":
         is_alike = path[0] == "finetune" and path[-1] in ALIKE["finetune"]
         return f"cannot be searched for: every loss gets the same {path[-1]}; write one number" if is_alike else ""
@@ -117,9 +121,9 @@ def _out_of_place(document: Document, path: KeyPath) -> str:
     name = path[4] if path[2] == "combine" else path[2]
     if name in NAMES or (is_of_sum and path[2] == "distance"):
         return f"cannot be searched for; write a [[losses]] table for each {name}"
-    if path[-1] in ALIKE.get(str(path[2]), ()):
-        return f"cannot be searched for: every loss gets the same {path[-1]}; write one number in [{path[2]}]"
-    return ""
+    is_alike = path[-1] in ALIKE.get(str(path[2]), ())
+    reason = f"cannot be searched for: every loss gets the same {path[-1]}; write one number in [{path[2]}]"
+    return reason if is_alike else ""
 
 
 def _unequal(document: Document) -> Iterator[Problem]:

@@ -30,6 +30,9 @@ from faceexp.experiment.table import Options, Table, unique
 
 # Tables of other modules name plugins as well; this is where most look for how they do it.
 PluginRef = table.PluginRef
+# What the layers of a network compute in: the names that Keras has for its policies.
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
+FLOAT32: Precision = "float32"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 
@@ -83,9 +86,19 @@ class Augment(Table):
 
 
 class ModelRef(table.PluginRef):
-    """The trunk and the width of the embedding behind it."""
+    """The trunk, the width of the embedding behind it, and what both compute in."""
 
     embedding_dim: int = Field(128, ge=1, le=65536, description="Width of the dense embedding layer.")
+    precision: Precision = Field(
+        FLOAT32,
+        description="What the layers compute in. With a mixed one it is numbers of 16 bits, which is faster on devices "
+        "made for it; weights, losses and what losses are given stay float32.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # As in Protocol: a key that came later and says nothing new stays out of what a run's folder is named after.
+        return {key: value for key, value in write(self).items() if (key, value) != ("precision", FLOAT32)}
 
 
 class Pretrain(Optimization):

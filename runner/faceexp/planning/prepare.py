@@ -34,6 +34,7 @@ from faceexp.planning.prospects import prospects
 from faceexp.planning.sampled import sample_issues
 from faceexp.planning.templates import Members, check_pairs, check_templates, template_notes, templates_of
 from faceexp.planning.trials import trials_of
+from faceexp.planning.trunk import precision_notes
 from faceexp.store import Store, digest
 from faceexp.values import EventCallback, Note, Noted, Plan, Resolved
 
@@ -101,6 +102,7 @@ def prepare(resolved: Resolved, store: Store, on_event: EventCallback) -> Plan:
     lost = lost_images(data.labels, of_people, readable, used, pairs_of_folds, parts_of_lists, members)
     about = (
         *_existing(fitted),
+        *precision_notes(experiment),
         *_notes(data, experiment, readable, used, labels, parts),
         *pairs_notes(labels, parts, pairs_of_folds, members),
         *_duplicates(data, used, alike(digests[is_used])),

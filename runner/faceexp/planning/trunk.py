@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 from faceexp.contract import FixedModelPlugin, ModelPlugin
-from faceexp.experiment.schema import Experiment, Pretrain
+from faceexp.experiment.schema import FLOAT32, Experiment, Pretrain
 from faceexp.planning.issues import Issue
 from faceexp.registry.installed import ConfiguredPlugin
+from faceexp.values import Note
 
 
 def with_trunk(experiment: Experiment, model: ConfiguredPlugin | None) -> Experiment:
@@ -32,6 +34,16 @@ def with_trunk(experiment: Experiment, model: ConfiguredPlugin | None) -> Experi
     return experiment.model_copy(update={"pretrain": fitted(experiment.pretrain), "losses": tuple(losses)})
 
 
+def precision_notes(experiment: Experiment) -> Iterator[Note]:
+    """Yield what a reader should know of the precision in which the network computes, if it is no usual one."""
+    if experiment.model and experiment.model.precision != FLOAT32:
+        text = (
+            f"the network computes in {experiment.model.precision}, in training and where it is measured; the layers "
+            "of saved networks compute in float32, so that their embeddings differ a little from those measured"
+        )
+        yield Note("precision", text)
+
+
 def trunk_issues(experiment: Experiment, model: ConfiguredPlugin | None) -> list[Issue]:
     """Return what an experiment asks of its trunk that cannot be done.
 
@@ -39,9 +51,9 @@ def trunk_issues(experiment: Experiment, model: ConfiguredPlugin | None) -> list
         experiment: What :func:`with_trunk` has returned.
         model: The trunk.
     """
+    issues = _precision_issues(experiment, model)
     if model is None or not experiment.losses:
-        return []
-    issues = []
+        return issues
     augment, is_fixed = experiment.augment, isinstance(model.plugin, FixedModelPlugin)
     if is_fixed:
         cannot = f"needs a trunk that can be trained, and {model.installed} is only run"
@@ -65,3 +77,11 @@ def trunk_issues(experiment: Experiment, model: ConfiguredPlugin | None) -> list
             )
             issues.append(Issue(("augment",), message))
     return issues
+
+
+def _precision_issues(experiment: Experiment, model: ConfiguredPlugin | None) -> list[Issue]:
+    """Return that the precision of a network that is only run cannot be chosen, if the experiment does so."""
+    if model is None or not isinstance(model.plugin, FixedModelPlugin) or experiment.trunk.precision == FLOAT32:
+        return []
+    message = f"{experiment.trunk.precision!r} changes nothing of {model.installed}, which is only run, as it is"
+    return [Issue(("model", "precision"), f"{message}; leave it out")]

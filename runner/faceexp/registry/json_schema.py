@@ -133,6 +133,7 @@ def _plugin_schema(
         usual: The plugin that is meant where none is named.
         ranges: Whether a range may stand in the place of each value.
     """
+    from faceexp.experiment.ranges import UNTUNED
     from faceexp.registry.range_schema import a_choice_or, with_ranges
 
     keys = table.model_json_schema()["properties"]
@@ -143,7 +144,7 @@ def _plugin_schema(
         tables[usual]["required"].remove("plugin")
     if not ranges:
         return _by_plugin(use or kind, tables, definitions, usual)
-    tables = {name: with_ranges(each, {"plugin"}) for name, each in tables.items()}
+    tables = {name: with_ranges(each, {"plugin", *UNTUNED.get(kind, ())}) for name, each in tables.items()}
     made = _by_plugin(use or kind, tables, definitions, usual)
     if tables:
         made["properties"]["plugin"] = a_choice_or(made["properties"]["plugin"])

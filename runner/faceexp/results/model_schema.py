@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_serializer, field_validator
 
 from faceexp.contract import Distance
-from faceexp.experiment.schema import Preprocess
+from faceexp.experiment.schema import Precision, Preprocess
 from faceexp.results.record import (
     BudgetRecord,
     CalibrationRecord,
@@ -81,6 +81,9 @@ class OriginRecord(Record):
         description="The names of the files of a network that existed before, each with its SHA-256 if that is known.",
     )
     embedding_dim: Count | None = Field(None, description="How many numbers an embedding has.")
+    precision: Precision | None = Field(
+        None, description="What the layers computed in, in training and where they were measured; in files, in float32."
+    )
     notes: tuple[str, ...] = Field((), description="The sentences of the run about its data.")
     note_kinds: tuple[NoteKind, ...] = Field((), description="What each of the notes is about, in the same order.")
     parts: Mapping[str, PartRecord] = Field(

@@ -25,7 +25,7 @@ def inputs_of(plan: Plan, search: Search, score: Score, space: Varied) -> Inputs
         "search": search.model_dump(mode="json", exclude={"defaults", "suggested"}),
         "space": [[each.name, each.space.model_dump(mode="json"), each.default] for each in space.dimensions],
         "model": plan.resolved.trunk.identity,
-        "embedding_dim": experiment.trunk.embedding_dim,
+        **experiment.trunk.model_dump(include={"embedding_dim", "precision"}),
         "augment": experiment.augment.model_dump(),
         "images": plan.images_key,
         "splits": digest([_people(plan, split) for split in plan.splits]),

@@ -292,6 +292,7 @@ def _from_spec(
         "summed": tuple(summed(*each) for each in enumerate(entry.combine)) if entry else (),
         "only_measured": row is not None,
         "embedding_dim": experiment.model.embedding_dim if entry and experiment.model else None,
+        "precision": experiment.model.precision if entry and experiment.model else None,
         **_terms(experiment),
     }
 

@@ -100,6 +100,31 @@ class ModelContract(PluginContract):
             pytest.fail(f"it cannot be saved and loaded: {type(error).__name__}: {error}")
         assert_same("what the loaded model gives", np.asarray(again(images)), np.asarray(model(images)))
 
+    def test_builds_in_every_precision(self, plugin: ModelPlugin) -> None:
+        """Build it under policies of mixed precision: float32 weights of the same shapes, and finite features.
+
+        The engine sets such a policy while it builds a trunk, if the experiment asks for it, and gives it the weights
+        of a network in float32.
+        """
+        import keras
+
+        usual, before = _model(plugin, self.shapes[0]), keras.config.dtype_policy()
+        for policy in ("mixed_float16", "mixed_bfloat16"):
+            try:
+                keras.config.set_dtype_policy(policy)
+                model = plugin.build(self.shapes[0])
+            finally:
+                keras.config.set_dtype_policy(before)
+            wrong = [weight.path for weight in model.weights if weight.dtype != "float32"]
+            assert not wrong, f"{policy}: {', '.join(wrong)} is not float32; leave the type of weights to Keras"
+            shapes = [[tuple(weight.shape) for weight in each.weights] for each in (model, usual)]
+            assert shapes[0] == shapes[1], f"{policy}: its weights have the shapes {shapes[0]}, not {shapes[1]}"
+            model.set_weights(usual.get_weights())
+            # How far they are from those of float32 is not asked: every layer rounds, and deep ones with random weights
+            # make much of it.
+            features = np.asarray(model(_images(self.shapes[0]), training=False)).astype(np.float32)
+            assert np.isfinite(features).all(), f"{policy}: some feature is not finite"
+
     def test_leaves_the_process_as_it_was(self, plugin: ModelPlugin) -> None:
         """Build it: settings of Keras, TensorFlow, NumPy and Python must stay as they are.
 

@@ -35,6 +35,7 @@ NoteKind = Literal[
     "device",
     "phase1",
     "existing",
+    "precision",
     "code",
     "refused",
 ]
