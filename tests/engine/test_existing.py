@@ -175,10 +175,19 @@ def test_phase_1_trains_all_of_it_where_it_is_told_to(run):
     assert np.abs(kernel - np.asarray(Trained().build((16, 16, 1)).weights[0])).max() > 1e-3
 
 
+def test_phases_1_behind_one_trained_trunk_are_measured_apart(run):
+    """The features are the same, so that what is measured is kept by the weights behind them as well."""
+    settings = [Pretrain(epochs=epochs, batch_size=12, learning_rate=0.01) for epochs in (1, 2)]
+    runs = [run(Trained(), seeds=(0,), pretrain=each, baselines=("phase1",))[1] for each in settings]
+    one, other = (trials["phase-1 embedding", 0] for trials in runs)
+    assert not np.array_equal(one.embeddings["test"], other.embeddings["test"])
+    assert one.key != other.key
+
+
 class Falling:
     """A score that is lower each time."""
 
-    key = "falling"
+    name, key = "AUC", "falling"
 
     def __init__(self):
         self.value = 1.0

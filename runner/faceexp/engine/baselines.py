@@ -132,7 +132,8 @@ class BaselineTrials:
             budget=Budget(pretrained.images),
             seconds={"pretrain": pretrained.seconds, "features": seconds},
             reused=tuple(reused),
-            key=digest([baseline.key, features.key, len(views)]),
+            # Of a trunk that phase 1 leaves as it is, all phases 1 have the same features.
+            key=digest([baseline.key, features.key, pretrained.key, len(views)]),
             nondeterministic=pretrained.nondeterministic or is_marked(features),
         )
 
