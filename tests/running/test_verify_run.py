@@ -136,6 +136,22 @@ def test_a_seed_that_was_added_until_questions_were_decided_is_trained_as_well(r
     assert (answer.outcome, answer.seed) == ("identical", 1)
 
 
+def test_after_a_search_the_chosen_settings_are_trained(home, small_spec, face_folder, here, verified):
+    pytest.importorskip("optuna")
+    file = home / "searched.toml"
+    text = small_spec("searched", face_folder, "contrastive").replace("seeds = [0, 1]", "seeds = [0]")
+    text = text.replace("steps = 10", "steps = 10\nlearning_rate = { low = 1e-4, high = 1e-1, log = true }")
+    file.write_text(text + '[search]\ntrials = 2\nsampler = "random"\nseeds = [100]\n', encoding="utf-8")
+    run = faceexp.load(file).run(home / "runs", store=home / "store").folder
+    public = publish(run, home / "searched").folder
+    for name in ("spec.toml", "tuned.toml"):
+        assert 'path = "DATASET_PATH"' in (public / name).read_text(encoding="utf-8")
+    answer = verified(public, here)
+    assert (answer.trial, answer.outcome) == ("contrastive-s0-f0", "identical")
+    with pytest.raises(InputError, match=r"tuned.toml: has no trial contrastive-defaults-s0-f0"):
+        verified(public, here, "contrastive-defaults-s0-f0")
+
+
 def test_a_trial_that_fails_here_is_not_the_same(run, verified, monkeypatch):
     from faceexp_loss_npairs import NPairs
 
