@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -106,7 +107,7 @@ def test_metrics_of_another_kind_of_machine_are_within_the_tolerance_or_not(run,
 
     folder = changed(run, "results.json", other_machine)
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    environment |= {"processor": "another processor", "jobs": 2}
+    environment["processor"] = "another processor"
     environment["packages"]["numpy"] = "1.26.4"
     (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
     answer = verified(folder, trial="contrastive-s1-f0")
@@ -116,7 +117,6 @@ def test_metrics_of_another_kind_of_machine_are_within_the_tolerance_or_not(run,
     assert {(other.what, other.claimed) for other in answer.environment} == {
         ("numpy", "1.26.4"),
         ("processor", "another processor"),
-        ("processes that share the cores", "2"),
     }
     assert "the same within 0.001" in text(answer)
     assert "the largest difference is 0.0005, of auc" in text(answer)
@@ -203,6 +203,26 @@ def test_what_cannot_be_trained_anew_is_refused(run, public, changed):
     assert refused(folder, TOLERANCE, "npairs-s0-f0") == [
         "--trial npairs-s0-f0: this trial did not end well: no memory"
     ]
+
+
+@pytest.mark.parametrize(
+    ("of_machine", "jobs", "cells", "threads"),
+    [
+        (4, 1, 6, None),  # as here
+        (4, 2, 6, 2),
+        (4, 8, 6, 1),
+        (4, 8, 1, None),  # with one seed and fold there was nothing to divide
+        (16, 2, 6, 8),
+        (8, 2, 6, None),
+        (None, 1, 6, None),  # an older version did not write it
+    ],
+)
+def test_a_trial_has_as_many_threads_as_in_the_run(of_machine, jobs, cells, threads, monkeypatch, run):
+    monkeypatch.setattr("faceexp.running.repeat.cores", lambda: 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    environment = EnvironmentRecord(cores=of_machine, jobs=jobs)
+    claim = dataclasses.replace(Claim.read(run, TOLERANCE), environment=environment)
+    assert claim._other_threads(cells) == threads
 
 
 # Numbers --------------------------------------------------------------------------------------------------------------

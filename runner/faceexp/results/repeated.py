@@ -126,7 +126,6 @@ def other_environment(
         ("operating system", claimed.platform, here.platform),
         ("processor", claimed.processor, here.processor),
         ("processor cores", str(claimed.cores), str(here.cores)),
-        ("processes that share the cores", str(claimed.jobs), str(here.jobs)),
         ("GPU", claimed.gpu or "none", here.gpu or "none"),
     ]
     for plugin in claimed.plugins:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from faceexp.engine import trials
+from faceexp.engine.backend import cores
+from faceexp.engine.worker import limited_threads
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.evaluation.checkpoints import validation_score
 from faceexp.experiment import toml
@@ -100,8 +103,10 @@ class Claim:
         alone = dataclasses.replace(plan, trials=(trial,))
         score = validation_score(plan.resolved.experiment.evaluation.choose_by)
         with tempfile.TemporaryDirectory(prefix="faceexp-", ignore_cleanup_errors=True) as empty:
-            store = Store(Path(empty))
-            with contextlib.closing(trials.train(alone, store, score, on_event)) as trained:
+            store, threads = Store(Path(empty)), self._other_threads(len(plan.splits))
+            # Libraries read once how many threads they may use; so where these are others, another process trains.
+            training = trials.train(alone, store, score, on_event, jobs=1 if threads else None)
+            with limited_threads(threads), contextlib.closing(training) as trained:
                 here = measure(next(trained), alone, store).trial
         metrics = compared(self.trial, here)
         others = [each for each in metrics if each.difference > 0]
@@ -120,6 +125,18 @@ class Claim:
             checked=self.checked,
             seconds=time.monotonic() - began,
         )
+
+    def _other_threads(self, cells: int) -> int | None:
+        """Return how many threads trained the trial, since they decide the last bits; nothing where it is as here.
+
+        Args:
+            cells: How many seeds and folds the run has, among which no more processes shared the cores.
+        """
+        claimed = self.environment
+        # Of the cores that a machine has, a process may be allowed fewer: on the same machine, most likely the same.
+        there = cores() if claimed.cores in (None, os.cpu_count()) else claimed.cores
+        threads = max(1, there // max(1, min(claimed.jobs, cells)))
+        return None if threads == cores() else threads
 
     def _planned(self, plan: Plan) -> Trial:
         place = (self.trial.label, *self.trial.cell)
