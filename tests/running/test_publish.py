@@ -16,9 +16,11 @@ import faceexp
 from faceexp.errors import InputError
 from faceexp.experiment import toml
 from faceexp.results.schema import EnvironmentRecord, InstalledPluginRecord
+from faceexp.results.set_record import SetRecord
 from faceexp.running.checksums import check_files, write_checksums
 from faceexp.running.placeholders import Placeholder, Private, named, placeholders, unfilled, without_paths
 from faceexp.running.publish import publish, requirements
+from faceexp.serving.card import written
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +100,37 @@ def test_numbers_are_not_changed(run, published):
 
 def test_the_readme_says_how_to_check_and_what_to_fill_in(published):
     text = (published.folder / "README.md").read_text(encoding="utf-8")
-    assert "\n   faceexp verify-run . --set dataset.path=PATH\n" in text
+    assert "\n   faceexp verify-run . --set dataset.path=PATH\n   ```\n" in text
     assert "| `dataset.path` | `DATASET_PATH` |" in text
     assert "so the page shows none" in text
     assert "- **Models.** Training a trial again makes its model." in text
     assert "pictures/" not in text
+
+
+def test_the_readme_of_a_run_without_paths_that_several_processes_made(run):
+    results = faceexp.open_run(run).results
+    results = results.model_copy(
+        update={"description": "Two\nlines.", "test_sets": (SetRecord(name="lfw", measured=results.parts[0].test),)}
+    )
+    values = {
+        "results": results,
+        "rows": ["a | b\nc"],
+        "environment": EnvironmentRecord(python="3.12.1", cores=8, jobs=2, gpu="none such"),
+        "plugin": "olivetti",
+        "to_fill_in": [],
+        "pictures": 2000,
+        "model": "",
+        "searched": True,
+    }
+    text = written("RUN.md", values)
+    assert text.startswith("# The run small\n\nTwo lines.\n\nA comparison")
+    assert "of 1 row (a | b c)." in text
+    assert "\n   faceexp verify-run .\n   ```\n" in text
+    assert "The experiment names no path." in text
+    assert "made on an unknown processor (8 cores, shared by 2 processes), GPU none such." in text
+    assert "| `pictures/` | 2,000 pictures of people" in text
+    assert "| `report-lfw.html` | the page on the test set lfw |" in text
+    assert "| `tuned.toml` |" in text
 
 
 def test_every_file_has_the_checksum_that_other_programs_find(published):

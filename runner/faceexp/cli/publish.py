@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, StoreFolder, quiet, say, show, user_path
+from faceexp.cli.console import JsonFlag, NewFolder, StoreFolder, quiet, say, show, user_path
 from faceexp.cli.train import Overrides
 from faceexp.cli.watching import restoring_collection
 from faceexp.errors import printable
@@ -26,15 +26,7 @@ def publish(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", parser=user_path, help="The folder of a run.", show_default=False)
     ],
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DIR",
-            parser=user_path,
-            help="The folder to write to; it must be new or empty.",
-            show_default=False,
-        ),
-    ],
+    folder: NewFolder,
     pictures: Annotated[
         bool,
         typer.Option("--pictures", help="Pass pictures of people on as well; do so only if they have agreed to that."),
@@ -87,7 +79,7 @@ def verify_run(
         typer.Option(
             "--trial",
             metavar="ID",
-            help="The trial; by default the first loss of the first seed and fold, if it ended well.",
+            help="The trial; by default the first loss of the first seed and fold that ended well.",
         ),
     ] = None,
     tolerance: Annotated[
