@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     # Everything about results is imported where a run begins: `faceexp validate` only reads and checks a file.
     from faceexp.results.folder import RunFolder
     from faceexp.results.outlook import OutlookRecord
+    from faceexp.results.repeated import Repeated
     from faceexp.run import Run
     from faceexp.running.parts import Shard
+    from faceexp.running.repeat import Claim
     from faceexp.search.tuned import Tuned
 
 
@@ -104,6 +106,16 @@ def merge(
     study = loads(toml.dump(joined(parts)), str(parts[0].folder.spec))
     plan = study.plan(Store(store or default_root()), on_event)
     return merged(plan, study.spec_hash, parts, study.folder_in(out, on_event, ""))
+
+
+def verify_run(claim: Claim, *, store: Path | None = None, on_event: EventCallback = ignore) -> Repeated:
+    """Train a trial of a run anew with the data that are here, and compare; see :mod:`faceexp.running.repeat`.
+
+    Raises:
+        InputError: The data are not here, or they are others.
+    """
+    study = load(claim.spec, overrides=claim.overrides)
+    return claim.repeated(study.plan(Store(store or default_root()), on_event), on_event)
 
 
 def _study_of(document: toml.Document, registry: Registry, only: Sequence[str] = ()) -> Study:

@@ -248,7 +248,7 @@ def test_cores_are_divided(monkeypatch):
 def test_threads_are_set_for_the_process_alone(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv(THREADS, raising=False)
-    with worker._threads(3):
+    with worker.limited_threads(3):
         assert os.environ[THREADS] == os.environ["OMP_NUM_THREADS"] == "3"
     assert THREADS not in os.environ
     assert os.environ["OMP_NUM_THREADS"] == "7"

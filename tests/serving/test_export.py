@@ -27,9 +27,10 @@ from faceexp.errors import InputError
 from faceexp.experiment.schema import Preprocess
 from faceexp.registry.installed import discover
 from faceexp.results.folder import NETWORK_FILES as FILES
-from faceexp.serving import conversion, export
+from faceexp.serving import conversion
 from faceexp.serving.export import export_model
 from faceexp.serving.program import program
+from faceexp.store import new_folder
 
 SPEC = """\
 name = "little"
@@ -665,7 +666,7 @@ def test_what_appeared_meanwhile_is_not_overwritten(tmp_path):
         (folder / "calibration.json").write_text(folder.name)
     (made / "README.md").touch()
     with pytest.raises(FileExistsError):
-        export._place(made, target)
+        new_folder.place(made, target, "calibration.json")
     assert {file.name: file.read_text() for file in target.iterdir()} == {"calibration.json": "target"}
 
 

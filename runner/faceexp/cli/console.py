@@ -67,6 +67,12 @@ StoreFolder = Annotated[
         help="Where finished work is kept and found again; by default in the user's cache.",
     ),
 ]
+NewFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", parser=user_path, help="The folder to write to; it must be new or empty.", show_default=False
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, and nothing else.")]
 
 # How often Python usually looks for garbage; ``main`` changes that for a while.

@@ -2,12 +2,11 @@
 
 import contextlib
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from faceexp.cli.console import JsonFlag, is_screen, quiet, show, user_path
+from faceexp.cli.console import JsonFlag, NewFolder, is_screen, quiet, show
 from faceexp.cli.models import Model, TrustSavedModel
 
 
@@ -22,15 +21,7 @@ class ModelFormat(StrEnum):
 
 def export(
     model: Model,
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DIR",
-            parser=user_path,
-            help="The folder to write to; it must be new or empty.",
-            show_default=False,
-        ),
-    ],
+    folder: NewFolder,
     to: Annotated[
         list[ModelFormat] | None,
         typer.Option(

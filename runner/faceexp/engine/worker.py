@@ -127,7 +127,7 @@ class Worker:
         self.deadline = np.inf
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_serve, args=(theirs, start), daemon=True)
-        with _threads(threads):
+        with limited_threads(threads):
             self.process.start()
         theirs.close()  # the worker has the only open end now, so the pipe ends when the worker does
         self._send(work)
@@ -212,7 +212,7 @@ def step_of(task: Task) -> str:
 
 
 @contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def limited_threads(count: int | None) -> Iterator[None]:
     """Set the number of threads for processes that are started inside this context, unless it is left to libraries.
 
     Libraries read these environment variables when they are loaded, which is when a new process imports them.

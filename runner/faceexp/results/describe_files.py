@@ -77,6 +77,33 @@ Python, `faceexp.open_run(folder).results` gives `results.json` as an object wit
 `faceexp.open_run(folder).document` gives the same as plain JSON data. [{schema_file}]({schema_file}) describes the same
 keys for programs. It is a JSON Schema (draft 2020-12).
 
+## Publishing a run
+
+```bash
+faceexp publish runs/all_losses-1a2b3c4d to_check       # you
+faceexp verify-run to_check --set dataset.path=photos   # somebody else, who has the data
+```
+
+`publish` writes a new folder that others can check: `spec.toml` (and `tuned.toml`), `environment.json`,
+`results.json`, the trials and the pages of a run, a `README.md`, a `requirements.txt` with the packages that decide
+numbers and the plugins, and `SHA256SUMS`, which `sha256sum -c SHA256SUMS` reads. What is not in it:
+
+- Photos. People may not have agreed that theirs are passed on, so the pages are drawn without them. `--pictures` adds
+  those of the hardest pairs. People are called in the trials and on the pages what the data call them.
+- Models. `--models best` adds the one that `faceexp verify` would use, as `faceexp export` writes it.
+- Paths of your machine. A name stands for each in the experiment file, such as `DATASET_PATH` for `dataset.path`, and
+  `~` for your home folder wherever a file names it. The README lists what others have to fill in.
+- `overlap.csv`, which names photos of the data.
+
+`verify-run` takes such a folder, or that of any finished run. It compares the files with `SHA256SUMS` if that is
+there, plans the experiment with the data that are here, and checks that they are cut into the same parts. Then it
+trains one trial (`--trial ID`; by default the first loss of the first seed and fold that ended well) from nothing
+that was computed before, but for decoded photos, with as many threads as the run had, and compares every metric. On
+the same processor and with the same packages, a trial comes out the same to the last bit; elsewhere numbers are added
+in another order, so metrics may differ by up to `--tolerance` (0.001). The exit code is 0 then, and 1 with a table of
+the metrics that differ by more; it says what differs in machine and software. Exit code 2 says that files were
+changed, or that the data or their parts are others.
+
 ## The key `schema`
 
 The first key of `results.json` is `schema`: the number of the form that the files have. It is {schema} now.

@@ -7,14 +7,21 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem, near
-from faceexp.files import explain_os_error, parse_json, read_bytes, read_input
+from faceexp.files import explain_os_error, read_bytes
+from faceexp.results.json_files import (
+    MAX_BESIDE_BYTES,
+    json_object,
+    place_of,
+    read_if_there,
+    read_record,
+    tell,
+)
 from faceexp.results.model_schema import ModelRecord, OwnThresholdRecord
-from faceexp.results.record import JsonObject, Record
 from faceexp.values import NETWORK_FILE
 
 # The records of a run are imported where they are read: whoever opens a model needs none of them.
@@ -23,14 +30,12 @@ if TYPE_CHECKING:
 
 # What is said to whoever named something else than a run.
 LIST_OF_RUNS = "name the folder of a run; `faceexp runs` lists them"
-AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 # The name of the network in a folder, by format; of several, the first is opened, which opens most quickly.
 NETWORK_FILES = {"onnx": "model.onnx", "tflite": "model.tflite", "keras": NETWORK_FILE, "saved_model": "saved_model"}
 # Larger files are something else: a description has a few kilobytes, results of a thousand trials some ten megabytes.
 MAX_MODEL_RECORD_BYTES = 2**20
 MAX_RESULTS_BYTES = 128 * 2**20
-MAX_BESIDE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class ModelFolder:
             InputError: The file cannot be read, or it does not describe a model.
         """
         again = "export it again"
-        return _record(self.record, ModelRecord, MAX_MODEL_RECORD_BYTES, "does not describe a model", again)
+        return read_record(self.record, ModelRecord, MAX_MODEL_RECORD_BYTES, "does not describe a model", again)
 
     def read_own_threshold(self) -> OwnThresholdRecord | None:
         """Return the threshold that a user has set on pairs of their own; nothing if there is none.
@@ -92,7 +97,7 @@ class ModelFolder:
         if not os.path.lexists(file):
             return None
         other, hint = "is no threshold that `faceexp verify --calibrate-on` has set", "remove it"
-        return _record(file, OwnThresholdRecord, MAX_MODEL_RECORD_BYTES, other, hint)
+        return read_record(file, OwnThresholdRecord, MAX_MODEL_RECORD_BYTES, other, hint)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,26 @@ class RunFolder:
         """The file that names the machine and the software."""
         return self.root / "environment.json"
 
+    @property
+    def trained_with(self) -> Path:
+        """The file that has the settings with which the trials were trained: those that a search has chosen, if any."""
+        return self.tuned if self.tuned.is_file() else self.spec
+
+    @property
+    def readme(self) -> Path:
+        """The page that says what the folder is, which only a published run holds; so do the next two."""
+        return self.root / "README.md"
+
+    @property
+    def requirements(self) -> Path:
+        """The packages to install for the same numbers."""
+        return self.root / "requirements.txt"
+
+    @property
+    def checksums(self) -> Path:
+        """The SHA-256 of every other file."""
+        return self.root / "SHA256SUMS"
+
     def trial(self, trial_id: str) -> Path:
         """Return the path of the file of a trial."""
         return self.root / "trials" / f"{trial_id}.json"
@@ -175,7 +200,7 @@ class RunFolder:
         """
         from faceexp.results.schema import EnvironmentRecord
 
-        return _read(self.environment, EnvironmentRecord, left_out) or EnvironmentRecord()
+        return read_if_there(self.environment, EnvironmentRecord, left_out) or EnvironmentRecord()
 
     def read_trials(self, trial_ids: Sequence[str], left_out: list[Problem] | None = None) -> dict[str, TrialFile]:
         """Return the files of trials by id. A lost or damaged file is left out, because a report can do without it.
@@ -186,7 +211,7 @@ class RunFolder:
         """
         from faceexp.results.schema import TrialFile
 
-        files = {trial_id: _read(self.trial(trial_id), TrialFile, left_out) for trial_id in trial_ids}
+        files = {trial_id: read_if_there(self.trial(trial_id), TrialFile, left_out) for trial_id in trial_ids}
         return {trial_id: file for trial_id, file in files.items() if file is not None}
 
     def pictures(self, left_out: list[Problem] | None = None) -> dict[int, bytes]:
@@ -201,7 +226,7 @@ class RunFolder:
                 try:
                     content[int(file.stem)] = read_bytes(file, MAX_BESIDE_BYTES)
                 except OSError as error:
-                    _tell(left_out, file, explain_os_error(error))
+                    tell(left_out, file, explain_os_error(error))
         return content
 
 
@@ -271,70 +296,14 @@ def read_results(path: Path) -> RunRecord:
     if file is path and file.suffix != ".json":
         raise InputError(Problem(f"is no run; {LIST_OF_RUNS}", str(path)))
     other_schema = f"is not results of schema {SCHEMA}"
-    content = _json_object(file, MAX_RESULTS_BYTES, "cannot be read as results", other_schema, again)
+    content = json_object(file, MAX_RESULTS_BYTES, "cannot be read as results", other_schema, again)
     if content.get("schema") != SCHEMA:
         raise InputError(Problem(f"{other_schema}; {again}", str(file)))
     try:
         return RunRecord.model_validate(content)
     except ValidationError as error:
-        message = f"is damaged: {_place(error)} is missing or not what it has to be; {again}"
+        message = f"is damaged: {place_of(error)} is missing or not what it has to be; {again}"
         raise InputError(Problem(message, str(file))) from None
-
-
-def _record(file: Path, record: type[AnyRecord], largest: int, other: str, hint: str) -> AnyRecord:
-    """Return the record of a JSON file; the arguments are those of :func:`_json_object`.
-
-    Raises:
-        InputError: It cannot be read, or it holds something else.
-    """
-    content = _json_object(file, largest, "cannot be read", other, hint)
-    try:
-        return record.model_validate(content)
-    except ValidationError as error:
-        raise InputError(Problem(f"{other} ({_place(error)}); {hint}", str(file))) from None
-
-
-def _json_object(file: Path, largest: int, unreadable: str, other: str, hint: str) -> JsonObject:
-    """Return the content of a JSON file, which has to be an object.
-
-    Args:
-        file: The file.
-        largest: The most bytes that it may have.
-        unreadable: What is said of a file that is no JSON.
-        other: What is said of JSON that is no object.
-        hint: What the user should do then.
-
-    Raises:
-        InputError: It cannot be read, or it holds something else.
-    """
-    try:
-        content = parse_json(read_input(file, largest, hint))
-    except ValueError as error:
-        raise InputError(Problem(f"{unreadable}: {error}; {hint}", str(file))) from None
-    if not isinstance(content, dict):
-        raise InputError(Problem(f"{other}; {hint}", str(file)))
-    return content
-
-
-def _read(file: Path, record: type[AnyRecord], left_out: list[Problem] | None) -> AnyRecord | None:
-    """Return the record of a JSON file, or nothing if the file is lost or damaged."""
-    try:
-        return record.model_validate(parse_json(read_bytes(file, MAX_BESIDE_BYTES)))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        _tell(left_out, file, explain_os_error(error))
-    except ValidationError as error:
-        _tell(left_out, file, f"is damaged: {_place(error)} is missing or not what it has to be")
-    except ValueError as error:
-        _tell(left_out, file, f"is damaged: {error}")
-    return None
-
-
-def _tell(left_out: list[Problem] | None, file: Path, message: str) -> None:
-    """Add what is wrong with a file that a report can do without."""
-    if left_out is not None:
-        left_out.append(Problem(message, str(file)))
 
 
 def _resolved(folder: Path) -> Path:
@@ -343,8 +312,3 @@ def _resolved(folder: Path) -> Path:
         return folder.resolve()
     except (OSError, RuntimeError):
         return Path()
-
-
-def _place(error: ValidationError) -> str:
-    """Return the first key that is wrong, for example ``trials.3.seed``."""
-    return ".".join(str(part) for part in error.errors(include_url=False, include_context=False)[0]["loc"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from faceexp.registry.path_options import path_options
 from faceexp.results.collect import split_records
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json
-from faceexp.results.schema import EnvironmentRecord, RunRecord, TrialRecord
+from faceexp.results.schema import EnvironmentRecord, RunRecord, SplitRecord, TrialRecord
 from faceexp.run import Run
 from faceexp.running.course import Course
 from faceexp.store import link_or_copy, write_text
@@ -161,13 +161,25 @@ def merged(plan: Plan, spec_hash: str, parts: Sequence[Part], folder: RunFolder)
 
 def _other_data(plan: Plan, parts: Sequence[Part]) -> Iterator[Problem]:
     """Yield a problem for each part that was computed with other data or other splits."""
-    keys = {split.cell: split.key for split in split_records(plan, plan.splits)}
+    here = split_records(plan, plan.splits)
     for part in parts:
-        others = [split.cell for split in part.results.parts if split.key != keys.get(split.cell, split.key)]
-        if others:
-            seed, fold = others[0]
-            reason = f"its data, or how they are cut for seed {seed}, fold {fold}, are not those that are here"
+        if reason := other_data(here, part.results):
             yield Problem(reason, part.name)
+
+
+def other_data(here: Iterable[SplitRecord], results: RunRecord) -> str:
+    """Return that a run was computed with other data or other splits than those that are here; nothing if it was not.
+
+    Args:
+        here: How the data are cut here.
+        results: The results of the run.
+    """
+    keys = {split.cell: split.key for split in here}
+    others = [split.cell for split in results.parts if split.key != keys.get(split.cell, split.key)]
+    if not others:
+        return ""
+    seed, fold = others[0]
+    return f"its data, or how they are cut for seed {seed}, fold {fold}, are not those that are here"
 
 
 def _trials_of(parts: Sequence[Part]) -> dict[Place, tuple[Part, TrialRecord]]:

@@ -67,11 +67,9 @@ def describe(
         deviations: By format, the largest difference from the embeddings of what was converted.
         before: What opened the network before it was exported, if a plugin did.
     """
-    import jinja2
-
     source = ModelFolder(model.folder)
     run = run_of(source)
-    spec_file = _spec_of(run) if run else source.spec
+    spec_file = run.trained_with if run else source.spec
     origin = _from_run(run, model) if run else model.record.origin or OriginRecord()
     if before and not origin.files:
         origin = origin.model_copy(update={"files": _files(before)})
@@ -95,15 +93,6 @@ def describe(
     if not trunk:  # a network that a plugin opens needs faceexp
         text = program(type(model.detector) if model.detector else None)
         (made.root / "compare.py").write_text(text, encoding="utf-8")
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("faceexp.serving"),
-        autoescape=False,  # noqa: S701 - it writes Markdown, not HTML
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {"line": _line, "count": lambda number: f"{number:,}"}
     height, width = model.preprocess.size
     finding = model.detector.requirements if model.detector else ()
     if trunk:
@@ -142,7 +131,28 @@ def describe(
         ("README.md", "README_TRUNK.md" if trunk else "README.md"),
         ("MODEL_CARD.md", "MODEL_CARD.md"),
     ):
-        (made.root / name).write_text(templates.get_template(f"{template}.j2").render(values), encoding="utf-8")
+        (made.root / name).write_text(written(template, values), encoding="utf-8")
+
+
+def written(template: str, values: Mapping[str, object]) -> str:
+    """Return the text of a page in Markdown, from a template beside this module.
+
+    Args:
+        template: Its name, such as ``README.md``.
+        values: What stands in it, by name.
+    """
+    import jinja2
+
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("faceexp.serving"),
+        autoescape=False,  # noqa: S701 - it writes Markdown, not HTML
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"line": _line, "count": lambda number: f"{number:,}"}
+    return templates.get_template(f"{template}.j2").render(values)
 
 
 def _with_its_files(model: FaceModel, made: ModelFolder) -> Preprocess:
@@ -193,20 +203,15 @@ def _metrics(origin: OriginRecord) -> list[dict[str, str]]:
     return table
 
 
-def _spec_of(run: RunFolder) -> Path:
-    """Return the file that has the settings with which the models of a run were trained."""
-    return run.tuned if run.tuned.is_file() else run.spec
-
-
 def _from_run(run: RunFolder, model: FaceModel) -> OriginRecord:
     """Return what a run says about one of its models."""
     environment = run.read_environment()
     trial_id = model.folder.resolve().name
     if not run.results.is_file():  # the run was interrupted
-        return OriginRecord(trial=trial_id, **_from_spec(_spec_of(run), model.label, environment.plugins, {}))
+        return OriginRecord(trial=trial_id, **_from_spec(run.trained_with, model.label, environment.plugins, {}))
     results = run.read_results()
     label, defaults = _searched_as(results, model.label)
-    from_spec = _from_spec(_spec_of(run), label, environment.plugins, defaults)
+    from_spec = _from_spec(run.trained_with, label, environment.plugins, defaults)
     trial = next((trial for trial in results.trials if trial.id == trial_id), None)
     if trial is None:
         raise InputError(Problem("its results.json knows no such model; run the experiment again", str(run.root)))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import importlib.metadata
 import importlib.util
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -23,6 +20,7 @@ from faceexp.serving.find import choose
 from faceexp.serving.model import load_model
 from faceexp.serving.trunk import IS_PROGRAM, copy_trunk, trunk_plugin
 from faceexp.serving.worth import Worth
+from faceexp.store.new_folder import in_the_way, new_folder
 
 # The packages that a format needs beside TensorFlow.
 NEEDS = {"onnx": ("onnx", "onnxruntime", "tf2onnx")}
@@ -74,7 +72,7 @@ def export_model(
     """
     chosen = tuple(name for name in NETWORK_FILES if name in formats)
     target = Path(folder).resolve()
-    problems = [*_unknown(formats), *_missing(chosen), *_in_the_way(target, str(folder))]
+    problems = [*_unknown(formats), *_missing(chosen), *in_the_way(folder)]
     if problems:
         raise InputError(problems)
     trained, chosen_because = choose(str(source))
@@ -83,27 +81,16 @@ def export_model(
         raise InputError(problems)
     # What is a program is not run here, unless it was trusted.
     model = load_model(trained.root, trust_saved_model=True)
-    # The work is done in the nearest folder that exists. It is on the same file system, so the result can be renamed to
-    # its place, and if the export fails, no parent folder has been made for nothing.
-    anchor = next(place for place in (target, *target.parents) if place.exists())
-    try:
-        with tempfile.TemporaryDirectory(prefix=".faceexp-", dir=anchor) as temporary:
-            made = Path(temporary) / "model"
-            made.mkdir()
-            record = model.record.model_copy(update={"trunk": None})
-            if way.copies_trunk:
-                record = copy_trunk(trained, model.record, ModelFolder(made))
-            deviations = convert(way.opened, way.where, way.formats, made) if way.opened else {}
-            before, model = model.record.trunk, dataclasses.replace(model, record=record)
-            describe(model, ModelFolder(made), target.name, deviations, before)
-            files = {path.name: size_of(path) for path in sorted(made.iterdir())}
-            copied = sorted(f"trunk/{path.name}" for path in (made / "trunk").glob("*"))
-            _place(made, target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(
-            Problem(f"nothing can be written there: {reason}; name a folder of yours", str(folder))
-        ) from None
+    # The calibration is what makes the folder a model.
+    with new_folder(folder, "calibration.json") as made:
+        record = model.record.model_copy(update={"trunk": None})
+        if way.copies_trunk:
+            record = copy_trunk(trained, model.record, ModelFolder(made))
+        deviations = convert(way.opened, way.where, way.formats, made) if way.opened else {}
+        before, model = model.record.trunk, dataclasses.replace(model, record=record)
+        describe(model, ModelFolder(made), target.name, deviations, before)
+        files = {path.name: size_of(path) for path in sorted(made.iterdir())}
+        copied = sorted(f"trunk/{path.name}" for path in (made / "trunk").glob("*"))
     return Exported(Path(folder), files, deviations, model.worth, model.label, chosen_because, tuple(copied))
 
 
@@ -178,44 +165,3 @@ def _missing(formats: Sequence[str]) -> list[Problem]:
         for package in NEEDS.get(name, ())
         if importlib.util.find_spec(package) is None
     ]
-
-
-def _in_the_way(target: Path, folder: str) -> list[Problem]:
-    """Return a problem if something is at the place to write to."""
-    if not target.exists():
-        return []
-    if not target.is_dir():
-        return [Problem("is a file; name a new or an empty folder", folder)]
-    if any(target.iterdir()):
-        return [Problem("is not empty, and nothing is overwritten; name a new or an empty folder", folder)]
-    return []
-
-
-def _place(made: Path, target: Path) -> None:
-    """Move everything that was made to the place where it belongs."""
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made.rename(target)
-        return
-    # An empty folder that exists stays the same folder, because it may be the working directory or a mounted disk. The
-    # calibration comes last, because it is what makes the folder a model: whoever looks earlier finds none.
-    moved: list[Path] = []
-    try:
-        for entry in sorted(made.iterdir(), key=lambda path: path.name == "calibration.json"):
-            _move_to_vacant(entry, target / entry.name)
-            moved.append(entry)
-    except BaseException:
-        for entry in moved:
-            (target / entry.name).rename(entry)
-        raise
-
-
-def _move_to_vacant(source: Path, target: Path) -> None:
-    """Move a file or a folder to where nothing is: somebody else may have written there meanwhile.
-
-    Raises:
-        FileExistsError: Something is there.
-    """
-    if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    source.rename(target)
