@@ -51,7 +51,9 @@ def test_a_log_has_a_line_a_trial_even_where_colours_are_forced(monkeypatch, tri
 def test_what_is_noted_before_training_is_a_line_of_its_own(screen, monkeypatch, resolved):
     monkeypatch.setattr(watching, "is_screen", lambda console: screen)
     written = io.StringIO()
-    with watching.displaying(SimpleNamespace(resolved=resolved({})), Console(file=written, width=80), set()) as on_event:
+    with watching.displaying(
+        SimpleNamespace(resolved=resolved({})), Console(file=written, width=80), set()
+    ) as on_event:
         on_event(Noted("note", 1, 1, note=Note("few_trials", "1 trial of each [row] " + "so " * 40)))
     assert written.getvalue().startswith("1 trial of each [row] so so")
 

@@ -65,6 +65,8 @@ class Resolved:
     # The losses that phases 1 have in the place of softmax, by `PluginRef.key`.
     classifiers: Mapping[str, ConfiguredPlugin] = field(default_factory=dict)
     templates: TemplateList | None = None
+    # They change no number, so that they are none of its `plugins`.
+    trackers: tuple[ConfiguredPlugin, ...] = ()
 
     @property
     def folds(self) -> int:
