@@ -50,6 +50,7 @@ class Recorder:
         self.name = plugin.installed.name
         self._waiting: queue.Queue[str | None] = queue.Queue(MOST_WAITING)
         self._reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._is_stopped = threading.Event()
         self._is_given_up = False
         self._process: subprocess.Popen[str] | None = None
         options = plugin.plugin.model_dump(mode="json", exclude_none=True)
@@ -77,12 +78,17 @@ class Recorder:
             while True:
                 yield self._reasons.get_nowait()
 
+    def stop(self) -> None:
+        """Say that nothing more will come; it waits for nothing."""
+        self._is_stopped.set()
+        # Where the queue is full, the thread looks at this when it has worked it off.
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(None)
+
     def finish(self, until: float) -> None:
         """Wait until everything is recorded, but no longer than until a time by ``time.monotonic``; then end it."""
         if self._process is None:
             return
-        with contextlib.suppress(queue.Full):
-            self._waiting.put(None, timeout=max(until - time.monotonic(), 0))
         self._thread.join(max(until - time.monotonic(), 0))
         if self._thread.is_alive():
             self._is_given_up = True
@@ -96,6 +102,12 @@ class Recorder:
             self._process.wait()
         self._thread.join()
 
+    def _next(self) -> str | None:
+        """Return the next message as soon as there is one; nothing when nothing more will come."""
+        if self._is_stopped.is_set() and self._waiting.empty():
+            return None
+        return self._waiting.get()
+
     def _feed(self) -> None:
         """Tell the process one message after the other, each as soon as it has answered the one before."""
         if self._process is None or self._process.stdin is None or self._process.stdout is None:
@@ -103,7 +115,7 @@ class Recorder:
         told, answers = self._process.stdin, self._process.stdout
         try:
             with answers, told:
-                for line in iter(self._waiting.get, None):
+                while line := self._next():
                     told.write(line)
                     told.flush()
                     if reason := json.loads(answers.readline() or '"its process has ended"'):
@@ -164,6 +176,9 @@ class Tracking:
 
     def finish(self, patience: float) -> None:
         """Wait for all trackers, but no longer than some seconds together, and end them."""
+        # One that hangs must not use up the time of those behind it.
+        for recorder in self.recorders:
+            recorder.stop()
         until = time.monotonic() + patience
         for recorder in self.recorders:
             recorder.finish(until)
