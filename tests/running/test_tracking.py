@@ -129,24 +129,26 @@ RECORD = TrialRecord(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _installed(tmp_path_factory):
+def registry(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trackers")
     (folder / f"{MODULE}.py").write_text(PLUGINS, encoding="utf-8")
-    made = [InstalledPlugin("tracker", name.lower(), "faceexp-tests", "1.0", MODULE, name) for name in NAMES]
+    own = [InstalledPlugin("tracker", name.lower(), "faceexp-tests", "1.0", MODULE, name) for name in NAMES]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        patch.setattr(pipeline, "discover", lambda: Registry((*discover().plugins, *made)))
-        yield
+        registry = Registry((*discover().plugins, *own))
+        patch.setattr(pipeline, "discover", lambda: registry)
+        yield registry
 
 
 @pytest.fixture
-def tracked(tiny, tmp_path):
+def tracked(registry, tiny, tmp_path):
     """Tell the trackers of these names of one trial, or of what is given; return what was forwarded."""
 
     def tell(*names, trials=(RECORD,)):
-        plugins = tuple(pipeline.discover().configure("tracker", name, {"file": f"{name}.txt"}) for name in names)
+        plugins = tuple(registry.configure("tracker", name, {"file": f"{name}.txt"}) for name in names)
         plan = SimpleNamespace(resolved=SimpleNamespace(experiment=tiny(), trackers=plugins), trials=())
-        folder, events = RunFolder(tmp_path / "tiny-0123"), []
+        folder = RunFolder(tmp_path / "tiny-0123")
+        events: list[Event] = []
         folder.root.mkdir(exist_ok=True)
         with tracking(plan, folder, events.append) as begun:
             for trial in trials:
@@ -209,8 +211,8 @@ def test_one_that_hangs_is_given_up(tracked, monkeypatch, waiting, reason):
     assert said(events) == [f"tracker 'hangs' does not record everything: {reason}"]
 
 
-def test_an_interrupted_run_is_closed_and_not_ended(tiny, tmp_path, monkeypatch):
-    plugin = pipeline.discover().configure("tracker", "writes", {})
+def test_an_interrupted_run_is_closed_and_not_ended(registry, tiny, tmp_path, monkeypatch):
+    plugin = registry.configure("tracker", "writes", {})
     plan = SimpleNamespace(resolved=SimpleNamespace(experiment=tiny(), trackers=(plugin,)), trials=())
     (tmp_path / "tiny").mkdir()
     # Starting Python may take longer than whoever interrupts a run wants to wait.
@@ -224,13 +226,13 @@ def test_an_interrupted_run_is_closed_and_not_ended(tiny, tmp_path, monkeypatch)
     assert (run.name, closed) == ("tiny", "closed")
 
 
-def test_what_it_raises_when_it_is_closed_is_no_reason(tmp_path):
+def test_what_it_raises_when_it_is_closed_is_no_reason(registry, tmp_path):
     """Without a process: messages are read, and each is answered."""
 
     def closing(self):
         raise RuntimeError("too late")
 
-    plugin = pipeline.discover().find("tracker", "writes")
+    plugin = registry.find("tracker", "writes")
     module = __import__(plugin.load().__module__)
     run = TrackedRun("made", tmp_path / "made")
     end = TrackedEnd(run.folder, run.folder / "report.html", "Nothing.")

@@ -27,7 +27,8 @@ TOLD: dict[str, type] = {"run": TrackedRun, "trial": TrackedTrial, "end": Tracke
 
 def message(kind: str, value: object, **beside: object) -> str:
     """Return a line that tells something; see :data:`TOLD`."""
-    return json.dumps({"kind": kind, kind: TypeAdapter(TOLD[kind]).dump_python(value, mode="json"), **beside}) + "\n"
+    adapter: TypeAdapter[Any] = TypeAdapter(TOLD[kind])
+    return json.dumps({"kind": kind, kind: adapter.dump_python(value, mode="json"), **beside}) + "\n"
 
 
 def serve(lines: Iterator[str], answer: Callable[[str], object]) -> None:
