@@ -71,6 +71,9 @@ class Plugin({kind}Plugin):
     def supply(self):
         return None
 
+    def open(self, run):
+        return None
+
     def build(self, *given):
         return None
 '''

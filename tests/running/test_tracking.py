@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -249,6 +252,21 @@ def test_what_it_raises_when_it_is_closed_is_no_reason(registry, tmp_path):
         recorder.serve(iter(lines[1:]), answers.append)
     assert answers == ["", ""]
     assert heard(tmp_path / "heard.txt") == [run, end]
+
+
+def test_one_that_hangs_ends_when_whoever_has_started_it_was_killed(registry, tmp_path):
+    told = recorder.message(
+        "run",
+        TrackedRun("made", tmp_path / "made"),
+        plugin=dataclasses.asdict(registry.find("tracker", "hangs")),
+        options={},
+    )
+    code = "from faceexp.running import recorder; recorder.SECONDS_AFTER_THE_LAST = 0.1; recorder.main()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=told, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 # What is told of settings

@@ -8,10 +8,13 @@ itself prints goes nowhere.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 from pydantic import TypeAdapter
@@ -21,6 +24,8 @@ from faceexp.errors import InputError
 from faceexp.registry.guard import PluginFaultError
 from faceexp.registry.installed import InstalledPlugin
 
+# How long it works on when nothing more can come.
+SECONDS_AFTER_THE_LAST = 15.0
 # What may be told, by the name of its message.
 TOLD: dict[str, type] = {"run": TrackedRun, "trial": TrackedTrial, "end": TrackedEnd}
 
@@ -80,7 +85,9 @@ def _reason(call: Callable[[], object]) -> str:
 
 def main() -> None:
     """Serve the process that has started this one."""
-    with os.fdopen(os.dup(0), encoding="utf-8") as lines, os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
+    # The thread that reads lives as long as this process, and so does what it reads.
+    lines = os.fdopen(os.dup(0), encoding="utf-8")
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(nowhere, stream)
@@ -89,7 +96,25 @@ def main() -> None:
             answers.write(json.dumps(reason) + "\n")
             answers.flush()
 
-        serve(iter(lines), answer)
+        serve(_ending(lines), answer)
+
+
+def _ending(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines; some seconds after the last one, this process ends, whatever the tracker does then.
+
+    Whoever has started it may have been killed, so that nobody ends a tracker that hangs.
+    """
+    waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in lines:
+            waiting.put(line)
+        faulthandler.dump_traceback_later(SECONDS_AFTER_THE_LAST, exit=True)
+        waiting.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while line := waiting.get():
+        yield line
 
 
 if __name__ == "__main__":
