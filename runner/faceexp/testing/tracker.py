@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from faceexp.contract import TrackedEnd, TrackedPoint, TrackedRun, TrackedTrial, Tracker, TrackerPlugin
@@ -22,35 +23,25 @@ class TrackerContract(PluginContract):
     def test_hears_of_a_whole_run(self, plugin: TrackerPlugin, tmp_path: Path) -> None:
         """Tell of a run with trials of every kind and status: it takes all of them, and closes."""
         run = made_run(tmp_path)
-        with contextlib.closing(_opened(plugin, run)) as tracker:
-            for trial in made_trials(run):
-                tracker.trial_ended(trial)
-            tracker.run_ended(made_end(run))
+        record(plugin, run, made_trials(run))
 
     def test_hears_of_the_same_run_again(self, plugin: TrackerPlugin, tmp_path: Path) -> None:
         """Tell of the same run twice, as where it goes on after an interruption: its trials are all told again."""
         run = made_run(tmp_path)
-        for times in range(2):
-            with contextlib.closing(_opened(plugin, run)) as tracker:
-                for trial in made_trials(run)[: 2 + times]:
-                    tracker.trial_ended(trial)
-                tracker.run_ended(made_end(run))
+        record(plugin, run, made_trials(run)[:2])
+        record(plugin, run, made_trials(run)[:3])
 
     def test_a_run_may_be_interrupted(self, plugin: TrackerPlugin, tmp_path: Path) -> None:
         """Close it before any trial, and before the run has ended."""
         run = made_run(tmp_path)
-        _opened(plugin, run).close()
-        with contextlib.closing(_opened(plugin, run)) as tracker:
-            tracker.trial_ended(made_trials(run)[0])
+        record(plugin, run, (), ends=False)
+        record(plugin, run, made_trials(run)[:1], ends=False)
 
     def test_leaves_the_files_of_the_run_alone(self, plugin: TrackerPlugin, tmp_path: Path) -> None:
         """Compare the files that the run has written before and after: results and models are read from them."""
         run = made_run(tmp_path)
         before = {path for path in run.folder.rglob("*") if path.is_file() and path.read_bytes() == CONTENT}
-        with contextlib.closing(_opened(plugin, run)) as tracker:
-            for trial in made_trials(run):
-                tracker.trial_ended(trial)
-            tracker.run_ended(made_end(run))
+        record(plugin, run, made_trials(run))
         changed = sorted(path.name for path in before if not path.is_file() or path.read_bytes() != CONTENT)
         assert not changed, f"it changes or removes {', '.join(changed)}"
 
@@ -108,7 +99,12 @@ def made_end(run: TrackedRun) -> TrackedEnd:
     return TrackedEnd(run.folder, run.folder / "report.html", "made helps: AUC 0.875 instead of 0.625.")
 
 
-def _opened(plugin: TrackerPlugin, run: TrackedRun) -> Tracker:
+def record(plugin: TrackerPlugin, run: TrackedRun, trials: Iterable[TrackedTrial], *, ends: bool = True) -> None:
+    """Tell a tracker of a run with these trials, which ends or is interrupted."""
     tracker = plugin.open(run)
     assert isinstance(tracker, Tracker), f"open gives a {type(tracker).__name__}, not a Tracker"
-    return tracker
+    with contextlib.closing(tracker):
+        for trial in trials:
+            tracker.trial_ended(trial)
+        if ends:
+            tracker.run_ended(made_end(run))

@@ -13,7 +13,7 @@ from faceexp_tracker_mlflow import MAX_VALUE, MOST_METRICS, MOST_SETTINGS, Mlflo
 
 from faceexp.contract import TrackedPoint
 from faceexp.testing import TrackerContract
-from faceexp.testing.tracker import CONTENT, made_end, made_run, made_trials
+from faceexp.testing.tracker import CONTENT, made_end, made_run, made_trials, record
 
 mlflow = pytest.importorskip("mlflow")
 # MLflow under the newest SQLAlchemy; nothing of ours is in it.
@@ -48,15 +48,6 @@ class TestMlflowContract(TrackerContract):
     @pytest.fixture
     def plugin(self, uri):
         return Mlflow(tracking_uri=uri, experiment="contract")
-
-
-def record(plugin, run, trials, *, ends=True):
-    tracker = plugin.open(run)
-    for trial in trials:
-        tracker.trial_ended(trial)
-    if ends:
-        tracker.run_ended(made_end(run))
-    tracker.close()
 
 
 def runs(client, name):

@@ -12,7 +12,7 @@ import pytest
 from faceexp_tracker_tensorboard import EVENTS, TensorBoard
 
 from faceexp.testing import TrackerContract
-from faceexp.testing.tracker import made_end, made_run, made_trials
+from faceexp.testing.tracker import made_end, made_run, made_trials, record
 
 metadata = pytest.importorskip("tensorboard.plugins.hparams.metadata")
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -22,15 +22,6 @@ class TestTensorBoardContract(TrackerContract):
     @pytest.fixture(params=[False, True], ids=["usual", "folder"])
     def plugin(self, request, tmp_path):
         return TensorBoard(folder=str(tmp_path / "events") if request.param else None)
-
-
-def record(plugin, run, trials, *, ends=True):
-    tracker = plugin.open(run)
-    for trial in trials:
-        tracker.trial_ended(trial)
-    if ends:
-        tracker.run_ended(made_end(run))
-    tracker.close()
 
 
 def read(folder):
