@@ -153,10 +153,10 @@ class Study:
     def spec_hash(self) -> str:
         """The digest of the experiment with every default filled in, but for what changes no trial.
 
-        That is the limits, and what is asked where it is what every file asks: so runs of before, whose files could not
-        say it, keep their folders.
+        That is the limits, the trackers, and what is asked where it is what every file asks: so runs of before, whose
+        files could not say it, keep their folders.
         """
-        left_out = {"limits", "verdict"} if self.experiment.asks_as_usual else {"limits"}
+        left_out = {"limits", "trackers", *(["verdict"] if self.experiment.asks_as_usual else [])}
         asked = self.experiment.model_dump(mode="json", exclude=left_out)
         return digest(asked | {"ranges": ranges_as_text(self.candidates.written)} if self.candidates else asked)
 
@@ -258,6 +258,7 @@ class Study:
         from faceexp.results.tidy import forget_other_data
         from faceexp.running.course import Course
         from faceexp.running.parts import finished_trials
+        from faceexp.running.tracking import tracking
 
         plan, searched = self.plan(store, on_event), None
         if self.candidates:
@@ -269,7 +270,11 @@ class Study:
         if not chosen:
             few = f"there are no more than {len(plan.trials)} trials" if shard else "no trial is finished yet"
             raise InputError(Problem(f"{few}, so there is nothing to write", "--shard" if shard else "--collect"))
-        return Course(plan, self.spec_hash, folder, searched).run(chosen, store, on_event, jobs, began)
+        course = Course(plan, self.spec_hash, folder, searched)
+        with tracking(plan, folder, on_event) as trackers:
+            run = course.run(chosen, store, trackers.on_event, jobs, began)
+            trackers.run_ended(run)
+        return run
 
     def _refuse_parts(self, option: str) -> None:
         """Refuse to do a part of an experiment whose trials depend on what came of others.

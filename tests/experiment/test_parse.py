@@ -406,8 +406,8 @@ def test_a_mistake_in_an_override_is_reported_there():
         "--set seeds.0=-1: seeds[0]: must be greater than or equal to 0, not -1",
         "--set finetune.stepz=3: finetune.stepz: unknown key; did you mean 'steps'?",
         (
-            "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, evaluation, finetune, "
-            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, search, seeds, test_sets, verdict"
+            "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, device, evaluation, finetune, "
+            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, search, seeds, test_sets, trackers, verdict"
         ),
     ]
 
@@ -547,8 +547,8 @@ grid = { margin = [1.0], label = ["a"] }
         "x.toml:1: name: must be letters, digits, '.', '_' and '-', beginning with a letter or digit, not 'two words'",
         "x.toml:2: seeds: values must not repeat (is [1, 1])",
         (
-            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, evaluation, finetune, "
-            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, search, seeds, test_sets, verdict"
+            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, device, evaluation, finetune, "
+            "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, search, seeds, test_sets, trackers, verdict"
         ),
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',
         "x.toml:7: preprocess.size[0]: must be greater than or equal to 8, not 4",

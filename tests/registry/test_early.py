@@ -71,6 +71,9 @@ class Plugin({kind}Plugin):
     def supply(self):
         return None
 
+    def open(self, run):
+        return None
+
     def build(self, *given):
         return None
 '''
@@ -182,6 +185,7 @@ def test_the_keys_of_its_table_are_no_names_for_options(install, kind, spelled):
         "dataset": PluginRef,
         "sampler": PluginRef,
         "detector": Detect,
+        "tracker": PluginRef,
     }
     keys = set(tables[kind].model_fields) - {"options"} if kind in tables else set(RESERVED)
     # A model is also named in [[pretrained]] tables.

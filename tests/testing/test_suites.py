@@ -38,6 +38,8 @@ from faceexp.contract import (
     Points,
     SamplerPlugin,
     StoredImage,
+    Tracker,
+    TrackerPlugin,
     option,
     pair_traits,
 )
@@ -51,6 +53,7 @@ from faceexp.testing import (
     ModelContract,
     PluginContract,
     SamplerContract,
+    TrackerContract,
 )
 from faceexp.testing.detector import made_photos
 from faceexp.testing.plugin import keras_settings, settings_kept
@@ -64,6 +67,7 @@ SUITES: dict[str, type[PluginContract]] = {
     "dataset": DatasetContract,
     "sampler": SamplerContract,
     "detector": DetectorContract,
+    "tracker": TrackerContract,
 }
 
 
@@ -281,6 +285,34 @@ class Brightest(DetectorPlugin):
         return Face(x - 5, y - 5, 10, 10, landmarks=np.array([x, y]) + np.arange(10).reshape(5, 2))
 
 
+class Lines(TrackerPlugin):
+    """A file with a line for each trial."""
+
+    def open(self, run):
+        return self.written(run.folder / "lines.txt")
+
+    def written(self, path):
+        return Line(path)
+
+
+class Line(Tracker):
+    """What writes it."""
+
+    def __init__(self, path):
+        self.path = path
+        self.path.write_text("")
+
+    def trial_ended(self, trial):
+        self.write(trial.id)
+
+    def run_ended(self, end):
+        self.write(end.finding)
+
+    def write(self, line):
+        with self.path.open("a") as file:
+            file.write(f"{line}\n")
+
+
 HEALTHY = {
     "loss": Pull,
     "model": Flat,
@@ -288,6 +320,7 @@ HEALTHY = {
     "dataset": Noise,
     "sampler": Shuffle,
     "detector": Brightest,
+    "tracker": Lines,
 }
 
 
@@ -1555,6 +1588,69 @@ def test_a_healthy_dataset_of_files_passes(tmp_path):
 
 def test_a_healthy_dataset_of_records_passes(tmp_path):
     assert run(DatasetContract, Records(folder=str(tmp_path)), tmp_path) == (set(), set())
+
+
+@planted("tracker", "test_hears_of_a_whole_run", "test_leaves_the_files_of_the_run_alone")
+class OfLossesAlone(Lines):
+    """It takes for granted that each trial was trained."""
+
+    class Last(Line):
+        def trial_ended(self, trial):
+            self.write(trial.curve[-1] if trial.kind != "baseline" or trial.settings else "")
+
+    def written(self, path):
+        return self.Last(path)
+
+
+ALL_OF_TRACKERS = [
+    "test_hears_of_the_same_run_again",
+    "test_a_run_may_be_interrupted",
+    "test_leaves_the_files_of_the_run_alone",
+]
+
+
+@planted("tracker", "test_hears_of_a_whole_run", *ALL_OF_TRACKERS)
+class OpeningNothing(Lines):
+    """It forgets to return what it has opened."""
+
+    def written(self, path):
+        Line(path)
+
+
+@planted("tracker", "test_hears_of_the_same_run_again", "test_hears_of_a_whole_run", *ALL_OF_TRACKERS)
+class OfNewRuns(Lines):
+    """It does not expect a run that it knows."""
+
+    def written(self, path):
+        path.touch(exist_ok=False)
+        return Line(path)
+
+
+@planted("tracker", "test_a_run_may_be_interrupted")
+class WantingTheEnd(Lines):
+    """It closes what only the end of the run has opened."""
+
+    class Late(Line):
+        def run_ended(self, end):
+            self.file = self.path.open()
+
+        def close(self):
+            self.file.close()
+
+    def written(self, path):
+        return self.Late(path)
+
+
+@planted("tracker", "test_leaves_the_files_of_the_run_alone")
+class MovingReports(Lines):
+    """It moves the report away."""
+
+    class Mover(Line):
+        def run_ended(self, end):
+            end.report.rename(end.report.with_suffix(".old"))
+
+    def written(self, path):
+        return self.Mover(path)
 
 
 # Defects that many checks find

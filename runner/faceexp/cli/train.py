@@ -1,5 +1,6 @@
 """``run`` and ``validate``: the losses of an experiment file are trained, or the file is only checked."""
 
+import json
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -92,6 +93,15 @@ def run(
     ] = None,
     overrides: Overrides = None,
     only: Only = None,
+    trackers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tracker",
+            metavar="NAME",
+            help="Record trials elsewhere as they end, by this tracker with its usual options, instead of those of "
+            "the file. Repeatable.",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -124,6 +134,7 @@ def run(
     from faceexp import pipeline
 
     options = [*(overrides or ()), *([f'verdict.until="{until.value}"'] if until else [])]
+    options += [f"trackers=[{', '.join(f'{{plugin={json.dumps(name)}}}' for name in trackers)}]"] if trackers else []
     options += [] if minutes is None else [f"limits.minutes={minutes}"]
     study = pipeline.load(spec, overrides=options, only=only or ())
     if minutes is not None and study.experiment.verdict.until == "seeds":

@@ -2,8 +2,8 @@
 
 A plugin is a frozen pydantic model named by an entry point. **Its fields are its TOML options**; the first line of its
 docstring is its summary; ``build(...)`` makes the thing. Importing a plugin module must not import TensorFlow: heavy
-imports live inside ``build``. The groups are ``faceexp.losses``, ``.models``, ``.datasets``, ``.samplers`` and
-``.detectors``.
+imports live inside ``build``. The groups are ``faceexp.losses``, ``.models``, ``.datasets``, ``.samplers``,
+``.detectors`` and ``.trackers``.
 
 >>> from typing import ClassVar
 >>> class Squared(LossPlugin):
@@ -35,6 +35,15 @@ from faceexp.contract.losses import Distance, LossContext, LossFunction, LossPlu
 from faceexp.contract.models import FixedModelPlugin, ModelPlugin
 from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
 from faceexp.contract.samplers import BatchNeeds, BatchSupply, Halves, SamplerPlugin
+from faceexp.contract.trackers import (
+    Setting,
+    TrackedEnd,
+    TrackedPoint,
+    TrackedRun,
+    TrackedTrial,
+    Tracker,
+    TrackerPlugin,
+)
 from faceexp.files import AnyPath, InputFile, InputFolder, files_fingerprint, image_extensions, readable_name, user_path
 
 # Everything here, and the names of array types, is what plugin authors import.
@@ -67,7 +76,14 @@ __all__ = [
     "Plugin",
     "Points",
     "SamplerPlugin",
+    "Setting",
     "StoredImage",
+    "TrackedEnd",
+    "TrackedPoint",
+    "TrackedRun",
+    "TrackedTrial",
+    "Tracker",
+    "TrackerPlugin",
     "choose_people",
     "files_fingerprint",
     "image_extensions",

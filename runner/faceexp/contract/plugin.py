@@ -21,6 +21,7 @@ RESERVED_OF_KIND: dict[str, frozenset[str]] = {
     "dataset": frozenset({"plugin"}),
     "sampler": frozenset({"plugin"}),
     "detector": frozenset({"plugin", "align", "margin", "smallest", "several", "template", "template_size"}),
+    "tracker": frozenset({"plugin"}),
 }
 
 GROUPS: dict[str, str] = {
@@ -29,6 +30,7 @@ GROUPS: dict[str, str] = {
     "dataset": "faceexp.datasets",
     "sampler": "faceexp.samplers",
     "detector": "faceexp.detectors",
+    "tracker": "faceexp.trackers",
 }
 
 

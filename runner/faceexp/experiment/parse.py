@@ -16,7 +16,7 @@ from faceexp.experiment.combined import combination_of, spell_options, usual_nam
 from faceexp.experiment.detect import OWN_TABLE, USUAL, Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
-from faceexp.experiment.references import SEE_LIST, Reference, plugin_table, sets_of, with_classifier
+from faceexp.experiment.references import SEE_LIST, Reference, plugin_table, sets_of, trackers_of, with_classifier
 from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain, PretrainedEntry
 from faceexp.experiment.toml import Document
 
@@ -45,6 +45,7 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
     if isinstance(data.get("finetune"), dict):
         data["finetune"] = _with_sampler(document, data["finetune"], ("finetune",), problems, references)
     data.update(sets_of(document, problems, references))
+    data.update(trackers_of(document, problems, references))
     if isinstance(data.get("preprocess"), dict):
         data["preprocess"] = _with_detector(document, data["preprocess"], problems, references)
     if "pretrained" in data:

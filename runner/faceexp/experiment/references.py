@@ -98,3 +98,15 @@ def sets_of(document: Document, problems: list[Problem], references: list[Refere
             changed["detect"] = plugin_table(document, whole, path, Detect, problems, references, "detector")
         moved.append({**entry, **changed})
     return {"test_sets": moved}
+
+
+def trackers_of(document: Document, problems: list[Problem], references: list[Reference]) -> TomlTable:
+    """Return the tables [[trackers]] with options of their plugins moved, if the file has such."""
+    tables = document.data.get("trackers")
+    if not isinstance(tables, list):
+        return {}
+    moved = [
+        plugin_table(document, table, ("trackers", place), PluginRef, problems, references, "tracker")
+        for place, table in enumerate(tables)
+    ]
+    return {"trackers": moved}

@@ -257,6 +257,9 @@ class Experiment(Table):
     evaluation: Evaluation = Evaluation()
     verdict: Asked = Asked()
     limits: Limits = Limits()
+    trackers: Annotated[tuple[PluginRef, ...], Field(strict=False)] = Field(
+        (), description="What hears of the trials as they end and records them elsewhere; none of it changes a number."
+    )
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
     test_sets: Annotated[tuple[SetEntry, ...], Field(strict=False)] = Field(
         (), description="Further faces that every row is measured on; nothing is trained, chosen or tuned on them."
@@ -313,7 +316,7 @@ class Experiment(Table):
     @model_serializer(mode="wrap")
     def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # As in Protocol: a table that came later and is not given stays out of what a run's folder is named after.
-        later = ("pretrained", "evaluation", "model", "finetune", "test_sets", "search")
+        later = ("pretrained", "evaluation", "model", "finetune", "test_sets", "search", "trackers")
         written = {key: value for key, value in write(self).items() if key not in later or value}
         return written if self.device != AUTO else {key: value for key, value in written.items() if key != "device"}
 

@@ -125,7 +125,12 @@ def dump(experiment: Experiment) -> str:
 def as_table(experiment: Experiment) -> TomlTable:
     """Return the resolved experiment as the data of such a file."""
     data = experiment.model_dump(mode="json", exclude={"losses"}, exclude_none=True)
-    tables = [data["dataset"], *data.get("pretrained", ()), data["preprocess"].get("detect", {})]
+    tables = [
+        data["dataset"],
+        *data.get("pretrained", ()),
+        *data.get("trackers", ()),
+        data["preprocess"].get("detect", {}),
+    ]
     tables += [data["model"]] if "model" in data else []
     tables += [data["finetune"]["sampler"]] if "finetune" in data else []
     tables += [data["pretrain"]["loss"]] if "loss" in data["pretrain"] else []

@@ -60,6 +60,12 @@ class Paths:
             )
             for row in experiment.pretrained
         )
+        trackers = tuple(
+            each.model_copy(
+                update={"options": self._options("tracker", each.plugin, each.options, ("trackers", number))}
+            )
+            for number, each in enumerate(experiment.trackers)
+        )
         losses = tuple(
             loss.model_copy(
                 update={
@@ -87,6 +93,7 @@ class Paths:
                 "pretrain": self._pretrain(experiment.pretrain, ()),
                 "finetune": self._finetune(experiment.finetune, ()) if experiment.finetune else None,
                 "pretrained": pretrained,
+                "trackers": trackers,
                 "losses": losses,
             }
         )

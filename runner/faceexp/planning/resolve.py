@@ -91,6 +91,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         sets=sets,
         detector=detector,
         classifiers=classifiers,
+        trackers=tuple(registry.configure("tracker", each.plugin, each.options) for each in experiment.trackers),
     )
 
 

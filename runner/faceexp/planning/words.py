@@ -30,6 +30,7 @@ _PLUGINS: dict[KeyPath, str] = {
     ("model",): "model",
     ("pretrain", "loss"): "loss",
     ("pretrained", 0): "model",
+    ("trackers", 0): "tracker",
     ("finetune", "sampler"): "sampler",
     ("losses", 0): "loss",
     ("losses", 0, "combine", 0): "loss",

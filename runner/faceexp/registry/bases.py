@@ -10,6 +10,7 @@ from faceexp.contract import (
     ModelPlugin,
     Plugin,
     SamplerPlugin,
+    TrackerPlugin,
 )
 
 # A plugin of a kind derives from one of these.
@@ -19,6 +20,7 @@ BASES: dict[str, tuple[type[Plugin], ...]] = {
     "dataset": (DatasetPlugin,),
     "sampler": (SamplerPlugin,),
     "detector": (DetectorPlugin,),
+    "tracker": (TrackerPlugin,),
 }
 
 

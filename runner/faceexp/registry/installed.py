@@ -28,6 +28,7 @@ from faceexp.contract import (
     ModelPlugin,
     Plugin,
     SamplerPlugin,
+    TrackerPlugin,
 )
 from faceexp.errors import InputError, Problem, did_you_mean
 from faceexp.registry.bases import BASES, base_of
@@ -45,7 +46,7 @@ class InstalledPlugin:
     """A plugin as the metadata of its distribution name it; its module is imported by :meth:`load` only.
 
     Attributes:
-        kind: loss, model, dataset, sampler or detector.
+        kind: loss, model, dataset, sampler, detector or tracker.
         name: Its name in experiment files.
         distribution: The package that brings it.
         version: That package's version.
@@ -226,9 +227,8 @@ class ConfiguredPlugin:
         except PluginFaultError as fault:
             raise BrokenPluginError.by(self.installed, fault, f"{question}() raises ") from fault
         if not isinstance(answer, kind):
-            raise BrokenPluginError(
-                self.installed, f"{question}() gives a {type(answer).__name__}, not {kind.__name__}(...)"
-            )
+            said = f"{question}() gives a {type(answer).__name__}, not {kind.__name__}(...)"
+            raise BrokenPluginError(self.installed, said)
         return answer
 
 
@@ -304,17 +304,8 @@ def discover() -> Registry:
             module, attribute = entry.module_name, entry.object_name or ""
         except entrypoints.BadEntryPoint:
             damage = damage or f"its entry point {offer.target!r} is not of the form module:class"
-        plugins.add(
-            InstalledPlugin(
-                kind=kinds[offer.group],
-                name=offer.name,
-                distribution=offer.distribution,
-                version=offer.version,
-                module=module,
-                attribute=attribute,
-                damage=damage,
-            )
-        )
+        kind, of = kinds[offer.group], (offer.distribution, offer.version)
+        plugins.add(InstalledPlugin(kind, offer.name, *of, module=module, attribute=attribute, damage=damage))
     return Registry(tuple(sorted(plugins, key=_order)))
 
 
@@ -333,6 +324,8 @@ def plugin(kind: Literal["dataset"], name: str, /, **options: Any) -> DatasetPlu
 def plugin(kind: Literal["sampler"], name: str, /, **options: Any) -> SamplerPlugin: ...  # noqa: ANN401
 @overload
 def plugin(kind: Literal["detector"], name: str, /, **options: Any) -> DetectorPlugin: ...  # noqa: ANN401
+@overload
+def plugin(kind: Literal["tracker"], name: str, /, **options: Any) -> TrackerPlugin: ...  # noqa: ANN401
 @overload
 def plugin(kind: str, name: str, /, **options: Any) -> Plugin: ...  # noqa: ANN401
 def plugin(kind: str, name: str, /, **options: Any) -> Plugin:

@@ -64,6 +64,12 @@ def schema() -> JsonSchema:
     definitions["Finetune"] = with_ranges(definitions["Finetune"], {*tables_of_training, *ALIKE["finetune"]})
     row = _plugin_schema("model", registry, PretrainedEntry, definitions, "pretrained")
     whole["properties"]["pretrained"] = {"type": "array", "items": row}
+    tracker = _plugin_schema("tracker", registry, PluginRef, definitions)
+    whole["properties"]["trackers"] = {
+        "description": whole["properties"]["trackers"]["description"],
+        "type": "array",
+        "items": tracker,
+    }
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
     # What is only measured needs no network that is trained.
     trained = {"required": ["losses", "model", "finetune"]}

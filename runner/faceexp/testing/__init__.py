@@ -20,6 +20,7 @@ from faceexp.testing.loss import LossContract
 from faceexp.testing.model import ModelContract
 from faceexp.testing.plugin import PluginContract
 from faceexp.testing.sampler import SamplerContract
+from faceexp.testing.tracker import TrackerContract
 
 __all__ = [
     "DatasetContract",
@@ -29,4 +30,5 @@ __all__ = [
     "ModelContract",
     "PluginContract",
     "SamplerContract",
+    "TrackerContract",
 ]

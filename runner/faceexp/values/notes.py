@@ -38,6 +38,7 @@ NoteKind = Literal[
     "precision",
     "code",
     "refused",
+    "tracker",
 ]
 
 

@@ -65,6 +65,8 @@ class Resolved:
     # The losses that phases 1 have in the place of softmax, by `PluginRef.key`.
     classifiers: Mapping[str, ConfiguredPlugin] = field(default_factory=dict)
     templates: TemplateList | None = None
+    # They change no number, so that they are none of its `plugins`.
+    trackers: tuple[ConfiguredPlugin, ...] = ()
 
     @property
     def folds(self) -> int:
@@ -91,7 +93,11 @@ class Resolved:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What authors of its plugins should know, although they work, and users of its networks; one sentence each."""
-        said = [f"{each.installed} {remark}" for each in self.plugins for remark in each.installed.remarks]
+        said = [
+            f"{each.installed} {remark}"
+            for each in (*self.plugins, *self.trackers)
+            for remark in each.installed.remarks
+        ]
         networks = [*filter(None, [self.model]), *(row.network for row in self.pretrained)]
         said += [note for each in networks for note in cast("ModelPlugin | FixedModelPlugin", each.plugin).notes]
         return tuple(dict.fromkeys(said))

@@ -1,0 +1,95 @@
+"""What trackers are told of a run, made of its plan, its records and its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from faceexp.contract import Setting, TrackedEnd, TrackedPoint, TrackedRun, TrackedTrial
+from faceexp.report.headline import headline
+from faceexp.results.folder import RunFolder
+from faceexp.results.schema import TrialRecord
+from faceexp.run import Run
+from faceexp.values import Plan, ResolvedLoss, Trial
+
+# The settings of each row of a run, by its label.
+Settings = Mapping[str, Mapping[str, Setting]]
+
+
+def begun(plan: Plan, folder: RunFolder) -> TrackedRun:
+    """Return what is told of a run that begins."""
+    experiment = plan.resolved.experiment
+    rows = tuple(dict.fromkeys(trial.label for trial in plan.trials))
+    return TrackedRun(experiment.name, folder.root.absolute(), experiment.model_dump(mode="json"), rows)
+
+
+def ended(trial: TrialRecord, settings: Settings, folder: RunFolder) -> TrackedTrial:
+    """Return what is told of a trial that has ended.
+
+    Args:
+        trial: Its record.
+        settings: Those of each row of the run.
+        folder: That of the run.
+    """
+    measured = [*trial.metrics.items()]
+    measured += [(f"{name}/{key}", value) for name, of_set in trial.sets.items() for key, value in of_set.items()]
+    model = folder.model(trial.id)
+    return TrackedTrial(
+        id=trial.id,
+        label=trial.label,
+        kind=trial.kind,
+        seed=trial.seed,
+        fold=trial.fold,
+        status=trial.status,
+        reason=trial.reason or "",
+        settings=settings.get(trial.label, {}),
+        metrics={key: float(value) for key, value in measured if value is not None},
+        curve=tuple(TrackedPoint(point.step, point.loss, point.validation) for point in trial.curve),
+        best_step=trial.best_step,
+        model=model.root.absolute() if model.record.is_file() else None,
+    )
+
+
+def finished(run: Run, folder: RunFolder) -> TrackedEnd:
+    """Return what is told of a run that has ended."""
+    finding = " ".join(answer.text for answer in headline(run.shown.results))
+    return TrackedEnd(folder.root.absolute(), folder.page.absolute(), finding)
+
+
+def settings_of_rows(plan: Plan) -> Settings:
+    """Return the settings of each row by its label: trials of further seeds have those of the first."""
+    return {trial.label: settings_of(trial) for trial in plan.trials}
+
+
+def settings_of(trial: Trial) -> dict[str, Setting]:
+    """Return how a trial is trained, by flat names: ``loss.margin``, ``finetune.sampler.plugin``."""
+    if trial.loss:
+        return dict(_flat(_of_loss(trial.loss)))
+    if trial.pretrained:
+        network = trial.pretrained.network
+        return dict(_flat({"model": {"plugin": network.installed.name, **network.plugin.model_dump(mode="json")}}))
+    return {}
+
+
+def _of_loss(loss: ResolvedLoss) -> dict[str, object]:
+    options = [part.plugin.model_dump(mode="json") for part in loss.loss.parts]
+    if loss.entry.combine:
+        # An option may be called like what a part has itself.
+        both = enumerate(zip(loss.entry.combine, options, strict=True), 1)
+        of_loss = {str(n): {"plugin": part.plugin, "weight": part.weight, "options": each} for n, (part, each) in both}
+    else:
+        of_loss = options[0]
+    sampler = {"plugin": loss.sampler.installed.name, **loss.sampler.plugin.model_dump(mode="json")}
+    finetune = {**loss.entry.finetune.model_dump(mode="json"), "sampler": sampler}
+    return {"loss": {"plugin": loss.entry.name, **of_loss}, "finetune": finetune}
+
+
+def _flat(table: Mapping[str, object], before: str = "") -> Iterator[tuple[str, Setting]]:
+    """Yield every value of nested tables with its flat name. What is not given has none; a list becomes its text."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{key}.")
+        elif isinstance(value, str | bool | int | float):
+            yield f"{before}{key}", value
+        elif value is not None:
+            yield f"{before}{key}", json.dumps(value)

@@ -1,0 +1,110 @@
+"""What every tracker has to keep."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from faceexp.contract import TrackedEnd, TrackedPoint, TrackedRun, TrackedTrial, Tracker, TrackerPlugin
+from faceexp.testing.plugin import PluginContract
+
+# What stands in the files of the run that is told of.
+CONTENT = b"what the run has written"
+
+
+class TrackerContract(PluginContract):
+    """What every tracker has to keep; the subclass gives a fixture ``plugin``.
+
+    The run that it is told of has trials of every kind, some of which did not end well. Its folder holds a report and a
+    file in the place of a network, which no library can open.
+    """
+
+    def test_hears_of_a_whole_run(self, plugin: TrackerPlugin, tmp_path: Path) -> None:
+        """Tell of a run with trials of every kind and status: it takes all of them, and closes."""
+        run = made_run(tmp_path)
+        record(plugin, run, made_trials(run))
+
+    def test_hears_of_the_same_run_again(self, plugin: TrackerPlugin, tmp_path: Path) -> None:
+        """Tell of the same run twice, as where it goes on after an interruption: its trials are all told again."""
+        run = made_run(tmp_path)
+        record(plugin, run, made_trials(run)[:2])
+        record(plugin, run, made_trials(run)[:3])
+
+    def test_a_run_may_be_interrupted(self, plugin: TrackerPlugin, tmp_path: Path) -> None:
+        """Close it before any trial, and before the run has ended."""
+        run = made_run(tmp_path)
+        record(plugin, run, (), ends=False)
+        record(plugin, run, made_trials(run)[:1], ends=False)
+
+    def test_leaves_the_files_of_the_run_alone(self, plugin: TrackerPlugin, tmp_path: Path) -> None:
+        """Compare the files that the run has written before and after: results and models are read from them."""
+        run = made_run(tmp_path)
+        before = {path for path in run.folder.rglob("*") if path.is_file() and path.read_bytes() == CONTENT}
+        record(plugin, run, made_trials(run))
+        changed = sorted(path.name for path in before if not path.is_file() or path.read_bytes() != CONTENT)
+        assert not changed, f"it changes or removes {', '.join(changed)}"
+
+
+def made_run(folder: Path) -> TrackedRun:
+    """Return a run that begins, with a folder that holds a report and the model of one trial."""
+    run = TrackedRun(
+        name="made",
+        folder=folder / "made-0123abcd",
+        experiment={"name": "made", "seeds": [0, 1], "finetune": {"steps": 20}},
+        rows=("made(margin=0.5)", "raw pixels"),
+    )
+    model = run.folder / "models" / "made-margin-0.5-s0-f0"
+    model.mkdir(parents=True, exist_ok=True)
+    for path in (model / "model.json", model / "network.keras", run.folder / "report.html"):
+        path.write_bytes(CONTENT)
+    return run
+
+
+def made_trials(run: TrackedRun) -> tuple[TrackedTrial, ...]:
+    """Return trials of every kind and status."""
+    trained = TrackedTrial(
+        id="made-margin-0.5-s0-f0",
+        label="made(margin=0.5)",
+        kind="loss",
+        seed=0,
+        fold=0,
+        settings={"loss.plugin": "made", "loss.margin": 0.5, "loss.squared": True, "finetune.steps": 20},
+        metrics={"auc": 0.875, "tar@far=0.01": 0.5, "abroad/auc": 0.75},
+        curve=(TrackedPoint(10, 1.5, 0.75), TrackedPoint(20, 0.5, 0.875)),
+        best_step=20,
+        model=run.folder / "models" / "made-margin-0.5-s0-f0",
+    )
+    broken = TrackedTrial(
+        id="made-margin-0.5-s1-f0",
+        label=trained.label,
+        kind="loss",
+        seed=1,
+        fold=0,
+        status="diverged",
+        reason="the loss is not finite",
+        settings=trained.settings,
+        curve=(TrackedPoint(10, None, None),),
+    )
+    baseline = TrackedTrial("raw-pixels-s0-f0", "raw pixels", "baseline", 0, 0, metrics={"auc": 0.625})
+    existing = TrackedTrial(
+        "weights-s0-f0", "weights", "pretrained", 0, 0, settings={"model.plugin": "made"}, metrics={"auc": 0.75}
+    )
+    failed = TrackedTrial("other-s0-f0", "other", "loss", 0, 0, status="failed", reason="ValueError: made")
+    return trained, baseline, existing, broken, failed
+
+
+def made_end(run: TrackedRun) -> TrackedEnd:
+    """Return the end of the run."""
+    return TrackedEnd(run.folder, run.folder / "report.html", "made helps: AUC 0.875 instead of 0.625.")
+
+
+def record(plugin: TrackerPlugin, run: TrackedRun, trials: Iterable[TrackedTrial], *, ends: bool = True) -> None:
+    """Tell a tracker of a run with these trials, which ends or is interrupted."""
+    tracker = plugin.open(run)
+    assert isinstance(tracker, Tracker), f"open gives a {type(tracker).__name__}, not a Tracker"
+    with contextlib.closing(tracker):
+        for trial in trials:
+            tracker.trial_ended(trial)
+        if ends:
+            tracker.run_ended(made_end(run))
