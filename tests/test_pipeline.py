@@ -257,14 +257,14 @@ def test_the_folder_holds_what_it_should(run, study, home):
 
 def test_a_run_of_other_code_gets_a_folder_of_its_own_and_says_so(run, study, tmp_path):
     heard: list[Noted] = []
-    assert study._folder(run.folder.parent, heard.append).root == run.folder
+    assert study.folder_in(run.folder.parent, heard.append).root == run.folder
     assert heard == []
     before = tmp_path / run.folder.name
     before.mkdir()
     document = read(run.folder / "results.json")
     document["plugins"][0]["digest"] = "what it was"
     (before / "results.json").write_text(json.dumps(document), encoding="utf-8")
-    assert study._folder(tmp_path, heard.append).root == tmp_path / f"{run.folder.name}-2"
+    assert study.folder_in(tmp_path, heard.append).root == tmp_path / f"{run.folder.name}-2"
     (event,) = heard
     assert event.note.text == f"the code of loss 'apart' has changed since {before}: this run goes to {before}-2"
 

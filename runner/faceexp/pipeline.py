@@ -336,7 +336,7 @@ class Study:
         if any(each.shared for each in plan.sets):
             write_text(folder.overlap, overlap_csv(plan))
 
-    def folder_in(self, out: Path, on_event: EventCallback, part: str) -> RunFolder:
+    def folder_in(self, out: Path, on_event: EventCallback, part: str = "") -> RunFolder:
         """Return the folder of the run, or of a part of it; whoever watches is told where it is not the usual one."""
         from faceexp.results.environment import plugins_of
         from faceexp.results.folder import folder_to_fill

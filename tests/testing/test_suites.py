@@ -1050,6 +1050,17 @@ class Unseeded(Flat):
         return model
 
 
+@planted("model", "test_builds_in_every_precision")
+class HalfWeights(Flat):
+    """It computes as it is asked to, and keeps its weights so, too."""
+
+    def layers(self, input_shape):
+        import keras
+
+        compute = keras.config.dtype_policy().compute_dtype
+        return [keras.layers.Conv2D(4, 3, dtype=compute), keras.layers.GlobalAveragePooling2D()]
+
+
 @functools.cache
 def doubled():
     import keras
