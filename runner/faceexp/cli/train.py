@@ -160,7 +160,7 @@ def carry_out(
     from faceexp.report.terminal.sets import sets_table
 
     untrained: set[str] = set()
-    _check_writable(out, store)
+    check_writable(out, store)
     with quiet() as stderr:
         say(outline(study.resolved, study.candidates), "bold", stderr, prose=True)
         for remark in study.resolved.remarks:
@@ -208,7 +208,7 @@ def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json
     show(outlook_text(expected, study.experiment.verdict), expected, as_json=as_json)
 
 
-def _check_writable(out: Path, store: Path | None) -> None:
+def check_writable(out: Path, store: Path | None) -> None:
     """Refuse folders in which nothing can be written, before anything is computed."""
     import tempfile
 
