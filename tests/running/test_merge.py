@@ -140,6 +140,29 @@ def test_other_splits_code_and_outcomes_are_refused(whole, shares, home):
     assert reason.endswith(f"came out otherwise than in {whole.folder}")
 
 
+def test_other_photos_of_a_test_set_are_refused(home, small_spec, face_folder):
+    """Its rows would be means over trials that were measured on different people."""
+    spec = home / "sets.toml"
+    other = f"""
+[[test_sets]]
+name = "other"
+overlap = "warn"
+[test_sets.dataset]
+plugin = "image_folder"
+path = {str(face_folder)!r}
+"""
+    spec.write_text(small_spec("sets", face_folder, "npairs") + other, encoding="utf-8")
+    run = faceexp.load(spec, overrides=["seeds=[0]"]).run(home / "sets", store=home / "store")
+
+    def photos(document):
+        document["test_sets"][0]["key"] = "0" * 64
+
+    copy = changed(run.folder, home, "other photos", photos)
+    assert refused(run.folder, copy, home=home) == [
+        f"{copy}: the data of its test set 'other' are not those that are here"
+    ]
+
+
 def test_code_that_is_not_here_is_refused(whole, shares, home):
     """The whole run names the code of its plugins, which is that of the machine that merges."""
 

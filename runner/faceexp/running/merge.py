@@ -188,14 +188,18 @@ def _would_be_lost(folder: RunFolder, whose: Collection[Place]) -> Iterator[Prob
 
 
 def _other_data(plan: Plan, parts: Sequence[Part]) -> Iterator[Problem]:
-    """Yield a problem for each part that was computed with other data or other splits."""
+    """Yield a problem for each part that was computed with other data, other splits or other test sets."""
     keys = {split.cell: split.key for split in split_records(plan, plan.splits)}
+    keys_of_sets = {faces.name: faces.key for faces in plan.sets}
     for part in parts:
         others = [split.cell for split in part.results.parts if split.key != keys.get(split.cell, split.key)]
         if others:
             seed, fold = others[0]
             reason = f"its data, or how they are cut for seed {seed}, fold {fold}, are not those that are here"
             yield Problem(reason, part.name)
+        for faces in part.results.test_sets:
+            if faces.key != keys_of_sets.get(faces.name, faces.key):
+                yield Problem(f"the data of its test set {faces.name!r} are not those that are here", part.name)
 
 
 def _trials_of(parts: Sequence[Part]) -> dict[Place, tuple[Part, TrialRecord]]:
