@@ -45,6 +45,14 @@ def test_two_shares_are_merged(faceexp, small_spec, face_folder, tmp_path, row):
             ("--shard", "1/2", "--until", "decided"),
             '--shard: verdict.until = "decided" adds seeds after a look at all trials; it cannot be done in parts',
         ),
+        (
+            ("--shard", "1/2", "--dry-run"),
+            "--dry-run --shard: says what the whole experiment takes; leave one of them out",
+        ),
+        (
+            ("--collect", "--dry-run"),
+            "--dry-run --collect: says what the whole experiment takes; leave one of them out",
+        ),
         (("--collect",), "--collect: no trial is finished yet, so there is nothing to write"),
         (("--shard", "99/100"), "--shard: there are no more than 4 trials, so there is nothing to write"),
     ],

@@ -140,7 +140,7 @@ def test_other_splits_code_and_outcomes_are_refused(whole, shares, home):
     assert reason.endswith(f"came out otherwise than in {whole.folder}")
 
 
-def test_other_photos_of_a_test_set_are_refused(home, small_spec, face_folder):
+def test_what_a_test_set_shares_is_listed_and_other_photos_of_it_are_refused(home, small_spec, face_folder):
     """Its rows would be means over trials that were measured on different people."""
     spec = home / "sets.toml"
     other = f"""
@@ -157,6 +157,9 @@ path = {str(face_folder)!r}
     def photos(document):
         document["test_sets"][0]["key"] = "0" * 64
 
+    assert (run.folder / "overlap.csv").is_file()
+    joined, _ = pipeline.merge([run.folder, run.folder], home / "same photos", store=home / "store")
+    assert files(joined.folder) == files(run.folder)
     copy = changed(run.folder, home, "other photos", photos)
     assert refused(run.folder, copy, home=home) == [
         f"{copy}: the data of its test set 'other' are not those that are here"

@@ -128,10 +128,13 @@ def run(
     study = pipeline.load(spec, overrides=options, only=only or ())
     if minutes is not None and study.experiment.verdict.until == "seeds":
         raise InputError(Problem("has a meaning only with --until decided", "--minutes"))
+    part = _part_of(shard, collect=collect)
     if dry_run:
+        if shard is not None or collect:
+            message = "says what the whole experiment takes; leave one of them out"
+            raise InputError(Problem(message, f"--dry-run {'--collect' if collect else '--shard'}"))
         _say_what_it_takes(study, store, jobs, as_json=as_json)
         return
-    part = _part_of(shard, collect=collect)
     carry_out(study, out, store, jobs, part, traceback=traceback, as_json=as_json)
 
 

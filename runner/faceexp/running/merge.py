@@ -13,7 +13,7 @@ from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import Experiment, LossEntry
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.registry.path_options import path_options
-from faceexp.results.collect import split_records
+from faceexp.results.collect import overlap_csv, split_records
 from faceexp.results.environment import plugins_of
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json
@@ -166,6 +166,8 @@ def merged(plan: Plan, spec_hash: str, parts: Sequence[Part], folder: RunFolder)
         raise InputError(problems)
     write_text(folder.spec, toml.dump(plan.resolved.experiment))
     write_text(folder.environment, to_json(parts[0].environment))
+    if any(each.shared for each in plan.sets):
+        write_text(folder.overlap, overlap_csv(plan))
     records = []
     for trial in plan.trials:
         if (place := (trial.label, trial.seed, trial.fold)) in whose:
