@@ -150,7 +150,8 @@ def test_a_store_is_pruned_and_kept_small(faceexp, tmp_path, row):
 
 
 @pytest.mark.parametrize("option", ["--prune", "--limit"])
-def test_a_size_that_is_none_is_one_line(faceexp, tmp_path, option):
-    code, out, err = faceexp("cache", "--store", tmp_path / "store", option, "ten")
+@pytest.mark.parametrize("text", ["ten", "-5", "1e3", "5XB", "9" * 400], ids=lambda text: text[:4])
+def test_a_size_that_is_none_is_one_line(faceexp, tmp_path, option, text):
+    code, out, err = faceexp("cache", "--store", tmp_path / "store", option, text)
     assert (code, out) == (2, "")
-    assert err == f"error: {option}: must be a size such as 500MB or 10GB, not 'ten'\n"
+    assert err == f"error: {option}: must be a size such as 500MB or 10GB, not {text!r}\n"

@@ -15,10 +15,21 @@ def test_two_shares_are_merged(faceexp, small_spec, face_folder, tmp_path, row):
     code, out, err = faceexp("merge", folders[0], *where)
     assert (code, out) == (2, "")
     assert err == "error: merge: name two or more runs\n"
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    code, out, err = faceexp("merge", *folders, "--out", blocked / "runs")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: --out {blocked / 'runs'}: nothing can be written there: ")
     code, out, err = faceexp("merge", *folders, *where)
     assert code == 0
     assert row(out, "npairs").startswith("npairs 2/2")
-    assert "trials of the whole are in none" not in err
+    assert "are in none of these runs" not in err
+    networks = [network for folder in folders for network in folder.glob("models/*/model.keras")]
+    assert networks
+    for network in networks:
+        network.unlink()  # as where only results were copied
+    code, _, err = faceexp("merge", *folders, "--out", tmp_path / "bare", "--store", tmp_path / "store")
+    assert (code, f"the models of {len(networks)} trials are in none of these runs" in err) == (0, True)
     assert faceexp("run", spec, *where, "--collect")[0] == 0
 
 
@@ -33,6 +44,14 @@ def test_two_shares_are_merged(faceexp, small_spec, face_folder, tmp_path, row):
         (
             ("--shard", "1/2", "--until", "decided"),
             '--shard: verdict.until = "decided" adds seeds after a look at all trials; it cannot be done in parts',
+        ),
+        (
+            ("--shard", "1/2", "--dry-run"),
+            "--dry-run --shard: says what the whole experiment takes; leave one of them out",
+        ),
+        (
+            ("--collect", "--dry-run"),
+            "--dry-run --collect: says what the whole experiment takes; leave one of them out",
         ),
         (("--collect",), "--collect: no trial is finished yet, so there is nothing to write"),
         (("--shard", "99/100"), "--shard: there are no more than 4 trials, so there is nothing to write"),

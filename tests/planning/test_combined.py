@@ -235,6 +235,14 @@ BAD = {
             "combine[1].grid: is no key of a part; write a [[losses]] table for each setting, all with one setting_of",
         ),
     ),
+    "sum in a part": (
+        [ARCFACE, 'combine = [{ plugin = "vpl" }, { plugin = "nca" }]'],
+        (
+            4,
+            "combine[1].combine: is a sum within a sum; write its parts beside the others, each with its weight times "
+            "that of the sum",
+        ),
+    ),
     "one part": (
         [ARCFACE],
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -137,6 +138,86 @@ def test_other_splits_code_and_outcomes_are_refused(whole, shares, home):
     copy = changed(first, home, "outcome", outcome)
     (reason,) = refused(whole.folder, copy, home=home)
     assert reason.endswith(f"came out otherwise than in {whole.folder}")
+
+
+def test_what_a_test_set_shares_is_listed_and_other_photos_of_it_are_refused(home, small_spec, face_folder):
+    """Its rows would be means over trials that were measured on different people."""
+    spec = home / "sets.toml"
+    other = f"""
+[[test_sets]]
+name = "other"
+overlap = "warn"
+[test_sets.dataset]
+plugin = "image_folder"
+path = {str(face_folder)!r}
+"""
+    spec.write_text(small_spec("sets", face_folder, "npairs") + other, encoding="utf-8")
+    run = faceexp.load(spec, overrides=["seeds=[0]"]).run(home / "sets", store=home / "store")
+
+    def photos(document):
+        document["test_sets"][0]["key"] = "0" * 64
+
+    assert (run.folder / "overlap.csv").is_file()
+    joined, _ = pipeline.merge([run.folder, run.folder], home / "same photos", store=home / "store")
+    assert files(joined.folder) == files(run.folder)
+    copy = changed(run.folder, home, "other photos", photos)
+    assert refused(run.folder, copy, home=home) == [
+        f"{copy}: the data of its test set 'other' are not those that are here"
+    ]
+
+
+def test_code_that_is_not_here_is_refused(whole, shares, home):
+    """The whole run names the code of its plugins, which is that of the machine that merges."""
+
+    def code(document):
+        next(plugin for plugin in document["plugins"] if plugin["name"] == "npairs")["digest"] = "1" * 64
+
+    copies = [changed(folder, home, f"old code {number}", code) for number, folder in enumerate(shares)]
+    reasons = refused(*copies, home=home)
+    assert reasons == [f"{copy}: the code of loss 'npairs' is not that which is installed here" for copy in copies]
+
+
+def test_a_run_that_has_added_seeds_is_no_part(load, home, shares):
+    decided = home / "decided"
+    shutil.copytree(shares[0], decided)
+    spec = (decided / "spec.toml").read_text(encoding="utf-8")
+    assert 'until = "seeds"' in spec
+    (decided / "spec.toml").write_text(spec.replace('until = "seeds"', 'until = "decided"'), encoding="utf-8")
+    (reason,) = refused(decided, shares[1], home=home)
+    assert reason.startswith(f'{decided}: verdict.until = "decided" has added seeds')
+
+
+def test_trials_that_no_part_has_are_not_overwritten(whole, shares, home):
+    """The folder of two shares would be that of the whole run, which has more."""
+    out = home / "complete"
+    shutil.copytree(whole.folder, out / whole.folder.name)
+    before = files(out)
+    lost = sum(trial.cell == (1, 0) for trial in whole.trials)
+    with pytest.raises(InputError, match=rf"holds {lost} trials that none of these runs has"):
+        pipeline.merge(shares[:2], out, store=home / "store")
+    assert files(out) == before
+    joined, missing = pipeline.merge([*shares[:2], out / whole.folder.name], out, store=home / "store")
+    assert missing == 0
+    assert files(out) == before
+    assert numbers(joined) == numbers(whole)
+
+
+def test_a_model_comes_from_a_part_that_has_it(whole, shares, home):
+    """Somebody may have copied the results of a machine without the networks."""
+    bare = home / "bare"
+    shutil.copytree(whole.folder, bare, ignore=shutil.ignore_patterns("models"))
+    joined, _ = pipeline.merge([bare, shares[0]], home / "some models", store=home / "store")
+    models = {folder.name for folder in (joined.folder / "models").iterdir()}
+    assert models == {folder.name for folder in (shares[0] / "models").iterdir()}
+    assert numbers(joined)["trials"] == numbers(whole)["trials"]
+
+
+def test_a_picture_that_is_no_file_is_left(shares, home):
+    strange = home / "strange"
+    shutil.copytree(shares[0], strange)
+    os.mkfifo(strange / "pictures" / "99999.png")  # whoever opens it waits for ever
+    joined, _ = pipeline.merge([strange, shares[1]], home / "no pipe", store=home / "store")
+    assert not (joined.folder / "pictures" / "99999.png").exists()
 
 
 def test_what_is_finished_is_collected_while_others_work(load, home, whole, shares):

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
+import filelock
 import pytest
 
 from faceexp.errors import InputError
 from faceexp.store import LOCKS, MARK, Store
+from faceexp.store.uses import BEGINNING
 
 SIZE = 100_000
 
@@ -54,6 +57,25 @@ def test_what_a_run_has_used_since_it_began_stays(store):
         assert numbers(store) == [1, 9]
     assert not list((store.root / LOCKS).glob("run-*")), "a run that has ended leaves nothing"
     assert store.prune(0)[0] == 2
+
+
+def test_a_run_does_not_begin_while_somebody_looks_who_is_at_work(store):
+    """Whoever looks tries the locks of runs, and removes the files of those that nobody holds."""
+    begun, end = threading.Event(), threading.Event()
+
+    def work():
+        with store.at_work():
+            begun.set()
+            end.wait()
+
+    run = threading.Thread(target=work, daemon=True)
+    with filelock.FileLock(store.root / LOCKS / BEGINNING):
+        run.start()
+        assert not begun.wait(0.3)
+    begun.wait()
+    assert len(list((store.root / LOCKS).glob("run-*"))) == 1
+    end.set()
+    run.join()
 
 
 HOLD = """

@@ -18,7 +18,7 @@ def size_in_bytes(text: str, option: str) -> int:
     Raises:
         InputError: It says no size.
     """
-    parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?B|)\s*", text.upper())
+    parts = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?B|)\s*", text.upper())
     if parts is None:
         raise InputError(Problem(f"must be a size such as 500MB or 10GB, not {text!r}", option))
     return int(float(parts[1]) * UNITS[parts[2]])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceexp.cli.console import JsonFlag, StoreFolder, output_console, quiet, say, show, user_path
+from faceexp.cli.train import check_writable
 from faceexp.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -32,11 +33,12 @@ def merge(
     """
     from faceexp import pipeline
     from faceexp.report.terminal.run import run_table
+    from faceexp.results.folder import RunFolder
     from faceexp.values import Noted
 
     if len(folders) < 2:
         raise InputError(Problem("name two or more runs", "merge"))
-
+    check_writable(out, store)
     with quiet() as stderr:
 
         def say_note(event: "Event") -> None:
@@ -48,6 +50,9 @@ def merge(
     show(run_table(shown.results, output_console().width, chosen=shown.model_to_use()), whole.results, as_json=as_json)
     if missing:
         say(f"{missing:,} trials of the whole are in none of these runs", "yellow")
+    model_of, trained = RunFolder(whole.folder).model, [trial for trial in whole.trials if trial.kind == "loss"]
+    if lost := sum(trial.status == "ok" and not model_of(trial.id).has_network for trial in trained):
+        say(f"the models of {lost:,} trials are in none of these runs", "yellow")
     say(f"results in {whole.folder}")
     if whole.failed:
         raise typer.Exit(1)

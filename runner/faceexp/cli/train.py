@@ -139,10 +139,13 @@ def run(
     study = pipeline.load(spec, overrides=options, only=only or ())
     if minutes is not None and study.experiment.verdict.until == "seeds":
         raise InputError(Problem("has a meaning only with --until decided", "--minutes"))
+    part = _part_of(shard, collect=collect)
     if dry_run:
+        if shard is not None or collect:
+            message = "says what the whole experiment takes; leave one of them out"
+            raise InputError(Problem(message, f"--dry-run {'--collect' if collect else '--shard'}"))
         _say_what_it_takes(study, store, jobs, as_json=as_json)
         return
-    part = _part_of(shard, collect=collect)
     carry_out(study, out, store, jobs, part, traceback=traceback, as_json=as_json)
 
 
@@ -171,7 +174,7 @@ def carry_out(
     from faceexp.report.terminal.sets import sets_table
 
     untrained: set[str] = set()
-    _check_writable(out, store)
+    check_writable(out, store)
     with quiet() as stderr:
         say(outline(study.resolved, study.candidates), "bold", stderr, prose=True)
         for remark in study.resolved.remarks:
@@ -219,7 +222,7 @@ def _say_what_it_takes(study: "Study", store: Path | None, jobs: int, *, as_json
     show(outlook_text(expected, study.experiment.verdict), expected, as_json=as_json)
 
 
-def _check_writable(out: Path, store: Path | None) -> None:
+def check_writable(out: Path, store: Path | None) -> None:
     """Refuse folders in which nothing can be written, before anything is computed."""
     import tempfile
 

@@ -18,6 +18,7 @@ from faceexp.experiment.toml import Document
 # More than this are no sum that somebody has thought of.
 MAX_PARTS = 20
 NO_GRID = "write a [[losses]] table for each setting, all with one setting_of"
+NO_SUM = "is a sum within a sum; write its parts beside the others, each with its weight times that of the sum"
 # Keys of a table with `combine`, which has no options of its own.
 BESIDE = RESERVED - {"plugin", "grid"} | {"distance"}
 
@@ -73,6 +74,9 @@ def _moved(
     """Return a part with the options of its plugin moved into ``options``."""
     if not isinstance(part, dict):
         return part
+    if "combine" in part:
+        problems.append(document.problem((*path, "combine"), NO_SUM))
+        return {"plugin": ""}  # an empty name is not reported a second time
     problems += [
         document.problem(
             (*path, key), f"is no key of a part; {NO_GRID if key == 'grid' else 'write it beside combine'}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,17 @@ from faceexp.experiment import parse, toml
 from faceexp.experiment.schema import Experiment, LossEntry
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.registry.path_options import path_options
-from faceexp.results.collect import split_records
+from faceexp.results.collect import overlap_csv, split_records
+from faceexp.results.environment import plugins_of
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json
-from faceexp.results.schema import EnvironmentRecord, RunRecord, SplitRecord, TrialRecord
+from faceexp.results.schema import (
+    EnvironmentRecord,
+    InstalledPluginRecord,
+    RunRecord,
+    SplitRecord,
+    TrialRecord,
+)
 from faceexp.run import Run
 from faceexp.running.course import Course
 from faceexp.store import link_or_copy, write_text
@@ -53,7 +60,8 @@ class Part:
         """Read a finished run.
 
         Raises:
-            InputError: It is none; or settings were searched for, so that its trials are not those of its file.
+            InputError: It is none; or settings were searched for, or seeds added, so that its trials are not those of
+                its file.
         """
         folder = RunFolder(root)
         results = folder.read_results()
@@ -63,6 +71,9 @@ class Part:
         experiment, problems, _ = parse.parse(toml.read(folder.spec))
         if experiment is None or problems:
             raise InputError(parse.in_order(problems))
+        if experiment.verdict.until == "decided":
+            message = 'verdict.until = "decided" has added seeds after a look at all trials; it is no part of a run'
+            raise InputError(Problem(message, str(root)))
         return cls(folder, experiment, results, folder.read_environment())
 
     @property
@@ -96,14 +107,19 @@ def _misfits(first: Part, other: Part) -> Iterator[Problem]:
     """Yield everything by which a run cannot be a part of what another one is a part of."""
     for key, here, there in _differences(_asked(first.experiment), _asked(other.experiment)):
         yield Problem(f"{key} is {there}, and {here} in {first.name}", other.name)
-    codes = {(plugin.kind, plugin.name): plugin.digest for plugin in first.results.plugins}
-    for plugin in other.results.plugins:
-        if codes.get((plugin.kind, plugin.name), plugin.digest) != plugin.digest:
-            yield Problem(f"the code of {plugin.kind} {plugin.name!r} is not that of {first.name}", other.name)
+    yield from _other_code(other, first.results.plugins, f"of {first.name}")
     for package in DECIDING:
         version, before = (part.environment.packages.get(package) for part in (other, first))
         if version and before and version != before:
             yield Problem(f"it was made with {package} {version}, and {first.name} with {before}", other.name)
+
+
+def _other_code(part: Part, plugins: Sequence[InstalledPluginRecord], whose: str) -> Iterator[Problem]:
+    """Yield a problem for each plugin of a part whose code is another."""
+    codes = {(plugin.kind, plugin.name): plugin.digest for plugin in plugins}
+    for plugin in part.results.plugins:
+        if codes.get((plugin.kind, plugin.name), plugin.digest) != plugin.digest:
+            yield Problem(f"the code of {plugin.kind} {plugin.name!r} is not that {whose}", part.name)
 
 
 def _asked(experiment: Experiment) -> dict[str, Any]:
@@ -141,14 +157,23 @@ def merged(plan: Plan, spec_hash: str, parts: Sequence[Part], folder: RunFolder)
         folder: What is written.
 
     Raises:
-        InputError: A part has other data, other splits or another outcome of a trial that two of them have.
+        InputError: A part has other code than is installed here, other data, other splits or another outcome of a
+            trial that two of them have; or the folder holds trials that none of them has.
     """
-    whose = _trials_of(parts)
-    problems = [*_other_data(plan, parts), *_other_outcomes(parts, whose)]
+    whose, installed = _trials_of(parts), plugins_of(plan.resolved)
+    problems = [
+        # The whole run names the code that is here.
+        *(problem for part in parts for problem in _other_code(part, installed, "which is installed here")),
+        *_other_data(plan, parts),
+        *_other_outcomes(parts, whose),
+        *_would_be_lost(folder, whose),
+    ]
     if problems:
         raise InputError(problems)
     write_text(folder.spec, toml.dump(plan.resolved.experiment))
     write_text(folder.environment, to_json(parts[0].environment))
+    if any(each.shared for each in plan.sets):
+        write_text(folder.overlap, overlap_csv(plan))
     records = []
     for trial in plan.trials:
         if (place := (trial.label, trial.seed, trial.fold)) in whose:
@@ -159,12 +184,27 @@ def merged(plan: Plan, spec_hash: str, parts: Sequence[Part], folder: RunFolder)
     return course.judge_those(records), len(plan.trials) - len(records)
 
 
+def _would_be_lost(folder: RunFolder, whose: Collection[Place]) -> Iterator[Problem]:
+    """Yield a problem if the folder of the whole run holds trials that none of the parts has."""
+    try:
+        before = folder.read_results()
+    except InputError:
+        return
+    if lost := sum(record.status == "ok" and (record.label, *record.cell) not in whose for record in before.trials):
+        reason = f"holds {lost:,} trials that none of these runs has; name it as one of them, or another --out"
+        yield Problem(reason, str(folder.root))
+
+
 def _other_data(plan: Plan, parts: Sequence[Part]) -> Iterator[Problem]:
-    """Yield a problem for each part that was computed with other data or other splits."""
+    """Yield a problem for each part that was computed with other data, other splits or other test sets."""
     here = split_records(plan, plan.splits)
+    keys_of_sets = {faces.name: faces.key for faces in plan.sets}
     for part in parts:
         if reason := other_data(here, part.results):
             yield Problem(reason, part.name)
+        for faces in part.results.test_sets:
+            if faces.key != keys_of_sets.get(faces.name, faces.key):
+                yield Problem(f"the data of its test set {faces.name!r} are not those that are here", part.name)
 
 
 def other_data(here: Iterable[SplitRecord], results: RunRecord) -> str:
@@ -183,14 +223,19 @@ def other_data(here: Iterable[SplitRecord], results: RunRecord) -> str:
 
 
 def _trials_of(parts: Sequence[Part]) -> dict[Place, tuple[Part, TrialRecord]]:
-    """Return which part has a trial; of several the first in which it ended well."""
+    """Return which part has a trial; of several the first in which it ended well and whose model is there."""
     whose: dict[Place, tuple[Part, TrialRecord]] = {}
     for part in parts:
         for record in part.results.trials:
             known = whose.get((record.label, *record.cell))
-            if known is None or (known[1].status != "ok" and record.status == "ok"):
+            if known is None or _worth(*known) < _worth(part, record):
                 whose[record.label, *record.cell] = part, record
     return whose
+
+
+def _worth(part: Part, record: TrialRecord) -> tuple[bool, bool]:
+    """Return how much there is of a trial in a part. Folders may have been copied without models."""
+    return record.status == "ok", part.folder.model(record.id).has_network
 
 
 def _other_outcomes(parts: Sequence[Part], whose: Mapping[Place, tuple[Part, TrialRecord]]) -> Iterator[Problem]:
@@ -207,7 +252,7 @@ def _bring_pictures(parts: Sequence[Part], folder: RunFolder) -> set[int]:
     pictures = set()
     for part in parts:
         for file in part.folder.picture(0).parent.glob("*.png"):
-            if file.stem.isdecimal() and not file.is_symlink():
+            if file.stem.isdecimal() and file.is_file() and not file.is_symlink():
                 link_or_copy(file, folder.picture(int(file.stem)))
                 pictures.add(int(file.stem))
     return pictures

@@ -22,6 +22,9 @@ LINE = re.compile(r"(\w+)/([0-9a-f]{32})")
 # What the name of the lock of a run begins with.
 RUN = "run-"
 BEGAN = re.compile(rf"{RUN}(\d+)-\w+\.lock")
+# The lock of whoever begins to work or looks who is at work: to look is to try the lock of each run, and a run that is
+# beginning must not find its own lock taken, or its file removed.
+BEGINNING = "runs.lock"
 
 
 @contextlib.contextmanager
@@ -34,13 +37,14 @@ def at_work(locks: Path) -> Iterator[None]:
     import filelock
 
     locks.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{RUN}", dir=locks)
-    os.close(descriptor)
-    # The time as the file system has it, which may be that of another machine.
-    began = Path(name).stat().st_mtime_ns
-    file = Path(name).rename(locks / f"{RUN}{began}-{os.urandom(4).hex()}.lock")
-    lock = filelock.FileLock(file)
-    lock.acquire(blocking=False)
+    with filelock.FileLock(locks / BEGINNING):
+        descriptor, name = tempfile.mkstemp(prefix=f".{RUN}", dir=locks)
+        os.close(descriptor)
+        # The time as the file system has it, which may be that of another machine.
+        began = Path(name).stat().st_mtime_ns
+        file = Path(name).rename(locks / f"{RUN}{began}-{os.urandom(4).hex()}.lock")
+        lock = filelock.FileLock(file)
+        lock.acquire(blocking=False)
     try:
         yield
     finally:
@@ -58,19 +62,22 @@ def at_work_since(locks: Path) -> int | None:
     """
     import filelock
 
+    if not locks.is_dir():
+        return None
     since = []
-    for file in locks.glob(f"{RUN}*.lock"):
-        began = BEGAN.fullmatch(file.name)
-        if not began:
-            continue
-        lock = filelock.FileLock(file)
-        try:
-            lock.acquire(blocking=False)
-        except TimeoutError:
-            since.append(int(began[1]))
-            continue
-        lock.release()
-        file.unlink(missing_ok=True)
+    with filelock.FileLock(locks / BEGINNING):
+        for file in locks.glob(f"{RUN}*.lock"):
+            began = BEGAN.fullmatch(file.name)
+            if not began:
+                continue
+            lock = filelock.FileLock(file)
+            try:
+                lock.acquire(blocking=False)
+            except TimeoutError:
+                since.append(int(began[1]))
+                continue
+            lock.release()
+            file.unlink(missing_ok=True)
     return min(since, default=None)
 
 
