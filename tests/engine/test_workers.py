@@ -15,6 +15,7 @@ import pytest
 import faceexp
 from faceexp.engine import trials, worker, workers
 from faceexp.engine.backend import THREADS, cores
+from faceexp.engine.finished import FinishedWork
 from faceexp.engine.on_demand import training
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed
 from faceexp.engine.trials import alone, train
@@ -220,6 +221,15 @@ def test_what_is_in_the_store_needs_no_process(plan, kills, tmp_path, monkeypatc
     monkeypatch.setattr(trials, "train_in_processes", lambda *_: pytest.fail("a process was started"))
     for name, done in trained(plan, store, 8).items():
         same(here[name], done)
+
+
+def test_an_interruption_while_the_store_is_looked_at_is_no_failed_trial(plan, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FinishedWork, "get", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(train(plan, Store(tmp_path / "store"), ValidationAuc(), lambda event: None, 2))
 
 
 def test_another_worker_goes_on_after_many_rows(plan, kills, tmp_path, monkeypatch):

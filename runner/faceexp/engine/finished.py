@@ -8,8 +8,11 @@ from pathlib import Path
 from faceexp.store import Artefact, Inputs, Store
 
 
-class MissingError(BaseException):
-    """Something is not in the store. It is no mistake of a plugin, so nothing that handles these must catch it."""
+class MissingError(KeyboardInterrupt):
+    """Something is not in the store.
+
+    It comes from outside, as Ctrl-C does, and is no mistake of a plugin, so nothing that handles these must catch it.
+    """
 
 
 class FinishedWork(Store):

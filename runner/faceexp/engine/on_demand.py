@@ -31,7 +31,7 @@ def training(
     if jobs is None and minutes is None:
         yield in_this_process(plan, lambda: Engine(plan, store, score, on_event).run, on_event)
         return
-    finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event, interruption=MissingError)
+    finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event)
     cell = (plan.splits[0].seed, plan.splits[0].fold)
     first = [Trial(loss.entry.label, loss.entry.label, "loss", *cell, loss=loss) for loss in plan.resolved.losses]
     work, rehearsals = Work.of(plan, store, score), rehearsals_of(plan, first)

@@ -74,7 +74,7 @@ def train(
     if jobs is None and minutes is None:
         yield from in_this_process(plan, lambda: Engine(plan, store, score, on_event).run, on_event)([plan.trials])
         return
-    finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event, interruption=MissingError)
+    finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event)
     groups: dict[tuple[int, int], list[Trial]] = {}
     for trial in plan.trials:
         try:

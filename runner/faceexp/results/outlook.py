@@ -100,7 +100,7 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
     done, missing = _Done(), []
     with _threads_of(jobs):
         finished, score = FinishedWork(store.root), validation_score(plan.resolved.experiment.evaluation.choose_by)
-        engine = Engine(plan, finished, score, _ignore, MissingError)
+        engine = Engine(plan, finished, score, _ignore)
         for trial in plan.trials:
             try:
                 trained = engine.run(trial)

@@ -67,7 +67,7 @@ def finished_trials(plan: Plan, store: Store) -> tuple[Trial, ...]:
     """Return the trials of a plan that need no training, since they lie in a store. Nothing is added to it."""
     finished = FinishedWork(store.root, store.experiment)
     score = validation_score(plan.resolved.experiment.evaluation.choose_by)
-    engine = Engine(plan, finished, score, _ignore, MissingError)
+    engine = Engine(plan, finished, score, _ignore)
 
     def is_finished(trial: Trial) -> bool:
         try:
