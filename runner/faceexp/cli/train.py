@@ -151,11 +151,13 @@ def run(
 
 def _part_of(shard: str | None, *, collect: bool) -> dict[str, Any]:
     """Return the arguments of a run that say which part of it is asked for."""
+    if shard is None:
+        return {"collect": True} if collect else {}
+    if collect:
+        raise InputError(Problem("--collect takes every trial that is finished; leave one of them out", "--shard"))
     from faceexp.running.parts import Shard
 
-    if shard is not None and collect:
-        raise InputError(Problem("--collect takes every trial that is finished; leave one of them out", "--shard"))
-    return {"shard": None if shard is None else Shard.parse(shard), "collect": collect}
+    return {"shard": Shard.parse(shard)}
 
 
 def carry_out(
