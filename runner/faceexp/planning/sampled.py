@@ -20,11 +20,12 @@ def sample_issues(resolved: Resolved, labels: IntArray, parts: Sequence[Split]) 
     counts = sorted({len(np.unique(labels[part.train])) for part in parts})
     experiment = resolved.experiment
     phases: list[tuple[KeyPath, Optimization, BatchSupply]] = []
-    if experiment.pretrain.enabled:
+    # Where nobody is trained on, phase 1 has no batch at all.
+    if experiment.pretrain.enabled and experiment.pretrain.sampled is not None:
         phases.append((("pretrain",), experiment.pretrain, BatchSupply(experiment.pretrain.batch_size)))
     for loss in resolved.losses:
         pretrain, finetune, place = loss.entry.pretrain, loss.entry.finetune, ("losses", loss.entry.index)
-        if pretrain.enabled and pretrain != experiment.pretrain:
+        if pretrain.enabled and pretrain.sampled is not None and pretrain != experiment.pretrain:
             own = pretrain.sampled != experiment.pretrain.sampled
             phases.append(((*place, "pretrain") if own else ("pretrain",), pretrain, BatchSupply(pretrain.batch_size)))
         shared = experiment.finetune and experiment.finetune.sampled
