@@ -39,7 +39,7 @@ from faceexp.planning.spelled_out import settled_experiment
 from faceexp.planning.words import with_words
 from faceexp.registry.installed import Registry, discover
 from faceexp.store import Store, default_root, digest, remove_unfinished, write_text
-from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved
+from faceexp.values import EventCallback, Note, Noted, Plan, Resolved, ignore
 
 if TYPE_CHECKING:
     # Everything about results is imported where a run begins: `faceexp validate` only reads and checks a file.
@@ -50,10 +50,6 @@ if TYPE_CHECKING:
     from faceexp.running.parts import Shard
     from faceexp.running.repeat import Claim
     from faceexp.search.tuned import Tuned
-
-
-def ignore(event: Event) -> None:
-    """Do nothing with an event. Whoever runs an experiment from Python need not watch it."""
 
 
 def load(path: str | bytes | os.PathLike[str], *, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Study:
@@ -105,7 +101,7 @@ def merge(
     parts = [Part.read(folder) for folder in folders]
     study = loads(toml.dump(joined(parts)), str(parts[0].folder.spec))
     plan = study.plan(Store(store or default_root()), on_event)
-    return merged(plan, study.spec_hash, parts, study.folder_in(out, on_event, ""))
+    return merged(plan, study.spec_hash, parts, study.folder_in(out, on_event))
 
 
 def verify_run(claim: Claim, *, store: Path | None = None, on_event: EventCallback = ignore) -> Repeated:
@@ -254,7 +250,6 @@ class Study:
         collect: bool,
     ) -> Run:
         """Run the experiment, or a part of it, and fill its folder."""
-        from faceexp.results.collect import split_records
         from faceexp.results.tidy import forget_other_data
         from faceexp.running.course import Course
         from faceexp.running.parts import finished_trials
@@ -264,13 +259,13 @@ class Study:
         if self.candidates:
             write_text(folder.spec, asked_of(self.candidates))
             plan, searched = self._tuned_plan(plan, self.candidates, store, on_event, jobs)
-        forget_other_data(folder, [split.key for split in split_records(plan, plan.splits)])
+        course = Course(plan, self.spec_hash, folder, searched)
+        forget_other_data(folder, [split.key for split in course.parts])
         self._write_what_is_planned(folder, plan, jobs or 1)
         chosen = shard.trials(plan) if shard else finished_trials(plan, store) if collect else plan.trials
         if not chosen:
             few = f"there are no more than {len(plan.trials)} trials" if shard else "no trial is finished yet"
             raise InputError(Problem(f"{few}, so there is nothing to write", "--shard" if shard else "--collect"))
-        course = Course(plan, self.spec_hash, folder, searched)
         with tracking(plan, folder, on_event) as trackers:
             run = course.run(chosen, store, trackers.on_event, jobs, began)
             trackers.run_ended(run)

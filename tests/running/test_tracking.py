@@ -25,7 +25,7 @@ from faceexp.running import recorder
 from faceexp.running import tracking as watched
 from faceexp.running.tracked import ended, settings_of
 from faceexp.running.tracking import tracking
-from faceexp.values import Event, Noted, Trial
+from faceexp.values import Event, Noted, Trial, ignore
 
 MODULE = "trackers_of_the_tracking_tests"
 PLUGINS = r'''
@@ -222,7 +222,7 @@ def test_an_interrupted_run_is_closed_and_not_ended(registry, tiny, tmp_path, mo
     monkeypatch.setattr(watched, "PATIENCE_AFTER_FAILURE_SECONDS", 60.0)
     with (
         pytest.raises(KeyboardInterrupt),
-        tracking(plan, RunFolder(tmp_path / "tiny"), pipeline.ignore),
+        tracking(plan, RunFolder(tmp_path / "tiny"), ignore),
     ):
         raise KeyboardInterrupt
     run, closed = heard(tmp_path / "heard.txt")

@@ -17,7 +17,7 @@ from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.search import phase1, rounds
 from faceexp.search.tuned import Tuned, tuned
 from faceexp.store import Store
-from faceexp.values import Checkpoint, TrainedTrial
+from faceexp.values import Checkpoint, TrainedTrial, ignore
 
 BASE = """\
 name = "searched"
@@ -169,7 +169,6 @@ def searched() -> Callable[..., Tuned]:
     def run(text: str, root, *, jobs: int | None = None) -> Tuned:
         study = pipeline.loads(text, "x.toml")
         assert study.candidates is not None
-        ignore = pipeline.ignore
         return tuned(study.candidates, study.resolved, Store(root), TakesWhatItGets(), ignore, jobs)
 
     return run

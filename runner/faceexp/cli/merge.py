@@ -1,25 +1,19 @@
 """``merge``: runs of one experiment that were computed apart become one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from faceexp.cli.console import JsonFlag, StoreFolder, output_console, quiet, say, show, user_path
+from faceexp.cli.results import RunFolders
 from faceexp.cli.train import check_writable
+from faceexp.cli.watching import saying_notes
 from faceexp.errors import InputError, Problem
-
-if TYPE_CHECKING:
-    from faceexp.values import Event
 
 
 def merge(
-    folders: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN RUN...", parser=user_path, help="The folders of two or more runs.", show_default=False
-        ),
-    ],
+    folders: RunFolders,
     out: Annotated[
         Path,
         typer.Option("--out", metavar="DIR", parser=user_path, help="The folder in which that of the whole is made."),
@@ -34,18 +28,14 @@ def merge(
     from faceexp import pipeline
     from faceexp.report.terminal.run import run_table
     from faceexp.results.folder import RunFolder
-    from faceexp.values import Noted
+    from faceexp.values import ignore
 
     if len(folders) < 2:
         raise InputError(Problem("name two or more runs", "merge"))
     check_writable(out, store)
     with quiet() as stderr:
-
-        def say_note(event: "Event") -> None:
-            if isinstance(event, Noted):
-                say(event.note.text, "yellow", stderr, prose=True)
-
-        whole, missing = pipeline.merge(folders, out, store=store, on_event=say_note)
+        on_event = saying_notes(ignore, stderr, set(), tracebacks=False)
+        whole, missing = pipeline.merge(folders, out, store=store, on_event=on_event)
     shown = whole.shown
     show(run_table(shown.results, output_console().width, chosen=shown.model_to_use()), whole.results, as_json=as_json)
     if missing:

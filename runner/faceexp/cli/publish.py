@@ -97,13 +97,14 @@ def verify_run(
     from faceexp import pipeline
     from faceexp.report.terminal.repeated import repeated
     from faceexp.running.repeat import Claim
+    from faceexp.values import ignore
 
     with quiet() as stderr:
         claim = Claim.read(run, tolerance, trial, tuple(overrides or ()))
         if claim.checked is not None:
             say(f"{claim.checked:,} files are as SHA256SUMS says", console=stderr)
         say(f"training {claim.trial.id} anew", console=stderr)
-        answer = pipeline.verify_run(claim, store=store, on_event=restoring_collection(pipeline.ignore))
+        answer = pipeline.verify_run(claim, store=store, on_event=restoring_collection(ignore))
     show(repeated(answer), answer, as_json=as_json)
     if not answer.holds:
         raise typer.Exit(1)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from faceexp.evaluation.catalogue import Metric
     from faceexp.results.schema import RunRecord
 
+RunFolders = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUN RUN...", parser=user_path, help="The folders of two or more runs.", show_default=False),
+]
 RunFolder = Annotated[
     Path,
     typer.Argument(
@@ -197,12 +201,7 @@ def asked_metric(run: "RunRecord", key: str | None, option: str) -> "Metric":
 
 
 def compare(
-    folders: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN RUN...", parser=user_path, help="The folders of two or more runs.", show_default=False
-        ),
-    ],
+    folders: RunFolders,
     metric: Annotated[
         str | None,
         typer.Option(

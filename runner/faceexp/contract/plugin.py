@@ -40,8 +40,8 @@ def option(
     *,
     unit: str = "none",
     search: Mapping[str, Any] | Sequence[Any] | None = None,
-    **bounds: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    **bounds: Any,  # noqa: ANN401 - as pydantic's Field
+) -> Any:  # noqa: ANN401 - as pydantic's Field
     """Declare one TOML option of a plugin.
 
     Args:

@@ -25,6 +25,7 @@ from faceexp.engine.network import Network, Normalization, Weights
 from faceexp.engine.pretrain import DivergedError
 from faceexp.engine.sampled import classes_of, loss_of, windows_of
 from faceexp.experiment.schema import Augment, Finetune
+from faceexp.store import digest
 from faceexp.values import Checkpoint, ResolvedLoss
 
 # Steps in one compiled call: enough that the way from Python into TensorFlow costs little per step, few enough that
@@ -81,6 +82,11 @@ def needs_images(settings: Finetune, augment: Augment) -> bool:
     not need the trunk, since the features of both views can be cached.
     """
     return settings.trainable == "all" or (augment.phase2 and augment.beyond_flip)
+
+
+def step_key(resolved: ResolvedLoss) -> str:
+    """Return a digest of what a training step is compiled for: a loss with its options, and how it is trained."""
+    return digest([resolved.loss.identity, resolved.entry.finetune.model_dump(exclude={"sampler", "validate_every"})])
 
 
 class Finetuner:

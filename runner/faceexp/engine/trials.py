@@ -24,7 +24,7 @@ from faceexp.engine.backend import Tensor, begin, derive_seed
 from faceexp.engine.baselines import BaselineTrials
 from faceexp.engine.determinism import in_this_process, is_marked, mark, refusal
 from faceexp.engine.failures import check_finite, explained, finite
-from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images
+from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images, step_key
 from faceexp.engine.finished import FinishedWork, MissingError
 from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
@@ -327,8 +327,7 @@ class Engine:
 
     def _finetuner(self, resolved: ResolvedLoss, num_classes: int, seed: int) -> tuple[str, Finetuner]:
         """Return the compiled training step of a loss and its key; compiled once for all seeds and folds of a size."""
-        settings = resolved.entry.finetune.model_dump(exclude={"sampler", "validate_every"})
-        key = digest([resolved.loss.identity, settings, resolved.sampler.supply().size, num_classes])
+        key = digest([step_key(resolved), resolved.sampler.supply().size, num_classes])
         if key not in self._finetuners:
             arguments = self._shared.network, resolved, self.plan.resolved.experiment.augment, num_classes, seed
             if self.plan.is_search:  # every trial has settings of its own, which seldom return

@@ -25,9 +25,10 @@ import numpy as np
 from faceexp.arrays import ByteArray
 from faceexp.contract import StoredImage
 from faceexp.engine.backend import THREADS
+from faceexp.engine.finetune import step_key
 from faceexp.engine.rehearsal import LONGEST, Rehearsal, Rehearsed
 from faceexp.errors import plain
-from faceexp.store import Store, StoreError, digest
+from faceexp.store import Store, StoreError
 from faceexp.values import Event, EventCallback, Plan, Score, TrainedTrial, Trial
 
 # What a worker is asked for, and what it answers with.
@@ -205,10 +206,7 @@ class Worker:
 
 def step_of(task: Task) -> str:
     """Return a name of the training step that a task compiles: of a row, and in a search of each of its settings."""
-    if task.loss is None:
-        return task.label
-    finetune = task.loss.entry.finetune.model_dump(mode="json", exclude={"sampler"})
-    return f"{task.label} {digest([task.loss.loss.identity, finetune])}"
+    return f"{task.label} {step_key(task.loss)}" if task.loss else task.label
 
 
 @contextlib.contextmanager

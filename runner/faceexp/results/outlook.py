@@ -24,7 +24,7 @@ from faceexp.results.measure import measure
 from faceexp.results.record import Count, Record
 from faceexp.search.prospect import Prospect
 from faceexp.store import Store
-from faceexp.values import Event, Plan, ResolvedLoss, TrainedTrial, Trial
+from faceexp.values import Plan, ResolvedLoss, TrainedTrial, Trial, ignore
 
 # The rule of thumb, in seconds, measured on two cores with the trunk of the default experiment and grey images of
 # 48 x 48 and 96 x 96 pixels, where it is right within a factor of two. A large trunk takes ten times as long and more.
@@ -100,7 +100,7 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
     done, missing = _Done(), []
     with _threads_of(jobs):
         finished, score = FinishedWork(store.root), validation_score(plan.resolved.experiment.evaluation.choose_by)
-        engine = Engine(plan, finished, score, _ignore)
+        engine = Engine(plan, finished, score, ignore)
         for trial in plan.trials:
             try:
                 trained = engine.run(trial)
@@ -160,10 +160,6 @@ def _at_defaults(plan: Plan, search: Prospect) -> list[tuple[Trial, ResolvedLoss
     losses = search.losses.chances.losses if asked and asked.defaults and search.losses else ()
     searched = {loss.label for loss in losses}
     return [(trial, trial.loss) for trial in plan.trials if trial.loss and trial.label in searched]
-
-
-def _ignore(event: Event) -> None:
-    """Hear nothing: looking trials up takes a moment."""
 
 
 def _basis(*, missing: bool, shared: bool, losses: bool, done: _Done) -> Basis:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,14 @@ from faceexp.results.events import Looked, TrialEnded
 from faceexp.results.finish import finish, tell_models
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json
-from faceexp.results.judge import judge, sampling_of
+from faceexp.results.judge import Sampling, judge, sampling_of
 from faceexp.results.looks import goes_on, looked
-from faceexp.results.schema import RunRecord, TrialRecord
+from faceexp.results.schema import SplitRecord, TrialRecord
+from faceexp.results.search_record import SearchRecord, SettingRecord
 from faceexp.results.searches import record_of_search
 from faceexp.results.settings import judged, settings_of
 from faceexp.results.tidy import keep_only
-from faceexp.results.verdict import LookRecord
+from faceexp.results.verdict import LookRecord, VerdictRecord
 from faceexp.run import Run
 from faceexp.store import Store, write_text
 from faceexp.values import Event, EventCallback, Plan, Trial
@@ -42,6 +43,7 @@ class Course:
         folder: What is written.
         searched: What a search has chosen before.
         pictures: The numbers of the images whose pictures have been written.
+        parts: How the data are cut for each seed and fold.
     """
 
     plan: Plan
@@ -49,6 +51,11 @@ class Course:
     folder: RunFolder
     searched: Tuned | None = None
     pictures: set[int] = field(default_factory=set)
+    parts: list[SplitRecord] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Record how the data are cut; further seeds add their splits."""
+        self.parts = split_records(self.plan, self.plan.splits)
 
     def run(
         self, chosen: tuple[Trial, ...], store: Store, on_event: EventCallback, jobs: int | None, began: float
@@ -82,49 +89,42 @@ class Course:
             started = time.monotonic()
             more = further(self.plan, verdict.in_question)
             self.plan, seeds, losses = more.plan, more.seeds, len(verdict.in_question)
+            self.parts += split_records(self.plan, self.plan.splits[len(self.parts) :])
             records += self._trained(more.trials, len(records), store, on_event, jobs)
         records = self._in_order(records)
-        before = record_of_search(self.searched, self.plan, records, sampling, asked) if self.searched else None
-        parts = split_records(self.plan, self.plan.splits)
-        results = collect(
-            experiment.name,
-            self.spec_hash,
-            records,
-            self.plan,
-            parts,
-            sampling,
-            verdict,
-            self.folder,
-            settings,
-            before,
-        )
-        return self._finished(results, [record.id for record in records])
+        search = record_of_search(self.searched, self.plan, records, sampling, asked) if self.searched else None
+        return self._finished(records, sampling, verdict, settings, search)
 
     def judge_those(self, records: Iterable[TrialRecord]) -> Run:
         """Judge trials that were trained elsewhere, whose files are in the folder, and finish it."""
-        experiment, sampling = self.plan.resolved.experiment, sampling_of(self.plan)
+        resolved, sampling = self.plan.resolved, sampling_of(self.plan)
         ordered = self._in_order(records)
-        settings = settings_of(self.plan.resolved, ordered)
-        asked, reference = experiment.verdict, self.plan.resolved.reference
-        verdict = judge(judged(ordered, settings), asked, sampling, None, reference)
-        parts = split_records(self.plan, self.plan.splits)
-        results = collect(
-            experiment.name, self.spec_hash, ordered, self.plan, parts, sampling, verdict, self.folder, settings
-        )
-        return self._finished(results, [record.id for record in ordered])
+        settings = settings_of(resolved, ordered)
+        verdict = judge(judged(ordered, settings), resolved.experiment.verdict, sampling, None, resolved.reference)
+        return self._finished(ordered, sampling, verdict, settings)
 
     def _in_order(self, records: Iterable[TrialRecord]) -> list[TrialRecord]:
         """Return records in the order of the plan; trials that run side by side end in any order."""
         order = {trial.id: place for place, trial in enumerate(self.plan.trials)}
         return sorted(records, key=lambda record: order[record.id])
 
-    def _finished(self, results: RunRecord, trials: Collection[str]) -> Run:
+    def _finished(
+        self,
+        records: Sequence[TrialRecord],
+        sampling: Sampling,
+        verdict: VerdictRecord,
+        settings: Sequence[SettingRecord],
+        search: SearchRecord | None = None,
+    ) -> Run:
         """Write the results of a run and its pages, and remove what is not of this run."""
+        name, plan = self.plan.resolved.experiment.name, self.plan
+        measured = records, plan, self.parts, sampling, verdict
+        results = collect(name, self.spec_hash, *measured, self.folder, settings, search)
         if results.verdict:
             tell_models(self.folder, results.trials, results.verdict)
         write_text(self.folder.results, to_json(results))
         well = [trial.id for trial in results.trials if trial.status == "ok" and trial.kind != "baseline"]
-        keep_only(self.folder, trials, well, self.pictures)
+        keep_only(self.folder, [record.id for record in records], well, self.pictures)
         finished = Run(self.folder.root, results)
         finished.write_pages()
         return finished

@@ -10,9 +10,11 @@ from typing import Any
 
 from faceexp.errors import InputError, Problem
 from faceexp.experiment import parse, toml
+from faceexp.experiment.messages import short
 from faceexp.experiment.schema import Experiment, LossEntry
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.registry.path_options import path_options
+from faceexp.results.between_runs import differences
 from faceexp.results.collect import overlap_csv, split_records
 from faceexp.results.environment import plugins_of
 from faceexp.results.folder import RunFolder
@@ -105,8 +107,9 @@ def joined(parts: Sequence[Part]) -> Experiment:
 
 def _misfits(first: Part, other: Part) -> Iterator[Problem]:
     """Yield everything by which a run cannot be a part of what another one is a part of."""
-    for key, here, there in _differences(_asked(first.experiment), _asked(other.experiment)):
-        yield Problem(f"{key} is {there}, and {here} in {first.name}", other.name)
+    for each in sorted(differences([_asked(first.experiment), _asked(other.experiment)]), key=lambda each: each.key):
+        here, there = ("not given" if value is None else short(value) for value in each.values)
+        yield Problem(f"{each.key} is {there}, and {here} in {first.name}", other.name)
     yield from _other_code(other, first.results.plugins, f"of {first.name}")
     for package in DECIDING:
         version, before = (part.environment.packages.get(package) for part in (other, first))
@@ -131,20 +134,6 @@ def _asked(experiment: Experiment) -> dict[str, Any]:
         paths = {}
     options = {name: value for name, value in experiment.dataset.options.items() if name not in paths}
     return asked | {"dataset": {"plugin": experiment.dataset.plugin, **options}}
-
-
-def _differences(one: Mapping[str, Any], two: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield each key with other values, as it is written in a file, with both of them."""
-    for key in sorted({*one, *two}):
-        here, there = one.get(key), two.get(key)
-        if isinstance(here, Mapping) and isinstance(there, Mapping):
-            yield from _differences(here, there, f"{where}{key}.")
-        elif here != there:
-            yield f"{where}{key}", _short(here), _short(there)
-
-
-def _short(value: object) -> str:
-    return "not given" if value is None else repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
 
 
 def merged(plan: Plan, spec_hash: str, parts: Sequence[Part], folder: RunFolder) -> tuple[Run, int]:

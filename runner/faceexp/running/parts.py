@@ -10,7 +10,7 @@ from faceexp.engine.trials import Engine
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.checkpoints import validation_score
 from faceexp.store import Store
-from faceexp.values import Event, Plan, Trial
+from faceexp.values import Plan, Trial, ignore
 
 SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
 # What the folder of a run is called in addition that has what is finished so far.
@@ -67,7 +67,7 @@ def finished_trials(plan: Plan, store: Store) -> tuple[Trial, ...]:
     """Return the trials of a plan that need no training, since they lie in a store. Nothing is added to it."""
     finished = FinishedWork(store.root, store.experiment)
     score = validation_score(plan.resolved.experiment.evaluation.choose_by)
-    engine = Engine(plan, finished, score, _ignore)
+    engine = Engine(plan, finished, score, ignore)
 
     def is_finished(trial: Trial) -> bool:
         try:
@@ -77,7 +77,3 @@ def finished_trials(plan: Plan, store: Store) -> tuple[Trial, ...]:
         return True
 
     return tuple(trial for trial in plan.trials if is_finished(trial))
-
-
-def _ignore(event: Event) -> None:
-    pass

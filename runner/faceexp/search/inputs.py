@@ -8,7 +8,14 @@ from faceexp.engine.shared import training_labels
 from faceexp.experiment.search import Search
 from faceexp.planning.dimensions import Varied
 from faceexp.store import Inputs, digest
-from faceexp.values import Plan, Score
+from faceexp.values import Plan, Resolved, Score
+
+
+def search_of(resolved: Resolved) -> Search:
+    """Return how an experiment searches; nobody asks of one that does not."""
+    search = resolved.experiment.search
+    assert search is not None  # noqa: S101 - nobody searches otherwise
+    return search
 
 
 def inputs_of(plan: Plan, search: Search, score: Score, space: Varied) -> Inputs:

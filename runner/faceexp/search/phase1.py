@@ -22,7 +22,7 @@ from faceexp.planning.dimensions import Varied
 from faceexp.planning.issues import Issue, UnplannableError
 from faceexp.search.chances import Chance, Chances
 from faceexp.search.events import so_far, waits_for
-from faceexp.search.inputs import inputs_of
+from faceexp.search.inputs import inputs_of, search_of
 from faceexp.search.outcome import Searched
 from faceexp.search.rounds import STAGES
 from faceexp.search.running import Cell, Running
@@ -55,9 +55,7 @@ class Phase1:
 
     @property
     def _search(self) -> Search:
-        search = self.plan.resolved.experiment.search
-        assert search is not None  # noqa: S101 - nobody searches otherwise
-        return search
+        return search_of(self.plan.resolved)
 
     @property
     def _cells(self) -> list[Cell]:

@@ -8,7 +8,7 @@ from faceexp.planning.candidates import Candidates
 from faceexp.search.chances import Chances
 from faceexp.search.tuned import Prepared
 from faceexp.store import Store
-from faceexp.values import Event, Plan, Resolved, Score
+from faceexp.values import Plan, Resolved, Score, ignore
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,13 @@ def prospect(candidates: Candidates, resolved: Resolved, store: Store, score: Sc
     search = Prepared.of(candidates, resolved, store)
     of_phase1, of_losses = None, None
     if search.shared:
-        phase1 = search.phase1(store, score, _ignore, None)
+        phase1 = search.phase1(store, score, ignore, None)
         of_phase1 = Part(phase1.chances(search.shared), phase1.ended(search.shared))
         if not of_phase1.left:
             # Which trunk the losses are searched with is read from the journal.
             search = search.after(phase1.run(search.shared), store)
     if search.varied:
-        rounds = search.rounds(store, score, _ignore, None)
+        rounds = search.rounds(store, score, ignore, None)
         # While the trunk is not chosen, nothing can have been searched of the losses.
         of_losses = Part(rounds.chances(search.varied), 0 if search.shared else rounds.ended(search.varied))
     return Prospect(search.plan, of_phase1, of_losses)
-
-
-def _ignore(event: Event) -> None:
-    """Hear nothing: nothing happens."""

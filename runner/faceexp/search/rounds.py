@@ -18,7 +18,7 @@ from faceexp.planning.candidates import Candidates
 from faceexp.planning.dimensions import LossSpace
 from faceexp.search.chances import Chance, Chances
 from faceexp.search.events import ROUND, so_far, waits_for
-from faceexp.search.inputs import inputs_of
+from faceexp.search.inputs import inputs_of, search_of
 from faceexp.search.outcome import Searched
 from faceexp.search.running import Cell, Running
 from faceexp.search.study import Study, ended_trials
@@ -52,9 +52,7 @@ class Rounds:
 
     @property
     def _search(self) -> Search:
-        search = self.plan.resolved.experiment.search
-        assert search is not None  # noqa: S101 - nobody searches otherwise
-        return search
+        return search_of(self.plan.resolved)
 
     def run(self, spaces: Sequence[LossSpace]) -> tuple[Searched, ...]:
         """Return what came of the search of each loss.

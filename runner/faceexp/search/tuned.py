@@ -14,12 +14,13 @@ from faceexp.planning.dimensions import LossSpace, Varied
 from faceexp.planning.prepare import prepare
 from faceexp.search.checks import DEFAULTS, check_chances
 from faceexp.search.events import STAGE, SearchEnds, begins
+from faceexp.search.inputs import search_of
 from faceexp.search.outcome import Searched
 from faceexp.search.phase1 import Phase1
 from faceexp.search.rounds import Rounds
 from faceexp.search.study import need_optuna
 from faceexp.store import Store
-from faceexp.values import Event, EventCallback, Note, Noted, Plan, Resolved, ResolvedLoss, Score
+from faceexp.values import EventCallback, Note, Noted, Plan, Resolved, ResolvedLoss, Score, ignore
 
 
 @dataclass(frozen=True)
@@ -168,17 +169,12 @@ def people_note(shared: int, protocol: Protocol) -> Note | None:
 
 
 def _plan(resolved: Resolved, store: Store) -> Plan:
-    return dataclasses.replace(prepare(_of_search(resolved), store, _ignore), is_search=True)
-
-
-def _ignore(event: Event) -> None:
-    pass
+    return dataclasses.replace(prepare(_of_search(resolved), store, ignore), is_search=True)
 
 
 def _of_search(resolved: Resolved) -> Resolved:
     """Return the experiment as it is searched: with other seeds, and without all that is only measured."""
-    search = resolved.experiment.search
-    assert search is not None  # noqa: S101 - nobody searches otherwise
+    search = search_of(resolved)
     changes = {"seeds": search.seeds, "test_sets": (), "pretrained": (), "baselines": ()}
     experiment = resolved.experiment.model_copy(update=changes)
     return dataclasses.replace(resolved, experiment=experiment, sets=(), pretrained=())
@@ -188,8 +184,7 @@ def _with_settings(
     candidates: Candidates, resolved: Resolved, spaces: Sequence[LossSpace], searched: Mapping[int, Searched]
 ) -> Resolved:
     """Return the experiment with the best settings of each loss, and with its default ones beside them."""
-    search = resolved.experiment.search
-    assert search is not None  # noqa: S101 - nobody searches otherwise
+    search = search_of(resolved)
     of_index = {space.index: space for space in spaces}
     losses: list[ResolvedLoss] = []
     for loss in resolved.losses:

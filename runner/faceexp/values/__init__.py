@@ -1,6 +1,6 @@
 """The frozen values that flow from stage to stage, and the events a run emits on the way."""
 
-from faceexp.values.events import Event, EventCallback, Noted, Refused
+from faceexp.values.events import Event, EventCallback, Noted, Refused, ignore
 from faceexp.values.notes import Kind, Note, NoteKind, Status
 from faceexp.values.plan import Plan, Trial
 from faceexp.values.resolved import Resolved, ResolvedLoss, ResolvedPretrained, ResolvedSet
@@ -26,4 +26,5 @@ __all__ = [
     "Status",
     "TrainedTrial",
     "Trial",
+    "ignore",
 ]

@@ -46,3 +46,7 @@ class Refused(Event):
 
 
 EventCallback = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Do nothing with an event. Whoever runs an experiment from Python need not watch it."""
