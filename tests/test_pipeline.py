@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 import faceexp
 from faceexp import pipeline
-from faceexp.engine.trials import train
+from faceexp.engine.training import train
 from faceexp.errors import InputError
 from faceexp.evaluation.catalogue import COLUMNS
 from faceexp.evaluation.checkpoints import ValidationAuc

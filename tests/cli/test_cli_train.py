@@ -15,7 +15,7 @@ from rich.console import Console
 
 from faceexp import pipeline
 from faceexp.cli import watching
-from faceexp.engine import trials
+from faceexp.engine import training
 from faceexp.errors import InputError, Problem
 from faceexp.registry.installed import InstalledPlugin
 from faceexp.results.events import TrialEnded
@@ -29,7 +29,7 @@ def no_training(monkeypatch):
     """Fail the test if TensorFlow is imported or training begins."""
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     monkeypatch.setitem(sys.modules, "keras", None)
-    monkeypatch.setattr(trials, "train", lambda *_: pytest.fail("training began"))
+    monkeypatch.setattr(training, "train", lambda *_: pytest.fail("training began"))
 
 
 # What is shown on the way
@@ -74,7 +74,7 @@ def test_a_run_without_a_loss_that_can_be_called_ends_with_a_line(faceexp, spec,
         error.add_note("Traceback:\n  here\n")
         raise error
 
-    monkeypatch.setattr(trials, "train", refused)
+    monkeypatch.setattr(training, "train", refused)
     code, out, err = faceexp("run", spec(), *(["--traceback"] if asked else []))
     assert (code, out) == (2, "")
     lines = err.splitlines()

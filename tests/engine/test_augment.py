@@ -15,7 +15,8 @@ from faceexp.engine import finetune, network, pretrain
 from faceexp.engine.augment import Augmentation, blurred
 from faceexp.engine.backend import compiled, derive_seed, many_steps, tensorflow
 from faceexp.engine.inputs import TrainingInputs
-from faceexp.engine.trials import Engine, train
+from faceexp.engine.training import train
+from faceexp.engine.trials import Engine
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.schema import Augment, Pretrain
 from faceexp.planning.prepare import prepare

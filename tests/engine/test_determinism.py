@@ -14,7 +14,7 @@ from faceexp.contract import Distance, LossContext, LossPlugin
 from faceexp.engine import backend, determinism
 from faceexp.engine.backend import begin, compiled, tensorflow
 from faceexp.engine.determinism import refusal
-from faceexp.engine.trials import train
+from faceexp.engine.training import train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.report.formats import markdown
 from faceexp.serving.export import export_model

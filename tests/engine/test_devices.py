@@ -23,17 +23,11 @@ FIRST, SECOND = "NVIDIA H100 80GB HBM3", "NVIDIA GeForce RTX 4090"
 def two_gpus(monkeypatch):
     """A machine with two GPUs, as far as their names go."""
     monkeypatch.setattr(backend, "gpus", lambda: (FIRST, SECOND))
-    backend.versions.cache_clear()
-    yield
-    backend.versions.cache_clear()
 
 
 @pytest.fixture
 def no_gpu(monkeypatch):
     monkeypatch.setattr(backend, "gpus", lambda: ())
-    backend.versions.cache_clear()
-    yield
-    backend.versions.cache_clear()
 
 
 class FakeConfig:
@@ -153,7 +147,6 @@ def test_results_name_the_gpu_that_trained(two_gpus, monkeypatch, tmp_path, smal
 
     # Without a GPU the same file finds nothing of that in the store, and says nothing of a device.
     monkeypatch.setattr(backend, "gpus", lambda: ())
-    backend.versions.cache_clear()
     other = faceexp.load(file, overrides=["seeds=[0]"]).run(tmp_path / "others", store=tmp_path / "store")
     assert ["finetune" in trial.reused for trial in other.trials if trial.label == "npairs"] == [False]
     assert "device" not in other.results.note_kinds

@@ -10,7 +10,7 @@ import pytest
 
 from faceexp.contract import Distance, FixedModelPlugin, LossPlugin, ModelPlugin, option
 from faceexp.engine.backend import tensorflow
-from faceexp.engine.trials import train
+from faceexp.engine.training import train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.schema import Augment, Finetune, PluginRef, Pretrain, PretrainedEntry
 from faceexp.planning.prepare import prepare

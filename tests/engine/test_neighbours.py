@@ -14,7 +14,8 @@ import pytest
 
 from faceexp.contract import BatchSupply, Distance, LossPlugin, ModelPlugin, SamplerPlugin, option
 from faceexp.engine.backend import tensorflow
-from faceexp.engine.trials import Engine, train
+from faceexp.engine.training import train
+from faceexp.engine.trials import Engine
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.layers import random_layer
 from faceexp.store import Store

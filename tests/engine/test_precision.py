@@ -13,7 +13,8 @@ from faceexp.engine.backend import tensorflow
 from faceexp.engine.borders import PluginValueError
 from faceexp.engine.features import open_features
 from faceexp.engine.network import Network, Normalization
-from faceexp.engine.trials import Engine, train
+from faceexp.engine.training import train
+from faceexp.engine.trials import Engine
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.schema import ModelRef, Pretrain
 from faceexp.registry.installed import discover

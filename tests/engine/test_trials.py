@@ -13,7 +13,8 @@ import pytest
 from faceexp.contract import Distance, LossPlugin, ModelPlugin, option
 from faceexp.engine import network, pretrain, trials
 from faceexp.engine.backend import derive_seed, tensorflow
-from faceexp.engine.trials import Engine, train
+from faceexp.engine.training import train
+from faceexp.engine.trials import Engine
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.baselines import BASELINES
 from faceexp.experiment.schema import Augment, Pretrain

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import faceexp
-from faceexp.engine import trials, worker, workers
+from faceexp.engine import worker, workers
 from faceexp.engine.backend import THREADS, cores
 from faceexp.engine.finished import FinishedWork
-from faceexp.engine.on_demand import training
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed
-from faceexp.engine.trials import alone, train
+from faceexp.engine.training import train, training
+from faceexp.engine.trials import alone
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.store import Store
 from faceexp.values import Event, Refused
@@ -174,7 +174,7 @@ def test_a_first_call_that_does_not_come_back_costs_the_row_of_that_loss(plan, t
     here, there = multiprocessing.Pipe()
     loss = next(trial.loss for trial in plan.trials if trial.label == "kills")
     work = worker.Work.of(plan, Store(tmp_path), ValidationAuc())
-    pool = workers._Pool(work, alone, None, minutes)
+    pool = workers.Pool(work, alone, None, minutes)
     late = object.__new__(worker.Worker)
     late.task, late.seconds = Rehearsal(loss), None if minutes is None else 60 * minutes
     late.connection, late.group, late.is_ready, late.deadline = here, deque(), True, 0.0
@@ -193,7 +193,9 @@ def test_a_process_with_all_cores_computes_what_this_one_does(plan, kills, tmp_p
     # What goes to a process is small: no images, no list of files.
     assert work.plan.images.size == 0
     assert len(work.plan.data.images) == 0
-    there = list(workers.train_in_processes(work, [plan.trials], lambda event: None, 1, alone))
+    none = None, alone, None, lambda event: None, lambda trials: ()
+    with workers.crew(work, 1, *none, more_follows=False) as train_groups:
+        there = list(train_groups([plan.trials]))
     # One group, one process: in order.
     assert [done.trial for done in there] == list(plan.trials)
     for done in there:
@@ -217,8 +219,9 @@ def test_who_stops_listening_leaves_no_process_behind(plan, kills, tmp_path):
 def test_what_is_in_the_store_needs_no_process(plan, kills, tmp_path, monkeypatch):
     (kills / "killed").touch()
     store = Store(tmp_path / "store")
-    here = trained(plan, store, None)
-    monkeypatch.setattr(trials, "train_in_processes", lambda *_: pytest.fail("a process was started"))
+    here = trained(plan, store, 2)
+    # More processes than seeds and folds are not started, so that these would be two, too.
+    monkeypatch.setattr(workers.Pool, "hire", lambda *_: pytest.fail("a process was started"))
     for name, done in trained(plan, store, 8).items():
         same(here[name], done)
 
@@ -268,11 +271,6 @@ def test_the_number_of_threads_is_part_of_what_determines_a_result(monkeypatch):
     from faceexp.engine import backend
 
     monkeypatch.setenv(THREADS, "3")
-    backend.versions.cache_clear()
-    try:
-        assert backend.versions()["threads"] == "3"
-        monkeypatch.setenv(THREADS, "")
-        backend.versions.cache_clear()
-        assert backend.versions()["threads"] == str(cores())
-    finally:
-        backend.versions.cache_clear()
+    assert backend.versions()["threads"] == "3"
+    monkeypatch.setenv(THREADS, "")
+    assert backend.versions()["threads"] == str(cores())

@@ -14,7 +14,7 @@ import pytest
 import faceexp
 from faceexp.contract import Distance, LossPlugin, option
 from faceexp.engine.backend import tensorflow
-from faceexp.engine.trials import train
+from faceexp.engine.training import train
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.store import Store
 

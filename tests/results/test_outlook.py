@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import faceexp
-from faceexp.engine import trials
+from faceexp.engine import training, trials
 from faceexp.engine.backend import versions
 from faceexp.engine.finished import MissingError
 from faceexp.experiment.schema import Finetune, PluginRef
@@ -42,7 +42,7 @@ def finished(monkeypatch, is_done, seconds):
                 raise MissingError
             return TrainedTrial(trial, self.plan.splits[0], "ok", seconds=seconds)
 
-    monkeypatch.setattr(outlook_module, "Engine", Known)
+    monkeypatch.setattr(training, "Engine", Known)
     monkeypatch.setattr(outlook_module, "measure", lambda trained, plan, store: trained)
 
 
@@ -107,8 +107,8 @@ def test_another_number_of_processes_is_other_work(plan, store, monkeypatch):
             seen.append(versions()["threads"])
             raise MissingError
 
-    monkeypatch.setattr(outlook_module, "Engine", Asking)
-    monkeypatch.setattr(outlook_module, "share", lambda jobs: 7)
+    monkeypatch.setattr(training, "Engine", Asking)
+    monkeypatch.setattr(training, "share", lambda jobs: 7)
     before = versions()["threads"]
     for jobs in (1, 2):
         outlook(plan(), store, jobs)

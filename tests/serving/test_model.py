@@ -168,7 +168,7 @@ def test_listed_pairs_get_the_decisions_and_the_accuracy_of_the_report(
     accuracy = trial.metrics["accuracy"]
     assert f"balanced accuracy {accuracy * 100:.2f} %" in err
     # Against the embeddings that the engine kept, pair by pair.
-    from faceexp.engine.trials import train
+    from faceexp.engine.training import train
     from faceexp.evaluation.checkpoints import ValidationAuc
 
     store = Store(home / "store")

@@ -113,9 +113,9 @@ def _opened(
             with contextlib.suppress(Exception):
                 executor.close()
         sent.end()
-        with contextlib.suppress(OSError):  # logs that lie there are for whoever looks for a reason
-            folder.rmdir()
-            folder.parent.rmdir()
+        for empty in (folder, folder.parent):  # logs that lie there are for whoever looks for a reason
+            with contextlib.suppress(OSError):
+                empty.rmdir()
 
 
 @contextlib.contextmanager
