@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,7 +29,7 @@ from faceexp.running import recorder, tracked_faces
 from faceexp.running import tracking as watched
 from faceexp.running.tracked import ended, settings_of
 from faceexp.running.tracked_faces import TrackedFaces, faces_of
-from faceexp.running.tracking import tracking
+from faceexp.running.tracking import Recorder, Told, tracking
 from faceexp.values import Event, Noted, TrainedTrial, Trial, ignore
 
 MODULE = "trackers_of_the_tracking_tests"
@@ -338,10 +339,28 @@ def test_test_images_that_cannot_be_written_cost_a_warning(tracked, trained, tmp
 
 
 def test_no_more_embeddings_wait_than_fit_into_memory(tracked, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(watched, "MOST_FACES_WAITING", 0)
+    # Four embeddings of three float32 are 48 bytes; the tracker starts far more slowly than two trials are told.
+    monkeypatch.setattr(watched, "MOST_BYTES_WAITING", 48)
     reason = "it is too slow, so that embeddings of some trials are not recorded"
-    assert said(tracked("faces", trained=trained)) == [f"tracker 'faces' does not record everything: {reason}"]
-    assert [trial.faces for trial in heard(tmp_path / "faces.txt")[1:2]] == [None]
+    events = tracked("faces", trials=(RECORD, RECORD.model_copy(update={"id": "made-s1-f0"})), trained=trained)
+    assert said(events) == [f"tracker 'faces' does not record everything: {reason}"]
+    assert [trial.faces is None for trial in heard(tmp_path / "faces.txt")[1:3]] == [False, True]
+
+
+def test_room_that_was_used_is_there_again(registry, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(watched, "MOST_BYTES_WAITING", 48)
+    faces = faces_of(trained, SimpleNamespace(**FACES))
+    recorder_of_faces = Recorder(registry.configure("tracker", "faces", {}), TrackedRun("made", tmp_path / "made"))
+    trial = TrackedTrial("made-s0-f0", "made", "loss", 0, 0)
+    for _ in range(3):
+        recorder_of_faces.hear(Told("trial", trial, faces))
+        until = time.monotonic() + 60
+        while recorder_of_faces._bytes_waiting and time.monotonic() < until:
+            time.sleep(0.01)
+    recorder_of_faces.stop()
+    recorder_of_faces.finish(time.monotonic() + 60)
+    assert list(recorder_of_faces.reasons) == []
+    assert all(told.faces for told in heard(tmp_path / "heard.txt")[1:4])
 
 
 @pytest.mark.parametrize(("limit", "most"), [("MOST_IMAGES", 3), ("MOST_NUMBERS", 11)])

@@ -38,8 +38,8 @@ PATIENCE_SECONDS = 10.0
 PATIENCE_AFTER_FAILURE_SECONDS = 2.0
 # How many messages may wait for a tracker that is slow; what comes then is not recorded.
 MOST_WAITING = 1000
-# How many of these may hold the embeddings of a trial, which take up to four megabytes each.
-MOST_FACES_WAITING = 100
+# How many bytes the embeddings of trials may have that wait for it.
+MOST_BYTES_WAITING = 2**27
 # Letters of a reason that is told.
 MAX_REASON = 300
 
@@ -73,7 +73,7 @@ class Recorder:
         """Start it."""
         self.name = plugin.installed.name
         self._waiting: queue.Queue[Told | None] = queue.Queue(MOST_WAITING)
-        self._room_for_faces = threading.Semaphore(MOST_FACES_WAITING)
+        self._bytes_waiting, self._counting = 0, threading.Lock()
         self._reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._is_stopped = threading.Event()
         self._is_given_up = False
@@ -92,21 +92,27 @@ class Recorder:
 
     def hear(self, told: Told) -> None:
         """Pass on something that it does not know yet; it waits for nothing."""
-        if told.faces and (self.faces == "none" or not self._has_room_for_faces()):
+        if told.faces and (self.faces == "none" or not self._has_room_for(told.faces)):
             told = dataclasses.replace(told, faces=None)
         try:
             self._waiting.put_nowait(told)
         except queue.Full:
-            if told.faces:
-                self._room_for_faces.release()
+            self._let_go(told.faces)
             self._reasons.put("it is too slow, so that some of it is not recorded")
 
-    def _has_room_for_faces(self) -> bool:
-        """Take room for the embeddings of a trial in memory; say whether there was any."""
-        has_room = self._room_for_faces.acquire(blocking=False)
+    def _has_room_for(self, faces: TrackedFaces) -> bool:
+        """Count the embeddings of a trial among those that wait; say whether there was room for them."""
+        with self._counting:
+            has_room = self._bytes_waiting + faces.embeddings.nbytes <= MOST_BYTES_WAITING
+            self._bytes_waiting += faces.embeddings.nbytes if has_room else 0
         if not has_room:
             self._reasons.put("it is too slow, so that embeddings of some trials are not recorded")
         return has_room
+
+    def _let_go(self, faces: TrackedFaces | None) -> None:
+        """Take the embeddings of a trial off the count."""
+        with self._counting:
+            self._bytes_waiting -= faces.embeddings.nbytes if faces else 0
 
     @property
     def reasons(self) -> Iterator[str]:
@@ -137,7 +143,8 @@ class Recorder:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._thread.join()
+        # It ends as soon as it notices that; where the disk does not answer, it is not waited for.
+        self._thread.join(PATIENCE_AFTER_FAILURE_SECONDS)
 
     def _next(self) -> Told | None:
         """Return the next thing to tell as soon as there is one; nothing when nothing more will come."""
@@ -174,13 +181,13 @@ class Recorder:
         with contextlib.ExitStack() as kept:
             value = told.value
             if told.faces and isinstance(value, TrackedTrial):
-                kept.callback(self._room_for_faces.release)
+                kept.callback(self._let_go, told.faces)
                 try:
                     made = tempfile.TemporaryDirectory(prefix="faceexp-tracker-", ignore_cleanup_errors=True)
                     path = Path(kept.enter_context(made), "faces.npz")
                     told.faces.write(path, photos=self.faces == "photos")
                 except (OSError, MemoryError) as error:
-                    reason = getattr(error, "strerror", None) or "there is too little memory"
+                    reason = getattr(error, "strerror", None) or str(error)
                     self._reasons.put(f"the embeddings of {value.id} cannot be written for it: {reason}")
                 else:
                     value = dataclasses.replace(value, faces=path)
