@@ -308,7 +308,7 @@ def test_who_asks_is_told_of_test_images_and_of_small_photos(tracked, trained, t
             # Ann is on the images 0 and 5, Zoë on 2 and 3; of each, the order is that of the test part.
             assert file["identities"].tolist() == ["Ann", "Ann", "Zoë", "Zoë"]
             np.testing.assert_array_equal(file["embeddings"], trained.embeddings["test"][[0, 1, 2, 3]])
-            assert file["photos"].shape == (4, 64, 32, 1)
+            assert file["photos"].shape == (4, 48, 24, 1)
             assert [int(photo.mean()) for photo in file["photos"]] == [50, 0, 30, 20]
 
 
@@ -420,6 +420,25 @@ def test_a_baseline_has_no_settings_and_a_trial_without_model_none(tiny, tmp_pat
     assert settings_of(Trial("p", "raw pixels", "baseline", 0, 0)) == {}
     plan = SimpleNamespace(resolved=SimpleNamespace(experiment=tiny()))
     assert ended(TrialEnded("trial", 1, 1, trial=RECORD), plan, {}, RunFolder(tmp_path)).model is None
+
+
+def test_a_model_whose_network_is_not_kept_is_none(tiny, tmp_path):
+    folder, resolved = RunFolder(tmp_path), SimpleNamespace(experiment=tiny())
+    model = folder.model(RECORD.id)
+    model.root.mkdir(parents=True)
+    description = {"label": "made", "distance": "cosine", "threshold": 0.5, "preprocess": {"size": [16, 12]}}
+    model.record.write_text(json.dumps(description), encoding="utf-8")
+
+    def told():
+        return ended(TrialEnded("trial", 1, 1, trial=RECORD), SimpleNamespace(resolved=resolved), {}, folder).model
+
+    assert told() is None
+    model.network("keras").write_bytes(b"a network")
+    assert told() == TrackedModel(model.root, (16, 12, 1), tiny().trunk.embedding_dim, model.network("keras"))
+    model.record.write_text(json.dumps(description | {"trunk": {"name": "made"}}), encoding="utf-8")
+    assert told().network is None, "a plugin opens the first half of it"
+    model.record.write_text("{", encoding="utf-8")
+    assert told() is None
 
 
 # Whole runs

@@ -49,7 +49,7 @@ def ended(event: TrialEnded, plan: Plan, settings: Settings, folder: RunFolder) 
         metrics={key: float(value) for key, value in measured if value is not None},
         curve=tuple(TrackedPoint(point.step, point.loss, point.validation) for point in trial.curve),
         best_step=trial.best_step,
-        model=_model(folder.model(trial.id), _width(event, plan)),
+        model=_model(folder.model(trial.id), _width(event, plan), is_trained=trial.kind == "loss"),
     )
 
 
@@ -61,11 +61,19 @@ def _width(event: TrialEnded, plan: Plan) -> int | None:
     return None if embeddings is None else embeddings.shape[1]
 
 
-def _model(model: ModelFolder, width: int | None) -> TrackedModel | None:
-    """Return what is told of a model; nothing where there is none, or no longer."""
+def _model(model: ModelFolder, width: int | None, *, is_trained: bool) -> TrackedModel | None:
+    """Return what is told of a model; nothing where there is none, or where its network is not kept.
+
+    Args:
+        model: Its folder.
+        width: How many numbers an embedding has.
+        is_trained: Whether the run has trained it, so that a network belongs to it.
+    """
     try:
         record = model.read()
     except InputError:
+        return None
+    if is_trained and not model.has_network:
         return None
     network = model.network("keras").absolute()
     return TrackedModel(

@@ -13,9 +13,9 @@ from faceexp.arrays import ByteArray, FloatArray, IntArray
 from faceexp.values import Plan, TrainedTrial
 
 # So many images at most, and so many numbers in their embeddings: what a program that draws them can still show.
-MOST_IMAGES, MOST_NUMBERS = 5000, 2**20
+MOST_IMAGES, MOST_NUMBERS = 2500, 2**20
 # The longer side of a photo, in pixels.
-SIDE = 64
+SIDE = 48
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ def logged_models(client, name):
 def test_a_model_has_its_signature_and_its_bytes(uri, client, tmp_path, is_whole):
     run, name = made_run(tmp_path), f"signature {is_whole}"
     trial = made_trials(run)[0]
+    assert trial.model
     if not is_whole:
         trial = dataclasses.replace(trial, model=dataclasses.replace(trial.model, network=None, embedding_dim=None))
     record(Mlflow(tracking_uri=uri, experiment=name), run, [trial])
@@ -163,6 +164,7 @@ def test_mlflow_itself_opens_a_network(uri, client, tmp_path):
 def test_a_model_that_cannot_be_copied_costs_nothing_else(uri, client, tmp_path, monkeypatch):
     run = made_run(tmp_path)
     trial = made_trials(run)[0]
+    assert trial.model
     gone = dataclasses.replace(trial.model, folder=run.folder / "models" / "gone")
 
     def full(*args):
