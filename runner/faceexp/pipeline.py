@@ -97,11 +97,15 @@ def merge(
         InputError: They do not fit, with every reason.
     """
     from faceexp.running.merge import Part, joined, merged
+    from faceexp.running.tracking import track
 
     parts = [Part.read(folder) for folder in folders]
     study = loads(toml.dump(joined(parts)), str(parts[0].folder.spec))
     plan = study.plan(Store(store or default_root()), on_event)
-    return merged(plan, study.spec_hash, parts, study.folder_in(out, on_event))
+    folder = study.folder_in(out, on_event)
+    run, missing = merged(plan, study.spec_hash, parts, folder)
+    track(plan, folder, run, on_event)
+    return run, missing
 
 
 def verify_run(claim: Claim, *, store: Path | None = None, on_event: EventCallback = ignore) -> Repeated:

@@ -12,6 +12,7 @@ import faceexp
 from faceexp import pipeline
 from faceexp.errors import InputError
 from faceexp.running.parts import Shard
+from faceexp.values import Event, Noted
 
 FOLDS = 'kind = "open_set"\nfolds = 2'
 
@@ -75,6 +76,19 @@ def test_shares_that_are_joined_are_the_whole_run(whole, shares, home):
         one, other = (json.loads((run.folder / path).read_text(encoding="utf-8")) for run in (whole, joined))
         assert one["evidence"] == other["evidence"]
     assert faceexp.load_model(joined.folder).label == faceexp.load_model(whole.folder).label
+
+
+def test_trackers_of_the_first_share_hear_of_the_whole(whole, shares, home):
+    first = shutil.copytree(shares[0], home / "tracked" / shares[0].name)
+    with (first / "spec.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[[trackers]]\nplugin = "tensorboard"\n')
+    notes: list[Event] = []
+    joined, _ = pipeline.merge([first, *shares[1:]], home / "told", store=home / "store", on_event=notes.append)
+    assert not [event for event in notes if isinstance(event, Noted) and event.note.kind == "tracker"]
+    assert {path.name for path in (joined.folder / "tensorboard").iterdir() if path.is_dir()} == {
+        trial.id for trial in whole.trials
+    }
+    assert [path for path in (joined.folder / "tensorboard").iterdir() if path.is_file()], "the end was told, too"
 
 
 def test_a_share_that_is_missing_is_counted(whole, shares, home):

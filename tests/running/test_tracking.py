@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
 import faceexp
 from faceexp import pipeline
-from faceexp.contract import TrackedEnd, TrackedPoint, TrackedRun, TrackedTrial
+from faceexp.contract import TrackedEnd, TrackedModel, TrackedPoint, TrackedRun, TrackedTrial
+from faceexp.data.splits import Split
 from faceexp.errors import InputError
 from faceexp.experiment.schema import LossPart
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.results.events import TrialEnded
 from faceexp.results.folder import RunFolder
 from faceexp.results.schema import TrialRecord
-from faceexp.running import recorder
+from faceexp.running import recorder, tracked_faces
 from faceexp.running import tracking as watched
 from faceexp.running.tracked import ended, settings_of
-from faceexp.running.tracking import tracking
-from faceexp.values import Event, Noted, Trial, ignore
+from faceexp.running.tracked_faces import TrackedFaces, faces_of
+from faceexp.running.tracking import Recorder, Told, tracking
+from faceexp.values import Event, Noted, TrainedTrial, Trial, ignore
 
 MODULE = "trackers_of_the_tracking_tests"
 PLUGINS = r'''
@@ -34,12 +39,14 @@ PLUGINS = r'''
 import json
 import os
 import random
+import shutil
 import sys
 import time
+from typing import ClassVar
 
 from pydantic import TypeAdapter
 
-from faceexp.contract import Tracker, TrackerPlugin, option
+from faceexp.contract import FacesTold, Tracker, TrackerPlugin, option
 from faceexp.errors import InputError, Problem
 
 
@@ -70,6 +77,24 @@ class Writes(TrackerPlugin):
 
     def open(self, run):
         return Heard(run.folder.parent / self.file, run)
+
+
+class Faces(Writes):
+    """Keeps copies of what it is told of test images."""
+
+    faces_option: ClassVar[str | None] = "faces"
+    faces: FacesTold = option("photos", "What it keeps.")
+
+    def open(self, run):
+        class Keeping(Heard):
+            def trial_ended(self, trial):
+                super().trial_ended(trial)
+                if trial.faces:
+                    copies = self.path.with_suffix("")
+                    copies.mkdir(exist_ok=True)
+                    shutil.copy(trial.faces, copies / f"{trial.id}.npz")
+
+        return Keeping(run.folder.parent / self.file, run)
 
 
 class Refuses(Writes):
@@ -115,7 +140,13 @@ class Floods(Writes):
         os.system("echo spam")
         return super().open(run)
 '''
-NAMES = ("Writes", "Refuses", "Raises", "Exits", "Hangs", "Floods")
+NAMES = ("Writes", "Faces", "Refuses", "Raises", "Exits", "Hangs", "Floods")
+# Six images of 128 x 64 pixels, each of one shade: Ann is on the first two and the last, Zoë on the others.
+FACES = {
+    "images": np.repeat(np.arange(0, 60, 10, dtype=np.uint8), 128 * 64).reshape(6, 128, 64, 1),
+    "labels": np.array([0, 0, 1, 1, 1, 0]),
+    "identities": ("Ann", "Zoë"),
+}
 METRICS = {"auc": 0.75, "eer": None}
 RECORD = TrialRecord(
     id="made-s0-f0",
@@ -147,15 +178,15 @@ def registry(tmp_path_factory):
 def tracked(registry, tiny, tmp_path):
     """Tell the trackers of these names of one trial, or of what is given; return what was forwarded."""
 
-    def tell(*names, trials=(RECORD,)):
-        plugins = tuple(registry.configure("tracker", name, {"file": f"{name}.txt"}) for name in names)
-        plan = SimpleNamespace(resolved=SimpleNamespace(experiment=tiny(), trackers=plugins), trials=())
+    def tell(*names, trials=(RECORD,), trained=None, **options):
+        plugins = tuple(registry.configure("tracker", name, {"file": f"{name}.txt", **options}) for name in names)
+        plan = SimpleNamespace(resolved=SimpleNamespace(experiment=tiny(), trackers=plugins), trials=(), **FACES)
         folder = RunFolder(tmp_path / "tiny-0123")
         events: list[Event] = []
         folder.root.mkdir(exist_ok=True)
         with tracking(plan, folder, events.append) as begun:
             for trial in trials:
-                begun.on_event(TrialEnded("trial", 1, len(trials), trial=trial))
+                begun.on_event(TrialEnded("trial", 1, len(trials), trial=trial, trained=trained))
         return events
 
     return tell
@@ -254,6 +285,94 @@ def test_what_it_raises_when_it_is_closed_is_no_reason(registry, tmp_path):
     assert heard(tmp_path / "heard.txt") == [run, end]
 
 
+# Test images
+
+
+@pytest.fixture
+def trained():
+    """A trial whose test images are 5, 0, 3 and 2."""
+    split = Split(seed=0, fold=0, train=np.arange(0), validation=np.arange(0), test=np.array([5, 0, 3, 2]))
+    rng = np.random.default_rng(0)
+    embeddings = {"test": rng.normal(size=(4, 3)).astype(np.float32)}
+    return TrainedTrial(Trial("made-s0-f0", "made", "loss", 0, 0), split, "ok", embeddings=embeddings)
+
+
+def test_who_asks_is_told_of_test_images_and_of_small_photos(tracked, trained, tmp_path):
+    other = RECORD.model_copy(update={"id": "made-s1-f0"})
+    assert said(tracked("faces", "writes", trials=(RECORD, other), trained=trained)) == []
+    told, nothing = (heard(tmp_path / f"{name}.txt")[1:3] for name in ("faces", "writes"))
+    assert [trial.faces for trial in nothing] == [None, None]
+    assert all(trial.faces.suffix == ".npz" and not trial.faces.parent.exists() for trial in told)
+    for trial in told:
+        with np.load(tmp_path / "faces" / f"{trial.id}.npz", allow_pickle=False) as file:
+            # Ann is on the images 0 and 5, Zoë on 2 and 3; of each, the order is that of the test part.
+            assert file["identities"].tolist() == ["Ann", "Ann", "Zoë", "Zoë"]
+            np.testing.assert_array_equal(file["embeddings"], trained.embeddings["test"][[0, 1, 2, 3]])
+            assert file["photos"].shape == (4, 48, 24, 1)
+            assert [int(photo.mean()) for photo in file["photos"]] == [50, 0, 30, 20]
+
+
+def test_embeddings_come_without_photos(tracked, trained, tmp_path):
+    tracked("faces", trained=trained, faces="embeddings")
+    with np.load(tmp_path / "faces" / "made-s0-f0.npz", allow_pickle=False) as file:
+        assert sorted(file.files) == ["embeddings", "identities"]
+
+
+def test_nothing_is_made_of_test_images_where_nobody_asks(tracked, trained, monkeypatch):
+    def refuse(*args):
+        raise AssertionError("nobody has asked")
+
+    monkeypatch.setattr(watched, "faces_of", refuse)
+    assert said(tracked("faces", trained=trained, faces="none")) == said(tracked("writes", trained=trained)) == []
+
+
+def test_test_images_that_cannot_be_written_cost_a_warning(tracked, trained, tmp_path, monkeypatch):
+    def full(self, path, *, photos):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(TrackedFaces, "write", full)
+    reason = "the embeddings of made-s0-f0 cannot be written for it: No space left on device"
+    assert said(tracked("faces", trained=trained)) == [f"tracker 'faces' does not record everything: {reason}"]
+    _, trial, _ = heard(tmp_path / "faces.txt")
+    assert (trial.id, trial.faces) == ("made-s0-f0", None)
+
+
+def test_no_more_embeddings_wait_than_fit_into_memory(tracked, trained, tmp_path, monkeypatch):
+    # Four embeddings of three float32 are 48 bytes; the tracker starts far more slowly than two trials are told.
+    monkeypatch.setattr(watched, "MOST_BYTES_WAITING", 48)
+    reason = "it is too slow, so that embeddings of some trials are not recorded"
+    events = tracked("faces", trials=(RECORD, RECORD.model_copy(update={"id": "made-s1-f0"})), trained=trained)
+    assert said(events) == [f"tracker 'faces' does not record everything: {reason}"]
+    assert [trial.faces is None for trial in heard(tmp_path / "faces.txt")[1:3]] == [False, True]
+
+
+def test_room_that_was_used_is_there_again(registry, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(watched, "MOST_BYTES_WAITING", 48)
+    faces = faces_of(trained, SimpleNamespace(**FACES))
+    recorder_of_faces = Recorder(registry.configure("tracker", "faces", {}), TrackedRun("made", tmp_path / "made"))
+    trial = TrackedTrial("made-s0-f0", "made", "loss", 0, 0)
+    for _ in range(3):
+        recorder_of_faces.hear(Told("trial", trial, faces))
+        until = time.monotonic() + 60
+        while recorder_of_faces._bytes_waiting and time.monotonic() < until:
+            time.sleep(0.01)
+    recorder_of_faces.stop()
+    recorder_of_faces.finish(time.monotonic() + 60)
+    assert list(recorder_of_faces.reasons) == []
+    assert all(told.faces for told in heard(tmp_path / "heard.txt")[1:4])
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST_IMAGES", 3), ("MOST_NUMBERS", 11)])
+def test_of_many_images_those_of_the_first_people_are_told(trained, monkeypatch, limit, most):
+    monkeypatch.setattr(tracked_faces, limit, most)
+    faces = faces_of(trained, SimpleNamespace(**FACES))
+    assert faces.identities == ("Ann", "Ann", "Zoë")
+    np.testing.assert_array_equal(faces.embeddings, trained.embeddings["test"][:3])
+    failed = dataclasses.replace(trained, embeddings={})
+    assert faces_of(failed, SimpleNamespace(**FACES)) is faces_of(None, SimpleNamespace(**FACES)) is None
+
+
 def test_one_that_hangs_ends_when_whoever_has_started_it_was_killed(registry, tmp_path):
     told = recorder.message(
         "run",
@@ -297,9 +416,29 @@ def test_parts_of_a_sum_are_counted(resolved):
     }
 
 
-def test_a_baseline_has_no_settings_and_a_trial_without_model_none(tmp_path):
+def test_a_baseline_has_no_settings_and_a_trial_without_model_none(tiny, tmp_path):
     assert settings_of(Trial("p", "raw pixels", "baseline", 0, 0)) == {}
-    assert ended(RECORD, {}, RunFolder(tmp_path)).model is None
+    plan = SimpleNamespace(resolved=SimpleNamespace(experiment=tiny()))
+    assert ended(TrialEnded("trial", 1, 1, trial=RECORD), plan, {}, RunFolder(tmp_path)).model is None
+
+
+def test_a_model_whose_network_is_not_kept_is_none(tiny, tmp_path):
+    folder, resolved = RunFolder(tmp_path), SimpleNamespace(experiment=tiny())
+    model = folder.model(RECORD.id)
+    model.root.mkdir(parents=True)
+    description = {"label": "made", "distance": "cosine", "threshold": 0.5, "preprocess": {"size": [16, 12]}}
+    model.record.write_text(json.dumps(description), encoding="utf-8")
+
+    def told():
+        return ended(TrialEnded("trial", 1, 1, trial=RECORD), SimpleNamespace(resolved=resolved), {}, folder).model
+
+    assert told() is None
+    model.network("keras").write_bytes(b"a network")
+    assert told() == TrackedModel(model.root, (16, 12, 1), tiny().trunk.embedding_dim, model.network("keras"))
+    model.record.write_text(json.dumps(description | {"trunk": {"name": "made"}}), encoding="utf-8")
+    assert told().network is None, "a plugin opens the first half of it"
+    model.record.write_text("{", encoding="utf-8")
+    assert told() is None
 
 
 # Whole runs
@@ -317,11 +456,16 @@ def measured(run):
     return [{key: value for key, value in trial.to_jsonable().items() if key not in left_out} for trial in run.trials]
 
 
+def one_of(folder, name):
+    (path,) = folder.glob(f"*/{name}")
+    return path
+
+
 def keys(store):
     return sorted(path.relative_to(store).as_posix() for path in store.glob("*/*") if path.is_dir())
 
 
-def test_numbers_and_keys_are_the_same_with_trackers_of_every_kind(file, tmp_path, capfd):
+def test_numbers_and_keys_are_the_same_with_trackers_of_every_kind(file, face_folder, tmp_path, capfd):
     plain = faceexp.load(file)
     text = ", ".join(f'{{plugin="{name.lower()}", file="{name}.txt"}}' for name in NAMES)
     study = faceexp.load(file, overrides=[f"trackers=[{text}]"])
@@ -338,7 +482,7 @@ def test_numbers_and_keys_are_the_same_with_trackers_of_every_kind(file, tmp_pat
         f"tracker {name!r} does not record everything" for name in ("exits", "hangs", "raises", "refuses")
     ]
 
-    for name in ("Writes", "Floods"):
+    for name in ("Writes", "Faces", "Floods"):
         first, *trials, end, closed = heard(tmp_path / "runs" / f"{name}.txt")
         assert (first.name, first.folder, closed) == ("small", run.folder, "closed")
         assert [trial.id for trial in trials] == [record.id for record in run.trials]
@@ -348,10 +492,21 @@ def test_numbers_and_keys_are_the_same_with_trackers_of_every_kind(file, tmp_pat
                 (p.step, p.loss, p.validation) for p in record.curve
             ]
         trained = trials[-1]
-        assert trained.model == run.folder / "models" / trained.id
+        folder = run.folder / "models" / trained.id
+        assert trained.model == TrackedModel(folder, (16, 16, 1), 8, folder / "model.keras")
+        assert len(np.load(one_of(tmp_path / "with" / "finetune", "test.npy"))[0]) == trained.model.embedding_dim
+        assert (trained.faces is not None) == (name == "Faces")
         assert (trained.settings["loss.plugin"], trained.settings["finetune.steps"]) == ("npairs", 10)
         assert end.report.is_file()
         assert end.finding
+
+    told = {path.stem: dict(np.load(path, allow_pickle=False)) for path in (tmp_path / "runs" / "Faces").iterdir()}
+    assert set(told) == {record.id for record in run.trials}
+    stored = np.load(one_of(tmp_path / "with" / "finetune", "test.npy"))
+    assert sorted(map(tuple, told[trained.id]["embeddings"])) == sorted(map(tuple, stored))
+    people = {path.name for path in face_folder.iterdir()}
+    assert all(set(faces["identities"]) <= people for faces in told.values())
+    assert all(len(faces["photos"]) == len(faces["embeddings"]) for faces in told.values())
 
     # What is kept of the file names the trackers, and everything of it is found in the store without them.
     again = faceexp.load(run.folder / "spec.toml")

@@ -31,6 +31,7 @@ from faceexp.contract import (
     Distance,
     Face,
     FaceData,
+    FacesTold,
     FixedModelPlugin,
     LossPlugin,
     LossTraits,
@@ -1662,6 +1663,35 @@ class MovingReports(Lines):
 
     def written(self, path):
         return self.Mover(path)
+
+
+@planted("tracker", "test_is_told_of_faces_only_where_that_is_asked_for")
+class AskingByDefault(Lines):
+    """It takes photos of people before anybody has asked it to."""
+
+    faces_option: ClassVar[str | None] = "faces"
+    faces: FacesTold = option("photos", "What it takes of the test images.")
+
+
+@planted("tracker", "test_hears_of_faces")
+class ComingBackToFaces(Lines):
+    """It reads embeddings when the run has ended, and their file is gone."""
+
+    faces_option: ClassVar[str | None] = "faces"
+    faces: FacesTold = option("none", "What it takes of the test images.")
+
+    class Later(Line):
+        faces = None
+
+        def trial_ended(self, trial):
+            self.faces = trial.faces or self.faces
+
+        def run_ended(self, end):
+            if self.faces:
+                np.load(self.faces, allow_pickle=False)
+
+    def written(self, path):
+        return self.Later(path)
 
 
 # Defects that many checks find

@@ -5,15 +5,19 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from faceexp.contract import TrackedEnd, TrackedRun, TrackedTrial, Tracker, TrackerPlugin, option
+from faceexp.contract import TrackedEnd, TrackedModel, TrackedRun, TrackedTrial, Tracker, TrackerPlugin, option
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import LoggedModel, Metric
+    from mlflow.models import Model
 
 T = TypeVar("T")
 # What MLflow takes in one call, and letters of a value.
@@ -33,6 +37,10 @@ class Mlflow(TrackerPlugin):
     A run of faceexp is one run of MLflow, called like its folder, with the experiment file and the report as artefacts.
     Each trial is a run nested in it. Whatever in the name of a metric MLflow does not take becomes ``_``:
     ``tar@far=0.01`` is ``tar_far_0.01`` there. The same run once more is another run of MLflow.
+
+    The model of a trial is a model of MLflow, called ``model``, with its signature: images uint8 (-1, H, W, C) become
+    embeddings float32 (-1, D). ``mlflow.keras.load_model`` opens one whose network is a Keras file from pixels to
+    embeddings; ``faceexp.load_model`` opens the folder of every one. No code is stored.
     """
 
     tracking_uri: str = option(
@@ -45,7 +53,7 @@ class Mlflow(TrackerPlugin):
         "Name of the experiment of MLflow that the runs belong to; it is made if there is none.",
         min_length=1,
     )
-    models: bool = option(default=True, description="Whether the folder of each model is copied as an artefact.")
+    models: bool = option(default=True, description="Whether the folder of each model is copied.")
 
     def open(self, run: TrackedRun) -> Tracker:
         """Return what records a run.
@@ -94,9 +102,30 @@ class Runs(Tracker):
             self._client.log_batch(run, params=[Param(_name(key), str(value)[:MAX_VALUE]) for key, value in some])
         for metrics in _in_parts(_metrics(trial), MOST_METRICS):
             self._client.log_batch(run, metrics=metrics)
-        if trial.model and self._models:
-            self._client.log_artifacts(run, str(trial.model), "model")
-        self._client.set_terminated(run, "FINISHED" if trial.status == "ok" else "FAILED")
+        try:
+            if trial.model and self._models:
+                self._log_model(run, trial, trial.model)
+        finally:
+            self._client.set_terminated(run, "FINISHED" if trial.status == "ok" else "FAILED")
+
+    def _log_model(self, run: str, trial: TrackedTrial, model: TrackedModel) -> None:
+        """Copy the folder of a model, with the file beside it by which MLflow knows what it is."""
+        from mlflow.entities import LoggedModelOutput
+
+        # MLflow copies a folder that is gone as an empty one.
+        model.folder.stat()
+        tags = {"faceexp.trial": trial.id, "faceexp.label": trial.label}
+        logged = self._client.create_logged_model(self._experiment, "model", source_run_id=run, tags=tags)
+        status = "FAILED"
+        try:
+            self._client.log_outputs(run, [LoggedModelOutput(logged.model_id, trial.best_step)])
+            self._client.log_model_artifacts(logged.model_id, str(model.folder))
+            with tempfile.TemporaryDirectory() as folder:
+                described(model, logged, run).save(str(Path(folder, "MLmodel")))
+                self._client.log_model_artifacts(logged.model_id, folder)
+            status = "READY"
+        finally:
+            self._client.finalize_logged_model(logged.model_id, status)
 
     def run_ended(self, end: TrackedEnd) -> None:
         """Record the report and what was found, which MLflow shows as the description of the run."""
@@ -109,6 +138,36 @@ class Runs(Tracker):
         """Say that the run was interrupted, if it has not ended."""
         if not self._is_ended:
             self._client.set_terminated(self._whole, "KILLED")
+
+
+def described(model: TrackedModel, logged: LoggedModel, run: str) -> Model:
+    """Return what MLflow reads of a model: its signature, and what opens it.
+
+    Args:
+        model: The model.
+        logged: What MLflow calls it.
+        run: The id of the run that it is of.
+    """
+    import numpy as np
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    images = TensorSpec(np.dtype(np.uint8), (-1, *model.image_shape))
+    embeddings = TensorSpec(np.dtype(np.float32), (-1, model.embedding_dim or -1))
+    made = Model(
+        artifact_path=logged.artifact_location,
+        run_id=run,
+        model_uuid=logged.model_id,
+        model_id=logged.model_id,
+        signature=ModelSignature(Schema([images]), Schema([embeddings])),
+    )
+    made.add_flavor("faceexp", faceexp_version=version("faceexp"))
+    if model.network:
+        # Its loader adds the ending of the file's name, and Keras opens it without running code of the file.
+        keras = {"data": model.network.stem, "keras_version": version("keras"), "save_exported_model": False}
+        made.add_flavor("keras", **keras)
+        made.add_flavor("python_function", loader_module="mlflow.keras")
+    return made
 
 
 def _metrics(trial: TrackedTrial) -> Iterator[Metric]:

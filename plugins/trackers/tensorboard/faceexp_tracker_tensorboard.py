@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from faceexp.contract import AnyPath, TrackedEnd, TrackedRun, TrackedTrial, Tracker, TrackerPlugin, option
+from faceexp.contract import (
+    AnyPath,
+    ByteArray,
+    FacesTold,
+    TrackedEnd,
+    TrackedRun,
+    TrackedTrial,
+    Tracker,
+    TrackerPlugin,
+    option,
+)
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
 # How TensorBoard knows event files, by the beginning of their names.
 EVENTS = "events.out.tfevents."
+# What the projector reads: where everything is, which has to be called so, embeddings, identities and photos.
+CONFIG, TENSORS, METADATA, SPRITE = "projector_config.pbtxt", "embeddings.tsv", "metadata.tsv", "photos.png"
 
 
 class TensorBoard(TrackerPlugin):
@@ -21,13 +34,21 @@ class TensorBoard(TrackerPlugin):
 
     Each trial is a run of TensorBoard of its own. Its scalars are ``curve/loss`` and ``curve/validation`` by step, and
     every metric as ``metrics/NAME`` at the step whose weights are kept. HPARAMS shows its settings beside them. What
-    the run found stands below TEXT.
+    the run found stands below TEXT. With ``projector``, PROJECTOR shows the embeddings of its test images.
     """
+
+    faces_option: ClassVar[str | None] = "projector"
 
     folder: AnyPath | None = option(
         None,
         "The folder in which each run gets a folder with its event files; by default they lie in `tensorboard` in the "
         "folder of the run.",
+    )
+
+    projector: FacesTold = option(
+        "none",
+        "What PROJECTOR shows of the test images of each trial: their embeddings with the names of the people, or "
+        "small photos as well. These are data about people, and the files stay where the event files are.",
     )
 
     def open(self, run: TrackedRun) -> Tracker:
@@ -45,8 +66,16 @@ class EventFiles(Tracker):
         self._folder = folder
 
     def trial_ended(self, trial: TrackedTrial) -> None:
-        """Write the file of a trial."""
-        self._write(self._folder / trial.id, of_trial(trial))
+        """Write the file of a trial, and first what the projector reads: it looks there when a run appears."""
+        folder = self._folder / trial.id
+        folder.mkdir(parents=True, exist_ok=True)
+        for earlier in (CONFIG, TENSORS, METADATA, SPRITE):
+            (folder / earlier).unlink(missing_ok=True)
+        try:
+            if trial.faces:
+                write_projection(folder, trial.faces)
+        finally:
+            self._write(folder, of_trial(trial))
 
     def run_ended(self, end: TrackedEnd) -> None:
         """Write what was found."""
@@ -82,6 +111,48 @@ def of_trial(trial: TrackedTrial) -> Iterator[tuple[int, Summary]]:
     if trial.status != "ok":
         yield 0, text("status", f"{trial.status}: {trial.reason}")
     yield 0, _session_end(is_well=trial.status == "ok")
+
+
+def write_projection(folder: Path, faces: Path) -> None:
+    """Write what the projector shows of a trial.
+
+    Args:
+        folder: The folder of its event file.
+        faces: Its test images, as :class:`TrackedTrial` has them.
+    """
+    import numpy as np
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    with np.load(faces, allow_pickle=False) as file:
+        embeddings, identities = file["embeddings"], file["identities"]
+        photos = file["photos"] if "photos" in file.files else None
+    config = ProjectorConfig()
+    shown = config.embeddings.add(tensor_name="test", tensor_path=TENSORS, metadata_path=METADATA)
+    # Nine digits give every float32 back. TensorBoard reads its binary format as text first, and may take it for that.
+    np.savetxt(folder / TENSORS, embeddings, fmt="%.9g", delimiter="\t")
+    lines = "".join(f"{' '.join(str(name).split())}\n" for name in identities)
+    # A file with one column has no heading.
+    (folder / METADATA).write_text(lines, encoding="utf-8", errors="backslashreplace")
+    if photos is not None:
+        shown.sprite.image_path = SPRITE
+        shown.sprite.single_image_dim.extend([photos.shape[2], photos.shape[1]])
+        write_sprite(folder / SPRITE, photos)
+    (folder / CONFIG).write_text(text_format.MessageToString(config), encoding="utf-8")
+
+
+def write_sprite(path: Path, photos: ByteArray) -> None:
+    """Write photos uint8 (n, h, w, C) into one square image, row by row, as the projector cuts them out."""
+    import numpy as np
+    from PIL import Image
+
+    number, height, width, channels = photos.shape
+    side = math.ceil(math.sqrt(number))
+    sprite = np.zeros((side * side, height, width, channels), np.uint8)
+    sprite[:number] = photos
+    sprite = sprite.reshape(side, side, height, width, channels).swapaxes(1, 2)
+    whole = sprite.reshape(side * height, side * width, channels)
+    Image.fromarray(whole[..., 0] if channels == 1 else whole).save(path)
 
 
 def scalar(name: str, value: float) -> Summary:

@@ -37,8 +37,10 @@ from faceexp.contract.models import FixedModelPlugin, ModelPlugin
 from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
 from faceexp.contract.samplers import BatchNeeds, BatchSupply, Halves, SamplerPlugin
 from faceexp.contract.trackers import (
+    FacesTold,
     Setting,
     TrackedEnd,
+    TrackedModel,
     TrackedPoint,
     TrackedRun,
     TrackedTrial,
@@ -64,6 +66,7 @@ __all__ = [
     "Face",
     "FaceData",
     "FacePairs",
+    "FacesTold",
     "FixedModelPlugin",
     "FloatArray",
     "Halves",
@@ -85,6 +88,7 @@ __all__ = [
     "Setting",
     "StoredImage",
     "TrackedEnd",
+    "TrackedModel",
     "TrackedPoint",
     "TrackedRun",
     "TrackedTrial",

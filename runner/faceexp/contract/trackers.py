@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from faceexp.contract.plugin import Plugin
 
 # What a setting of a trial may be: whatever else it is in the experiment file was written as text.
 Setting = str | bool | int | float
+# What a tracker may ask to be told of the test images of each trial; photos come with embeddings.
+FacesTold = Literal["none", "embeddings", "photos"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,23 @@ class TrackedPoint:
 
 
 @dataclass(frozen=True)
+class TrackedModel:
+    """The model of a trial.
+
+    Attributes:
+        folder: Its folder, absolute, with ``calibration.json``; ``faceexp.load_model`` opens it.
+        image_shape: Height, width and channels of the images uint8 (N, H, W, C) that it takes.
+        embedding_dim: The D of the embeddings float32 (N, D) that it gives; nothing where that is not known.
+        network: The Keras file that maps such images to embeddings; nothing where a plugin opens the network.
+    """
+
+    folder: Path
+    image_shape: tuple[int, int, int]
+    embedding_dim: int | None = None
+    network: Path | None = None
+
+
+@dataclass(frozen=True)
 class TrackedTrial:
     """A trial that has ended.
 
@@ -62,7 +81,12 @@ class TrackedTrial:
         metrics: What was measured on test images, by the names of the metrics; only what is defined is there.
         curve: The training curve of phase 2; empty where nothing was trained.
         best_step: The step of phase 2 whose weights are kept.
-        model: The folder of its model, absolute; nothing where it has none.
+        model: Its model; nothing where it has none.
+        faces: A ``.npz`` file of its test images, absolute: ``embeddings`` float32 (n, D), ``identities`` str (n,) and,
+            where photos are asked for, ``photos`` uint8 (n, h, w, C), which are small. It is there only while the
+            trial is recorded. Of many images, those of the first people are in it. Nothing where the tracker does not
+            ask for it (see :attr:`TrackerPlugin.faces_option`), where the trial did not end well, or where its
+            embeddings are not at hand.
     """
 
     id: str
@@ -76,7 +100,8 @@ class TrackedTrial:
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[TrackedPoint, ...] = ()
     best_step: int = 0
-    model: Path | None = None
+    model: TrackedModel | None = None
+    faces: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +139,14 @@ class TrackerPlugin(Plugin, ABC):
 
     It works in a process of its own. What it raises or prints, how long it takes, and what it changes there reaches
     neither the trials nor the screen: whoever runs the experiment is told once why something was not recorded.
+
+    Attributes:
+        faces_option: The name of its option of the type :data:`FacesTold`, which says what it is told of the test
+            images of each trial. Embeddings and photos of people are personal data, so by default that should be
+            ``"none"``. Without such an option it is told nothing of them, and nothing is written for it.
     """
+
+    faces_option: ClassVar[str | None] = None
 
     @abstractmethod
     def open(self, run: TrackedRun) -> Tracker:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from faceexp.results.schema import TrialRecord
 from faceexp.results.verdict import VerdictRecord
-from faceexp.values import Event
+from faceexp.values import Event, TrainedTrial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +15,11 @@ class TrialEnded(Event):
 
     Attributes:
         trial: The record of the trial.
+        trained: What the record was made of, with the embeddings; nothing where these are not at hand.
     """
 
     trial: TrialRecord
+    trained: TrainedTrial | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,6 +150,7 @@ class Course:
                 record = finish(trained, self.folder, self.plan, store, self.pictures)
                 records.append(record)
                 total = before + len(chosen)
-                on_event(TrialEnded("trial", number, total, record.label, record.seed, record.fold, trial=record))
+                row = record.label, record.seed, record.fold
+                on_event(TrialEnded("trial", number, total, *row, trial=record, trained=trained))
         on_event(Event("compare", 0, 1))
         return records

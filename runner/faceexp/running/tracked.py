@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from faceexp.contract import Setting, TrackedEnd, TrackedPoint, TrackedRun, TrackedTrial
+from faceexp.contract import Setting, TrackedEnd, TrackedModel, TrackedPoint, TrackedRun, TrackedTrial
+from faceexp.data.images import shape
+from faceexp.errors import InputError
 from faceexp.report.headline import headline
-from faceexp.results.folder import RunFolder
-from faceexp.results.schema import TrialRecord
+from faceexp.results.events import TrialEnded
+from faceexp.results.folder import ModelFolder, RunFolder
 from faceexp.run import Run
 from faceexp.values import Plan, ResolvedLoss, Trial
 
@@ -23,17 +25,18 @@ def begun(plan: Plan, folder: RunFolder) -> TrackedRun:
     return TrackedRun(experiment.name, folder.root.absolute(), experiment.model_dump(mode="json"), rows)
 
 
-def ended(trial: TrialRecord, settings: Settings, folder: RunFolder) -> TrackedTrial:
+def ended(event: TrialEnded, plan: Plan, settings: Settings, folder: RunFolder) -> TrackedTrial:
     """Return what is told of a trial that has ended.
 
     Args:
-        trial: Its record.
+        event: Its end.
+        plan: That of the run.
         settings: Those of each row of the run.
         folder: That of the run.
     """
+    trial = event.trial
     measured = [*trial.metrics.items()]
     measured += [(f"{name}/{key}", value) for name, of_set in trial.sets.items() for key, value in of_set.items()]
-    model = folder.model(trial.id)
     return TrackedTrial(
         id=trial.id,
         label=trial.label,
@@ -46,7 +49,38 @@ def ended(trial: TrialRecord, settings: Settings, folder: RunFolder) -> TrackedT
         metrics={key: float(value) for key, value in measured if value is not None},
         curve=tuple(TrackedPoint(point.step, point.loss, point.validation) for point in trial.curve),
         best_step=trial.best_step,
-        model=model.root.absolute() if model.record.is_file() else None,
+        model=_model(folder.model(trial.id), _width(event, plan), is_trained=trial.kind == "loss"),
+    )
+
+
+def _width(event: TrialEnded, plan: Plan) -> int | None:
+    """Return how many numbers an embedding of a trial has: as the file says, or as an existing network gave."""
+    if event.trial.kind == "loss":
+        return plan.resolved.experiment.trunk.embedding_dim
+    embeddings = event.trained.embeddings.get("test") if event.trained else None
+    return None if embeddings is None else embeddings.shape[1]
+
+
+def _model(model: ModelFolder, width: int | None, *, is_trained: bool) -> TrackedModel | None:
+    """Return what is told of a model; nothing where there is none, or where its network is not kept.
+
+    Args:
+        model: Its folder.
+        width: How many numbers an embedding has.
+        is_trained: Whether the run has trained it, so that a network belongs to it.
+    """
+    try:
+        record = model.read()
+    except InputError:
+        return None
+    if is_trained and not model.has_network:
+        return None
+    network = model.network("keras").absolute()
+    return TrackedModel(
+        folder=model.root.absolute(),
+        image_shape=shape(record.preprocess),
+        embedding_dim=width,
+        network=network if record.trunk is None and network.is_file() else None,
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from faceexp_tracker_mlflow import MAX_VALUE, MOST_METRICS, MOST_SETTINGS, Mlflow
 
@@ -35,6 +38,9 @@ def client(uri):
 def _here(tmp_path, monkeypatch):
     # MLflow puts artefacts into the current directory.
     monkeypatch.chdir(tmp_path)
+    yield
+    # The tracker needs no address for the whole process; what reads models back does.
+    mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,15 +97,94 @@ def test_report_experiment_and_models_are_artefacts(uri, client, tmp_path, model
     run, name = made_run(tmp_path), f"artefacts {models}"
     trial = made_trials(run)[0]
     record(Mlflow(tracking_uri=uri, experiment=name, models=models), run, [trial])
+    mlflow.set_tracking_uri(uri)
     whole, nested = runs(client, name)
     folder = client.download_artifacts(whole.info.run_id, "", str(tmp_path))
     assert sorted(file.path for file in client.list_artifacts(whole.info.run_id)) == ["experiment.json", "report.html"]
     assert json.loads(Path(folder, "experiment.json").read_text(encoding="utf-8")) == run.experiment
     files = {file.path for file in client.list_artifacts(nested[trial.id].info.run_id, "model")}
-    assert files == ({"model/model.json", "model/network.keras"} if models else set())
-    if models:
-        network = client.download_artifacts(nested[trial.id].info.run_id, "model/network.keras", str(tmp_path))
-        assert Path(network).read_bytes() == CONTENT
+    assert files == ({"model/MLmodel", "model/calibration.json", "model/model.keras"} if models else set())
+    assert len(logged_models(client, name)) == models
+
+
+def logged_models(client, name):
+    return client.search_logged_models([client.get_experiment_by_name(name).experiment_id])
+
+
+@pytest.mark.parametrize("is_whole", [True, False], ids=["network", "plugin opens it"])
+def test_a_model_has_its_signature_and_its_bytes(uri, client, tmp_path, is_whole):
+    run, name = made_run(tmp_path), f"signature {is_whole}"
+    trial = made_trials(run)[0]
+    assert trial.model
+    if not is_whole:
+        trial = dataclasses.replace(trial, model=dataclasses.replace(trial.model, network=None, embedding_dim=None))
+    record(Mlflow(tracking_uri=uri, experiment=name), run, [trial])
+    mlflow.set_tracking_uri(uri)
+    (model,), nested = logged_models(client, name), runs(client, name)[1]
+    its_run = nested[trial.id]
+    assert (model.name, model.source_run_id, model.status.name) == ("model", its_run.info.run_id, "READY")
+    assert (model.tags["faceexp.trial"], model.tags["faceexp.label"]) == (trial.id, trial.label)
+    (output,) = its_run.outputs.model_outputs
+    assert (output.model_id, output.step) == (model.model_id, trial.best_step)
+
+    folder = Path(client.download_artifacts(its_run.info.run_id, "model", str(tmp_path)))
+    for file in trial.model.folder.iterdir():
+        assert (folder / file.name).read_bytes() == file.read_bytes() == CONTENT
+    described = mlflow.models.Model.load(folder)
+    ((images,), (embeddings,)) = (schema.inputs for schema in (described.signature.inputs, described.signature.outputs))
+    assert (images.type, images.shape) == (np.uint8, (-1, 12, 8, 3))
+    assert (embeddings.type, embeddings.shape) == (np.float32, (-1, 4 if is_whole else -1))
+    assert (described.model_id, described.run_id) == (model.model_id, its_run.info.run_id)
+    assert set(described.flavors) == ({"faceexp", "keras", "python_function"} if is_whole else {"faceexp"})
+    assert mlflow.models.get_model_info(f"models:/{model.model_id}").signature == described.signature
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint:UserWarning")  # MLflow's own, of a type of its own
+def test_mlflow_itself_opens_a_network(uri, client, tmp_path):
+    """Pixels go in as the signature says, and what comes out is computed here without Keras."""
+    keras = pytest.importorskip("keras")
+    run = made_run(tmp_path)
+    trial = made_trials(run)[0]
+    rng = np.random.default_rng(0)
+    pixels, kernel = rng.integers(0, 256, (5, 12, 8, 3), np.uint8), rng.normal(size=(12 * 8 * 3, 4)).astype(np.float32)
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(4, use_bias=False)]
+    network = keras.Sequential([keras.Input((12, 8, 3)), *layers])
+    network.set_weights([kernel])
+    network.save(trial.model.network)
+    record(Mlflow(tracking_uri=uri, experiment="opened"), run, [trial])
+    mlflow.set_tracking_uri(uri)
+    (model,) = logged_models(client, "opened")
+    opened = mlflow.pyfunc.load_model(f"models:/{model.model_id}")
+    expected = pixels.reshape(5, -1).astype(np.float64) / 255 @ kernel
+    np.testing.assert_allclose(opened.predict(pixels), expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(mlflow.MlflowException, match="schema"):
+        opened.predict(pixels[:, :6])
+
+
+def test_a_model_that_cannot_be_copied_costs_nothing_else(uri, client, tmp_path, monkeypatch):
+    run = made_run(tmp_path)
+    trial = made_trials(run)[0]
+    assert trial.model
+    gone = dataclasses.replace(trial.model, folder=run.folder / "models" / "gone")
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    tracker = Mlflow(tracking_uri=uri, experiment="gone").open(run)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        tracker.trial_ended(dataclasses.replace(trial, id="gone", model=gone))
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "log_model_artifacts", full)
+        with pytest.raises(OSError, match="No space left"):
+            tracker.trial_ended(dataclasses.replace(trial, id="full"))
+    tracker.trial_ended(trial)
+    tracker.close()
+    nested = runs(client, "gone")[1]
+    assert set(nested) == {"gone", "full", trial.id}
+    assert {run.info.status for run in nested.values()} == {"FINISHED"}
+    assert {run.data.metrics["auc"] for run in nested.values()} == {trial.metrics["auc"]}
+    told = {model.tags["faceexp.trial"]: model.status.name for model in logged_models(client, "gone")}
+    assert told == {"full": "FAILED", trial.id: "READY"}
 
 
 def test_more_than_one_call_takes(uri, client, tmp_path):
