@@ -28,8 +28,8 @@ class Ray(ExecutorPlugin):
 
     address: str | None = option(
         None,
-        "The cluster: auto, the one that runs on this machine; or such as 10.0.0.1:6379 or ray://head:10001. Without it, "
-        "Ray starts on this machine alone and ends with the run.",
+        "The cluster: auto, the one that runs on this machine; or such as 10.0.0.1:6379 or ray://head:10001. Without "
+        "it, Ray starts on this machine alone and ends with the run.",
         min_length=1,
     )
     grows: bool = option(
@@ -73,12 +73,13 @@ class Tasks(Executor):
     def submit(self, jobs: Sequence[object]) -> Sequence[Future[Any]]:
         """Let Ray run tasks where there is room."""
         tasks = [self._task.remote(self._call, job) for job in jobs]
-        self._running = [task for task in (*self._running, *tasks)]
+        self._running += tasks
         return [_future_of(self._ray, task) for task in tasks]
 
     def close(self) -> None:
         """Cancel what has not ended, and leave the cluster; a Ray that was started here ends."""
-        for task in self._running:
+        # Those that wait come first: else each would take the place of one that was cancelled before it.
+        for task in reversed(self._running):
             with contextlib.suppress(Exception):  # its node may be gone
                 self._ray.cancel(task, force=True)
         if self._is_ours:
@@ -129,8 +130,8 @@ def _refuse_too_large(ray: ModuleType, needs: Needs) -> None:
         if amount
     )
     message = (
-        f"a job needs {asked}, which no node of the cluster has (the most that one has: {largest}); ask for less, or set "
-        "grows = true where the cluster adds nodes"
+        f"a job needs {asked}, which no node of the cluster has (the most that one has: {largest}); ask for less, or "
+        "set grows = true where the cluster adds nodes"
     )
     raise InputError(Problem(message))
 
