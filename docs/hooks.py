@@ -66,6 +66,13 @@ the same for all of them are explained in [photos of scenes](../experiments.md#p
 Each `[[trackers]]` table names one of these with `plugin`: it records trials elsewhere as they end, see
 [recording a run elsewhere](../experiments.md#recording-a-run-elsewhere).""",
     ),
+    "executor": (
+        "executors",
+        "Executors",
+        """\
+The `[executor]` table names one of these with `plugin`: it runs trials in other places, see
+[several machines](../clusters.md). The keys of the table that are the same for all of them are explained there.""",
+    ),
 }
 
 # Pages whose text stands in the repository's root, where people and platforms look for it.
@@ -170,8 +177,8 @@ def experiment_file() -> str:
         """\
 Every table of an experiment file and every key of it. `faceexp schema` prints the same as a JSON schema, installed
 plugins included, for editors that check TOML files while one writes. The options of [losses](losses.md),
-[models](models.md), [data sets](datasets.md), [samplers](samplers.md), [detectors](detectors.md) and
-[trackers](trackers.md) are on pages of their own.""",
+[models](models.md), [data sets](datasets.md), [samplers](samplers.md), [detectors](detectors.md),
+[trackers](trackers.md) and [executors](executors.md) are on pages of their own.""",
         "A value on the command line, `--set finetune.steps=100` for instance, takes the place of the file's.",
         "## Top of the file",
         _table(_keys(schema, schema, "")),
