@@ -179,7 +179,7 @@ BAD = {
     "choices of precisions": (
         [("embedding_dim = 8", 'embedding_dim = 8\nprecision = { choices = ["float32", "mixed_float16"] }')],
         "precision",
-        "precisions differ by how they round, so chance would choose; write one of them",
+        "its values differ by how they round, so chance would choose; write one of them",
     ),
     "seeds of the comparison": (
         [("trials = 2", "trials = 2\nseeds = [7, 1]")],

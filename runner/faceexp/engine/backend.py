@@ -9,7 +9,7 @@ import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -138,7 +138,7 @@ def _divide_processor(tf: TensorFlowModule) -> None:
         tf.config.set_logical_device_configuration(processor, parts)
     except RuntimeError as error:
         raise InputError(
-            f"replicas = {_wanted.replicas}: TensorFlow already computes in this process, on fewer devices; begin a new "
+            f"replicas = {_wanted.replicas}: TensorFlow already computes on fewer devices in this process; begin a new "
             "one, or give run() a number of jobs"
         ) from error
 
@@ -178,32 +178,29 @@ def gpu_of(device: str) -> str:
     return gpus()[number] if number < len(gpus()) else ""
 
 
-def refuse_absent(device: str, replicas: Mapping[tuple[str | int, ...], int] | None = None) -> None:
+def refuse_absent(device: str, replicas: int = 1) -> None:
     """Refuse GPUs that this machine does not have.
 
     Args:
         device: As ``device`` of an experiment file says.
-        replicas: On how many devices each phase 1 computes, by the table that says so.
+        replicas: On how many devices phase 1 computes.
 
     Raises:
         UnplannableError: It has no such GPU, or none that TensorFlow can use; or fewer than there are replicas.
     """
-    number, several = number_of(device), {at: count for at, count in (replicas or {}).items() if count > 1}
-    names = gpus() if number is not None or (device == AUTO and several) else ()
-    there = ", ".join(f"gpu:{place} ({name})" for place, name in enumerate(names))
+    number = number_of(device)
+    names = gpus() if number is not None or (replicas > 1 and device == AUTO) else ()
+    there = "there is " + ", ".join(f"gpu:{place} ({name})" for place, name in enumerate(names))
+    place, message = ("pretrain", "replicas"), ""
     if number is not None and number >= len(names):
         none = 'TensorFlow finds no GPU on this machine; "auto" trains on its processor'
-        said = f"there is {there}" if names else none
-        raise UnplannableError([Issue(("device",), f"there is no {device}: {said}")])
-    if number is not None:
-        said = f'device = {device!r} is one GPU, which has one replica; "auto" takes as many GPUs as there are replicas'
-        issues = [Issue((*at, "replicas"), said) for at in several]
-    else:
-        said = f'there is {there}; use {len(names)} at most, or device = "cpu", which divides the processor'
-        issues = [Issue((*at, "replicas"), f"there are no {n} GPUs: {said}") for at, n in several.items() if n > len(names)]
-        issues = issues if names else []
-    if issues:
-        raise UnplannableError(issues)
+        place, message = ("device",), f"there is no {device}: {there if names else none}"
+    elif number is not None and replicas > 1:
+        message = f'device = "{device}" is one GPU, for one replica; "auto" takes as many as there are replicas'
+    elif names and replicas > len(names):
+        message = f'there are no {replicas} GPUs: {there}; use {len(names)} at most, or device = "cpu"'
+    if message:
+        raise UnplannableError([Issue(place, message)])
 
 
 def set_standard() -> None:

@@ -100,7 +100,7 @@ def in_this_process(
         start: Returns what trains one trial. It is called anew where operations need not be deterministic.
         on_event: See :func:`repeated`.
     """
-    train, replicas = start(), plan.resolved.experiment.most_replicas
+    train, replicas = start(), plan.resolved.experiment.replicas
     begin_here = functools.partial(begin, plan.resolved.experiment.device, replicas=replicas)
     begin_here()
 

@@ -90,7 +90,7 @@ def train(
 def alone(work: Work, on_event: EventCallback) -> Run:
     """Return what does the tasks of a worker."""
     experiment = work.plan.resolved.experiment
-    begin(experiment.device, deterministic=work.deterministic, replicas=experiment.most_replicas)
+    begin(experiment.device, deterministic=work.deterministic, replicas=experiment.replicas)
     engine = Engine(work.whole(), work.store, work.score, on_event, interruption=AskedToEndError)
     return lambda task: engine.run(task) if isinstance(task, Trial) else engine.rehearse(task)
 

@@ -39,8 +39,8 @@ class Pretrain(Optimization):
         1,
         ge=1,
         le=MOST_REPLICAS,
-        description="On how many devices each step computes: the first GPUs, or where there is none the processor as so "
-        "many devices. Each gets an even part of the batch; the loss is that of the whole batch.",
+        description="On how many devices each step computes, each on an even part of the batch: on the first GPUs or, "
+        "where no GPU trains, on the processor, divided into so many devices.",
     )
     dropout: float = Field(
         0.2, ge=0, lt=1, description="Share of the embedding that dropout sets to 0 before the classifier."
@@ -57,9 +57,8 @@ class Pretrain(Optimization):
         if rest := self.batch_size % self.replicas:
             fewer, more = self.batch_size - rest, self.batch_size - rest + self.replicas
             sizes = f"{fewer} or {more}" if fewer else f"{more}"
-            raise ValueError(
-                f"has a batch_size of {self.batch_size}, which {self.replicas} replicas cannot divide evenly; use {sizes}"
-            )
+            shared = f"{self.batch_size} images of a batch cannot be shared evenly among {self.replicas} replicas"
+            raise ValueError(f"{shared}; use a batch_size of {sizes}")
         return self
 
     @model_serializer(mode="wrap")

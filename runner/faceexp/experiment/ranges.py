@@ -113,7 +113,8 @@ def _out_of_place(document: Document, path: KeyPath) -> str:
     if path[0] not in TABLES:
         return f"cannot be searched for: [{path[0]}] is the same for every loss; write one value"
     if path[-1] in UNTUNED.get(str(path[0]), ()):
-        return f"cannot be searched for: values of {path[-1]} differ by how they round, so chance would choose; write one"
+        reason = "its values differ by how they round, so chance would choose"
+        return f"cannot be searched for: {reason}; write one of them"
     if path[0] != "losses":
         is_alike = path[0] == "finetune" and path[-1] in ALIKE["finetune"]
         return f"cannot be searched for: every loss gets the same {path[-1]}; write one number" if is_alike else ""

@@ -29,7 +29,8 @@ from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.table import Options, Table, unique
 
 # Tables of other modules name plugins as well; this is where most look for how they do it, and for phase 1.
-PluginRef, Pretrain = table.PluginRef, pretraining.Pretrain
+PluginRef = table.PluginRef
+Pretrain = pretraining.Pretrain
 # What the layers of a network compute in: the names that Keras has for its policies.
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 FLOAT32: Precision = "float32"
@@ -292,16 +293,10 @@ class Experiment(Table):
         return tuple(baseline for baseline in baselines if baseline not in without)
 
     @property
-    def replicas(self) -> dict[tuple[str | int, ...], int]:
-        """On how many devices each phase 1 that is trained computes, by the table that says so."""
-        of_rows = [(("losses", row.index, "pretrain"), row.pretrain) for row in self.losses]
-        tables = {("pretrain",): self.pretrain, **{at: own for at, own in of_rows if own != self.pretrain}}
-        return {at: settings.replicas for at, settings in tables.items() if settings.enabled}
-
-    @property
-    def most_replicas(self) -> int:
-        """On how many devices a phase 1 computes at most."""
-        return max(self.replicas.values(), default=1)
+    def replicas(self) -> int:
+        """On how many devices phase 1 computes, for every loss; 1 where none has a phase 1."""
+        tables = (self.pretrain, *(row.pretrain for row in self.losses))
+        return self.pretrain.replicas if any(table.enabled for table in tables) else 1
 
     @property
     def trunk(self) -> ModelRef:
