@@ -191,16 +191,16 @@ def refuse_absent(device: str, replicas: int = 1) -> None:
     number = number_of(device)
     names = gpus() if number is not None or (replicas > 1 and device == AUTO) else ()
     there = "there is " + ", ".join(f"gpu:{place} ({name})" for place, name in enumerate(names))
-    place, message = ("pretrain", "replicas"), ""
+    key, message = "pretrain.replicas", ""
     if number is not None and number >= len(names):
         none = 'TensorFlow finds no GPU on this machine; "auto" trains on its processor'
-        place, message = ("device",), f"there is no {device}: {there if names else none}"
+        key, message = "device", f"there is no {device}: {there if names else none}"
     elif number is not None and replicas > 1:
         message = f'device = "{device}" is one GPU, for one replica; "auto" takes as many as there are replicas'
     elif names and replicas > len(names):
         message = f'there are no {replicas} GPUs: {there}; use {len(names)} at most, or device = "cpu"'
     if message:
-        raise UnplannableError([Issue(place, message)])
+        raise UnplannableError([Issue(tuple(key.split(".")), message)])
 
 
 def set_standard() -> None:

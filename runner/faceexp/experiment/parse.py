@@ -206,11 +206,8 @@ def _expand(
         return
     table = with_classifier(document, table, path, problems, references)
     pretrain = _override_table(document, data, table, path, "pretrain", Pretrain, problems)
-    if (
-        pretrain
-        and "replicas" in table.get("pretrain", {})
-        and pretrain.replicas != data["pretrain"].get("replicas", 1)
-    ):
+    shared = data.get("pretrain", {})
+    if pretrain and "replicas" in table.get("pretrain", {}) and pretrain.replicas != shared.get("replicas", 1):
         message = "is the same for every loss; write it in [pretrain]"
         problems.append(document.problem((*path, "pretrain", "replicas"), message))
     finetune = _override_finetune(document, data, table, path, problems, references)
