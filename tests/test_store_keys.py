@@ -40,6 +40,7 @@ HASHED = {
         "engine/optimizer.py",
         "engine/pretrain.py",
         "engine/rehearsal.py",
+        "engine/replicas.py",
         "engine/sampled.py",
         "engine/schedule.py",
         "engine/shared.py",

@@ -181,6 +181,11 @@ BAD = {
         "precision",
         "its values differ by how they round, so chance would choose; write one of them",
     ),
+    "choices of replicas": (
+        [("[pretrain]\n", "[pretrain]\nreplicas = { choices = [1, 2] }\n")],
+        "replicas",
+        "its values differ by how they round, so chance would choose; write one of them",
+    ),
     "seeds of the comparison": (
         [("trials = 2", "trials = 2\nseeds = [7, 1]")],
         "",
