@@ -12,7 +12,7 @@ from faceexp.contract import Distance, LossPlugin, ModelPlugin
 from faceexp.engine import network, pretrain
 from faceexp.engine.backend import tensorflow
 from faceexp.engine.borders import PluginValueError
-from faceexp.engine.replicas import OneDevice, Replicas
+from faceexp.engine.replicas import OneDevice, Replicas, check_divides
 from faceexp.experiment.schema import Augment, Pretrain
 from faceexp.registry.installed import discover
 
@@ -47,7 +47,9 @@ class Contrasts(LossPlugin):
     distance: ClassVar[Distance] = "cosine"
 
     def build(self, ctx):
-        keras, tf = tensorflow().keras, tensorflow()
+        import keras
+
+        tf = tensorflow()
 
         class Layer(keras.layers.Layer):
             def build(self, *shapes):
@@ -175,10 +177,13 @@ def devices_of(replicas: int) -> Sequence[str]:
     return sorted({each.device for each in graph.get_operations() if each.type.startswith("Conv2D")})
 
 
-def refused(replicas: int, layer: str, **options: Any) -> str:
-    """Return why a trunk cannot be trained."""
+def refused(layer: str, *, before: bool) -> str:
+    """Return why a trunk cannot be trained in parts: as is found before any training, or by phase 1 itself."""
     try:
-        trained(replicas, {}, layer=layer, **options)
+        if before:
+            check_divides(built(layer)[0])
+        else:
+            trained(2, {}, layer=layer)
     except PluginValueError as error:
         return str(error)
     return ""

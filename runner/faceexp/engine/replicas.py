@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from faceexp.engine.backend import Tensor, Variable, random_states, tensorflow
+from faceexp.engine.backend import Tensor, Variable, compiled, random_states, tensorflow
 from faceexp.engine.borders import PluginValueError
 from faceexp.engine.descent import Descent
 from faceexp.engine.losses import gradients_of
+from faceexp.engine.network import Network
 from faceexp.errors import InputError
 
 Gradients = list[Tensor | None]
@@ -130,12 +131,33 @@ class Replicas(OneDevice):
     def _keep(self, after: Gradients) -> None:
         """Set what layers have changed to the mean of all devices, and whole numbers to those of the first one."""
         changed = [(variable, parts) for variable, parts in zip(self._kept, after, strict=True) if parts is not None]
-        trained = {id(variable) for variable in self._trained}
+        _refuse_trained([variable for variable, _ in changed], self._trained)
         for variable, parts in changed:
-            if id(variable) in trained:
-                raise PluginValueError(
-                    f"a layer of the trunk sets {variable.path}, which is trained, at each step; set pretrain.replicas "
-                    "to 1"
-                )
             first = self._strategy.experimental_local_results(parts)[0]
             variable.assign(self._sum(parts) / len(self._devices) if first.dtype.is_floating else first)
+
+
+def check_divides(network: Network) -> None:
+    """Refuse a network that could be trained, but not in parts.
+
+    Raises:
+        PluginValueError: A layer sets weights that are trained.
+    """
+    tf = tensorflow()
+
+    def traced(images: Tensor) -> None:
+        with tf.keras.StatelessScope() as scope:
+            network.features(images, training=True)
+        changed = [each for each in network.every_variable if scope.get_current_value(each) is not None]
+        _refuse_trained(changed, network.trainable_variables(whole=True))
+
+    compiled(traced).get_concrete_function(tf.TensorSpec((None, *network.shape), "float32"))
+
+
+def _refuse_trained(changed: Sequence[Variable], trained: Sequence[Variable]) -> None:
+    known = {id(variable) for variable in trained}
+    for variable in changed:
+        if id(variable) in known:
+            raise PluginValueError(
+                f"a layer of the trunk sets {variable.path}, which is trained, at each step; set pretrain.replicas to 1"
+            )
