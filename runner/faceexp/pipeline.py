@@ -149,10 +149,10 @@ class Study:
     def spec_hash(self) -> str:
         """The digest of the experiment with every default filled in, but for what changes no trial.
 
-        That is the limits, the trackers, and what is asked where it is what every file asks: so runs of before, whose
-        files could not say it, keep their folders.
+        That is the limits, trackers and executor, and what is asked where it is what every file asks: so runs of
+        before, whose files could not say it, keep their folders.
         """
-        left_out = {"limits", "trackers", *(["verdict"] if self.experiment.asks_as_usual else [])}
+        left_out = {"limits", "trackers", "executor", *(["verdict"] if self.experiment.asks_as_usual else [])}
         asked = self.experiment.model_dump(mode="json", exclude=left_out)
         return digest(asked | {"ranges": ranges_as_text(self.candidates.written)} if self.candidates else asked)
 
@@ -262,7 +262,7 @@ class Study:
         course = Course(plan, self.spec_hash, folder, searched)
         forget_other_data(folder, [split.key for split in course.parts])
         self._write_what_is_planned(folder, plan, jobs or 1)
-        chosen = shard.trials(plan) if shard else finished_trials(plan, store) if collect else plan.trials
+        chosen = shard.trials(plan) if shard else finished_trials(plan, store, jobs) if collect else plan.trials
         if not chosen:
             few = f"there are no more than {len(plan.trials)} trials" if shard else "no trial is finished yet"
             raise InputError(Problem(f"{few}, so there is nothing to write", "--shard" if shard else "--collect"))

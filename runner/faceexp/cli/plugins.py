@@ -20,7 +20,7 @@ def list_plugins(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="List one kind alone: loss, model, dataset, sampler, detector or tracker.",
+            help="List one kind alone: loss, model, dataset, sampler, detector, tracker or executor.",
             show_default=False,
             autocompletion=completion.kinds,
         ),
@@ -51,7 +51,7 @@ def describe(
         typer.Argument(
             metavar="[KIND] NAME",
             help="The name of a plugin, or of a metric (its heading will do); before it the kind, if several have "
-            "that name: loss, model, dataset, sampler, detector, tracker or metric.",
+            "that name: loss, model, dataset, sampler, detector, tracker, executor or metric.",
             show_default=False,
             autocompletion=completion.described,
         ),
@@ -121,7 +121,7 @@ def new_plugin(
     kind: Annotated[
         str,
         typer.Argument(
-            help="loss, model, dataset, sampler, detector or tracker.",
+            help="loss, model, dataset, sampler, detector, tracker or executor.",
             show_default=False,
             autocompletion=completion.kinds,
         ),

@@ -102,6 +102,18 @@ def run(
             "the file. Repeatable.",
         ),
     ] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            metavar="NAME",
+            help="Run trials where this executor runs them, with its usual options, instead of that of the file.",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="WHERE", help="The option `address` of the executor, such as auto."),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -133,7 +145,9 @@ def run(
     """
     from faceexp import pipeline
 
-    options = [*(overrides or ()), *([f'verdict.until="{until.value}"'] if until else [])]
+    options = [f"executor={{plugin={json.dumps(executor)}}}"] if executor is not None else []
+    options += [f"executor.address={json.dumps(address)}"] if address is not None else []
+    options += [*(overrides or ()), *([f'verdict.until="{until.value}"'] if until else [])]
     options += [f"trackers=[{', '.join(f'{{plugin={json.dumps(name)}}}' for name in trackers)}]"] if trackers else []
     options += [] if minutes is None else [f"limits.minutes={minutes}"]
     study = pipeline.load(spec, overrides=options, only=only or ())

@@ -3,7 +3,7 @@
 A plugin is a frozen pydantic model named by an entry point. **Its fields are its TOML options**; the first line of its
 docstring is its summary; ``build(...)`` makes the thing. Importing a plugin module must not import TensorFlow: heavy
 imports live inside ``build``. The groups are ``faceexp.losses``, ``.models``, ``.datasets``, ``.samplers``,
-``.detectors`` and ``.trackers``.
+``.detectors``, ``.trackers`` and ``.executors``.
 
 >>> from typing import ClassVar
 >>> class Squared(LossPlugin):
@@ -31,6 +31,7 @@ from faceexp.contract.datasets import (
     too_few_people,
 )
 from faceexp.contract.detectors import DetectorPlugin, Face, Hint, Points
+from faceexp.contract.executors import Executor, ExecutorPlugin, Jobs, LostError, Needs
 from faceexp.contract.losses import Distance, LossContext, LossFunction, LossPlugin, LossTraits, pair_traits
 from faceexp.contract.models import FixedModelPlugin, ModelPlugin
 from faceexp.contract.plugin import GROUPS, RESERVED, RESERVED_OF_KIND, Plugin, option
@@ -58,6 +59,8 @@ __all__ = [
     "DatasetPlugin",
     "DetectorPlugin",
     "Distance",
+    "Executor",
+    "ExecutorPlugin",
     "Face",
     "FaceData",
     "FacePairs",
@@ -68,11 +71,14 @@ __all__ = [
     "InputFile",
     "InputFolder",
     "IntArray",
+    "Jobs",
     "LossContext",
     "LossFunction",
     "LossPlugin",
     "LossTraits",
+    "LostError",
     "ModelPlugin",
+    "Needs",
     "Plugin",
     "Points",
     "SamplerPlugin",

@@ -22,6 +22,7 @@ RESERVED_OF_KIND: dict[str, frozenset[str]] = {
     "sampler": frozenset({"plugin"}),
     "detector": frozenset({"plugin", "align", "margin", "smallest", "several", "template", "template_size"}),
     "tracker": frozenset({"plugin"}),
+    "executor": frozenset({"plugin", "cpus", "gpus", "memory", "minutes", "trials_per_job"}),
 }
 
 GROUPS: dict[str, str] = {
@@ -31,6 +32,7 @@ GROUPS: dict[str, str] = {
     "sampler": "faceexp.samplers",
     "detector": "faceexp.detectors",
     "tracker": "faceexp.trackers",
+    "executor": "faceexp.executors",
 }
 
 

@@ -290,24 +290,27 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-@functools.cache
 def versions(device: str = AUTO) -> dict[str, str]:
-    """Return which software determines the numbers, and on what kind of GPU it runs, if on any.
+    """Return which software determines the numbers, and on what it runs: threads, and the kind of GPU, if on any.
 
     None of it is imported, but for TensorFlow where there may be a GPU.
 
     Args:
         device: As ``device`` of an experiment file says.
     """
+    # Each kind of GPU adds in an order of its own; all processors share what they have made, as they always did.
+    gpu = gpu_of(device)
+    # The order in which numbers are added decides the last bits of a sum.
+    return {**software(), "threads": str(threads()), **({"device": gpu} if gpu else {})}
+
+
+@functools.cache
+def software() -> dict[str, str]:
+    """Return which software determines the numbers, without importing it."""
     packages = ("tensorflow", "keras", "numpy", "scikit-learn")
     versions = {name: importlib.metadata.version(name) for name in packages}
-    # The order in which numbers are added, and the library that adds them, decide the last bits of a sum.
-    versions |= {"threads": str(threads()), "onednn": os.environ[ONEDNN]}
-    # Each kind of GPU adds in an order of its own; all processors share what they have made, as they always did.
-    versions |= {"device": gpu} if (gpu := gpu_of(device)) else {}
     # The source code itself: a version number would have to be changed by hand, and somebody would forget it.
-    versions["engine"] = source_digest(*SOURCES)
-    return versions
+    return {**versions, "onednn": os.environ[ONEDNN], "engine": source_digest(*SOURCES)}
 
 
 def reseed(layer: KerasLayer, seed: int) -> None:

@@ -17,7 +17,7 @@ from faceexp.engine.pretrain import DivergedError
 from faceexp.errors import plain
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.registry.reasons import name_in, place_in
-from faceexp.values import Status, TrainedTrial
+from faceexp.values import Plan, Status, TrainedTrial, Trial
 
 # Letters of a reason: messages of TensorFlow may be as long as a book.
 LONGEST = 500
@@ -131,3 +131,9 @@ def check_finite(part: str, embeddings: FloatArray | ByteArray) -> None:
     # Bytes, as pixels are, are finite; to ask each of them would take as much memory again.
     if embeddings.dtype != np.uint8 and not np.isfinite(embeddings).all():
         raise DivergedError(f"the embeddings of the {part} images are not finite")
+
+
+def failed(trial: Trial, plan: Plan, reason: str) -> TrainedTrial:
+    """Return a trial that cannot be trained."""
+    splits = {(split.seed, split.fold): split for split in plan.splits}
+    return TrainedTrial(trial, splits[trial.seed, trial.fold], "failed", reason)

@@ -78,7 +78,7 @@ class Replicas(OneDevice):
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         self._devices = [device.name for device in tf.config.list_logical_devices(kind)[:count]]
         if len(self._devices) < count:
-            raise InputError(f"replicas = {count}: TensorFlow has {len(self._devices)} devices in this process")
+            raise InputError(f"replicas = {count}: devices of kind {kind} in this process: {len(self._devices)}")
         # It adds in one order, so that sums have the same bits each time.
         self._strategy = tf.distribute.MirroredStrategy(self._devices, tf.distribute.ReductionToOneDevice())
 

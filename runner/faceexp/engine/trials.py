@@ -1,4 +1,4 @@
-"""The two-phase engine: from a plan to trained trials.
+"""The two-phase engine: from a trial of a plan to a trained one.
 
 For each seed and fold, the engine pretrains once and computes the features of the trunk once; then it fine-tunes with
 each loss, from the very same weights. Everything is looked up in the store first, and TensorFlow is imported only if
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
 import time
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -22,17 +20,15 @@ from faceexp.contract import SamplerPlugin
 from faceexp.data.splits import Split
 from faceexp.engine.backend import Tensor, begin, derive_seed
 from faceexp.engine.baselines import BaselineTrials
-from faceexp.engine.determinism import in_this_process, is_marked, mark, refusal
+from faceexp.engine.determinism import is_marked, mark, refusal
 from faceexp.engine.failures import check_finite, explained, finite
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images, step_key
-from faceexp.engine.finished import FinishedWork, MissingError
 from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
 from faceexp.engine.pretrain import DivergedError
-from faceexp.engine.rehearsal import Rehearsal, Rehearsed, perform, rehearsals_of
+from faceexp.engine.rehearsal import Rehearsal, Rehearsed, perform
 from faceexp.engine.shared import Pretrained, PretrainedStages, training_labels
 from faceexp.engine.steps import Kept
 from faceexp.engine.worker import AskedToEndError, Run, Work
-from faceexp.engine.workers import train_in_processes
 from faceexp.experiment.baselines import Baseline
 from faceexp.registry.guard import undisturbed
 from faceexp.registry.installed import ConfiguredPlugin
@@ -48,43 +44,6 @@ from faceexp.values import (
     TrainedTrial,
     Trial,
 )
-
-
-def train(
-    plan: Plan, store: Store, score: Score, on_event: EventCallback, jobs: int | None = None
-) -> Generator[TrainedTrial]:
-    """Yield each trial of a plan as it ends. A trial that fails says why; the others go on.
-
-    With processes, what is in the store is looked up first, because a process takes seconds to start.
-
-    Args:
-        plan: The trials to do, and everything they need.
-        store: Where finished work is looked up and kept.
-        score: Judges checkpoints on validation images; the one with the highest value is kept.
-        on_event: Is called with every step of progress.
-        jobs: How many processes work side by side, each on one seed and fold at a time with its share of the cores; of
-            more than there are seeds and folds, some are not started. Without a number, everything happens in this
-            process: then a plugin that crashes takes the whole run with it.
-
-    Raises:
-        StoreError: The store cannot be read or written.
-        InputError: The trunk cannot be built; with processes this is tried before they train.
-    """
-    minutes = plan.resolved.experiment.limits.minutes_per_trial
-    if jobs is None and minutes is None:
-        yield from in_this_process(plan, lambda: Engine(plan, store, score, on_event).run, on_event)([plan.trials])
-        return
-    finished = Engine(plan, FinishedWork(store.root, store.experiment), score, on_event)
-    groups: dict[tuple[int, int], list[Trial]] = {}
-    for trial in plan.trials:
-        try:
-            yield finished.run(trial)
-        except MissingError:
-            groups.setdefault((trial.seed, trial.fold), []).append(trial)
-    if groups:
-        work, waiting = Work.of(plan, store, score), list(groups.values())
-        rehearsals = rehearsals_of(plan, itertools.chain.from_iterable(waiting))
-        yield from train_in_processes(work, waiting, on_event, min(jobs or 1, len(groups)), alone, minutes, rehearsals)
 
 
 def alone(work: Work, on_event: EventCallback) -> Run:

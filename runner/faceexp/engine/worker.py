@@ -43,6 +43,8 @@ Start = Callable[["Work", EventCallback], Run]
 PATIENCE = 5.0
 # Stages of a trial whose time is not its own: other losses of its seed and fold use their results as well.
 SHARED_STAGES = ("backend", "pretrain", "features")
+# Threads that start workers change one environment.
+_one_environment = threading.RLock()
 
 
 class AskedToEndError(KeyboardInterrupt):
@@ -76,7 +78,11 @@ class Work:
         file = plan.images.filename if isinstance(plan.images, np.memmap) else None
         no_sources: list[Path | StoredImage] = []
         bare = dataclasses.replace(
-            plan, images=np.zeros(0, np.uint8), data=dataclasses.replace(plan.data, images=no_sources)
+            plan,
+            images=np.zeros(0, np.uint8),
+            data=dataclasses.replace(plan.data, images=no_sources),
+            # Options of these may be secrets, and no worker needs them.
+            resolved=dataclasses.replace(plan.resolved, trackers=(), executor=None),
         )
         return cls(bare, Path(file) if file else plan.images, store, score, plan.images if file else None)
 
@@ -219,16 +225,17 @@ def limited_threads(count: int | None) -> Iterator[None]:
         yield
         return
     names = (THREADS, "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(count)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    with _one_environment:
+        before = {name: os.environ.get(name) for name in names}
+        os.environ.update(dict.fromkeys(names, str(count)))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def _serve(connection: Connection, start: Start) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 
 from faceexp.engine.backend import cores
 from faceexp.engine.determinism import repeated
+from faceexp.engine.failures import failed
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, tell_unseeded, without
 from faceexp.engine.worker import Done, Fault, Start, Task, Work, Worker, step_of
 from faceexp.values import Event, EventCallback, TrainedTrial, Trial
@@ -37,64 +38,48 @@ def share(jobs: int) -> int:
     return max(1, cores() // jobs)
 
 
-def train_in_processes(
-    work: Work,
-    groups: Sequence[Sequence[Trial]],
-    on_event: EventCallback,
-    jobs: int,
-    start: Start,
-    minutes: float | None = None,
-    rehearsals: Sequence[Rehearsal] = (),
-) -> Iterator[TrainedTrial]:
-    """Yield each trial as it ends. Groups run side by side, and the trials of a group one after the other.
-
-    Args:
-        work: What every worker needs.
-        groups: The trials of each seed and fold, which share their pretraining.
-        on_event: Is called with every step of progress, in this process.
-        jobs: How many workers there are.
-        start: Returns what does the tasks. Each worker calls it once; it is sent there by its name, so it has to be a
-            function of a module.
-        minutes: How long a trial may take, beside what it shares with other trials; without it, as long as it wants.
-        rehearsals: What to call once before anything trains, in workers that then go on with trials.
-
-    Raises:
-        StoreError: The store cannot be read or written.
-        InputError: The trunk cannot be built, so that there is nothing to train.
-    """
-    # With one worker, libraries use as many threads as they would without workers.
-    pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)
-    try:
-        faults = pool.rehearsed(rehearsals, jobs, on_event)
-        pool.more_follows = False
-        yield from pool.trained(groups, faults, jobs, on_event)
-    finally:
-        pool.close()
-
-
 @contextlib.contextmanager
 def crew(
     work: Work,
     jobs: int,
+    threads: int | None,
     start: Start,
     minutes: float | None,
     on_event: EventCallback,
-    rehearsals: Sequence[Rehearsal] = (),
+    rehearsed: Callable[[Iterable[Trial]], Sequence[Rehearsal]],
+    *,
+    more_follows: bool,
 ) -> Iterator[Callable[[Sequence[Sequence[Trial]]], Iterator[TrainedTrial]]]:
-    """Yield what trains groups of trials; its workers stay for the groups that follow. See :func:`train_in_processes`.
+    """Yield what trains groups of trials, and yields each trial as it ends.
+
+    Groups run side by side, and the trials of a group one after the other.
+
+    Args:
+        work: What every worker needs.
+        jobs: How many workers there are at most.
+        threads: How many threads each has; without it, as many as libraries want.
+        start: Returns what does the tasks. Each worker calls it once; it is sent there by its name, so it has to be a
+            function of a module.
+        minutes: How long a trial may take, beside what it shares with other trials; without it, as long as it wants.
+        on_event: Is called with every step of progress, in this process.
+        rehearsed: Says what to call once before anything trains, in workers that then go on with trials.
+        more_follows: Whether workers stay for further groups.
 
     Raises:
         StoreError: The store cannot be read or written.
-        InputError: The trunk cannot be built; this is raised at the first trials, before any of them.
+        InputError: The trunk cannot be built, so that there is nothing to train; this is raised at the first trials,
+            before any of them.
     """
-    pool = _Pool(work, start, share(jobs) if jobs > 1 else None, minutes)
-    faults: dict[str, str] | None = None
+    pool, faults = Pool(work, start, threads, minutes), None
 
     def trained(groups: Sequence[Sequence[Trial]]) -> Iterator[TrainedTrial]:
         nonlocal faults
-        if faults is None and groups:
-            faults = pool.rehearsed(rehearsals, jobs, on_event)
-        yield from pool.trained(groups, faults or {}, jobs, on_event)
+        at_once = min(jobs, len(groups))
+        if faults is None:
+            pool.more_follows = True
+            faults = pool.rehearsed(rehearsed(itertools.chain.from_iterable(groups)), at_once, on_event)
+        pool.more_follows = more_follows
+        yield from pool.trained(groups, faults, at_once, on_event)
 
     try:
         yield trained
@@ -103,7 +88,7 @@ def crew(
 
 
 @dataclass
-class _Pool:
+class Pool:
     """The workers of a run.
 
     Attributes:
@@ -116,6 +101,7 @@ class _Pool:
         idle: Workers that have nothing to do and wait for what follows.
         more_follows: Whether a worker that has nothing to do is kept.
         free: The workers whose operations need not be deterministic, once there are any.
+        is_closed: Whether no worker may start any more.
     """
 
     work: Work
@@ -126,7 +112,8 @@ class _Pool:
     running: dict[Connection, Worker] = field(default_factory=dict)
     idle: list[Worker] = field(default_factory=list)
     more_follows: bool = True
-    free: _Pool | None = None
+    free: Pool | None = None
+    is_closed: bool = False
 
     def trained(
         self, groups: Sequence[Sequence[Trial]], faults: dict[str, str], jobs: int, on_event: EventCallback
@@ -134,15 +121,15 @@ class _Pool:
         """Yield trials as they end, from ``jobs`` workers at most; those of a row that is at fault are lost."""
         for trial in itertools.chain.from_iterable(groups):
             if trial.label in faults:
-                yield self.lost(trial, faults[trial.label])
+                yield failed(trial, self.work.plan, faults[trial.label])
 
-        def once(pool: _Pool, groups: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
+        def once(pool: Pool, groups: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
             return (done for done in pool.work_off(groups, jobs, on_event) if isinstance(done, TrainedTrial))
 
         def again(refused: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
             if self.free is None:
                 work = dataclasses.replace(self.work, deterministic=False)
-                self.free = _Pool(work, self.start, self.threads, self.minutes)
+                self.free = Pool(work, self.start, self.threads, self.minutes)
             self.free.more_follows = self.more_follows
             return once(self.free, refused)
 
@@ -183,6 +170,8 @@ class _Pool:
 
     def hire(self, group: deque[Task]) -> Worker:
         """Return a new worker for the rest of a group."""
+        if self.is_closed:
+            raise RuntimeError("the workers were ended")
         seconds = None if self.minutes is None else self.minutes * 60
         return Worker(self.work.to_send(), self.start, group, self.threads, seconds)
 
@@ -236,17 +225,13 @@ class _Pool:
             self.proceed(self.hire(worker.group))
         for task in lost:
             if isinstance(task, Trial):
-                yield self.lost(task, reason)
+                yield failed(task, self.work.plan, reason)
             elif worker.is_ready:
                 yield ended(task, self.work.plan, reason)
 
-    def lost(self, trial: Trial, reason: str) -> TrainedTrial:
-        """Return a trial that cannot be trained."""
-        splits = {(split.seed, split.fold): split for split in self.work.plan.splits}
-        return TrainedTrial(trial, splits[trial.seed, trial.fold], "failed", reason)
-
     def close(self) -> None:
         """End all workers."""
+        self.is_closed = True
         if self.free:
             self.free.close()
         with _uninterrupted():

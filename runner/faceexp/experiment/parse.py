@@ -16,7 +16,15 @@ from faceexp.experiment.combined import combination_of, spell_options, usual_nam
 from faceexp.experiment.detect import OWN_TABLE, USUAL, Detect
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.messages import explain, mistakes, short
-from faceexp.experiment.references import SEE_LIST, Reference, plugin_table, sets_of, trackers_of, with_classifier
+from faceexp.experiment.references import (
+    SEE_LIST,
+    Reference,
+    executor_of,
+    plugin_table,
+    sets_of,
+    trackers_of,
+    with_classifier,
+)
 from faceexp.experiment.schema import Experiment, Finetune, LossEntry, ModelRef, PluginRef, Pretrain, PretrainedEntry
 from faceexp.experiment.toml import Document
 
@@ -46,6 +54,7 @@ def parse(document: Document) -> tuple[Experiment | None, list[Problem], list[Re
         data["finetune"] = _with_sampler(document, data["finetune"], ("finetune",), problems, references)
     data.update(sets_of(document, problems, references))
     data.update(trackers_of(document, problems, references))
+    data.update(executor_of(document, problems, references))
     if isinstance(data.get("preprocess"), dict):
         data["preprocess"] = _with_detector(document, data["preprocess"], problems, references)
     if "pretrained" in data:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from faceexp.errors import Problem
 from faceexp.experiment.detect import Detect, inheriting
+from faceexp.experiment.executor import ExecutorRef
 from faceexp.experiment.lines import KeyPath, TomlTable
 from faceexp.experiment.schema import PluginRef
 from faceexp.experiment.toml import Document
@@ -110,3 +111,11 @@ def trackers_of(document: Document, problems: list[Problem], references: list[Re
         for place, table in enumerate(tables)
     ]
     return {"trackers": moved}
+
+
+def executor_of(document: Document, problems: list[Problem], references: list[Reference]) -> TomlTable:
+    """Return the table [executor] with the options of its plugin moved, if the file has one."""
+    table = document.data.get("executor")
+    if not isinstance(table, dict):
+        return {}
+    return {"executor": plugin_table(document, table, ("executor",), ExecutorRef, problems, references, "executor")}

@@ -21,6 +21,7 @@ from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline,
 from faceexp.experiment.detect import Detect, off
 from faceexp.experiment.device import AUTO, Device
 from faceexp.experiment.evaluation import TEMPLATE, Evaluation
+from faceexp.experiment.executor import ExecutorRef
 from faceexp.experiment.optimization import Optimization, Proxies
 from faceexp.experiment.protocol import Protocol
 from faceexp.experiment.published import Published
@@ -224,6 +225,7 @@ class Experiment(Table):
     trackers: Annotated[tuple[PluginRef, ...], Field(strict=False)] = Field(
         (), description="What hears of the trials as they end and records them elsewhere; none of it changes a number."
     )
+    executor: ExecutorRef | None = Field(None, description="Where trials run; by default in processes of this machine.")
     published: Published | None = Field(None, description="Results of others, to be judged beside those of the run.")
     test_sets: Annotated[tuple[SetEntry, ...], Field(strict=False)] = Field(
         (), description="Further faces that every row is measured on; nothing is trained, chosen or tuned on them."
@@ -272,15 +274,14 @@ class Experiment(Table):
 
     @model_validator(mode="after")
     def _losses_need_a_network(self) -> Experiment:
-        lacking = [key for key in ("model", "finetune") if getattr(self, key) is None]
-        if self.losses and lacking:
+        if self.losses and (lacking := [key for key in ("model", "finetune") if getattr(self, key) is None]):
             raise ValueError(f"lacks {' and '.join(f'[{key}]' for key in lacking)}, which every loss needs")
         return self
 
     @model_serializer(mode="wrap")
     def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # As in Protocol: a table that came later and is not given stays out of what a run's folder is named after.
-        later = ("pretrained", "evaluation", "model", "finetune", "test_sets", "search", "trackers")
+        later = ("pretrained", "evaluation", "model", "finetune", "test_sets", "search", "trackers", "executor")
         written = {key: value for key, value in write(self).items() if key not in later or value}
         return written if self.device != AUTO else {key: value for key, value in written.items() if key != "device"}
 
@@ -288,8 +289,7 @@ class Experiment(Table):
     def used_baselines(self) -> tuple[Baseline, ...]:
         """The baselines that have trials: without phase 1 there is no phase-1 embedding, without a trunk neither."""
         baselines = [BASELINES[key] for key in self.baselines]
-        without = () if self.model else (UNTRAINED, PHASE1)
-        without = without if self.pretrain.enabled else (*without, PHASE1)
+        without = () if self.model and self.pretrain.enabled else (PHASE1,) if self.model else (UNTRAINED, PHASE1)
         return tuple(baseline for baseline in baselines if baseline not in without)
 
     @property

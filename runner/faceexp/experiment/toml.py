@@ -129,6 +129,7 @@ def as_table(experiment: Experiment) -> TomlTable:
         data["dataset"],
         *data.get("pretrained", ()),
         *data.get("trackers", ()),
+        data.get("executor", {}),
         data["preprocess"].get("detect", {}),
     ]
     tables += [data["model"]] if "model" in data else []

@@ -66,6 +66,10 @@ class Paths:
             )
             for number, each in enumerate(experiment.trackers)
         )
+        executor = experiment.executor
+        if executor:
+            options = self._options("executor", executor.plugin, executor.options, ("executor",))
+            executor = executor.model_copy(update={"options": options})
         losses = tuple(
             loss.model_copy(
                 update={
@@ -94,6 +98,7 @@ class Paths:
                 "finetune": self._finetune(experiment.finetune, ()) if experiment.finetune else None,
                 "pretrained": pretrained,
                 "trackers": trackers,
+                "executor": executor,
                 "losses": losses,
             }
         )

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem, did_you_mean, printable
 from faceexp.experiment.detect import Detect
+from faceexp.experiment.executor import ExecutorRef
 from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, short
 from faceexp.experiment.references import Reference
 from faceexp.experiment.schema import OF_PART, Experiment, LossEntry, ModelRef, PluginRef
@@ -50,6 +51,7 @@ def path_and_plugin_problems(paths: Paths, references: list[Reference]) -> list[
 _OF_TABLE = {
     "model": ModelRef.model_fields.keys() - PluginRef.model_fields.keys(),
     "detector": Detect.model_fields.keys() - PluginRef.model_fields.keys(),
+    "executor": ExecutorRef.model_fields.keys() - PluginRef.model_fields.keys(),
     "loss": LossEntry.model_fields.keys() - PluginRef.model_fields.keys() - {"index", "distance"} | {"grid"},
 }
 

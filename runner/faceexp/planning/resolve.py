@@ -82,6 +82,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
     )
     if issues:
         raise UnplannableError(list(dict.fromkeys(issues)))
+    executor = experiment.executor
     return Resolved(
         experiment,
         registry.configure("dataset", experiment.dataset.plugin, experiment.dataset.options),
@@ -92,6 +93,7 @@ def resolve(experiment: Experiment, registry: Registry) -> Resolved:
         detector=detector,
         classifiers=classifiers,
         trackers=tuple(registry.configure("tracker", each.plugin, each.options) for each in experiment.trackers),
+        executor=registry.configure("executor", executor.plugin, executor.options) if executor else None,
     )
 
 

@@ -31,6 +31,7 @@ _PLUGINS: dict[KeyPath, str] = {
     ("pretrain", "loss"): "loss",
     ("pretrained", 0): "model",
     ("trackers", 0): "tracker",
+    ("executor",): "executor",
     ("finetune", "sampler"): "sampler",
     ("losses", 0): "loss",
     ("losses", 0, "combine", 0): "loss",

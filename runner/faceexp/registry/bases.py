@@ -5,6 +5,7 @@ from __future__ import annotations
 from faceexp.contract import (
     DatasetPlugin,
     DetectorPlugin,
+    ExecutorPlugin,
     FixedModelPlugin,
     LossPlugin,
     ModelPlugin,
@@ -21,6 +22,7 @@ BASES: dict[str, tuple[type[Plugin], ...]] = {
     "sampler": (SamplerPlugin,),
     "detector": (DetectorPlugin,),
     "tracker": (TrackerPlugin,),
+    "executor": (ExecutorPlugin,),
 }
 
 

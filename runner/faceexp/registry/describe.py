@@ -76,7 +76,7 @@ class PluginDescription:
     """Everything there is to know about one plugin.
 
     Attributes:
-        kind: loss, model, dataset, sampler, detector or tracker.
+        kind: loss, model, dataset, sampler, detector, tracker or executor.
         name: Its name in experiment files.
         summary: The first line of its docstring.
         text: The rest of its docstring.

@@ -22,6 +22,7 @@ from faceexp.contract import (
     BatchSupply,
     DatasetPlugin,
     DetectorPlugin,
+    ExecutorPlugin,
     FixedModelPlugin,
     LossPlugin,
     LossTraits,
@@ -46,7 +47,7 @@ class InstalledPlugin:
     """A plugin as the metadata of its distribution name it; its module is imported by :meth:`load` only.
 
     Attributes:
-        kind: loss, model, dataset, sampler, detector or tracker.
+        kind: loss, model, dataset, sampler, detector, tracker or executor.
         name: Its name in experiment files.
         distribution: The package that brings it.
         version: That package's version.
@@ -326,6 +327,8 @@ def plugin(kind: Literal["sampler"], name: str, /, **options: Any) -> SamplerPlu
 def plugin(kind: Literal["detector"], name: str, /, **options: Any) -> DetectorPlugin: ...  # noqa: ANN401
 @overload
 def plugin(kind: Literal["tracker"], name: str, /, **options: Any) -> TrackerPlugin: ...  # noqa: ANN401
+@overload
+def plugin(kind: Literal["executor"], name: str, /, **options: Any) -> ExecutorPlugin: ...  # noqa: ANN401
 @overload
 def plugin(kind: str, name: str, /, **options: Any) -> Plugin: ...  # noqa: ANN401
 def plugin(kind: str, name: str, /, **options: Any) -> Plugin:

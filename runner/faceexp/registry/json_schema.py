@@ -21,6 +21,7 @@ from faceexp.registry.installed import BrokenPluginError, Registry, discover
 def schema() -> JsonSchema:
     """Return the JSON schema of experiment files, with the options of every installed plugin."""
     # Imported here: it takes a tenth of a second, which the other commands about plugins do without.
+    from faceexp.experiment.executor import ExecutorRef
     from faceexp.experiment.ranges import ALIKE, UNTUNED
     from faceexp.experiment.schema import Experiment, ModelRef, PluginRef, PretrainedEntry
     from faceexp.registry.range_schema import a_choice_or, add_ranges, with_ranges
@@ -70,6 +71,7 @@ def schema() -> JsonSchema:
         "type": "array",
         "items": tracker,
     }
+    whole["properties"]["executor"] = _plugin_schema("executor", registry, ExecutorRef, definitions)
     whole["properties"]["losses"] = {"type": "array", "minItems": 1, "items": _loss_schema(registry, definitions)}
     # What is only measured needs no network that is trained.
     trained = {"required": ["losses", "model", "finetune"]}

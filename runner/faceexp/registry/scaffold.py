@@ -25,7 +25,7 @@ class Package:
     """What tells the package of one plugin from that of another: all else in its pyproject.toml and README is the same.
 
     Attributes:
-        kind: ``"loss"``, ``"model"``, ``"dataset"``, ``"sampler"``, ``"detector"`` or ``"tracker"``.
+        kind: ``"loss"``, ``"model"``, ``"dataset"``, ``"sampler"``, ``"detector"``, ``"tracker"`` or ``"executor"``.
         name: That of the plugin, or what the names of several begin with.
         version: Of the package.
         core: Which faceexp it needs, as :func:`core_requirement` says it.
@@ -79,7 +79,7 @@ def new_plugin(kind: str, name: str, out: Path) -> Path:
     """Write the package of a new plugin into a folder of its name, and return that folder.
 
     Args:
-        kind: ``"loss"``, ``"model"``, ``"dataset"``, ``"sampler"``, ``"detector"`` or ``"tracker"``.
+        kind: ``"loss"``, ``"model"``, ``"dataset"``, ``"sampler"``, ``"detector"``, ``"tracker"`` or ``"executor"``.
         name: As experiment files will name it.
         out: The folder around it.
 

@@ -15,7 +15,7 @@ from faceexp.values import Resolved
 
 def environment(resolved: Resolved, jobs: int = 1) -> EnvironmentRecord:
     """Return the machine, the packages and the plugins that a run uses, and how many processes share the work."""
-    packages = installed_versions()
+    packages, executor = installed_versions(), resolved.experiment.executor
     return EnvironmentRecord(
         python=platform.python_version(),
         platform=platform.platform(),
@@ -23,6 +23,8 @@ def environment(resolved: Resolved, jobs: int = 1) -> EnvironmentRecord:
         cores=os.cpu_count(),
         gpu=gpu_of(resolved.experiment.device),
         jobs=jobs,
+        executor=executor.plugin if executor else "",
+        threads=executor.cpus if executor else None,
         plugins=plugins_of(resolved),
         packages={name: packages[name] for name in sorted(packages, key=str.lower)},
     )

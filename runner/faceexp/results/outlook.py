@@ -6,25 +6,21 @@ is estimated by a rule of thumb; the record says which of the two it was.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import statistics
-from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field
 
-from faceexp.engine.backend import THREADS, versions
 from faceexp.engine.finished import FinishedWork, MissingError
-from faceexp.engine.trials import Engine
-from faceexp.engine.workers import share
+from faceexp.engine.training import finished_work, threads_of
+from faceexp.engine.worker import limited_threads
 from faceexp.evaluation.checkpoints import validation_score
 from faceexp.experiment.baselines import PCA, PIXELS, UNTRAINED
 from faceexp.results.measure import measure
 from faceexp.results.record import Count, Record
 from faceexp.search.prospect import Prospect
 from faceexp.store import Store
-from faceexp.values import Plan, ResolvedLoss, TrainedTrial, Trial, ignore
+from faceexp.values import Plan, ResolvedLoss, TrainedTrial, Trial
 
 # The rule of thumb, in seconds, measured on two cores with the trunk of the default experiment and grey images of
 # 48 x 48 and 96 x 96 pixels, where it is right within a factor of two. A large trunk takes ten times as long and more.
@@ -98,18 +94,18 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
             place of those that will be chosen, unless the search is over.
     """
     done, missing = _Done(), []
-    with _threads_of(jobs):
-        finished, score = FinishedWork(store.root), validation_score(plan.resolved.experiment.evaluation.choose_by)
-        engine = Engine(plan, finished, score, ignore)
-        for trial in plan.trials:
-            try:
-                trained = engine.run(trial)
-                # Raw pixels are never missing. They are finished if they were measured.
-                if trial.baseline == PIXELS:
-                    measure(trained, plan, finished)
-                done.add(trained)
-            except MissingError:
-                missing.append(trial)
+    score = validation_score(plan.resolved.experiment.evaluation.choose_by)
+    finished = finished_work(plan, Store(store.root), score, jobs)
+    for trial in plan.trials:
+        try:
+            trained = finished(trial)
+            # Raw pixels are never missing. They are finished if they were measured.
+            if trial.baseline == PIXELS:
+                with limited_threads(threads_of(plan, jobs)):
+                    measure(trained, plan, FinishedWork(store.root))
+            done.add(trained)
+        except MissingError:
+            missing.append(trial)
     cells = {(trial.seed, trial.fold) for trial in missing if trial.baseline not in (PIXELS, PCA)}
     cells -= done.pretrain.keys()
     of_losses = [(trial, trial.loss) for trial in missing if trial.loss]
@@ -211,21 +207,3 @@ def _trained(plan: Plan, pixels: int) -> float:
 
 def _views(plan: Plan) -> int:
     return plan.resolved.experiment.views
-
-
-@contextlib.contextmanager
-def _threads_of(jobs: int) -> Iterator[None]:
-    """Let keys be those of a run with so many processes: the number of threads of each is part of them."""
-    before = os.environ.get(THREADS)
-    if jobs > 1:
-        os.environ[THREADS] = str(share(jobs))
-        versions.cache_clear()
-    try:
-        yield
-    finally:
-        if jobs > 1:
-            versions.cache_clear()
-            if before is None:
-                del os.environ[THREADS]
-            else:
-                os.environ[THREADS] = before

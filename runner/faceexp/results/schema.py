@@ -339,5 +339,7 @@ class EnvironmentRecord(Record):
     cores: int | None = Field(None, description="The number of processor cores.")
     gpu: str = Field("", description="The GPU that trained; empty where the processor did.")
     jobs: Count = Field(1, description="The number of processes that shared the work.")
+    executor: str = Field("", description="The executor that ran the trials; empty where processes of the machine did.")
+    threads: Count | None = Field(None, description="With an executor: how many threads each trial had.")
     plugins: tuple[InstalledPluginRecord, ...] = Field((), description="The plugins that the run used.")
     packages: Mapping[str, str] = Field(default_factory=dict, description="The version of every installed package.")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from faceexp.engine import trials
+from faceexp.engine import training
 from faceexp.evaluation.checkpoints import validation_score
 from faceexp.planning.looks import further
 from faceexp.results.collect import collect, split_records
@@ -145,7 +145,7 @@ class Course:
         planned = dataclasses.replace(self.plan, trials=chosen)
         score = validation_score(self.plan.resolved.experiment.evaluation.choose_by)
         # Closed in every case: processes must not outlive a run that was interrupted.
-        with contextlib.closing(trials.train(planned, store, score, on_event, jobs)) as all_trained:
+        with contextlib.closing(training.train(planned, store, score, on_event, jobs)) as all_trained:
             for number, trained in enumerate(all_trained, before + 1):
                 record = finish(trained, self.folder, self.plan, store, self.pictures)
                 records.append(record)

@@ -32,7 +32,7 @@ from faceexp.store import link_or_copy, write_text
 from faceexp.values import Plan
 
 # What parts of one run may differ in: how they are called, which of its trials they have, and how long they may take.
-MAY_DIFFER = frozenset({"name", "description", "seeds", "losses", "limits", "trackers", "device"})
+MAY_DIFFER = frozenset({"name", "description", "seeds", "losses", "limits", "trackers", "executor", "device"})
 # The packages whose version decides the numbers.
 DECIDING = ("faceexp", "tensorflow", "keras", "numpy", "scikit-learn")
 # Which trial it is: its row, seed and fold.

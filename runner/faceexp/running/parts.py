@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from faceexp.engine.finished import FinishedWork, MissingError
-from faceexp.engine.trials import Engine
+from faceexp.engine.finished import MissingError
+from faceexp.engine.training import finished_work
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.checkpoints import validation_score
 from faceexp.store import Store
-from faceexp.values import Plan, Trial, ignore
+from faceexp.values import Plan, Trial
 
 SHARD = re.compile(r"(\d{1,6})/(\d{1,6})")
 # What the folder of a run is called in addition that has what is finished so far.
@@ -63,15 +63,20 @@ class Shard:
         return tuple(of_cell[sharing.index(place) :: len(sharing)])
 
 
-def finished_trials(plan: Plan, store: Store) -> tuple[Trial, ...]:
-    """Return the trials of a plan that need no training, since they lie in a store. Nothing is added to it."""
-    finished = FinishedWork(store.root, store.experiment)
+def finished_trials(plan: Plan, store: Store, jobs: int | None = None) -> tuple[Trial, ...]:
+    """Return the trials of a plan that need no training, since they lie in a store. Nothing is added to it.
+
+    Args:
+        plan: The plan.
+        store: The store.
+        jobs: How many processes share the cores where they are trained, which decides how many threads each has.
+    """
     score = validation_score(plan.resolved.experiment.evaluation.choose_by)
-    engine = Engine(plan, finished, score, ignore)
+    finished = finished_work(plan, store, score, jobs)
 
     def is_finished(trial: Trial) -> bool:
         try:
-            engine.run(trial)
+            finished(trial)
         except MissingError:
             return False
         return True

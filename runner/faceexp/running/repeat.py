@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from faceexp.engine import trials
+from faceexp.engine import training
 from faceexp.engine.backend import cores
 from faceexp.engine.worker import limited_threads
 from faceexp.errors import InputError, Problem, did_you_mean
@@ -105,8 +105,8 @@ class Claim:
         with tempfile.TemporaryDirectory(prefix="faceexp-", ignore_cleanup_errors=True) as empty:
             store, threads = Store(Path(empty)), self._other_threads(len(plan.splits))
             # Libraries read once how many threads they may use; so where these are others, another process trains.
-            training = trials.train(alone, store, score, on_event, jobs=1 if threads else None)
-            with limited_threads(threads), contextlib.closing(training) as trained:
+            repeating = training.train(alone, store, score, on_event, jobs=1 if threads else None)
+            with limited_threads(threads), contextlib.closing(repeating) as trained:
                 here = measure(next(trained), alone, store).trial
         metrics = compared(self.trial, here)
         others = [each for each in metrics if each.difference > 0]
@@ -133,6 +133,8 @@ class Claim:
             cells: How many seeds and folds the run has, among which no more processes shared the cores.
         """
         claimed = self.environment
+        if claimed.threads is not None:
+            return None if claimed.threads == cores() else claimed.threads
         # Of the cores that a machine has, a process may be allowed fewer: on the same machine, most likely the same.
         there = cores() if claimed.cores in (None, os.cpu_count()) else claimed.cores
         threads = max(1, there // max(1, min(claimed.jobs, cells)))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from faceexp.engine import pretrain
-from faceexp.engine.trials import train
+from faceexp.engine.training import train
 from faceexp.errors import InputError
 from faceexp.experiment.baselines import PHASE1
 from faceexp.experiment.search import Search

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from faceexp.engine.on_demand import training
+from faceexp.engine.training import training
 from faceexp.errors import InputError
 from faceexp.experiment.search import Search
 from faceexp.planning.adapt import Training, with_batches

@@ -15,6 +15,7 @@ This package needs pytest (``pip install "faceexp[testing]"``); nothing else of 
 
 from faceexp.testing.dataset import DatasetContract
 from faceexp.testing.detector import DetectorContract
+from faceexp.testing.executor import ExecutorContract
 from faceexp.testing.fixed_model import FixedModelContract
 from faceexp.testing.loss import LossContract
 from faceexp.testing.model import ModelContract
@@ -25,6 +26,7 @@ from faceexp.testing.tracker import TrackerContract
 __all__ = [
     "DatasetContract",
     "DetectorContract",
+    "ExecutorContract",
     "FixedModelContract",
     "LossContract",
     "ModelContract",

@@ -65,8 +65,9 @@ class Resolved:
     # The losses that phases 1 have in the place of softmax, by `PluginRef.key`.
     classifiers: Mapping[str, ConfiguredPlugin] = field(default_factory=dict)
     templates: TemplateList | None = None
-    # They change no number, so that they are none of its `plugins`.
+    # These change no number, so that they are none of its `plugins`.
     trackers: tuple[ConfiguredPlugin, ...] = ()
+    executor: ConfiguredPlugin | None = None
 
     @property
     def folds(self) -> int:
@@ -95,7 +96,7 @@ class Resolved:
         """What authors of its plugins should know, although they work, and users of its networks; one sentence each."""
         said = [
             f"{each.installed} {remark}"
-            for each in (*self.plugins, *self.trackers)
+            for each in (*self.plugins, *self.trackers, *filter(None, [self.executor]))
             for remark in each.installed.remarks
         ]
         networks = [*filter(None, [self.model]), *(row.network for row in self.pretrained)]
