@@ -240,7 +240,8 @@ def test_a_whole_run_trains_on_two_devices_in_worker_processes(tmp_path, small_s
     for name, replicas in (("one", 1), ("two", 2), ("again", 2)):
         place = tmp_path / name
         arguments = ["--out", place / "runs", "--store", place / "store", "--jobs", 2, "--json"]
-        sets = ["--set", f"pretrain.replicas={replicas}", "--set", "pretrain.dropout=0.0"]
+        values = (f"replicas={replicas}", "dropout=0.0", "epochs=2", "patience=2")
+        sets = [part for value in values for part in ("--set", f"pretrain.{value}")]
         code, out, err = command("run", file, *arguments, *sets)
         assert code == 0, err
         assert {trial["status"] for trial in json.loads(out)["trials"]} == {"ok"}
