@@ -98,8 +98,8 @@ class Replicas(OneDevice):
         def of_part() -> tuple[Tensor, Gradients, Gradients, Gradients]:
             context = tf.distribute.get_replica_context()
             number = int(tf.get_static_value(context.replica_id_in_sync_group))
-            states = random_states(self._kept) if number else []  # the first device draws as if it were alone
-            seeds = [(state, state + tf.constant([number, 0], state.dtype)) for state in states]
+            # With 0 added, the first device draws as if it were alone.
+            seeds = [(each, each + tf.constant([number, 0], each.dtype)) for each in random_states(self._kept)]
             # All devices see the same variables, so none may set them while another one computes.
             with tf.keras.StatelessScope(seeds) as scope, tf.GradientTape() as tape:
                 embeddings = embed(parts[number])
