@@ -41,6 +41,7 @@ HASHED = {
         "engine/place.py",
         "engine/pretrain.py",
         "engine/rehearsal.py",
+        "engine/replicas.py",
         "engine/sampled.py",
         "engine/schedule.py",
         "engine/shared.py",

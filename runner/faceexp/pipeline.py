@@ -171,7 +171,7 @@ class Study:
         from faceexp.results.asked_rates import with_refusals
 
         with self._mistakes_in_the_data():
-            refuse_absent(self.experiment.device)
+            refuse_absent(self.experiment.device, self.experiment.replicas)
             return with_refusals(prepare(self.resolved, store, on_event), on_event)
 
     def data(self) -> FaceData:

@@ -51,6 +51,10 @@ def test_what_nobody_wrote_fits_ten_people(plan):
     ]
 
 
+def test_replicas_divide_the_batch_that_fits(plan):
+    assert plan(pretrain=Pretrain(replicas=2)).resolved.experiment.pretrain.batch_size == 14
+
+
 def test_what_suits_the_data_stays_as_it_is(plan):
     made = plan(people=40)
     assert made.resolved.experiment.pretrain.batch_size == 64

@@ -179,7 +179,12 @@ BAD = {
     "choices of precisions": (
         [("embedding_dim = 8", 'embedding_dim = 8\nprecision = { choices = ["float32", "mixed_float16"] }')],
         "precision",
-        "precisions differ by how they round, so chance would choose; write one of them",
+        "its values differ by how they round, so chance would choose; write one of them",
+    ),
+    "choices of replicas": (
+        [("[pretrain]\n", "[pretrain]\nreplicas = { choices = [1, 2] }\n")],
+        "replicas",
+        "its values differ by how they round, so chance would choose; write one of them",
     ),
     "seeds of the comparison": (
         [("trials = 2", "trials = 2\nseeds = [7, 1]")],

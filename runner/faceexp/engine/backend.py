@@ -9,7 +9,7 @@ import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -55,22 +55,24 @@ class _Wanted:
 
     device: str = AUTO
     deterministic: bool = True
+    replicas: int = 1
 
 
 _wanted = _Wanted()
 
 
-def begin(device: str, *, deterministic: bool = True) -> None:
+def begin(device: str, *, deterministic: bool = True, replicas: int = 1) -> None:
     """Say what TensorFlow is to do in this process from now on. It is not imported here.
 
     Args:
         device: As ``device`` of an experiment file says.
         deterministic: Whether its operations are deterministic, and those that have no such form raise an error.
+        replicas: On how many devices phase 1 computes at once, at most.
 
     Raises:
-        InputError: TensorFlow already computes on another device.
+        InputError: TensorFlow already computes on another device, or with fewer of them.
     """
-    _wanted.device, _wanted.deterministic = device, deterministic
+    _wanted.device, _wanted.deterministic, _wanted.replicas = device, deterministic, replicas
     if tensorflow.cache_info().currsize:
         _set_up(tensorflow())
 
@@ -118,10 +120,27 @@ def _set_up(tf: TensorFlowModule) -> None:
                 f"device = {_wanted.device!r}: TensorFlow already computes on another device in this process; begin a "
                 "new one, or give run() a number of jobs"
             ) from error
+    if _wanted.replicas > 1 and not visible:
+        _divide_processor(tf)
     if _wanted.deterministic:
         tf.config.experimental.enable_op_determinism()
     else:
         _allow_nondeterminism()
+
+
+def _divide_processor(tf: TensorFlowModule) -> None:
+    """Let TensorFlow see the processor as at least so many devices as there are replicas."""
+    (processor,) = tf.config.list_physical_devices("CPU")
+    if len(tf.config.get_logical_device_configuration(processor) or ()) >= _wanted.replicas:
+        return
+    parts = [tf.config.LogicalDeviceConfiguration() for _ in range(_wanted.replicas)]
+    try:
+        tf.config.set_logical_device_configuration(processor, parts)
+    except RuntimeError as error:
+        raise InputError(
+            f"replicas = {_wanted.replicas}: TensorFlow already computes on fewer devices in this process; begin a new "
+            "one, or give run() a number of jobs"
+        ) from error
 
 
 def _allow_nondeterminism() -> None:
@@ -159,18 +178,29 @@ def gpu_of(device: str) -> str:
     return gpus()[number] if number < len(gpus()) else ""
 
 
-def refuse_absent(device: str) -> None:
-    """Refuse a GPU that this machine does not have.
+def refuse_absent(device: str, replicas: int = 1) -> None:
+    """Refuse GPUs that this machine does not have.
+
+    Args:
+        device: As ``device`` of an experiment file says.
+        replicas: On how many devices phase 1 computes.
 
     Raises:
-        UnplannableError: It has no such GPU, or none that TensorFlow can use.
+        UnplannableError: It has no such GPU, or none that TensorFlow can use; or fewer than there are replicas.
     """
-    number, names = number_of(device), gpus() if number_of(device) is not None else ()
-    if number is None or number < len(names):
-        return
-    there = ", ".join(f"gpu:{place} ({name})" for place, name in enumerate(names))
-    said = f"there is {there}" if names else 'TensorFlow finds no GPU on this machine; "auto" trains on its processor'
-    raise UnplannableError([Issue(("device",), f"there is no {device}: {said}")])
+    number = number_of(device)
+    names = gpus() if number is not None or (replicas > 1 and device == AUTO) else ()
+    there = "there is " + ", ".join(f"gpu:{place} ({name})" for place, name in enumerate(names))
+    key, message = "pretrain.replicas", ""
+    if number is not None and number >= len(names):
+        none = 'TensorFlow finds no GPU on this machine; "auto" trains on its processor'
+        key, message = "device", f"there is no {device}: {there if names else none}"
+    elif number is not None and replicas > 1:
+        message = f'device = "{device}" is one GPU, for one replica; "auto" takes as many as there are replicas'
+    elif names and replicas > len(names):
+        message = f'there are no {replicas} GPUs: {there}; use {len(names)} at most, or device = "cpu"'
+    if message:
+        raise UnplannableError([Issue(tuple(key.split(".")), message)])
 
 
 def set_standard() -> None:
@@ -292,9 +322,13 @@ def reseed(layer: KerasLayer, seed: int) -> None:
         layer: A Keras layer; any other callable has no such state, and nothing happens.
         seed: What the new states are derived from.
     """
-    states = [variable for variable in getattr(layer, "variables", []) if variable.name == "seed_generator_state"]
-    for position, state in enumerate(states):
+    for position, state in enumerate(random_states(getattr(layer, "variables", []))):
         state.assign([derive_seed("random state", seed, position), 0])
+
+
+def random_states(variables: Iterable[Variable]) -> list[Variable]:
+    """Return those of the variables that are states of random numbers of Keras: a seed, and how often it has drawn."""
+    return [variable for variable in variables if variable.name == "seed_generator_state"]
 
 
 def derive_seed(*parts: object) -> int:

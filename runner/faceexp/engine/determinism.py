@@ -9,6 +9,7 @@ without it is marked, in the store and in the results.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import sys
@@ -99,15 +100,16 @@ def in_this_process(
         start: Returns what trains one trial. It is called anew where operations need not be deterministic.
         on_event: See :func:`repeated`.
     """
-    device, train = plan.resolved.experiment.device, start()
-    begin(device)
+    train, replicas = start(), plan.resolved.experiment.replicas
+    begin_here = functools.partial(begin, plan.resolved.experiment.device, replicas=replicas)
+    begin_here()
 
     def again(refused: Groups) -> Iterator[TrainedTrial]:
-        begin(device, deterministic=False)
+        begin_here(deterministic=False)
         try:
             yield from map(start(), itertools.chain.from_iterable(refused))
         finally:
-            begin(device)
+            begin_here()
 
     return lambda groups: repeated(map(train, itertools.chain.from_iterable(groups)), again, on_event)
 

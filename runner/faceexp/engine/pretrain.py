@@ -12,8 +12,9 @@ from faceexp.engine.augment import Augmentation
 from faceexp.engine.backend import Tensor, Variable, derive_seed, reseed, tensorflow
 from faceexp.engine.descent import Descent
 from faceexp.engine.inputs import FLIPPED, PLAIN, Views
-from faceexp.engine.losses import PluginLoss, gradients_of
+from faceexp.engine.losses import PluginLoss
 from faceexp.engine.network import Network, Normalization, Weights
+from faceexp.engine.replicas import OneDevice, Replicas
 from faceexp.engine.sampled import classes_of, loss_of, windows_of
 from faceexp.experiment.optimization import sample_size
 from faceexp.experiment.schema import Augment, Pretrain
@@ -138,17 +139,21 @@ class Classifier:
         self.descent = Descent(settings, trained, network.moments, *of_loss, scaled=scaled)
         self.classes = classes_of(self.loss, self.descent, num_classes)
 
+        computed_by = trained, network.every_variable, self.loss.weights, self.descent
+        devices = Replicas(settings.replicas, *computed_by) if settings.replicas > 1 else OneDevice(*computed_by)
+
+        def embed(inputs: Tensor) -> Tensor:
+            return network.embeddings(network.features(inputs, training=True) if whole else inputs)
+
         def step(inputs: Tensor, labels: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
-            with tf.GradientTape() as tape:
-                features = inputs
-                if whole:
-                    features = network.features(self.augmentation(inputs, mean, deviation), training=True)
-                embeddings = network.embeddings(features)
+            def judge(embeddings: Tensor) -> Tensor:
                 # A loss judges the embedding itself, whose numbers may be negative.
                 hidden = embeddings if plugin else tf.nn.relu(embeddings)
-                loss = self.loss(labels, self.dropout(hidden, training=True))
-            known = [*network.every_variable, *self.loss.weights]
-            self.descent.apply(gradients_of(tape, loss, self.descent.trained, known, self.descent.scale))
+                return self.loss(labels, self.dropout(hidden, training=True))
+
+            changed = self.augmentation(inputs, mean, deviation) if whole else inputs
+            loss, gradients = devices.gradients(changed, embed, judge)
+            self.descent.apply(gradients)
             return loss
 
         self.step = step

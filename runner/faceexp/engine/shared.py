@@ -24,6 +24,7 @@ from faceexp.engine.existing import ExistingNetworks
 from faceexp.engine.features import seconds_of, write_features
 from faceexp.engine.inputs import PLAIN, Views, views_of
 from faceexp.engine.network import Network, Normalization, Weights, initial_weights, load_weights, save_weights
+from faceexp.engine.replicas import check_divides
 from faceexp.engine.steps import Kept
 from faceexp.experiment.baselines import PHASE1
 from faceexp.experiment.schema import Pretrain
@@ -176,6 +177,9 @@ class PretrainedStages:
         """The network. There is only one, so whoever uses it sets its weights first."""
         network = Network(*self._network_arguments, precision=self.plan.resolved.experiment.trunk.precision)
         network.check()
+        experiment = self.plan.resolved.experiment
+        if experiment.replicas > 1 and experiment.pretrain.trainable != "head":
+            check_divides(network)
         return network
 
     @functools.cached_property

@@ -48,7 +48,8 @@ from faceexp.values import (
 
 def alone(work: Work, on_event: EventCallback) -> Run:
     """Return what does the tasks of a worker."""
-    begin(work.plan.resolved.experiment.device, deterministic=work.deterministic)
+    experiment = work.plan.resolved.experiment
+    begin(experiment.device, deterministic=work.deterministic, replicas=experiment.replicas)
     engine = Engine(work.whole(), work.store, work.score, on_event, interruption=AskedToEndError)
     return lambda task: engine.run(task) if isinstance(task, Trial) else engine.rehearse(task)
 

@@ -215,6 +215,10 @@ def _expand(
         return
     table = with_classifier(document, table, path, problems, references)
     pretrain = _override_table(document, data, table, path, "pretrain", Pretrain, problems)
+    shared = data.get("pretrain", {})
+    if pretrain and "replicas" in table.get("pretrain", {}) and pretrain.replicas != shared.get("replicas", 1):
+        message = "is the same for every loss; write it in [pretrain]"
+        problems.append(document.problem((*path, "pretrain", "replicas"), message))
     finetune = _override_finetune(document, data, table, path, problems, references)
     combination = combination_of(document, table, path, problems, references) if is_sum else None
     options = {key: value for key, value in table.items() if key not in RESERVED and not is_sum}

@@ -27,9 +27,9 @@ TABLES = (*SHARED, "losses")
 PHASE1 = ("model", "pretrain")
 MARKS = frozenset({"low", "high", "choices"})
 # Keys that are no settings to be tuned, by the table in which they stand.
-UNTUNED = {"model": ("precision",)}
+UNTUNED = {"model": ("precision",), "pretrain": ("replicas",)}
 # What every loss has to be given alike, so that none has a better chance than another, by the table in which it stands.
-ALIKE = {"finetune": ("steps", "validate_every"), "pretrain": ("epochs",)}
+ALIKE = {"finetune": ("steps", "validate_every"), "pretrain": ("epochs", "replicas")}
 # Keys of a loss that are no values of it.
 NAMES = RESERVED - {"pretrain", "finetune", "combine"}
 # How deep the keys of tables inside the table of a loss are, counted from the whole file.
@@ -113,7 +113,8 @@ def _out_of_place(document: Document, path: KeyPath) -> str:
     if path[0] not in TABLES:
         return f"cannot be searched for: [{path[0]}] is the same for every loss; write one value"
     if path[-1] in UNTUNED.get(str(path[0]), ()):
-        return "cannot be searched for: precisions differ by how they round, so chance would choose; write one of them"
+        reason = "its values differ by how they round, so chance would choose"
+        return f"cannot be searched for: {reason}; write one of them"
     if path[0] != "losses":
         is_alike = path[0] == "finetune" and path[-1] in ALIKE["finetune"]
         return f"cannot be searched for: every loss gets the same {path[-1]}; write one number" if is_alike else ""

@@ -15,7 +15,7 @@ from pydantic import (
 
 from faceexp.contract import Distance
 from faceexp.contract.plugin import LARGEST_NUMBER
-from faceexp.experiment import table
+from faceexp.experiment import pretraining, table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
 from faceexp.experiment.detect import Detect, off
@@ -29,8 +29,9 @@ from faceexp.experiment.search import Search
 from faceexp.experiment.sets import SetEntry
 from faceexp.experiment.table import Options, Table, unique
 
-# Tables of other modules name plugins as well; this is where most look for how they do it.
+# Tables of other modules name plugins as well; this is where most look for how they do it, and for phase 1.
 PluginRef = table.PluginRef
+Pretrain = pretraining.Pretrain
 # What the layers of a network compute in: the names that Keras has for its policies.
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 FLOAT32: Precision = "float32"
@@ -100,43 +101,6 @@ class ModelRef(table.PluginRef):
     def _without_what_older_files_lack(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # As in Protocol: a key that came later and says nothing new stays out of what a run's folder is named after.
         return {key: value for key, value in write(self).items() if (key, value) != ("precision", FLOAT32)}
-
-
-class Pretrain(Optimization):
-    """Phase 1: classification of the training people; it runs once per seed and fold."""
-
-    later: ClassVar[tuple[str, ...]] = (*Optimization.later, "trainable", "loss")
-
-    enabled: bool = Field(
-        True,
-        description="False starts phase 2 without it: from random weights, or from a trunk's own. It is false by "
-        "itself for a network that is only run, such as an ONNX file.",
-    )
-    trainable: Literal["head", "all"] | None = Field(
-        None,
-        description="Only the dense embedding layer and the classifier, or all weights. Without it, all weights are "
-        "trained of a trunk that starts from random ones, and a trunk with trained weights is left as it is.",
-    )
-    loss: PluginRef | None = Field(
-        None,
-        description="The loss that classifies, by its name or as a table with its options; it has to have weights of "
-        "its own, such as proxies. Without it, softmax behind a dense layer does.",
-    )
-    epochs: int = Field(15, ge=1, description="Passes over the training part.")
-    batch_size: int = Field(64, ge=1, description="Images per step.")
-    dropout: float = Field(
-        0.2, ge=0, lt=1, description="Share of the embedding that dropout sets to 0 before the classifier."
-    )
-    patience: int | None = Field(
-        None,
-        ge=1,
-        description="Stop after so many epochs without a better validation score of the embedding, and keep the best "
-        "epoch's weights; without it, all epochs are trained and the last weights kept.",
-    )
-
-    def steps_until(self, epoch: int, images: int) -> int:
-        """Return after which step an epoch ends, counted from 1, if the training part has so many images."""
-        return max(1, round(epoch * images / self.batch_size))
 
 
 class Finetune(Optimization):
@@ -327,6 +291,12 @@ class Experiment(Table):
         baselines = [BASELINES[key] for key in self.baselines]
         without = () if self.model and self.pretrain.enabled else (PHASE1,) if self.model else (UNTRAINED, PHASE1)
         return tuple(baseline for baseline in baselines if baseline not in without)
+
+    @property
+    def replicas(self) -> int:
+        """On how many devices phase 1 computes, for every loss; 1 where none has a phase 1."""
+        tables = (self.pretrain, *(row.pretrain for row in self.losses))
+        return self.pretrain.replicas if any(table.enabled for table in tables) else 1
 
     @property
     def trunk(self) -> ModelRef:

@@ -110,7 +110,8 @@ def with_batches(resolved: Resolved, training: Training) -> Resolved:
 def _with_batch_size(pretrain: Pretrain, training: Training) -> Pretrain:
     if "batch_size" in pretrain.model_fields_set or pretrain.batch_size <= training.images:
         return pretrain
-    return pretrain.model_copy(update={"batch_size": training.batch_size})
+    evenly = training.batch_size - training.batch_size % pretrain.replicas
+    return pretrain.model_copy(update={"batch_size": max(evenly, pretrain.replicas)})
 
 
 def _with_sampler(finetune: Finetune, options: dict[str, Any]) -> Finetune:

@@ -22,7 +22,7 @@ def schema() -> JsonSchema:
     """Return the JSON schema of experiment files, with the options of every installed plugin."""
     # Imported here: it takes a tenth of a second, which the other commands about plugins do without.
     from faceexp.experiment.executor import ExecutorRef
-    from faceexp.experiment.ranges import ALIKE
+    from faceexp.experiment.ranges import ALIKE, UNTUNED
     from faceexp.experiment.schema import Experiment, ModelRef, PluginRef, PretrainedEntry
     from faceexp.registry.range_schema import a_choice_or, add_ranges, with_ranges
 
@@ -61,7 +61,7 @@ def schema() -> JsonSchema:
     definitions["classifier"] = _classifier_schema(registry, definitions["Pretrain"]["properties"]["loss"])
     definitions["Pretrain"]["properties"]["loss"] = {"$ref": "#/$defs/classifier"}
     tables_of_training = {"sampler", "optimizer", "schedule", "proxies", "loss"}
-    definitions["Pretrain"] = with_ranges(definitions["Pretrain"], tables_of_training)
+    definitions["Pretrain"] = with_ranges(definitions["Pretrain"], {*tables_of_training, *UNTUNED["pretrain"]})
     definitions["Finetune"] = with_ranges(definitions["Finetune"], {*tables_of_training, *ALIKE["finetune"]})
     row = _plugin_schema("model", registry, PretrainedEntry, definitions, "pretrained")
     whole["properties"]["pretrained"] = {"type": "array", "items": row}
