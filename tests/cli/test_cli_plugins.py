@@ -11,16 +11,18 @@ import pytest
 def test_plugins_are_listed_by_kind(faceexp):
     code, out, err = faceexp("list-plugins")
     assert (code, err) == (0, "")
-    places = [out.index(f"{kind} plugins") for kind in ("loss", "model", "dataset", "sampler", "detector", "tracker")]
+    kinds = "loss", "model", "dataset", "sampler", "detector", "tracker", "executor"
+    places = [out.index(f"{kind} plugins") for kind in kinds]
     assert places == sorted(places)
     losses, samplers = out[places[0] : places[1]], out[places[3] : places[4]]
-    detectors, trackers = out[places[4] : places[5]], out[places[5] :]
+    detectors, trackers, executors = out[places[4] : places[5]], out[places[5] : places[6]], out[places[6] :]
     assert "contrastive" in losses
     assert "Contrastive loss" in losses
     assert "0.1.0" in losses
     assert "balanced" in samplers
     assert "haar" in detectors
     assert "tensorboard" in trackers
+    assert "local" in executors
 
 
 def test_a_broken_plugin_is_listed_with_its_reason(faceexp, install):

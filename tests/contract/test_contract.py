@@ -197,4 +197,5 @@ def test_the_groups_are_those_that_plugin_authors_write_into_their_metadata():
         "sampler": "faceexp.samplers",
         "detector": "faceexp.detectors",
         "tracker": "faceexp.trackers",
+        "executor": "faceexp.executors",
     }

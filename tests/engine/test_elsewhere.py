@@ -23,7 +23,7 @@ from faceexp.errors import InputError, Problem
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.executor import ExecutorRef
 from faceexp.store import Store, StoreError
-from faceexp.values import Note, Noted, Trial
+from faceexp.values import Event, Note, Noted, TrainedTrial, Trial
 
 Tasks = tuple[Any, ...]
 # What is done with a job in the place of its call, by the number of the job: it may raise an error.
@@ -97,8 +97,8 @@ def elsewhere(plan, tmp_path, chosen, monkeypatch):
         monkeypatch.setattr(Made, "open", open_it)
         experiment = plan.resolved.experiment.model_copy(update={"executor": ExecutorRef(plugin="made", **settings)})
         resolved = dataclasses.replace(plan.resolved, executor=chosen("made", Made()), experiment=experiment)
-        sent, heard = dataclasses.replace(plan, resolved=resolved), []
-        done = {}
+        sent, heard = dataclasses.replace(plan, resolved=resolved), list[Event]()
+        done: dict[str, TrainedTrial] = {}
         for each in train(sent, Store(tmp_path / "store", "an-experiment"), ValidationAuc(), heard.append, None):
             assert each.trial.id not in done, "a trial came twice"
             done[each.trial.id] = each
@@ -170,7 +170,7 @@ def test_a_job_has_time_for_each_of_its_trials(elsewhere):
 
 def test_a_lost_place_costs_only_time(plan, elsewhere, tmp_path):
     """Every job but those of rehearsals is lost once, and its trials run again, each in a job of its own."""
-    lost = set()
+    lost = set[str]()
 
     def losing(sent, tasks, number):
         if isinstance(tasks[0], Trial) and not {task.id for task in tasks} <= lost:

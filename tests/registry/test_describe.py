@@ -84,7 +84,7 @@ def experiment(**tables):
 
 def test_the_listing_names_every_plugin_by_kind(made):
     by_kind = describe.listing()
-    assert list(by_kind) == ["loss", "model", "dataset", "sampler", "detector", "tracker"]
+    assert list(by_kind) == ["loss", "model", "dataset", "sampler", "detector", "tracker", "executor"]
     expected = {"name": "made", "distribution": "outside-described", "version": "0.3", "module": "outside_described"}
     expected["summary"] = "Made loss: a number, for tests."
     assert describe.ListedPlugin(**expected) in by_kind["loss"]

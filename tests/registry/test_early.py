@@ -15,6 +15,7 @@ import faceexp
 from faceexp.contract import GROUPS, RESERVED, RESERVED_OF_KIND, BatchNeeds, LossTraits
 from faceexp.errors import InputError
 from faceexp.experiment.detect import Detect
+from faceexp.experiment.executor import ExecutorRef
 from faceexp.experiment.schema import ModelRef, PluginRef, PretrainedEntry
 from faceexp.registry.describe import describe
 from faceexp.registry.installed import BrokenPluginError, discover
@@ -186,6 +187,7 @@ def test_the_keys_of_its_table_are_no_names_for_options(install, kind, spelled):
         "sampler": PluginRef,
         "detector": Detect,
         "tracker": PluginRef,
+        "executor": ExecutorRef,
     }
     keys = set(tables[kind].model_fields) - {"options"} if kind in tables else set(RESERVED)
     # A model is also named in [[pretrained]] tables.
