@@ -16,7 +16,7 @@ import faceexp
 from faceexp import pipeline
 from faceexp.contract import TrackedEnd, TrackedPoint, TrackedRun, TrackedTrial
 from faceexp.errors import InputError
-from faceexp.experiment.schema import LossPart
+from faceexp.experiment.loss_part import LossPart
 from faceexp.registry.installed import InstalledPlugin, Registry, discover
 from faceexp.results.events import TrialEnded
 from faceexp.results.folder import RunFolder

@@ -79,6 +79,7 @@ class Runs(Tracker):
             models: Whether models are copied.
         """
         self._client, self._experiment, self._whole, self._models = client, experiment, whole, models
+        self._runs: dict[str, str] = {}
         self._is_ended = False
 
     def trial_ended(self, trial: TrackedTrial) -> None:
@@ -89,6 +90,7 @@ class Runs(Tracker):
         tags = {f"faceexp.{name}": value for name, value in told.items() if value}
         tags["mlflow.parentRunId"] = self._whole
         run = self._client.create_run(self._experiment, run_name=trial.id, tags=tags).info.run_id
+        self._runs[trial.id] = run
         settings = {"label": trial.label, "seed": trial.seed, "fold": trial.fold, **trial.settings}
         for some in _in_parts(settings.items(), MOST_SETTINGS):
             self._client.log_batch(run, params=[Param(_name(key), str(value)[:MAX_VALUE]) for key, value in some])
@@ -99,7 +101,9 @@ class Runs(Tracker):
         self._client.set_terminated(run, "FINISHED" if trial.status == "ok" else "FAILED")
 
     def run_ended(self, end: TrackedEnd) -> None:
-        """Record the report and what was found, which MLflow shows as the description of the run."""
+        """Record the models that were kept, the report, and what was found, which MLflow shows as a description."""
+        for trial, model in end.models.items() if self._models else ():
+            self._client.log_artifacts(self._runs[trial], str(model), "model")
         self._client.set_tag(self._whole, "mlflow.note.content", end.finding)
         self._client.log_artifact(self._whole, str(end.report))
         self._client.set_terminated(self._whole, "FINISHED")

@@ -62,7 +62,8 @@ class TrackedTrial:
         metrics: What was measured on test images, by the names of the metrics; only what is defined is there.
         curve: The training curve of phase 2; empty where nothing was trained.
         best_step: The step of phase 2 whose weights are kept.
-        model: The folder of its model, absolute; nothing where it has none.
+        model: The folder of its model, absolute; nothing where it has none, or where the run decides later whether it
+            keeps that.
     """
 
     id: str
@@ -87,11 +88,13 @@ class TrackedEnd:
         folder: The folder of the run, absolute.
         report: Its page, ``report.html``.
         finding: What was found, in words.
+        models: By the id of their trials, the folders of the models that the run has kept and no trial has told of.
     """
 
     folder: Path
     report: Path
     finding: str
+    models: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Tracker(ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from faceexp.contract import Setting, TrackedEnd, TrackedPoint, TrackedRun, TrackedTrial
 from faceexp.report.headline import headline
@@ -23,13 +23,14 @@ def begun(plan: Plan, folder: RunFolder) -> TrackedRun:
     return TrackedRun(experiment.name, folder.root.absolute(), experiment.model_dump(mode="json"), rows)
 
 
-def ended(trial: TrialRecord, settings: Settings, folder: RunFolder) -> TrackedTrial:
+def ended(trial: TrialRecord, settings: Settings, folder: RunFolder, *, keeps_all: bool = True) -> TrackedTrial:
     """Return what is told of a trial that has ended.
 
     Args:
         trial: Its record.
         settings: Those of each row of the run.
         folder: That of the run.
+        keeps_all: Whether its model stays; otherwise one that is better may take its place.
     """
     measured = [*trial.metrics.items()]
     measured += [(f"{name}/{key}", value) for name, of_set in trial.sets.items() for key, value in of_set.items()]
@@ -46,14 +47,22 @@ def ended(trial: TrialRecord, settings: Settings, folder: RunFolder) -> TrackedT
         metrics={key: float(value) for key, value in measured if value is not None},
         curve=tuple(TrackedPoint(point.step, point.loss, point.validation) for point in trial.curve),
         best_step=trial.best_step,
-        model=model.root.absolute() if model.record.is_file() else None,
+        model=model.root.absolute() if keeps_all and model.record.is_file() else None,
     )
 
 
-def finished(run: Run, folder: RunFolder) -> TrackedEnd:
-    """Return what is told of a run that has ended."""
+def finished(run: Run, folder: RunFolder, told: Collection[str]) -> TrackedEnd:
+    """Return what is told of a run that has ended.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        told: The ids of the trials that told of their model when they ended.
+    """
+    models = [(trial.id, folder.model(trial.id)) for trial in run.trials if trial.id not in told]
     finding = " ".join(answer.text for answer in headline(run.shown.results))
-    return TrackedEnd(folder.root.absolute(), folder.page.absolute(), finding)
+    kept = {trial: model.root.absolute() for trial, model in models if model.record.is_file()}
+    return TrackedEnd(folder.root.absolute(), folder.page.absolute(), finding, kept)
 
 
 def settings_of_rows(plan: Plan) -> Settings:

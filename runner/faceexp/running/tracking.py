@@ -153,26 +153,32 @@ class Tracking:
         settings: The settings of each row.
         recorders: One for each tracker.
         forward: Is called with every event, and with what a tracker could not do.
+        keeps_all: Whether the run keeps every model.
         told: The trackers of which was told already that they do not record everything.
+        with_model: The ids of the trials that told of their model.
     """
 
     folder: RunFolder
     settings: tracked.Settings
     recorders: tuple[Recorder, ...]
     forward: EventCallback
+    keeps_all: bool = True
     told: set[Recorder] = field(default_factory=set)
+    with_model: set[str] = field(default_factory=set)
 
     def on_event(self, event: Event) -> None:
         """Take an event of the run."""
         self.forward(event)
         if isinstance(event, TrialEnded) and self.recorders:
-            self._hear(message("trial", tracked.ended(event.trial, self.settings, self.folder)))
+            ended = tracked.ended(event.trial, self.settings, self.folder, keeps_all=self.keeps_all)
+            self.with_model |= {ended.id} if ended.model else set()
+            self._hear(message("trial", ended))
         self.warn()
 
     def run_ended(self, run: Run) -> None:
         """Take the end of the run."""
         if self.recorders:
-            self._hear(message("end", tracked.finished(run, self.folder)))
+            self._hear(message("end", tracked.finished(run, self.folder, self.with_model)))
 
     def finish(self, patience: float) -> None:
         """Wait for all trackers, but no longer than some seconds together, and end them."""
@@ -203,7 +209,8 @@ def tracking(plan: Plan, folder: RunFolder, on_event: EventCallback) -> Iterator
     """Tell the trackers of an experiment that its run begins; at the end, wait for them a little, and end them."""
     run = tracked.begun(plan, folder)
     recorders = tuple(Recorder(plugin, run) for plugin in plan.resolved.trackers)
-    begun = Tracking(folder, tracked.settings_of_rows(plan) if recorders else {}, recorders, on_event)
+    settings = tracked.settings_of_rows(plan) if recorders else {}
+    begun = Tracking(folder, settings, recorders, on_event, plan.resolved.experiment.keep.models == "all")
     patience = PATIENCE_AFTER_FAILURE_SECONDS
     try:
         yield begun

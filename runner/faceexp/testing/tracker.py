@@ -96,7 +96,8 @@ def made_trials(run: TrackedRun) -> tuple[TrackedTrial, ...]:
 
 def made_end(run: TrackedRun) -> TrackedEnd:
     """Return the end of the run."""
-    return TrackedEnd(run.folder, run.folder / "report.html", "made helps: AUC 0.875 instead of 0.625.")
+    models = {"weights-s0-f0": run.folder / "models" / "made-margin-0.5-s0-f0"}
+    return TrackedEnd(run.folder, run.folder / "report.html", "made helps: AUC 0.875 instead of 0.625.", models)
 
 
 def record(plugin: TrackerPlugin, run: TrackedRun, trials: Iterable[TrackedTrial], *, ends: bool = True) -> None:

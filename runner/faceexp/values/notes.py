@@ -39,6 +39,7 @@ NoteKind = Literal[
     "code",
     "refused",
     "tracker",
+    "networks",
 ]
 
 
