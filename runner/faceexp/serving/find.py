@@ -203,10 +203,8 @@ def _best(models: Scored, every: Mapping[str, Scored]) -> tuple[ModelFolder, str
         one = f"its {len(models)} models are one network, of which nothing was trained"
         return first, f"{one}; the thresholds of seed {seed} and fold {fold} are taken, other trials have others"
     if len(folders) == 1 < len(models):
-        return (
-            first,
-            f"of its {len(models)} models, the run kept that of seed {seed} and fold {fold}, best on validation",
-        )
+        one = f"that of seed {seed} and fold {fold}, the best on validation"
+        return first, f"of its {len(models)} models, the run kept {one}"
     # Of equals, as where there is a single loss, the first seed and fold.
     seed, fold = max(sorted(folders), key=above_others)
     equals = sum(above_others(cell) == above_others((seed, fold)) for cell in folders)
