@@ -14,7 +14,7 @@ from faceexp.results.kept import kept
 from faceexp.running.parts import Shard
 from faceexp.serving.find import choose
 from faceexp.store import Store
-from faceexp.values import Noted
+from faceexp.values import Event, Noted
 
 FOLDS = 'kind = "open_set"\nfolds = 2'
 
@@ -89,13 +89,14 @@ def test_the_best_of_each_row_is_kept_and_the_store_keeps_no_more(load, everythi
 
 
 def test_what_was_not_kept_is_trained_again_when_it_is_asked_for(load, everything, face_folder, tmp_path):
-    store, heard = tmp_path / "store", []
+    store = tmp_path / "store"
+    heard: list[Event] = []
     run = load("none").run(tmp_path / "runs", store=store)
     assert (models(run), networks(store)) == (set(), set())
     for meant in (str(run.folder), f"{run.folder}:npairs", str(run.folder / "models" / "npairs-s0-f0")):
         with pytest.raises(InputError, match=r'the run kept no models, as keep.models = "none" asks; set it to "best"'):
             choose(meant)
-    assert run.model_to_use() is None
+    assert run.model_to_use() == ""
 
     study = load("best")
     outlook = study.outlook(Store(store), 1)
@@ -133,7 +134,7 @@ def test_an_interrupted_run_ends_with_the_same_models(load, everything, tmp_path
     place = (tmp_path / "runs", tmp_path / "store")
     with pytest.raises(StoppedError):
         load().run(place[0], store=place[1], on_event=stop)
-    heard = []
+    heard: list[Event] = []
     run = load().run(place[0], store=place[1], on_event=heard.append)
     assert models(run) == kept("best", everything.trials)
     assert not [event for event in heard if isinstance(event, Noted) and event.note.kind == "networks"]
