@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -108,6 +109,14 @@ def test_what_was_not_kept_is_trained_again_when_it_is_asked_for(load, everythin
     (dropped, *_) = sorted(models(everything) - models(best))
     with pytest.raises(InputError, match=r'only the model of each row .* keep.models = "best" asks; set it to "all"'):
         choose(str(best.folder / "models" / dropped))
+    # What somebody has put beside a model stays, and is no model.
+    beside = best.folder / "models" / dropped / "own_threshold.json"
+    beside.parent.mkdir()
+    beside.touch()
+    with pytest.raises(InputError, match=r'keep.models = "best" asks; set it to "all"'):
+        choose(str(best.folder / "models" / dropped))
+    assert choose(str(best.folder))[0].root.name in kept("best", everything.trials)
+    shutil.rmtree(beside.parent)
 
     assert load("all").outlook(Store(store), 1).finished == len(everything.trials) - 6
     whole = load("all").run(tmp_path / "runs", store=store)

@@ -146,7 +146,7 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
     of_losses += at_defaults
     if missing or trainings:
         seconds += START + TRIAL * (len(missing) + len(at_defaults))
-        size += RECORDS * (len(missing) + len(at_defaults))
+        size += RECORDS * (len(missing) - len(again) + len(at_defaults))
     if cells:
         measured = statistics.mean(done.pretrain.values()) if done.pretrain else None
         seconds += len(cells) * (_shared_seconds(plan, pixels) if measured is None else measured)
@@ -156,7 +156,8 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
         labels = {trial.label for trial, _ in of_losses}
         seconds += COMPILE * len(labels)
         seconds += sum(_seconds(loss, plan, pixels, step) for _, loss in of_losses)
-        size += len(of_losses) * (statistics.mean(done.sizes) if done.sizes else _embeddings(plan))
+        # Of what is trained again, all but the network is there.
+        size += (len(of_losses) - len(again)) * (statistics.mean(done.sizes) if done.sizes else _embeddings(plan))
         size += _new_networks(models, [trial for trial, _ in of_losses], done) * _size_of_network(done, plan, pixels)
         if search and trainings:
             of_one = statistics.mean(_seconds(loss, plan, pixels, step) for _, loss in of_losses)

@@ -54,6 +54,7 @@ def choose(path: str) -> tuple[ModelFolder, str]:
     run = RunFolder(folder)
     if not run.models():
         _refuse_dropped(run, path, lambda _: True)
+        _refuse_dropped_trial(path)
     if not run.has_models:
         raise InputError(Problem(f"holds no model; {MODELS}", path))
     every = _models(run)
@@ -136,8 +137,10 @@ def _models(run: RunFolder) -> dict[str, Scored]:
         labels = {name: trial.label for name, trial in trials.items()}
         for name in trials:
             model = run.model(name)
-            # Otherwise, another model would answer without a word. One that was removed as a whole is no mistake.
-            if model.root.is_dir() and not model.record.is_file():
+            # Otherwise, another model would answer without a word. One that was removed as a whole is no mistake, nor
+            # is one that was not kept, beside which somebody has put a file.
+            lost = model.root.is_dir() and not model.record.is_file()
+            if lost and name in kept(run.keeps, trials.values()):
                 message = "is lost; run the experiment again, which trains nothing anew, or name another model"
                 raise InputError(Problem(message, str(model.record)))
     models: dict[str, Scored] = {}
@@ -161,10 +164,19 @@ def _missing(path: str, labelled: Sequence[tuple[RunFolder, str]]) -> InputError
         run, label = labelled[0]
         _refuse_dropped(run, path, lambda trial: trial.label == label)
         return InputError(Problem(f"the run has no loss {label!r}; {did_you_mean(label, _models(run))}", path))
+    _refuse_dropped_trial(path)
+    return InputError(Problem(f"no such folder; {near(Path(path)) or MODELS}", path))
+
+
+def _refuse_dropped_trial(path: str) -> None:
+    """Refuse a folder in the models of a run that the file of the run does not keep.
+
+    Raises:
+        InputError: See :func:`_refuse_dropped`.
+    """
     folder = Path(path).absolute()
     if folder.parent.name == "models":
         _refuse_dropped(RunFolder(folder.parent.parent), path, lambda trial: trial.id == folder.name)
-    return InputError(Problem(f"no such folder; {near(Path(path)) or MODELS}", path))
 
 
 def _refuse_dropped(run: RunFolder, path: str, is_meant: Callable[[TrialRecord], bool]) -> None:
