@@ -148,6 +148,7 @@ TRIAL_KEYS = {
     "rates_of_sets",
     "fold_accuracies",
     "auc_without",
+    "validation_auc",
     "threshold",
     "distance",
     "budget",

@@ -35,6 +35,7 @@ HASHED = {
         "engine/losses.py",
         "engine/network.py",
         "engine/network_file.py",
+        "engine/networks.py",
         "engine/on_demand.py",
         "engine/opened.py",
         "engine/optimizer.py",

@@ -44,7 +44,7 @@ def merge(
     folder = RunFolder(whole.folder)
     wanted, trained = kept(folder.keeps, whole.trials), {trial.id for trial in whole.trials if trial.kind == "loss"}
     if lost := sum(not folder.model(trial).has_network for trial in wanted & trained):
-        say(f"the models of {lost:,} trials are in none of these runs", "yellow")
+        say(f"models to keep that are in none of these runs: {lost:,}", "yellow")
     say(f"results in {whole.folder}")
     if whole.failed:
         raise typer.Exit(1)

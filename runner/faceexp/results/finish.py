@@ -35,9 +35,7 @@ def finish(
 ) -> TrialRecord:
     """Measure a trial, and write its file, its model if that is kept, and the pictures that are not written yet."""
     measured = measure(trained, plan, store)
-    trial = measured.trial
-    if has_model(trial):
-        trial = trial.model_copy(update={"validation_auc": _validation_auc(trained, plan)})
+    trial = _with_validation_auc(measured.trial, trained, plan)
     write_text(folder.trial(trial.id), to_json(trial))
     for image in set(measured.pictures) - pictures:
         write_bytes(folder.picture(image), _png(plan.images[image]))
@@ -58,9 +56,8 @@ def finish(
 
 def finish_again(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) -> None:
     """Write the model of a trial that was trained once more for the sake of its network."""
-    trial = measure(trained, plan, store).trial
+    trial = _with_validation_auc(measure(trained, plan, store).trial, trained, plan)
     if has_model(trial):
-        trial = trial.model_copy(update={"validation_auc": _validation_auc(trained, plan)})
         _write_model(trained, trial, folder, plan, store)
 
 
@@ -121,6 +118,12 @@ def tell_models(folder: RunFolder, trials: Sequence[TrialRecord], verdict: Verdi
             beats_guessing=claim.verdict == "better",
         )
         write_text(model.record, to_json(model.read().model_copy(update={"measured": measured})))
+
+
+def _with_validation_auc(trial: TrialFile, trained: TrainedTrial, plan: Plan) -> TrialFile:
+    """Return a trial with the score by which models are chosen, if it has one."""
+    score = _validation_auc(trained, plan) if has_model(trial) else None
+    return trial.model_copy(update={"validation_auc": score})
 
 
 def _validation_auc(trained: TrainedTrial, plan: Plan) -> float | None:
