@@ -42,8 +42,9 @@ def finish(
     pictures.update(measured.pictures)
     if trial.status != "ok":
         forget_model(folder, trial.id)
-    if has_model(trial):
-        held = Held(trained.trial, trial.alone(), trained.key)
+    record = trial.alone()
+    if has_model(record):
+        held = Held(trained.trial, record, trained.key)
         dropped = models.add(held)
         if dropped is not held:
             held.lacks_network = not _write_model(trained, trial, folder, plan, store)
@@ -51,7 +52,7 @@ def finish(
             forget_model(folder, dropped.record.id)
             if dropped.key and not models.only_reads:
                 forget_network(store, dropped.key)
-    return trial.alone()
+    return record
 
 
 def finish_again(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) -> None:
