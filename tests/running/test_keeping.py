@@ -126,8 +126,11 @@ def test_what_was_not_kept_is_trained_again_when_it_is_asked_for(load, everythin
 
     # The same run keeps less again: nothing is trained, and the disk is free.
     less = load("best").run(tmp_path / "runs", store=store)
-    assert (models(less), trained_anew(less)) == (models(best), set())
+    assert (models(less), trained_anew(less)) == (kept("best", everything.trials), set())
     assert networks(store) == linked(less)
+    none = load("none").run(tmp_path / "runs", store=store)
+    assert not (none.folder / "models").exists()
+    assert networks(store) == set()
 
 
 class StoppedError(BaseException):
