@@ -102,8 +102,9 @@ class Runs(Tracker):
 
     def run_ended(self, end: TrackedEnd) -> None:
         """Record the models that were kept, the report, and what was found, which MLflow shows as a description."""
-        for trial, model in end.models.items() if self._models else ():
-            self._client.log_artifacts(self._runs[trial], str(model), "model")
+        for trial, run in self._runs.items() if self._models else ():
+            if model := end.models.get(trial):
+                self._client.log_artifacts(run, str(model), "model")
         self._client.set_tag(self._whole, "mlflow.note.content", end.finding)
         self._client.log_artifact(self._whole, str(end.report))
         self._client.set_terminated(self._whole, "FINISHED")
