@@ -88,7 +88,7 @@ def weights_of(trained):
 
     if trained.folder is None:
         return []
-    return keras.saving.load_model(trained.folder / "model.keras", safe_mode=True).get_weights()
+    return keras.saving.load_model(trained.network, safe_mode=True).get_weights()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -58,6 +58,9 @@ plugin = "balanced"
 classes_per_batch = 4
 images_per_class = 2
 
+[keep]
+models = "all"
+
 [[losses]]
 plugin = "contrastive"
 margin = 3.0
@@ -145,6 +148,7 @@ TRIAL_KEYS = {
     "rates_of_sets",
     "fold_accuracies",
     "auc_without",
+    "validation_auc",
     "threshold",
     "distance",
     "budget",
@@ -777,7 +781,7 @@ def test_a_mistake_of_the_data_without_a_place_is_that_of_the_table(study, monke
 
 def test_the_hash_is_that_of_the_experiment_without_its_limits(study):
     """How long a trial may take changes no number, so it is the same run; so does a question that nobody has changed."""
-    assert study.spec_hash == digest(study.experiment.model_dump(mode="json", exclude={"limits", "verdict"}))
+    assert study.spec_hash == digest(study.experiment.model_dump(mode="json", exclude={"limits", "keep", "verdict"}))
     assert "index" not in json.dumps(study.experiment.model_dump(mode="json"))
 
 

@@ -36,6 +36,7 @@ HASHED = {
         "engine/losses.py",
         "engine/network.py",
         "engine/network_file.py",
+        "engine/networks.py",
         "engine/opened.py",
         "engine/optimizer.py",
         "engine/place.py",

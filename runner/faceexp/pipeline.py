@@ -153,10 +153,11 @@ class Study:
     def spec_hash(self) -> str:
         """The digest of the experiment with every default filled in, but for what changes no trial.
 
-        That is the limits, trackers and executor, and what is asked where it is what every file asks: so runs of
-        before, whose files could not say it, keep their folders.
+        That is the limits, which models are kept, trackers and executor, and what is asked where it is what every file
+        asks: so runs of before, whose files could not say it, keep their folders.
         """
-        left_out = {"limits", "trackers", "executor", *(["verdict"] if self.experiment.asks_as_usual else [])}
+        usual = {"verdict"} if self.experiment.asks_as_usual else set()
+        left_out = {"limits", "keep", "trackers", "executor", *usual}
         asked = self.experiment.model_dump(mode="json", exclude=left_out)
         return digest(asked | {"ranges": ranges_as_text(self.candidates.written)} if self.candidates else asked)
 
@@ -263,7 +264,7 @@ class Study:
         if self.candidates:
             write_text(folder.spec, asked_of(self.candidates))
             plan, searched = self._tuned_plan(plan, self.candidates, store, on_event, jobs)
-        course = Course(plan, self.spec_hash, folder, searched)
+        course = Course(plan, self.spec_hash, folder, searched, only_reads=collect)
         forget_other_data(folder, [split.key for split in course.parts])
         self._write_what_is_planned(folder, plan, jobs or 1)
         chosen = shard.trials(plan) if shard else finished_trials(plan, store, jobs) if collect else plan.trials

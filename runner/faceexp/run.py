@@ -90,11 +90,14 @@ class Run:
         return replace(self, results=on_set(self.results, test_set))
 
     def model_to_use(self) -> str | None:
-        """Return the loss whose model `faceexp verify` takes of this run; ``None`` if none of its models opens."""
+        """Return the loss whose model `faceexp verify` takes of this run.
+
+        It is ``None`` if none of its models opens, and empty if its file asks to keep none.
+        """
         try:
             model = find(str(self.folder))
         except InputError:
-            return None
+            return "" if RunFolder(self.folder).keeps == "none" else None
         return next((trial.label for trial in self.trials if trial.id == model.root.name), None)
 
     def write_page(self, path: Path) -> tuple[Problem, ...]:

@@ -51,7 +51,7 @@ def test_a_run_that_searches(command, places, tmp_path):
     assert "search" not in tuned
 
     # The card of a model with default settings has these, not those that were chosen.
-    (model,) = (folder / "models").glob("contrastive-defaults-s0-*")
+    (model,) = (folder / "models").glob("contrastive-defaults-*")
     assert command("export", model, tmp_path / "exported", "--to", "keras")[0] == 0
     (loss,) = re.findall("- Loss: .*", (tmp_path / "exported" / "MODEL_CARD.md").read_text(encoding="utf-8"))
     margin = Contrastive().margin

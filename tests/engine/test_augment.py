@@ -137,7 +137,7 @@ def model_of(result):
     import keras
 
     tensorflow()
-    return keras.saving.load_model(result.folder / "model.keras", safe_mode=True)
+    return keras.saving.load_model(result.network, safe_mode=True)
 
 
 def weights_of(result):

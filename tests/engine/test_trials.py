@@ -171,7 +171,7 @@ def weights_of(result):
     import keras
 
     tensorflow()
-    model = keras.saving.load_model(result.folder / "model.keras", safe_mode=True)
+    model = keras.saving.load_model(result.network, safe_mode=True)
     return [np.asarray(variable) for variable in model.weights]
 
 
@@ -562,7 +562,7 @@ def test_the_model_file_goes_from_pixels_to_embeddings(results, plan):
     for name in ("contrastive-s0-f0", "pull-all-s1-f0"):
         result = results[name]
         split = plan.splits[result.trial.seed]
-        model = keras.saving.load_model(result.folder / "model.keras", safe_mode=True)
+        model = keras.saving.load_model(result.network, safe_mode=True)
         found = model(plan.images[split.test].astype(np.float32)).numpy()
         np.testing.assert_allclose(found, result.embeddings["test"], rtol=1e-4, atol=1e-4)
         assert result.split is split

@@ -60,7 +60,7 @@ def spec(small_spec, face_folder, tmp_path_factory) -> Callable[..., Path]:
     """Write the tiny experiment with replacements: ``spec(("seeds = [0, 1]", "seeds = [0]"))`` is its path."""
 
     def write(*replacements: tuple[str, str]) -> Path:
-        text = small_spec("hardening", face_folder, "npairs", "supcon")
+        text = small_spec("hardening", face_folder, "npairs", "supcon") + '[keep]\nmodels = "all"\n'
         for old, new in replacements:
             assert text.count(old) == 1
             text = text.replace(old, new)

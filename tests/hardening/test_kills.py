@@ -15,7 +15,7 @@ MOMENTS = {
     "phase 1 has ended": "store/pretrain/[0-9a-f]*",
     "features are computed": "store/features/.*",
     "phase 2 trains": "store/finetune/.*",
-    "a network is written": "store/finetune/.*/model.keras",
+    "a network is written": "store/network/.*/model.keras",
     "an artefact is sealed": "store/finetune/.*/manifest.json",
     "a trial is measured": "store/evaluation/.*",
     "a file of the run is written": "runs/*/trials/.unfinished-*",

@@ -226,6 +226,10 @@ def test_who_wants_a_model_now_is_told_which(asked, bold_label, drawn):
     assert "takes other, the best on validation people" in drawn(run_table(alike, 300, chosen="other"), 300)
     text = page(alike, EnvironmentRecord(), {}, {}, "<other>")
     assert "<code>faceexp verify RUN PHOTO PHOTO</code> takes &lt;other&gt;, the best on validation people" in text
+    assert (
+        to_use(alike, "").text
+        == "To use a model, run this again with `--set keep.models=best`: its file asks to keep none."
+    )
     # A table for a paper has no use for it.
     assert "faceexp verify" not in formats.markdown(alike) + formats.latex(alike)
 

@@ -24,6 +24,7 @@ from faceexp.results.folder import (
     run_of,
     runs_in,
 )
+from faceexp.results.kept import kept
 from faceexp.results.schema import EnvironmentRecord, InstalledPluginRecord
 from faceexp.run import open_runs
 from faceexp.statistics.power import UnanswerableError, from_run
@@ -134,7 +135,7 @@ def test_the_paths_are_those_that_a_run_writes(small_run):
     run = RunFolder(small_run.folder)
     assert all(file.is_file() for file in (run.results, run.page, run.spec, run.environment))
     assert all(run.trial(trial.id).is_file() for trial in small_run.trials)
-    trained = [trial.id for trial in small_run.trials if trial.kind == "loss" and trial.status == "ok"]
+    trained = kept("best", small_run.trials)
     assert [model.root.name for model in run.models()] == sorted(trained)
     assert {name.split("-")[0] for name in trained} == {"contrastive", "npairs"}
     assert all(run.model(name).network("keras").is_file() for name in trained)

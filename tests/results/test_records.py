@@ -32,7 +32,7 @@ def test_every_file_of_a_run_is_read_and_written_as_the_same_json(small_run):
     files: list[tuple[Path, type[Record]]] = [(run.results, RunRecord), (run.environment, EnvironmentRecord)]
     files += [(run.trial(trial.id), TrialFile) for trial in small_run.trials]
     files += [(model.record, ModelRecord) for model in run.models()]
-    assert len(files) == 2 + 8 + 4
+    assert len(files) == 2 + 8 + 2
     for file, record in files:
         assert to_json(record.model_validate(read(file))) == file.read_text(encoding="utf-8"), file
 

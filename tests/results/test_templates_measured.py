@@ -20,6 +20,7 @@ from faceexp.experiment.schema import Preprocess
 from faceexp.results.collect import _set_record, _split_record
 from faceexp.results.finish import finish
 from faceexp.results.folder import RunFolder
+from faceexp.results.kept import KeptModels
 from faceexp.results.measure import measure
 from faceexp.store import Store
 from faceexp.values import Plan, TrainedTrial, Trial
@@ -182,7 +183,7 @@ def test_the_threshold_of_a_model_is_that_of_single_photos(tmp_path):
     folder = RunFolder(tmp_path / "run")
     plan = plan_of(PEOPLE, Templates("t", TEMPLATE, QUALITY), PEOPLE % 2)
     made = dataclasses.replace(trial_of(SPLIT, embeddings(SPLIT)), trial=Trial("x", "x", "loss", 0, 0))
-    record = finish(made, folder, plan, Store(tmp_path / "store"), set())
+    record = finish(made, folder, plan, Store(tmp_path / "store"), set(), KeptModels("all"))
     of_photos = measure(made, plan_of(PEOPLE, None, PEOPLE % 2)).trial
     model = json.loads(folder.model("x").record.read_text())
     assert model["threshold"] == of_photos.threshold != record.threshold

@@ -48,6 +48,8 @@ size = [16, 16]
 [protocol]
 kind = "open_set"
 
+[keep]
+models = "all"
 [model]
 plugin = "thin_vgg"
 widths = [4]

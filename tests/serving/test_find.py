@@ -210,3 +210,24 @@ def test_the_models_of_a_network_that_is_only_measured_are_one(run, tmp_path):
         record = tmp_path / "two" / "models" / name / "calibration.json"
         record.write_text(json.dumps(json.loads(record.read_text()) | {"trunk": more["trunk"]}))
     assert choose("two")[1] == "other was the best of 2 embeddings on validation (mean AUC 0.900), which may be luck"
+
+
+def test_a_loss_is_chosen_by_all_of_its_trials_also_those_whose_model_is_not_kept(run, tmp_path):
+    """Seed 1 has easy people: of a the model of that seed was kept, and of b that of the other one."""
+    folder = run("r", {"a-1": ("a", 0.9), "b-0": ("b", 0.6)})
+    scores = {"a-0": 0.5, "a-1": 0.9, "b-0": 0.6, "b-1": 0.95}
+    of_model = {"a-1": {"seed": 1, "fold": 0}, "b-0": {"seed": 0, "fold": 0}}
+    for name, cell in of_model.items():
+        file = folder / "models" / name / "calibration.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | cell))
+    trials = [
+        {"id": name, "label": name[0], "kind": "loss", "seed": int(name[-1]), "fold": 0, "status": "ok"}
+        | {"validation_auc": score}
+        for name, score in scores.items()
+    ]
+    results = {"schema": 1, "name": "r", "trials": trials, "summary": [], "comparisons": []}
+    (tmp_path / "r" / "results.json").write_text(json.dumps(results))
+    model, why = choose("r")
+    assert model.root.name == "b-0"
+    assert "b was the best of 2 losses on validation (mean AUC 0.775)" in why
+    assert why.endswith("of its 2 models, the run kept that of seed 0 and fold 0, the best on validation")

@@ -42,6 +42,8 @@ size = [16, 16]
 [protocol]
 kind = "open_set"
 test_fraction = 0.4
+[keep]
+models = "all"
 [model]
 plugin = "thin_vgg"
 widths = [4]

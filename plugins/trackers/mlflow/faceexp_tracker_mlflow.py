@@ -87,6 +87,7 @@ class Runs(Tracker):
             models: Whether models are copied.
         """
         self._client, self._experiment, self._whole, self._models = client, experiment, whole, models
+        self._trials: dict[str, tuple[str, TrackedTrial]] = {}
         self._is_ended = False
 
     def trial_ended(self, trial: TrackedTrial) -> None:
@@ -97,6 +98,7 @@ class Runs(Tracker):
         tags = {f"faceexp.{name}": value for name, value in told.items() if value}
         tags["mlflow.parentRunId"] = self._whole
         run = self._client.create_run(self._experiment, run_name=trial.id, tags=tags).info.run_id
+        self._trials[trial.id] = run, trial
         settings = {"label": trial.label, "seed": trial.seed, "fold": trial.fold, **trial.settings}
         for some in _in_parts(settings.items(), MOST_SETTINGS):
             self._client.log_batch(run, params=[Param(_name(key), str(value)[:MAX_VALUE]) for key, value in some])
@@ -128,7 +130,10 @@ class Runs(Tracker):
             self._client.finalize_logged_model(logged.model_id, status)
 
     def run_ended(self, end: TrackedEnd) -> None:
-        """Record the report and what was found, which MLflow shows as the description of the run."""
+        """Record the models that were kept, the report, and what was found, which MLflow shows as a description."""
+        for name, (run, trial) in self._trials.items() if self._models else ():
+            if model := end.models.get(name):
+                self._log_model(run, trial, model)
         self._client.set_tag(self._whole, "mlflow.note.content", end.finding)
         self._client.log_artifact(self._whole, str(end.report))
         self._client.set_terminated(self._whole, "FINISHED")

@@ -28,6 +28,7 @@ def merge(
     from faceexp import pipeline
     from faceexp.report.terminal.run import run_table
     from faceexp.results.folder import RunFolder
+    from faceexp.results.kept import kept
     from faceexp.values import ignore
 
     if len(folders) < 2:
@@ -40,9 +41,10 @@ def merge(
     show(run_table(shown.results, output_console().width, chosen=shown.model_to_use()), whole.results, as_json=as_json)
     if missing:
         say(f"{missing:,} trials of the whole are in none of these runs", "yellow")
-    model_of, trained = RunFolder(whole.folder).model, [trial for trial in whole.trials if trial.kind == "loss"]
-    if lost := sum(trial.status == "ok" and not model_of(trial.id).has_network for trial in trained):
-        say(f"the models of {lost:,} trials are in none of these runs", "yellow")
+    folder = RunFolder(whole.folder)
+    wanted, trained = kept(folder.keeps, whole.trials), {trial.id for trial in whole.trials if trial.kind == "loss"}
+    if lost := sum(not folder.model(trial).has_network for trial in wanted & trained):
+        say(f"models to keep that are in none of these runs: {lost:,}", "yellow")
     say(f"results in {whole.folder}")
     if whole.failed:
         raise typer.Exit(1)

@@ -81,7 +81,7 @@ class TrackedTrial:
         metrics: What was measured on test images, by the names of the metrics; only what is defined is there.
         curve: The training curve of phase 2; empty where nothing was trained.
         best_step: The step of phase 2 whose weights are kept.
-        model: Its model; nothing where it has none.
+        model: Its model; nothing where it has none, or where the run decides later whether it keeps that.
         faces: A ``.npz`` file of its test images, absolute: ``embeddings`` float32 (n, D), ``identities`` str (n,) and,
             where photos are asked for, ``photos`` uint8 (n, h, w, C), which are small. It is there only while the
             trial is recorded. Of many images, those of the first people are in it. Nothing where the tracker does not
@@ -112,11 +112,13 @@ class TrackedEnd:
         folder: The folder of the run, absolute.
         report: Its page, ``report.html``.
         finding: What was found, in words.
+        models: By the id of their trials, the models that the run has kept and no trial has told of.
     """
 
     folder: Path
     report: Path
     finding: str
+    models: Mapping[str, TrackedModel] = field(default_factory=dict)
 
 
 class Tracker(ABC):

@@ -24,6 +24,7 @@ from faceexp.engine.determinism import is_marked, mark, refusal
 from faceexp.engine.failures import check_finite, explained, finite
 from faceexp.engine.finetune import CHUNK, Finetuner, FinetuneRecord, needs_images, step_key
 from faceexp.engine.inputs import PLAIN, TrainingInputs, Views, resident
+from faceexp.engine.networks import TRAINED, keep_network, network_of
 from faceexp.engine.pretrain import DivergedError
 from faceexp.engine.rehearsal import Rehearsal, Rehearsed, perform
 from faceexp.engine.shared import Pretrained, PretrainedStages, training_labels
@@ -34,7 +35,6 @@ from faceexp.registry.guard import undisturbed
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Artefact, Store, StoreError, digest
 from faceexp.values import (
-    NETWORK_FILE,
     Budget,
     Event,
     EventCallback,
@@ -151,10 +151,11 @@ class Engine:
         }
         if not self.plan.is_search:
             inputs |= {"test": digest(split.test.tolist()), "parts": [self._parts, self.plan.sets_key]}
+        key = digest(inputs)
         artefact = self.store.get(
-            "searched" if self.plan.is_search else "finetune",
+            "searched" if self.plan.is_search else TRAINED,
             inputs,
-            lambda folder: self._finetune(folder, trial, resolved, split, pretrained, features),
+            lambda folder: self._finetune(folder, key, trial, resolved, split, pretrained, features),
         )
         reused += ["finetune"] if artefact.reused else []
         record = FinetuneRecord.from_json((artefact.path / "outcome.json").read_text(encoding="utf-8"))
@@ -172,6 +173,7 @@ class Engine:
             best_step=record.best_step,
             curve=record.curve,
             folder=artefact.path,
+            network=network_of(self.store, artefact.key),
             seconds={**seconds, "finetune": record.seconds},
             reused=tuple(reused),
             key=artefact.key,
@@ -191,6 +193,7 @@ class Engine:
     def _finetune(
         self,
         folder: Path,
+        key_of_trial: str,
         trial: Trial,
         resolved: ResolvedLoss,
         split: Split,
@@ -200,7 +203,7 @@ class Engine:
         """Fine-tune, and write everything that is kept of it into a folder of the store."""
         began = time.perf_counter()
         try:
-            record = self._finetuned(folder, trial, resolved, split, pretrained, features)
+            record = self._finetuned(folder, key_of_trial, trial, resolved, split, pretrained, features)
         except DivergedError as error:
             # Training is deterministic, so what diverged once would diverge again: the store keeps that, too.
             record = FinetuneRecord("diverged", str(error))
@@ -211,6 +214,7 @@ class Engine:
     def _finetuned(
         self,
         folder: Path,
+        key_of_trial: str,
         trial: Trial,
         resolved: ResolvedLoss,
         split: Split,
@@ -265,8 +269,8 @@ class Engine:
             rows = self.plan.rows(split, part)
             embeddings = network.embed_views(every[: experiment.evaluation.views], rows, normalization)
             np.save(folder / f"{part}.npy", embeddings, allow_pickle=False)
-        if not self.plan.is_search:
-            network.save(folder / NETWORK_FILE, outcome.weights, normalization)
+        if not self.plan.is_search and experiment.keep.models != "none":
+            keep_network(self.store, key_of_trial, lambda file: network.save(file, outcome.weights, normalization))
         return FinetuneRecord(
             "ok",
             best_step=outcome.best_step,

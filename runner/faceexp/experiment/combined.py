@@ -9,9 +9,10 @@ from pydantic import Field, ValidationError
 from faceexp.contract import RESERVED, Distance
 from faceexp.errors import Problem, did_you_mean
 from faceexp.experiment.lines import KeyPath, TomlTable
+from faceexp.experiment.loss_part import OF_PART, LossPart
 from faceexp.experiment.messages import explain, mistakes
 from faceexp.experiment.references import Reference, plugin_table
-from faceexp.experiment.schema import OF_PART, LossPart, PluginRef
+from faceexp.experiment.schema import PluginRef
 from faceexp.experiment.table import Table
 from faceexp.experiment.toml import Document
 

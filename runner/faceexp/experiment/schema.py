@@ -14,7 +14,6 @@ from pydantic import (
 )
 
 from faceexp.contract import Distance
-from faceexp.contract.plugin import LARGEST_NUMBER
 from faceexp.experiment import pretraining, table
 from faceexp.experiment.asked import USUAL_OF_LISTS, Asked, Limits
 from faceexp.experiment.baselines import BASELINES, PHASE1, UNTRAINED, Baseline, BaselineKey
@@ -22,6 +21,8 @@ from faceexp.experiment.detect import Detect, off
 from faceexp.experiment.device import AUTO, Device
 from faceexp.experiment.evaluation import TEMPLATE, Evaluation
 from faceexp.experiment.executor import ExecutorRef
+from faceexp.experiment.keep import Keep
+from faceexp.experiment.loss_part import LossPart
 from faceexp.experiment.optimization import Optimization, Proxies
 from faceexp.experiment.protocol import Protocol
 from faceexp.experiment.published import Published
@@ -124,25 +125,6 @@ class Finetune(Optimization):
         return self
 
 
-# Keys of a part of a sum that are no options of its plugin. An option that is called like one of them is in `options`.
-OF_PART = frozenset({"plugin", "weight", "options"})
-
-
-class LossPart(table.PluginRef):
-    """One of the losses of a weighted sum."""
-
-    weight: float = Field(
-        1.0, gt=0, le=LARGEST_NUMBER, description="What the value of this loss is multiplied by before it is added."
-    )
-
-    @property
-    def as_written(self) -> dict[str, Any]:
-        """The part as a file has it."""
-        apart = {key: value for key, value in self.options.items() if key in OF_PART}
-        beside = {key: value for key, value in self.options.items() if key not in OF_PART}
-        return {"plugin": self.plugin, "weight": self.weight, **beside, **({"options": apart} if apart else {})}
-
-
 class LossEntry(Table):
     """One row of the comparison: a loss or a weighted sum of several, with options, and how it is trained."""
 
@@ -222,6 +204,7 @@ class Experiment(Table):
     evaluation: Evaluation = Evaluation()
     verdict: Asked = Asked()
     limits: Limits = Limits()
+    keep: Keep = Keep()
     trackers: Annotated[tuple[PluginRef, ...], Field(strict=False)] = Field(
         (), description="What hears of the trials as they end and records them elsewhere; none of it changes a number."
     )

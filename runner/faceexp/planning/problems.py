@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from faceexp.errors import InputError, Problem, did_you_mean, printable
 from faceexp.experiment.detect import Detect
 from faceexp.experiment.executor import ExecutorRef
+from faceexp.experiment.loss_part import OF_PART
 from faceexp.experiment.messages import MAX_SENTENCE, backslash_hint, cut, explain, mistakes, short
 from faceexp.experiment.references import Reference
-from faceexp.experiment.schema import OF_PART, Experiment, LossEntry, ModelRef, PluginRef
+from faceexp.experiment.schema import Experiment, LossEntry, ModelRef, PluginRef
 from faceexp.experiment.toml import Document, spell
 from faceexp.planning.issues import UnplannableError
 from faceexp.planning.paths import Paths

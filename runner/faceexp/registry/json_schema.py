@@ -259,7 +259,8 @@ def _sum_schema(keys: dict[str, list[str]], definitions: JsonSchema) -> JsonSche
         definitions: Takes the table of each loss in a part.
     """
     from faceexp.experiment.combined import MAX_PARTS
-    from faceexp.experiment.schema import OF_PART, LossEntry, LossPart
+    from faceexp.experiment.loss_part import OF_PART, LossPart
+    from faceexp.experiment.schema import LossEntry
     from faceexp.registry.range_schema import a_range_or
 
     of_part, of_row = LossPart.model_json_schema()["properties"], LossEntry.model_json_schema()["properties"]

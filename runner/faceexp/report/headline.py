@@ -320,12 +320,15 @@ def to_use(run: RunRecord, chosen: str | None = None) -> Answer | None:
 
     Args:
         run: What the run found.
-        chosen: The loss whose model `faceexp verify` takes of this run; ``None`` if that is not known here.
+        chosen: The loss whose model `faceexp verify` takes of this run; ``None`` if that is not known here, and empty
+            if the run was asked to keep no models.
     """
     verdict = judged(run)
     losses = [row.label for row in rows_of(run) if row.kind != "baseline" and row.ok]
     if verdict is None or not losses or none_beats_guessing(verdict):
         return None
+    if chosen == "":
+        return Answer("", "To use a model, run this again with `--set keep.models=best`: its file asks to keep none.")
     if len(losses) == 1:
         takes = f"the one of {losses[0]}"
     else:

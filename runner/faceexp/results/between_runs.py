@@ -18,6 +18,9 @@ from faceexp.results.schema import ComparisonRecord, RunRecord, SummaryRecord, T
 from faceexp.statistics.comparisons import compare
 from faceexp.values import Kind
 
+# What a file says that changes no number, and that files of older versions do not say.
+WITHOUT_EFFECT = ("keep.",)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -133,7 +136,7 @@ def differences(specs: Sequence[TomlTable]) -> Iterator[Difference]:
 def _differing(tables: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
     for key in dict.fromkeys(key for each in tables for key in each):
         values = tuple(each.get(key) for each in tables)
-        if any(value != values[0] for value in values):
+        if any(value != values[0] for value in values) and not key.startswith(WITHOUT_EFFECT):
             yield Difference(key, values)
 
 

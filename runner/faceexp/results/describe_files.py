@@ -47,7 +47,7 @@ CONTENTS: Mapping[str, str] = {
     "environment.json": "the machine, the packages and the plugins that the run was made with",
     "trials/<id>.json": "one trial with its curves, its histograms and its hardest pairs",
     "pictures/<number>.png": "the images of the hardest pairs, as the networks see them",
-    "models/<id>/model.keras": "the trained network of a trial",
+    "models/<id>/model.keras": "the trained network of a trial whose model is kept",
     "models/<id>/calibration.json": "how that network is used: preprocessing, distance and thresholds",
     "models/<id>/seen_photos.bin": "digests of the photos that the model saw in its training, by which `verify` knows "
     "them again: of each file of the training and validation part the first eight bytes of its SHA-256, sorted, "

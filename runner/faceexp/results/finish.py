@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -13,56 +14,93 @@ from PIL import Image
 from faceexp.arrays import ByteArray
 from faceexp.contract import FixedModelPlugin, ModelPlugin
 from faceexp.data.seen_photos import count_of, packed, sha256
+from faceexp.engine.networks import forget_network
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json
 from faceexp.results.judge import GUESSED_AUC
+from faceexp.results.kept import Held, KeptModels, has_model
 from faceexp.results.measure import measure
 from faceexp.results.model_schema import MeasuredRecord, ModelRecord, SeenPhotosRecord, UsedPluginRecord
-from faceexp.results.schema import TrialRecord
+from faceexp.results.schema import TrialFile, TrialRecord
 from faceexp.results.tidy import forget_model
 from faceexp.results.verdict import VerdictRecord
-from faceexp.store import Store, link_or_copy, write_bytes, write_text
-from faceexp.values import NETWORK_FILE, Plan, TrainedTrial
+from faceexp.store import Store, StoreError, link_or_copy, write_bytes, write_text
+from faceexp.values import Plan, TrainedTrial
 
 
-def finish(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, pictures: set[int]) -> TrialRecord:
-    """Measure a trial, and write its file, its model with the threshold, and the pictures that are not written yet."""
+def finish(
+    trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store, pictures: set[int], models: KeptModels
+) -> TrialRecord:
+    """Measure a trial, and write its file, its model if that is kept, and the pictures that are not written yet."""
     measured = measure(trained, plan, store)
-    trial = measured.trial
+    trial = _with_validation_auc(measured.trial, trained, plan)
     write_text(folder.trial(trial.id), to_json(trial))
     for image in set(measured.pictures) - pictures:
         write_bytes(folder.picture(image), _png(plan.images[image]))
     pictures.update(measured.pictures)
     if trial.status != "ok":
         forget_model(folder, trial.id)
-    if trial.kind != "baseline" and trial.status == "ok":
-        model = folder.model(trial.id)
-        seen = _seen_photos(trained, plan)
-        if seen is not None:
-            write_bytes(model.seen_photos, seen)
-        if trained.folder:
-            link_or_copy(trained.folder / NETWORK_FILE, model.network("keras"))
-        # Whoever uses a model compares single photos, so its thresholds are for these and not for templates.
-        photos = measure(trained, dataclasses.replace(plan, templates=None), store).trial if plan.templates else trial
-        description = ModelRecord(
-            label=trial.label,
-            seed=trial.seed,
-            fold=trial.fold,
-            distance=trained.distance,
-            threshold=photos.threshold,
-            criterion="best balanced accuracy on the validation part",
-            calibration=photos.calibration,
-            validation_auc=_validation_auc(trained, plan),
-            preprocess=plan.resolved.experiment.preprocess,
-            flip=plan.resolved.experiment.evaluation.flip,
-            existed=_existed(trained, plan),
-            trunk=_trunk(trained, plan),
-            seen_photos=None if seen is None else SeenPhotosRecord(count=count_of(seen), sha256=sha256(seen)),
-        )
-        write_text(model.record, to_json(description))
-    return trial.alone()
+    record = trial.alone()
+    if has_model(record):
+        held = Held(trained.trial, record, trained.key)
+        dropped = models.add(held)
+        if dropped is not held:
+            held.lacks_network = not _write_model(trained, trial, folder, plan, store)
+        if dropped:
+            forget_model(folder, dropped.record.id)
+            if dropped.key and not models.only_reads:
+                forget_network(store, dropped.key)
+    return record
+
+
+def finish_again(trained: TrainedTrial, folder: RunFolder, plan: Plan, store: Store) -> None:
+    """Write the model of a trial that was trained once more for the sake of its network."""
+    trial = _with_validation_auc(measure(trained, plan, store).trial, trained, plan)
+    if has_model(trial):
+        _write_model(trained, trial, folder, plan, store)
+
+
+def _write_model(trained: TrainedTrial, trial: TrialFile, folder: RunFolder, plan: Plan, store: Store) -> bool:
+    """Write the model of a trial with its threshold, and return whether it is there: it is not without its network."""
+    model = folder.model(trial.id)
+    if trained.folder and not (trained.network and _is_linked(trained.network, model.network("keras"))):
+        forget_model(folder, trial.id)
+        return False
+    seen = _seen_photos(trained, plan)
+    if seen is not None:
+        write_bytes(model.seen_photos, seen)
+    # Whoever uses a model compares single photos, so its thresholds are for these and not for templates.
+    photos = measure(trained, dataclasses.replace(plan, templates=None), store).trial if plan.templates else trial
+    description = ModelRecord(
+        label=trial.label,
+        seed=trial.seed,
+        fold=trial.fold,
+        distance=trained.distance,
+        threshold=photos.threshold,
+        criterion="best balanced accuracy on the validation part",
+        calibration=photos.calibration,
+        validation_auc=trial.validation_auc,
+        preprocess=plan.resolved.experiment.preprocess,
+        flip=plan.resolved.experiment.evaluation.flip,
+        existed=_existed(trained, plan),
+        trunk=_trunk(trained, plan),
+        seen_photos=None if seen is None else SeenPhotosRecord(count=count_of(seen), sha256=sha256(seen)),
+    )
+    write_text(model.record, to_json(description))
+    return True
+
+
+def _is_linked(network: Path, place: Path) -> bool:
+    """Put a network of the store into the run, and return whether it is still there: another run may remove it."""
+    try:
+        link_or_copy(network, place)
+    except StoreError:
+        if network.exists():
+            raise
+        return False
+    return True
 
 
 def tell_models(folder: RunFolder, trials: Sequence[TrialRecord], verdict: VerdictRecord) -> None:
@@ -70,7 +108,8 @@ def tell_models(folder: RunFolder, trials: Sequence[TrialRecord], verdict: Verdi
     claims = {claim.label: claim for claim in verdict.guessing if claim.people is not None}
     for trial in trials:
         claim = claims.get(trial.label)
-        if claim is None or claim.difference is None or trial.kind != "pretrained" or trial.status != "ok":
+        model = folder.model(trial.id)
+        if claim is None or claim.difference is None or trial.kind != "pretrained" or not model.record.is_file():
             continue
         measured = MeasuredRecord(
             trials=claim.trials,
@@ -79,8 +118,13 @@ def tell_models(folder: RunFolder, trials: Sequence[TrialRecord], verdict: Verdi
             interval=claim.interval and (GUESSED_AUC + claim.interval[0], GUESSED_AUC + claim.interval[1]),
             beats_guessing=claim.verdict == "better",
         )
-        model = folder.model(trial.id)
         write_text(model.record, to_json(model.read().model_copy(update={"measured": measured})))
+
+
+def _with_validation_auc(trial: TrialFile, trained: TrainedTrial, plan: Plan) -> TrialFile:
+    """Return a trial with the score by which models are chosen, if it has one."""
+    score = _validation_auc(trained, plan) if has_model(trial) else None
+    return trial.model_copy(update={"validation_auc": score})
 
 
 def _validation_auc(trained: TrainedTrial, plan: Plan) -> float | None:

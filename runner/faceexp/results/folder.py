@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from faceexp.errors import InputError, Problem, near
+from faceexp.experiment import toml
+from faceexp.experiment.keep import Keep, Models
 from faceexp.files import explain_os_error, read_bytes
 from faceexp.results.json_files import (
     MAX_BESIDE_BYTES,
@@ -176,6 +178,15 @@ class RunFolder:
     def has_models(self) -> bool:
         """Whether the run has a folder for models."""
         return (self.root / "models").is_dir()
+
+    @property
+    def keeps(self) -> Models:
+        """Which models its experiment file asks for; all of them in a run of an older version."""
+        try:
+            given = toml.read(self.spec).data.get("keep", {"models": "all"})
+            return Keep.model_validate(given).models
+        except (InputError, ValidationError):
+            return "all"
 
     def models(self) -> list[ModelFolder]:
         """Return the folder of every model that has a description and lies in the run, in the order of their names."""

@@ -7,6 +7,7 @@ is estimated by a rule of thumb; the record says which of the two it was.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -16,6 +17,8 @@ from faceexp.engine.training import finished_work, threads_of
 from faceexp.engine.worker import limited_threads
 from faceexp.evaluation.checkpoints import validation_score
 from faceexp.experiment.baselines import PCA, PIXELS, UNTRAINED
+from faceexp.experiment.keep import Models
+from faceexp.results.kept import Standing
 from faceexp.results.measure import measure
 from faceexp.results.record import Count, Record
 from faceexp.search.prospect import Prospect
@@ -70,6 +73,8 @@ class _Done:
         self.pretrain: dict[tuple[int, int], float] = {}
         self.steps: list[float] = []
         self.sizes: list[int] = []
+        self.networks: dict[str, tuple[Trial, int]] = {}
+        self.standings: dict[str, tuple[Trial, Standing]] = {}
 
     def add(self, trained: TrainedTrial) -> None:
         """Count a trial; what it has embedded is not kept."""
@@ -81,6 +86,24 @@ class _Done:
             self.steps.append(seconds["finetune"] / trial.loss.entry.finetune.steps)
             if trained.folder:
                 self.sizes.append(sum(file.stat().st_size for file in trained.folder.iterdir()))
+                place = Standing.of(trained.curve, trained.best_step, trial.seed, trial.fold)
+                self.standings[trial.id] = trial, place
+            if trained.network:
+                self.networks[trial.id] = trial, trained.network.stat().st_size
+
+    def to_train_again(self, models: Models, unfinished: Collection[str]) -> list[Trial]:
+        """Return the trials whose networks are to be kept, and are not in the store.
+
+        Args:
+            models: Which the experiment file asks for.
+            unfinished: The rows of which trials are missing; nobody knows yet which of theirs will be the best.
+        """
+        rows: dict[str, list[tuple[Standing, Trial]]] = {}
+        for trial, standing in self.standings.values():
+            rows.setdefault(trial.id if models == "all" else trial.label, []).append((standing, trial))
+        best = [max(row, key=lambda each: each[0])[1] for row in rows.values() if models != "none"]
+        waiting = () if models == "all" else unfinished
+        return [trial for trial in best if trial.id not in self.networks and trial.label not in waiting]
 
 
 def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None) -> OutlookRecord:
@@ -106,6 +129,9 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
             done.add(trained)
         except MissingError:
             missing.append(trial)
+    models = plan.resolved.experiment.keep.models
+    again = done.to_train_again(models, {trial.label for trial in missing})
+    missing += again
     cells = {(trial.seed, trial.fold) for trial in missing if trial.baseline not in (PIXELS, PCA)}
     cells -= done.pretrain.keys()
     of_losses = [(trial, trial.loss) for trial in missing if trial.loss]
@@ -117,7 +143,7 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
     of_losses += at_defaults
     if missing or trainings:
         seconds += START + TRIAL * (len(missing) + len(at_defaults))
-        size += RECORDS * (len(missing) + len(at_defaults))
+        size += RECORDS * (len(missing) - len(again) + len(at_defaults))
     if cells:
         measured = statistics.mean(done.pretrain.values()) if done.pretrain else None
         seconds += len(cells) * (_shared_seconds(plan, pixels) if measured is None else measured)
@@ -127,7 +153,9 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
         labels = {trial.label for trial, _ in of_losses}
         seconds += COMPILE * len(labels)
         seconds += sum(_seconds(loss, plan, pixels, step) for _, loss in of_losses)
-        size += len(of_losses) * (statistics.mean(done.sizes) if done.sizes else _trained(plan, pixels))
+        # Of what is trained again, all but the network is there.
+        size += (len(of_losses) - len(again)) * (statistics.mean(done.sizes) if done.sizes else _embeddings(plan))
+        size += _new_networks(models, [trial for trial, _ in of_losses], done) * _size_of_network(done, plan, pixels)
         if search and trainings:
             of_one = statistics.mean(_seconds(loss, plan, pixels, step) for _, loss in of_losses)
             shared = search.phase1.left if search.phase1 else 0
@@ -140,7 +168,7 @@ def outlook(plan: Plan, store: Store, jobs: int, search: Prospect | None = None)
     all_trainings = search.trainings if search else 0
     return OutlookRecord(
         trials=len(plan.trials) + len(at_defaults),
-        finished=len(done.trials),
+        finished=len(done.trials) - len(again),
         rows=len({(trial.loss and trial.loss.entry.setting_of) or trial.label for trial in plan.trials}),
         search_trainings=all_trainings,
         search_finished=all_trainings - trainings,
@@ -199,10 +227,23 @@ def _features(plan: Plan, pixels: int) -> float:
     return FLOAT * trunks * _views(plan) * len(plan.images) * pixels / PIXELS_A_FEATURE
 
 
-def _trained(plan: Plan, pixels: int) -> float:
-    """Return how many bytes a trained trial takes: its network, and the embeddings that are measured."""
+def _new_networks(models: Models, trained: Sequence[Trial], done: _Done) -> int:
+    """Return how many networks trials add that are to be trained: one that takes the place of another adds nothing."""
+    if models == "best":
+        return len({trial.label for trial in trained} - {trial.label for trial, _ in done.networks.values()})
+    return len(trained) if models == "all" else 0
+
+
+def _size_of_network(done: _Done, plan: Plan, pixels: int) -> float:
+    """Return how many bytes the network of a trial takes, measured where there is one."""
+    sizes = [size for _, size in done.networks.values()]
+    return statistics.mean(sizes) if sizes else _network(plan, pixels)
+
+
+def _embeddings(plan: Plan) -> float:
+    """Return how many bytes the embeddings of a trained trial take, which are measured."""
     measured = max(len(split.validation) + len(split.test) for split in plan.splits)
-    return _network(plan, pixels) + FLOAT * measured * plan.resolved.experiment.trunk.embedding_dim
+    return FLOAT * measured * plan.resolved.experiment.trunk.embedding_dim
 
 
 def _views(plan: Plan) -> int:

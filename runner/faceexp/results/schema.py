@@ -100,6 +100,9 @@ class TrialRecord(Record):
     )
     distance: Distance | None = Field(None, description="The distance by which embeddings are compared.")
     best_step: Count = Field(0, description="The step of phase 2 whose weights are kept.")
+    validation_auc: Number = Field(
+        None, description="The area under the ROC curve on validation images, by which `verify` chooses a model."
+    )
     seconds: Mapping[str, float] = Field(
         default_factory=dict,
         description="The time that each stage took when it was computed, even if it was found in the store later.",

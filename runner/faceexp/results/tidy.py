@@ -59,6 +59,7 @@ def forget_model(folder: RunFolder, trial: str) -> None:
     _remove(model.record, model.network("keras"), model.seen_photos)
     with contextlib.suppress(OSError):
         model.root.rmdir()
+        model.root.parent.rmdir()  # where it was the last one
 
 
 def _remove(*files: Path) -> None:

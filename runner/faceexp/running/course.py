@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from faceexp.engine import training
+from faceexp.engine.networks import forget_training
 from faceexp.evaluation.checkpoints import validation_score
 from faceexp.planning.looks import further
 from faceexp.results.collect import collect, split_records
 from faceexp.results.events import Looked, TrialEnded
-from faceexp.results.finish import finish, tell_models
+from faceexp.results.finish import finish, finish_again, tell_models
 from faceexp.results.folder import RunFolder
 from faceexp.results.jsonable import to_json
 from faceexp.results.judge import Sampling, judge, sampling_of
+from faceexp.results.kept import KeptModels, kept
 from faceexp.results.looks import goes_on, looked
 from faceexp.results.schema import SplitRecord, TrialRecord
 from faceexp.results.search_record import SearchRecord, SettingRecord
@@ -27,7 +29,7 @@ from faceexp.results.tidy import keep_only
 from faceexp.results.verdict import LookRecord, VerdictRecord
 from faceexp.run import Run
 from faceexp.store import Store, write_text
-from faceexp.values import Event, EventCallback, Plan, Trial
+from faceexp.values import Event, EventCallback, Note, Noted, Plan, Trial
 
 if TYPE_CHECKING:
     from faceexp.search.tuned import Tuned
@@ -43,7 +45,9 @@ class Course:
         folder: What is written.
         searched: What a search has chosen before.
         pictures: The numbers of the images whose pictures have been written.
+        only_reads: Whether nothing is trained, and nothing removed from the store.
         parts: How the data are cut for each seed and fold.
+        models: Which models are kept so far.
     """
 
     plan: Plan
@@ -51,11 +55,14 @@ class Course:
     folder: RunFolder
     searched: Tuned | None = None
     pictures: set[int] = field(default_factory=set)
+    only_reads: bool = False
     parts: list[SplitRecord] = field(init=False)
+    models: KeptModels = field(init=False)
 
     def __post_init__(self) -> None:
         """Record how the data are cut; further seeds add their splits."""
         self.parts = split_records(self.plan, self.plan.splits)
+        self.models = KeptModels(self.plan.resolved.experiment.keep.models, self.only_reads)
 
     def run(
         self, chosen: tuple[Trial, ...], store: Store, on_event: EventCallback, jobs: int | None, began: float
@@ -91,6 +98,7 @@ class Course:
             self.plan, seeds, losses = more.plan, more.seeds, len(verdict.in_question)
             self.parts += split_records(self.plan, self.plan.splits[len(self.parts) :])
             records += self._trained(more.trials, len(records), store, on_event, jobs)
+        self._train_again(store, on_event, jobs)
         records = self._in_order(records)
         search = record_of_search(self.searched, self.plan, records, sampling, asked) if self.searched else None
         return self._finished(records, sampling, verdict, settings, search)
@@ -123,8 +131,8 @@ class Course:
         if results.verdict:
             tell_models(self.folder, results.trials, results.verdict)
         write_text(self.folder.results, to_json(results))
-        well = [trial.id for trial in results.trials if trial.status == "ok" and trial.kind != "baseline"]
-        keep_only(self.folder, [record.id for record in records], well, self.pictures)
+        models = kept(plan.resolved.experiment.keep.models, records)
+        keep_only(self.folder, [record.id for record in records], models, self.pictures)
         finished = Run(self.folder.root, results)
         finished.write_pages()
         return finished
@@ -147,10 +155,25 @@ class Course:
         # Closed in every case: processes must not outlive a run that was interrupted.
         with contextlib.closing(training.train(planned, store, score, on_event, jobs)) as all_trained:
             for number, trained in enumerate(all_trained, before + 1):
-                record = finish(trained, self.folder, self.plan, store, self.pictures)
+                record = finish(trained, self.folder, self.plan, store, self.pictures, self.models)
                 records.append(record)
                 total = before + len(chosen)
                 row = record.label, record.seed, record.fold
                 on_event(TrialEnded("trial", number, total, *row, trial=record, trained=trained))
         on_event(Event("compare", 0, 1))
         return records
+
+    def _train_again(self, store: Store, on_event: EventCallback, jobs: int | None) -> None:
+        """Train those trials again whose models are to be kept, but whose networks an earlier run has not kept."""
+        lacking = self.models.lacking
+        if not lacking:
+            return
+        text = f"keep.models asks for {len(lacking):,} networks that are not in the store; they are trained again"
+        on_event(Noted("note", 1, 1, note=Note("networks", text)))
+        for held in lacking:
+            forget_training(store, held.key)
+        planned = dataclasses.replace(self.plan, trials=tuple(held.trial for held in lacking))
+        score = validation_score(self.plan.resolved.experiment.evaluation.choose_by)
+        with contextlib.closing(training.train(planned, store, score, on_event, jobs)) as all_trained:
+            for trained in all_trained:
+                finish_again(trained, self.folder, self.plan, store)

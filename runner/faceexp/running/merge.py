@@ -17,8 +17,9 @@ from faceexp.registry.path_options import path_options
 from faceexp.results.between_runs import differences
 from faceexp.results.collect import overlap_csv, split_records
 from faceexp.results.environment import plugins_of
-from faceexp.results.folder import RunFolder
+from faceexp.results.folder import ModelFolder, RunFolder
 from faceexp.results.jsonable import to_json
+from faceexp.results.kept import kept
 from faceexp.results.schema import (
     EnvironmentRecord,
     InstalledPluginRecord,
@@ -32,7 +33,7 @@ from faceexp.store import link_or_copy, write_text
 from faceexp.values import Plan
 
 # What parts of one run may differ in: how they are called, which of its trials they have, and how long they may take.
-MAY_DIFFER = frozenset({"name", "description", "seeds", "losses", "limits", "trackers", "executor", "device"})
+MAY_DIFFER = frozenset({"name", "description", "seeds", "losses", "limits", "keep", "trackers", "executor", "device"})
 # The packages whose version decides the numbers.
 DECIDING = ("faceexp", "tensorflow", "keras", "numpy", "scikit-learn")
 # Which trial it is: its row, seed and fold.
@@ -163,12 +164,15 @@ def merged(plan: Plan, spec_hash: str, parts: Sequence[Part], folder: RunFolder)
     write_text(folder.environment, to_json(parts[0].environment))
     if any(each.shared for each in plan.sets):
         write_text(folder.overlap, overlap_csv(plan))
-    records = []
+    records, sources = [], {}
     for trial in plan.trials:
         if (place := (trial.label, trial.seed, trial.fold)) in whose:
             part, record = whose[place]
-            _bring(part.folder, record.id, folder, trial.id)
+            _bring_trial(part.folder, record.id, folder, trial.id)
             records.append(record.model_copy(update={"id": trial.id}))
+            sources[trial.id] = part.folder.model(record.id)
+    for trial_id in kept(plan.resolved.experiment.keep.models, records):
+        _bring_model(sources[trial_id], folder.model(trial_id))
     course = Course(plan, spec_hash, folder, pictures=_bring_pictures(parts, folder))
     return course.judge_those(records), len(plan.trials) - len(records)
 
@@ -260,11 +264,14 @@ def _is_same(one: TrialRecord, two: TrialRecord) -> bool:
     )
 
 
-def _bring(source: RunFolder, its_id: str, target: RunFolder, trial: str) -> None:
-    """Put the files of a trial into the folder of the whole run."""
+def _bring_trial(source: RunFolder, its_id: str, target: RunFolder, trial: str) -> None:
+    """Put the file of a trial into the folder of the whole run."""
     if (file := source.read_trials([its_id]).get(its_id)) is not None:
         write_text(target.trial(trial), to_json(file.model_copy(update={"id": trial})))
-    model, copy = source.model(its_id), target.model(trial)
+
+
+def _bring_model(model: ModelFolder, copy: ModelFolder) -> None:
+    """Put the files of a model that is kept into the folder of the whole run."""
     for part, place in (
         (model.record, copy.record),
         (model.network("keras"), copy.network("keras")),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from faceexp.contract import Setting, TrackedEnd, TrackedModel, TrackedPoint, TrackedRun, TrackedTrial
 from faceexp.data.images import shape
 from faceexp.errors import InputError
 from faceexp.report.headline import headline
 from faceexp.results.events import TrialEnded
-from faceexp.results.folder import ModelFolder, RunFolder
+from faceexp.results.folder import RunFolder
+from faceexp.results.schema import TrialRecord
 from faceexp.run import Run
 from faceexp.values import Plan, ResolvedLoss, Trial
 
@@ -25,7 +26,9 @@ def begun(plan: Plan, folder: RunFolder) -> TrackedRun:
     return TrackedRun(experiment.name, folder.root.absolute(), experiment.model_dump(mode="json"), rows)
 
 
-def ended(event: TrialEnded, plan: Plan, settings: Settings, folder: RunFolder) -> TrackedTrial:
+def ended(
+    event: TrialEnded, plan: Plan, settings: Settings, folder: RunFolder, *, keeps_all: bool = True
+) -> TrackedTrial:
     """Return what is told of a trial that has ended.
 
     Args:
@@ -33,6 +36,7 @@ def ended(event: TrialEnded, plan: Plan, settings: Settings, folder: RunFolder) 
         plan: That of the run.
         settings: Those of each row of the run.
         folder: That of the run.
+        keeps_all: Whether its model stays; otherwise one that is better may take its place.
     """
     trial = event.trial
     measured = [*trial.metrics.items()]
@@ -49,11 +53,11 @@ def ended(event: TrialEnded, plan: Plan, settings: Settings, folder: RunFolder) 
         metrics={key: float(value) for key, value in measured if value is not None},
         curve=tuple(TrackedPoint(point.step, point.loss, point.validation) for point in trial.curve),
         best_step=trial.best_step,
-        model=_model(folder.model(trial.id), _width(event, plan), is_trained=trial.kind == "loss"),
+        model=model_of(trial, folder, width_of(event, plan)) if keeps_all else None,
     )
 
 
-def _width(event: TrialEnded, plan: Plan) -> int | None:
+def width_of(event: TrialEnded, plan: Plan) -> int | None:
     """Return how many numbers an embedding of a trial has: as the file says, or as an existing network gave."""
     if event.trial.kind == "loss":
         return plan.resolved.experiment.trunk.embedding_dim
@@ -61,19 +65,20 @@ def _width(event: TrialEnded, plan: Plan) -> int | None:
     return None if embeddings is None else embeddings.shape[1]
 
 
-def _model(model: ModelFolder, width: int | None, *, is_trained: bool) -> TrackedModel | None:
-    """Return what is told of a model; nothing where there is none, or where its network is not kept.
+def model_of(trial: TrialRecord, folder: RunFolder, width: int | None) -> TrackedModel | None:
+    """Return what is told of the model of a trial; nothing where there is none, or where its network is not kept.
 
     Args:
-        model: Its folder.
+        trial: The trial.
+        folder: That of the run.
         width: How many numbers an embedding has.
-        is_trained: Whether the run has trained it, so that a network belongs to it.
     """
+    model = folder.model(trial.id)
     try:
         record = model.read()
     except InputError:
         return None
-    if is_trained and not model.has_network:
+    if trial.kind == "loss" and not model.has_network:
         return None
     network = model.network("keras").absolute()
     return TrackedModel(
@@ -84,10 +89,20 @@ def _model(model: ModelFolder, width: int | None, *, is_trained: bool) -> Tracke
     )
 
 
-def finished(run: Run, folder: RunFolder) -> TrackedEnd:
-    """Return what is told of a run that has ended."""
+def finished(run: Run, folder: RunFolder, told: Collection[str], widths: Mapping[str, int | None]) -> TrackedEnd:
+    """Return what is told of a run that has ended.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        told: The ids of the trials that told of their model when they ended.
+        widths: How many numbers an embedding of each trial has.
+    """
     finding = " ".join(answer.text for answer in headline(run.shown.results))
-    return TrackedEnd(folder.root.absolute(), folder.page.absolute(), finding)
+    rest = (trial for trial in run.trials if trial.id not in told)
+    models = {trial.id: model_of(trial, folder, widths.get(trial.id)) for trial in rest}
+    kept = {trial: model for trial, model in models.items() if model}
+    return TrackedEnd(folder.root.absolute(), folder.page.absolute(), finding, kept)
 
 
 def settings_of_rows(plan: Plan) -> Settings:

@@ -220,7 +220,10 @@ class Tracking:
         settings: The settings of each row.
         recorders: One for each tracker.
         forward: Is called with every event, and with what a tracker could not do.
+        keeps_all: Whether the run keeps every model.
         told: The trackers of which was told already that they do not record everything.
+        with_model: The ids of the trials that told of their model.
+        widths: How many numbers an embedding of each trial has, by its id.
     """
 
     plan: Plan
@@ -228,7 +231,10 @@ class Tracking:
     settings: tracked.Settings
     recorders: tuple[Recorder, ...]
     forward: EventCallback
+    keeps_all: bool = True
     told: set[Recorder] = field(default_factory=set)
+    with_model: set[str] = field(default_factory=set)
+    widths: dict[str, int | None] = field(default_factory=dict)
 
     def on_event(self, event: Event) -> None:
         """Take an event of the run."""
@@ -242,12 +248,15 @@ class Tracking:
         if self.recorders:
             asked = any(recorder.faces != "none" for recorder in self.recorders)
             faces = faces_of(event.trained, self.plan) if asked else None
-            self._hear(Told("trial", tracked.ended(event, self.plan, self.settings, self.folder), faces))
+            ended = tracked.ended(event, self.plan, self.settings, self.folder, keeps_all=self.keeps_all)
+            self.with_model |= {ended.id} if ended.model else set()
+            self.widths[ended.id] = tracked.width_of(event, self.plan)
+            self._hear(Told("trial", ended, faces))
 
     def run_ended(self, run: Run) -> None:
         """Take the end of the run."""
         if self.recorders:
-            self._hear(Told("end", tracked.finished(run, self.folder)))
+            self._hear(Told("end", tracked.finished(run, self.folder, self.with_model, self.widths)))
 
     def finish(self, patience: float) -> None:
         """Wait for all trackers, but no longer than some seconds together, and end them."""
@@ -278,7 +287,8 @@ def tracking(plan: Plan, folder: RunFolder, on_event: EventCallback) -> Iterator
     """Tell the trackers of an experiment that its run begins; at the end, wait for them a little, and end them."""
     run = tracked.begun(plan, folder)
     recorders = tuple(Recorder(plugin, run) for plugin in plan.resolved.trackers)
-    begun = Tracking(plan, folder, tracked.settings_of_rows(plan) if recorders else {}, recorders, on_event)
+    settings = tracked.settings_of_rows(plan) if recorders else {}
+    begun = Tracking(plan, folder, settings, recorders, on_event, plan.resolved.experiment.keep.models == "all")
     patience = PATIENCE_AFTER_FAILURE_SECONDS
     try:
         yield begun

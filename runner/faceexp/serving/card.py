@@ -17,8 +17,9 @@ from faceexp.evaluation.named import columns_among
 from faceexp.experiment import parse, toml
 from faceexp.experiment.combined import place_of_option
 from faceexp.experiment.lines import KeyPath
+from faceexp.experiment.loss_part import LossPart
 from faceexp.experiment.protocol import PARTS
-from faceexp.experiment.schema import Experiment, LossPart, Preprocess
+from faceexp.experiment.schema import Experiment, Preprocess
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.registry.path_options import path_options
 from faceexp.results.folder import NETWORK_FILES, ModelFolder, RunFolder, run_of

@@ -253,12 +253,17 @@ class Store:
         """
         self.check_mark()
         for kind, folder in list(self._artefacts()):
-            with contextlib.suppress(TimeoutError), self._locked(kind, folder.name, PATIENCE), explained(self.root):
-                remove(folder)
+            self.forget(kind, folder.name)
         self.remove_leftovers()
         forget_uses(self.root)
         with contextlib.suppress(OSError):
             (self.root / MEMORY).unlink()
+
+    def forget(self, kind: str, key: str) -> None:
+        """Remove an artefact, if it is there and no other process holds it for longer than moments."""
+        path = self._path(kind, key)
+        with contextlib.suppress(TimeoutError), self._locked(kind, path.name, PATIENCE), explained(self.root):
+            remove(path)
 
     def remove_leftovers(self) -> None:
         """Remove what processes left half written when they were killed."""

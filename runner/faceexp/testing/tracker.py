@@ -152,7 +152,9 @@ def made_trials(run: TrackedRun) -> tuple[TrackedTrial, ...]:
 
 def made_end(run: TrackedRun) -> TrackedEnd:
     """Return the end of the run."""
-    return TrackedEnd(run.folder, run.folder / "report.html", "made helps: AUC 0.875 instead of 0.625.")
+    trained, _, existing, *_ = made_trials(run)
+    models = {existing.id: trained.model} if trained.model else {}
+    return TrackedEnd(run.folder, run.folder / "report.html", "made helps: AUC 0.875 instead of 0.625.", models)
 
 
 def record(plugin: TrackerPlugin, run: TrackedRun, trials: Iterable[TrackedTrial], *, ends: bool = True) -> None:

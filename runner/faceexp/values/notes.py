@@ -40,6 +40,7 @@ NoteKind = Literal[
     "refused",
     "tracker",
     "executor",
+    "networks",
 ]
 
 

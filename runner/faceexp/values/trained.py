@@ -55,7 +55,8 @@ class TrainedTrial:
         embeddings: float32 (n, D) by part: ``"validation"``, ``"test"``, ``"train"`` where the people who are tested
             were trained on, and the name of each test set; empty if the trial failed.
         distance: The distance these embeddings are compared by.
-        folder: Where the trained model lies in the store, if it has one.
+        folder: Where what is kept of its training lies in the store, if it was trained.
+        network: The file of the trained network in the store, if it has one and that is there.
         seconds: Time of each stage.
         reused: Stages that were taken from the store.
         key: Digest of what determined the embeddings; empty if the trial failed.
@@ -73,6 +74,7 @@ class TrainedTrial:
     best_step: int = 0
     curve: tuple[Checkpoint, ...] = ()
     folder: Path | None = None
+    network: Path | None = None
     budget: Budget = Budget()
     seconds: dict[str, float] = field(default_factory=dict)
     reused: tuple[str, ...] = ()

@@ -95,16 +95,17 @@ def test_every_metric_and_setting_is_read_back(uri, client, tmp_path):
 @pytest.mark.parametrize("models", [True, False])
 def test_report_experiment_and_models_are_artefacts(uri, client, tmp_path, models):
     run, name = made_run(tmp_path), f"artefacts {models}"
-    trial = made_trials(run)[0]
-    record(Mlflow(tracking_uri=uri, experiment=name, models=models), run, [trial])
+    trial, _, told_at_the_end, *_ = made_trials(run)
+    record(Mlflow(tracking_uri=uri, experiment=name, models=models), run, [trial, told_at_the_end])
     mlflow.set_tracking_uri(uri)
     whole, nested = runs(client, name)
     folder = client.download_artifacts(whole.info.run_id, "", str(tmp_path))
     assert sorted(file.path for file in client.list_artifacts(whole.info.run_id)) == ["experiment.json", "report.html"]
     assert json.loads(Path(folder, "experiment.json").read_text(encoding="utf-8")) == run.experiment
-    files = {file.path for file in client.list_artifacts(nested[trial.id].info.run_id, "model")}
-    assert files == ({"model/MLmodel", "model/calibration.json", "model/model.keras"} if models else set())
-    assert len(logged_models(client, name)) == models
+    for each in (trial, told_at_the_end):
+        files = {file.path for file in client.list_artifacts(nested[each.id].info.run_id, "model")}
+        assert files == ({"model/MLmodel", "model/calibration.json", "model/model.keras"} if models else set()), each.id
+    assert len(logged_models(client, name)) == 2 * models
 
 
 def logged_models(client, name):
