@@ -406,7 +406,7 @@ def test_a_mistake_in_an_override_is_reported_there():
         "--set seeds.0=-1: seeds[0]: must be greater than or equal to 0, not -1",
         "--set finetune.stepz=3: finetune.stepz: unknown key; did you mean 'steps'?",
         (
-            "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, device, evaluation, executor, finetune, "
+            "--set no.such.table=1: no: unknown key; known: augment, baselines, dataset, description, device, evaluation, executor, finetune, keep, "
             "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, search, seeds, test_sets, trackers, verdict"
         ),
     ]
@@ -547,7 +547,7 @@ grid = { margin = [1.0], label = ["a"] }
         "x.toml:1: name: must be letters, digits, '.', '_' and '-', beginning with a letter or digit, not 'two words'",
         "x.toml:2: seeds: values must not repeat (is [1, 1])",
         (
-            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, device, evaluation, executor, finetune, "
+            "x.toml:3: colour: unknown key; known: augment, baselines, dataset, description, device, evaluation, executor, finetune, keep, "
             "limits, losses, model, name, preprocess, pretrain, pretrained, protocol, published, search, seeds, test_sets, trackers, verdict"
         ),
         f'x.toml:4: dataset: names no plugin; add plugin = "..." (dataset); {names}',

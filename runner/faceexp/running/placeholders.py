@@ -111,7 +111,8 @@ class Private:
 
     @property
     def _pattern(self) -> re.Pattern[str]:
-        # The longest first: a data set may lie in the home folder. "/home/al" is not the beginning of "/home/alice".
+        # The longest first: a data set may lie in the home folder. "/home/al" is not the beginning of "/home/alice",
+        # and "/al" not a part of "~/al".
         longest_first = sorted(self.names, key=len, reverse=True)
         anything = "|".join(map(re.escape, longest_first)) or r"(?!)"
-        return re.compile(rf"(?<![\w.-])(?:{anything})(?![\w-])")
+        return re.compile(rf"(?<![\w.~-])(?:{anything})(?![\w-])")
