@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,8 +59,8 @@ BETWEEN_QUESTIONS = 30.0
 DELAY = 15.0
 # Seconds that the commands of Slurm, and processes of this machine that are asked to end, get for it.
 PATIENCE, LONGEST_END = 60.0, 15.0
-# How many arrays one command ends, and how many letters at the end of a log are read.
-MOST_IDS, LOG_END = 500, 4000
+# Letters at the end of a log that are read.
+LOG_END = 4000
 
 
 class Slurm(ExecutorPlugin):
@@ -178,11 +180,17 @@ class Place(ABC):
 
     @abstractmethod
     def end(self, jobs: Iterable[Job[Any]]) -> None:
-        """End jobs."""
+        """End all jobs that were begun, of which these may not have ended yet."""
 
 
 class Cluster(Place):
-    """A cluster of Slurm."""
+    """A cluster of Slurm.
+
+    Attributes:
+        name: What all jobs of the run are called, and no others.
+    """
+
+    name: str
 
     def __init__(self, options: Slurm, jobs: Jobs) -> None:
         """Make sure that Slurm works, and say what jobs need.
@@ -201,11 +209,11 @@ class Cluster(Place):
         _ask(["sacct", "--noheader", "--allocations", "--format", "JobID"])
         self.most, self.room = options.array_size, options.in_queue or math.inf
         self.longest_pause, self.delay = 5.0, DELAY
-        self._asked = time.monotonic()
-        needs = jobs.needs
+        self._asked, needs = time.monotonic(), jobs.needs
+        self.name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', jobs.name)}-{uuid.uuid4().hex[:8]}"
         self._executor = SlurmExecutor(jobs.folder, python=shlex.quote(sys.executable))
         self._executor.update_parameters(
-            job_name=jobs.name,
+            job_name=self.name,
             # Without it, submitit would ask for five minutes; nothing leaves it to the partition.
             time=None if needs.minutes is None else math.ceil(needs.minutes),
             # Slurm counts in units of 2^20 bytes.
@@ -244,12 +252,10 @@ class Cluster(Place):
         # Slurm says "CANCELLED by" and who it was.
         return {job: job.watcher.get_state(job.job_id, mode="cache").partition(" ")[0] for job in jobs}
 
-    def end(self, jobs: Iterable[Job[Any]]) -> None:
-        """Cancel the arrays of jobs, whose other jobs have ended."""
-        arrays = sorted({job.job_id.partition("_")[0] for job in jobs})
-        for first in range(0, len(arrays), MOST_IDS):
-            with contextlib.suppress(InputError):  # some may just have ended
-                _ask(["scancel", *arrays[first : first + MOST_IDS]])
+    def end(self, jobs: Iterable[Job[Any]]) -> None:  # noqa: ARG002 - they all have that name
+        """Cancel all that has the name of this run: also what Ctrl-C has kept from being known here."""
+        with contextlib.suppress(InputError):  # at the end there is nobody to tell
+            _ask(["scancel", f"--name={self.name}"])
 
 
 def _ask(command: list[str]) -> None:
@@ -260,14 +266,9 @@ def _ask(command: list[str]) -> None:
     """
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=PATIENCE)  # noqa: S603 - no shell
-    except subprocess.CalledProcessError as error:
-        raise InputError(
-            f"{command[0]} does not work here, and without it nothing is known of jobs: {error.stderr}"
-        ) from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(
-            f"{command[0]} does not work here, and without it nothing is known of jobs: {error}"
-        ) from error
+    except (OSError, subprocess.SubprocessError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        raise InputError(f"{command[0]} does not work here, and jobs are not run without it: {said}") from error
 
 
 class Machine(Place):
@@ -331,7 +332,8 @@ class Submitted(Executor):
         self._ended: dict[Job[Any], float] = {}
         self._pause, self._is_closed = FIRST_PAUSE, False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._watch, name="slurm executor", daemon=True)
+        # It is waited for at the end of the program, so that a second Ctrl-C leaves no jobs behind.
+        self._thread = threading.Thread(target=self._watch, name="slurm executor")
         self._thread.start()
 
     def submit(self, jobs: Sequence[object]) -> Sequence[Future[Any]]:
@@ -361,23 +363,24 @@ class Submitted(Executor):
             self._running |= {job: future for job, (_, future) in zip(begun, batch, strict=True)}
 
     def _watch(self) -> None:
-        """Look at jobs again and again: often after something has happened, and less often later."""
+        """Look at jobs again and again, often after something has happened and less often later; then end them."""
         while True:
             with self._changed:
                 if not self._is_closed:
                     self._changed.wait(self._pause if self._running else None)
                 if self._is_closed:
-                    return
+                    break
                 jobs = list(self._running)
                 self._pause = min(self._pause * PAUSE_GROWS, self._place.longest_pause)
             try:
                 states = self._place.states(jobs)
             except Exception:  # noqa: BLE001 - whatever a command has printed: it is asked again
                 states = {}
-            # Read after the states, so that what had ended by then has its result there.
-            names = set[str]()
-            with contextlib.suppress(OSError):  # of a folder on another machine, for a moment
+            try:
+                # Read after the states, so that what had ended by then has its result there.
                 names = {path.name for path in self._folder.iterdir()}
+            except OSError:  # of a folder on another machine, for a moment
+                continue
             with self._changed:
                 for job in jobs:
                     if future := self._running.get(job):
@@ -385,6 +388,7 @@ class Submitted(Executor):
                 # Whoever waits for the jobs that are refused now is told of it.
                 with contextlib.suppress(Exception):
                     self._begin()
+        self._end()
 
     def _look(self, job: Job[Any], future: Future[Any], state: str, names: set[str]) -> None:
         """Fulfil the future of a job that has ended."""
@@ -402,23 +406,22 @@ class Submitted(Executor):
         self._ended.pop(job, None)
         self._pause = FIRST_PAUSE
 
-    def close(self) -> None:
+    def _end(self) -> None:
         """End every job, and leave nothing but logs."""
+        self._place.end(self._running)
+        for future in [*self._running.values(), *(future for _, future in self._waiting)]:
+            future.cancel()
+        with contextlib.suppress(OSError):
+            for file in [*self._folder.glob("*.pkl"), *self._folder.glob(".submission_file_*")]:
+                file.unlink()
+            self._folder.rmdir()  # unless logs lie there
+
+    def close(self) -> None:
+        """End every job."""
         with self._changed:
             self._is_closed = True
-            running = dict(self._running)
-            left = [*running.values(), *(future for _, future in self._waiting)]
-            self._running.clear()
-            self._waiting.clear()
             self._changed.notify()
-        self._place.end(running)
-        for future in left:
-            future.cancel()
-        self._thread.join(PATIENCE)
-        for file in [*self._folder.glob("*.pkl"), *self._folder.glob(".submission_file_*")]:
-            file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # logs lie there
-            self._folder.rmdir()
+        self._thread.join()
 
 
 def _fulfil(job: Job[Any], future: Future[Any]) -> None:
