@@ -6,7 +6,6 @@ import contextlib
 import io
 import math
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -210,7 +209,7 @@ class Cluster(Place):
         self.most, self.room = options.array_size, options.in_queue or math.inf
         self.longest_pause, self.delay = 5.0, DELAY
         self._asked, needs = time.monotonic(), jobs.needs
-        self.name = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', jobs.name)}-{uuid.uuid4().hex[:8]}"
+        self.name = f"{jobs.name}-{uuid.uuid4().hex[:8]}"
         self._executor = SlurmExecutor(jobs.folder, python=shlex.quote(sys.executable))
         self._executor.update_parameters(
             job_name=self.name,

@@ -161,7 +161,7 @@ def test_sbatch_is_given_what_a_job_needs(slurm, tmp_path):
         additional={"mail-type": "END", "nice": 100, "exclusive": True},
     )
     (slurm / "refusal").write_text("")
-    executor = plugin.open(Jobs("a run", tmp_path / "logs", needs, Made(tmp_path)))
+    executor = plugin.open(Jobs("a-run", tmp_path / "logs", needs, Made(tmp_path)))
     with contextlib.closing(executor), pytest.raises(InputError):
         executor.submit([("made", 0.0)] * 20)
     options = script_options(slurm)
@@ -180,7 +180,7 @@ def test_sbatch_is_given_what_a_job_needs(slurm, tmp_path):
         "--exclusive",
         "--no-requeue",
     }
-    assert any(re.fullmatch(r"--job-name=a_run-[0-9a-f]{8}", option) for option in options)
+    assert any(re.fullmatch(r"--job-name=a-run-[0-9a-f]{8}", option) for option in options)
     (script,) = [file.read_text() for file in slurm.glob("*.sh")]
     assert "\nmodule load cuda\n" in script
     assert f"--cpus-per-task=4 {sys.executable}" in script  # what srun is told, too
