@@ -142,6 +142,7 @@ class InPlace:
         signal.signal(signal.SIGTERM, _end)
         if not self.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # some clusters show every GPU to whoever asks for none
+        # The run itself wrote this file into its store, as submitit did with the job.
         return pickle_load(self.file)(job)
 
 

@@ -93,6 +93,14 @@ def test_a_killed_process_is_lost_and_the_others_are_not(tmp_path):
     assert Path(log).read_text() == "the node is on fire\n"
 
 
+def test_a_process_whose_time_is_over_is_lost(tmp_path):
+    """Give a job that takes a minute three seconds, as Slurm ends what takes longer than was asked for."""
+    executor = Slurm(cluster="local").open(Jobs("made", tmp_path / "logs", Needs(minutes=0.05), Made(tmp_path)))
+    with contextlib.closing(executor), pytest.raises(LostError, match="its time was over"):
+        executor.submit([("long", 60.0)])[0].result(PATIENCE)
+    assert not (tmp_path / "ended-long").exists()
+
+
 def test_every_end_of_slurm_is_a_loss_with_its_reason(slurm, tmp_path):
     """Let the jobs of an array end in each state that Slurm knows: the errors say what it means."""
     ends = {
