@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from faceexp_executor_slurm import Slurm
 
 from faceexp.contract import Jobs, LostError, Needs
 from faceexp.errors import InputError
+from faceexp.pipeline import loads
 from faceexp.testing import ExecutorContract
 from faceexp.testing.executor import PATIENCE, Made, opened
 
 FAKE = Path(__file__).with_name("fake_slurm.py")
+on_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="it finds processes as Linux lists them")
 
 
 class TestSlurmContract(ExecutorContract):
@@ -121,35 +124,58 @@ def test_every_end_of_slurm_is_a_loss_with_its_reason(slurm, tmp_path):
         assert well.result(PATIENCE) == "well"
 
 
-def test_a_job_that_is_asked_to_end_is_lost_and_has_no_result(slurm, tmp_path):
-    """Slurm asks before it kills; submitit alone would go on, and call what is left of a trial its result."""
+def begun(folder, job):
+    """Wait until a job of the suite's call has begun."""
+    deadline = time.monotonic() + PATIENCE
+    while not (folder / f"begun-{job}").exists():
+        assert time.monotonic() < deadline, f"the job {job!r} does not begin"
+        time.sleep(0.05)
+
+
+@on_linux
+def test_a_warning_before_the_end_of_its_time_ends_no_job(slurm, tmp_path):
+    """Slurm warns a job a while before its time is over; submitit alone would end it then."""
+    with opened(Slurm(), tmp_path) as executor:
+        (future,) = executor.submit([("warned", 2.0)])
+        begun(tmp_path, "warned")
+        os.kill(process_of_a_job(slurm), signal.SIGUSR2)
+        assert future.result(PATIENCE)[0] == "warned"
+
+
+@on_linux
+def test_a_job_that_is_asked_to_end_has_no_result(slurm, tmp_path):
+    """Slurm asks before it kills; submitit alone would go on, and take the end of a worker for a fault of its trial."""
     (slurm / "ends").write_text(json.dumps({"None": "TIMEOUT"}))
     with opened(Slurm(), tmp_path) as executor:
-        (future,) = executor.submit([("long", 60.0)])
-        while not (tmp_path / "begun-long").exists():
-            time.sleep(0.05)
-        (pid,) = [int(file.read_text()) for file in slurm.glob("*.pid")]
-        for child in descendants(pid):
-            os.kill(child, signal.SIGUSR2)  # the warning that its time is nearly over: it may go on until then
-            os.kill(child, signal.SIGTERM)
+        (future,) = executor.submit([("asked", 60.0)])
+        begun(tmp_path, "asked")
+        os.kill(process_of_a_job(slurm), signal.SIGTERM)
         with pytest.raises(LostError, match="its time was over"):
             future.result(PATIENCE)
-    assert not (tmp_path / "ended-long").exists()
+    assert not (tmp_path / "ended-asked").exists()
 
 
-def descendants(pid):
-    """Return the processes below one that run Python, as Linux lists them."""
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    below = [each for child in children for each in descendants(child)]
-    return below + [child for child in children if "submitit" in Path(f"/proc/{child}/cmdline").read_text()]
+def process_of_a_job(slurm):
+    """Return the process in which submitit does the only job of a cluster: the innermost one."""
+    (pid,) = [int(file.read_text()) for file in slurm.glob("*.pid")]
+    while below := children(pid):
+        (pid,) = below
+    return pid
+
+
+def children(pid):
+    """Return the processes that a process has started, as Linux lists them."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
 
 
 def test_closing_cancels_what_is_there_and_leaves_only_logs(slurm, tmp_path):
     """Close while one job of an array runs: Slurm is asked to cancel by a name that no other run has."""
     with opened(Slurm(at_once=1), tmp_path) as executor:
         executor.submit([("first", 0.0), ("long", 60.0), ("never", 0.0)])[0].result(PATIENCE)
-        while not (tmp_path / "begun-long").exists():
-            time.sleep(0.05)
+        begun(tmp_path, "long")
     ((cancelled,),) = asked(slurm, "scancel")
     assert f"--job-{cancelled.removeprefix('--')}" in script_options(slurm)
     assert not (tmp_path / "ended-long").exists()
@@ -242,3 +268,97 @@ def test_slurm_without_accounting_is_refused(slurm, tmp_path):
     (slurm / "bin" / "sacct").write_text("#!/bin/sh\necho Slurm accounting storage is disabled >&2\nexit 1\n")
     with pytest.raises(InputError, match="sacct does not work here, .* Slurm accounting storage is disabled"):
         Slurm().open(Jobs("made", tmp_path / "logs", Needs(), Made(tmp_path)))
+
+
+EXPERIMENT = """
+name = "one_job_dies"
+seeds = [0, 1]
+
+[dataset]
+plugin = "synthetic"
+people = 24
+images_per_person = 8
+size = 32
+
+[protocol]
+kind = "open_set"
+
+[preprocess]
+size = [32, 32]
+
+[model]
+plugin = "thin_vgg"
+embedding_dim = 8
+
+[pretrain]
+epochs = 1
+
+[finetune]
+steps = 20
+
+[finetune.sampler]
+plugin = "balanced"
+classes_per_batch = 8
+images_per_class = 2
+
+[[losses]]
+plugin = "contrastive"
+
+[[losses]]
+plugin = "npairs"
+
+[[losses]]
+plugin = "supcon"
+"""
+
+
+def trials(run):
+    """Return the records of the trials, without how long they took and what was in the store."""
+    records = {}
+    for file in sorted(Path(run.folder, "trials").glob("*.json")):
+        record = json.loads(file.read_text())
+        for key in ("seconds", "reused"):
+            del record[key]
+        records[file.name] = record
+    return records
+
+
+def kill_one_job(store, over, killed):
+    """Kill what does the third job, the first of which are rehearsals, as soon as it has a worker."""
+    jobs = []
+    while not over.wait(0.02):
+        for file in store.glob("jobs/*/logs/*_submitted.pkl"):
+            number = int(file.name.partition("_")[0])  # submitit calls a job like its process
+            jobs += [] if number in jobs else [number]
+        for child in children(jobs[2]) if len(jobs) > 2 else []:
+            if len(children(child)) > 1:  # the worker, and what keeps track of its resources
+                os.kill(child, signal.SIGKILL)
+                killed.set()
+                return
+
+
+@on_linux
+def test_a_run_whose_job_is_killed_has_the_results_of_any_other(tmp_path):
+    """Train three losses on two seeds in jobs, one of which is killed: every number is that of the executor local."""
+    overrides = ('executor={plugin="slurm", cluster="local", at_once=2, trials_per_job=4}',)
+    over, killed, notes = threading.Event(), threading.Event(), []
+    killer = threading.Thread(target=kill_one_job, args=(tmp_path / "store", over, killed))
+    killer.start()
+    try:
+        run = loads(EXPERIMENT, "spec.toml", overrides=overrides).run(
+            tmp_path / "jobs",
+            store=tmp_path / "store",
+            on_event=lambda event: notes.append(getattr(event, "note", None)),
+        )
+    finally:
+        over.set()
+        killer.join()
+    assert killed.is_set()
+    (lost,) = [note.text for note in notes if note and note.text.startswith("executor 'slurm'")]
+    assert "a job was lost (job " in lost
+    assert "it was killed, or its time was over (FINISHED); its log is " in lost
+
+    overrides = ('executor={plugin="local", processes=2, trials_per_job=4}',)
+    other = loads(EXPERIMENT, "spec.toml", overrides=overrides).run(tmp_path / "local", store=tmp_path / "other store")
+    assert len(trials(run)) == 14
+    assert trials(run) == trials(other)
