@@ -55,7 +55,7 @@ FIRST_PAUSE, PAUSE_GROWS = 0.1, 1.3
 # Seconds between two questions to Slurm's accounting, which all of its users share.
 BETWEEN_QUESTIONS = 30.0
 # Seconds after the end of a job within which other machines see its result.
-DELAY = 15.0
+DELAY = 30.0
 # Seconds that the commands of Slurm, and processes of this machine that are asked to end, get for it.
 PATIENCE, LONGEST_END = 60.0, 15.0
 # Letters at the end of a log that are read.
@@ -378,7 +378,7 @@ class Submitted(Executor):
                 states = {}
             try:
                 # Read after the states, so that what had ended by then has its result there.
-                names = {path.name for path in self._folder.iterdir()}
+                names = _names(self._folder)
             except OSError:  # of a folder on another machine, for a moment
                 continue
             with self._changed:
@@ -422,6 +422,17 @@ class Submitted(Executor):
             self._is_closed = True
             self._changed.notify()
         self._thread.join()
+
+
+def _names(folder: Path) -> set[str]:
+    """Return the names of files in a folder, as they are now.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    # A file system of a network shows what it saw a minute ago, unless something has changed the folder from here.
+    folder.chmod(folder.stat().st_mode)
+    return {path.name for path in folder.iterdir()}
 
 
 def _fulfil(job: Job[Any], future: Future[Any]) -> None:
