@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -58,8 +59,9 @@ BETWEEN_QUESTIONS = 30.0
 DELAY = 30.0
 # Seconds that the commands of Slurm, and processes of this machine that are asked to end, get for it.
 PATIENCE, LONGEST_END = 60.0, 15.0
-# Letters at the end of a log that are read.
+# Letters at the end of a log that are read, and what TensorFlow says there whenever it begins.
 LOG_END = 4000
+GREETING = re.compile(r"I\d{4} |WARNING: All log messages before absl")
 
 
 class Slurm(ExecutorPlugin):
@@ -431,7 +433,8 @@ def _names(folder: Path) -> set[str]:
         OSError: It cannot be read.
     """
     # A file system of a network shows what it saw a minute ago, unless something has changed the folder from here.
-    folder.chmod(folder.stat().st_mode)
+    with contextlib.suppress(PermissionError):
+        folder.chmod(folder.stat().st_mode)
     return {path.name for path in folder.iterdir()}
 
 
@@ -463,5 +466,5 @@ def _describe(job: Job[Any], state: str) -> str:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return f"{text}; it left no log in {log.parent}"
-    said = [line.strip() for line in lines if line.strip()]
+    said = [line.strip() for line in lines if line.strip() and not GREETING.match(line)]
     return f"{text}; its log is {log}" + (f" and ends with: {said[-1]}" if said else "")
