@@ -32,7 +32,7 @@ from faceexp.errors import InputError
 if TYPE_CHECKING:
     from submitit import Job
 
-Name = Annotated[str, StringConstraints(pattern=r"^\S+$")]
+Name = Annotated[str, StringConstraints(min_length=1)]
 Flag = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z-]*$")]
 
 # Commands of Slurm: they begin a job, begin its process, end it, and say what has become of it.
@@ -103,10 +103,10 @@ class Slurm(ExecutorPlugin):
     setup: tuple[str, ...] = option(
         (), 'Lines of shell that run before each job, such as `["module load cuda"]`.', max_length=100
     )
-    additional: dict[Flag, str | int | Literal[True]] = option(
+    additional: dict[Flag, str] = option(
         {},
-        "Further options of `sbatch`, without their dashes, such as `mail-type`; the value `true` stands for an option "
-        "that has none.",
+        'Further options of `sbatch`, without their dashes, such as `{mail-type = "END", exclusive = ""}`; an empty '
+        "text is for those that have no value.",
     )
 
     def open(self, jobs: Jobs) -> Executor:
@@ -232,7 +232,8 @@ class Cluster(Place):
             setup=list(options.setup) or None,
             signal_delay_s=1,
             wckey=None,
-            additional_parameters={"no-requeue": True, **options.additional},
+            additional_parameters={"no-requeue": True}
+            | {flag: text or True for flag, text in options.additional.items()},
         )
 
     def begin(self, call: InPlace, jobs: Sequence[object]) -> Sequence[Job[Any]]:

@@ -192,7 +192,7 @@ def test_sbatch_is_given_what_a_job_needs(slurm, tmp_path):
         constraint="a100|h100",
         at_once=7,
         setup=("module load cuda",),
-        additional={"mail-type": "END", "nice": 100, "exclusive": True},
+        additional={"mail-type": "END", "nice": "100", "exclusive": ""},
     )
     (slurm / "refusal").write_text("")
     executor = plugin.open(Jobs("a-run", tmp_path / "logs", needs, Made(tmp_path)))
