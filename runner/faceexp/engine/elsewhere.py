@@ -93,7 +93,7 @@ def _opened(
     name = work.store.experiment or "run"
     folder = work.store.root / "jobs" / f"{name}-{run}"
     with explained(work.store.root):
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, mode=0o700)  # what libraries of clusters write there must be nobody else's
     sent = Sent(run, folder, work, start, settings.cpus, minutes, software(), digests(work.plan.resolved))
     allowed = settings.minutes and settings.minutes * settings.trials_per_job
     needs = Needs(settings.cpus, settings.gpus, settings.memory, allowed)
