@@ -72,7 +72,7 @@ def run_one(way: str, spec: Path, folder: Path) -> None:
     ends: list[float] = []
     first: list[float] = []
     finishing: list[float] = []
-    finish = course.finish
+    finish = vars(course)["finish"]
 
     def timed(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - whatever it takes and gives
         began = time.perf_counter()
@@ -144,23 +144,24 @@ def calculation(one: dict[str, Any], two: dict[str, Any], busy: float) -> str:
     # What a trial costs its node beside its training: the time of both nodes that nothing else explains.
     beside = max(0.0, (2 * two["wall"] - busy) / two["trials"])
     rounds = math.ceil(CELLS / NODES)
-    lines = [
-        f"{TRIALS:,} trials of {CELLS} seeds and folds on {NODES} nodes of one slot each, by calculation. Assumed: the first",
-        f"loss has ended after {two['first']:.1f} s; beside its training a trial takes {beside:.2f} s of its node (starts and",
-        f"compilations included) and {one['finishing']:.3f} s of the machine that starts the run, which finishes one after",
-        f"the other; phase 1 takes {one['shared'] / one['training']:.0f} times as long as a training, as here; no node is lost,",
-        "and network drive and scheduler keep up with all of them.",
-    ]
+    many = f"{TRIALS:,} trials of {CELLS} seeds and folds on {NODES} nodes of one slot each, by calculation"
+    assumed = (
+        f"the first loss has ended after {two['first']:.1f} s",
+        f"beside its training, a trial takes {beside:.2f} s of its node, starts and compilations included",
+        f"it takes {one['finishing']:.3f} s of the machine that starts the run, which finishes one after the other",
+        f"phase 1 takes {one['shared'] / one['training']:.1f} times as long as a training, as here",
+        "no node is lost, and network drive and scheduler keep up with all of them",
+    )
+    lines = [f"{many}; assumed:", *(f"  - {each}" for each in assumed)]
     for training, text in ((one["training"], "as here"), (60.0, "a minute"), (1800.0, "half an hour")):
         phase1 = one["shared"] / one["training"] * training
         nodes = two["first"] + rounds * phase1 + TRIALS / NODES * (training + beside)
         starting = TRIALS * one["finishing"]
         alone = TRIALS * (training + one["finishing"]) + CELLS * phase1
         together = max(nodes, starting)
-        lines.append(
-            f"  a training of {training:7.2f} s ({text}): {together / 3600:6.1f} h (nodes {nodes / 3600:.1f}, starting machine "
-            f"{starting / 3600:.1f}); one process {alone / 3600:,.1f} h, {alone / together:.0f} times as long"
-        )
+        parts = f"nodes {nodes / 3600:.1f}, starting machine {starting / 3600:.1f}"
+        beside_one = f"one process {alone / 3600:,.1f} h, {alone / together:.0f} times as long"
+        lines.append(f"  a training of {training:7.2f} s ({text}): {together / 3600:.1f} h ({parts}); {beside_one}")
     return "\n".join(lines)
 
 
