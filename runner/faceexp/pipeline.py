@@ -20,7 +20,7 @@ from faceexp.errors import InputError, Problem
 from faceexp.evaluation.declared import metric_problems
 from faceexp.experiment import parse, toml
 from faceexp.experiment.ranges import ranges_as_text, ranges_of, settled
-from faceexp.experiment.schema import Experiment
+from faceexp.experiment.schema import OF_A_SITE, WITHOUT_EFFECT, Experiment
 from faceexp.planning.candidates import Candidates
 from faceexp.planning.issues import UnplannableError
 from faceexp.planning.lists import with_lists
@@ -114,7 +114,8 @@ def verify_run(claim: Claim, *, store: Path | None = None, on_event: EventCallba
     Raises:
         InputError: The data are not here, or they are others.
     """
-    study = load(claim.spec, overrides=claim.overrides)
+    registry, document = discover(), toml.read(claim.spec, claim.overrides).without(OF_A_SITE)
+    study = _study_of(with_words(document, registry), registry)
     return claim.repeated(study.plan(Store(store or default_root()), on_event), on_event)
 
 
@@ -153,11 +154,10 @@ class Study:
     def spec_hash(self) -> str:
         """The digest of the experiment with every default filled in, but for what changes no trial.
 
-        That is the limits, which models are kept, trackers and executor, and what is asked where it is what every file
-        asks: so runs of before, whose files could not say it, keep their folders.
+        What is asked is left out as well where it is what every file asks: so runs of before, whose files could not say
+        it, keep their folders.
         """
-        usual = {"verdict"} if self.experiment.asks_as_usual else set()
-        left_out = {"limits", "keep", "trackers", "executor", *usual}
+        left_out = {*WITHOUT_EFFECT, *(["verdict"] if self.experiment.asks_as_usual else [])}
         asked = self.experiment.model_dump(mode="json", exclude=left_out)
         return digest(asked | {"ranges": ranges_as_text(self.candidates.written)} if self.candidates else asked)
 

@@ -144,7 +144,10 @@ def test_what_is_finished_needs_no_executor(elsewhere, tmp_path):
 
 def test_phase_1_of_all_seeds_comes_first_and_the_losses_of_a_seed_wait_for_it(plan, elsewhere):
     """The phase-1 embedding is the first row that needs it; pixels wait for nothing."""
-    done, _, executor = elsewhere(pretending)
+    done, heard, executor = elsewhere(pretending)
+    counted = [(event.done, event.total) for event in heard if event.stage == "jobs"]
+    total = sum(trial.label != "raw pixels" for trial in plan.trials)
+    assert counted == [(number, total) for number in range(total + 1)]
     rehearsals, first, *then = map(names, executor.batches)
     assert rehearsals == [["rehearsal"] * 3]  # the trunk and two losses
     seeds = plan.resolved.experiment.seeds

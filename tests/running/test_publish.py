@@ -22,6 +22,16 @@ from faceexp.running.placeholders import Placeholder, Private, named, placeholde
 from faceexp.running.publish import publish, requirements
 from faceexp.serving.card import written
 
+# Where a run was computed and recorded: plugins that others need not have, and what is nobody else's.
+OF_A_SITE = """
+[executor]
+plugin = "cluster_of_the_institute"
+account = "secret"
+[[trackers]]
+plugin = "server_of_the_institute"
+address = "https://me:secret@example.org"
+"""
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
@@ -42,6 +52,8 @@ def run(home, small_spec, face_folder):
     document["notes"].append(f"{home}/elsewhere/a.png could not be used, nor {data}/b.png, but {home}-2/c.png could")
     document["note_kinds"].append("data")
     results.write_text(json.dumps(document), encoding="utf-8")
+    with (folder / "spec.toml").open("a", encoding="utf-8") as spec:
+        spec.write(OF_A_SITE)
     return folder
 
 
@@ -88,6 +100,13 @@ def test_no_file_tells_where_something_lay(run, home, published):
     assert notes[-1] == f"~/elsewhere/a.png could not be used, nor DATASET_PATH/b.png, but {home}-2/c.png could"
     assert toml.read(published.folder / "spec.toml").data["dataset"]["path"] == "DATASET_PATH"
     assert published.to_fill_in == (Placeholder("dataset.path", "DATASET_PATH", str(home / "my data" / "faces")),)
+
+
+def test_no_file_tells_where_the_run_was_computed_and_recorded(run, published):
+    assert "secret" in (run / "spec.toml").read_text(encoding="utf-8")
+    for name in files(published.folder):
+        text = (published.folder / name).read_text(encoding="utf-8")
+        assert not any(word in text for word in ("secret", "of_the_institute", "[executor]")), name
 
 
 def test_numbers_are_not_changed(run, published):

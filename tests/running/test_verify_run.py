@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import faceexp
 from faceexp import pipeline
+from faceexp.engine.backend import cores
 from faceexp.errors import InputError
 from faceexp.report.terminal.repeated import repeated
 from faceexp.results.repeated import compared, other_environment, outcome_of
@@ -97,6 +98,19 @@ def test_the_first_loss_of_a_published_run_comes_out_the_same_to_the_last_bit(pu
     assert text(answer).startswith(f"npairs-s0-f0: the same to the last bit, in {answer.metrics} metrics")
     # What was trained is kept nowhere: the store has the images and the digests of their files alone.
     assert {path.name for path in (home / "other store").iterdir() if path.is_dir()} == {"files", "images", "locks"}
+
+
+def test_a_run_of_a_cluster_is_verified_where_there_is_none(run, verified, tmp_path):
+    """Its executor need not be installed, and the trial has as many threads as it had there."""
+    folder = shutil.copytree(run, tmp_path / "of a cluster")
+    with (folder / "spec.toml").open("a", encoding="utf-8") as spec:
+        spec.write('[executor]\nplugin = "cluster_of_the_institute"\naccount = "faces"\n')
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    environment |= {"executor": "cluster_of_the_institute", "threads": cores(), "cores": 4096}
+    (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
+    answer = verified(folder)
+    assert answer.outcome == "identical"
+    assert Claim.read(folder, TOLERANCE)._other_threads(1) is None
 
 
 def test_metrics_of_another_kind_of_machine_are_within_the_tolerance_or_not(run, verified, changed):

@@ -173,6 +173,8 @@ class _Crew:
     def rehearse(self, rehearsals: Sequence[Rehearsal]) -> dict[str, str]:
         """Call plugins once, and return, by label of its row, why a row has no trials; see :func:`refused`."""
         outcomes: list[Rehearsed] = []
+        if rehearsals:
+            self.on_event(Event("rehearsal", 0, len(rehearsals)))
         for each in self._work_off(_cut(rehearsals, REHEARSALS_PER_JOB)):
             if isinstance(each, Rehearsed):
                 outcomes.append(each)
@@ -195,8 +197,12 @@ class _Crew:
             # Other baselines and networks that exist wait for nothing.
             first += _cut(phases.pop("", []), self.trials_per_job)
             first += [_Job((ahead,), _cut(rest, self.trials_per_job)) for ahead, *rest in phases.values()]
+        done, total = 0, sum(map(len, groups))
+        self.on_event(Event("jobs", done, total))
         for each in self._work_off(first):
             if isinstance(each, TrainedTrial):
+                done += 1
+                self.on_event(Event("jobs", done, total))
                 yield each
 
     def _work_off(self, due: list[_Job]) -> Iterator[Done]:

@@ -36,6 +36,10 @@ Pretrain = pretraining.Pretrain
 # What the layers of a network compute in: the names that Keras has for its policies.
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 FLOAT32: Precision = "float32"
+# Tables that say where something of a run is done or told: nobody else has these places, and no trial depends on them.
+OF_A_SITE = frozenset({"trackers", "executor"})
+# Tables that change no trial, so that runs which differ in them have one folder and one store.
+WITHOUT_EFFECT = OF_A_SITE | {"limits", "keep"}
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -43,6 +43,11 @@ class Document:
     data: TomlTable
     overrides: Mapping[KeyPath, Override] = field(default_factory=dict)
     folder: Path = Path()
+
+    def without(self, tables: Collection[str]) -> Document:
+        """Return the file as if it had no such tables."""
+        data = {key: value for key, value in self.data.items() if key not in tables}
+        return replace(self, data=data, overrides={k: v for k, v in self.overrides.items() if k[0] not in tables})
 
     @cached_property
     def _lines(self) -> dict[KeyPath, int]:

@@ -11,7 +11,7 @@ from typing import Any
 from faceexp.errors import InputError, Problem
 from faceexp.experiment import parse, toml
 from faceexp.experiment.messages import short
-from faceexp.experiment.schema import Experiment, LossEntry
+from faceexp.experiment.schema import WITHOUT_EFFECT, Experiment, LossEntry
 from faceexp.registry.installed import BrokenPluginError, discover
 from faceexp.registry.path_options import path_options
 from faceexp.results.between_runs import differences
@@ -33,7 +33,7 @@ from faceexp.store import link_or_copy, write_text
 from faceexp.values import Plan
 
 # What parts of one run may differ in: how they are called, which of its trials they have, and how long they may take.
-MAY_DIFFER = frozenset({"name", "description", "seeds", "losses", "limits", "keep", "trackers", "executor", "device"})
+MAY_DIFFER = WITHOUT_EFFECT | {"name", "description", "seeds", "losses", "device"}
 # The packages whose version decides the numbers.
 DECIDING = ("faceexp", "tensorflow", "keras", "numpy", "scikit-learn")
 # Which trial it is: its row, seed and fold.
@@ -102,7 +102,7 @@ def joined(parts: Sequence[Part]) -> Experiment:
     if problems:
         raise InputError(problems)
     seeds = tuple(dict.fromkeys(seed for part in parts for seed in part.experiment.seeds))
-    changes = {"seeds": seeds, "losses": tuple(loss for _, loss in losses.values())}
+    changes = {"seeds": seeds, "losses": tuple(loss for _, loss in losses.values()), "executor": None}
     return first.experiment.model_copy(update=changes)
 
 

@@ -12,6 +12,7 @@ import tomli_w
 
 from faceexp.errors import InputError, Problem
 from faceexp.experiment import toml
+from faceexp.experiment.schema import OF_A_SITE
 from faceexp.files import parse_json, read_input
 from faceexp.results.folder import MAX_RESULTS_BYTES, RunFolder
 from faceexp.results.jsonable import to_json
@@ -71,7 +72,7 @@ def publish(run: str | Path, folder: str | Path, *, pictures: bool = False, mode
     if problems:
         raise InputError(problems)
     model = find(str(source.root)) if models == "best" else None
-    to_fill_in = placeholders(toml.read(source.trained_with).data)
+    to_fill_in = placeholders(toml.read(source.trained_with).without(OF_A_SITE).data)
     specs = [file for file in (source.spec, source.tuned) if file.is_file()]
     private = Private.of([each for file in specs for each in placeholders(toml.read(file).data)])
     images = source.pictures() if pictures else {}
@@ -135,13 +136,13 @@ def _lost(source: RunFolder, results: RunRecord) -> Iterator[Problem]:
 
 
 def _make_anonymous(made: RunFolder, private: Private) -> None:
-    """Take the paths of this machine out of every file of a folder."""
+    """Take the paths of this machine out of every file of a folder, and what says where a site computes and records."""
     for file in (path for path in made.root.rglob("*") if path.suffix in TEXTS):
         content = read_input(file, MAX_RESULTS_BYTES)
         if file.suffix == ".json":
             write_text(file, to_json(private.without(parse_json(content))))
         elif file.suffix == ".toml":
-            write_text(file, tomli_w.dumps(private.without(without_paths(toml.read(file).data))))
+            write_text(file, tomli_w.dumps(private.without(without_paths(toml.read(file).without(OF_A_SITE).data))))
         else:
             write_text(file, private.without(content.decode()))
 

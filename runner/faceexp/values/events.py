@@ -14,8 +14,9 @@ class Event:
 
     Attributes:
         stage: ``images``, ``backend`` (TensorFlow starts), ``rehearsal`` (trunk and losses are called once), ``search``
-            and ``round`` (of a search), ``pretrain``, ``features``, ``finetune``, ``trial`` (one has ended), ``note``
-            (see :class:`Noted`), ``compare`` (all have ended; what they found is compared and written).
+            and ``round`` (of a search), ``pretrain``, ``features``, ``finetune``, ``jobs`` (of an
+            executor), ``trial`` (one has ended), ``note`` (see :class:`Noted`), ``compare`` (all have ended; what they
+            found is compared and written).
         done: Units of work done, of ``total``.
         label: The loss, where there is one.
         value: The loss value, where there is one.

@@ -213,6 +213,23 @@ def test_processes_share_the_time_that_is_left_by_seeds_and_folds(many_losses, c
     assert display.left(time.monotonic()) == pytest.approx(10 * (39 + 40 + 40))
 
 
+def test_trials_that_an_executor_runs_are_counted_together(wanted, clock, drawn):
+    """Nobody hears of their stages, so that the time left is judged by how fast they end."""
+    display = progress.Display(wanted)
+    display.on_event(Event("jobs", 0, 4))
+    assert display.left(time.monotonic()) is None
+    clock(30)
+    display.on_event(Event("jobs", 1, 4))
+    display.on_event(ended_event(1, 4, "npairs", ended_trial()))
+    assert display.left(time.monotonic()) == 90
+    text = drawn(display, 100)
+    assert re.search(r"trials that the executor runs +1/4, 1:30 left", text)
+    assert "about 2 minutes left" in text
+    clock(90)
+    display.on_event(Event("jobs", 4, 4))
+    assert "trials that the executor runs" not in drawn(display, 100)
+
+
 def test_the_display_counts_the_first_calls_of_losses(wanted, clock, drawn):
     display = progress.Display(wanted)
     display.on_event(Event("rehearsal", 1, 3))

@@ -29,6 +29,7 @@ SHARED = {
     "images": "decoding images",
     "backend": "starting TensorFlow",
     "rehearsal": "calling trunk and losses once",
+    "jobs": "trials that the executor runs",
     "compare": "comparing the rows, writing results and page",
 }
 # Stages of one seed and fold.
@@ -142,6 +143,8 @@ class Display:
         """Return about how many seconds the trials that have not ended will take; ``None`` where that is not known."""
         if self._search:
             return self._search.left(now)
+        if "jobs" in self._running:
+            return self._running["jobs"].left()
         waiting = {cell: rows for cell, rows in self._waiting.items() if rows}
         running = {
             cell: (running, now - self._since[cell])

@@ -65,10 +65,16 @@ class Running:
         parts = [f"{event.done:,}/{event.total:,}"]
         if event.value is not None:
             parts.append(f"loss {event.value:.3g}")
-        if self.stage != "finetune" and self.first < event.done < event.total:
-            rate = (time.monotonic() - self.began) / (event.done - self.first)
-            parts.append(f"{clock(rate * (event.total - event.done))} left")
+        if self.stage != "finetune" and (left := self.left()):
+            parts.append(f"{clock(left)} left")
         return ", ".join(parts)
+
+    def left(self) -> float | None:
+        """Return the seconds left, where the rest takes as long as what is done; nothing before anything is."""
+        event = self.event
+        if event is None or event.done <= self.first:
+            return None
+        return (time.monotonic() - self.began) / (event.done - self.first) * (event.total - event.done)
 
     def unit(self) -> float | None:
         """Return the seconds of a unit of phase 2, without those before its first event, in which it was compiled."""
