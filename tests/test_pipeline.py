@@ -328,7 +328,8 @@ def test_the_spec_in_the_run_is_the_experiment(run, study, file, plugins):
 
 def test_the_environment_names_machine_packages_and_plugins(run):
     found = read(run.folder / "environment.json")
-    assert set(found) == {"python", "platform", "processor", "cores", "gpu", "jobs", "plugins", "packages"}
+    machine = {"python", "platform", "processor", "cores", "gpu", "jobs", "executor", "threads"}
+    assert set(found) == {*machine, "plugins", "packages"}
     assert {"tensorflow", "keras", "numpy", "faceexp"} <= set(found["packages"])
     named = [(plugin["kind"], plugin["name"]) for plugin in found["plugins"]]
     losses = [("loss", name) for name in ("apart", "contrastive", "no_number", "raises")]

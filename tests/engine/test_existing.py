@@ -130,7 +130,7 @@ def test_a_network_that_is_only_run_is_a_trunk(run):
     assert (trained.status, trained.reason) == ("ok", None)
     import keras
 
-    head = keras.models.load_model(trained.folder / "model.keras")
+    head = keras.models.load_model(trained.network)
     assert tuple(head.input_shape) == (None, 12)
     features = projected(plan.images[trained.split.test], 12).astype(np.float32)
     np.testing.assert_allclose(trained.embeddings["test"], head(features), rtol=1e-4, atol=1e-5)
@@ -152,7 +152,7 @@ def test_a_row_and_a_trunk_of_one_network_share_its_features(run):
 def weights_of(trained):
     import keras
 
-    return [np.asarray(weight) for weight in keras.models.load_model(trained.folder / "model.keras").weights]
+    return [np.asarray(weight) for weight in keras.models.load_model(trained.network).weights]
 
 
 def inside(run, **pretrain):

@@ -11,8 +11,10 @@ import random
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -29,6 +31,8 @@ from faceexp.contract import (
     DatasetPlugin,
     DetectorPlugin,
     Distance,
+    Executor,
+    ExecutorPlugin,
     Face,
     FaceData,
     FacesTold,
@@ -49,6 +53,7 @@ from faceexp.tensors import as_float32, pair_distances, unit_rows
 from faceexp.testing import (
     DatasetContract,
     DetectorContract,
+    ExecutorContract,
     FixedModelContract,
     LossContract,
     ModelContract,
@@ -69,6 +74,7 @@ SUITES: dict[str, type[PluginContract]] = {
     "sampler": SamplerContract,
     "detector": DetectorContract,
     "tracker": TrackerContract,
+    "executor": ExecutorContract,
 }
 
 
@@ -314,6 +320,29 @@ class Line(Tracker):
             file.write(f"{line}\n")
 
 
+class Threads(ExecutorPlugin):
+    """Two threads."""
+
+    def open(self, jobs):
+        return self.threads(jobs.call)
+
+    def threads(self, call):
+        return TwoThreads(call)
+
+
+class TwoThreads(Executor):
+    """What they are of one run."""
+
+    def __init__(self, call):
+        self.call, self.pool = call, ThreadPoolExecutor(2)
+
+    def submit(self, jobs):
+        return [self.pool.submit(self.call, job) for job in jobs]
+
+    def close(self):
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
 HEALTHY = {
     "loss": Pull,
     "model": Flat,
@@ -322,6 +351,7 @@ HEALTHY = {
     "sampler": Shuffle,
     "detector": Brightest,
     "tracker": Lines,
+    "executor": Threads,
 }
 
 
@@ -1773,3 +1803,115 @@ def test_nothing_else_of_the_core_needs_pytest():
     names = [name for name in names if name != "faceexp.__main__" and not name.startswith("faceexp.testing")]
     code = "import importlib, sys; sys.modules['pytest'] = None; [importlib.import_module(n) for n in sys.argv[1:]]"
     subprocess.run([sys.executable, "-c", code, *names], check=True, timeout=120)
+
+
+@planted("executor", "test_each_job_gets_what_its_call_returns", "test_an_error_costs_its_own_job")
+class Confusing(Threads):
+    """It takes the first of three jobs for the second."""
+
+    class Confused(TwoThreads):
+        def submit(self, jobs):
+            first, *rest = super().submit(jobs)
+            return [rest[0], first, *rest[1:]] if len(jobs) == 3 else [first, *rest]
+
+    def threads(self, call):
+        return self.Confused(call)
+
+
+@planted("executor", "test_more_jobs_follow")
+class OfOneBatch(Threads):
+    """It takes jobs once."""
+
+    class Twice(TwoThreads):
+        begun = False
+
+        def submit(self, jobs):
+            if self.begun:
+                raise RuntimeError("the jobs are known already")
+            self.begun = True
+            return super().submit(jobs)
+
+    def threads(self, call):
+        return self.Twice(call)
+
+
+@planted("executor", "test_submit_returns_at_once")
+class Waiting(Threads):
+    """It waits for a job that is alone."""
+
+    class Patient(TwoThreads):
+        def submit(self, jobs):
+            futures = super().submit(jobs)
+            if len(jobs) == 1:
+                futures[0].exception()
+            return futures
+
+    def threads(self, call):
+        return self.Patient(call)
+
+
+@planted("executor", "test_an_error_costs_its_own_job")
+class Silent(Threads):
+    """It keeps errors to itself."""
+
+    def threads(self, call):
+        def calling(job):
+            try:
+                return call(job)
+            except ValueError:
+                return None
+
+        return TwoThreads(calling)
+
+
+@planted("executor", "test_may_be_closed_while_jobs_wait")
+class Unstoppable(Threads):
+    """It goes on with what was submitted, whether anybody waits for it or not."""
+
+    class Going(TwoThreads):
+        def submit(self, jobs):
+            futures = [Future() for _ in jobs]
+            threading.Thread(target=self.work_off, args=(jobs, futures), daemon=True).start()
+            return futures
+
+        def work_off(self, jobs, futures):
+            for job, future in zip(jobs, futures, strict=True):
+                try:
+                    future.set_result(self.call(job))
+                except ValueError as error:
+                    future.set_exception(error)
+
+        def close(self):
+            pass
+
+    def threads(self, call):
+        return self.Going(call)
+
+
+@planted("executor", "test_may_be_closed_without_any_job")
+class WantingJobs(Threads):
+    """It closes what only a job has opened."""
+
+    class Late(TwoThreads):
+        latest = None
+
+        def submit(self, jobs):
+            self.latest = super().submit(jobs)
+            return self.latest
+
+        def close(self):
+            self.latest[-1].cancel()
+            super().close()
+
+    def threads(self, call):
+        return self.Late(call)
+
+
+@planted("executor", "test_opens_again")
+class Remembering(Threads):
+    """It keeps what an earlier run beside this one has sent."""
+
+    calls: ClassVar[dict] = {}
+
+    def threads(self, call):
+        return TwoThreads(self.calls.setdefault(call.folder.parent, call))

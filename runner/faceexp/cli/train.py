@@ -154,7 +154,9 @@ def run(
     if minutes is not None and study.experiment.verdict.until == "seeds":
         raise InputError(Problem("has a meaning only with --until decided", "--minutes"))
     if jobs > 1 and study.resolved.executor:
-        message = "has no meaning with an executor, which divides the trials by itself; executor.cpus says their threads"
+        message = (
+            "has no meaning with an executor, which divides the trials by itself; executor.cpus says their threads"
+        )
         raise InputError(Problem(message, "--jobs"))
     part = _part_of(shard, collect=collect)
     if dry_run:

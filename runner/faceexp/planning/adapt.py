@@ -111,7 +111,8 @@ def _with_batch_size(pretrain: Pretrain, training: Training) -> Pretrain:
     if "batch_size" in pretrain.model_fields_set or pretrain.batch_size <= training.images:
         return pretrain
     evenly = training.batch_size - training.batch_size % pretrain.replicas
-    return pretrain.model_copy(update={"batch_size": max(evenly, pretrain.replicas)})
+    fewest = pretrain.replicas if training.images else 0  # where nobody is trained on, no batch is drawn
+    return pretrain.model_copy(update={"batch_size": max(evenly, fewest)})
 
 
 def _with_sampler(finetune: Finetune, options: dict[str, Any]) -> Finetune:

@@ -101,6 +101,7 @@ class ExecutorContract(PluginContract):
             (tmp_path / name).mkdir()
             with opened(plugin, tmp_path / name) as executor:
                 assert executor.submit([(name, 0.0)])[0].result(PATIENCE)[0] == name
+            assert (tmp_path / name / f"ended-{name}").exists(), "it does the job of another run"
 
 
 @contextlib.contextmanager
