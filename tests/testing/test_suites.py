@@ -1870,7 +1870,7 @@ class Unstoppable(Threads):
 
     class Going(TwoThreads):
         def submit(self, jobs):
-            futures = [Future() for _ in jobs]
+            futures: list[Future[Any]] = [Future() for _ in jobs]
             threading.Thread(target=self.work_off, args=(jobs, futures), daemon=True).start()
             return futures
 
