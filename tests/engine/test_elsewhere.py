@@ -22,6 +22,7 @@ from faceexp.engine.training import train
 from faceexp.errors import InputError, Problem
 from faceexp.evaluation.checkpoints import ValidationAuc
 from faceexp.experiment.executor import ExecutorRef
+from faceexp.experiment.table import PluginRef
 from faceexp.store import Store, StoreError
 from faceexp.values import Event, Note, Noted, TrainedTrial, Trial
 
@@ -280,10 +281,17 @@ def test_a_place_says_why_it_is_unfit(plan, tmp_path):
 
 def test_an_executor_gets_no_options_of_trackers(plan, chosen, tmp_path):
     """They may be addresses with passwords; nor does a place need the packages of these."""
-    resolved = dataclasses.replace(plan.resolved, trackers=(chosen("made", Made()),), executor=chosen("made", Made()))
+    tables = {"trackers": (PluginRef(plugin="made"),), "executor": ExecutorRef(plugin="made")}
+    resolved = dataclasses.replace(
+        plan.resolved,
+        experiment=plan.resolved.experiment.model_copy(update=tables),
+        trackers=(chosen("made", Made()),),
+        executor=chosen("made", Made()),
+    )
     work = sent_of(dataclasses.replace(plan, resolved=resolved), tmp_path / "store").work
     assert work.plan.resolved.trackers == ()
     assert work.plan.resolved.executor is None
+    assert (work.plan.resolved.experiment.trackers, work.plan.resolved.experiment.executor) == ((), None)
 
 
 def test_other_gpus_need_another_worker(plan, tmp_path, monkeypatch):

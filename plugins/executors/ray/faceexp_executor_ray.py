@@ -144,6 +144,8 @@ def _done(call: Callable[[Any], Any], job: object) -> Any:  # noqa: ANN401 - wha
 def _future_of(ray: ModuleType, task: Any) -> Future[Any]:  # noqa: ANN401 - Ray has no type for it that holds
     """Return what comes of a task, or why it was lost."""
     future: Future[Any] = Future()
+    # What no other node would do either.
+    nowhere = (ray.exceptions.RuntimeEnvSetupError, ray.exceptions.TaskUnschedulableError)
 
     def settle(settled: Future[Any]) -> None:
         error = settled.exception()
@@ -151,18 +153,15 @@ def _future_of(ray: ModuleType, task: Any) -> Future[Any]:  # noqa: ANN401 - Ray
             future.set_result(settled.result())
         elif isinstance(error, ray.exceptions.RayTaskError):
             future.set_exception(error.cause if isinstance(error.cause, Exception) else error)
-        elif isinstance(error, (ray.exceptions.RuntimeEnvSetupError, ray.exceptions.TaskUnschedulableError)):
-            future.set_exception(error)
-        elif isinstance(error, ray.exceptions.RayError):
-            future.set_exception(LostError(_in_words(error)))
         else:
-            future.set_exception(error)
+            is_lost = isinstance(error, ray.exceptions.RayError) and not isinstance(error, nowhere)
+            future.set_exception(LostError(_in_words(error)) if is_lost else error)
 
     task.future().add_done_callback(settle)
     return future
 
 
-def _in_words(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
     """Return the first sentence of what Ray says, whose texts are as long as a page."""
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said.split('. ')[0][:200]}" if said else type(error).__name__

@@ -15,7 +15,7 @@ from faceexp.contract import Executor, ExecutorPlugin, Jobs, LostError, Needs
 from faceexp.engine.backend import software
 from faceexp.engine.failures import failed
 from faceexp.engine.place import Outcome, Sent, digests
-from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, tell_unseeded, without
+from faceexp.engine.rehearsal import Rehearsal, ended, faults_of, refused_trials, without
 from faceexp.engine.worker import Done, Start, Task, Work
 from faceexp.errors import InputError, Problem, plain
 from faceexp.experiment.baselines import PHASE1
@@ -44,7 +44,7 @@ def elsewhere(
     minutes: float | None,
     on_event: EventCallback,
     rehearsed: Callable[[Iterable[Trial]], Sequence[Rehearsal]],
-    settings: ExecutorRef | None,
+    settings: ExecutorRef,
 ) -> Iterator[Callable[[Groups], Iterator[TrainedTrial]]]:
     """Yield what trains groups of trials where an executor runs them, and yields each trial as it ends.
 
@@ -61,7 +61,6 @@ def elsewhere(
         StoreError: The store cannot be read or written.
         InputError: The executor cannot run jobs, or the trunk cannot be built; it is raised at the first trials.
     """
-    settings = settings or ExecutorRef(plugin=plugin.installed.name)
     with contextlib.ExitStack() as opened:
         crew: _Crew | None = None
         faults: dict[str, str] = {}
@@ -71,9 +70,7 @@ def elsewhere(
             if crew is None:
                 crew = opened.enter_context(_opened(work, plugin, start, minutes, on_event, settings))
                 faults = crew.rehearse(rehearsed(itertools.chain.from_iterable(groups)))
-            for trial in itertools.chain.from_iterable(groups):
-                if trial.label in faults:
-                    yield failed(trial, work.plan, faults[trial.label])
+            yield from refused_trials(groups, faults, work.plan)
             yield from crew.train(list(without(groups, faults)))
 
         yield trained
@@ -172,16 +169,10 @@ class _Crew:
 
     def rehearse(self, rehearsals: Sequence[Rehearsal]) -> dict[str, str]:
         """Call plugins once, and return, by label of its row, why a row has no trials; see :func:`refused`."""
-        outcomes: list[Rehearsed] = []
         if rehearsals:
             self.on_event(Event("rehearsal", 0, len(rehearsals)))
-        for each in self._work_off(_cut(rehearsals, REHEARSALS_PER_JOB)):
-            if isinstance(each, Rehearsed):
-                outcomes.append(each)
-                self.on_event(Event("rehearsal", len(outcomes), len(rehearsals)))
-        faults = refused(outcomes, self.on_event)
-        tell_unseeded(outcomes, self.on_event)
-        return faults
+        done = self._work_off(_cut(rehearsals, REHEARSALS_PER_JOB))
+        return faults_of(done, len(rehearsals), self.on_event)
 
     def train(self, groups: Groups) -> Iterator[TrainedTrial]:
         """Yield trials as they end.

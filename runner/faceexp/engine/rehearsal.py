@@ -7,6 +7,7 @@ shows.
 
 from __future__ import annotations
 
+import itertools
 import json
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,7 +27,7 @@ from faceexp.engine.called import (
     tried,
 )
 from faceexp.engine.determinism import refusal
-from faceexp.engine.failures import explained, place_of, place_of_function
+from faceexp.engine.failures import explained, failed, place_of, place_of_function
 from faceexp.errors import InputError, Problem
 from faceexp.experiment.baselines import PHASE1, UNTRAINED
 from faceexp.experiment.optimization import Optimizer
@@ -34,7 +35,18 @@ from faceexp.experiment.schema import Finetune, Pretrain
 from faceexp.registry.guard import undisturbed
 from faceexp.registry.installed import ConfiguredPlugin
 from faceexp.store import Inputs, Store, StoreError, canonical
-from faceexp.values import EventCallback, Note, Noted, Plan, Refused, ResolvedLoss, ResolvedPretrained, Trial
+from faceexp.values import (
+    Event,
+    EventCallback,
+    Note,
+    Noted,
+    Plan,
+    Refused,
+    ResolvedLoss,
+    ResolvedPretrained,
+    TrainedTrial,
+    Trial,
+)
 
 # Seconds that one may take, once TensorFlow is there. Usually it is a quarter of one; a large library that a plugin
 # imports for the first time in a new environment takes minutes on a busy machine.
@@ -210,6 +222,24 @@ def ended(rehearsal: Rehearsal, plan: Plan, reason: str) -> Rehearsed:
     return Rehearsed(rehearsal, _line(rehearsal, plugins, reason))
 
 
+def faults_of(done: Iterable[object], total: int, on_event: EventCallback) -> dict[str, str]:
+    """Return, by label of its row, why a row has no trials; see :func:`refused`.
+
+    Args:
+        done: What comes of rehearsals, as they end.
+        total: How many there are.
+        on_event: Is told of each, and of what is found.
+    """
+    outcomes: list[Rehearsed] = []
+    for each in done:
+        if isinstance(each, Rehearsed):
+            outcomes.append(each)
+            on_event(Event("rehearsal", len(outcomes), total))
+    faults = refused(outcomes, on_event)
+    tell_unseeded(outcomes, on_event)
+    return faults
+
+
 def refused(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -> dict[str, str]:
     """Return, by label of its row, why a row has no trials; whoever watches is told.
 
@@ -241,6 +271,13 @@ def tell_unseeded(all_rehearsed: Iterable[Rehearsed], on_event: EventCallback) -
         operations = {operation for each in rows for operation in each.unseeded}
         sentence = unseeded_sentence(name, [each.rehearsal.label or name for each in rows], operations)
         on_event(Noted("note", 1, 1, note=Note("unseeded", sentence)))
+
+
+def refused_trials(groups: Iterable[Iterable[Trial]], faults: dict[str, str], plan: Plan) -> Iterator[TrainedTrial]:
+    """Yield the trials of losses that are at fault, as failed ones."""
+    for trial in itertools.chain.from_iterable(groups):
+        if trial.label in faults:
+            yield failed(trial, plan, faults[trial.label])
 
 
 def without(groups: Iterable[Iterable[Trial]], faults: dict[str, str]) -> Iterator[list[Trial]]:

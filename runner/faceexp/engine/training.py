@@ -58,7 +58,8 @@ def training(
     starts when something is missing in the store. Then each loss is called once, with any of its settings, and one that
     is at fault is not trained.
     """
-    minutes, executor = plan.resolved.experiment.limits.minutes_per_trial, plan.resolved.executor
+    minutes = plan.resolved.experiment.limits.minutes_per_trial
+    executor, settings = plan.resolved.executor, plan.resolved.experiment.executor
     if jobs is None and minutes is None and executor is None:
         yield in_this_process(plan, lambda: Engine(plan, store, score, on_event).run, on_event)
         return
@@ -72,12 +73,11 @@ def training(
         losses = ((loss.entry.label, loss) for loss in plan.resolved.losses)
         return rehearsals_of(plan, [Trial(label, label, "loss", *cell, loss=loss) for label, loss in losses])
 
-    work, workers = Work.of(plan, store, score), min(jobs or 1, len(plan.splits))
-    threads = threads_of(plan, jobs)
+    work, threads = Work.of(plan, store, score), threads_of(plan, jobs)
     with (
-        elsewhere(work, executor, alone, minutes, on_event, rehearsed, plan.resolved.experiment.executor)
-        if executor
-        else crew(work, workers, threads, alone, minutes, on_event, rehearsed, more_follows=more_follows)
+        elsewhere(work, executor, alone, minutes, on_event, rehearsed, settings)
+        if executor and settings
+        else crew(work, _workers(plan, jobs), threads, alone, minutes, on_event, rehearsed, more_follows=more_follows)
     ) as train_groups:
 
         def trained(groups: Groups) -> Iterator[TrainedTrial]:
@@ -122,6 +122,10 @@ def threads_of(plan: Plan, jobs: int | None) -> int | None:
         plan: The plan, with the splits of all seeds and folds.
         jobs: How many processes share the cores; see :func:`train`.
     """
-    executor = plan.resolved.experiment.executor
-    workers = min(jobs or 1, len(plan.splits))
+    executor, workers = plan.resolved.experiment.executor, _workers(plan, jobs)
     return executor.cpus if executor else share(workers) if workers > 1 else None
+
+
+def _workers(plan: Plan, jobs: int | None) -> int:
+    """Return how many processes share the work: no more than there are seeds and folds."""
+    return min(jobs or 1, len(plan.splits))

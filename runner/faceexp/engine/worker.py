@@ -82,7 +82,12 @@ class Work:
             images=np.zeros(0, np.uint8),
             data=dataclasses.replace(plan.data, images=no_sources),
             # Options of these may be secrets, and no worker needs them.
-            resolved=dataclasses.replace(plan.resolved, trackers=(), executor=None),
+            resolved=dataclasses.replace(
+                plan.resolved,
+                experiment=plan.resolved.experiment.model_copy(update={"trackers": (), "executor": None}),
+                trackers=(),
+                executor=None,
+            ),
         )
         return cls(bare, Path(file) if file else plan.images, store, score, plan.images if file else None)
 

@@ -24,7 +24,7 @@ import numpy as np
 from faceexp.engine.backend import cores
 from faceexp.engine.determinism import repeated
 from faceexp.engine.failures import failed
-from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, refused, tell_unseeded, without
+from faceexp.engine.rehearsal import Rehearsal, Rehearsed, ended, faults_of, refused_trials, without
 from faceexp.engine.worker import Done, Fault, Start, Task, Work, Worker, step_of
 from faceexp.values import Event, EventCallback, TrainedTrial, Trial
 
@@ -119,9 +119,7 @@ class Pool:
         self, groups: Sequence[Sequence[Trial]], faults: dict[str, str], jobs: int, on_event: EventCallback
     ) -> Iterator[TrainedTrial]:
         """Yield trials as they end, from ``jobs`` workers at most; those of a row that is at fault are lost."""
-        for trial in itertools.chain.from_iterable(groups):
-            if trial.label in faults:
-                yield failed(trial, self.work.plan, faults[trial.label])
+        yield from refused_trials(groups, faults, self.work.plan)
 
         def once(pool: Pool, groups: Iterable[Sequence[Trial]]) -> Iterator[TrainedTrial]:
             return (done for done in pool.work_off(groups, jobs, on_event) if isinstance(done, TrainedTrial))
@@ -150,14 +148,7 @@ class Pool:
     def rehearsed(self, rehearsals: Sequence[Rehearsal], jobs: int, on_event: EventCallback) -> dict[str, str]:
         """Call plugins once, and return, by label of its row, why a row has no trials; see :func:`refused`."""
         shares = [rehearsals[first::jobs] for first in range(jobs)]
-        outcomes: list[Rehearsed] = []
-        for outcome in self.work_off(shares, jobs, on_event):
-            if isinstance(outcome, Rehearsed):
-                outcomes.append(outcome)
-                on_event(Event("rehearsal", len(outcomes), len(rehearsals)))
-        faults = refused(outcomes, on_event)
-        tell_unseeded(outcomes, on_event)
-        return faults
+        return faults_of(self.work_off(shares, jobs, on_event), len(rehearsals), on_event)
 
     def idle_worker(self) -> Worker | None:
         """Return a worker that waits for work; one that has ended meanwhile is no loss."""
